@@ -1,0 +1,2 @@
+//! The command `hacher-fabric`.
+fn main() {}

@@ -1,0 +1,93 @@
+//! How a handler says that it could not do its work.
+
+use core::fmt;
+
+/// Whether a failed run is worth another attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Run again, as often and as late as the chain's `retry` says.
+    MayHelp,
+    /// Running again would end the same way; the record fails now.
+    Pointless,
+}
+
+/// Why a run failed. The reason is a `&'static str` on purpose: it reaches the client and the logs, and text
+/// fixed at compile time cannot carry a payload there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub struct Failure {
+    reason: &'static str,
+    retry: Retry,
+}
+
+impl Failure {
+    /// This attempt failed; another may succeed (a resource was busy, an input did not arrive whole).
+    #[must_use]
+    pub const fn retry(reason: &'static str) -> Self {
+        Self {
+            reason,
+            retry: Retry::MayHelp,
+        }
+    }
+
+    /// No attempt on this record can succeed (it is not what the function understands).
+    #[must_use]
+    pub const fn permanent(reason: &'static str) -> Self {
+        Self {
+            reason,
+            retry: Retry::Pointless,
+        }
+    }
+
+    /// The reason, fixed at compile time.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// Whether another attempt may help.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self.retry, Retry::MayHelp)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.reason)
+    }
+}
+
+/// Lets a handler use `?` on reads and writes. The error's own text is dropped, as it might quote the payload.
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        // A `Failure` that travelled through `std::io::Read` or `Write` comes out as it went in.
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            Some(failure) => *failure,
+            None => Self::retry("an input/output operation failed"),
+        }
+    }
+}
+
+impl From<Failure> for std::io::Error {
+    fn from(failure: Failure) -> Self {
+        Self::other(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_survives_the_detour_through_io_error() {
+        let failure = Failure::permanent("not a photograph");
+        assert_eq!(Failure::from(std::io::Error::from(failure)), failure);
+    }
+
+    #[test]
+    fn a_foreign_io_error_is_transient_and_says_nothing_of_its_text() {
+        let failure = Failure::from(std::io::Error::other("secret payload"));
+        assert!(failure.is_transient());
+        assert!(!failure.to_string().contains("secret"));
+    }
+}

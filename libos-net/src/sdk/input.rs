@@ -1,0 +1,277 @@
+//! What a handler is given: one record, or for a join one record from each upstream function.
+
+use super::failure::Failure;
+use super::headers::{self, Headers};
+use crate::clock::Monotonic;
+use crate::invocation::InvocationId;
+use crate::name::Name;
+use std::io::{self, Read};
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// A secret that the chain file gives to this function, by name.
+pub(crate) struct Secret {
+    pub(crate) name: Name,
+    pub(crate) value: Zeroizing<Vec<u8>>,
+}
+
+/// Facts about one run of the handler.
+pub(crate) struct Run<'r> {
+    pub(crate) invocation: InvocationId,
+    pub(crate) attempt: u32,
+    pub(crate) deadline: Monotonic,
+    pub(crate) secrets: &'r [Secret],
+    pub(crate) closed: &'r dyn Fn(InvocationId) -> bool,
+}
+
+/// One record as the handler sees it: who sent it, its headers and its body, opened into private memory.
+#[derive(Debug)]
+pub struct Part {
+    upstream: Name,
+    port: Name,
+    /// Headers prefix and as much of the body as has been opened and not yet been handed to a [`Reader`].
+    plain: Vec<u8>,
+    /// Where in `plain` the body starts.
+    body_at: usize,
+    complete: bool,
+}
+
+impl Part {
+    pub(crate) fn new(upstream: Name, port: Name) -> Self {
+        Self {
+            upstream,
+            port,
+            plain: Vec::new(),
+            body_at: 0,
+            complete: false,
+        }
+    }
+
+    /// Forgets the last record, keeps the room.
+    pub(crate) fn clear(&mut self, upstream: Name, port: Name) {
+        self.upstream = upstream;
+        self.port = port;
+        self.plain.clear();
+        self.body_at = 0;
+        self.complete = false;
+    }
+
+    /// The buffer that segments are opened into; [`Self::parse_headers`] follows the first one.
+    pub(crate) fn plain_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.plain
+    }
+
+    pub(crate) fn parse_headers(&mut self) -> Result<(), headers::HeaderError> {
+        let (found, _) = headers::split(&self.plain)?;
+        self.body_at = headers::PREFIX_BYTES + found.len();
+        Ok(())
+    }
+
+    pub(crate) fn set_complete(&mut self) {
+        self.complete = true;
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    pub(crate) fn encoded_headers(&self) -> &[u8] {
+        self.plain.get(headers::PREFIX_BYTES..self.body_at).unwrap_or(&[])
+    }
+
+    /// The function that sent this record; `ingress` for the client's request.
+    #[must_use]
+    pub fn upstream(&self) -> &str {
+        self.upstream.as_str()
+    }
+
+    /// The output port that the sender wrote it to.
+    #[must_use]
+    pub fn port(&self) -> &str {
+        self.port.as_str()
+    }
+
+    /// The value of a header (lower-case name), e.g. `content-type` or `traceparent`.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        headers::find(self.encoded_headers(), name)
+    }
+
+    /// All headers.
+    #[must_use]
+    pub fn headers(&self) -> Headers<'_> {
+        Headers::new(self.encoded_headers())
+    }
+
+    /// What the sender says the body is.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
+        self.header(headers::CONTENT_TYPE)
+    }
+
+    /// The body, as far as it has arrived. The parts of a join have always arrived whole; of a single large
+    /// record this may be its beginning, and [`Input::bytes`] waits for all of it.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.plain.get(self.body_at..).unwrap_or(&[])
+    }
+}
+
+/// Where the later segments of a record that is still arriving come from.
+pub(crate) trait SegmentSource {
+    /// Waits for the next segment and appends its plaintext; `true` when it was the last.
+    fn open_next(&mut self, into: &mut Vec<u8>) -> Result<bool, Failure>;
+}
+
+/// The input of one run.
+pub struct Input<'r> {
+    run: Run<'r>,
+    parts: &'r mut [Part],
+    source: Option<&'r mut dyn SegmentSource>,
+}
+
+impl core::fmt::Debug for Input<'_> {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        // Never the body: it must not reach a log by accident.
+        formatter
+            .debug_struct("Input")
+            .field("invocation", &self.run.invocation)
+            .field("attempt", &self.run.attempt)
+            .field("parts", &self.parts.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'r> Input<'r> {
+    /// `parts` is never empty; `source` is given for a single record that has not arrived whole.
+    pub(crate) fn new(
+        run: Run<'r>,
+        parts: &'r mut [Part],
+        source: Option<&'r mut dyn SegmentSource>,
+    ) -> Self {
+        Self { run, parts, source }
+    }
+
+    /// Which request this run belongs to; the same in every function of the chain.
+    #[must_use]
+    pub fn invocation(&self) -> InvocationId {
+        self.run.invocation
+    }
+
+    /// 1 for the first run on this record, 2 for the first retry, and so on.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.run.attempt
+    }
+
+    /// Time left until the client is told that it took too long; zero when it has passed.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.run.deadline.saturating_duration_since(Monotonic::now())
+    }
+
+    /// Whether nobody waits for the answer any more (the client went away, or the request was answered
+    /// otherwise). A long computation may look now and then, and give up.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        (self.run.closed)(self.run.invocation)
+    }
+
+    /// A secret by the name that the chain file gives it.
+    #[must_use]
+    pub fn secret(&self, name: &str) -> Option<&[u8]> {
+        let secret = self.run.secrets.iter().find(|secret| secret.name == *name)?;
+        Some(&secret.value)
+    }
+
+    /// The part that came from function `upstream`, for a join.
+    #[must_use]
+    pub fn part(&self, upstream: &str) -> Option<&Part> {
+        self.parts.iter().find(|part| part.upstream() == upstream)
+    }
+
+    /// All parts, in the order in which the chain file names the upstream functions.
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
+        self.parts
+    }
+
+    fn first(&self) -> Option<&Part> {
+        self.parts.first()
+    }
+
+    /// The function that sent the (first) record.
+    #[must_use]
+    pub fn upstream(&self) -> &str {
+        self.first().map_or("", Part::upstream)
+    }
+
+    /// What the sender says the (first) record is.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
+        self.first().and_then(Part::content_type)
+    }
+
+    /// A header of the (first) record.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.first().and_then(|part| part.header(name))
+    }
+
+    /// The whole body of the (first) record; waits until it has arrived.
+    ///
+    /// # Errors
+    /// A transient [`Failure`] when the rest of the record does not arrive, or is refused.
+    pub fn bytes(&mut self) -> Result<&[u8], Failure> {
+        let Some(part) = self.parts.first_mut() else {
+            return Ok(&[]);
+        };
+        if let Some(source) = self.source.as_mut() {
+            while !part.complete {
+                part.complete = source.open_next(&mut part.plain)?;
+            }
+        }
+        Ok(part.bytes())
+    }
+
+    /// Reads the body of the (first) record as it arrives, holding no more than one segment of it.
+    pub fn reader(&mut self) -> Reader<'_, 'r> {
+        let at = self.first().map_or(0, |part| part.body_at);
+        Reader { input: self, at }
+    }
+}
+
+/// Streams the body of a record: later segments are opened while the sender is still sealing more.
+#[derive(Debug)]
+pub struct Reader<'i, 'r> {
+    input: &'i mut Input<'r>,
+    /// How far into the part's buffer this reader has come.
+    at: usize,
+}
+
+impl Read for Reader<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(part) = self.input.parts.first_mut() else {
+            return Ok(0);
+        };
+        while self.at >= part.plain.len() {
+            if part.complete {
+                return Ok(0);
+            }
+            let Some(source) = self.input.source.as_mut() else {
+                return Ok(0);
+            };
+            // What was read is not needed again: keep the headers, make room for the next segment.
+            part.plain.truncate(part.body_at);
+            self.at = part.body_at;
+            part.complete = source.open_next(&mut part.plain)?;
+        }
+        let unread = part.plain.get(self.at..).unwrap_or(&[]);
+        let len = unread.len().min(buffer.len());
+        for (to, from) in buffer.iter_mut().zip(unread) {
+            *to = *from;
+        }
+        self.at += len;
+        Ok(len)
+    }
+}
