@@ -1,0 +1,32 @@
+//! Bulk sealing: AES-256-GCM from private memory to shared memory and back (I3), behind two byte-compatible
+//! implementations. `aws-lc` transforms in one pass; `ring` works in place only and needs a staging copy.
+//!
+//! Sealed form of a segment: ciphertext, as long as the plaintext, then a tag of 16 bytes.
+
+#[cfg(feature = "aws-lc")]
+mod aws_lc;
+#[cfg(any(test, not(feature = "aws-lc")))]
+mod staged;
+
+#[cfg(feature = "aws-lc")]
+pub(crate) use aws_lc::Key;
+#[cfg(not(feature = "aws-lc"))]
+pub(crate) use staged::Key;
+
+/// Bytes of a tag.
+pub const TAG_BYTES: usize = 16;
+
+/// Which implementation seals, for reports.
+pub const IMPLEMENTATION: &str = if cfg!(feature = "aws-lc") {
+    "aws-lc, one pass"
+} else {
+    "ring, staging copy"
+};
+
+/// The AEAD refused: the bytes, or their context, are not what was sealed; or a buffer is too short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the AEAD refused")]
+pub struct Refused;
+
+#[cfg(all(test, feature = "aws-lc"))]
+mod tests;

@@ -1,0 +1,308 @@
+//! Where things lie in the two regions that an instance writes, and the bounds of both.
+//!
+//! ```text
+//! outbox         0      header: state, "waits for space"
+//!                4096   rings: ring_count x ring_capacity descriptors of 64 bytes
+//!                ...    segments, from the next page on: outbox_bytes
+//!
+//! instance page  0      header: parked, state, what runs now, counters
+//!                4096   inbound cursors: one cache line a ring
+//!                ...    histograms: run; a set for each inbound ring; seal for each port
+//!                ...    traces: the last 256 runs
+//!                ...    closed: invocations that the gateway answered early
+//! ```
+//!
+//! Offsets are computed by both ends from the same few counts, which come from the monitor; nothing in a region
+//! says where anything is.
+
+use crate::descriptor::SEGMENT_BYTES;
+
+/// Bytes of a cache line, and of a descriptor.
+pub const LINE_BYTES: usize = 64;
+/// Bytes of a page.
+pub const PAGE_BYTES: usize = 4096;
+/// Most rings in one outbox: 1,024 edges of a chain, each to at most 64 instances, and one fault ring.
+pub const RINGS_MAX: u32 = 64 * 1024 + 1;
+/// Fewest descriptors in a ring.
+pub const RING_CAPACITY_MIN: u32 = 256;
+/// Most descriptors in a ring: a record of 16 GiB in segments of 64 KiB.
+pub const RING_CAPACITY_MAX: u32 = 256 * 1024;
+/// Smallest room for segments in an outbox.
+pub const OUTBOX_MIN_BYTES: u64 = 1024 * 1024;
+/// Largest room for segments in an outbox.
+pub const OUTBOX_MAX_BYTES: u64 = 16 * 1024 * 1024 * 1024;
+/// Buckets of a histogram: bucket `i` counts durations under `256 << i` nanoseconds (256 ns to about 275 s).
+pub const HISTOGRAM_BUCKETS: usize = 31;
+/// Words of a histogram: buckets, then count, then sum in nanoseconds; a whole number of cache lines.
+pub const HISTOGRAM_WORDS: usize = 40;
+/// Histograms for each inbound ring: queued, hand-over, open.
+pub const HISTOGRAMS_PER_INBOUND: usize = 3;
+/// Traces of runs that an instance page keeps.
+pub const TRACES: usize = 256;
+/// Words of a trace: a stamp and eleven values, in two cache lines.
+pub const TRACE_WORDS: usize = 16;
+/// Entries of the table of closed invocations; more than may be in flight.
+pub const CLOSED_ENTRIES: usize = 4096;
+
+/// Bytes after a segment's ciphertext: the AEAD's tag, then the time of publishing (telemetry, not authenticated).
+pub const SLOT_TAIL_BYTES: usize = 16 + 8;
+/// Sizes of slots, smallest first. Odd multiples of a cache line, so that slots of one class spread over all sets
+/// of a cache instead of sharing one.
+pub const SLOT_CLASSES: [usize; 3] = [9 * LINE_BYTES, 73 * LINE_BYTES, 1025 * LINE_BYTES];
+/// Most slots of each smaller class.
+const SMALL_SLOTS_MAX: usize = 1024;
+
+const _: () = assert!(SLOT_CLASSES[2] >= SEGMENT_BYTES + SLOT_TAIL_BYTES);
+
+const fn round_up(value: usize, to: usize) -> usize {
+    value.div_ceil(to) * to
+}
+
+/// Descriptors for a ring, so that the largest record that fits into the outbox fits into one ring.
+#[must_use]
+pub fn ring_capacity(outbox_bytes: u64) -> u32 {
+    let segments = outbox_bytes / (SEGMENT_BYTES as u64);
+    u32::try_from(segments)
+        .unwrap_or(RING_CAPACITY_MAX)
+        .clamp(RING_CAPACITY_MIN, RING_CAPACITY_MAX)
+        .next_power_of_two()
+}
+
+/// The shape of an outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboxLayout {
+    ring_count: usize,
+    ring_capacity: usize,
+    full_slots: usize,
+}
+
+impl OutboxLayout {
+    /// The outbox with these counts; `None` if one is out of its bounds.
+    #[must_use]
+    pub fn new(ring_count: u32, ring_capacity: u32, outbox_bytes: u64) -> Option<Self> {
+        let bounded = ring_count <= RINGS_MAX
+            && ring_capacity.is_power_of_two()
+            && (RING_CAPACITY_MIN..=RING_CAPACITY_MAX).contains(&ring_capacity)
+            && (OUTBOX_MIN_BYTES..=OUTBOX_MAX_BYTES).contains(&outbox_bytes);
+        if !bounded {
+            return None;
+        }
+        Some(Self {
+            ring_count: usize::try_from(ring_count).ok()?,
+            ring_capacity: usize::try_from(ring_capacity).ok()?,
+            full_slots: usize::try_from(outbox_bytes).ok()? / SEGMENT_BYTES,
+        })
+    }
+
+    /// Descriptors in each ring.
+    #[must_use]
+    pub const fn ring_capacity(&self) -> usize {
+        self.ring_capacity
+    }
+
+    /// Where ring `ring` starts; `None` if there is no such ring.
+    #[must_use]
+    pub fn ring_at(&self, ring: u32) -> Option<usize> {
+        let ring = usize::try_from(ring).ok()?;
+        (ring < self.ring_count).then_some(PAGE_BYTES + ring * self.ring_capacity * LINE_BYTES)
+    }
+
+    /// Where the segments start.
+    #[must_use]
+    pub const fn segments_at(&self) -> usize {
+        round_up(
+            PAGE_BYTES + self.ring_count * self.ring_capacity * LINE_BYTES,
+            PAGE_BYTES,
+        )
+    }
+
+    /// The number of slots of each of [`SLOT_CLASSES`]: full ones as many as the outbox is to hold, of the smaller
+    /// classes as many as a ring can name at once, within reason.
+    #[must_use]
+    pub fn slots(&self) -> [usize; SLOT_CLASSES.len()] {
+        let few = self.ring_capacity.min(SMALL_SLOTS_MAX);
+        [few, few, self.full_slots]
+    }
+
+    /// Where the slots of class `class` start.
+    #[must_use]
+    pub fn class_at(&self, class: usize) -> usize {
+        let before = SLOT_CLASSES.iter().zip(self.slots()).take(class);
+        self.segments_at() + before.map(|(slot_bytes, count)| slot_bytes * count).sum::<usize>()
+    }
+
+    /// Bytes for segments.
+    #[must_use]
+    pub fn segments_bytes(&self) -> usize {
+        round_up(self.class_at(SLOT_CLASSES.len()) - self.segments_at(), PAGE_BYTES)
+    }
+
+    /// Bytes of the whole region.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.segments_at() + self.segments_bytes()
+    }
+}
+
+/// Words of an outbox's header, each at the start of a cache line.
+pub mod outbox_word {
+    /// 1 once the instance serves.
+    pub const STATE: usize = 0;
+    /// Odd while the producer sleeps until a consumer releases something.
+    pub const STARVED: usize = 64;
+}
+
+/// The shape of an instance page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageLayout {
+    inbound_count: usize,
+    port_count: usize,
+}
+
+/// Words of an instance page's header.
+pub mod page_word {
+    /// Odd while the instance sleeps until a producer publishes something.
+    pub const PARKED: usize = 0;
+    /// 1 once the instance serves.
+    pub const STATE: usize = 64;
+    /// When the present run of the handler started (`CLOCK_MONOTONIC`, ns); 0 when none runs.
+    pub const BUSY_SINCE: usize = 128;
+    /// Attempts at the record that runs now.
+    pub const RUNNING_ATTEMPT: usize = 136;
+    /// Inbound ring of the record that runs now, plus one; 0 when none runs.
+    pub const RUNNING_INBOUND: usize = 144;
+    /// Position in that ring of the record's first descriptor.
+    pub const RUNNING_AT: usize = 152;
+    /// Gateway: requests in flight.
+    pub const IN_FLIGHT: usize = 192;
+    /// Counters, 64 words; see `telemetry`.
+    pub const COUNTERS: usize = 256;
+    /// Number of the next trace.
+    pub const TRACE_HEAD: usize = 1024;
+}
+
+/// Words of an inbound cursor, from the start of its cache line.
+pub mod cursor_word {
+    /// Every descriptor before this position has been released.
+    pub const RELEASED: usize = 0;
+    /// The sequence number after the last one accepted; never ahead of `RELEASED`.
+    pub const SEQUENCE: usize = 8;
+    /// The producer's epoch in which it was accepted.
+    pub const EPOCH: usize = 16;
+}
+
+impl PageLayout {
+    /// The page of an instance with these many inbound rings and ports; `None` if there are too many.
+    #[must_use]
+    pub fn new(inbound_count: u32, port_count: u32) -> Option<Self> {
+        if inbound_count > RINGS_MAX || port_count > 1024 {
+            return None;
+        }
+        Some(Self {
+            inbound_count: usize::try_from(inbound_count).ok()?,
+            port_count: usize::try_from(port_count).ok()?,
+        })
+    }
+
+    /// Where the cursor of inbound ring `inbound` starts.
+    #[must_use]
+    pub const fn cursor_at(&self, inbound: usize) -> Option<usize> {
+        if inbound < self.inbound_count {
+            Some(PAGE_BYTES + inbound * LINE_BYTES)
+        } else {
+            None
+        }
+    }
+
+    const fn histograms_at(&self) -> usize {
+        PAGE_BYTES + self.inbound_count * LINE_BYTES
+    }
+
+    /// Where the histogram of the handler's runs starts.
+    #[must_use]
+    pub const fn run_histogram_at(&self) -> usize {
+        self.histograms_at()
+    }
+
+    /// Where histogram `which` (0 queued, 1 hand-over, 2 open) of inbound ring `inbound` starts.
+    #[must_use]
+    pub const fn inbound_histogram_at(&self, inbound: usize, which: usize) -> Option<usize> {
+        if inbound < self.inbound_count && which < HISTOGRAMS_PER_INBOUND {
+            Some(self.histograms_at() + (1 + inbound * HISTOGRAMS_PER_INBOUND + which) * HISTOGRAM_WORDS * 8)
+        } else {
+            None
+        }
+    }
+
+    /// Where the histogram of sealing to port `port` starts.
+    #[must_use]
+    pub const fn port_histogram_at(&self, port: usize) -> Option<usize> {
+        if port < self.port_count {
+            let before = 1 + self.inbound_count * HISTOGRAMS_PER_INBOUND + port;
+            Some(self.histograms_at() + before * HISTOGRAM_WORDS * 8)
+        } else {
+            None
+        }
+    }
+
+    /// Where the traces start.
+    #[must_use]
+    pub const fn traces_at(&self) -> usize {
+        let histograms = 1 + self.inbound_count * HISTOGRAMS_PER_INBOUND + self.port_count;
+        round_up(
+            self.histograms_at() + histograms * HISTOGRAM_WORDS * 8,
+            LINE_BYTES,
+        )
+    }
+
+    /// Where the table of closed invocations starts.
+    #[must_use]
+    pub const fn closed_at(&self) -> usize {
+        self.traces_at() + TRACES * TRACE_WORDS * 8
+    }
+
+    /// Bytes of the whole region.
+    #[must_use]
+    pub const fn len_bytes(&self) -> usize {
+        round_up(self.closed_at() + CLOSED_ENTRIES * 8, PAGE_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_region_do_not_overlap() {
+        let outbox = OutboxLayout::new(3, 1024, 1 << 20).unwrap();
+        assert_eq!(outbox.ring_at(0), Some(4096));
+        assert_eq!(outbox.ring_at(1), Some(4096 + 65536));
+        assert_eq!(outbox.ring_at(3), None);
+        assert_eq!(outbox.segments_at(), 4096 + 3 * 65536);
+        let page = PageLayout::new(2, 2).unwrap();
+        let histogram = HISTOGRAM_WORDS * 8;
+        assert_eq!(page.cursor_at(1).unwrap() + LINE_BYTES, page.run_histogram_at());
+        assert_eq!(
+            page.run_histogram_at() + histogram,
+            page.inbound_histogram_at(0, 0).unwrap()
+        );
+        assert_eq!(
+            page.inbound_histogram_at(1, 2).unwrap() + histogram,
+            page.port_histogram_at(0).unwrap()
+        );
+        assert!(page.port_histogram_at(1).unwrap() + histogram <= page.traces_at());
+        assert_eq!(page.cursor_at(2), None);
+        assert_eq!(page.len_bytes() % PAGE_BYTES, 0);
+    }
+
+    #[test]
+    fn counts_out_of_bounds_give_no_layout() {
+        assert!(OutboxLayout::new(1, 1000, 1 << 20).is_none());
+        assert!(OutboxLayout::new(1, 128, 1 << 20).is_none());
+        assert!(OutboxLayout::new(1, 1024, 1 << 10).is_none());
+        assert!(OutboxLayout::new(RINGS_MAX + 1, 1024, 1 << 20).is_none());
+        assert!(PageLayout::new(RINGS_MAX + 1, 1).is_none());
+        assert_eq!(ring_capacity(1 << 20), 256);
+        assert_eq!(ring_capacity(64 << 20), 1024);
+    }
+}

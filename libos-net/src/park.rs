@@ -1,0 +1,109 @@
+//! Going to sleep without losing a wake-up, without unsafe.
+//!
+//! A sleeper owns a word that it alone writes: even while awake, odd while it sleeps or is about to. Whoever
+//! makes work for it looks at that word afterwards, and rings the sleeper's doorbell if it is odd.
+//!
+//! ```text
+//! sleeper                      waker
+//! word = odd                   work is made visible
+//! ---- fence ----              ---- fence ----
+//! look for work: none?         word odd? ring
+//! wait for the doorbell
+//! ```
+//!
+//! Both sides write, fence, then read what the other wrote, so at least one of them sees the other: either the
+//! sleeper finds the work, or the waker finds it asleep. The value counts sleeps, so that a waker rings once for
+//! each, however much work it makes.
+
+use crate::sync::{AtomicU64, Ordering, fence};
+
+/// The sleeper's side.
+#[derive(Debug, Default)]
+pub struct Sleeper {
+    count: u64,
+}
+
+impl Sleeper {
+    /// Continues from what an earlier process of the same instance left in `word`.
+    #[must_use]
+    pub fn resume(word: &AtomicU64) -> Self {
+        // Whatever the word says, the next sleep has a number that no waker has rung for.
+        let count = word.load(Ordering::Relaxed) | 1;
+        word.store(count.wrapping_add(1), Ordering::Relaxed);
+        Self {
+            count: count.wrapping_add(1),
+        }
+    }
+
+    /// Announces sleep. The caller then looks for work once more, and only if there is none waits for its doorbell.
+    pub fn announce(&mut self, word: &AtomicU64) {
+        self.count = self.count.wrapping_add(1);
+        word.store(self.count, Ordering::Relaxed);
+        // SYNC announce: pairs with the fence in `Waker::must_ring`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Says that the sleep is over, or did not happen.
+    pub fn awake(&mut self, word: &AtomicU64) {
+        self.count = self.count.wrapping_add(1);
+        word.store(self.count, Ordering::Relaxed);
+    }
+}
+
+/// The side that makes work.
+#[derive(Debug, Default)]
+pub struct Waker {
+    rung_for: u64,
+}
+
+impl Waker {
+    /// Comes between making work visible and [`Self::must_ring`]; one fence serves any number of sleepers.
+    pub fn fence() {
+        // SYNC must_ring: pairs with the fence in `Sleeper::announce`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether the sleeper behind `word` sleeps and has not been rung for this sleep.
+    #[must_use]
+    pub fn must_ring(&mut self, word: &AtomicU64) -> bool {
+        let count = word.load(Ordering::Relaxed);
+        if count & 1 == 0 || count == self.rung_for {
+            return false;
+        }
+        self.rung_for = count;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleeper_is_rung_once_for_each_sleep() {
+        let word = AtomicU64::new(0);
+        let mut sleeper = Sleeper::resume(&word);
+        let mut waker = Waker::default();
+        assert!(!waker.must_ring(&word));
+        for _ in 0..3 {
+            sleeper.announce(&word);
+            assert!(waker.must_ring(&word));
+            assert!(!waker.must_ring(&word));
+            sleeper.awake(&word);
+            assert!(!waker.must_ring(&word));
+        }
+    }
+
+    #[test]
+    fn a_replaced_sleeper_is_rung_even_if_its_predecessor_was_rung_last() {
+        let word = AtomicU64::new(0);
+        let mut sleeper = Sleeper::resume(&word);
+        let mut waker = Waker::default();
+        sleeper.announce(&word);
+        assert!(waker.must_ring(&word));
+        let mut replacement = Sleeper::resume(&word);
+        assert!(!waker.must_ring(&word));
+        replacement.announce(&word);
+        assert!(waker.must_ring(&word));
+    }
+}
