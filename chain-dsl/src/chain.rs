@@ -1,0 +1,583 @@
+//! A checked chain: what the rest of the system is built from.
+//!
+//! All fields are private and nothing but the checker makes these values, so whoever holds a [`Chain`]
+//! knows that it kept every rule: names resolve, the graph has no cycle, every function lies on a way
+//! from ingress to egress, every value is within its bounds.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::keys;
+use crate::units::ByteSize;
+
+/// A function of one chain, by its place in [`Chain::functions`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FunctionId(pub(crate) u16);
+
+impl FunctionId {
+    /// Its place in [`Chain::functions`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// An output port of one function: its place in [`Function::ports`], or the `error` port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortId(pub(crate) u16);
+
+impl PortId {
+    /// The port that every function has without declaring it: the failing record, after the last attempt.
+    pub const ERROR: Self = Self(u16::MAX);
+
+    /// Its place in [`Function::ports`]; `None` for [`PortId::ERROR`].
+    #[must_use]
+    pub fn index(self) -> Option<usize> {
+        (self != Self::ERROR).then_some(usize::from(self.0))
+    }
+}
+
+/// An edge of one chain, by its place in [`Chain::edges`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EdgeId(pub(crate) u16);
+
+impl EdgeId {
+    /// Its place in [`Chain::edges`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// One way into a target, by its place in [`Chain::groups`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(pub(crate) u16);
+
+impl GroupId {
+    /// Its place in [`Chain::groups`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// Where an edge begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// The request, as the gateway seals it.
+    Ingress,
+    /// An output port of a function.
+    Function(FunctionId, PortId),
+}
+
+/// Where an edge ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// A function runs on the record.
+    Function(FunctionId),
+    /// The record is the answer.
+    Egress,
+}
+
+/// One hand-over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edge {
+    pub(crate) from: Source,
+    pub(crate) to: Target,
+    pub(crate) group: GroupId,
+}
+
+impl Edge {
+    /// Where it begins.
+    #[must_use]
+    pub fn from(&self) -> Source {
+        self.from
+    }
+
+    /// Where it ends.
+    #[must_use]
+    pub fn to(&self) -> Target {
+        self.to
+    }
+
+    /// The way into its target that it belongs to.
+    #[must_use]
+    pub fn group(&self) -> GroupId {
+        self.group
+    }
+}
+
+/// One way into a target. A group of one edge runs its target on each record; a group of several is a
+/// join, and runs it once a record of each has come. Groups of one target are alternatives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    pub(crate) to: Target,
+    pub(crate) edges: Vec<EdgeId>,
+}
+
+impl Group {
+    /// The target.
+    #[must_use]
+    pub fn to(&self) -> Target {
+        self.to
+    }
+
+    /// Its edges, at least one, in the order of the file.
+    #[must_use]
+    pub fn edges(&self) -> &[EdgeId] {
+        &self.edges
+    }
+
+    /// Whether the target waits for more than one record.
+    #[must_use]
+    pub fn is_join(&self) -> bool {
+        self.edges.len() > 1
+    }
+}
+
+/// Limits on what comes in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ingress {
+    pub(crate) max_body: ByteSize,
+    pub(crate) deadline: Duration,
+    pub(crate) in_flight: u32,
+}
+
+impl Ingress {
+    /// The largest request body.
+    #[must_use]
+    pub fn max_body(&self) -> ByteSize {
+        self.max_body
+    }
+
+    /// The time from accepting a request to answering it.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// How many requests may be under way at once.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+}
+
+/// Where the instances of a chain run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Placement {
+    /// On one core, handing over with a same-core wake.
+    Packed,
+    /// On different cores, with a brief spin before parking.
+    Spread,
+    /// Chosen from the chain, the machine and the load.
+    #[default]
+    Auto,
+}
+
+impl Placement {
+    /// The word in the file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Packed => "packed",
+            Self::Spread => "spread",
+            Self::Auto => "auto",
+        }
+    }
+
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        [Self::Packed, Self::Spread, Self::Auto]
+            .into_iter()
+            .find(|placement| placement.as_str() == word)
+    }
+}
+
+/// How records are protected between functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Protection {
+    /// Authenticated encryption, one key for each port.
+    #[default]
+    Sealed,
+}
+
+impl Protection {
+    /// The word in the file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sealed => "sealed",
+        }
+    }
+}
+
+/// What becomes of a function's standard output and error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Logs {
+    /// They never leave the trustlet.
+    #[default]
+    Drop,
+    /// They are forwarded to the operator; part of the chain digest.
+    Forward,
+}
+
+impl Logs {
+    /// The word in the file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Forward => "forward",
+        }
+    }
+
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        [Self::Drop, Self::Forward]
+            .into_iter()
+            .find(|logs| logs.as_str() == word)
+    }
+}
+
+/// What happens after a failed attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    pub(crate) attempts: u32,
+    pub(crate) backoff: Duration,
+    pub(crate) factor: f64,
+    pub(crate) max: Duration,
+    pub(crate) jitter: bool,
+}
+
+impl Retry {
+    /// How often a record is tried in all, 1 to 100.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The wait before the second attempt.
+    #[must_use]
+    pub fn backoff(&self) -> Duration {
+        self.backoff
+    }
+
+    /// What each further wait is multiplied by, 1.0 to 100.0.
+    #[must_use]
+    pub fn factor(&self) -> f64 {
+        self.factor
+    }
+
+    /// The longest wait; never shorter than [`Retry::backoff`].
+    #[must_use]
+    pub fn max(&self) -> Duration {
+        self.max
+    }
+
+    /// Whether waits are spread at random.
+    #[must_use]
+    pub fn jitter(&self) -> bool {
+        self.jitter
+    }
+}
+
+/// A secret, as a reference that only the monitor resolves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretRef {
+    pub(crate) path: String,
+}
+
+impl SecretRef {
+    /// The absolute path of the file that holds it.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+/// As the file writes it: `file:/run/secrets/api`.
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", keys::SECRET_SCHEME, self.path)
+    }
+}
+
+/// One function with all its values; what the file does not write is filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Function {
+    pub(crate) name: String,
+    pub(crate) exec: String,
+    pub(crate) build: Option<String>,
+    pub(crate) ports: Vec<String>,
+    pub(crate) memory: ByteSize,
+    pub(crate) timeout: Duration,
+    pub(crate) instances: u32,
+    pub(crate) retry: Retry,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) secrets: BTreeMap<String, SecretRef>,
+    pub(crate) logs: Logs,
+    pub(crate) outbox: ByteSize,
+    pub(crate) scratch: ByteSize,
+    pub(crate) threads: u32,
+}
+
+impl Function {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The path of its executable, as written: relative to the chain file.
+    #[must_use]
+    pub fn exec(&self) -> &str {
+        &self.exec
+    }
+
+    /// The command that builds it.
+    #[must_use]
+    pub fn build(&self) -> Option<&str> {
+        self.build.as_deref()
+    }
+
+    /// Its declared output ports, 1 to 64, in the order of the file. `error` is not among them.
+    #[must_use]
+    pub fn ports(&self) -> &[String] {
+        &self.ports
+    }
+
+    /// The name of one of its ports; `None` when it has no such port.
+    #[must_use]
+    pub fn port_name(&self, port: PortId) -> Option<&str> {
+        match port.index() {
+            None => Some(keys::ERROR_PORT),
+            Some(index) => self.ports.get(index).map(String::as_str),
+        }
+    }
+
+    /// The port with a name, `error` included.
+    #[must_use]
+    pub fn port(&self, name: &str) -> Option<PortId> {
+        if name == keys::ERROR_PORT {
+            return Some(PortId::ERROR);
+        }
+        let index = self.ports.iter().position(|port| port == name)?;
+        u16::try_from(index).ok().map(PortId)
+    }
+
+    /// The memory that one instance may use.
+    #[must_use]
+    pub fn memory(&self) -> ByteSize {
+        self.memory
+    }
+
+    /// How long one attempt may take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// How many instances run, 1 to 64.
+    #[must_use]
+    pub fn instances(&self) -> u32 {
+        self.instances
+    }
+
+    /// What happens after a failed attempt.
+    #[must_use]
+    pub fn retry(&self) -> &Retry {
+        &self.retry
+    }
+
+    /// Its environment variables.
+    #[must_use]
+    pub fn env(&self) -> &BTreeMap<String, String> {
+        &self.env
+    }
+
+    /// Its secrets.
+    #[must_use]
+    pub fn secrets(&self) -> &BTreeMap<String, SecretRef> {
+        &self.secrets
+    }
+
+    /// What becomes of its standard output and error.
+    #[must_use]
+    pub fn logs(&self) -> Logs {
+        self.logs
+    }
+
+    /// The size of one instance's outbox.
+    #[must_use]
+    pub fn outbox(&self) -> ByteSize {
+        self.outbox
+    }
+
+    /// The private temporary file space of one instance; zero for none.
+    #[must_use]
+    pub fn scratch(&self) -> ByteSize {
+        self.scratch
+    }
+
+    /// How many threads one instance may have, 1 to 256.
+    #[must_use]
+    pub fn threads(&self) -> u32 {
+        self.threads
+    }
+}
+
+/// A checked chain. Only the checker makes one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chain {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) description: Option<String>,
+    pub(crate) placement: Placement,
+    pub(crate) protection: Protection,
+    pub(crate) ingress: Ingress,
+    pub(crate) functions: Vec<Function>,
+    pub(crate) edges: Vec<Edge>,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) order: Vec<FunctionId>,
+}
+
+impl Chain {
+    /// Its name, as in `/chains/NAME`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its version.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// What it does.
+    #[must_use]
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// Where its instances run.
+    #[must_use]
+    pub fn placement(&self) -> Placement {
+        self.placement
+    }
+
+    /// How its records are protected.
+    #[must_use]
+    pub fn protection(&self) -> Protection {
+        self.protection
+    }
+
+    /// Limits on what comes in.
+    #[must_use]
+    pub fn ingress(&self) -> &Ingress {
+        &self.ingress
+    }
+
+    /// Its functions, 1 to 256, in the order of the file.
+    #[must_use]
+    pub fn functions(&self) -> &[Function] {
+        &self.functions
+    }
+
+    /// Its functions with their ids.
+    pub fn functions_with_ids(&self) -> impl Iterator<Item = (FunctionId, &Function)> {
+        (0..).map(FunctionId).zip(&self.functions)
+    }
+
+    /// One function; `None` when the id is of another chain.
+    #[must_use]
+    pub fn function(&self, id: FunctionId) -> Option<&Function> {
+        self.functions.get(id.index())
+    }
+
+    /// The function with a name.
+    #[must_use]
+    pub fn function_named(&self, name: &str) -> Option<(FunctionId, &Function)> {
+        self.functions_with_ids()
+            .find(|(_, function)| function.name == name)
+    }
+
+    /// Its edges, at most 1,024; those of one group stand together.
+    #[must_use]
+    pub fn edges(&self) -> &[Edge] {
+        &self.edges
+    }
+
+    /// One edge; `None` when the id is of another chain.
+    #[must_use]
+    pub fn edge(&self, id: EdgeId) -> Option<&Edge> {
+        self.edges.get(id.index())
+    }
+
+    /// Its edges with their ids.
+    pub fn edges_with_ids(&self) -> impl Iterator<Item = (EdgeId, &Edge)> {
+        (0..).map(EdgeId).zip(&self.edges)
+    }
+
+    /// The ways into its targets.
+    #[must_use]
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// One way into a target; `None` when the id is of another chain.
+    #[must_use]
+    pub fn group(&self, id: GroupId) -> Option<&Group> {
+        self.groups.get(id.index())
+    }
+
+    /// The alternative ways into one target: each is one record, or a join of several.
+    pub fn groups_into(&self, to: Target) -> impl Iterator<Item = (GroupId, &Group)> {
+        (0..)
+            .map(GroupId)
+            .zip(&self.groups)
+            .filter(move |(_, group)| group.to == to)
+    }
+
+    /// The edges into one target, of all its groups.
+    pub fn edges_into(&self, to: Target) -> impl Iterator<Item = (EdgeId, &Edge)> {
+        self.edges_with_ids().filter(move |(_, edge)| edge.to == to)
+    }
+
+    /// The edges that take from one source: more than one is a fan-out of the same sealed record.
+    pub fn edges_from(&self, from: Source) -> impl Iterator<Item = (EdgeId, &Edge)> {
+        self.edges_with_ids().filter(move |(_, edge)| edge.from == from)
+    }
+
+    /// The functions so that each comes after all that it takes from.
+    #[must_use]
+    pub fn order(&self) -> &[FunctionId] {
+        &self.order
+    }
+
+    /// A source as the file writes it: `ingress`, `decode`, `decode.reject`.
+    #[must_use]
+    pub fn source_name(&self, source: Source) -> String {
+        match source {
+            Source::Ingress => "ingress".to_owned(),
+            Source::Function(id, port) => {
+                let function = self.function(id);
+                let name = function.map_or("?", Function::name);
+                match function.and_then(|function| function.port_name(port)) {
+                    Some(keys::DEFAULT_PORT) => name.to_owned(),
+                    port => format!("{name}.{}", port.unwrap_or("?")),
+                }
+            }
+        }
+    }
+
+    /// A target as the file writes it: `egress` or a function's name.
+    #[must_use]
+    pub fn target_name(&self, target: Target) -> &str {
+        match target {
+            Target::Egress => "egress",
+            Target::Function(id) => self.function(id).map_or("?", Function::name),
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! From text to a checked chain, step by step.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::chain::{
+    Chain, Edge, EdgeId, Function, FunctionId, Group, GroupId, Ingress, Logs, PortId, Protection, Retry,
+    Source as From, Target,
+};
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics, Problems};
+use crate::document::Document;
+use crate::file::{self, FileTree, FunctionTree, SettingsTree};
+use crate::graph::{self, Graph, NodeId, Port};
+use crate::graph_check;
+use crate::keys;
+use crate::source::{Source, Span, Spanned};
+use crate::units::{ByteSize, format_duration};
+
+/// A chain that kept every rule, the warnings about it, and where its parts stand in the file.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    chain: Chain,
+    warnings: Diagnostics,
+    execs: Vec<Span>,
+    secrets: BTreeMap<(FunctionId, String), Span>,
+}
+
+/// Checks the text of a chain file. `file_name` is only for messages; nothing is opened.
+///
+/// # Errors
+///
+/// Every problem of the file, in its order, warnings included, when at least one is an error.
+pub fn check(text: &str, file_name: &str) -> Result<Checked, Diagnostics> {
+    let mut problems = Problems::default();
+    if text.len() > keys::MAX_TEXT_BYTES {
+        problems.push(too_large(text));
+        return Err(problems.into_diagnostics(Arc::new(Source::new(file_name, ""))));
+    }
+    let source = Arc::new(Source::new(file_name, text));
+    let document = Document::read(&source, &mut problems);
+    let file = file::read(&document.root, &source, document.complete, &mut problems);
+    let checked = if document.complete {
+        no_functions(&file, &mut problems);
+        let graph = graph::build(&file, &mut problems);
+        let order = graph_check::check(&file, &graph, &mut problems);
+        let settings = resolve(&file, &graph, &mut problems);
+        (!problems.has_errors())
+            .then(|| assemble(&file, &graph, &order, settings))
+            .flatten()
+    } else {
+        // What stands in the part that could not be read cannot be missed, so no graph is built.
+        document.drop_consequences(&source, &mut problems);
+        None
+    };
+    let found = problems.into_diagnostics(source);
+    match checked {
+        Some((chain, execs, secrets)) => Ok(Checked {
+            chain,
+            warnings: found,
+            execs,
+            secrets,
+        }),
+        None => Err(found),
+    }
+}
+
+impl Checked {
+    /// The chain.
+    #[must_use]
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// The chain alone.
+    #[must_use]
+    pub fn into_chain(self) -> Chain {
+        self.chain
+    }
+
+    /// What is probably not meant, but is no error.
+    #[must_use]
+    pub fn warnings(&self) -> &Diagnostics {
+        &self.warnings
+    }
+
+    /// Where a function's `exec` stands in the file.
+    #[must_use]
+    pub fn exec_span(&self, function: FunctionId) -> Option<Span> {
+        self.execs.get(function.index()).copied()
+    }
+
+    /// Where the reference of one of a function's secrets stands in the file.
+    #[must_use]
+    pub fn secret_span(&self, function: FunctionId, name: &str) -> Option<Span> {
+        self.secrets.get(&(function, name.to_owned())).copied()
+    }
+
+    /// The warnings together with what the caller found on its machine, such as a missing `exec`: make
+    /// these with [`Diagnostic::new`] and the spans above.
+    #[must_use]
+    pub fn with_found(&self, found: impl IntoIterator<Item = Diagnostic>) -> Diagnostics {
+        self.warnings.with_more(found)
+    }
+}
+
+fn too_large(text: &str) -> Diagnostic {
+    let message = format!(
+        "the file is too large: {} bytes, at most {}",
+        text.len(),
+        keys::MAX_TEXT_BYTES
+    );
+    Diagnostic::new(Code::FileTooLarge, Span::default(), message, "").with_expected("at most 1 MiB of text")
+}
+
+fn no_functions(file: &FileTree, problems: &mut Problems) {
+    if file.functions.is_empty() && !problems.has_errors() {
+        problems.push(
+            Diagnostic::new(
+                Code::MissingKey,
+                Span::default(),
+                "the chain has no functions",
+                "",
+            )
+            .with_expected("[function.NAME]")
+            .with_help("add one: [function.NAME], and below it exec = \"...\""),
+        );
+    }
+}
+
+/// What a function runs with: its own value, or that of `[defaults]`, or the language's.
+struct Settings {
+    memory: ByteSize,
+    timeout: Duration,
+    instances: u32,
+    logs: Logs,
+    outbox: ByteSize,
+    scratch: ByteSize,
+    threads: u32,
+    retry: Retry,
+}
+
+/// The values of every function, and checks across tables.
+fn resolve(file: &FileTree, graph: &Graph, problems: &mut Problems) -> (Ingress, Vec<Settings>) {
+    let ingress = Ingress {
+        max_body: or(&file.max_body, &None, keys::MAX_BODY.kind.default),
+        deadline: or(&file.deadline, &None, keys::DEADLINE.kind.default),
+        in_flight: or(&file.in_flight, &None, keys::IN_FLIGHT.kind.default),
+    };
+    check_timeouts(file, ingress.deadline, problems);
+    check_bodies(file, graph, ingress.max_body, problems);
+    let settings = file
+        .functions
+        .iter()
+        .map(|function| settings(function, &file.defaults, problems))
+        .collect();
+    (ingress, settings)
+}
+
+fn or<T: Copy>(own: &Option<Spanned<T>>, defaults: &Option<Spanned<T>>, otherwise: T) -> T {
+    own.as_ref()
+        .or(defaults.as_ref())
+        .map_or(otherwise, |value| value.value)
+}
+
+fn settings(function: &FunctionTree, defaults: &SettingsTree, problems: &mut Problems) -> Settings {
+    let own = &function.settings;
+    let mut retry = Retry {
+        attempts: or(&own.attempts, &defaults.attempts, keys::ATTEMPTS.kind.default),
+        backoff: or(&own.backoff, &defaults.backoff, keys::BACKOFF.kind.default),
+        factor: or(&own.factor, &defaults.factor, keys::FACTOR.kind.default),
+        max: or(
+            &own.max_backoff,
+            &defaults.max_backoff,
+            keys::MAX_BACKOFF.kind.default,
+        ),
+        jitter: own
+            .jitter
+            .or(defaults.jitter)
+            .unwrap_or(keys::JITTER.kind.default),
+    };
+    match (
+        &own.backoff,
+        &own.max_backoff,
+        &defaults.backoff,
+        &defaults.max_backoff,
+    ) {
+        // One is the function's own and the other comes from [defaults]: together they may not fit.
+        (Some(backoff), None, _, Some(max)) | (None, Some(max), Some(backoff), _) => {
+            file::check_backoff(backoff, max, problems);
+        }
+        // Only one is written at all: the other gives way.
+        (Some(_), None, _, None) | (None, None, Some(_), None) => retry.max = retry.max.max(retry.backoff),
+        (None, Some(_), None, _) | (None, None, None, Some(_)) => {
+            retry.backoff = retry.backoff.min(retry.max)
+        }
+        _ => {}
+    }
+    Settings {
+        memory: or(&own.memory, &defaults.memory, keys::MEMORY.kind.default),
+        timeout: or(&own.timeout, &defaults.timeout, keys::TIMEOUT.kind.default),
+        instances: or(&own.instances, &defaults.instances, keys::INSTANCES_RANGE.default),
+        logs: own.logs.or(defaults.logs).unwrap_or_default(),
+        outbox: or(&own.outbox, &defaults.outbox, keys::OUTBOX.kind.default),
+        scratch: or(&own.scratch, &defaults.scratch, keys::SCRATCH.kind.default),
+        threads: or(&own.threads, &defaults.threads, keys::THREADS.kind.default),
+        retry,
+    }
+}
+
+/// Warns of timeouts, where they are written, that the deadline makes meaningless.
+fn check_timeouts(file: &FileTree, deadline: Duration, problems: &mut Problems) {
+    let own = file
+        .functions
+        .iter()
+        .map(|function| function.settings.timeout.as_ref());
+    for timeout in own.chain([file.defaults.timeout.as_ref()]).flatten() {
+        if timeout.value <= deadline {
+            continue;
+        }
+        let (timeout_text, deadline_text) = (format_duration(timeout.value), format_duration(deadline));
+        let message = format!("the timeout, {timeout_text}, is longer than the deadline, {deadline_text}");
+        let diagnostic = Diagnostic::new(
+            Code::TimeoutPastDeadline,
+            timeout.span,
+            message,
+            "the deadline ends the run first",
+        );
+        problems.push(match &file.deadline {
+            Some(deadline) => diagnostic.with_related(deadline.span, "the whole request has this long"),
+            None => diagnostic.with_help(format!(
+                "the deadline is {deadline_text} unless [ingress] sets it"
+            )),
+        });
+    }
+}
+
+/// Warns of functions that get the request itself and could not pass on one of the largest size.
+fn check_bodies(file: &FileTree, graph: &Graph, max_body: ByteSize, problems: &mut Problems) {
+    for (id, function) in (0..).map(NodeId).zip(&file.functions) {
+        let written = function
+            .settings
+            .outbox
+            .as_ref()
+            .or(file.defaults.outbox.as_ref());
+        let outbox = written.map_or(keys::OUTBOX.kind.default, |size| size.value);
+        let gets_body = graph
+            .edges
+            .iter()
+            .any(|edge| edge.from == graph::From::Ingress && edge.to == graph::To::Node(id));
+        if !gets_body || outbox >= max_body {
+            continue;
+        }
+        let name = &function.name.value;
+        let message = format!("`max_body` is {max_body}, but the outbox of `{name}` is {outbox}");
+        let (span, label) = match (written, &file.max_body) {
+            (Some(outbox), _) => (outbox.span, "a record of the largest body does not fit"),
+            (None, Some(max_body)) => (max_body.span, "a record of this size does not fit"),
+            (None, None) => (function.name.span, "a record of the largest body does not fit"),
+        };
+        let mut diagnostic = Diagnostic::new(Code::BodyPastOutbox, span, message, label).with_help(format!(
+            "set outbox = \"{max_body}\" or more in [function.{name}], or lower max_body"
+        ));
+        if let (Some(_), Some(max_body)) = (written, &file.max_body) {
+            diagnostic = diagnostic.with_related(max_body.span, "the largest body");
+        }
+        problems.push(diagnostic);
+    }
+}
+
+type Parts = (Chain, Vec<Span>, BTreeMap<(FunctionId, String), Span>);
+
+/// The chain. Nothing here can fail after the checks; a part that is missing all the same makes no chain.
+fn assemble(
+    file: &FileTree,
+    graph: &Graph,
+    order: &[NodeId],
+    settings: (Ingress, Vec<Settings>),
+) -> Option<Parts> {
+    let (ingress, settings) = settings;
+    let mut functions = Vec::new();
+    let mut execs = Vec::new();
+    let mut secrets = BTreeMap::new();
+    for (tree, settings) in file.functions.iter().zip(settings) {
+        let id = FunctionId(u16::try_from(functions.len()).ok()?);
+        let exec = tree.exec.as_ref()?;
+        execs.push(exec.span);
+        secrets.extend(
+            tree.secrets
+                .iter()
+                .map(|(name, secret)| ((id, name.clone()), secret.span)),
+        );
+        functions.push(function(tree, exec.value.clone(), settings));
+    }
+    let chain = Chain {
+        name: file.name.clone()?,
+        version: file
+            .version
+            .clone()
+            .unwrap_or_else(|| keys::DEFAULT_VERSION.to_owned()),
+        description: file.description.clone(),
+        placement: file.placement,
+        protection: Protection::Sealed,
+        ingress,
+        functions,
+        edges: graph.edges.iter().map(edge).collect::<Option<_>>()?,
+        groups: graph.groups.iter().map(group).collect::<Option<_>>()?,
+        order: order.iter().map(|id| function_id(*id)).collect::<Option<_>>()?,
+    };
+    Some((chain, execs, secrets))
+}
+
+fn function(tree: &FunctionTree, exec: String, settings: Settings) -> Function {
+    let ports = match &tree.ports {
+        Some(ports) => ports.iter().map(|port| port.value.clone()).collect(),
+        None => vec![keys::DEFAULT_PORT.to_owned()],
+    };
+    Function {
+        name: tree.name.value.clone(),
+        exec,
+        build: tree.build.clone(),
+        ports,
+        memory: settings.memory,
+        timeout: settings.timeout,
+        instances: settings.instances,
+        retry: settings.retry,
+        env: tree.env.clone(),
+        secrets: tree
+            .secrets
+            .iter()
+            .map(|(name, secret)| (name.clone(), secret.value.clone()))
+            .collect(),
+        logs: settings.logs,
+        outbox: settings.outbox,
+        scratch: settings.scratch,
+        threads: settings.threads,
+    }
+}
+
+fn function_id(id: NodeId) -> Option<FunctionId> {
+    u16::try_from(id.0).ok().map(FunctionId)
+}
+
+fn target(to: graph::To) -> Option<Target> {
+    match to {
+        graph::To::Egress => Some(Target::Egress),
+        graph::To::Node(id) => function_id(id).map(Target::Function),
+    }
+}
+
+fn edge(edge: &graph::Edge) -> Option<Edge> {
+    let from = match edge.from {
+        graph::From::Ingress => From::Ingress,
+        graph::From::Node(id, Port::Declared(port)) => From::Function(function_id(id)?, PortId(port)),
+        graph::From::Node(id, Port::Error) => From::Function(function_id(id)?, PortId::ERROR),
+        graph::From::Node(_, Port::Unknown) => return None,
+    };
+    let group = GroupId(u16::try_from(edge.group).ok()?);
+    Some(Edge {
+        from,
+        to: target(edge.to)?,
+        group,
+    })
+}
+
+fn group(group: &graph::Group) -> Option<Group> {
+    let edges = (group.first..group.first + group.len).map(|index| u16::try_from(index).ok().map(EdgeId));
+    Some(Group {
+        to: target(group.to)?,
+        edges: edges.collect::<Option<_>>()?,
+    })
+}

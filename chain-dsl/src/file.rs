@@ -1,0 +1,495 @@
+//! TOML tree to file tree: every key read, every value within its bounds, nothing resolved yet.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use toml::de::{DeTable, DeValue};
+
+use crate::chain::{Logs, Placement, SecretRef};
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Problems};
+use crate::flow::LineText;
+use crate::keys::{self, IntegerKind};
+use crate::section::{
+    Entry, Section, entries, excerpt, integer, string, table_of, unpassable, usable, wrong_type,
+};
+use crate::source::{Source, Span, Spanned};
+use crate::units::{ByteSize, format_duration};
+
+/// What a file says, each value where it was right.
+pub(crate) struct FileTree {
+    pub(crate) name: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) placement: Placement,
+    pub(crate) max_body: Option<Spanned<ByteSize>>,
+    pub(crate) deadline: Option<Spanned<Duration>>,
+    pub(crate) in_flight: Option<Spanned<u32>>,
+    pub(crate) defaults: SettingsTree,
+    pub(crate) functions: Vec<FunctionTree>,
+    pub(crate) flow: Vec<LineText>,
+    /// Whether `flow` is there and is an array, so that what is not in it is really missing.
+    pub(crate) has_flow: bool,
+}
+
+/// The table of one function.
+pub(crate) struct FunctionTree {
+    pub(crate) name: Spanned<String>,
+    pub(crate) exec: Option<Spanned<String>>,
+    pub(crate) build: Option<String>,
+    /// `None` when the key is not written.
+    pub(crate) ports: Option<Vec<Spanned<String>>>,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) secrets: BTreeMap<String, Spanned<SecretRef>>,
+    pub(crate) settings: SettingsTree,
+}
+
+/// What a function and `[defaults]` may both set.
+#[derive(Default)]
+pub(crate) struct SettingsTree {
+    pub(crate) memory: Option<Spanned<ByteSize>>,
+    pub(crate) timeout: Option<Spanned<Duration>>,
+    pub(crate) instances: Option<Spanned<u32>>,
+    pub(crate) logs: Option<Logs>,
+    pub(crate) outbox: Option<Spanned<ByteSize>>,
+    pub(crate) scratch: Option<Spanned<ByteSize>>,
+    pub(crate) threads: Option<Spanned<u32>>,
+    pub(crate) attempts: Option<Spanned<u32>>,
+    pub(crate) backoff: Option<Spanned<Duration>>,
+    pub(crate) factor: Option<Spanned<f64>>,
+    pub(crate) max_backoff: Option<Spanned<Duration>>,
+    pub(crate) jitter: Option<bool>,
+}
+
+/// Reads the whole file.
+pub(crate) fn read(root: &DeTable<'_>, source: &Source, complete: bool, problems: &mut Problems) -> FileTree {
+    let file = Section::open("the chain file", root, keys::ROOT_KEYS, problems);
+    if complete {
+        require(&file, "chain", "chain = \"my-chain\"", problems);
+        require(&file, "flow", "flow = [\"ingress -> NAME -> egress\"]", problems);
+    }
+    let ingress = file.table(&keys::INGRESS, "`[ingress]`", problems);
+    let ingress = ingress.as_ref();
+    let defaults = file.table(&keys::DEFAULTS, "`[defaults]`", problems);
+    let flow = file.entry(keys::FLOW.name);
+    file.choice(&keys::PROTECTION, problems);
+    FileTree {
+        name: chain_name(&file, problems),
+        version: version(&file, problems),
+        description: file.text(&keys::DESCRIPTION, problems).map(|text| text.value),
+        placement: file
+            .choice(&keys::PLACEMENT, problems)
+            .and_then(Placement::parse)
+            .unwrap_or_default(),
+        max_body: ingress.and_then(|table| table.size(&keys::MAX_BODY, problems)),
+        deadline: ingress.and_then(|table| table.duration(&keys::DEADLINE, problems)),
+        in_flight: ingress.and_then(|table| table.integer(&keys::IN_FLIGHT, problems)),
+        defaults: defaults
+            .map(|table| settings(&table, "[defaults]", problems))
+            .unwrap_or_default(),
+        functions: functions(&file, complete, problems),
+        has_flow: flow.is_some_and(|entry| entry.value.get_ref().is_array()),
+        flow: flow
+            .map(|entry| flow_lines(&entry, source, problems))
+            .unwrap_or_default(),
+    }
+}
+
+fn require(file: &Section<'_>, key: &str, example: &str, problems: &mut Problems) {
+    if file.entry(key).is_none() {
+        problems.push(
+            Diagnostic::new(
+                Code::MissingKey,
+                Span::new(0, 0),
+                format!("the key `{key}` is missing"),
+                "",
+            )
+            .with_expected(example)
+            .with_help(format!("add {example} above the first `[table]`")),
+        );
+    }
+}
+
+fn chain_name(file: &Section<'_>, problems: &mut Problems) -> Option<String> {
+    let entry = file.entry(keys::CHAIN.name)?;
+    let name = string(&entry, "the name of the chain, a string", problems)?;
+    check_name(name, "chain", entry.span(), problems).then(|| name.to_owned())
+}
+
+fn version(file: &Section<'_>, problems: &mut Problems) -> Option<String> {
+    const EXPECTED: &str = "a version such as \"1.2.0\"";
+    let entry = file.entry(keys::VERSION.name)?;
+    let text = string(&entry, EXPECTED, problems)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
+    if text.is_empty() || text.len() > keys::MAX_NAME_BYTES || !text.chars().all(plain) {
+        let label = "1 to 63 letters, digits, `.`, `-` and `+`";
+        let message = format!("\"{}\" is not a version", excerpt(text));
+        problems.push(Diagnostic::new(Code::BadText, entry.span(), message, label).with_expected(EXPECTED));
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn flow_lines(entry: &Entry<'_>, source: &Source, problems: &mut Problems) -> Vec<LineText> {
+    const EXPECTED: &str = "an array of strings such as [\"ingress -> decode -> egress\"]";
+    let Some(array) = entry.value.get_ref().as_array() else {
+        let diagnostic = wrong_type(entry, EXPECTED);
+        problems.push(match entry.value.get_ref() {
+            DeValue::String(_) => diagnostic.with_help("put brackets around it: flow = [\"...\"]"),
+            _ => diagnostic,
+        });
+        return Vec::new();
+    };
+    let mut lines = Vec::new();
+    for item in array.iter() {
+        let item = Entry {
+            name: "flow",
+            key_span: entry.key_span,
+            value: item,
+        };
+        if let Some(text) = string(&item, "a flow line, which is a string", problems) {
+            lines.push(LineText::new(text, item.span(), source));
+        }
+    }
+    lines
+}
+
+fn functions(file: &Section<'_>, complete: bool, problems: &mut Problems) -> Vec<FunctionTree> {
+    let Some(entry) = file.entry(keys::FUNCTION.name) else {
+        return Vec::new();
+    };
+    let Some(table) = table_of(
+        &entry,
+        "a table of functions, each opened with [function.NAME]",
+        problems,
+    ) else {
+        return Vec::new();
+    };
+    let mut list = Vec::new();
+    for entry in entries(table) {
+        if list.len() == keys::MAX_FUNCTIONS {
+            let message = format!("the chain has {} functions", table.len());
+            let label = format!("at most {} functions", keys::MAX_FUNCTIONS);
+            problems.push(
+                Diagnostic::new(Code::ChainTooLarge, entry.key_span, message, label)
+                    .with_help("split the chain in two"),
+            );
+            break;
+        }
+        if let Some(function) = function(&entry, complete, problems) {
+            list.push(function);
+        }
+    }
+    list
+}
+
+fn function(entry: &Entry<'_>, complete: bool, problems: &mut Problems) -> Option<FunctionTree> {
+    let name = entry.name;
+    check_name(name, "function", entry.key_span, problems);
+    if keys::RESERVED_FUNCTIONS.contains(&name) {
+        let message = format!("a function cannot be called `{name}`");
+        problems.push(
+            Diagnostic::new(Code::ReservedName, entry.key_span, message, "reserved name")
+                .with_note(format!("reserved are {}", keys::RESERVED_FUNCTIONS.join(", "))),
+        );
+    }
+    let Some(table) = entry.value.get_ref().as_table() else {
+        let help = format!("open a table: [function.{}]", excerpt(name));
+        problems.push(wrong_type(entry, "the table of a function").with_help(help));
+        return None;
+    };
+    let title = format!("[function.{}]", excerpt(name));
+    let section = Section::open(format!("`{title}`"), table, keys::FUNCTION_KEYS, problems);
+    if complete && section.entry(keys::EXEC.name).is_none() {
+        let message = format!("function `{}` has no `exec`", excerpt(name));
+        problems.push(
+            Diagnostic::new(Code::MissingKey, entry.key_span, message, "which program is it?")
+                .with_expected(format!("exec = \"{}\"", keys::EXEC.kind.example))
+                .with_help(format!("add exec = \"{}\" to {title}", keys::EXEC.kind.example)),
+        );
+    }
+    Some(FunctionTree {
+        name: Spanned::new(name.to_owned(), entry.key_span),
+        exec: section.text(&keys::EXEC, problems),
+        build: section.text(&keys::BUILD, problems).map(|text| text.value),
+        ports: section
+            .entry(keys::PORTS.name)
+            .map(|entry| ports(&entry, problems)),
+        env: section
+            .entry(keys::ENV.name)
+            .map(|entry| env(&entry, problems))
+            .unwrap_or_default(),
+        secrets: section
+            .entry(keys::SECRETS.name)
+            .map(|entry| secrets(&entry, problems))
+            .unwrap_or_default(),
+        settings: settings(&section, &title, problems),
+    })
+}
+
+fn settings(section: &Section<'_>, title: &str, problems: &mut Problems) -> SettingsTree {
+    let retry = section.table(&keys::RETRY, &format!("`retry` of `{title}`"), problems);
+    let retry = retry.as_ref();
+    let tree = SettingsTree {
+        memory: section.size(&keys::MEMORY, problems),
+        timeout: section.duration(&keys::TIMEOUT, problems),
+        instances: section
+            .entry(keys::INSTANCES.name)
+            .and_then(|entry| instances(&entry, problems)),
+        logs: section.choice(&keys::LOGS, problems).and_then(Logs::parse),
+        outbox: section.size(&keys::OUTBOX, problems),
+        scratch: section.size(&keys::SCRATCH, problems),
+        threads: section.integer(&keys::THREADS, problems),
+        attempts: retry.and_then(|table| table.integer(&keys::ATTEMPTS, problems)),
+        backoff: retry.and_then(|table| table.duration(&keys::BACKOFF, problems)),
+        factor: retry.and_then(|table| table.number(&keys::FACTOR, problems)),
+        max_backoff: retry.and_then(|table| table.duration(&keys::MAX_BACKOFF, problems)),
+        jitter: retry.and_then(|table| table.flag(&keys::JITTER, problems)),
+    };
+    if let (Some(backoff), Some(max)) = (&tree.backoff, &tree.max_backoff) {
+        check_backoff(backoff, max, problems);
+    }
+    tree
+}
+
+/// Refuses a longest wait that is shorter than the first.
+pub(crate) fn check_backoff(backoff: &Spanned<Duration>, max: &Spanned<Duration>, problems: &mut Problems) {
+    if max.value < backoff.value {
+        let (first, longest) = (format_duration(backoff.value), format_duration(max.value));
+        let message = format!("the longest back-off, {longest}, is shorter than the first, {first}");
+        problems.push(
+            Diagnostic::new(
+                Code::Contradiction,
+                max.span,
+                message,
+                format!("expected at least {first}"),
+            )
+            .with_expected(format!("at least {first}"))
+            .with_related(backoff.span, "the first wait"),
+        );
+    }
+}
+
+fn instances(entry: &Entry<'_>, problems: &mut Problems) -> Option<Spanned<u32>> {
+    let IntegerKind { min, max, .. } = keys::INSTANCES_RANGE;
+    if entry.value.get_ref().is_table() {
+        let message = "a range of instances is not built yet";
+        let label = format!("expected a whole number from {min} to {max}");
+        problems.push(
+            Diagnostic::new(Code::NotBuiltYet, entry.span(), message, label)
+                .with_expected(format!("a whole number from {min} to {max}"))
+                .with_help("write a fixed number: instances = 1")
+                .with_note("scaling with the load is refused until it is there, and never ignored"),
+        );
+        return None;
+    }
+    integer(entry, keys::INSTANCES_RANGE, problems)
+}
+
+fn ports(entry: &Entry<'_>, problems: &mut Problems) -> Vec<Spanned<String>> {
+    const EXPECTED: &str = "an array of port names such as [\"out\", \"reject\"]";
+    let Some(array) = entry.value.get_ref().as_array() else {
+        problems.push(wrong_type(entry, EXPECTED));
+        return Vec::new();
+    };
+    if array.is_empty() {
+        let diagnostic = Diagnostic::new(
+            Code::BadText,
+            entry.span(),
+            "`ports` is empty",
+            "expected at least one port",
+        );
+        problems.push(diagnostic.with_help("drop the key: a function without `ports` has one, `out`"));
+    }
+    if array.len() > keys::MAX_PORTS {
+        problems.push(too_many(entry, "ports", array.len(), keys::MAX_PORTS));
+    }
+    let mut ports: Vec<Spanned<String>> = Vec::new();
+    for item in array.iter().take(keys::MAX_PORTS) {
+        let item = Entry {
+            name: "ports",
+            key_span: entry.key_span,
+            value: item,
+        };
+        let Some(name) = string(&item, "the name of a port, a string", problems) else {
+            continue;
+        };
+        let span = item.span();
+        if !check_name(name, "port", span, problems) {
+            continue;
+        }
+        if keys::RESERVED_PORTS.contains(&name) {
+            let diagnostic = Diagnostic::new(
+                Code::ReservedName,
+                span,
+                format!("a port cannot be called `{name}`"),
+                "reserved name",
+            );
+            problems.push(match name == keys::ERROR_PORT {
+                true => diagnostic.with_help("every function has `error` already: drop it from the list"),
+                false => diagnostic,
+            });
+        } else if let Some(first) = ports.iter().find(|port| port.value == name) {
+            problems.push(
+                Diagnostic::new(
+                    Code::DuplicatePort,
+                    span,
+                    format!("port `{name}` is declared twice"),
+                    "again here",
+                )
+                .with_related(first.span, "first declared here"),
+            );
+        } else {
+            ports.push(Spanned::new(name.to_owned(), span));
+        }
+    }
+    ports
+}
+
+fn env(entry: &Entry<'_>, problems: &mut Problems) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::new();
+    for item in named_values(entry, "a table such as { QUALITY = \"80\" }", problems) {
+        let Some(text) = string(&item, "a string", problems) else {
+            continue;
+        };
+        match unpassable(text, &item, keys::MAX_VALUE_BYTES) {
+            Some((message, label)) => {
+                problems.push(Diagnostic::new(Code::BadText, item.span(), message, label))
+            }
+            None => _ = env.insert(item.name.to_owned(), text.to_owned()),
+        }
+    }
+    env
+}
+
+fn secrets(entry: &Entry<'_>, problems: &mut Problems) -> BTreeMap<String, Spanned<SecretRef>> {
+    const EXPECTED: &str = "a reference such as \"file:/run/secrets/api\"";
+    let mut secrets = BTreeMap::new();
+    for item in named_values(
+        entry,
+        "a table such as { API_KEY = \"file:/run/secrets/api\" }",
+        problems,
+    ) {
+        let Some(text) = string(&item, EXPECTED, problems) else {
+            continue;
+        };
+        let Some(text) = usable(text, &item, keys::MAX_VALUE_BYTES, problems) else {
+            continue;
+        };
+        match text.value.strip_prefix(keys::SECRET_SCHEME) {
+            Some(path) if path.starts_with('/') => {
+                let secret = SecretRef {
+                    path: path.to_owned(),
+                };
+                secrets.insert(item.name.to_owned(), Spanned::new(secret, item.span()));
+            }
+            Some(_) => problems.push(
+                Diagnostic::new(
+                    Code::BadSecret,
+                    item.span(),
+                    "the path of a secret is not absolute",
+                    "expected `file:/...`",
+                )
+                .with_expected(EXPECTED),
+            ),
+            // The value may be the secret itself: it is never repeated in the message.
+            None => problems.push(
+                Diagnostic::new(
+                    Code::BadSecret,
+                    item.span(),
+                    "a secret is not a reference",
+                    "expected `file:/...`",
+                )
+                .with_expected(EXPECTED)
+                .with_help("put the secret in a file and refer to it; a chain file never holds one"),
+            ),
+        }
+    }
+    secrets
+}
+
+/// The entries of `env` or `secrets` that have proper names, within the bound.
+fn named_values<'t>(entry: &Entry<'t>, expected: &str, problems: &mut Problems) -> Vec<Entry<'t>> {
+    let Some(table) = table_of(entry, expected, problems) else {
+        return Vec::new();
+    };
+    if table.len() > keys::MAX_ENV_ENTRIES {
+        problems.push(too_many(entry, entry.name, table.len(), keys::MAX_ENV_ENTRIES));
+    }
+    let mut named = entries(table);
+    named.truncate(keys::MAX_ENV_ENTRIES);
+    named.retain(|item| check_env_name(item, problems));
+    named
+}
+
+fn check_env_name(item: &Entry<'_>, problems: &mut Problems) -> bool {
+    let name = item.name;
+    let first = name
+        .chars()
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    let rest = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !first || !rest || name.len() > keys::MAX_ENV_NAME_BYTES {
+        let message = format!(
+            "`{}` cannot be the name of an environment variable or secret",
+            excerpt(name)
+        );
+        let label = format!(
+            "a letter or `_`, then letters, digits and `_`, {} at most",
+            keys::MAX_ENV_NAME_BYTES
+        );
+        problems.push(Diagnostic::new(Code::BadName, item.key_span, message, label));
+        return false;
+    }
+    if name.starts_with(keys::RESERVED_ENV_PREFIX) {
+        let message = format!("`{name}` is reserved");
+        let label = format!(
+            "names beginning with `{}` belong to the system",
+            keys::RESERVED_ENV_PREFIX
+        );
+        problems.push(Diagnostic::new(Code::ReservedName, item.key_span, message, label));
+        return false;
+    }
+    true
+}
+
+fn too_many(entry: &Entry<'_>, what: &str, count: usize, max: usize) -> Diagnostic {
+    let message = format!("too many {what}: {count}");
+    Diagnostic::new(
+        Code::TooMany,
+        entry.key_span,
+        message,
+        format!("expected at most {max}"),
+    )
+    .with_expected(format!("at most {max}"))
+}
+
+/// Whether a name of a chain, function or port is well formed; reports it when not.
+fn check_name(name: &str, noun: &str, span: Span, problems: &mut Problems) -> bool {
+    const RULE: &str = "a lower-case letter, then lower-case letters, digits, `-` and `_`, 63 in all";
+    let first = name.chars().next().is_some_and(|c| c.is_ascii_lowercase());
+    let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    if first && name.chars().all(part) && name.len() <= keys::MAX_NAME_BYTES {
+        return true;
+    }
+    let message = match name.is_empty() {
+        true => format!("the name of a {noun} is empty"),
+        false => format!("`{}` cannot be the name of a {noun}", excerpt(name)),
+    };
+    let mut diagnostic =
+        Diagnostic::new(Code::BadName, span, message, format!("expected {RULE}")).with_expected(RULE);
+    let tidy: String = name
+        .to_lowercase()
+        .chars()
+        .map(|c| if part(c) { c } else { '-' })
+        .skip_while(|c| !c.is_ascii_lowercase())
+        .take(keys::MAX_NAME_BYTES)
+        .collect();
+    if !tidy.is_empty() {
+        diagnostic = diagnostic
+            .with_help(format!("a name that would do: `{tidy}`"))
+            .with_nearest(tidy);
+    }
+    problems.push(diagnostic);
+    false
+}

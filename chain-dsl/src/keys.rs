@@ -1,0 +1,474 @@
+//! Every key of the language, once: its name, what its value is, its bounds, its default, its meaning.
+//!
+//! The reader ([`crate::file`]), the JSON Schema ([`mod@crate::schema`]) and the printed defaults all
+//! come from here, so they cannot disagree.
+
+use std::time::Duration;
+
+use crate::units::ByteSize;
+
+/// The bound of a chain file.
+pub const MAX_TEXT_BYTES: usize = 1 << 20;
+/// The bound on functions of a chain.
+pub const MAX_FUNCTIONS: usize = 256;
+/// The bound on edges of a chain.
+pub const MAX_EDGES: usize = 1024;
+/// The bound on declared ports of a function.
+pub const MAX_PORTS: usize = 64;
+/// The bound on records that a join waits for.
+pub const MAX_JOIN_WIDTH: usize = 64;
+/// The bound on `env` entries of a function, and on its `secrets`.
+pub const MAX_ENV_ENTRIES: usize = 64;
+
+/// The longest name of a chain, a function or a port.
+pub(crate) const MAX_NAME_BYTES: usize = 63;
+/// The longest name of an environment variable or a secret.
+pub(crate) const MAX_ENV_NAME_BYTES: usize = 128;
+/// The longest value of an environment variable, path, command or description.
+pub(crate) const MAX_VALUE_BYTES: usize = 4096;
+/// Environment names that begin so belong to the system.
+pub(crate) const RESERVED_ENV_PREFIX: &str = "HACHER_";
+/// Names that no function can have.
+pub(crate) const RESERVED_FUNCTIONS: &[&str] = &["ingress", "egress", "gateway"];
+/// The port that every function has without declaring it.
+pub(crate) const ERROR_PORT: &str = "error";
+/// The port that a function without `ports` has, and that a source without a port means.
+pub(crate) const DEFAULT_PORT: &str = "out";
+/// Port names that cannot be declared.
+pub(crate) const RESERVED_PORTS: &[&str] = &[ERROR_PORT, "fault"];
+/// The only way a secret can be referred to.
+pub(crate) const SECRET_SCHEME: &str = "file:";
+
+/// One key: its name, its meaning for editors and messages, and what its value is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key<K> {
+    pub(crate) name: &'static str,
+    pub(crate) doc: &'static str,
+    pub(crate) kind: K,
+}
+
+/// A size between two bounds, both included.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SizeKind {
+    pub(crate) min: ByteSize,
+    pub(crate) max: ByteSize,
+    pub(crate) default: ByteSize,
+}
+
+/// A duration between two bounds, both included.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DurationKind {
+    pub(crate) min: Duration,
+    pub(crate) max: Duration,
+    pub(crate) default: Duration,
+}
+
+/// A whole number between two bounds, both included.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IntegerKind {
+    pub(crate) min: u32,
+    pub(crate) max: u32,
+    pub(crate) default: u32,
+}
+
+/// A number between two bounds, both included.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NumberKind {
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+    pub(crate) default: f64,
+}
+
+/// True or false.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FlagKind {
+    pub(crate) default: bool,
+}
+
+/// One of a few words.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ChoiceKind {
+    pub(crate) words: &'static [&'static str],
+    /// Words that the language keeps, but the system does not honour yet.
+    pub(crate) later: &'static [&'static str],
+    pub(crate) default: &'static str,
+}
+
+/// A text up to a length.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TextKind {
+    pub(crate) max_bytes: usize,
+    pub(crate) required: bool,
+    pub(crate) example: &'static str,
+}
+
+/// A table with its own keys.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TableKind {
+    pub(crate) keys: &'static [AnyKey],
+}
+
+/// A value that has its own reader; what it is for the schema.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OwnKind {
+    /// The chain's name.
+    Name,
+    /// The version text.
+    Version,
+    /// The flow lines.
+    Flow,
+    /// Port names.
+    Ports,
+    /// The number of instances, or a table that is not built yet.
+    Instances(IntegerKind),
+    /// Environment variables.
+    Env,
+    /// References to secrets.
+    Secrets,
+    /// A table of functions, each with these keys.
+    Functions(&'static [AnyKey]),
+}
+
+/// A key of any kind, as the lists of keys hold them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum AnyKey {
+    Size(Key<SizeKind>),
+    Duration(Key<DurationKind>),
+    Integer(Key<IntegerKind>),
+    Number(Key<NumberKind>),
+    Flag(Key<FlagKind>),
+    Choice(Key<ChoiceKind>),
+    Text(Key<TextKind>),
+    Table(Key<TableKind>),
+    Own(Key<OwnKind>),
+}
+
+impl AnyKey {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Size(key) => key.name,
+            Self::Duration(key) => key.name,
+            Self::Integer(key) => key.name,
+            Self::Number(key) => key.name,
+            Self::Flag(key) => key.name,
+            Self::Choice(key) => key.name,
+            Self::Text(key) => key.name,
+            Self::Table(key) => key.name,
+            Self::Own(key) => key.name,
+        }
+    }
+}
+
+pub(crate) const CHAIN: Key<OwnKind> = Key {
+    name: "chain",
+    doc: "The chain's name; it is served at /chains/NAME.",
+    kind: OwnKind::Name,
+};
+pub(crate) const VERSION: Key<OwnKind> = Key {
+    name: "version",
+    doc: "The chain's version, for people and logs. \"0.0.0\" when it is not written.",
+    kind: OwnKind::Version,
+};
+pub(crate) const DEFAULT_VERSION: &str = "0.0.0";
+pub(crate) const DESCRIPTION: Key<TextKind> = Key {
+    name: "description",
+    doc: "What the chain does, in a sentence.",
+    kind: TextKind {
+        max_bytes: MAX_VALUE_BYTES,
+        required: false,
+        example: "Three sizes of one photo",
+    },
+};
+pub(crate) const FLOW: Key<OwnKind> = Key {
+    name: "flow",
+    doc: "How records go: `a -> b` hands over, `b & c` runs both on the same record and the next step waits \
+          for both, `b | c` before an arrow means whichever arrives, `a.port` names an output port. Lines \
+          begin at `ingress` and end at `egress`.",
+    kind: OwnKind::Flow,
+};
+pub(crate) const PLACEMENT: Key<ChoiceKind> = Key {
+    name: "placement",
+    doc: "Where instances run: `packed` on one core, `spread` over cores, `auto` chooses.",
+    kind: ChoiceKind {
+        words: &["packed", "spread", "auto"],
+        later: &[],
+        default: "auto",
+    },
+};
+pub(crate) const PROTECTION: Key<ChoiceKind> = Key {
+    name: "protection",
+    doc: "How records are protected between functions: `sealed` is authenticated encryption.",
+    kind: ChoiceKind {
+        words: &["sealed"],
+        later: &["mapped"],
+        default: "sealed",
+    },
+};
+
+pub(crate) const MAX_BODY: Key<SizeKind> = Key {
+    name: "max_body",
+    doc: "The largest request body; a larger one is answered with 413.",
+    kind: SizeKind {
+        min: ByteSize::new(1),
+        max: ByteSize::new(16 << 30),
+        default: ByteSize::new(32 << 20),
+    },
+};
+pub(crate) const DEADLINE: Key<DurationKind> = Key {
+    name: "deadline",
+    doc: "How long a request may take from its acceptance to its answer.",
+    kind: DurationKind {
+        min: Duration::from_millis(1),
+        max: Duration::from_secs(3600),
+        default: Duration::from_secs(5),
+    },
+};
+pub(crate) const IN_FLIGHT: Key<IntegerKind> = Key {
+    name: "in_flight",
+    doc: "How many requests may be under way at once; more are answered with 429.",
+    kind: IntegerKind {
+        min: 1,
+        max: 65536,
+        default: 128,
+    },
+};
+
+pub(crate) const MEMORY: Key<SizeKind> = Key {
+    name: "memory",
+    doc: "The memory that one instance may use.",
+    kind: SizeKind {
+        min: ByteSize::new(4 << 20),
+        max: ByteSize::new(1 << 40),
+        default: ByteSize::new(256 << 20),
+    },
+};
+pub(crate) const TIMEOUT: Key<DurationKind> = Key {
+    name: "timeout",
+    doc: "How long one attempt may take.",
+    kind: DurationKind {
+        min: Duration::from_millis(1),
+        max: Duration::from_secs(3600),
+        default: Duration::from_secs(1),
+    },
+};
+pub(crate) const INSTANCES: Key<OwnKind> = Key {
+    name: "instances",
+    doc: "How many instances run.",
+    kind: OwnKind::Instances(INSTANCES_RANGE),
+};
+pub(crate) const INSTANCES_RANGE: IntegerKind = IntegerKind {
+    min: 1,
+    max: 64,
+    default: 1,
+};
+pub(crate) const LOGS: Key<ChoiceKind> = Key {
+    name: "logs",
+    doc: "What becomes of standard output and error: `drop` keeps them in the trustlet, `forward` lets them \
+          out. Forwarding is part of the chain digest that clients verify.",
+    kind: ChoiceKind {
+        words: &["drop", "forward"],
+        later: &[],
+        default: "drop",
+    },
+};
+pub(crate) const OUTBOX: Key<SizeKind> = Key {
+    name: "outbox",
+    doc: "The memory for sealed records that one instance has sent and that are not released yet; the \
+          largest record has to fit. Backed as it is used.",
+    kind: SizeKind {
+        min: ByteSize::new(1 << 20),
+        max: ByteSize::new(16 << 30),
+        default: ByteSize::new(64 << 20),
+    },
+};
+pub(crate) const SCRATCH: Key<SizeKind> = Key {
+    name: "scratch",
+    doc: "The private temporary file space of one instance; \"0B\" for none.",
+    kind: SizeKind {
+        min: ByteSize::new(0),
+        max: ByteSize::new(16 << 30),
+        default: ByteSize::new(16 << 20),
+    },
+};
+pub(crate) const THREADS: Key<IntegerKind> = Key {
+    name: "threads",
+    doc: "How many threads one instance may have.",
+    kind: IntegerKind {
+        min: 1,
+        max: 256,
+        default: 16,
+    },
+};
+
+pub(crate) const ATTEMPTS: Key<IntegerKind> = Key {
+    name: "attempts",
+    doc: "How often a record is tried in all; 1 means never again.",
+    kind: IntegerKind {
+        min: 1,
+        max: 100,
+        default: 3,
+    },
+};
+pub(crate) const BACKOFF: Key<DurationKind> = Key {
+    name: "backoff",
+    doc: "The wait before the second attempt.",
+    kind: DurationKind {
+        min: Duration::ZERO,
+        max: Duration::from_secs(600),
+        default: Duration::from_millis(10),
+    },
+};
+pub(crate) const FACTOR: Key<NumberKind> = Key {
+    name: "factor",
+    doc: "What each further wait is multiplied by.",
+    kind: NumberKind {
+        min: 1.0,
+        max: 100.0,
+        default: 2.0,
+    },
+};
+pub(crate) const MAX_BACKOFF: Key<DurationKind> = Key {
+    name: "max",
+    doc: "The longest wait between two attempts.",
+    kind: DurationKind {
+        min: Duration::ZERO,
+        max: Duration::from_secs(3600),
+        default: Duration::from_secs(1),
+    },
+};
+pub(crate) const JITTER: Key<FlagKind> = Key {
+    name: "jitter",
+    doc: "Whether waits are spread at random, so that retries do not come in waves.",
+    kind: FlagKind { default: true },
+};
+pub(crate) const RETRY: Key<TableKind> = Key {
+    name: "retry",
+    doc: "What happens after a failed attempt. Each key that is not written comes from [defaults].",
+    kind: TableKind { keys: RETRY_KEYS },
+};
+
+pub(crate) const EXEC: Key<TextKind> = Key {
+    name: "exec",
+    doc: "The executable, relative to this file.",
+    kind: TextKind {
+        max_bytes: MAX_VALUE_BYTES,
+        required: true,
+        example: "../target/release/decode",
+    },
+};
+pub(crate) const BUILD: Key<TextKind> = Key {
+    name: "build",
+    doc: "The command that builds the executable; run by --build.",
+    kind: TextKind {
+        max_bytes: MAX_VALUE_BYTES,
+        required: false,
+        example: "cargo build --release -p decode",
+    },
+};
+pub(crate) const PORTS: Key<OwnKind> = Key {
+    name: "ports",
+    doc: "The output ports that the function writes to. Every function also has `error`, which carries the \
+          record that failed after the last attempt, if a flow line takes it.",
+    kind: OwnKind::Ports,
+};
+pub(crate) const ENV: Key<OwnKind> = Key {
+    name: "env",
+    doc: "Environment variables of the function; not for secrets.",
+    kind: OwnKind::Env,
+};
+pub(crate) const SECRETS: Key<OwnKind> = Key {
+    name: "secrets",
+    doc: "References to secrets, resolved by the monitor and given to this function alone.",
+    kind: OwnKind::Secrets,
+};
+
+pub(crate) const INGRESS: Key<TableKind> = Key {
+    name: "ingress",
+    doc: "Limits on what comes in.",
+    kind: TableKind { keys: INGRESS_KEYS },
+};
+pub(crate) const DEFAULTS: Key<TableKind> = Key {
+    name: "defaults",
+    doc: "Values for every function that does not set its own.",
+    kind: TableKind { keys: DEFAULTS_KEYS },
+};
+pub(crate) const FUNCTION: Key<OwnKind> = Key {
+    name: "function",
+    doc: "The functions, each as [function.NAME].",
+    kind: OwnKind::Functions(FUNCTION_KEYS),
+};
+
+/// The keys above the first table.
+pub(crate) const ROOT_KEYS: &[AnyKey] = &[
+    AnyKey::Own(CHAIN),
+    AnyKey::Own(VERSION),
+    AnyKey::Text(DESCRIPTION),
+    AnyKey::Own(FLOW),
+    AnyKey::Choice(PLACEMENT),
+    AnyKey::Choice(PROTECTION),
+    AnyKey::Table(INGRESS),
+    AnyKey::Table(DEFAULTS),
+    AnyKey::Own(FUNCTION),
+];
+
+/// The keys of `[ingress]`.
+pub(crate) const INGRESS_KEYS: &[AnyKey] = &[
+    AnyKey::Size(MAX_BODY),
+    AnyKey::Duration(DEADLINE),
+    AnyKey::Integer(IN_FLIGHT),
+];
+
+/// The keys of `retry`.
+pub(crate) const RETRY_KEYS: &[AnyKey] = &[
+    AnyKey::Integer(ATTEMPTS),
+    AnyKey::Duration(BACKOFF),
+    AnyKey::Number(FACTOR),
+    AnyKey::Duration(MAX_BACKOFF),
+    AnyKey::Flag(JITTER),
+];
+
+/// The keys of `[defaults]`.
+pub(crate) const DEFAULTS_KEYS: &[AnyKey] = &[
+    AnyKey::Size(MEMORY),
+    AnyKey::Duration(TIMEOUT),
+    AnyKey::Own(INSTANCES),
+    AnyKey::Table(RETRY),
+    AnyKey::Choice(LOGS),
+    AnyKey::Size(OUTBOX),
+    AnyKey::Size(SCRATCH),
+    AnyKey::Integer(THREADS),
+];
+
+/// The keys of `[function.NAME]`.
+pub(crate) const FUNCTION_KEYS: &[AnyKey] = &[
+    AnyKey::Text(EXEC),
+    AnyKey::Text(BUILD),
+    AnyKey::Own(PORTS),
+    AnyKey::Size(MEMORY),
+    AnyKey::Duration(TIMEOUT),
+    AnyKey::Own(INSTANCES),
+    AnyKey::Table(RETRY),
+    AnyKey::Own(ENV),
+    AnyKey::Own(SECRETS),
+    AnyKey::Choice(LOGS),
+    AnyKey::Size(OUTBOX),
+    AnyKey::Size(SCRATCH),
+    AnyKey::Integer(THREADS),
+];
+
+/// Where a key would be known, for a key that stands in the wrong table.
+pub(crate) fn tables_with(name: &str) -> Vec<&'static str> {
+    let tables = [
+        ("the top of the file, above the first `[table]`", ROOT_KEYS),
+        ("`[ingress]`", INGRESS_KEYS),
+        ("`[defaults]`", DEFAULTS_KEYS),
+        ("`[function.NAME]`", FUNCTION_KEYS),
+        ("`retry`", RETRY_KEYS),
+    ];
+    let has = |keys: &[AnyKey]| keys.iter().any(|key| key.name() == name);
+    tables
+        .into_iter()
+        .filter(|(_, keys)| has(keys))
+        .map(|(title, _)| title)
+        .collect()
+}

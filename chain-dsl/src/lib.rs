@@ -1,0 +1,51 @@
+//! The language of chain files: text in, a checked [`Chain`] or every problem of the file out.
+//!
+//! ```
+//! let text = r#"
+//! chain = "hello"
+//! flow = ["ingress -> greet -> egress"]
+//! [function.greet]
+//! exec = "greet"
+//! "#;
+//! let checked = hacher_chain_dsl::check(text, "chain.toml").expect("a good file");
+//! assert_eq!(checked.chain().functions().len(), 1);
+//!
+//! let problems = hacher_chain_dsl::check(&text.replace("exec", "exce"), "chain.toml").expect_err("a slip");
+//! assert!(problems.to_string().contains("did you mean `exec`?"));
+//! ```
+//!
+//! The crate is pure: no I/O, no clock, no unsafe. A file goes through these modules in turn:
+//! `document` (text to TOML tree, all syntax errors), `file` with `section` and `keys` (each key read,
+//! each value in its bounds), `flow` (one flow line), `graph` (all lines together), `graph_check` (the
+//! whole graph), `check` (the steps in order, and the chain at the end). Whatever is found on the way is a
+//! [`Diagnostic`] with a stable [`Code`] and a place; `render` prints them.
+//!
+//! No input makes it panic, recurse without bound, or take memory beyond a small multiple of the text.
+#![forbid(unsafe_code)]
+
+mod chain;
+mod check;
+mod code;
+mod diagnostic;
+mod document;
+mod file;
+mod flow;
+mod graph;
+mod graph_check;
+mod keys;
+mod nearest;
+mod render;
+mod section;
+mod source;
+mod units;
+
+pub use chain::{
+    Chain, Edge, EdgeId, Function, FunctionId, Group, GroupId, Ingress, Logs, Placement, PortId, Protection,
+    Retry, SecretRef, Source, Target,
+};
+pub use check::{Checked, check};
+pub use code::{Code, Severity, explain_code};
+pub use diagnostic::{Diagnostic, Diagnostics, Label, MAX_DIAGNOSTICS};
+pub use keys::{MAX_EDGES, MAX_ENV_ENTRIES, MAX_FUNCTIONS, MAX_JOIN_WIDTH, MAX_PORTS, MAX_TEXT_BYTES};
+pub use source::{Position, Span};
+pub use units::{ByteSize, format_duration};
