@@ -44,8 +44,8 @@ pub const TRACE_WORDS: usize = 16;
 /// Entries of the table of closed invocations; more than may be in flight.
 pub const CLOSED_ENTRIES: usize = 4096;
 
-/// Bytes after a segment's ciphertext: the AEAD's tag, then the time of publishing (telemetry, not authenticated).
-pub const SLOT_TAIL_BYTES: usize = 16 + 8;
+/// Bytes after a segment's ciphertext: the AEAD's tag, then, aligned to 8 bytes, the time of publishing (telemetry, not authenticated).
+pub const SLOT_TAIL_BYTES: usize = 32;
 /// Sizes of slots, smallest first. Odd multiples of a cache line, so that slots of one class spread over all sets
 /// of a cache instead of sharing one.
 pub const SLOT_CLASSES: [usize; 3] = [9 * LINE_BYTES, 73 * LINE_BYTES, 1025 * LINE_BYTES];
@@ -128,7 +128,10 @@ impl OutboxLayout {
     #[must_use]
     pub fn class_at(&self, class: usize) -> usize {
         let before = SLOT_CLASSES.iter().zip(self.slots()).take(class);
-        self.segments_at() + before.map(|(slot_bytes, count)| slot_bytes * count).sum::<usize>()
+        self.segments_at()
+            + before
+                .map(|(slot_bytes, count)| slot_bytes * count)
+                .sum::<usize>()
     }
 
     /// Bytes for segments.

@@ -1,21 +1,56 @@
 //! What runs inside a trustlet: the sealed data path of one buffer, and the SDK that function authors use.
+//!
+//! A function is a handler and one line of `main`:
+//!
+//! ```no_run
+//! use hacher_libos_net::{Failure, Input, Output};
+//!
+//! fn shout(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+//!     let text = input.bytes()?.to_ascii_uppercase();
+//!     output.send(&text)
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     hacher_libos_net::serve(shout)
+//! }
+//! ```
+//!
+//! [`harness`] runs the handler in a unit test. To see how a record travels, open [`hop`] first: it names each step once,
+//! and the step's file bears the step's name (`reserve`, `seal`, `publish`, `peek`, `open`, `release` in `peek`).
+
 #![cfg_attr(test, allow(clippy::expect_used, reason = "test code"))]
 
 pub mod aead;
 pub mod attach;
+pub mod attachment;
 pub mod clock;
 pub mod descriptor;
+pub mod doorbell;
+pub mod fault;
+pub mod hop;
 pub mod invocation;
+mod join;
 pub mod keys;
 pub mod layout;
 pub mod memory;
 pub mod name;
+mod open;
 pub mod park;
+pub mod peek;
+pub mod process;
+pub mod publish;
+pub mod refusal;
+mod reserve;
 pub mod ring;
 pub mod sdk;
+pub mod seal;
+mod sequence;
+mod serve;
 pub mod sync;
+pub mod telemetry;
 
 pub use sdk::failure::Failure;
 pub use sdk::harness;
 pub use sdk::input::{Input, Part, Reader};
 pub use sdk::output::{Output, PortWriter};
+pub use serve::serve;

@@ -135,7 +135,7 @@ pub fn resume(slots: &[Slot], released: u64) -> u64 {
     tail
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

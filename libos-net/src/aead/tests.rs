@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+
 use super::{Refused, TAG_BYTES, aws_lc, staged};
 use crate::keys::SecretBytes;
 use crate::memory::{OwnRegion, PeerRegion};

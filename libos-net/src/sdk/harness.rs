@@ -24,10 +24,16 @@ use crate::name::Name;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
+struct CallInput {
+    upstream: String,
+    body: Vec<u8>,
+    headers: Vec<(String, String)>,
+}
+
 /// One call of a handler, in the making.
 #[derive(Default)]
 pub struct Call {
-    inputs: Vec<(String, Vec<u8>, Vec<(String, String)>)>,
+    inputs: Vec<CallInput>,
     ports: Vec<String>,
     secrets: Vec<(String, Vec<u8>)>,
     attempt: u32,
@@ -78,15 +84,19 @@ impl Call {
     /// A record from the function `upstream`; call it once for each input of a join.
     #[must_use]
     pub fn input(mut self, upstream: &str, body: &[u8]) -> Self {
-        self.inputs.push((upstream.to_owned(), body.to_vec(), Vec::new()));
+        self.inputs.push(CallInput {
+            upstream: upstream.to_owned(),
+            body: body.to_vec(),
+            headers: Vec::new(),
+        });
         self
     }
 
     /// Sets a header of the record that was added last.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        if let Some((_, _, headers)) = self.inputs.last_mut() {
-            headers.push((name.to_owned(), value.to_owned()));
+        if let Some(input) = self.inputs.last_mut() {
+            input.headers.push((name.to_owned(), value.to_owned()));
         }
         self
     }
@@ -151,7 +161,12 @@ impl Call {
         let mut parts = Vec::new();
         let mut late = LateSegments::default();
         let single = self.inputs.len() == 1;
-        for (upstream, body, headers) in &self.inputs {
+        for CallInput {
+            upstream,
+            body,
+            headers,
+        } in &self.inputs
+        {
             let mut part = Part::new(name(upstream), name(DEFAULT_PORT));
             let plain = part.plain_mut();
             headers::start(plain, &[]);

@@ -268,8 +268,8 @@ impl Read for Reader<'_, '_> {
         }
         let unread = part.plain.get(self.at..).unwrap_or(&[]);
         let len = unread.len().min(buffer.len());
-        for (to, from) in buffer.iter_mut().zip(unread) {
-            *to = *from;
+        if let (Some(to), Some(from)) = (buffer.get_mut(..len), unread.get(..len)) {
+            to.copy_from_slice(from);
         }
         self.at += len;
         Ok(len)

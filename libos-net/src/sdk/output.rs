@@ -61,6 +61,13 @@ impl PortBuffer {
         self.plain.len()
     }
 
+    /// Starts the record of a run that has no handler: the input, passed on to the `error` port.
+    pub(crate) fn start(&mut self, inherited: &[u8]) -> &mut Vec<u8> {
+        self.used = true;
+        headers::start(&mut self.plain, inherited);
+        &mut self.plain
+    }
+
     /// Passes on everything that is left, and ends the record.
     pub(crate) fn finish(&mut self, port: usize, sink: &mut dyn RecordSink) -> Result<(), Failure> {
         let mut rest = self.plain.as_slice();

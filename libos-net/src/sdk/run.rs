@@ -5,6 +5,9 @@ use super::input::Input;
 use super::output::Output;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+/// What a panic in a handler becomes.
+pub(crate) const PANICKED: Failure = Failure::retry("the handler panicked");
+
 /// Runs `handler` once.
 pub(crate) fn run_caught<H>(handler: &H, input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure>
 where
@@ -12,6 +15,5 @@ where
 {
     // Unwind safety: input and output are cleared before their next use, and `handler` is `Fn`, so what it
     // leaves half-changed behind a panic is behind its own interior mutability.
-    catch_unwind(AssertUnwindSafe(|| handler(input, output)))
-        .unwrap_or(Err(Failure::retry("the handler panicked")))
+    catch_unwind(AssertUnwindSafe(|| handler(input, output))).unwrap_or(Err(PANICKED))
 }

@@ -1,0 +1,7 @@
+//! The program of the function `echo`: hands the handler to the trustlet's data path.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hacher_libos_net::serve(echo::echo)
+}

@@ -1,0 +1,7 @@
+//! The program of the function `pack`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hacher_libos_net::serve(thumbnails::pack)
+}

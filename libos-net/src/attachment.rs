@@ -1,0 +1,358 @@
+//! The trustlet's side of the attach channel: from the monitor's messages to a [`Sender`] and a [`Receiver`].
+
+use crate::attach::{
+    ATTACH_VERSION, Begin, Edge, Inbound, Listen, MESSAGE_MAX_BYTES, MESSAGE_MAX_DESCRIPTORS, MessageHeader,
+    Port, SECRET_VALUE_MAX_BYTES, Secret, kind,
+};
+use crate::doorbell::Doorbell;
+use crate::hop::{Own, Receiver, Sender};
+use crate::layout::{OutboxLayout, PageLayout, page_word};
+use crate::memory::{MapError, OwnRegion, PeerRegion};
+use crate::peek::InRing;
+use crate::publish::{BadAttachment, OutRing};
+use crate::sdk::input;
+use crate::seal::PortSealer;
+use core::mem::MaybeUninit;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zeroize::{Zeroize, Zeroizing};
+
+/// An attachment could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// The monitor closed the channel: it is gone, and so must we.
+    #[error("the monitor closed the channel")]
+    Closed,
+    /// The kernel refused.
+    #[error("the channel to the monitor failed: {0}")]
+    Os(#[from] Errno),
+    /// Not of this build.
+    #[error("the monitor speaks attach version {found}, this trustlet speaks {ATTACH_VERSION}")]
+    Version {
+        /// The monitor's version.
+        found: u32,
+    },
+    /// The messages contradict each other.
+    #[error(transparent)]
+    Contradiction(#[from] BadAttachment),
+    /// A region could not be mapped.
+    #[error(transparent)]
+    Map(#[from] MapError),
+}
+
+/// One message, received.
+pub struct Message {
+    kind: u32,
+    count: usize,
+    body: Zeroizing<Vec<u8>>,
+    descriptors: std::vec::IntoIter<OwnedFd>,
+}
+
+/// The private channel that a trustlet is born with.
+#[derive(Debug)]
+pub struct Channel(OwnedFd);
+
+impl Channel {
+    /// Takes the channel's descriptor.
+    #[must_use]
+    pub fn new(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    /// Receives one message, waiting for it if the socket is in blocking mode.
+    ///
+    /// # Errors
+    /// [`AttachError`]; `Os(Errno::AGAIN)` when the socket does not block and there is none.
+    pub fn receive(&self) -> Result<Message, AttachError> {
+        let mut bytes = Zeroizing::new(vec![0; MESSAGE_MAX_BYTES]);
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MESSAGE_MAX_DESCRIPTORS))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let received = loop {
+            let mut slices = [rustix::io::IoSliceMut::new(&mut bytes)];
+            match recvmsg(&self.0, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+                Err(Errno::INTR) => {}
+                other => break other?,
+            }
+        };
+        if received.bytes == 0 {
+            return Err(AttachError::Closed);
+        }
+        let descriptors: Vec<_> = ancillary
+            .drain()
+            .filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(rights) => Some(rights),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        bytes.truncate(received.bytes);
+        let (header, _) =
+            MessageHeader::read_from_prefix(&bytes).map_err(|_| BadAttachment("a short message"))?;
+        let count = usize::try_from(header.count).map_err(|_| BadAttachment("a count"))?;
+        Ok(Message {
+            kind: header.kind,
+            count,
+            body: bytes,
+            descriptors: descriptors.into_iter(),
+        })
+    }
+
+    /// Tells the monitor that the attachment stands.
+    ///
+    /// # Errors
+    /// [`AttachError::Os`].
+    pub fn say_ready(&self) -> Result<(), AttachError> {
+        let header = MessageHeader {
+            kind: kind::READY,
+            count: 0,
+        };
+        rustix::net::send(&self.0, header.as_bytes(), SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> rustix::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Message {
+    fn payload(&self) -> &[u8] {
+        self.body.get(size_of::<MessageHeader>()..).unwrap_or(&[])
+    }
+
+    fn entries<E: FromBytes + Immutable + KnownLayout + Copy>(&self) -> Result<Vec<E>, BadAttachment> {
+        let payload = self.payload();
+        if payload.len() != self.count.saturating_mul(size_of::<E>()) {
+            return Err(BadAttachment("a message of another length than its count says"));
+        }
+        payload
+            .chunks_exact(size_of::<E>())
+            .map(|bytes| E::read_from_bytes(bytes).map_err(|_| BadAttachment("an entry")))
+            .collect()
+    }
+
+    fn descriptor(&mut self) -> Result<OwnedFd, BadAttachment> {
+        self.descriptors
+            .next()
+            .ok_or(BadAttachment("a missing descriptor"))
+    }
+}
+
+/// What the monitor wants, once a message or a sequence of them is complete.
+pub enum Wish {
+    /// A place in a chain.
+    Attach(Box<Attachment>),
+    /// A seccomp program to install.
+    Lockdown(Vec<u8>),
+    /// Gateway: a socket to accept connections from.
+    Listen(Listener),
+}
+
+/// A listening socket, and what TLS needs.
+#[derive(Debug)]
+pub struct Listener {
+    /// The socket.
+    pub socket: OwnedFd,
+    /// PEM files: certificate chain, private key.
+    pub tls: Option<(OwnedFd, OwnedFd)>,
+}
+
+/// A place in a chain: regions, keys, rings and limits of one instance.
+pub struct Attachment {
+    /// Limits and identity, as the monitor gave them.
+    pub begin: Begin,
+    /// Page and doorbell.
+    pub own: Own,
+    /// The producing side.
+    pub sender: Sender,
+    /// The consuming side.
+    pub receiver: Receiver,
+    pub(crate) secrets: Vec<input::Secret>,
+}
+
+/// Collects the messages of one attachment.
+#[derive(Default)]
+pub struct Assembly {
+    begin: Option<(Begin, [OwnedFd; 3])>,
+    inbound: Vec<(Inbound, OwnedFd, OwnedFd)>,
+    ports: Vec<Port>,
+    edges: Vec<(Edge, OwnedFd, OwnedFd)>,
+    secrets: Vec<input::Secret>,
+}
+
+impl Drop for Assembly {
+    fn drop(&mut self) {
+        for (inbound, _, _) in &mut self.inbound {
+            inbound.port_secret.zeroize();
+        }
+        for port in &mut self.ports {
+            port.epoch_secret.zeroize();
+        }
+    }
+}
+
+impl Assembly {
+    /// Takes the next message; a [`Wish`] once one is complete.
+    ///
+    /// # Errors
+    /// [`AttachError`] when messages contradict each other or a region cannot be mapped.
+    pub fn feed(&mut self, mut message: Message) -> Result<Option<Wish>, AttachError> {
+        match message.kind {
+            kind::BEGIN => {
+                let begin = message.entries::<Begin>()?;
+                let begin = *begin.first().ok_or(BadAttachment("an empty beginning"))?;
+                if begin.version != ATTACH_VERSION {
+                    return Err(AttachError::Version { found: begin.version });
+                }
+                let regions = [
+                    message.descriptor()?,
+                    message.descriptor()?,
+                    message.descriptor()?,
+                ];
+                *self = Self::default();
+                self.begin = Some((begin, regions));
+            }
+            kind::INBOUND => {
+                for entry in message.entries::<Inbound>()? {
+                    self.inbound
+                        .push((entry, message.descriptor()?, message.descriptor()?));
+                }
+            }
+            kind::PORT => self.ports.extend(message.entries::<Port>()?),
+            kind::EDGE => {
+                for entry in message.entries::<Edge>()? {
+                    self.edges
+                        .push((entry, message.descriptor()?, message.descriptor()?));
+                }
+            }
+            kind::SECRET => self.secrets.push(read_secret(&message)?),
+            kind::LOCKDOWN => return Ok(Some(Wish::Lockdown(message.payload().to_vec()))),
+            kind::LISTEN => {
+                let listen = message.entries::<Listen>()?;
+                let listen = *listen.first().ok_or(BadAttachment("an empty listener"))?;
+                let socket = message.descriptor()?;
+                let tls = if listen.tls == 1 {
+                    Some((message.descriptor()?, message.descriptor()?))
+                } else {
+                    None
+                };
+                return Ok(Some(Wish::Listen(Listener { socket, tls })));
+            }
+            kind::GO => return Ok(Some(Wish::Attach(Box::new(core::mem::take(self).finish()?)))),
+            _ => return Err(BadAttachment("a message of unknown kind").into()),
+        }
+        Ok(None)
+    }
+
+    fn finish(mut self) -> Result<Attachment, AttachError> {
+        let (begin, [outbox, page, doorbell]) = self.begin.take().ok_or(BadAttachment("no beginning"))?;
+        let counts = [
+            (begin.inbound_count, self.inbound.len()),
+            (begin.port_count, self.ports.len()),
+            (begin.edge_count, self.edges.len()),
+        ];
+        if counts
+            .iter()
+            .any(|(said, found)| usize::try_from(*said) != Ok(*found))
+        {
+            return Err(BadAttachment("counts").into());
+        }
+        let outbox_layout = OutboxLayout::new(begin.ring_count, begin.ring_capacity, begin.outbox_bytes)
+            .ok_or(BadAttachment("the outbox"))?;
+        let page_layout = PageLayout::new(begin.inbound_count, begin.port_count)
+            .ok_or(BadAttachment("the instance page"))?;
+        let mut own = Own {
+            page: OwnRegion::map(&page, page_layout.len_bytes())?,
+            page_layout,
+            doorbell: Doorbell::new(doorbell),
+            gateway: None,
+        };
+        let mut rings = Vec::with_capacity(self.inbound.len());
+        let mut gapless = Vec::with_capacity(self.inbound.len());
+        for (index, (inbound, outbox, doorbell)) in core::mem::take(&mut self.inbound).into_iter().enumerate()
+        {
+            let inbound = Zeroizing::new(InboundSecret(inbound));
+            rings.push(InRing::new(
+                index,
+                &inbound.0,
+                &begin,
+                &page_layout,
+                &outbox,
+                doorbell,
+            )??);
+            gapless.push(inbound.0.gapless == 1);
+        }
+        let mut out: Vec<Vec<OutRing>> = self.ports.iter().map(|_| Vec::new()).collect();
+        for (edge, page, doorbell) in core::mem::take(&mut self.edges) {
+            if edge.to_gateway == 1 && own.gateway.is_none() {
+                let layout = PageLayout::new(edge.consumer_inbound_count, edge.consumer_port_count)
+                    .ok_or(BadAttachment("the gateway's page"))?;
+                own.gateway = Some((PeerRegion::map(&page, layout.len_bytes())?, layout));
+            }
+            let rings = usize::try_from(edge.port_index)
+                .ok()
+                .and_then(|port| out.get_mut(port));
+            rings.ok_or(BadAttachment("an edge's port"))?.push(OutRing::new(
+                &edge,
+                &outbox_layout,
+                &page,
+                doorbell,
+            )??);
+        }
+        let mut ports = Vec::with_capacity(self.ports.len());
+        for (port, rings) in self.ports.iter().zip(out) {
+            let sealer =
+                PortSealer::new(port, begin.instance_epoch).map_err(|_| BadAttachment("a port's secret"))?;
+            ports.push((port.name, port.fault == 1, sealer, rings));
+        }
+        let outbox = OwnRegion::map(&outbox, outbox_layout.len_bytes())?;
+        let mut receiver = Receiver::new(&own, rings, begin.spin_ns);
+        receiver.resume(&own, &gapless);
+        let mut sender = Sender::new(outbox, outbox_layout, ports);
+        sender.resume(&own);
+        let secrets = core::mem::take(&mut self.secrets);
+        Ok(Attachment {
+            begin,
+            own,
+            sender,
+            receiver,
+            secrets,
+        })
+    }
+}
+
+/// An inbound entry whose secret is wiped when it has been used.
+struct InboundSecret(Inbound);
+
+impl Zeroize for InboundSecret {
+    fn zeroize(&mut self) {
+        self.0.port_secret.zeroize();
+    }
+}
+
+impl Attachment {
+    /// Lets peers and daemon know that this instance serves.
+    pub fn set_serving(&self) {
+        self.own.store(page_word::STATE, 1);
+        self.sender.set_serving(true);
+    }
+}
+
+fn read_secret(message: &Message) -> Result<input::Secret, BadAttachment> {
+    let (secret, rest) =
+        Secret::read_from_prefix(message.payload()).map_err(|_| BadAttachment("a secret"))?;
+    let len = usize::try_from(secret.len_bytes).map_err(|_| BadAttachment("a secret"))?;
+    if len > SECRET_VALUE_MAX_BYTES || !secret.name.is_valid() {
+        return Err(BadAttachment("a secret"));
+    }
+    let value = rest.get(..len).ok_or(BadAttachment("a secret's value"))?;
+    Ok(input::Secret {
+        name: secret.name,
+        value: Zeroizing::new(value.to_vec()),
+    })
+}

@@ -1,0 +1,431 @@
+//! `peek`: the next descriptor of one inbound ring, copied to private memory once and checked there (I2); and
+//! `release`: the word to its producer that the record has had all its effects (I5).
+
+use crate::aead::TAG_BYTES;
+use crate::attach;
+use crate::clock::Monotonic;
+use crate::descriptor::Descriptor;
+use crate::doorbell::Doorbell;
+use crate::keys::SecretBytes;
+use crate::layout::{OutboxLayout, PageLayout, SLOT_TAIL_BYTES, cursor_word, outbox_word};
+use crate::memory::{MapError, OwnRegion, PeerRegion};
+use crate::name::Name;
+use crate::open::Opener;
+use crate::park::Waker;
+use crate::publish::BadAttachment;
+use crate::refusal::Refusal;
+use crate::ring::{self, Found};
+use crate::sequence::{Order, Place};
+use crate::sync::Ordering;
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+
+/// Corrupt slots in a row after which a ring is not looked at any more. A producer that writes garbage into every
+/// slot would otherwise keep its consumer busy for ever (I6).
+const CORRUPT_SLOTS_MAX: u32 = 64;
+
+/// Records that are usually held at once; more room is made when it is needed, up to the ring's capacity.
+const HELD_EXPECTED: usize = 32;
+
+/// What a consumer knows of a ring's sender.
+#[derive(Debug, Clone, Copy)]
+pub struct Upstream {
+    /// The sending function.
+    pub function: Name,
+    /// Its port.
+    pub port: Name,
+    /// Number of the sending function in the chain.
+    pub function_index: u32,
+    /// Which alternative input of this function the ring belongs to.
+    pub group: u32,
+    /// Members of that alternative; more than one make a join.
+    pub group_width: u32,
+    /// Which of them this ring brings.
+    pub member: u32,
+    /// Whether the ring brings fault notices.
+    pub fault: bool,
+}
+
+/// A record, as far as its position is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordPlace {
+    /// Index of the inbound ring.
+    pub ring: usize,
+    /// Position in the ring of its first descriptor.
+    pub first: u64,
+}
+
+/// The outcome of looking at one ring.
+#[derive(Debug)]
+pub enum Step {
+    /// Nothing there.
+    Empty,
+    /// A segment was opened.
+    Opened(Opened),
+    /// The record that was arriving will never be whole: its producer gave up, or died. Drop it.
+    Abandoned(RecordPlace),
+    /// Something was refused, and counted. If it belonged to a record that was arriving, that record is lost.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// The record that was arriving.
+        arriving: Option<RecordPlace>,
+        /// What the refused descriptor says, unauthenticated.
+        claimed: Option<Descriptor>,
+    },
+}
+
+/// An opened segment.
+#[derive(Debug, Clone, Copy)]
+pub struct Opened {
+    /// The record that it belongs to.
+    pub record: RecordPlace,
+    /// Its descriptor, authenticated.
+    pub descriptor: Descriptor,
+    /// Whether the record begins with it.
+    pub begins: bool,
+    /// When it was published, as its producer says; telemetry only.
+    pub published: Monotonic,
+}
+
+/// One accepted record that is not released.
+#[derive(Debug)]
+struct Held {
+    first: u64,
+    end: u64,
+    epoch: u32,
+    sequence: u64,
+    done: bool,
+}
+
+/// The consumer's end of one ring.
+pub(crate) struct InRing {
+    index: usize,
+    pub(crate) upstream: Upstream,
+    port: u16,
+    outbox: PeerRegion,
+    layout: OutboxLayout,
+    ring_at: usize,
+    capacity: usize,
+    cursor_at: usize,
+    producer_doorbell: Doorbell,
+    producer_waker: Waker,
+    order: Order,
+    opener: Opener,
+    /// Position to look at next.
+    next: u64,
+    /// Records before `next` that are not released, oldest first.
+    held: VecDeque<Held>,
+    corrupt_in_a_row: u32,
+}
+
+impl InRing {
+    pub(crate) fn new(
+        index: usize,
+        inbound: &attach::Inbound,
+        begin: &attach::Begin,
+        page_layout: &PageLayout,
+        outbox: &OwnedFd,
+        doorbell: OwnedFd,
+    ) -> Result<Result<Self, MapError>, BadAttachment> {
+        let layout = OutboxLayout::new(
+            inbound.producer_ring_count,
+            inbound.producer_ring_capacity,
+            inbound.producer_outbox_bytes,
+        )
+        .ok_or(BadAttachment("a producer's outbox"))?;
+        let ring_at = layout
+            .ring_at(inbound.ring)
+            .ok_or(BadAttachment("a producer's ring"))?;
+        let cursor_at = page_layout
+            .cursor_at(index)
+            .ok_or(BadAttachment("an inbound ring"))?;
+        let port = u16::try_from(inbound.port).map_err(|_| BadAttachment("a port"))?;
+        if inbound.member >= inbound.group_width {
+            return Err(BadAttachment("a join"));
+        }
+        let opener = Opener::new(
+            SecretBytes::new(inbound.port_secret),
+            begin.chain_digest,
+            begin.chain_epoch,
+            inbound.port,
+            inbound.producer_instance,
+        );
+        let upstream = Upstream {
+            function: inbound.upstream,
+            port: inbound.port_name,
+            function_index: inbound.producer_function,
+            group: inbound.group,
+            group_width: inbound.group_width,
+            member: inbound.member,
+            fault: inbound.fault == 1,
+        };
+        Ok(PeerRegion::map(outbox, layout.len_bytes()).map(|outbox| Self {
+            index,
+            upstream,
+            port,
+            outbox,
+            layout,
+            ring_at,
+            capacity: layout.ring_capacity(),
+            cursor_at,
+            producer_doorbell: Doorbell::new(doorbell),
+            producer_waker: Waker::default(),
+            order: Order::new(inbound.gapless == 1),
+            opener,
+            next: 0,
+            held: VecDeque::with_capacity(HELD_EXPECTED),
+            corrupt_in_a_row: 0,
+        }))
+    }
+
+    /// Goes on where a predecessor stopped.
+    pub(crate) fn resume(&mut self, page: &OwnRegion, gapless: bool) {
+        let load = |word| {
+            page.word(self.cursor_at + word)
+                .map_or(0, |word| word.load(Ordering::Relaxed))
+        };
+        let epoch = u32::try_from(load(cursor_word::EPOCH)).unwrap_or(0);
+        self.next = load(cursor_word::RELEASED);
+        if self.next > 0 {
+            self.order = Order::resume(gapless, epoch, load(cursor_word::SEQUENCE));
+        }
+    }
+
+    /// Whether the producer has said that it serves.
+    pub(crate) fn producer_serves(&self) -> bool {
+        self.outbox
+            .word(outbox_word::STATE)
+            .is_some_and(|state| state.load(Ordering::Relaxed) == 1)
+    }
+
+    fn find(&self) -> Found {
+        if self.corrupt_in_a_row >= CORRUPT_SLOTS_MAX {
+            return Found::Empty;
+        }
+        self.outbox
+            .slots(self.ring_at, self.capacity)
+            .map_or(Found::Empty, |slots| ring::peek(slots, self.next))
+    }
+
+    /// Whether [`Self::step`] would find something.
+    pub(crate) fn has_news(&self) -> bool {
+        self.find() != Found::Empty
+    }
+
+    fn arriving(&self) -> Option<RecordPlace> {
+        let held = self.held.back().filter(|_| self.order.is_mid_record())?;
+        Some(RecordPlace {
+            ring: self.index,
+            first: held.first,
+        })
+    }
+
+    /// Looks at the next descriptor; if there is one and all is well, appends the segment's plaintext to `into`.
+    pub(crate) fn step(&mut self, into: &mut Vec<u8>) -> Step {
+        loop {
+            let words = match self.find() {
+                Found::Empty => return Step::Empty,
+                Found::Corrupt => {
+                    self.corrupt_in_a_row += 1;
+                    return self.refuse(Refusal::CorruptSlot, None);
+                }
+                Found::Words(words) => words,
+            };
+            self.corrupt_in_a_row = 0;
+            let Ok(descriptor) = Descriptor::from_words(&words, &self.layout) else {
+                return self.refuse(Refusal::Malformed, None);
+            };
+            if descriptor.port != self.port {
+                return self.refuse(Refusal::WrongPort, Some(descriptor));
+            }
+            match self.order.place(&descriptor) {
+                Err(refusal) => return self.refuse(refusal, Some(descriptor)),
+                Ok(Place::Skipped) => self.pass_over(),
+                Ok(Place::Supersedes) => {
+                    // The descriptor stays where it is; the next step takes it.
+                    let arriving = self.arriving();
+                    self.order.abandon();
+                    if let Some(record) = arriving {
+                        return Step::Abandoned(record);
+                    }
+                }
+                Ok(place) => return self.open(&descriptor, place == Place::Begins, into),
+            }
+        }
+    }
+
+    fn open(&mut self, descriptor: &Descriptor, begins: bool, into: &mut Vec<u8>) -> Step {
+        if let Err(refusal) = self.open_segment(descriptor, into) {
+            return self.refuse(refusal, Some(*descriptor));
+        }
+        self.order.accept(descriptor);
+        let at = self.next;
+        self.next += 1;
+        match self.held.back_mut() {
+            Some(held) if !begins => held.end = self.next,
+            _ => self.held.push_back(Held {
+                first: at,
+                end: self.next,
+                epoch: descriptor.epoch,
+                sequence: descriptor.sequence,
+                done: false,
+            }),
+        }
+        let first = self.held.back().map_or(at, |held| held.first);
+        let record = RecordPlace {
+            ring: self.index,
+            first,
+        };
+        if descriptor.abort {
+            return Step::Abandoned(record);
+        }
+        Step::Opened(Opened {
+            record,
+            descriptor: *descriptor,
+            begins,
+            published: self.published(descriptor),
+        })
+    }
+
+    fn open_segment(&mut self, descriptor: &Descriptor, into: &mut Vec<u8>) -> Result<(), Refusal> {
+        let sealed = self
+            .outbox
+            .span(descriptor.offset, descriptor.len_bytes + TAG_BYTES)
+            .ok_or(Refusal::Malformed)?;
+        self.opener
+            .open(descriptor, sealed, into)
+            .map_err(|_| Refusal::Forged)
+    }
+
+    /// Opens again segment `segment` of a record that was accepted and not released. `None` when the record has
+    /// no such segment among those that were accepted; a refusal when it is not what it was.
+    pub(crate) fn reopen(
+        &mut self,
+        record: RecordPlace,
+        segment: u64,
+        into: &mut Vec<u8>,
+    ) -> Option<Result<Descriptor, Refusal>> {
+        let (end, epoch, sequence) = self
+            .held
+            .iter()
+            .find(|held| held.first == record.first)
+            .map(|held| (held.end, held.epoch, held.sequence))?;
+        let position = record
+            .first
+            .checked_add(segment)
+            .filter(|position| *position < end)?;
+        let Some(Found::Words(words)) = self
+            .outbox
+            .slots(self.ring_at, self.capacity)
+            .map(|slots| ring::peek(slots, position))
+        else {
+            return Some(Err(Refusal::CorruptSlot));
+        };
+        let Ok(descriptor) = Descriptor::from_words(&words, &self.layout) else {
+            return Some(Err(Refusal::Malformed));
+        };
+        let is_the_one = (descriptor.epoch, descriptor.sequence, descriptor.port)
+            == (epoch, sequence, self.port)
+            && u64::from(descriptor.segment) == segment;
+        if !is_the_one {
+            return Some(Err(Refusal::OutOfOrder));
+        }
+        Some(self.open_segment(&descriptor, into).map(|()| descriptor))
+    }
+
+    /// When the segment was published, as its producer says.
+    fn published(&self, descriptor: &Descriptor) -> Monotonic {
+        let at = published_at(descriptor.offset, descriptor.len_bytes);
+        Monotonic::from_ns(
+            self.outbox
+                .word(at)
+                .map_or(0, |word| word.load(Ordering::Relaxed)),
+        )
+    }
+
+    fn refuse(&mut self, refusal: Refusal, claimed: Option<Descriptor>) -> Step {
+        let arriving = self.arriving();
+        self.order.refuse();
+        self.pass_over();
+        Step::Refused {
+            refusal,
+            arriving,
+            claimed,
+        }
+    }
+
+    /// Goes past the present descriptor without effect.
+    fn pass_over(&mut self) {
+        self.held.push_back(Held {
+            first: self.next,
+            end: self.next + 1,
+            // What was refused says nothing about epoch and sequence; 0 is taken by `release` as "unchanged".
+            epoch: 0,
+            sequence: 0,
+            done: true,
+        });
+        self.next += 1;
+    }
+
+    /// Passes over the rest of the record that is arriving.
+    pub(crate) fn give_up_arriving(&mut self) {
+        self.order.give_up();
+    }
+
+    /// Notes that the record has had all its effects, and tells the producer how far everything is done.
+    pub(crate) fn release(&mut self, record: RecordPlace, page: &OwnRegion) {
+        if let Some(held) = self.held.iter_mut().find(|held| held.first == record.first) {
+            held.done = true;
+        }
+        self.release_done(page);
+    }
+
+    /// Tells the producer how far everything is done.
+    pub(crate) fn release_done(&mut self, page: &OwnRegion) {
+        let mut end = None;
+        let mut accepted = None;
+        // A record that is still arriving may yet grow, so its place is kept even if nobody wants it.
+        let arriving = self.arriving().map(|record| record.first);
+        while let Some(held) = self
+            .held
+            .front()
+            .filter(|held| held.done && Some(held.first) != arriving)
+        {
+            end = Some(held.end);
+            if held.epoch > 0 {
+                accepted = Some((held.epoch, held.sequence));
+            }
+            self.held.pop_front();
+        }
+        let Some(end) = end else { return };
+        let Some(cursor) = page.word(self.cursor_at + cursor_word::RELEASED) else {
+            return;
+        };
+        ring::release(cursor, end);
+        if let Some((epoch, sequence)) = accepted {
+            let words = [
+                (cursor_word::EPOCH, u64::from(epoch)),
+                (cursor_word::SEQUENCE, sequence.saturating_add(1)),
+            ];
+            for (at, value) in words {
+                if let Some(word) = page.word(self.cursor_at + at) {
+                    word.store(value, Ordering::Relaxed);
+                }
+            }
+        }
+        Waker::fence();
+        if let Some(starved) = self.outbox.word(outbox_word::STARVED)
+            && self.producer_waker.must_ring(starved)
+        {
+            self.producer_doorbell.ring();
+        }
+    }
+}
+
+/// Where a segment's time of publishing lies: behind its tag, aligned.
+pub(crate) const fn published_at(offset: usize, len_bytes: usize) -> usize {
+    offset + (len_bytes + TAG_BYTES).next_multiple_of(8)
+}
+
+const _: () = assert!(TAG_BYTES + 7 + 8 < SLOT_TAIL_BYTES);

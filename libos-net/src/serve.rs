@@ -1,0 +1,924 @@
+//! The life of a function's trustlet: attach, lock down, then one run after another until the monitor is gone.
+//!
+//! ```text
+//! take      a record from a ring (a join: one from each upstream function), opening it
+//! run       the handler; its output is sealed and published when it returns
+//! settle    release the input, or keep it for another attempt, or tell the gateway that it failed
+//! ```
+
+use crate::attachment::{Assembly, AttachError, Attachment, Channel, Wish};
+use crate::clock::Monotonic;
+use crate::fault::{self, Cause, Fault};
+use crate::hop::{Own, Receiver, SendError, Sender};
+use crate::invocation::InvocationId;
+use crate::join::{Bundle, Joined, Joins, Pool};
+use crate::layout::page_word;
+use crate::peek::{Opened, RecordPlace, Step};
+use crate::process::{lock_down, take_channel};
+use crate::refusal::Refusal;
+use crate::sdk::failure::Failure;
+use crate::sdk::headers;
+use crate::sdk::input::{Input, Run, SegmentSource};
+use crate::sdk::output::{Output, PortBuffer, RecordSink};
+use crate::sdk::run::{PANICKED, run_caught};
+use crate::seal::RecordContext;
+use crate::telemetry::{self, Counter, Outcome, Phase, Trace};
+use core::time::Duration;
+use std::process::ExitCode;
+
+/// Serves `handler` as the function of a chain: the `main` of a function's executable. Returns when the monitor goes.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     hacher_libos_net::serve(|mut input, output| output.send(input.bytes()?))
+/// }
+/// ```
+pub fn serve<H>(handler: H) -> ExitCode
+where
+    H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+{
+    let Some(channel) = take_channel() else {
+        eprintln!(
+            "this executable is a function of a Hacher chain: it runs inside a trustlet, which hacher-fabric \
+             starts.\nName it as `exec` in a chain file, then: hacher-fabric run chain.toml --input FILE"
+        );
+        return ExitCode::from(2);
+    };
+    match attach(&Channel::new(channel)) {
+        Ok(attachment) => Trustlet::new(handler, attachment).serve(),
+        // The monitor closes the channel when it no longer wants this trustlet.
+        Err(AttachError::Closed) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("could not attach to the chain: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn attach(channel: &Channel) -> Result<Attachment, AttachError> {
+    let mut assembly = Assembly::default();
+    loop {
+        match assembly.feed(channel.receive()?)? {
+            Some(Wish::Lockdown(program)) => lock_down(&program)?,
+            Some(Wish::Attach(attachment)) => {
+                attachment.set_serving();
+                channel.say_ready()?;
+                return Ok(*attachment);
+            }
+            Some(Wish::Listen(_)) | None => {}
+        }
+    }
+}
+
+/// A run that is to be, or has been.
+struct Job {
+    bundle: Bundle,
+    invocation: InvocationId,
+    deadline: Monotonic,
+    attempt: u32,
+    /// The record that makes the job ready: the only one, or of a join the one that came last.
+    record: RecordPlace,
+    /// The one part's later segments have not been opened.
+    streams: bool,
+    times: Times,
+}
+
+/// What is known of a job's times before it runs.
+#[derive(Clone, Copy, Default)]
+struct Times {
+    seen_ns: u64,
+    queued_ns: u64,
+    hand_over_ns: u64,
+    open_ns: u64,
+}
+
+/// A job that failed and waits for its next attempt.
+struct Delayed {
+    job: Job,
+    due: Monotonic,
+}
+
+/// The run that a predecessor of this process died in.
+struct Died {
+    record: RecordPlace,
+    attempt: u32,
+    cause: Cause,
+}
+
+struct Trustlet<H> {
+    handler: H,
+    place: Attachment,
+    ports: Vec<PortBuffer>,
+    pool: Pool,
+    joins: Joins,
+    delayed: Vec<Delayed>,
+    died: Option<Died>,
+    /// Headers of the input, which outputs inherit.
+    inherited: Vec<u8>,
+    /// Since when this instance has had nothing to do.
+    free_since: Monotonic,
+    /// State of the generator of jitter; no secret depends on it.
+    jitter: u64,
+}
+
+impl<H> Trustlet<H>
+where
+    H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+{
+    fn new(handler: H, place: Attachment) -> Self {
+        let ports = place.sender.port_names().map(PortBuffer::new).collect();
+        let died = died(&place);
+        place.own.store(page_word::RUNNING_INBOUND, 0);
+        place.own.store(page_word::BUSY_SINCE, 0);
+        let now = Monotonic::now();
+        Self {
+            handler,
+            ports,
+            pool: Pool::default(),
+            joins: Joins::default(),
+            delayed: Vec::new(),
+            died,
+            inherited: Vec::new(),
+            free_since: now,
+            jitter: now.as_ns() | 1,
+            place,
+        }
+    }
+
+    fn serve(mut self) -> ! {
+        loop {
+            if let Some(job) = self.take_due() {
+                self.run(job);
+            } else if let Some(ring) = self.place.receiver.ring_with_news() {
+                self.take(ring);
+            } else {
+                self.drop_expired_joins();
+                let until = self.next_timer();
+                self.place.receiver.wait(&self.place.own, until);
+            }
+        }
+    }
+
+    fn next_timer(&self) -> Option<Monotonic> {
+        let due = self.delayed.iter().map(|delayed| delayed.due).min();
+        due.into_iter().chain(self.joins.first_deadline()).min()
+    }
+
+    fn take_due(&mut self) -> Option<Job> {
+        if self.delayed.is_empty() {
+            return None;
+        }
+        let now = Monotonic::now();
+        let index = self.delayed.iter().position(|delayed| delayed.due <= now)?;
+        Some(self.delayed.swap_remove(index).job)
+    }
+
+    fn drop_expired_joins(&mut self) {
+        if self.joins.first_deadline().is_none() {
+            return;
+        }
+        let now = Monotonic::now();
+        let own = &self.place.own;
+        while let Some(bundle) = self
+            .joins
+            .take_expired(now, |invocation| own.is_closed(invocation))
+        {
+            own.count(Counter::Expired, 1);
+            for place in &bundle.places {
+                self.place.receiver.release(own, *place);
+            }
+            self.pool.give(bundle);
+        }
+    }
+
+    /// Takes what there is on `ring`, and runs the handler if that completes an input.
+    fn take(&mut self, ring: usize) {
+        let Some(upstream) = self.place.receiver.upstream(ring).copied() else {
+            return;
+        };
+        let seen = Monotonic::now();
+        let mut bundle = self.pool.take(1, &upstream);
+        let Some(part) = bundle.parts.first_mut() else {
+            return;
+        };
+        match self.place.receiver.step(&self.place.own, ring, part.plain_mut()) {
+            Step::Empty => self.pool.give(bundle),
+            Step::Abandoned(record) => {
+                self.place.own.count(Counter::Abandoned, 1);
+                self.place.receiver.release(&self.place.own, record);
+                self.pool.give(bundle);
+            }
+            Step::Refused {
+                arriving, claimed, ..
+            } => {
+                if let Some(record) = arriving {
+                    self.place.receiver.release(&self.place.own, record);
+                }
+                if let Some(claimed) = claimed {
+                    self.tell_gateway(
+                        claimed.invocation,
+                        claimed.deadline,
+                        1,
+                        &Cause::InputRefused.into(),
+                    );
+                }
+                self.pool.give(bundle);
+            }
+            Step::Opened(opened) => {
+                let headers = part.parse_headers();
+                if opened.descriptor.last {
+                    part.set_complete();
+                }
+                bundle.places.push(opened.record);
+                let times = self.times(ring, &opened, seen);
+                let job = Job {
+                    bundle,
+                    invocation: opened.descriptor.invocation,
+                    deadline: opened.descriptor.deadline,
+                    attempt: 1,
+                    record: opened.record,
+                    streams: !opened.descriptor.last,
+                    times,
+                };
+                if headers.is_err() {
+                    self.place.own.count(Counter::Refused(Refusal::BadHeaders), 1);
+                    self.give_up(job, &Cause::InputRefused.into());
+                } else if self.is_pointless(&job, seen) {
+                    self.drop_job(job);
+                } else if upstream.group_width > 1 {
+                    self.join(job, ring);
+                } else {
+                    self.run(job);
+                }
+            }
+        }
+    }
+
+    fn times(&mut self, ring: usize, opened: &Opened, seen: Monotonic) -> Times {
+        let own = &self.place.own;
+        let opened_at = Monotonic::now();
+        // The time of publishing is the producer's word; clamped, a lie about it changes nothing but this figure.
+        let published = opened.published.min(seen);
+        let free = self.free_since.clamp(published, seen);
+        let times = Times {
+            seen_ns: seen.as_ns(),
+            queued_ns: free.ns_since(published),
+            hand_over_ns: seen.ns_since(free),
+            open_ns: opened_at.ns_since(seen),
+        };
+        telemetry::record(&own.page, &own.page_layout, Phase::Queued(ring), times.queued_ns);
+        telemetry::record(
+            &own.page,
+            &own.page_layout,
+            Phase::HandOver(ring),
+            times.hand_over_ns,
+        );
+        times
+    }
+
+    fn is_pointless(&self, job: &Job, now: Monotonic) -> bool {
+        let own = &self.place.own;
+        if job.deadline <= now {
+            own.count(Counter::Expired, 1);
+            return true;
+        }
+        if own.is_closed(job.invocation) {
+            own.count(Counter::Cancelled, 1);
+            return true;
+        }
+        false
+    }
+
+    fn drop_job(&mut self, job: Job) {
+        if job.streams {
+            self.place.receiver.give_up_arriving(job.record.ring);
+        }
+        self.release(job.bundle);
+    }
+
+    fn release(&mut self, bundle: Bundle) {
+        for place in &bundle.places {
+            self.place.receiver.release(&self.place.own, *place);
+        }
+        self.pool.give(bundle);
+        let own = &self.place.own;
+        own.store(page_word::BUSY_SINCE, 0);
+        own.store(page_word::RUNNING_INBOUND, 0);
+    }
+
+    /// Waits for the rest of a record of a join, then runs the handler if no other is missing.
+    fn join(&mut self, mut job: Job, ring: usize) {
+        if job.streams {
+            let mut source = Arriving::new(&self.place.own, &mut self.place.receiver, &job);
+            let arrived = job.bundle.parts.first_mut().map(|part| source.open_rest(part));
+            job.times.open_ns += source.open_ns;
+            let lost = source.lost;
+            job.streams = false;
+            if arrived.is_some_and(|arrived| arrived.is_err()) {
+                return self.lose(job, lost);
+            }
+        }
+        let Some(upstream) = self.place.receiver.upstream(ring).copied() else {
+            return;
+        };
+        let Job {
+            bundle,
+            invocation,
+            deadline,
+            record,
+            times,
+            ..
+        } = job;
+        match self
+            .joins
+            .add(bundle, &upstream, invocation, deadline, &mut self.pool)
+        {
+            Joined::Waiting => {}
+            Joined::Duplicate(bundle) => self.release(bundle),
+            Joined::Complete(bundle) => {
+                self.run(Job {
+                    bundle,
+                    invocation,
+                    deadline,
+                    attempt: 1,
+                    record,
+                    streams: false,
+                    times,
+                });
+            }
+        }
+    }
+
+    /// Drops a job whose input will never be whole.
+    fn lose(&mut self, job: Job, lost: Option<Lost>) {
+        match lost {
+            Some(Lost::Refused) => self.give_up(job, &Cause::InputRefused.into()),
+            Some(Lost::Late) => {
+                self.place.own.count(Counter::Expired, 1);
+                self.place.receiver.give_up_arriving(job.record.ring);
+                self.release(job.bundle);
+            }
+            // The producer's own retry, or its fault notice, follows.
+            Some(Lost::Abandoned) | None => {
+                self.place.own.count(Counter::Abandoned, 1);
+                self.release(job.bundle);
+            }
+        }
+    }
+
+    /// One attempt.
+    fn run(&mut self, mut job: Job) {
+        if let Some(died) = self.died.take_if(|died| job.bundle.places.contains(&died.record)) {
+            job.attempt = died.attempt.saturating_add(1);
+            if job.attempt > self.place.begin.retry_attempts {
+                job.attempt = died.attempt;
+                return self.give_up(job, &died.cause.into());
+            }
+        }
+        if job.attempt > 1 && self.is_pointless(&job, Monotonic::now()) {
+            return self.drop_job(job);
+        }
+        let started = Monotonic::now();
+        self.mark_running(&job, started);
+        let ran = self.run_handler(&mut job);
+        self.settle(job, started, ran);
+    }
+
+    fn mark_running(&self, job: &Job, started: Monotonic) {
+        let own = &self.place.own;
+        own.store(page_word::RUNNING_ATTEMPT, u64::from(job.attempt));
+        own.store(page_word::RUNNING_AT, job.record.first);
+        own.store(page_word::RUNNING_INBOUND, job.record.ring as u64 + 1);
+        own.store(page_word::BUSY_SINCE, started.as_ns());
+    }
+
+    fn run_handler(&mut self, job: &mut Job) -> Ran {
+        let place = &mut self.place;
+        let own = &place.own;
+        for port in &mut self.ports {
+            port.clear();
+        }
+        let mut source = Arriving::new(own, &mut place.receiver, job);
+        let mut ran = Ran::default();
+        if job.attempt > 1 && job.bundle.places.len() == 1 {
+            // A single record is opened again for every further attempt: the last one may have used it up.
+            if let Err(failure) = source.restart(&mut job.bundle) {
+                ran.result = Err(failure);
+                ran.lost = source.lost;
+                return ran;
+            }
+        }
+        self.inherited.clear();
+        if let Some(part) = job.bundle.parts.first() {
+            self.inherited.extend_from_slice(part.encoded_headers());
+        }
+        ran.in_bytes = job
+            .bundle
+            .parts
+            .iter()
+            .map(|part| part.bytes().len() as u64)
+            .sum();
+        let context = RecordContext {
+            invocation: job.invocation,
+            deadline: job.deadline,
+            attempt: u16::try_from(job.attempt).unwrap_or(u16::MAX),
+        };
+        let mut sealing = Sealing {
+            own,
+            sender: &mut place.sender,
+            context,
+            fault: None,
+            seal_ns: 0,
+            out_bytes: 0,
+        };
+        let run = Run {
+            invocation: job.invocation,
+            attempt: job.attempt,
+            deadline: job.deadline,
+            secrets: &place.secrets,
+            closed: &|invocation| own.is_closed(invocation),
+        };
+        let before = Monotonic::now();
+        let input = Input::new(run, &mut job.bundle.parts, Some(&mut source));
+        let mut output = Output::new(&mut self.ports, &self.inherited, &mut sealing);
+        ran.result = run_caught(&self.handler, input, &mut output);
+        let after = Monotonic::now();
+        ran.lost = source.lost;
+        job.streams = !source.complete;
+        ran.in_bytes += source.opened_bytes;
+        ran.run_ns = after
+            .ns_since(before)
+            .saturating_sub(source.open_ns + sealing.seal_ns);
+        job.times.open_ns += source.open_ns;
+        if ran.result.is_ok() && ran.lost.is_none() {
+            ran.result = send_all(&mut self.ports, &mut sealing, after, &mut ran.ended);
+        } else {
+            ran.ended = after;
+        }
+        if ran.result.is_err() || ran.lost.is_some() {
+            for index in 0..self.ports.len() {
+                sealing.abort(index);
+            }
+        }
+        (ran.fault, ran.seal_ns, ran.out_bytes) = (sealing.fault, sealing.seal_ns, sealing.out_bytes);
+        ran
+    }
+
+    /// Decides what becomes of the input.
+    fn settle(&mut self, job: Job, started: Monotonic, ran: Ran) {
+        let own = &self.place.own;
+        let ring = job.record.ring;
+        telemetry::record(&own.page, &own.page_layout, Phase::Open(ring), job.times.open_ns);
+        telemetry::record(&own.page, &own.page_layout, Phase::Run, ran.run_ns);
+        own.count(Counter::BytesIn, ran.in_bytes);
+        own.count(Counter::BytesOut, ran.out_bytes);
+        let retry_at = self.retry_at(&job, &ran);
+        let outcome = match (&ran.result, ran.lost, retry_at) {
+            (Ok(()), None, _) => Outcome::Succeeded,
+            (_, _, Some(_)) => Outcome::Retried,
+            _ => Outcome::Failed,
+        };
+        let own = &self.place.own;
+        let trace = Trace {
+            invocation: job.invocation,
+            inbound: u32::try_from(ring).unwrap_or(u32::MAX),
+            attempt: job.attempt,
+            outcome,
+            seen_ns: if job.attempt == 1 {
+                job.times.seen_ns
+            } else {
+                started.as_ns()
+            },
+            queued_ns: job.times.queued_ns,
+            hand_over_ns: job.times.hand_over_ns,
+            open_ns: job.times.open_ns,
+            run_ns: ran.run_ns,
+            seal_ns: ran.seal_ns,
+            in_bytes: ran.in_bytes,
+            out_bytes: ran.out_bytes,
+        };
+        telemetry::trace(&own.page, &own.page_layout, &trace);
+        self.free_since = ran.ended;
+        match (ran.result, ran.lost, retry_at) {
+            (_, Some(lost), _) => self.lose(job, Some(lost)),
+            (Ok(()), None, _) => {
+                self.place.own.count(Counter::Succeeded, 1);
+                self.drop_job(job);
+            }
+            (Err(_), None, Some(due)) => self.delay(job, due),
+            (Err(failure), None, None) => {
+                let cause = if failure == PANICKED {
+                    Cause::Panicked
+                } else {
+                    Cause::Failed
+                };
+                let fault = ran.fault.unwrap_or(Fault {
+                    cause,
+                    reason: Some(failure),
+                    sizes_bytes: None,
+                });
+                self.give_up(job, &fault);
+            }
+        }
+    }
+
+    /// When the next attempt is due, if there is to be one.
+    fn retry_at(&mut self, job: &Job, ran: &Ran) -> Option<Monotonic> {
+        let transient = ran.result.is_err_and(|failure| failure.is_transient());
+        let begin = &self.place.begin;
+        if !transient || ran.lost.is_some() || ran.fault.is_some() || job.attempt >= begin.retry_attempts {
+            return None;
+        }
+        let mut wait_ns = begin.retry_backoff_ns.min(begin.retry_max_ns);
+        for _ in 1..job.attempt {
+            wait_ns = (wait_ns.saturating_mul(begin.retry_factor_milli) / 1000).min(begin.retry_max_ns);
+        }
+        if begin.retry_jitter == 1 {
+            wait_ns = wait_ns / 2 + self.next_jitter() % (wait_ns / 2 + 1);
+        }
+        let due = Monotonic::now().after(Duration::from_nanos(wait_ns));
+        (due < job.deadline).then_some(due)
+    }
+
+    /// Marsaglia's xorshift: spreads retries, nothing else.
+    fn next_jitter(&mut self) -> u64 {
+        self.jitter ^= self.jitter << 13;
+        self.jitter ^= self.jitter >> 7;
+        self.jitter ^= self.jitter << 17;
+        self.jitter
+    }
+
+    fn delay(&mut self, mut job: Job, due: Monotonic) {
+        self.place.own.count(Counter::Retried, 1);
+        self.place.own.store(page_word::BUSY_SINCE, 0);
+        if job.streams {
+            // What has not been looked at must arrive before the ring can go on to the next record.
+            let mut source = Arriving::new(&self.place.own, &mut self.place.receiver, &job);
+            let arrived = job.bundle.parts.first_mut().map(|part| source.open_rest(part));
+            let lost = source.lost;
+            job.streams = false;
+            if arrived.is_some_and(|arrived| arrived.is_err()) {
+                return self.lose(job, lost);
+            }
+        }
+        job.attempt += 1;
+        self.delayed.push(Delayed { job, due });
+    }
+
+    /// Gives up on a record: to the `error` port if the chain has one, else as a notice to the gateway.
+    fn give_up(&mut self, mut job: Job, fault: &Fault) {
+        self.place.own.count(Counter::Failed, 1);
+        let is_error_port = self.place.begin.error_port != u32::MAX && fault.cause != Cause::InputRefused;
+        if !(is_error_port && self.send_to_error_port(&mut job, fault)) {
+            self.tell_gateway(job.invocation, job.deadline, job.attempt, fault);
+        }
+        self.drop_job(job);
+    }
+
+    /// Passes the input on to the `error` port; `false` if that is not possible.
+    fn send_to_error_port(&mut self, job: &mut Job, fault: &Fault) -> bool {
+        let Ok(index) = usize::try_from(self.place.begin.error_port) else {
+            return false;
+        };
+        let place = &mut self.place;
+        let own = &place.own;
+        let mut source = Arriving::new(own, &mut place.receiver, job);
+        let whole = source.restart(&mut job.bundle).is_ok()
+            && job
+                .bundle
+                .parts
+                .first_mut()
+                .is_some_and(|part| source.open_rest(part).is_ok());
+        job.streams = !source.complete;
+        let (Some(part), Some(port), true) = (job.bundle.parts.first(), self.ports.get_mut(index), whole)
+        else {
+            return false;
+        };
+        port.clear();
+        let plain = port.start(part.encoded_headers());
+        let function = place.begin.function;
+        let attempts = job.attempt.to_string();
+        let explained = [
+            ("hacher-error-function", function.as_str()),
+            ("hacher-error-cause", fault.cause.text()),
+            (
+                "hacher-error-reason",
+                fault.reason.as_ref().map_or("", Failure::reason),
+            ),
+            ("hacher-error-attempts", attempts.as_str()),
+        ];
+        for (name, value) in explained {
+            if !value.is_empty() && headers::set(plain, name, value).is_err() {
+                return false;
+            }
+        }
+        plain.extend_from_slice(part.bytes());
+        let context = RecordContext {
+            invocation: job.invocation,
+            deadline: job.deadline,
+            attempt: 1,
+        };
+        let mut sealing = Sealing {
+            own,
+            sender: &mut place.sender,
+            context,
+            fault: None,
+            seal_ns: 0,
+            out_bytes: 0,
+        };
+        let sent = port.finish(index, &mut sealing).is_ok();
+        if !sent {
+            sealing.abort(index);
+        }
+        sent
+    }
+
+    fn tell_gateway(&mut self, invocation: InvocationId, deadline: Monotonic, attempts: u32, fault: &Fault) {
+        let place = &mut self.place;
+        let Some(port) = place.sender.fault_port() else {
+            return;
+        };
+        let mut plain = Vec::new();
+        headers::start(&mut plain, &[]);
+        fault::encode(place.begin.function_index, attempts, fault, &mut plain);
+        let context = RecordContext {
+            invocation,
+            deadline,
+            attempt: 1,
+        };
+        let mut sealing = Sealing {
+            own: &place.own,
+            sender: &mut place.sender,
+            context,
+            fault: None,
+            seal_ns: 0,
+            out_bytes: 0,
+        };
+        // If even this cannot leave before the deadline, the gateway answers that the deadline has passed.
+        let _ = sealing.segment(port, &plain, true);
+    }
+}
+
+fn died(place: &Attachment) -> Option<Died> {
+    let own = &place.own;
+    let ring = own.load(page_word::RUNNING_INBOUND).checked_sub(1)?;
+    let busy_since = own.load(page_word::BUSY_SINCE);
+    let ran_ns = Monotonic::now().ns_since(Monotonic::from_ns(busy_since));
+    let timed_out = busy_since > 0 && ran_ns >= place.begin.timeout_ns;
+    Some(Died {
+        record: RecordPlace {
+            ring: usize::try_from(ring).ok()?,
+            first: own.load(page_word::RUNNING_AT),
+        },
+        attempt: u32::try_from(own.load(page_word::RUNNING_ATTEMPT)).unwrap_or(u32::MAX),
+        cause: if timed_out { Cause::TimedOut } else { Cause::Died },
+    })
+}
+
+/// Sends the records of all ports that the handler used.
+fn send_all(
+    ports: &mut [PortBuffer],
+    sealing: &mut Sealing<'_>,
+    mut now: Monotonic,
+    ended: &mut Monotonic,
+) -> Result<(), Failure> {
+    let outbox_bytes = sealing.sender.outbox_bytes();
+    let mut used = false;
+    *ended = now;
+    for (index, port) in ports.iter_mut().enumerate().filter(|(_, port)| port.is_used()) {
+        used = true;
+        let size_bytes = port.pending_bytes() as u64;
+        if size_bytes > outbox_bytes {
+            sealing.fault = Some(Fault {
+                cause: Cause::OutputTooLarge,
+                reason: None,
+                sizes_bytes: Some((size_bytes, outbox_bytes)),
+            });
+            return Err(Failure::permanent("the output is larger than the outbox"));
+        }
+        let seal_before = sealing.seal_ns;
+        port.finish(index, sealing)?;
+        let then = Monotonic::now();
+        sealing.seal_ns = seal_before + then.ns_since(now);
+        telemetry::record(
+            &sealing.own.page,
+            &sealing.own.page_layout,
+            Phase::Seal(index),
+            then.ns_since(now),
+        );
+        now = then;
+        *ended = now;
+    }
+    if used {
+        return Ok(());
+    }
+    sealing.fault = Some(Cause::NoOutput.into());
+    Err(Failure::permanent("the handler produced no output"))
+}
+
+/// What one attempt gave.
+#[derive(Clone, Copy)]
+struct Ran {
+    result: Result<(), Failure>,
+    lost: Option<Lost>,
+    fault: Option<Fault>,
+    ended: Monotonic,
+    run_ns: u64,
+    seal_ns: u64,
+    in_bytes: u64,
+    out_bytes: u64,
+}
+
+impl Default for Ran {
+    fn default() -> Self {
+        Self {
+            result: Ok(()),
+            lost: None,
+            fault: None,
+            ended: Monotonic::now(),
+            run_ns: 0,
+            seal_ns: 0,
+            in_bytes: 0,
+            out_bytes: 0,
+        }
+    }
+}
+
+/// Why an input will never be whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lost {
+    Abandoned,
+    Refused,
+    Late,
+}
+
+/// The later segments of the record that a handler is working on.
+struct Arriving<'a> {
+    own: &'a Own,
+    receiver: &'a mut Receiver,
+    record: RecordPlace,
+    deadline: Monotonic,
+    /// Next segment to open again; `None` once those of an earlier attempt are used up.
+    again: Option<u64>,
+    complete: bool,
+    lost: Option<Lost>,
+    open_ns: u64,
+    opened_bytes: u64,
+}
+
+impl<'a> Arriving<'a> {
+    fn new(own: &'a Own, receiver: &'a mut Receiver, job: &Job) -> Self {
+        Self {
+            own,
+            receiver,
+            record: job.record,
+            deadline: job.deadline,
+            again: None,
+            complete: !job.streams,
+            lost: None,
+            open_ns: 0,
+            opened_bytes: 0,
+        }
+    }
+
+    /// Goes back to the record's beginning: opens its first segment again.
+    fn restart(&mut self, bundle: &mut Bundle) -> Result<(), Failure> {
+        let Some(part) = bundle.parts.first_mut() else {
+            return Ok(());
+        };
+        let Some(upstream) = self.receiver.upstream(self.record.ring).copied() else {
+            return Ok(());
+        };
+        part.clear(upstream.function, upstream.port);
+        let was_complete = self.complete;
+        self.again = Some(0);
+        let last = self.open_next(part.plain_mut())?;
+        part.parse_headers()
+            .map_err(|_| Failure::retry("the input has malformed headers"))?;
+        if last {
+            part.set_complete();
+        }
+        // Whether the whole record has arrived does not change by reading it again.
+        self.complete = was_complete;
+        Ok(())
+    }
+
+    /// Opens all that is left into `part`.
+    fn open_rest(&mut self, part: &mut crate::sdk::input::Part) -> Result<(), Failure> {
+        while !part.is_complete() {
+            if self.open_next(part.plain_mut())? {
+                part.set_complete();
+            }
+        }
+        Ok(())
+    }
+
+    fn lose<T>(&mut self, lost: Lost, failure: Failure) -> Result<T, Failure> {
+        self.lost = Some(lost);
+        Err(failure)
+    }
+}
+
+impl SegmentSource for Arriving<'_> {
+    fn open_next(&mut self, into: &mut Vec<u8>) -> Result<bool, Failure> {
+        let before = into.len();
+        if let Some(segment) = self.again {
+            match self.receiver.reopen(self.own, self.record, segment, into) {
+                Some(Ok(descriptor)) => {
+                    self.again = Some(segment + 1);
+                    return Ok(descriptor.last);
+                }
+                Some(Err(_)) => {
+                    return self.lose(
+                        Lost::Refused,
+                        Failure::retry("a segment of the input was refused"),
+                    );
+                }
+                None => self.again = None,
+            }
+        }
+        loop {
+            let start = Monotonic::now();
+            match self.receiver.step(self.own, self.record.ring, into) {
+                Step::Opened(opened) => {
+                    self.open_ns += Monotonic::now().ns_since(start);
+                    self.opened_bytes += (into.len() - before) as u64;
+                    self.complete = opened.descriptor.last;
+                    return Ok(opened.descriptor.last);
+                }
+                Step::Empty if start >= self.deadline => {
+                    return self.lose(Lost::Late, Failure::retry("the input did not arrive in time"));
+                }
+                Step::Empty => self.receiver.wait_for(self.own, self.record.ring, self.deadline),
+                Step::Abandoned(_) => {
+                    self.complete = true;
+                    return self.lose(Lost::Abandoned, Failure::retry("the sender gave up on the input"));
+                }
+                Step::Refused { .. } => {
+                    self.complete = true;
+                    return self.lose(
+                        Lost::Refused,
+                        Failure::retry("a segment of the input was refused"),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Takes the output's segments to the data path, waiting for room where there is none.
+struct Sealing<'a> {
+    own: &'a Own,
+    sender: &'a mut Sender,
+    context: RecordContext,
+    fault: Option<Fault>,
+    seal_ns: u64,
+    out_bytes: u64,
+}
+
+impl Sealing<'_> {
+    fn abort(&mut self, port: usize) {
+        while self.sender.abort(self.own, port, &self.context) == Err(SendError::Full) {
+            if Monotonic::now() >= self.context.deadline {
+                return; // the next record on this port says as much
+            }
+            self.sender.wait_for_room(self.own, self.context.deadline);
+        }
+    }
+}
+
+impl RecordSink for Sealing<'_> {
+    fn segment(&mut self, port: usize, plain: &[u8], last: bool) -> Result<(), Failure> {
+        // Timing every segment costs little beside sealing 64 KiB; a record of one segment is timed by the caller.
+        let start = (!last).then(Monotonic::now);
+        loop {
+            match self.sender.send(self.own, port, &self.context, plain, last) {
+                Ok(()) => break,
+                Err(SendError::Full) if Monotonic::now() < self.context.deadline => {
+                    self.sender.wait_for_room(self.own, self.context.deadline);
+                }
+                Err(SendError::TooLarge { outbox_bytes }) => {
+                    self.fault = Some(Fault {
+                        cause: Cause::OutputTooLarge,
+                        reason: None,
+                        sizes_bytes: Some((self.out_bytes + plain.len() as u64, outbox_bytes)),
+                    });
+                    return Err(Failure::permanent("the output is larger than the outbox"));
+                }
+                Err(_) => {
+                    self.fault = Some(Cause::Backlogged.into());
+                    return Err(Failure::permanent(
+                        "a later function was too slow to take the output",
+                    ));
+                }
+            }
+        }
+        self.out_bytes += plain.len() as u64;
+        if let Some(start) = start {
+            self.seal_ns += Monotonic::now().ns_since(start);
+        }
+        Ok(())
+    }
+}
