@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The monitor: calls, policy, keys, measurement and isolation of trustlets.
+
+pub mod process;

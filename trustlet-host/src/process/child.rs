@@ -1,0 +1,398 @@
+//! The way of a child from clone to exec: rights are taken away one after the other, and nothing gives any back.
+//!
+//! The order matters. What needs capabilities comes before they are dropped; what makes new threads of attack (the
+//! file system, descriptors) comes before the filters; the filters come last, because they would forbid the rest; the
+//! parent-death signal comes after every change of identity, because such a change clears it.
+#![allow(unsafe_code, reason = "signal dispositions and execveat have no safe wrapper")]
+
+use super::descriptors::{close_all_but, forget, lift, place, raise_limit};
+use super::identity::{HostIds, INSIDE_ID};
+use super::image::Image;
+use super::jail::{Limits, Output, Step};
+use super::layers::{Layer, Layers};
+use super::library::Library;
+use super::seccomp::{self, Role, Subject};
+use super::{capabilities, landlock, limits, root};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::{Errno, read, write};
+use rustix::process::{
+    DumpableBehavior, Gid, Signal, Uid, set_dumpable_behavior, set_parent_process_death_signal, setsid, umask,
+};
+use rustix::system::sethostname;
+use rustix::thread::{
+    CpuSet, sched_setaffinity, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+};
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Most descriptors that a process can be started with, besides the standard ones.
+pub(super) const INHERIT_MAX: u32 = 256;
+/// Longest wait for a report of the child. All of its steps take a few milliseconds together.
+const REPORT_MAX_S: i64 = 10;
+/// What the child's exit code is when it reported a failure; nobody sees it.
+const FAILED: i32 = 255;
+
+/// What the child works off, made ready by the parent.
+pub(super) struct Orders<'a> {
+    pub(super) name: &'a str,
+    pub(super) image: &'a Image,
+    /// The descriptor number of the image: the first that the program itself can never use.
+    pub(super) image_number: RawFd,
+    pub(super) libraries: &'a [Library],
+    pub(super) argv: Vec<CString>,
+    pub(super) envp: Vec<CString>,
+    pub(super) limits: Limits,
+    pub(super) role: Role,
+    pub(super) cpu: Option<usize>,
+    pub(super) stdout: Output<'a>,
+    pub(super) stderr: Output<'a>,
+    /// In ascending order of their numbers.
+    pub(super) inherit: Vec<(BorrowedFd<'a>, RawFd)>,
+    pub(super) layers: &'a Layers,
+    pub(super) ids: HostIds,
+    /// The monitor is not dumpable and has no privilege: see [`wait_for_maps`].
+    pub(super) dumpable_for_maps: bool,
+}
+
+/// The child's ends of the pipes to its parent.
+pub(super) struct Parent<'a> {
+    /// Readable when the parent is done with its part; at its end when the parent is gone.
+    pub(super) go: BorrowedFd<'a>,
+    /// Takes one [`Report`]; closes at exec.
+    pub(super) report: BorrowedFd<'a>,
+    /// The parent's ends.
+    pub(super) unused: [BorrowedFd<'a>; 2],
+}
+
+/// What a child says to its parent.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Report {
+    /// Nothing, and it never will: its program runs.
+    Silence,
+    /// Its maps can be written now.
+    Ready,
+    /// It panicked.
+    Panicked,
+    /// A step failed; `library` counts within [`Step::Libraries`].
+    Failed {
+        step: Step,
+        errno: Errno,
+        library: usize,
+    },
+}
+
+const READY: u32 = u32::MAX;
+const PANICKED: u32 = u32::MAX - 1;
+const REPORT_BYTES: usize = 12;
+
+impl Report {
+    /// Waits for the child's next report.
+    pub(super) fn receive(pipe: &OwnedFd) -> Result<Self, Errno> {
+        let deadline = Timespec {
+            tv_sec: REPORT_MAX_S,
+            tv_nsec: 0,
+        };
+        loop {
+            match poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&deadline)) {
+                Ok(0) => return Err(Errno::TIMEDOUT),
+                Err(Errno::INTR) => {}
+                other => {
+                    other?;
+                    break;
+                }
+            }
+        }
+        let mut bytes = [0_u8; REPORT_BYTES];
+        // Written in one piece, far below the size that a pipe may split.
+        if read(pipe, &mut bytes)? == 0 {
+            return Ok(Self::Silence);
+        }
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = bytes;
+        Ok(match u32::from_ne_bytes([a, b, c, d]) {
+            READY => Self::Ready,
+            PANICKED => Self::Panicked,
+            number => Self::Failed {
+                step: Step::from_number(number).unwrap_or(Step::Handshake),
+                errno: Errno::from_raw_os_error(i32::from_ne_bytes([e, f, g, h])),
+                library: usize::try_from(u32::from_ne_bytes([i, j, k, l])).unwrap_or(usize::MAX),
+            },
+        })
+    }
+
+    fn send(self, pipe: BorrowedFd<'_>) -> Result<(), Errno> {
+        let (number, errno, library) = match self {
+            Self::Silence => return Ok(()),
+            Self::Ready => (READY, 0, 0),
+            Self::Panicked => (PANICKED, 0, 0),
+            Self::Failed { step, errno, library } => (step as u32, errno.raw_os_error(), library),
+        };
+        let library = u32::try_from(library).unwrap_or(u32::MAX);
+        let bytes = [number.to_ne_bytes(), errno.to_ne_bytes(), library.to_ne_bytes()].concat();
+        write(pipe, &bytes).map(|_| ())
+    }
+}
+
+/// Runs in the child. Returns only if it failed, after saying so to the parent.
+pub(super) fn run(orders: &Orders<'_>, parent: &Parent<'_>) -> i32 {
+    // After the descriptors were placed, the report pipe is at a number of its own.
+    let mut report_at = parent.report;
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        become_program(orders, parent, &mut report_at)
+    }));
+    let report = match outcome {
+        Ok(Err(failure)) => failure,
+        Err(_) => Report::Panicked,
+    };
+    // There is nobody else to tell.
+    let _ = report.send(report_at);
+    FAILED
+}
+
+/// `?` on what a step returns, with the step's name on it.
+fn at<T>(step: Step, result: Result<T, Errno>) -> Result<T, Report> {
+    result.map_err(|errno| Report::Failed {
+        step,
+        errno,
+        library: 0,
+    })
+}
+
+fn become_program<'a>(
+    orders: &Orders<'_>,
+    parent: &Parent<'a>,
+    report_at: &mut BorrowedFd<'a>,
+) -> Result<Infallible, Report> {
+    let has = |layer| orders.layers.has(layer);
+    at(Step::Handshake, wait_for_maps(orders, parent))?;
+    at(Step::Signals, reset_signals())?;
+    // A session of its own: no terminal, no signals from one.
+    at(Step::Signals, setsid().map(|_| ()))?;
+    umask(Mode::RWXG | Mode::RWXO);
+    if has(Layer::UserNamespace) && matches!(orders.ids, HostIds::Distinct(_)) {
+        at(Step::Identity, change_ids(INSIDE_ID))?;
+    }
+    if has(Layer::UtsNamespace) {
+        at(Step::HostName, sethostname(host_name(orders.name)))?;
+    }
+    let null = at(
+        Step::Descriptors,
+        open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()),
+    )?;
+    enter_root(orders)?;
+    let kept = at(Step::Descriptors, place_descriptors(orders, parent, null))?;
+    *report_at = kept.report;
+    if let Some(cpu) = orders.cpu {
+        at(Step::Cpu, pin(cpu))?;
+    }
+    at(Step::Capabilities, capabilities::close_sources())?;
+    if let (false, HostIds::Distinct(id)) = (has(Layer::UserNamespace), orders.ids) {
+        at(Step::Identity, change_ids(id))?;
+    }
+    at(Step::Capabilities, capabilities::drop_all())?;
+    if has(Layer::NoNewPrivileges) {
+        at(Step::NoNewPrivileges, set_no_new_privs(true))?;
+    }
+    if has(Layer::Landlock) {
+        let scratch = has(Layer::MountNamespace) && orders.limits.scratch_bytes > 0;
+        at(Step::Landlock, landlock::restrict(orders.libraries, scratch))?;
+    }
+    let subject = Subject {
+        role: orders.role,
+        image_number: orders.image_number,
+        pid: rustix::process::getpid().as_raw_nonzero().get(),
+    };
+    // Made before the limits: they bound the program, but already refuse memory to this copy of the monitor.
+    let filters = at(Step::Seccomp, seccomp::stage_one(subject))?;
+    let argv = pointers(&orders.argv);
+    let envp = pointers(&orders.envp);
+    if has(Layer::ResourceLimits) {
+        at(
+            Step::Limits,
+            limits::apply(&orders.limits, has(Layer::UserNamespace)),
+        )?;
+    }
+    if has(Layer::ParentDeath) {
+        at(Step::ParentDeath, die_with_parent(kept.go))?;
+    }
+    if has(Layer::Seccomp) {
+        at(Step::Seccomp, seccomp::install(&filters))?;
+    }
+    Err(Report::Failed {
+        step: Step::Execute,
+        errno: execute(orders.image_number, &argv, &envp),
+        library: 0,
+    })
+}
+
+/// Waits until the parent has written the maps of the user namespace.
+///
+/// A monitor that is not dumpable and has no privilege cannot open its child's `uid_map`, because the kernel gives the
+/// files in `/proc` of such a process, which the child inherits being, to root. So the child is dumpable until its maps
+/// are written. Meanwhile another process of the same user could trace it; the daemon and trustlets cannot, because
+/// they are in user namespaces of their own, and have no capability in this one's.
+fn wait_for_maps(orders: &Orders<'_>, parent: &Parent<'_>) -> Result<(), Errno> {
+    // The parent's ends, without which `go` ends when the parent does. They are not used here again.
+    for fd in parent.unused {
+        super::descriptors::close(fd)?;
+    }
+    if orders.dumpable_for_maps {
+        set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+        Report::Ready.send(parent.report)?;
+    }
+    let mut byte = [0];
+    let went = read(parent.go, &mut byte)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    if went == 1 { Ok(()) } else { Err(Errno::SRCH) }
+}
+
+/// Default dispositions, nothing blocked: exec keeps what is ignored and what is blocked.
+fn reset_signals() -> Result<(), Errno> {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: sets a disposition to the default, which is no handler. The two that cannot be set and those that
+        // the C library keeps for itself answer with an error that changes nothing.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // SAFETY: a signal set is plain data, for which all zeros is a valid value; sigemptyset makes it the empty set.
+    let mut none: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: writes to the set that it is given.
+    unsafe { libc::sigemptyset(&raw mut none) };
+    // SAFETY: reads the set that it is given; a null pointer for the old one is allowed.
+    let result = unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()) };
+    if result < 0 { Err(Errno::INVAL) } else { Ok(()) }
+}
+
+/// Becomes user and group `id`, with no other groups.
+pub(super) fn change_ids(id: u32) -> Result<(), Errno> {
+    let (user, group) = (Uid::from_raw(id), Gid::from_raw(id));
+    set_thread_groups(&[])?;
+    set_thread_res_gid(group, group, group)?;
+    set_thread_res_uid(user, user, user)
+}
+
+/// At most the 64 bytes that the kernel takes.
+fn host_name(name: &str) -> &[u8] {
+    let bytes = name.as_bytes();
+    bytes.get(..64).unwrap_or(bytes)
+}
+
+fn enter_root(orders: &Orders<'_>) -> Result<(), Report> {
+    let mut bound = Vec::with_capacity(orders.libraries.len());
+    let mounts = orders.layers.has(Layer::MountNamespace);
+    for (library, file) in orders.libraries.iter().enumerate() {
+        let failed = |errno| Report::Failed {
+            step: Step::Libraries,
+            errno,
+            library,
+        };
+        if mounts {
+            bound.push(root::bind(file).map_err(failed)?);
+        } else {
+            file.reopen().map_err(failed)?;
+        }
+    }
+    if !mounts {
+        return Ok(());
+    }
+    // Without a user namespace the change of user comes later.
+    let owner = match orders.ids {
+        HostIds::Distinct(id) if !orders.layers.has(Layer::UserNamespace) => Some((id, id)),
+        _ => None,
+    };
+    at(
+        Step::Root,
+        root::enter(&bound, orders.limits.scratch_bytes, owner),
+    )
+}
+
+/// The pipes, where [`place_descriptors`] put them.
+struct Kept {
+    go: BorrowedFd<'static>,
+    report: BorrowedFd<'static>,
+}
+
+/// Leaves open: 0, 1, 2, what is inherited, and (until exec) image and pipes above the limit on descriptor numbers.
+fn place_descriptors(orders: &Orders<'_>, parent: &Parent<'_>, null: OwnedFd) -> Result<Kept, Errno> {
+    raise_limit()?;
+    let image_number = orders.image_number;
+    let (report_number, go_number) = (image_number + 1, image_number + 2);
+    // First away from all numbers that are to be filled, then there.
+    let first_free = go_number + 1;
+    let or_null = |output: Output<'_>| match output {
+        Output::Null => lift(null.as_fd(), first_free),
+        Output::Fd(fd) => lift(fd, first_free),
+    };
+    let mut lifted = vec![
+        (or_null(Output::Null)?, 0, false),
+        (or_null(orders.stdout)?, 1, false),
+        (or_null(orders.stderr)?, 2, false),
+        (lift(orders.image.memfd(), first_free)?, image_number, true),
+        (lift(parent.report, first_free)?, report_number, true),
+        (lift(parent.go, first_free)?, go_number, true),
+    ];
+    for &(fd, number) in &orders.inherit {
+        lifted.push((lift(fd, first_free)?, number, false));
+    }
+    lifted.sort_unstable_by_key(|&(_, number, _)| number);
+    let numbers: Vec<RawFd> = lifted.iter().map(|&(_, number, _)| number).collect();
+    for (fd, number, close_on_exec) in &lifted {
+        place(fd.as_fd(), *number, *close_on_exec)?;
+    }
+    close_all_but(&numbers)?;
+    lifted.into_iter().for_each(|(fd, ..)| forget(fd));
+    forget(null);
+    // SAFETY: just placed at this number, and open until exec or exit.
+    let report = unsafe { BorrowedFd::borrow_raw(report_number) };
+    // SAFETY: as above.
+    let go = unsafe { BorrowedFd::borrow_raw(go_number) };
+    Ok(Kept { go, report })
+}
+
+fn pin(cpu: usize) -> Result<(), Errno> {
+    if cpu >= CpuSet::MAX_CPU {
+        return Err(Errno::INVAL);
+    }
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    sched_setaffinity(None, &set)
+}
+
+/// SIGKILL when the parent's thread ends, which also holds for the first process of a pid namespace, since the signal
+/// comes from outside of it. If the parent ended before this was set, its pipe has ended too.
+fn die_with_parent(go: BorrowedFd<'_>) -> Result<(), Errno> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let mut pipe = [PollFd::new(&go, PollFlags::IN)];
+    if poll(&mut pipe, Some(&Timespec::default()))? == 0 {
+        Ok(())
+    } else {
+        Err(Errno::SRCH)
+    }
+}
+
+/// A null-terminated array of the strings, as exec wants it.
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings
+        .iter()
+        .map(|text| text.as_ptr())
+        .chain([std::ptr::null()])
+        .collect()
+}
+
+/// Becomes the program behind `image_number`. Returns only if that failed.
+fn execute(image_number: RawFd, argv: &[*const libc::c_char], envp: &[*const libc::c_char]) -> Errno {
+    // SAFETY: the path is a NUL-terminated constant; both arrays end with a null pointer and hold pointers to strings
+    // that `Orders` keeps alive.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            image_number,
+            c"".as_ptr(),
+            argv.as_ptr(),
+            envp.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}

@@ -1,0 +1,322 @@
+//! What this machine can enforce and what would make it faster, in words for the person who runs it.
+//!
+//! Each finding is the result of looking or trying here and now, for the user who asks.
+#![allow(
+    unsafe_code,
+    reason = "memfd_secret and io_uring are tried by bare system calls"
+)]
+
+use super::layers::{Layer, Layers};
+use rustix::fd::{FromRawFd, OwnedFd};
+use std::ffi::c_long;
+use std::fs;
+use std::path::Path;
+
+/// What a finding means for an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// It is there and works.
+    Ok,
+    /// It is not there, and something is weaker or slower without it.
+    Missing,
+    /// Good to know; nothing depends on it.
+    Info,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked at.
+    pub name: String,
+    /// How it stands.
+    pub status: Status,
+    /// What was found, in plain words.
+    pub detail: String,
+    /// What can be done about it; empty if nothing needs to be.
+    pub help: String,
+}
+
+impl Finding {
+    fn new(name: &str, status: Status, detail: impl Into<String>, help: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            status,
+            detail: detail.into(),
+            help: if status == Status::Ok {
+                String::new()
+            } else {
+                help.to_owned()
+            },
+        }
+    }
+}
+
+/// Looks at everything. Tries each isolation layer, which takes some milliseconds.
+#[must_use]
+pub fn findings() -> Vec<Finding> {
+    let mut findings = vec![kernel(), sev_snp(), reports(), vmpl()];
+    findings.extend(layers(&Layers::probe()));
+    findings.extend([
+        secret_memory(),
+        io_uring(),
+        transparent_huge_pages(),
+        huge_pages(),
+    ]);
+    findings.extend(cpu());
+    findings.push(cgroups());
+    findings
+}
+
+fn kernel() -> Finding {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy().into_owned();
+    let machine = uname.machine().to_string_lossy().into_owned();
+    Finding::new("kernel", Status::Info, format!("Linux {release}, {machine}"), "")
+}
+
+fn sev_snp() -> Finding {
+    let device = Path::new("/dev/sev-guest");
+    match fs::File::open(device) {
+        Ok(_) => Finding::new(
+            "SEV-SNP",
+            Status::Ok,
+            "/dev/sev-guest can be opened: evidence comes from hardware",
+            "",
+        ),
+        Err(error) if device.exists() => Finding::new(
+            "SEV-SNP",
+            Status::Missing,
+            format!("/dev/sev-guest is there, but cannot be opened: {error}"),
+            "run the monitor as root, or give its user access to /dev/sev-guest",
+        ),
+        Err(_) => Finding::new(
+            "SEV-SNP",
+            Status::Missing,
+            "no /dev/sev-guest: this is no SEV-SNP guest, or its driver is not loaded; memory is not protected from the host",
+            "start this VM as an SEV-SNP guest on an AMD EPYC host, with the sev-guest driver",
+        ),
+    }
+}
+
+fn reports() -> Finding {
+    let path = Path::new("/sys/kernel/config/tsm/report");
+    if path.is_dir() {
+        Finding::new(
+            "attestation reports",
+            Status::Ok,
+            "/sys/kernel/config/tsm/report is there",
+            "",
+        )
+    } else {
+        Finding::new(
+            "attestation reports",
+            Status::Missing,
+            "no /sys/kernel/config/tsm/report: the kernel offers no way to ask for an attestation report there",
+            "mount configfs, with a kernel of 6.7 or later in a confidential VM",
+        )
+    }
+}
+
+fn vmpl() -> Finding {
+    match fs::read_to_string("/sys/devices/system/cpu/sev/vmpl") {
+        Ok(level) => {
+            let detail = match level.trim() {
+                "0" => "this kernel runs at VMPL 0: nothing below it protects trustlets from it".to_owned(),
+                level => format!(
+                    "this kernel runs at VMPL {level}: an SVSM below it can protect trustlets from it"
+                ),
+            };
+            Finding::new("VMPL", Status::Info, detail, "")
+        }
+        Err(_) => Finding::new(
+            "VMPL",
+            Status::Missing,
+            "no privilege levels: trustlets are not protected from the guest's kernel",
+            "an SEV-SNP guest with an SVSM, such as coconut-svsm",
+        ),
+    }
+}
+
+fn layers(layers: &Layers) -> Vec<Finding> {
+    Layer::ALL
+        .into_iter()
+        .map(|layer| {
+            let name = layer.to_string();
+            let missing = layers.missing().iter().find(|missing| missing.layer == layer);
+            match missing {
+                Some(missing) => Finding::new(&name, Status::Missing, missing.reason.clone(), layer.help()),
+                None if layer == Layer::Landlock => {
+                    Finding::new(&name, Status::Ok, landlock_detail(layers.landlock_abi()), "")
+                }
+                None => Finding::new(&name, Status::Ok, "tried, and it works", ""),
+            }
+        })
+        .collect()
+}
+
+fn landlock_detail(abi: u32) -> String {
+    let lacking = match abi {
+        0..=3 => "; no rules for TCP, signals and abstract sockets, which the namespaces refuse too",
+        4..=5 => "; no rules for signals and abstract sockets, which the namespaces refuse too",
+        _ => "",
+    };
+    format!("tried, and it works: interface version {abi}{lacking}")
+}
+
+fn secret_memory() -> Finding {
+    match descriptor_of(libc::SYS_memfd_secret, 0, std::ptr::null_mut()) {
+        Ok(_) => Finding::new(
+            "memfd_secret",
+            Status::Info,
+            "works: memory that even the kernel does not map",
+            "",
+        ),
+        Err(error) => Finding::new(
+            "memfd_secret",
+            Status::Info,
+            format!("not available: {error}"),
+            "a kernel of 5.14 or later, with secretmem.enable=1 before 6.5",
+        ),
+    }
+}
+
+fn io_uring() -> Finding {
+    // `struct io_uring_params`, 120 bytes, all zeros: no options.
+    let mut parameters = [0_u64; 15];
+    match descriptor_of(libc::SYS_io_uring_setup, 1, parameters.as_mut_ptr()) {
+        Ok(_) => Finding::new("io_uring", Status::Ok, "works", ""),
+        Err(error) => Finding::new(
+            "io_uring",
+            Status::Missing,
+            format!("not available: {error}"),
+            "kernel.io_uring_disabled = 0; in a container, its runtime must allow io_uring_setup",
+        ),
+    }
+}
+
+/// Makes a descriptor with a system call of a number and a pointer, and closes it again.
+fn descriptor_of(call: c_long, number: u32, parameters: *mut u64) -> std::io::Result<OwnedFd> {
+    // SAFETY: both callers pass what their call takes: memfd_secret a number of flags and nothing else, io_uring_setup a
+    // number of entries and a structure that the kernel may write, which lives until the call returns.
+    let result = unsafe { libc::syscall(call, number, parameters) };
+    match i32::try_from(result) {
+        Ok(fd) if fd >= 0 => {
+            // SAFETY: a descriptor that was just made, and that nobody else knows.
+            Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+        }
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+fn transparent_huge_pages() -> Finding {
+    let setting = |name: &str| {
+        let text = fs::read_to_string(format!("/sys/kernel/mm/transparent_hugepage/{name}")).ok()?;
+        let (_, chosen) = text.split_once('[')?;
+        Some(chosen.split_once(']')?.0.to_owned())
+    };
+    let (Some(private), Some(shared)) = (setting("enabled"), setting("shmem_enabled")) else {
+        return Finding::new("transparent huge pages", Status::Info, "this kernel has none", "");
+    };
+    let detail = format!("{private} for private memory, {shared} for shared memory");
+    let help = "write \"advise\" to /sys/kernel/mm/transparent_hugepage/shmem_enabled for large outboxes";
+    Finding::new("transparent huge pages", Status::Info, detail, help)
+}
+
+fn huge_pages() -> Finding {
+    let count = fs::read_to_string("/proc/sys/vm/nr_hugepages");
+    let count = count.map_or_else(|_| "none".to_owned(), |text| text.trim().to_owned());
+    Finding::new("huge pages", Status::Info, format!("{count} reserved"), "")
+}
+
+fn cpu() -> Vec<Finding> {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let field = |name: &str| {
+        let line = text
+            .lines()
+            .find(|line| line.split(':').next().is_some_and(|key| key.trim() == name));
+        line.and_then(|line| line.split_once(':'))
+            .map(|(_, value)| value.trim().to_owned())
+    };
+    let flags = field("flags").or_else(|| field("Features")).unwrap_or_default();
+    let has = |flag: &str| flags.split_ascii_whitespace().any(|word| word == flag);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let model = field("model name").unwrap_or_else(|| "unknown CPU".to_owned());
+    let one = "one CPU: every hand-over is a context switch, and nothing spins";
+    let cores = if cores == 1 {
+        one.to_owned()
+    } else {
+        format!("{cores} CPUs")
+    };
+    let aes = if has("aes") {
+        Finding::new("AES", Status::Ok, "the CPU has AES instructions", "")
+    } else {
+        let detail = "the CPU has no AES instructions: sealing is many times slower";
+        Finding::new("AES", Status::Missing, detail, "a CPU with AES instructions")
+    };
+    let wide: Vec<&str> = ["vaes", "vpclmulqdq", "avx2", "avx512f"]
+        .into_iter()
+        .filter(|flag| has(flag))
+        .collect();
+    let wide = if wide.is_empty() {
+        "none".to_owned()
+    } else {
+        wide.join(", ")
+    };
+    vec![
+        Finding::new("CPU", Status::Info, format!("{cores}, {model}"), ""),
+        aes,
+        Finding::new(
+            "wide AES",
+            Status::Info,
+            format!("{wide} (sealing uses the widest)"),
+            "",
+        ),
+    ]
+}
+
+fn cgroups() -> Finding {
+    const HELP: &str =
+        "under systemd, Delegate=yes in the unit; resource limits of each process hold without it";
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let Some(path) = own.lines().find_map(|line| line.strip_prefix("0::")) else {
+        return Finding::new("cgroup v2", Status::Info, "not in use", HELP);
+    };
+    let mount = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        .into_iter()
+        .find(|mount| Path::new(mount).join("cgroup.controllers").exists());
+    let Some(mount) = mount else {
+        return Finding::new("cgroup v2", Status::Info, "not mounted", HELP);
+    };
+    let group = Path::new(mount).join(path.trim_start_matches('/'));
+    let controllers = fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default();
+    let writable = rustix::fs::access(group.join("cgroup.procs"), rustix::fs::Access::WRITE_OK).is_ok();
+    let detail = match (controllers.trim(), writable) {
+        ("", _) => "no controllers are delegated to this process".to_owned(),
+        (controllers, true) => format!("delegated: {controllers}"),
+        (controllers, false) => format!("{controllers}, but not delegated to this user"),
+    };
+    Finding::new("cgroup v2", Status::Info, detail, HELP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_finding_says_something_and_every_gap_what_to_do() {
+        let findings = findings();
+        for finding in &findings {
+            println!("{:24} {:?} {}", finding.name, finding.status, finding.detail);
+            assert!(!finding.detail.is_empty(), "{}", finding.name);
+            if finding.status == Status::Missing {
+                assert!(!finding.help.is_empty(), "{}", finding.name);
+            }
+        }
+        assert!(
+            Layer::ALL
+                .iter()
+                .all(|layer| findings.iter().any(|finding| finding.name == layer.to_string()))
+        );
+    }
+}

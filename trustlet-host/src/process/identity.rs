@@ -1,0 +1,103 @@
+//! Who a jailed process is: on the host an id with no rights, in the jail one fixed number.
+
+use super::fork::Forked;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::{Errno, write};
+use rustix::process::{getegid, geteuid};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// User and group id of every jailed process as it sees itself. Not 0, because the kernel gives id 0 of a user
+/// namespace capabilities at each `execve`.
+pub(super) const INSIDE_ID: u32 = 1000;
+
+/// A root monitor gives each process a host user and group id of its own, from the first of these ranges that its
+/// own user namespace has (first id, how many), in turn. The first is far above what distributions give to people,
+/// services and rootless containers; the second is for a monitor in a container with 65,536 ids.
+pub(super) const HOST_IDS: [(u32, u32); 2] = [(0x4ac0_0000, 0x1_0000), (0xd000, 0x1000)];
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// Host ids of one jailed process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HostIds {
+    /// One of [`HOST_IDS`], as user and as group: for a monitor that may set ids.
+    Distinct(u32),
+    /// Those of the monitor: for an ordinary user.
+    Own {
+        /// Effective user id of the monitor.
+        user: u32,
+        /// Effective group id of the monitor.
+        group: u32,
+    },
+}
+
+impl HostIds {
+    /// The next free ones, or the monitor's own where it may not choose.
+    pub(super) fn next() -> Self {
+        let own = Self::Own {
+            user: geteuid().as_raw(),
+            group: getegid().as_raw(),
+        };
+        if !geteuid().is_root() {
+            return own;
+        }
+        let range = HOST_IDS.into_iter().find(|&(first, count)| {
+            maps("/proc/self/uid_map", first, count) && maps("/proc/self/gid_map", first, count)
+        });
+        match range {
+            // SYNC relaxed: only uniqueness matters, nothing is published with it.
+            Some((first, count)) => Self::Distinct(first + NEXT.fetch_add(1, Ordering::Relaxed) % count),
+            None => own,
+        }
+    }
+
+    /// Gives the new user namespace of `child` its only user and its only group.
+    pub(super) fn write_maps(self, child: &Forked) -> Result<(), Errno> {
+        let pid = child.pid().as_raw_nonzero();
+        let (user, group) = match self {
+            Self::Distinct(id) => (id, id),
+            Self::Own { user, group } => {
+                // A user without privilege may map its group only after giving up to change groups in there.
+                put(&format!("/proc/{pid}/setgroups"), "deny")?;
+                (user, group)
+            }
+        };
+        put(&format!("/proc/{pid}/uid_map"), &format!("{INSIDE_ID} {user} 1"))?;
+        put(&format!("/proc/{pid}/gid_map"), &format!("{INSIDE_ID} {group} 1"))
+    }
+}
+
+fn put(path: &str, text: &str) -> Result<(), Errno> {
+    let file = open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    write(&file, text.as_bytes()).map(|_| ())
+}
+
+/// Whether the user namespace of this process has all of `first .. first + count`.
+fn maps(path: &str, first: u32, count: u32) -> bool {
+    std::fs::read_to_string(path).is_ok_and(|text| text.lines().any(|line| covers(line, first, count)))
+}
+
+/// One line of `/proc/PID/uid_map`: first id inside, first id outside, how many.
+fn covers(line: &str, first: u32, count: u32) -> bool {
+    let mut fields = line.split_ascii_whitespace().map(str::parse::<u64>);
+    let (Some(Ok(inside)), Some(Ok(_)), Some(Ok(length))) = (fields.next(), fields.next(), fields.next())
+    else {
+        return false;
+    };
+    inside <= u64::from(first) && u64::from(first) + u64::from(count) <= inside + length
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_used_only_where_all_of_it_is_mapped() {
+        let [(first, count), (small, small_count)] = HOST_IDS;
+        assert!(covers("         0          0 4294967295", first, count));
+        assert!(!covers("         0     100000      65536", first, count));
+        assert!(covers("         0     100000      65536", small, small_count));
+        assert!(!covers("         0       1000          1", small, small_count));
+        assert!(!covers("nonsense", small, small_count));
+    }
+}

@@ -1,0 +1,421 @@
+//! Starting a process in a jail, and holding it until it ends.
+//!
+//! The monitor clones itself into new namespaces; the child takes its rights away one after the
+//! other and executes the measured image. It reports over a pipe that closes by itself at `execveat`: so an error names
+//! the step that failed, and silence means that the program runs with every layer that [`Layers`] found.
+
+pub use super::limits::Limits;
+pub use super::seccomp::Role;
+
+use super::child::{self, Orders, Parent, Report};
+use super::fork::{Forked, fork};
+use super::identity::HostIds;
+use super::image::Image;
+use super::layers::{Layer, Layers, Missing};
+use super::library::{LIBRARIES_MAX, Library};
+use rustix::fd::{AsFd, BorrowedFd, RawFd};
+use rustix::io::{Errno, write};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{DumpableBehavior, Resource, WaitIdOptions, dumpable_behavior, getrlimit};
+use std::ffi::{CString, OsStr};
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+/// Numbers above the jail's descriptor limit that starting it needs.
+const SPARE_NUMBERS: u32 = 2 * child::INHERIT_MAX + 64;
+/// Fewest descriptors that a process can be given: standard ones, and room for the loader to open libraries.
+const OPEN_FILES_MIN: u32 = 8;
+
+/// Where standard output or standard error of a jailed process goes.
+#[derive(Debug, Clone, Copy)]
+pub enum Output<'a> {
+    /// Nowhere.
+    Null,
+    /// To a duplicate of this descriptor.
+    Fd(BorrowedFd<'a>),
+}
+
+/// Everything about a process to start.
+#[derive(Debug, Clone, Copy)]
+pub struct Spawn<'a> {
+    /// For error messages, and the host name that it sees.
+    pub name: &'a str,
+    /// Its program.
+    pub image: &'a Image,
+    /// The shared objects that the program links; empty for a static one.
+    pub libraries: &'a [Library],
+    /// Its first argument, by convention the name of the program.
+    pub argv0: &'a OsStr,
+    /// Its further arguments.
+    pub args: &'a [&'a OsStr],
+    /// Its whole environment.
+    pub env: &'a [(&'a OsStr, &'a OsStr)],
+    /// What it may use.
+    pub limits: Limits,
+    /// Which system calls it has.
+    pub role: Role,
+    /// The only CPU that it may run on.
+    pub cpu: Option<usize>,
+    /// Its descriptor 1.
+    pub stdout: Output<'a>,
+    /// Its descriptor 2.
+    pub stderr: Output<'a>,
+    /// Its further descriptors, each at the number beside it. It has no others.
+    pub inherit: &'a [(BorrowedFd<'a>, RawFd)],
+    /// What this machine can enforce.
+    pub layers: &'a Layers,
+}
+
+/// One thing that happens between clone and exec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "each is said in words by its Display")]
+#[non_exhaustive]
+pub enum Step {
+    Clone,
+    IdentityMaps,
+    Handshake,
+    Signals,
+    Identity,
+    HostName,
+    Libraries,
+    Root,
+    Descriptors,
+    Cpu,
+    Capabilities,
+    NoNewPrivileges,
+    Landlock,
+    Limits,
+    ParentDeath,
+    Seccomp,
+    Execute,
+}
+
+impl Step {
+    const ALL: [Self; 17] = [
+        Self::Clone,
+        Self::IdentityMaps,
+        Self::Handshake,
+        Self::Signals,
+        Self::Identity,
+        Self::HostName,
+        Self::Libraries,
+        Self::Root,
+        Self::Descriptors,
+        Self::Cpu,
+        Self::Capabilities,
+        Self::NoNewPrivileges,
+        Self::Landlock,
+        Self::Limits,
+        Self::ParentDeath,
+        Self::Seccomp,
+        Self::Execute,
+    ];
+
+    pub(super) fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|&step| step as u32 == number)
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Clone => "cloning into new namespaces",
+            Self::IdentityMaps => "mapping its user and group",
+            Self::Handshake => "waiting for its monitor",
+            Self::Signals => "resetting signals",
+            Self::Identity => "changing to its user",
+            Self::HostName => "setting its host name",
+            Self::Libraries => "finding its libraries unchanged",
+            Self::Root => "building its file system",
+            Self::Descriptors => "placing its descriptors",
+            Self::Cpu => "pinning it to its CPU",
+            Self::Capabilities => "dropping capabilities",
+            Self::NoNewPrivileges => "setting no_new_privs",
+            Self::Landlock => "applying Landlock",
+            Self::Limits => "setting resource limits",
+            Self::ParentDeath => "tying its life to the monitor's",
+            Self::Seccomp => "installing the seccomp filter",
+            Self::Execute => "executing its image",
+        })
+    }
+}
+
+/// Why a process could not be started. Nothing of it is left.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The request cannot be met by any machine.
+    #[error("cannot start {name}: {problem}")]
+    Request {
+        /// Whom.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A library is not the file that was measured.
+    #[error("cannot start {name}: {path} is not the file that was measured")]
+    LibraryChanged {
+        /// Whom.
+        name: String,
+        /// Which.
+        path: PathBuf,
+    },
+    /// The kernel refused a step.
+    #[error("cannot start {name}: {step} failed: {source}")]
+    Step {
+        /// Whom.
+        name: String,
+        /// Which.
+        step: Step,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The child ended before it could say why.
+    #[error("cannot start {name}: it ended before its program started")]
+    Lost {
+        /// Whom.
+        name: String,
+    },
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// A jailed process. Dropping it kills and reaps it.
+#[derive(Debug)]
+pub struct Child {
+    forked: Forked,
+    exit: Option<Exit>,
+    layers_missing: Vec<Missing>,
+}
+
+impl Child {
+    /// Its process id, as the monitor sees it.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.forked.pid().as_raw_nonzero().get()
+    }
+
+    /// Readable (`POLLIN`) once it has ended.
+    #[must_use]
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.forked.pidfd().as_fd()
+    }
+
+    /// The layers that it runs without, because the kernel does not have or forbids them.
+    #[must_use]
+    pub fn layers_missing(&self) -> &[Missing] {
+        &self.layers_missing
+    }
+
+    /// SIGKILL. It has not ended yet when this returns; see [`Child::wait`].
+    ///
+    /// # Errors
+    ///
+    /// None that a process of ours can cause.
+    pub fn kill(&self) -> io::Result<()> {
+        if self.exit.is_some() {
+            return Ok(());
+        }
+        self.forked.kill()
+    }
+
+    /// Waits for its end and reaps it.
+    ///
+    /// # Errors
+    ///
+    /// Somebody else reaped it.
+    pub fn wait(&mut self) -> io::Result<Exit> {
+        self.reap(WaitIdOptions::empty())?
+            .ok_or_else(|| io::Error::from(io::ErrorKind::WouldBlock))
+    }
+
+    /// Reaps it if it has ended.
+    ///
+    /// # Errors
+    ///
+    /// Somebody else reaped it.
+    pub fn try_wait(&mut self) -> io::Result<Option<Exit>> {
+        self.reap(WaitIdOptions::NOHANG)
+    }
+
+    fn reap(&mut self, options: WaitIdOptions) -> io::Result<Option<Exit>> {
+        if self.exit.is_none()
+            && let Some(status) = self.forked.wait(options)?
+        {
+            let code = status.exit_status().map(Exit::Code);
+            self.exit = code.or_else(|| status.terminating_signal().map(Exit::Signal));
+        }
+        Ok(self.exit)
+    }
+}
+
+/// Starts a process in a jail with every layer that `spawn.layers` found.
+///
+/// To be called from the thread that the process shall not outlive: the parent-death signal comes when that thread
+/// ends. The calling process should have no other thread (see [`super`]).
+///
+/// # Errors
+///
+/// The request is inconsistent, a library has changed, or the kernel refused a step.
+pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
+    let orders = prepare(spawn)?;
+    let failed = |step: Step, errno: Errno| SpawnError::Step {
+        name: spawn.name.to_owned(),
+        step,
+        source: errno.into(),
+    };
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(Step::Clone, errno));
+    let (go_read, go_write) = pipe()?;
+    let (report_read, report_write) = pipe()?;
+    let forked = {
+        let (go_write, report_read) = (&go_write, &report_read);
+        let parent = Parent {
+            go: go_read.as_fd(),
+            report: report_write.as_fd(),
+            unused: [go_write.as_fd(), report_read.as_fd()],
+        };
+        fork(spawn.layers.namespaces(), || child::run(&orders, &parent))
+            .map_err(|error| failed(Step::Clone, errno_of(&error)))?
+    };
+    drop((go_read, report_write));
+    let child = Child {
+        forked,
+        exit: None,
+        layers_missing: spawn.layers.missing().to_vec(),
+    };
+    if spawn.layers.has(Layer::UserNamespace) {
+        if orders.dumpable_for_maps {
+            match Report::receive(&report_read).map_err(|errno| failed(Step::Handshake, errno))? {
+                Report::Ready => {}
+                Report::Failed { step, errno, .. } => return Err(failed(step, errno)),
+                Report::Silence | Report::Panicked => {
+                    return Err(SpawnError::Lost {
+                        name: spawn.name.to_owned(),
+                    });
+                }
+            }
+        }
+        let mapped = orders.ids.write_maps(&child.forked);
+        mapped.map_err(|errno| failed(Step::IdentityMaps, errno))?;
+    }
+    write(&go_write, &[1]).map_err(|errno| failed(Step::Handshake, errno))?;
+    match Report::receive(&report_read).map_err(|errno| failed(Step::Handshake, errno))? {
+        Report::Silence => Ok(child),
+        Report::Failed {
+            step: Step::Libraries,
+            errno: Errno::STALE | Errno::NOENT,
+            library,
+        } => Err(changed(spawn, library)),
+        Report::Failed { step, errno, .. } => Err(failed(step, errno)),
+        Report::Ready | Report::Panicked => Err(SpawnError::Lost {
+            name: spawn.name.to_owned(),
+        }),
+    }
+}
+
+fn changed(spawn: &Spawn<'_>, library: usize) -> SpawnError {
+    SpawnError::LibraryChanged {
+        name: spawn.name.to_owned(),
+        path: spawn
+            .libraries
+            .get(library)
+            .map(|library| library.path().to_owned())
+            .unwrap_or_default(),
+    }
+}
+
+/// Checks the request and turns it into what the child works off.
+fn prepare<'a>(spawn: &'a Spawn<'a>) -> Result<Orders<'a>, SpawnError> {
+    let refuse = |problem| SpawnError::Request {
+        name: spawn.name.to_owned(),
+        problem,
+    };
+    let open_files = spawn.limits.open_files;
+    let hard_limit = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    if open_files < OPEN_FILES_MIN || u64::from(open_files) + u64::from(SPARE_NUMBERS) > hard_limit {
+        return Err(refuse(
+            "its limit on open files is too low, or too near to the monitor's own hard limit",
+        ));
+    }
+    let image_number =
+        RawFd::try_from(open_files).map_err(|_| refuse("its limit on open files is too high"))?;
+    let mut inherit = spawn.inherit.to_vec();
+    inherit.sort_unstable_by_key(|&(_, number)| number);
+    if inherit.len() > child::INHERIT_MAX as usize {
+        return Err(refuse("it is to inherit too many descriptors"));
+    }
+    if !inherit
+        .iter()
+        .all(|&(_, number)| (3..image_number).contains(&number))
+    {
+        return Err(refuse(
+            "an inherited descriptor's number is below 3 or beyond its limit on open files",
+        ));
+    }
+    if inherit
+        .array_windows()
+        .any(|[(_, first), (_, second)]| first == second)
+    {
+        return Err(refuse("two inherited descriptors have the same number"));
+    }
+    if spawn.limits.threads == 0 {
+        return Err(refuse("it may not even have one thread"));
+    }
+    if spawn.libraries.len() > LIBRARIES_MAX {
+        return Err(refuse("it has too many libraries"));
+    }
+    let c_string = |bytes: &[u8]| {
+        CString::new(bytes).map_err(|_| refuse("an argument or variable has a NUL byte in it"))
+    };
+    let args = std::iter::once(&spawn.argv0).chain(spawn.args);
+    let argv = args
+        .map(|arg| c_string(arg.as_bytes()))
+        .collect::<Result<_, _>>()?;
+    let variable =
+        |(key, value): &(&OsStr, &OsStr)| c_string(&[key.as_bytes(), b"=", value.as_bytes()].concat());
+    let envp = spawn.env.iter().map(variable).collect::<Result<_, _>>()?;
+    let ids = HostIds::next();
+    let dumpable = dumpable_behavior() == Ok(DumpableBehavior::Dumpable);
+    Ok(Orders {
+        name: spawn.name,
+        image: spawn.image,
+        image_number,
+        libraries: spawn.libraries,
+        argv,
+        envp,
+        limits: spawn.limits,
+        role: spawn.role,
+        cpu: spawn.cpu,
+        stdout: spawn.stdout,
+        stderr: spawn.stderr,
+        inherit,
+        layers: spawn.layers,
+        ids,
+        dumpable_for_maps: !dumpable
+            && matches!(ids, HostIds::Own { .. })
+            && spawn.layers.has(Layer::UserNamespace),
+    })
+}
+
+fn errno_of(error: &io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}

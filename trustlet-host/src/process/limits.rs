@@ -1,0 +1,52 @@
+//! Bounds on what a jailed process can take from the machine (I6), as resource limits of the kernel.
+
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+/// Stack of the first thread. The stacks of others count as memory.
+const STACK_BYTES: u64 = 8 << 20;
+
+/// What a jailed process may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Private writable memory in bytes: heap, thread stacks, initialised data. What is mapped from regions does not
+    /// count, and no other shared memory can be made. Beyond it, allocations fail.
+    pub memory_bytes: u64,
+    /// Size of `/tmp` in bytes; 0: there is none.
+    pub scratch_bytes: u64,
+    /// Most threads at one time, the first included.
+    pub threads: u32,
+    /// Most open descriptors: every descriptor number is below it.
+    pub open_files: u32,
+}
+
+/// Sets the limits of this process for good. `count_threads`: it is alone in its user namespace; otherwise the limit
+/// would count the other processes of the same user.
+pub(super) fn apply(limits: &Limits, count_threads: bool) -> Result<(), Errno> {
+    set(Resource::Core, 0)?;
+    set(Resource::Data, limits.memory_bytes)?;
+    set(Resource::Stack, STACK_BYTES)?;
+    // Of a file; the sum is bounded by the size of the scratch file system. With 0, a process whose standard output is a
+    // regular file cannot write to it.
+    set(Resource::Fsize, limits.scratch_bytes)?;
+    set(Resource::Memlock, 0)?;
+    set(Resource::Msgqueue, 0)?;
+    set(Resource::Rtprio, 0)?;
+    if count_threads {
+        set(Resource::Nproc, u64::from(limits.threads))?;
+    }
+    set(Resource::Nofile, u64::from(limits.open_files))
+}
+
+/// Soft and hard limit, never above the present hard limit.
+fn set(resource: Resource, value: u64) -> Result<(), Errno> {
+    let present = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX);
+    let value = value.min(present);
+    setrlimit(
+        resource,
+        Rlimit {
+            current: Some(value),
+            maximum: Some(value),
+        },
+    )
+}

@@ -1,0 +1,96 @@
+//! Shared memory without a name, and the doorbell beside it (I1, I10).
+//!
+//! A region is a memfd: nothing of it is left anywhere once its last holder is gone. Its length is sealed, so that no
+//! holder can make another one fault by truncating it. Who may write is decided by the descriptor that is handed
+//! out: the kernel refuses to map an `O_RDONLY` descriptor writable, at first and later by `mprotect`.
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::{
+    MemfdFlags, Mode, OFlags, SealFlags, fchmod, fcntl_add_seals, ftruncate, memfd_create, open,
+};
+use rustix::io::Errno;
+use std::io;
+
+/// Anonymous shared memory of fixed length, as its creator holds it: readable and writable.
+#[derive(Debug)]
+pub struct Region {
+    memfd: OwnedFd,
+    len_bytes: u64,
+}
+
+impl Region {
+    /// `len_bytes` zeros, backed by memory only where touched. `name` is shown in `/proc/PID/maps`.
+    ///
+    /// # Errors
+    ///
+    /// No descriptor or memory left, or `len_bytes` is beyond the largest file.
+    pub fn create(name: &str, len_bytes: u64) -> io::Result<Self> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let memfd = match memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
+            // Unknown before Linux 6.3.
+            Err(Errno::INVAL) => memfd_create(name, flags)?,
+            other => other?,
+        };
+        ftruncate(&memfd, len_bytes)?;
+        // Whoever holds a read-only descriptor must not gain more by opening it again through /proc.
+        fchmod(&memfd, Mode::RUSR)?;
+        fcntl_add_seals(&memfd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        Ok(Self { memfd, len_bytes })
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
+    /// A new descriptor of the same memory that cannot be written or mapped writable.
+    ///
+    /// # Errors
+    ///
+    /// `/proc` is not mounted, or no descriptor is left.
+    pub fn read_only(&self) -> io::Result<OwnedFd> {
+        let path = format!("/proc/self/fd/{}", self.memfd.as_raw_fd());
+        Ok(open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    }
+}
+
+impl AsFd for Region {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.memfd.as_fd()
+    }
+}
+
+impl From<Region> for OwnedFd {
+    fn from(region: Region) -> Self {
+        region.memfd
+    }
+}
+
+/// What a consumer sleeps on: an eventfd. Blocking; whoever wants to wait for more than one polls.
+#[derive(Debug)]
+pub struct Doorbell(OwnedFd);
+
+impl Doorbell {
+    /// A doorbell that has not been rung.
+    ///
+    /// # Errors
+    ///
+    /// No descriptor left.
+    pub fn create() -> io::Result<Self> {
+        Ok(Self(eventfd(0, EventfdFlags::CLOEXEC)?))
+    }
+}
+
+impl AsFd for Doorbell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl From<Doorbell> for OwnedFd {
+    fn from(doorbell: Doorbell) -> Self {
+        doorbell.0
+    }
+}

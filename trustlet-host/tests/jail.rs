@@ -1,0 +1,670 @@
+//! What a jailed process can do, and what it cannot, tried by a process that is in one: this executable itself.
+//!
+//! No test harness, because starting a jail wants a process of one thread. As root, everything runs a second time as an
+//! ordinary user.
+#![allow(
+    unsafe_code,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_truncation,
+    reason = "test code, which tries system calls that nobody wraps"
+)]
+
+#[path = "jail/program.rs"]
+mod program;
+
+use hacher_trustlet_host::process::image::Image;
+use hacher_trustlet_host::process::jail::{
+    Child, Exit, Limits, Output, Role, Spawn, SpawnError, Step, spawn,
+};
+use hacher_trustlet_host::process::layers::{Layer, Layers};
+use hacher_trustlet_host::process::library::{Library, own_libraries};
+use hacher_trustlet_host::process::region::{Doorbell, Region};
+use hacher_trustlet_host::process::seccomp::lockdown_program;
+use program::{DOORBELL, MEMORY_BYTES, OPEN_FILES, SCRATCH_BYTES, SOCKET, THREADS};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{DumpableBehavior, WaitId, WaitIdOptions, set_dumpable_behavior, waitid};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::panic::catch_unwind;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const ORDINARY_USER: u32 = 1000;
+const JAILED: &str = "jailed";
+const MONITOR: &str = "monitor";
+
+type Test = (&'static str, fn());
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => { &[$((stringify!($name), $name)),*] };
+}
+const TESTS: &[Test] = tests![
+    every_layer_of_this_machine_is_named,
+    a_function_can_do_its_work,
+    a_function_is_refused_everything_else,
+    without_seccomp_the_other_layers_refuse,
+    without_a_file_system_of_its_own_landlock_refuses,
+    after_lockdown_no_data_becomes_code,
+    limits_hold,
+    servers_answer_on_the_socket_they_are_given,
+    another_process_of_the_same_user_cannot_look_inside,
+    a_killed_monitor_takes_its_processes_along,
+    an_ending_is_reported_as_it_was,
+    a_failed_start_names_its_step_and_leaves_nothing,
+    the_cost_of_a_start,
+];
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    match args[0].as_str() {
+        JAILED => std::process::exit(program::run(&args[1], &args[2..])),
+        MONITOR => monitor(),
+        _ => {}
+    }
+    if args.iter().any(|arg| arg == "--list") {
+        TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
+        return;
+    }
+    // As the monitor is.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).unwrap();
+    let filters: Vec<&String> = args[1..].iter().filter(|arg| !arg.starts_with('-')).collect();
+    let wanted =
+        |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
+    let user = if is_root() { "root" } else { "an ordinary user" };
+    let mut failed = 0;
+    for (name, test) in TESTS.iter().filter(|(name, _)| wanted(name)) {
+        let outcome = catch_unwind(test);
+        println!(
+            "test {name} (as {user}) ... {}",
+            if outcome.is_ok() { "ok" } else { "FAILED" }
+        );
+        failed += i32::from(outcome.is_err());
+    }
+    if is_root() && !as_ordinary_user(&args[1..]) {
+        failed += 1;
+    }
+    std::process::exit(failed.min(1));
+}
+
+/// Runs everything again without privilege, from a descriptor: the path of the executable may be root's alone.
+fn as_ordinary_user(args: &[String]) -> bool {
+    let this = std::fs::File::open("/proc/self/exe").unwrap();
+    let path = format!("/proc/self/fd/{}", this.as_raw_fd());
+    Command::new(path)
+        .args(args)
+        .uid(ORDINARY_USER)
+        .gid(ORDINARY_USER)
+        .status()
+        .unwrap()
+        .success()
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// This executable with its libraries, and what the machine can enforce.
+struct Fixture {
+    image: Image,
+    libraries: Vec<Library>,
+    layers: Layers,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let this = std::fs::File::open("/proc/self/exe").unwrap();
+        Self {
+            image: Image::load("jailed", this.as_fd(), 1 << 30).unwrap(),
+            libraries: own_libraries().unwrap(),
+            layers: Layers::probe(),
+        }
+    }
+
+    /// Skips with a reason if the machine lacks something that a test is about.
+    fn has(&self, layers: &[Layer]) -> bool {
+        let lacking = self
+            .layers
+            .missing()
+            .iter()
+            .filter(|missing| layers.contains(&missing.layer));
+        lacking.map(|missing| println!("skipped: {missing}")).count() == 0
+    }
+
+    fn loader(&self) -> String {
+        let loader = self
+            .libraries
+            .iter()
+            .find(|library| library.is_interpreter())
+            .or(self.libraries.first());
+        loader.map_or_else(
+            || "/none".to_owned(),
+            |library| library.path().to_string_lossy().into_owned(),
+        )
+    }
+
+    fn start(
+        &self,
+        role: Role,
+        args: &[&str],
+        inherit: &[(BorrowedFd<'_>, i32)],
+        stdout: Output<'_>,
+    ) -> Result<Child, SpawnError> {
+        let args: Vec<&OsStr> = args.iter().map(OsStr::new).collect();
+        let loader = self.loader();
+        spawn(&Spawn {
+            name: "test",
+            image: &self.image,
+            libraries: &self.libraries,
+            argv0: OsStr::new(JAILED),
+            args: &args,
+            env: &[
+                (OsStr::new("LIBRARY"), OsStr::new(&loader)),
+                (OsStr::new("RUST_BACKTRACE"), OsStr::new("0")),
+            ],
+            limits: limits(),
+            role,
+            cpu: None,
+            stdout,
+            stderr: Output::Fd(std::io::stderr().as_fd()),
+            inherit,
+            layers: &self.layers,
+        })
+    }
+
+    /// Runs a program to its end: what it printed, and how it ended.
+    fn run(&self, role: Role, args: &[&str], inherit: &[(BorrowedFd<'_>, i32)]) -> (String, Exit) {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let mut child = self
+            .start(role, args, inherit, Output::Fd(write.as_fd()))
+            .unwrap();
+        drop(write);
+        let mut text = String::new();
+        std::fs::File::from(read).read_to_string(&mut text).unwrap();
+        let exit = child.wait().unwrap();
+        (text, exit)
+    }
+}
+
+fn limits() -> Limits {
+    Limits {
+        memory_bytes: MEMORY_BYTES,
+        scratch_bytes: SCRATCH_BYTES,
+        threads: THREADS,
+        open_files: OPEN_FILES,
+    }
+}
+
+/// The lines "name: outcome" of `text`.
+fn outcomes(text: &str) -> BTreeMap<&str, &str> {
+    text.lines().filter_map(|line| line.split_once(": ")).collect()
+}
+
+fn channel() -> (OwnedFd, OwnedFd) {
+    socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .unwrap()
+}
+
+fn every_layer_of_this_machine_is_named() {
+    let layers = Layers::probe();
+    println!("{layers}");
+    assert_eq!(layers.is_full(), layers.missing().is_empty());
+    let without = layers.without(Layer::Seccomp, "taken away by a test");
+    assert!(!without.is_full());
+    assert!(
+        without.to_string().contains("seccomp: taken away by a test"),
+        "{without}"
+    );
+}
+
+fn a_function_can_do_its_work() {
+    let fixture = Fixture::new();
+    if !fixture.has(&[Layer::MountNamespace, Layer::PidNamespace, Layer::UtsNamespace]) {
+        return;
+    }
+    let (ours, theirs) = channel();
+    let doorbell = Doorbell::create().unwrap();
+    rustix::io::write(&doorbell, &5_u64.to_ne_bytes()).unwrap();
+    let region = Region::create("outbox", 4096).unwrap();
+    send_descriptors(&ours, [region.read_only().unwrap().as_fd(), region.as_fd()]);
+    let inherit = [(doorbell.as_fd(), DOORBELL), (theirs.as_fd(), SOCKET)];
+    let (text, exit) = fixture.run(Role::Function, &["work"], &inherit);
+    assert_eq!(exit, Exit::Code(0), "{text}");
+    let expected = "process 1, user 1000, group 1000\nhost test\nenvironment LIBRARY RUST_BACKTRACE\n\
+                    descriptors [0, 1, 2, 3, 4]\ndumpable 0\nthreads 6\nscratch works\ndoorbell 5\nregion !\n\
+                    map a reader's region for writing: EACCES\nprotect it for writing: EACCES\nwrite it: EBADF\n\
+                    truncate it: EPERM\nopen it again: ENOENT\n";
+    assert_eq!(text, expected);
+    let mut reply = [0; 8];
+    assert_eq!(rustix::io::read(&ours, &mut reply).unwrap(), 4);
+    assert_eq!(&reply[..4], b"done");
+}
+
+fn send_descriptors(socket: &OwnedFd, fds: [BorrowedFd<'_>; 2]) {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+    sendmsg(
+        socket,
+        &[std::io::IoSlice::new(b"x")],
+        &mut control,
+        SendFlags::empty(),
+    )
+    .unwrap();
+}
+
+fn a_function_is_refused_everything_else() {
+    let fixture = Fixture::new();
+    if !fixture.has(&[Layer::MountNamespace, Layer::Seccomp, Layer::Landlock]) {
+        return;
+    }
+    let (_ours, theirs) = channel();
+    let doorbell = Doorbell::create().unwrap();
+    let inherit = [(doorbell.as_fd(), DOORBELL), (theirs.as_fd(), SOCKET)];
+    let (text, exit) = fixture.run(Role::Function, &["refusals"], &inherit);
+    println!("{text}");
+    assert_eq!(exit, Exit::Code(0), "{text}");
+    let outcomes = outcomes(&text);
+    assert!(outcomes.len() >= 53, "{} were tried", outcomes.len());
+    for (name, outcome) in outcomes {
+        let expected: &[&str] = match name {
+            "read its library" => &["ok"],
+            "open /etc/passwd" | "open /proc/self/status" | "open /proc/1/mem" | "open /dev/mem" => {
+                &["ENOENT"]
+            }
+            "list /" => &["EACCES"],
+            "create /new" | "write its library" => &["EACCES", "EROFS"],
+            "clone3" => &["ENOSYS"],
+            "take the image's number" | "execveat at the image's number" => &["EBADF"],
+            _ => &["EPERM"],
+        };
+        assert!(expected.contains(&outcome), "{name}: {outcome}, not {expected:?}");
+    }
+}
+
+fn without_seccomp_the_other_layers_refuse() {
+    use std::os::linux::net::SocketAddrExt;
+    let mut fixture = Fixture::new();
+    if !fixture.has(&Layer::ALL) {
+        return;
+    }
+    fixture.layers = fixture.layers.without(Layer::Seccomp, "taken away by a test");
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let name = format!("hacher-jail-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let _unix = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
+    let (port, pid) = (
+        tcp.local_addr().unwrap().port().to_string(),
+        std::process::id().to_string(),
+    );
+    let (text, exit) = fixture.run(Role::Function, &["outside", &pid, &port, &name], &[]);
+    println!("{text}");
+    assert_eq!(exit, Exit::Code(0), "{text}");
+    let outcomes = outcomes(&text);
+    assert_eq!(outcomes.len(), 13);
+    for (name, outcome) in outcomes {
+        assert_ne!(outcome, "ok", "{name}");
+    }
+}
+
+fn without_a_file_system_of_its_own_landlock_refuses() {
+    let mut fixture = Fixture::new();
+    if !fixture.has(&[Layer::Landlock, Layer::Seccomp]) {
+        return;
+    }
+    for layer in [Layer::MountNamespace, Layer::Seccomp] {
+        fixture.layers = fixture.layers.without(layer, "taken away by a test");
+    }
+    let (text, exit) = fixture.run(Role::Function, &["outside", "1", "9", "nobody"], &[]);
+    assert_eq!(exit, Exit::Code(0), "{text}");
+    let outcomes = outcomes(&text);
+    for name in ["open /etc/passwd", "open /proc", "list /", "create /new"] {
+        assert_eq!(outcomes[name], "EACCES", "{name}");
+    }
+}
+
+fn after_lockdown_no_data_becomes_code() {
+    let fixture = Fixture::new();
+    if !fixture.has(&[Layer::Seccomp]) {
+        return;
+    }
+    let (ours, theirs) = channel();
+    rustix::io::write(&ours, &lockdown_program().unwrap()).unwrap();
+    let (text, exit) = fixture.run(Role::Function, &["lockdown"], &[(theirs.as_fd(), SOCKET)]);
+    println!("{text}");
+    assert_eq!(exit, Exit::Code(0), "{text}");
+    for (name, outcome) in outcomes(&text) {
+        let expected = match name {
+            "before" => "map code: ok",
+            "install" | "name a thread" | "map data" => "ok",
+            "thread" => "1048576",
+            _ => "EPERM",
+        };
+        assert_eq!(outcome, expected, "{name}");
+    }
+}
+
+fn limits_hold() {
+    let fixture = Fixture::new();
+    if !fixture.has(&[Layer::UserNamespace, Layer::MountNamespace, Layer::ResourceLimits]) {
+        return;
+    }
+    let (text, exit) = fixture.run(Role::Function, &["exhaust"], &[]);
+    println!("{text}");
+    assert_eq!(exit, Exit::Code(0), "{text}");
+    let expected = "all of the memory: ENOMEM\nallocate: ENOMEM\none large file: FileTooLarge\n\
+                    a second one: StorageFull\ndescriptors: EMFILE\nthreads: 4, then EAGAIN\n";
+    assert_eq!(text, expected);
+}
+
+fn servers_answer_on_the_socket_they_are_given() {
+    let fixture = Fixture::new();
+    if !fixture.has(&[Layer::MountNamespace, Layer::Seccomp]) {
+        return;
+    }
+    for role in [Role::Gateway, Role::Daemon] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.write_all(b"ping").unwrap();
+        let (text, exit) = fixture.run(role, &["serve"], &[(listener.as_fd(), SOCKET)]);
+        assert_eq!(exit, Exit::Code(0), "{role:?} {text}");
+        let mut reply = String::new();
+        client.read_to_string(&mut reply).unwrap();
+        assert_eq!(reply, "ping");
+        for (name, outcome) in outcomes(&text) {
+            let expected = match name {
+                "eventfd" => "ok",
+                "open /etc/passwd" => "ENOENT",
+                _ => "EPERM",
+            };
+            assert_eq!(outcome, expected, "{role:?}: {name}");
+        }
+    }
+}
+
+/// A jailed process that sleeps, once it runs.
+fn sleeper(fixture: &Fixture) -> Child {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let doorbell = Doorbell::create().unwrap();
+    let child = fixture.start(
+        Role::Function,
+        &["wait"],
+        &[(doorbell.as_fd(), DOORBELL)],
+        Output::Fd(write.as_fd()),
+    );
+    let mut line = [0; 8];
+    std::fs::File::from(read).read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"waiting\n");
+    child.unwrap()
+}
+
+/// What somebody else gets to see of process `pid`: the names of what is open to them.
+fn look_inside(pid: i32) -> Vec<&'static str> {
+    let mut seen = Vec::new();
+    for name in ["mem", "maps", "environ", "auxv", "stack", "syscall"] {
+        let opened = std::fs::File::open(format!("/proc/{pid}/{name}"));
+        // Some can be opened and refuse to be read.
+        if opened.is_ok_and(|mut file| name == "mem" || file.read(&mut [0; 64]).is_ok_and(|count| count > 0))
+        {
+            seen.push(name);
+        }
+    }
+    for name in ["fd", "map_files"] {
+        if std::fs::read_dir(format!("/proc/{pid}/{name}")).is_ok() {
+            seen.push(name);
+        }
+    }
+    for name in ["exe", "root", "cwd", "ns/user"] {
+        if std::fs::read_link(format!("/proc/{pid}/{name}")).is_ok() {
+            seen.push(name);
+        }
+    }
+    // PTRACE_SEIZE does not stop the process.
+    const SEIZE: usize = 0x4206;
+    if program::call(libc::SYS_ptrace, [SEIZE, pid as usize, 0, 0, 0, 0]).is_ok() {
+        seen.push("ptrace");
+    }
+    if program::call(libc::SYS_pidfd_getfd, [pid as usize, 0, 0, 0, 0, 0]).is_ok() {
+        seen.push("descriptor");
+    }
+    seen
+}
+
+/// Runs `look_inside` as user `user` and, if asked, in a user namespace of its own.
+fn seen_by(user: u32, own_namespace: bool, pid: i32) -> String {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    // SAFETY: this process has one thread, so the child may go on as it likes.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let report = || -> Result<Vec<&'static str>, Errno> {
+            if is_root() {
+                let (user, group) = (
+                    rustix::process::Uid::from_raw(user),
+                    rustix::process::Gid::from_raw(user),
+                );
+                rustix::thread::set_thread_groups(&[])?;
+                rustix::thread::set_thread_res_gid(group, group, group)?;
+                rustix::thread::set_thread_res_uid(user, user, user)?;
+            }
+            if own_namespace {
+                program::call(libc::SYS_unshare, [libc::CLONE_NEWUSER as usize, 0, 0, 0, 0, 0])?;
+            }
+            Ok(look_inside(pid))
+        };
+        let text = match report() {
+            Ok(seen) => seen.join(" "),
+            Err(errno) => format!("failed: {errno}"),
+        };
+        let _ = rustix::io::write(&write, text.as_bytes());
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(0) };
+    }
+    drop(write);
+    let mut text = String::new();
+    std::fs::File::from(read).read_to_string(&mut text).unwrap();
+    waitid(
+        WaitId::Pid(rustix::process::Pid::from_raw(child).unwrap()),
+        WaitIdOptions::EXITED,
+    )
+    .unwrap();
+    text
+}
+
+fn another_process_of_the_same_user_cannot_look_inside() {
+    let fixture = Fixture::new();
+    if !fixture.has(&[Layer::NonDumpable, Layer::UserNamespace]) {
+        return;
+    }
+    let child = sleeper(&fixture);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.pid())).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    let user: u32 = field("Uid:").parse().unwrap();
+    println!(
+        "user {user} on the host, capabilities {}, bounding {}",
+        field("CapEff:"),
+        field("CapBnd:")
+    );
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+        assert_eq!(field(set), "0000000000000000", "{set}");
+    }
+    assert_eq!(field("NoNewPrivs:"), "1");
+    assert_eq!(field("Seccomp:"), "2");
+    assert_eq!(user == ORDINARY_USER, !is_root());
+
+    // As the daemon or another trustlet would be: the same user, in a user namespace of its own.
+    assert_eq!(seen_by(user, true, child.pid()), "");
+    let plain = seen_by(user, false, child.pid());
+    if is_root() {
+        assert_eq!(plain, "");
+    } else {
+        // The user who runs the monitor owns its namespaces; see `unmapped_group` in the image.
+        println!("a process of the monitor's own user, outside of any jail, sees: {plain}");
+    }
+    // The search itself works: it finds everything in a process that is not protected.
+    let mut open = Command::new("sleep").arg("60").uid(user).gid(user).spawn();
+    if let Ok(open) = &mut open {
+        std::thread::sleep(Duration::from_millis(50));
+        let seen = seen_by(user, false, i32::try_from(open.id()).unwrap());
+        open.kill().unwrap();
+        open.wait().unwrap();
+        assert!(
+            seen.starts_with("mem maps environ") && seen.contains("fd"),
+            "{seen}"
+        );
+    }
+}
+
+/// As a process of its own: starts a sleeper, says who it is, and waits to be killed.
+fn monitor() {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).unwrap();
+    let fixture = Fixture::new();
+    let child = sleeper(&fixture);
+    println!("{}", child.pid());
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+fn a_killed_monitor_takes_its_processes_along() {
+    let fixture = Fixture::new();
+    if !fixture.has(&[Layer::ParentDeath]) {
+        return;
+    }
+    let mut monitor = Command::new("/proc/self/exe")
+        .arg0(MONITOR)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stdout = std::io::BufReader::new(monitor.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
+    let pid = rustix::process::Pid::from_raw(line.trim().parse().unwrap()).unwrap();
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+    monitor.kill().unwrap();
+    monitor.wait().unwrap();
+    let mut ended = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+    let limit = rustix::event::Timespec {
+        tv_sec: 5,
+        tv_nsec: 0,
+    };
+    assert_eq!(
+        rustix::event::poll(&mut ended, Some(&limit)).unwrap(),
+        1,
+        "process {pid:?} outlived its monitor"
+    );
+}
+
+fn an_ending_is_reported_as_it_was() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.run(Role::Function, &["fail"], &[]).1, Exit::Code(7));
+    // The first process of a pid namespace cannot be ended by its own SIGABRT; abort() then ends it otherwise.
+    assert!(matches!(
+        fixture.run(Role::Function, &["abort"], &[]).1,
+        Exit::Signal(_)
+    ));
+    let mut child = sleeper(&fixture);
+    assert_eq!(child.try_wait().unwrap(), None);
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap(), Exit::Signal(libc::SIGKILL));
+    assert_eq!(child.wait().unwrap(), Exit::Signal(libc::SIGKILL));
+    child.kill().unwrap();
+}
+
+fn a_failed_start_names_its_step_and_leaves_nothing() {
+    let state = || {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mut open = Vec::new();
+        for entry in std::fs::read_dir("/proc/self/fd").unwrap() {
+            open.push(std::fs::read_link(entry.unwrap().path()).unwrap_or_default());
+        }
+        open.sort();
+        (mounts, open)
+    };
+    let before = state();
+    let null = Output::Null;
+    let mut fixture = Fixture::new();
+    {
+        let inside = [(
+            std::io::stdin().as_fd().try_clone_to_owned().unwrap(),
+            OPEN_FILES as i32,
+        )];
+        let inherit = inside.each_ref().map(|(fd, number)| (fd.as_fd(), *number));
+        let refused = fixture
+            .start(Role::Function, &["fail"], &inherit, null)
+            .unwrap_err();
+        assert!(matches!(refused, SpawnError::Request { .. }), "{refused}");
+    }
+    // A library that is not the one that was measured.
+    let path = std::env::temp_dir().join(format!("hacher-jail-{}.so", std::process::id()));
+    std::fs::write(&path, b"measured").unwrap();
+    fixture.libraries.push(Library::open(&path, false).unwrap());
+    std::fs::write(&path, b"otherwise").unwrap();
+    let refused = fixture.start(Role::Function, &["fail"], &[], null).unwrap_err();
+    assert!(
+        matches!(&refused, SpawnError::LibraryChanged { path: named, .. } if *named == path),
+        "{refused}"
+    );
+    std::fs::remove_file(&path).unwrap();
+    let refused = fixture.start(Role::Function, &["fail"], &[], null).unwrap_err();
+    assert!(matches!(refused, SpawnError::LibraryChanged { .. }), "{refused}");
+    fixture.libraries.pop();
+    // Not a program.
+    let text = std::fs::File::open("/proc/self/status").unwrap();
+    let image = std::mem::replace(
+        &mut fixture.image,
+        Image::load("text", text.as_fd(), 1 << 20).unwrap(),
+    );
+    let refused = fixture.start(Role::Function, &["fail"], &[], null).unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            SpawnError::Step {
+                step: Step::Execute,
+                ..
+            }
+        ),
+        "{refused}"
+    );
+    println!("{refused}");
+    fixture.image = image;
+    drop((fixture.run(Role::Function, &["fail"], &[]), text));
+    drop(fixture);
+    assert_eq!(
+        waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG).unwrap_err(),
+        Errno::CHILD
+    );
+    assert_eq!(state(), before);
+}
+
+fn the_cost_of_a_start() {
+    let fixture = Fixture::new();
+    let mut starts = Vec::new();
+    let mut lives = Vec::new();
+    for _ in 0..20 {
+        let begin = Instant::now();
+        let mut child = fixture
+            .start(Role::Function, &["fail"], &[], Output::Null)
+            .unwrap();
+        starts.push(begin.elapsed());
+        child.wait().unwrap();
+        lives.push(begin.elapsed());
+    }
+    starts.sort();
+    lives.sort();
+    println!(
+        "start to exec {:?}, start to end {:?} (median of 20)",
+        starts[10], lives[10]
+    );
+}

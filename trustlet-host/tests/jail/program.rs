@@ -1,0 +1,722 @@
+//! What runs inside of the jail: the test executable once more, told by its first argument what to try. It prints
+//! one line for each thing tried: a name, and what the kernel said.
+
+use rustix::io::Errno;
+use std::ffi::{CStr, CString};
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr::null_mut;
+
+/// Where the tests place what a program inherits.
+pub(crate) const SOCKET: i32 = 3;
+pub(crate) const DOORBELL: i32 = 4;
+/// As in the limits that the tests give.
+pub(crate) const OPEN_FILES: u32 = 32;
+pub(crate) const MEMORY_BYTES: u64 = 64 << 20;
+pub(crate) const SCRATCH_BYTES: u64 = 1 << 20;
+pub(crate) const THREADS: u32 = 4;
+
+/// Runs `what` with its arguments and ends the process.
+pub(crate) fn run(what: &str, args: &[String]) -> i32 {
+    match what {
+        "refusals" => refusals(),
+        "outside" => outside(args),
+        "work" => work(),
+        "lockdown" => lockdown(),
+        "exhaust" => exhaust(),
+        "wait" => wait(),
+        "serve" => serve(),
+        "fail" => return 7,
+        "abort" => std::process::abort(),
+        other => panic!("{other} is nothing to do"),
+    }
+    0
+}
+
+fn say(name: &str, outcome: Result<usize, Errno>) {
+    match outcome {
+        Ok(_) => println!("{name}: ok"),
+        Err(errno) => println!("{name}: {}", errno_name(errno)),
+    }
+}
+
+fn errno_name(errno: Errno) -> String {
+    let name = match errno {
+        Errno::PERM => "EPERM",
+        Errno::ACCESS => "EACCES",
+        Errno::NOENT => "ENOENT",
+        Errno::NOSYS => "ENOSYS",
+        Errno::NOMEM => "ENOMEM",
+        Errno::NOSPC => "ENOSPC",
+        Errno::AGAIN => "EAGAIN",
+        Errno::MFILE => "EMFILE",
+        Errno::BADF => "EBADF",
+        Errno::SRCH => "ESRCH",
+        Errno::NETUNREACH => "ENETUNREACH",
+        Errno::CONNREFUSED => "ECONNREFUSED",
+        Errno::FBIG => "EFBIG",
+        Errno::ROFS => "EROFS",
+        _ => return errno.to_string(),
+    };
+    name.to_owned()
+}
+
+/// A system call with numbers, or addresses of what outlives the call, as arguments.
+pub(crate) fn call(number: libc::c_long, args: [usize; 6]) -> Result<usize, Errno> {
+    let [a, b, c, d, e, f] = args;
+    // SAFETY: the callers pass what the call takes; all but mmap, whose result is used as one, touch no other memory.
+    let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
+    usize::try_from(result).map_err(|_| Errno::from_io_error(&std::io::Error::last_os_error()).unwrap())
+}
+
+fn call0(number: libc::c_long) -> Result<usize, Errno> {
+    call(number, [0; 6])
+}
+
+fn address(text: &CStr) -> usize {
+    text.as_ptr().expose_provenance()
+}
+
+fn open(path: &CStr, flags: i32) -> Result<usize, Errno> {
+    call(
+        libc::SYS_openat,
+        [at_cwd(), address(path), flags as usize, 0o600, 0, 0],
+    )
+}
+
+fn at_cwd() -> usize {
+    libc::AT_FDCWD as usize
+}
+
+fn map(len: usize, protection: i32, flags: i32, fd: i32) -> Result<usize, Errno> {
+    call(
+        libc::SYS_mmap,
+        [0, len, protection as usize, flags as usize, fd as usize, 0],
+    )
+}
+
+/// Everything that a function has no business with. All of it must fail.
+fn refusals() {
+    const READ: i32 = libc::O_RDONLY | libc::O_CLOEXEC;
+    const CREATE: i32 = libc::O_CREAT | libc::O_WRONLY | libc::O_CLOEXEC;
+    const ANONYMOUS: i32 = libc::MAP_ANONYMOUS;
+    const RW: i32 = libc::PROT_READ | libc::PROT_WRITE;
+    say("open /etc/passwd", open(c"/etc/passwd", READ));
+    say("open /proc/self/status", open(c"/proc/self/status", READ));
+    say("open /proc/1/mem", open(c"/proc/1/mem", READ));
+    say("open /dev/mem", open(c"/dev/mem", READ));
+    say("list /", open(c"/", READ | libc::O_DIRECTORY));
+    say("create /new", open(c"/new", CREATE));
+    let library = own_library();
+    say("read its library", open(&library, READ).map(close));
+    say(
+        "write its library",
+        open(&library, libc::O_RDWR | libc::O_CLOEXEC),
+    );
+    say(
+        "internet socket",
+        call(
+            libc::SYS_socket,
+            [libc::AF_INET as usize, libc::SOCK_STREAM as usize, 0, 0, 0, 0],
+        ),
+    );
+    say(
+        "unix socket",
+        call(
+            libc::SYS_socket,
+            [libc::AF_UNIX as usize, libc::SOCK_STREAM as usize, 0, 0, 0, 0],
+        ),
+    );
+    say(
+        "netlink socket",
+        call(
+            libc::SYS_socket,
+            [libc::AF_NETLINK as usize, libc::SOCK_RAW as usize, 0, 0, 0, 0],
+        ),
+    );
+    say(
+        "kill everybody",
+        call(libc::SYS_kill, [usize::MAX, 0, 0, 0, 0, 0]),
+    );
+    say("signal another", call(libc::SYS_tgkill, [2, 2, 0, 0, 0, 0]));
+    say("pidfd", call(libc::SYS_pidfd_open, [1, 0, 0, 0, 0, 0]));
+    say(
+        "ptrace",
+        call(libc::SYS_ptrace, [libc::PTRACE_ATTACH as usize, 2, 0, 0, 0, 0]),
+    );
+    say("be traced", call0(libc::SYS_ptrace));
+    say(
+        "read memory of another",
+        call(libc::SYS_process_vm_readv, [2, 0, 0, 0, 0, 0]),
+    );
+    say(
+        "mount",
+        call(libc::SYS_mount, [0, address(c"/tmp"), address(c"tmpfs"), 0, 0, 0]),
+    );
+    say(
+        "new mount api",
+        call(libc::SYS_fsopen, [address(c"tmpfs"), 0, 0, 0, 0, 0]),
+    );
+    say(
+        "unmount",
+        call(libc::SYS_umount2, [address(c"/tmp"), 0, 0, 0, 0, 0]),
+    );
+    say(
+        "chroot",
+        call(libc::SYS_chroot, [address(c"/tmp"), 0, 0, 0, 0, 0]),
+    );
+    say(
+        "unshare",
+        call(libc::SYS_unshare, [libc::CLONE_NEWUSER as usize, 0, 0, 0, 0, 0]),
+    );
+    say("setns", call(libc::SYS_setns, [0, 0, 0, 0, 0, 0]));
+    say(
+        "clone with namespace",
+        call(
+            libc::SYS_clone,
+            [(libc::CLONE_NEWUSER | libc::SIGCHLD) as usize, 0, 0, 0, 0, 0],
+        ),
+    );
+    say("clone3", call0(libc::SYS_clone3));
+    say(
+        "fork",
+        call(libc::SYS_clone, [libc::SIGCHLD as usize, 0, 0, 0, 0, 0]),
+    );
+    say(
+        "execve",
+        call(libc::SYS_execve, [address(&library), 0, 0, 0, 0, 0]),
+    );
+    let loader = open(&library, READ).unwrap();
+    say(
+        "execveat",
+        call(
+            libc::SYS_execveat,
+            [loader, address(c""), 0, 0, libc::AT_EMPTY_PATH as usize, 0],
+        ),
+    );
+    let number = OPEN_FILES as usize;
+    say(
+        "take the image's number",
+        call(libc::SYS_dup3, [loader, number, 0, 0, 0, 0]),
+    );
+    say(
+        "execveat at the image's number",
+        call(
+            libc::SYS_execveat,
+            [number, address(c""), 0, 0, libc::AT_EMPTY_PATH as usize, 0],
+        ),
+    );
+    say(
+        "memfd",
+        call(libc::SYS_memfd_create, [address(c"x"), 0, 0, 0, 0, 0]),
+    );
+    say("userfaultfd", call0(libc::SYS_userfaultfd));
+    say("io_uring", call(libc::SYS_io_uring_setup, [1, 0, 0, 0, 0, 0]));
+    say("bpf", call0(libc::SYS_bpf));
+    say("keyctl", call0(libc::SYS_keyctl));
+    say("perf", call0(libc::SYS_perf_event_open));
+    say(
+        "personality",
+        call(libc::SYS_personality, [0x0400_0000, 0, 0, 0, 0, 0]),
+    );
+    say("become dumpable", prctl(libc::PR_SET_DUMPABLE, 1));
+    say("outlive the monitor", prctl(libc::PR_SET_PDEATHSIG, 0));
+    say("become id 0", call(libc::SYS_setresuid, [0, 0, 0, 0, 0, 0]));
+    say(
+        "raise a limit",
+        call(
+            libc::SYS_prlimit64,
+            [
+                0,
+                libc::RLIMIT_NOFILE as usize,
+                address(c"12345678123456781234567812345678"),
+                0,
+                0,
+                0,
+            ],
+        ),
+    );
+    say(
+        "ioctl",
+        call(libc::SYS_ioctl, [0, libc::TIOCSTI as usize, 0, 0, 0, 0]),
+    );
+    say(
+        "make a doorbell not block",
+        call(
+            libc::SYS_fcntl,
+            [
+                DOORBELL as usize,
+                libc::F_SETFL as usize,
+                libc::O_NONBLOCK as usize,
+                0,
+                0,
+                0,
+            ],
+        ),
+    );
+    say(
+        "signals from a descriptor",
+        call(
+            libc::SYS_fcntl,
+            [DOORBELL as usize, libc::F_SETOWN as usize, 1, 0, 0, 0],
+        ),
+    );
+    say(
+        "shared anonymous memory",
+        map(4096, RW, libc::MAP_SHARED | ANONYMOUS, -1),
+    );
+    say(
+        "growing memory",
+        map(4096, RW, libc::MAP_PRIVATE | libc::MAP_GROWSDOWN | ANONYMOUS, -1),
+    );
+    say(
+        "leave its CPU",
+        call(
+            libc::SYS_sched_setaffinity,
+            [0, 8, address(c"\xff\xff\xff\xff\xff\xff\xff\xff"), 0, 0, 0],
+        ),
+    );
+    let file = open(c"/tmp/code", libc::O_CREAT | libc::O_RDWR | libc::O_CLOEXEC).unwrap();
+    call(libc::SYS_ftruncate, [file, 4096, 0, 0, 0, 0]).unwrap();
+    say(
+        "run code from scratch",
+        map(
+            4096,
+            libc::PROT_READ | libc::PROT_EXEC,
+            libc::MAP_PRIVATE,
+            i32::try_from(file).unwrap(),
+        ),
+    );
+    say(
+        "symbolic link",
+        call(
+            libc::SYS_symlinkat,
+            [address(c"/etc"), at_cwd(), address(c"/tmp/link"), 0, 0, 0],
+        ),
+    );
+    say(
+        "device",
+        call(
+            libc::SYS_mknodat,
+            [at_cwd(), address(c"/tmp/null"), 0o20666, 0x103, 0, 0],
+        ),
+    );
+    say(
+        "change a mode",
+        call(libc::SYS_fchmod, [file, 0o4777, 0, 0, 0, 0]),
+    );
+    say(
+        "send descriptors",
+        call(libc::SYS_sendmsg, [SOCKET as usize, 0, 0, 0, 0, 0]),
+    );
+    say(
+        "seccomp listener",
+        call(
+            libc::SYS_seccomp,
+            [1, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as usize, 0, 0, 0, 0],
+        ),
+    );
+}
+
+fn close(fd: usize) -> usize {
+    call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]).unwrap()
+}
+
+fn prctl(option: i32, value: usize) -> Result<usize, Errno> {
+    call(libc::SYS_prctl, [option as usize, value, 0, 0, 0, 0])
+}
+
+/// A shared object that this program was started with, the loader if possible.
+fn own_library() -> CString {
+    CString::new(std::env::var("LIBRARY").unwrap()).unwrap()
+}
+
+/// What other layers refuse when seccomp is not there to refuse it first. Arguments: the monitor's process id, a TCP
+/// port and an abstract socket on which it listens.
+fn outside(args: &[String]) {
+    let [monitor, port, socket] = args else {
+        panic!("three arguments")
+    };
+    let monitor: usize = monitor.parse().unwrap();
+    let from_io = |error: std::io::Error| Errno::from_io_error(&error).unwrap();
+    say("open /etc/passwd", open(c"/etc/passwd", libc::O_RDONLY));
+    say("open /proc", open(c"/proc/self/status", libc::O_RDONLY));
+    say("list /", open(c"/", libc::O_RDONLY | libc::O_DIRECTORY));
+    say("create /new", open(c"/new", libc::O_CREAT | libc::O_WRONLY));
+    let port: u16 = port.parse().unwrap();
+    say(
+        "connect by TCP",
+        std::net::TcpStream::connect(("127.0.0.1", port))
+            .map(|_| 0)
+            .map_err(from_io),
+    );
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|udp| udp.send_to(b"x", ("127.0.0.1", port)));
+    say("send by UDP", udp.map_err(from_io));
+    let name =
+        <std::os::unix::net::SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(socket);
+    let connected = name.and_then(|name| std::os::unix::net::UnixStream::connect_addr(&name));
+    say(
+        "connect to an abstract socket",
+        connected.map(|_| 0).map_err(from_io),
+    );
+    say(
+        "signal the monitor",
+        call(libc::SYS_kill, [monitor, 0, 0, 0, 0, 0]),
+    );
+    say(
+        "trace the monitor",
+        call(
+            libc::SYS_ptrace,
+            [libc::PTRACE_ATTACH as usize, monitor, 0, 0, 0, 0],
+        ),
+    );
+    say(
+        "mount",
+        call(libc::SYS_mount, [0, address(c"/tmp"), address(c"tmpfs"), 0, 0, 0]),
+    );
+    say(
+        "execute its library",
+        call(libc::SYS_execve, [address(c"/tmp"), 0, 0, 0, 0, 0]),
+    );
+    say("become id 0", call(libc::SYS_setresuid, [0, 0, 0, 0, 0, 0]));
+    say(
+        "set the time",
+        call(
+            libc::SYS_settimeofday,
+            [address(c"0123456789abcdef"), 0, 0, 0, 0, 0],
+        ),
+    );
+}
+
+/// What a function does need.
+fn work() {
+    let pid = call0(libc::SYS_getpid).unwrap();
+    println!(
+        "process {pid}, user {}, group {}",
+        call0(libc::SYS_getuid).unwrap(),
+        call0(libc::SYS_getgid).unwrap()
+    );
+    println!("host {}", rustix::system::uname().nodename().to_string_lossy());
+    let mut env: Vec<String> = std::env::vars().map(|(key, _)| key).collect();
+    env.sort();
+    println!("environment {}", env.join(" "));
+    let is_open =
+        |&fd: &i32| call(libc::SYS_fcntl, [fd as usize, libc::F_GETFD as usize, 0, 0, 0, 0]).is_ok();
+    println!("descriptors {:?}", (0..1024).filter(is_open).collect::<Vec<_>>());
+    println!("dumpable {}", prctl(libc::PR_GET_DUMPABLE, 0).unwrap());
+
+    let sum: usize = std::thread::scope(|scope| {
+        let threads = [1, 2, 3].map(|n| scope.spawn(move || vec![n; 1 << 20].into_iter().sum::<usize>()));
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    println!("threads {}", sum >> 20);
+
+    std::fs::create_dir("/tmp/d").unwrap();
+    std::fs::write("/tmp/d/a", b"scratch").unwrap();
+    std::fs::rename("/tmp/d/a", "/tmp/d/b").unwrap();
+    assert_eq!(std::fs::read("/tmp/d/b").unwrap(), b"scratch");
+    assert_eq!(std::fs::read_dir("/tmp/d").unwrap().count(), 1);
+    std::fs::remove_file("/tmp/d/b").unwrap();
+    std::fs::remove_dir("/tmp/d").unwrap();
+    println!("scratch works");
+
+    let mut rung = [0_u8; 8];
+    call(
+        libc::SYS_read,
+        [
+            DOORBELL as usize,
+            rung.as_mut_ptr().expose_provenance(),
+            8,
+            0,
+            0,
+            0,
+        ],
+    )
+    .unwrap();
+    println!("doorbell {}", u64::from_ne_bytes(rung));
+
+    let [reader, writer] = receive_descriptors();
+    let (shared, rw) = (libc::MAP_SHARED, libc::PROT_READ | libc::PROT_WRITE);
+    let mine = map(4096, rw, shared, writer.as_raw_fd()).unwrap();
+    // SAFETY: the mapping was just made, is writable, and lives until the process ends.
+    unsafe { std::ptr::with_exposed_provenance_mut::<u8>(mine).write_volatile(b'!') };
+    let theirs = map(4096, libc::PROT_READ, shared, reader.as_raw_fd()).unwrap();
+    // SAFETY: the mapping was just made, is readable, and lives until the process ends.
+    let byte = unsafe { std::ptr::with_exposed_provenance::<u8>(theirs).read_volatile() };
+    println!("region {}", char::from(byte));
+    say(
+        "map a reader's region for writing",
+        map(4096, rw, shared, reader.as_raw_fd()),
+    );
+    say(
+        "protect it for writing",
+        call(libc::SYS_mprotect, [theirs, 4096, rw as usize, 0, 0, 0]),
+    );
+    say(
+        "write it",
+        call(
+            libc::SYS_pwrite64,
+            [reader.as_raw_fd() as usize, address(c"x"), 1, 0, 0, 0],
+        ),
+    );
+    say(
+        "truncate it",
+        call(libc::SYS_ftruncate, [writer.as_raw_fd() as usize, 0, 0, 0, 0, 0]),
+    );
+    let again = CString::new(format!("/proc/self/fd/{}", reader.as_raw_fd())).unwrap();
+    say("open it again", open(&again, libc::O_RDWR));
+
+    // SAFETY: inherited at this number, and nothing else in this process uses it.
+    let mut socket = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(SOCKET) });
+    socket.write_all(b"done").unwrap();
+}
+
+fn receive_descriptors() -> [OwnedFd; 2] {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    // SAFETY: inherited at this number, open for the whole call.
+    let socket = unsafe { BorrowedFd::borrow_raw(SOCKET) };
+    let mut into = [std::io::IoSliceMut::new(&mut byte)];
+    recvmsg(socket, &mut into, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
+    let message = control.drain().next().unwrap();
+    let RecvAncillaryMessage::ScmRights(rights) = message else {
+        panic!("descriptors")
+    };
+    let received: Vec<OwnedFd> = rights.collect();
+    received.try_into().unwrap()
+}
+
+/// Installs the program that comes by the socket, and tries what it shall refuse.
+fn lockdown() {
+    const CODE: i32 = libc::PROT_READ | libc::PROT_EXEC;
+    const ANONYMOUS: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: inherited at this number, and nothing else in this process uses it.
+    let mut socket = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(SOCKET) });
+    let mut program = vec![0_u8; 16 * 1024];
+    let len = socket.read(&mut program).unwrap();
+    let page = map(4096, libc::PROT_READ | libc::PROT_WRITE, ANONYMOUS, -1).unwrap();
+    say("before: map code", map(4096, CODE, ANONYMOUS, -1));
+
+    let filters: Vec<libc::sock_filter> = program[..len]
+        .chunks_exact(8)
+        .map(|f| libc::sock_filter {
+            code: u16::from_ne_bytes([f[0], f[1]]),
+            jt: f[2],
+            jf: f[3],
+            k: u32::from_ne_bytes([f[4], f[5], f[6], f[7]]),
+        })
+        .collect();
+    let program = libc::sock_fprog {
+        len: u16::try_from(filters.len()).unwrap(),
+        filter: filters.as_ptr().cast_mut(),
+    };
+    let install = || {
+        call(
+            libc::SYS_seccomp,
+            [1, 0, (&raw const program).expose_provenance(), 0, 0, 0],
+        )
+    };
+    say("install", install());
+    say("map code", map(4096, CODE, ANONYMOUS, -1));
+    say(
+        "make data code",
+        call(libc::SYS_mprotect, [page, 4096, CODE as usize, 0, 0, 0]),
+    );
+    let library = open(&own_library(), libc::O_RDONLY).unwrap();
+    say(
+        "map a library's code",
+        map(4096, CODE, libc::MAP_PRIVATE, i32::try_from(library).unwrap()),
+    );
+    say(
+        "execute",
+        call(
+            libc::SYS_execveat,
+            [
+                OPEN_FILES as usize,
+                address(c""),
+                0,
+                0,
+                libc::AT_EMPTY_PATH as usize,
+                0,
+            ],
+        ),
+    );
+    say("further filters", install());
+    say("no_new_privs", prctl(libc::PR_SET_NO_NEW_PRIVS, 1));
+    say("name a thread", prctl(libc::PR_SET_NAME, address(c"name")));
+    say(
+        "map data",
+        map(4096, libc::PROT_READ | libc::PROT_WRITE, ANONYMOUS, -1),
+    );
+    let thread = std::thread::spawn(|| vec![1_u8; 1 << 20].len());
+    println!("thread: {}", thread.join().unwrap());
+}
+
+/// Takes of everything until the limit says no.
+fn exhaust() {
+    let rw = libc::PROT_READ | libc::PROT_WRITE;
+    let all = usize::try_from(MEMORY_BYTES).unwrap();
+    say(
+        "all of the memory",
+        map(all, rw, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1),
+    );
+    let mut vector: Vec<u8> = Vec::new();
+    println!(
+        "allocate: {}",
+        if vector.try_reserve(all).is_ok() {
+            "ok"
+        } else {
+            "ENOMEM"
+        }
+    );
+
+    let mut file = std::fs::File::create("/tmp/large").unwrap();
+    let written = file.write_all(&vec![1; usize::try_from(SCRATCH_BYTES).unwrap() + 1]);
+    println!("one large file: {:?}", written.unwrap_err().kind());
+    drop(file);
+    let mut second = std::fs::File::create("/tmp/second").unwrap();
+    println!(
+        "a second one: {:?}",
+        second.write_all(&[1; 65536]).unwrap_err().kind()
+    );
+
+    let mut opened = Vec::new();
+    let refused = loop {
+        match std::fs::File::open("/tmp/large") {
+            Ok(file) => opened.push(file),
+            Err(error) => break error,
+        }
+    };
+    say("descriptors", Err(Errno::from_io_error(&refused).unwrap()));
+    drop(opened);
+
+    let (keep, hold) = std::sync::mpsc::channel::<()>();
+    let hold = std::sync::Arc::new(std::sync::Mutex::new(hold));
+    let mut threads = 1;
+    let refused = loop {
+        let hold = std::sync::Arc::clone(&hold);
+        match std::thread::Builder::new()
+            .stack_size(65536)
+            .spawn(move || drop(hold.lock().map(|hold| hold.recv())))
+        {
+            Ok(_) => threads += 1,
+            Err(error) => break error.kind(),
+        }
+    };
+    println!(
+        "threads: {threads}, then {}",
+        if refused == ErrorKind::WouldBlock {
+            "EAGAIN"
+        } else {
+            "another error"
+        }
+    );
+    drop(keep);
+}
+
+/// Says that it runs, and sleeps until it is killed.
+fn wait() {
+    println!("waiting");
+    let mut rung = [0_u8; 8];
+    let _ = call(
+        libc::SYS_read,
+        [
+            DOORBELL as usize,
+            rung.as_mut_ptr().expose_provenance(),
+            8,
+            0,
+            0,
+            0,
+        ],
+    );
+}
+
+/// As a gateway or daemon: answers one connection on the socket it was given, with epoll and an eventfd beside it.
+fn serve() {
+    // SAFETY: inherited at this number, and nothing else in this process uses it.
+    let listener = std::net::TcpListener::from(unsafe { OwnedFd::from_raw_fd(SOCKET) });
+    listener.set_nonblocking(true).unwrap();
+    let epoll = call(
+        libc::SYS_epoll_create1,
+        [libc::EPOLL_CLOEXEC as usize, 0, 0, 0, 0, 0],
+    )
+    .unwrap();
+    let mut event = libc::epoll_event {
+        events: libc::EPOLLIN.unsigned_abs(),
+        u64: 1,
+    };
+    let event = (&raw mut event).expose_provenance();
+    call(
+        libc::SYS_epoll_ctl,
+        [
+            epoll,
+            libc::EPOLL_CTL_ADD as usize,
+            listener.as_raw_fd() as usize,
+            event,
+            0,
+            0,
+        ],
+    )
+    .unwrap();
+    say("eventfd", call(libc::SYS_eventfd2, [0, 0, 0, 0, 0, 0]));
+    call(
+        libc::SYS_epoll_pwait,
+        [epoll, event, 1, usize::MAX, null_mut::<u8>().addr(), 8],
+    )
+    .unwrap();
+    let (mut connection, _) = listener.accept().unwrap();
+    connection.set_nonblocking(false).unwrap();
+    connection.set_nodelay(true).unwrap();
+    let mut request = [0; 4];
+    connection.read_exact(&mut request).unwrap();
+    connection.write_all(&request).unwrap();
+    connection.shutdown(std::net::Shutdown::Write).unwrap();
+    println!("served");
+    say(
+        "socket",
+        call(
+            libc::SYS_socket,
+            [libc::AF_INET as usize, libc::SOCK_STREAM as usize, 0, 0, 0, 0],
+        ),
+    );
+    say(
+        "connect",
+        call(
+            libc::SYS_connect,
+            [connection.as_raw_fd() as usize, 0, 0, 0, 0, 0],
+        ),
+    );
+    say(
+        "execve",
+        call(libc::SYS_execve, [address(c"/tmp"), 0, 0, 0, 0, 0]),
+    );
+    say(
+        "fork",
+        call(libc::SYS_clone, [libc::SIGCHLD as usize, 0, 0, 0, 0, 0]),
+    );
+    say(
+        "ptrace",
+        call(libc::SYS_ptrace, [libc::PTRACE_ATTACH as usize, 2, 0, 0, 0, 0]),
+    );
+    say(
+        "read memory of another",
+        call(libc::SYS_process_vm_readv, [2, 0, 0, 0, 0, 0]),
+    );
+    say("open /etc/passwd", open(c"/etc/passwd", libc::O_RDONLY));
+    say(
+        "attach a program to a socket",
+        call(
+            libc::SYS_setsockopt,
+            [
+                connection.as_raw_fd() as usize,
+                libc::SOL_SOCKET as usize,
+                libc::SO_ATTACH_FILTER as usize,
+                0,
+                0,
+                0,
+            ],
+        ),
+    );
+}
