@@ -170,7 +170,8 @@ fn become_program<'a>(
     at(Step::Signals, reset_signals())?;
     // A session of its own: no terminal, no signals from one.
     at(Step::Signals, setsid().map(|_| ()))?;
-    umask(Mode::RWXG | Mode::RWXO);
+    // The directories of the new root are for another user where that changes later.
+    umask(Mode::empty());
     if has(Layer::UserNamespace) && matches!(orders.ids, HostIds::Distinct(_)) {
         at(Step::Identity, change_ids(INSIDE_ID))?;
     }
@@ -182,6 +183,7 @@ fn become_program<'a>(
         open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()),
     )?;
     enter_root(orders)?;
+    umask(Mode::RWXG | Mode::RWXO);
     let kept = at(Step::Descriptors, place_descriptors(orders, parent, null))?;
     *report_at = kept.report;
     if let Some(cpu) = orders.cpu {

@@ -84,11 +84,12 @@ pub(super) fn fork(namespaces: u64, body: impl FnOnce() -> i32) -> io::Result<Fo
         // SAFETY: ends this process without running anything of the parent's.
         unsafe { libc::_exit(code) }
     }
+    // Negative is no process id, and -1 says that clone failed.
     let pid = i32::try_from(result)
         .ok()
-        .and_then(Pid::from_raw)
-        .filter(|pid| pid.as_raw_nonzero().get() > 0)
-        .ok_or_else(io::Error::last_os_error)?;
+        .filter(|&pid| pid > 0)
+        .and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(io::Error::last_os_error)?;
     // SAFETY: clone succeeded with CLONE_PIDFD, so `pidfd` is a new descriptor that nobody else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Forked {

@@ -28,7 +28,9 @@ pub enum Layer {
     Seccomp,
     /// It can never gain rights by executing something.
     NoNewPrivileges,
-    /// No other process without privilege can trace it or read its memory.
+    /// No other jailed process can trace it or read its memory, even with the same user on the host. Under a monitor that
+    /// is root, or whose user has a supplementary group, no process at all without privilege can; else those of the
+    /// monitor's own user that are outside of any jail still can, since that user owns the namespaces.
     NonDumpable,
     /// It is killed when the monitor ends.
     ParentDeath,

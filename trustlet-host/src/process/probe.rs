@@ -118,7 +118,7 @@ fn in_child(namespaces: u64, body: impl FnOnce() -> Result<(), Errno>) -> Result
             Err(errno) => errno.raw_os_error(),
         }
     })
-    .map_err(|error| error.to_string())?;
+    .map_err(|error| refused(&error))?;
     drop(ready_write);
     let mut byte = [0];
     read(&ready_read, &mut byte).map_err(said)?;
@@ -139,6 +139,16 @@ fn verdict(child: &mut Forked) -> Result<(), String> {
         Some(NO_EFFECT) => Err("the kernel accepts it, but it takes no effect".to_owned()),
         Some(errno) => Err(said(Errno::from_raw_os_error(errno))),
         None => Err("the process that tried it was killed".to_owned()),
+    }
+}
+
+/// What clone(2) means here by its error numbers.
+fn refused(error: &std::io::Error) -> String {
+    match Errno::from_io_error(error) {
+        Some(Errno::NOSPC) => "the limit on namespaces, user.max_*_namespaces, is reached".to_owned(),
+        Some(Errno::PERM) => "the kernel does not permit it to this user".to_owned(),
+        Some(Errno::INVAL) => "the kernel was built without it".to_owned(),
+        _ => error.to_string(),
     }
 }
 

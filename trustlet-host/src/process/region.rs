@@ -94,3 +94,59 @@ impl From<Doorbell> for OwnedFd {
         doorbell.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(unsafe_code, reason = "maps regions to see that it is refused")]
+
+    use super::*;
+    use rustix::io::{pwrite, read, write};
+    use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mprotect, munmap};
+    use std::ptr::null_mut;
+
+    #[test]
+    fn a_reader_cannot_write_nor_map_for_writing() {
+        let region = Region::create("outbox", 8192).unwrap();
+        let reader = region.read_only().unwrap();
+        assert_eq!(pwrite(&region, b"record", 0), Ok(6));
+        let mut bytes = [0; 6];
+        assert_eq!(read(&reader, &mut bytes), Ok(6));
+        assert_eq!(&bytes, b"record");
+        assert_eq!(write(&reader, b"x"), Err(Errno::BADF));
+        let (both, shared) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+        // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+        let refused = unsafe { mmap(null_mut(), 8192, both, shared, &reader, 0) };
+        assert_eq!(refused.unwrap_err(), Errno::ACCESS);
+        // SAFETY: as above.
+        let mapped = unsafe { mmap(null_mut(), 8192, ProtFlags::READ, shared, &reader, 0) }.unwrap();
+        // SAFETY: the mapping is this test's own, and nothing refers to it.
+        let upgraded = unsafe { mprotect(mapped, 8192, MprotectFlags::READ | MprotectFlags::WRITE) };
+        assert_eq!(upgraded, Err(Errno::ACCESS));
+        // SAFETY: as above; it is not used any more.
+        unsafe { munmap(mapped, 8192) }.unwrap();
+    }
+
+    #[test]
+    fn nobody_changes_the_length_of_a_region() {
+        let region = Region::create("outbox", 4096).unwrap();
+        for len_bytes in [0, 8192] {
+            assert_eq!(ftruncate(&region, len_bytes), Err(Errno::PERM));
+        }
+        assert_eq!(
+            fcntl_add_seals(&region, SealFlags::FUTURE_WRITE),
+            Err(Errno::PERM)
+        );
+        assert_eq!(region.len_bytes(), 4096);
+    }
+
+    #[test]
+    fn a_doorbell_counts_its_rings() {
+        let doorbell = Doorbell::create().unwrap();
+        for _ in 0..3 {
+            write(&doorbell, &1_u64.to_ne_bytes()).unwrap();
+        }
+        let mut count = [0; 8];
+        read(&doorbell, &mut count).unwrap();
+        assert_eq!(u64::from_ne_bytes(count), 3);
+    }
+}

@@ -102,6 +102,7 @@ fn refusals() {
     const ANONYMOUS: i32 = libc::MAP_ANONYMOUS;
     const RW: i32 = libc::PROT_READ | libc::PROT_WRITE;
     say("open /etc/passwd", open(c"/etc/passwd", READ));
+    say("open /../etc/passwd", open(c"/../etc/passwd", READ));
     say("open /proc/self/status", open(c"/proc/self/status", READ));
     say("open /proc/1/mem", open(c"/proc/1/mem", READ));
     say("open /dev/mem", open(c"/dev/mem", READ));
