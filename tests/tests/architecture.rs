@@ -1,0 +1,245 @@
+//! Which crate may import which, and where unsafe code may stand.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What each crate of the product may import of ours. All other packages of the workspace may import any of
+/// these four, and nothing imports them.
+const MAY_IMPORT: [(&str, &[&str]); 4] = [
+    ("hacher-chain-dsl", &[]),
+    ("hacher-libos-net", &[]),
+    ("hacher-trustlet-host", &["hacher-libos-net"]),
+    (
+        "hacher-fabric",
+        &["hacher-chain-dsl", "hacher-libos-net", "hacher-trustlet-host"],
+    ),
+];
+
+/// The folders of the packages that nothing imports.
+const LEAVES: [&str; 3] = ["benches", "tests", "examples"];
+
+/// The files of `libos-net/src` that allow unsafe code, and what for.
+const LIBOS_NET_UNSAFE: [(&str, &str); 3] = [
+    (
+        "memory.rs",
+        "maps regions, and copies to and from memory that another process can write",
+    ),
+    ("aead/aws_lc.rs", "calls AWS-LC, a C library"),
+    (
+        "process.rs",
+        "takes an inherited descriptor, and makes system calls that have no safe wrapper",
+    ),
+];
+
+/// A dependency between two packages of this workspace.
+struct Import {
+    from: String,
+    to: String,
+}
+
+/// The workspace, as cargo sees it.
+struct Workspace {
+    root: PathBuf,
+    /// Folder of each package, by its name.
+    folders: BTreeMap<String, PathBuf>,
+    /// What the packages import of each other, to build or to run; tests and benchmarks may import more.
+    imports: Vec<Import>,
+    /// What each package imports of others, unless it is optional.
+    externals: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Workspace {
+    fn read() -> Self {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let output = Command::new(cargo)
+            .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let packages = metadata["packages"].as_array().unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+
+        let root = PathBuf::from(text(&metadata["workspace_root"]));
+        let folders: BTreeMap<String, PathBuf> = packages
+            .iter()
+            .map(|package| {
+                let manifest = PathBuf::from(text(&package["manifest_path"]));
+                (text(&package["name"]), manifest.parent().unwrap().to_owned())
+            })
+            .collect();
+        let mut imports = Vec::new();
+        let mut externals = BTreeMap::<String, BTreeSet<String>>::new();
+        for package in packages {
+            let from = text(&package["name"]);
+            for dependency in package["dependencies"].as_array().unwrap() {
+                if dependency["kind"] == "dev" {
+                    continue;
+                }
+                let to = text(&dependency["name"]);
+                if folders.contains_key(&to) && dependency["path"].is_string() {
+                    imports.push(Import {
+                        from: from.clone(),
+                        to,
+                    });
+                } else if dependency["optional"] == false {
+                    externals.entry(from.clone()).or_default().insert(to);
+                }
+            }
+        }
+        Self {
+            root,
+            folders,
+            imports,
+            externals,
+        }
+    }
+
+    fn is_leaf(&self, package: &str) -> bool {
+        let folder = self.folders[package].strip_prefix(&self.root).unwrap();
+        LEAVES.iter().any(|leaf| folder.starts_with(leaf))
+    }
+}
+
+/// What is wrong with an import, if anything.
+fn fault_of(workspace: &Workspace, Import { from, to }: &Import) -> Option<String> {
+    if workspace.is_leaf(to) {
+        return Some(format!("{from} imports {to}, which nothing may import"));
+    }
+    let (_, allowed) = MAY_IMPORT.iter().find(|(name, _)| name == from)?;
+    (!allowed.contains(&to.as_str())).then(|| format!("{from} may not import {to}"))
+}
+
+#[test]
+fn imports_go_one_way() {
+    let workspace = Workspace::read();
+    let faults: Vec<String> = workspace
+        .imports
+        .iter()
+        .filter_map(|import| fault_of(&workspace, import))
+        .collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn an_import_against_the_direction_is_found() {
+    let workspace = Workspace::read();
+    let leaf = |folder: &str| {
+        let folder = workspace.root.join(folder);
+        let found = workspace.folders.iter().find(|(_, of)| **of == folder);
+        found.unwrap().0.clone()
+    };
+    let refused = |from: &str, to: &str| {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        fault_of(&workspace, &Import { from, to }).is_some()
+    };
+    for (from, allowed) in MAY_IMPORT {
+        for (to, _) in MAY_IMPORT {
+            assert_eq!(refused(from, to), !allowed.contains(&to), "{from} imports {to}");
+        }
+        for folder in ["benches", "tests", "examples/echo"] {
+            assert!(refused(from, &leaf(folder)), "{from} imports {folder}");
+        }
+    }
+    assert!(refused(&leaf("tests"), &leaf("benches")));
+    assert!(!refused(&leaf("examples/echo"), "hacher-libos-net"));
+}
+
+#[test]
+fn every_package_is_of_the_product_or_a_leaf() {
+    let workspace = Workspace::read();
+    for package in workspace.folders.keys() {
+        let of_the_product = MAY_IMPORT.iter().any(|(name, _)| name == package);
+        assert!(
+            of_the_product != workspace.is_leaf(package),
+            "{package} has no place in the import directions"
+        );
+    }
+    for (name, _) in MAY_IMPORT {
+        assert!(workspace.folders.contains_key(name), "{name} is gone");
+    }
+}
+
+#[test]
+fn a_function_links_no_async_runtime() {
+    let workspace = Workspace::read();
+    assert!(!workspace.externals["hacher-libos-net"].contains("tokio"));
+}
+
+#[test]
+fn the_language_forbids_unsafe_code() {
+    let workspace = Workspace::read();
+    let root = workspace.folders["hacher-chain-dsl"].join("src/lib.rs");
+    let text = fs::read_to_string(root).unwrap();
+    assert!(text.lines().any(|line| line.trim() == "#![forbid(unsafe_code)]"));
+}
+
+#[test]
+fn unsafe_code_of_a_trustlet_stands_in_listed_files_alone() {
+    let workspace = Workspace::read();
+    let source = workspace.folders["hacher-libos-net"].join("src");
+    let listed: BTreeSet<PathBuf> = LIBOS_NET_UNSAFE.iter().map(|(file, _)| file.into()).collect();
+    let found: BTreeSet<PathBuf> = files_that_opt_in(&source)
+        .into_iter()
+        .map(|file| file.strip_prefix(&source).unwrap().to_owned())
+        .collect();
+    assert_eq!(found, listed);
+}
+
+#[test]
+fn unsafe_code_of_the_monitor_stands_in_its_platforms_alone() {
+    let workspace = Workspace::read();
+    let source = workspace.folders["hacher-trustlet-host"].join("src");
+    for file in files_that_opt_in(&source) {
+        assert!(
+            file.starts_with(source.join("process")),
+            "unsafe code in {}",
+            file.display()
+        );
+    }
+}
+
+/// The Rust files under `folder` that name the lint `unsafe_code` outside of comments. The workspace denies it,
+/// so no other file can hold unsafe code.
+fn files_that_opt_in(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let mut code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+                if code.any(|line| line.contains("unsafe_code")) {
+                    found.push(path);
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_workspace_denies_unsafe_code_and_every_package_follows_it() {
+    let workspace = Workspace::read();
+    let root = fs::read_to_string(workspace.root.join("Cargo.toml")).unwrap();
+    assert!(root.lines().any(|line| line.trim() == "unsafe_code = \"deny\""));
+    for (package, folder) in &workspace.folders {
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        assert!(
+            manifest.contains("[lints]\nworkspace = true"),
+            "{package} does not follow the workspace's lints"
+        );
+    }
+}
