@@ -226,6 +226,11 @@ pub(super) fn stage_one(subject: Subject) -> Result<[BpfProgram; 2], Errno> {
     allow(&mut rules, &unconditional);
     checked_for_everyone(&mut rules, subject)?;
     if subject.role == Role::Function {
+        // What kind of socket it was born with.
+        for option in [libc::SO_TYPE, libc::SO_DOMAIN] {
+            let conditions = vec![number(1, libc::SOL_SOCKET)?, number(2, option)?];
+            allow_if(&mut rules, libc::SYS_getsockopt, conditions)?;
+        }
         // A reply on the socket it has; never to an address. Sending descriptors is not needed.
         allow_if(
             &mut rules,

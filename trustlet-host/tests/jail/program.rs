@@ -473,12 +473,15 @@ fn work() {
 }
 
 fn receive_descriptors() -> [OwnedFd; 2] {
+    use rustix::net::sockopt::{socket_domain, socket_type};
     use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
     // SAFETY: inherited at this number, open for the whole call.
     let socket = unsafe { BorrowedFd::borrow_raw(SOCKET) };
+    assert_eq!(socket_type(socket), Ok(rustix::net::SocketType::SEQPACKET));
+    assert_eq!(socket_domain(socket), Ok(rustix::net::AddressFamily::UNIX));
     let mut into = [std::io::IoSliceMut::new(&mut byte)];
     recvmsg(socket, &mut into, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
     let message = control.drain().next().unwrap();
