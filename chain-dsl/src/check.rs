@@ -11,7 +11,7 @@ use crate::chain::{
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, Problems};
 use crate::document::Document;
-use crate::file::{self, FileTree, FunctionTree, SettingsTree};
+use crate::file::{self, FileTree, FunctionTree, PortsTree, SettingsTree};
 use crate::graph::{self, Graph, NodeId, Port};
 use crate::graph_check;
 use crate::keys;
@@ -115,7 +115,8 @@ fn too_large(text: &str) -> Diagnostic {
 }
 
 fn no_functions(file: &FileTree, problems: &mut Problems) {
-    if file.functions.is_empty() && !problems.has_errors() {
+    // An unknown key is probably a slip in the word `function`.
+    if file.lacks_functions && !problems.any(Code::UnknownKey) {
         problems.push(
             Diagnostic::new(
                 Code::MissingKey,
@@ -253,7 +254,8 @@ fn check_bodies(file: &FileTree, graph: &Graph, max_body: ByteSize, problems: &m
             continue;
         }
         let name = &function.name.value;
-        let message = format!("`max_body` is {max_body}, but the outbox of `{name}` is {outbox}");
+        let default = if written.is_none() { " (the default)" } else { "" };
+        let message = format!("`max_body` is {max_body}, but the outbox of `{name}` is {outbox}{default}");
         let (span, label) = match (written, &file.max_body) {
             (Some(outbox), _) => (outbox.span, "a record of the largest body does not fit"),
             (None, Some(max_body)) => (max_body.span, "a record of this size does not fit"),
@@ -313,8 +315,10 @@ fn assemble(
 
 fn function(tree: &FunctionTree, exec: String, settings: Settings) -> Function {
     let ports = match &tree.ports {
-        Some(ports) => ports.iter().map(|port| port.value.clone()).collect(),
-        None => vec![keys::DEFAULT_PORT.to_owned()],
+        PortsTree::Default => vec![keys::DEFAULT_PORT.to_owned()],
+        PortsTree::Listed(ports) | PortsTree::Broken(ports) => {
+            ports.iter().map(|port| port.value.clone()).collect()
+        }
     };
     Function {
         name: tree.name.value.clone(),

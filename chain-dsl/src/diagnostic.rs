@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::code::{Code, Severity};
+use crate::keys::SECRET_SCHEME;
 use crate::source::{Position, Source, Span};
 
 /// More than this many diagnostics help nobody; the rest are counted.
@@ -182,6 +183,10 @@ impl Problems {
         self.any_error
     }
 
+    pub(crate) fn any(&self, code: Code) -> bool {
+        self.found.iter().any(|diagnostic| diagnostic.code == code)
+    }
+
     /// Keeps those that `keep` accepts.
     pub(crate) fn retain(&mut self, keep: impl FnMut(&Diagnostic) -> bool) {
         self.found.retain(keep);
@@ -211,6 +216,7 @@ impl Diagnostics {
                 label.span = source.clamp(label.span);
             }
         }
+        let source = without_secrets(source, &found);
         found.sort_by_key(|diagnostic| (diagnostic.primary.span, diagnostic.code));
         Self {
             source,
@@ -281,6 +287,31 @@ impl Diagnostics {
     pub(crate) fn source(&self) -> &Source {
         &self.source
     }
+}
+
+/// What was written where a reference to a secret belongs may be the secret itself, and diagnostics end in
+/// logs: it is starred out of the text that they quote. Offsets stay as they are.
+fn without_secrets(source: Arc<Source>, found: &[Diagnostic]) -> Arc<Source> {
+    let hidden: Vec<Span> = found
+        .iter()
+        .filter(|diagnostic| diagnostic.code == Code::BadSecret)
+        .map(|diagnostic| diagnostic.primary.span)
+        .filter(|span| {
+            !source
+                .slice(*span)
+                .trim_start_matches(['"', '\''])
+                .starts_with(SECRET_SCHEME)
+        })
+        .collect();
+    if hidden.is_empty() {
+        return source;
+    }
+    let star = |(at, c): (usize, char)| match hidden.iter().any(|span| span.range().contains(&at)) {
+        true if !matches!(c, '"' | '\'' | '\n' | '\r') => "*".repeat(c.len_utf8()),
+        _ => c.to_string(),
+    };
+    let text: String = source.text().char_indices().map(star).collect();
+    Arc::new(Source::new(source.name(), &text))
 }
 
 impl<'a> IntoIterator for &'a Diagnostics {

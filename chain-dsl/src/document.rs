@@ -21,20 +21,33 @@ pub(crate) struct Document<'t> {
 
 impl<'t> Document<'t> {
     pub(crate) fn read(source: &'t Source, problems: &mut Problems) -> Self {
-        let (root, errors) = DeTable::parse_recoverable(source.text());
+        let (root, mut errors) = DeTable::parse_recoverable(source.text());
+        errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
         let mut document = Self {
             root: root.into_inner(),
             complete: true,
             broken_lines: BTreeSet::new(),
         };
+        let mut reopened = false;
         for error in &errors {
             let span = source.clamp(error.span().map_or(Span::new(0, 0), Span::from));
             let line = source.position(span.start()).line;
             if error.message() == "duplicate key" {
-                problems.push(duplicate(source, span));
+                let (diagnostic, header) = duplicate(source, span);
+                // In a table that is opened twice, its keys follow from that.
+                if header || !reopened || !diagnostic.related().is_empty() {
+                    problems.push(diagnostic);
+                }
+                reopened |= header;
                 continue;
             }
             document.complete = false;
+            if let Some(diagnostic) = unclosed_array(source, span) {
+                // All that follows is read as part of the array.
+                problems.push(diagnostic);
+                document.broken_lines.insert(line);
+                break;
+            }
             // One slip often makes the parser stumble several times in the same line.
             if document.broken_lines.insert(line) {
                 problems.push(syntax(source, span, error));
@@ -78,11 +91,46 @@ fn syntax(source: &Source, span: Span, error: &Error) -> Diagnostic {
             }
         }
     };
-    if what.contains("recursion limit") {
+    if what.contains("recurs") {
         diagnostic = diagnostic.with_help("no value of a chain file nests more than two deep");
     }
     diagnostic
 }
+
+/// A table that opens where an array still goes on: the `]` is missing.
+fn unclosed_array(source: &Source, span: Span) -> Option<Diagnostic> {
+    let (line_start, line) = source.line_at(span.start());
+    let header = line.trim_end();
+    let name = header.strip_prefix('[')?.strip_suffix(']')?;
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || !name.chars().all(is_name) {
+        return None;
+    }
+    let mut at = line_start;
+    while at > 0 {
+        let (start, candidate) = source.line_at(at - 1);
+        at = start;
+        let Some((_, value)) = candidate.split_once('=') else {
+            continue;
+        };
+        if value.contains(']') || !value.trim_start().starts_with('[') {
+            return None;
+        }
+        let opened = start + candidate.find('[')?;
+        let table = Span::new(line_start, line_start + header.len());
+        let label = "a table cannot begin here";
+        return Some(
+            Diagnostic::new(Code::TomlSyntax, table, "an array is not closed", label)
+                .with_related(Span::new(opened, opened + 1), "the array begins here")
+                .with_expected("`]`")
+                .with_help(format!("write `]` before `{header}`")),
+        );
+    }
+    None
+}
+
+/// Longer values are not repeated in a message.
+const MAX_WORD_BYTES: usize = 64;
 
 /// A bare word or number with a unit after `=`, such as `256MiB` in `memory = 256MiB`, and where it begins.
 fn unquoted_value(line: &str) -> Option<(usize, &str)> {
@@ -94,10 +142,12 @@ fn unquoted_value(line: &str) -> Option<(usize, &str)> {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | ':' | 'µ');
     let toml_word = matches!(value, "true" | "false" | "inf" | "nan");
     let has_letter = value.chars().any(char::is_alphabetic);
-    (!value.is_empty() && has_letter && !toml_word && value.chars().all(plain)).then_some((at, value))
+    (value.len() <= MAX_WORD_BYTES && has_letter && !toml_word && value.chars().all(plain))
+        .then_some((at, value))
 }
 
-fn duplicate(source: &Source, span: Span) -> Diagnostic {
+/// The diagnostic, and whether it is a table that is opened again.
+fn duplicate(source: &Source, span: Span) -> (Diagnostic, bool) {
     let name = source.slice(span);
     let (line_start, line) = source.line_at(span.start());
     let header = line.trim_start().starts_with('[');
@@ -112,7 +162,7 @@ fn duplicate(source: &Source, span: Span) -> Diagnostic {
     if header && line.contains("function") {
         diagnostic = diagnostic.with_help("two functions cannot have one name: rename one of them");
     }
-    diagnostic
+    (diagnostic, header)
 }
 
 /// `[function.a]` of a line that may go on with a comment.

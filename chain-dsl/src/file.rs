@@ -28,6 +28,8 @@ pub(crate) struct FileTree {
     pub(crate) defaults: SettingsTree,
     pub(crate) functions: Vec<FunctionTree>,
     pub(crate) flow: Vec<LineText>,
+    /// Whether no function is written at all, not even a wrong one.
+    pub(crate) lacks_functions: bool,
     /// Whether `flow` is there and is an array, so that what is not in it is really missing.
     pub(crate) has_flow: bool,
 }
@@ -37,11 +39,32 @@ pub(crate) struct FunctionTree {
     pub(crate) name: Spanned<String>,
     pub(crate) exec: Option<Spanned<String>>,
     pub(crate) build: Option<String>,
-    /// `None` when the key is not written.
-    pub(crate) ports: Option<Vec<Spanned<String>>>,
+    /// Whether a flow line could name it at all.
+    pub(crate) nameable: bool,
+    pub(crate) ports: PortsTree,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) secrets: BTreeMap<String, Spanned<SecretRef>>,
     pub(crate) settings: SettingsTree,
+}
+
+/// The output ports of a function.
+pub(crate) enum PortsTree {
+    /// The key is not written: there is one, `out`.
+    Default,
+    /// As written.
+    Listed(Vec<Spanned<String>>),
+    /// What was right of a list with errors; what is not in it must not be reported.
+    Broken(Vec<Spanned<String>>),
+}
+
+impl PortsTree {
+    /// The ports that are written.
+    pub(crate) fn written(&self) -> &[Spanned<String>] {
+        match self {
+            Self::Default => &[],
+            Self::Listed(ports) | Self::Broken(ports) => ports,
+        }
+    }
 }
 
 /// What a function and `[defaults]` may both set.
@@ -87,6 +110,13 @@ pub(crate) fn read(root: &DeTable<'_>, source: &Source, complete: bool, problems
         defaults: defaults
             .map(|table| settings(&table, "[defaults]", problems))
             .unwrap_or_default(),
+        lacks_functions: file.entry(keys::FUNCTION.name).is_none_or(|entry| {
+            entry
+                .value
+                .get_ref()
+                .as_table()
+                .is_some_and(|table| table.is_empty())
+        }),
         functions: functions(&file, complete, problems),
         has_flow: flow.is_some_and(|entry| entry.value.get_ref().is_array()),
         flow: flow
@@ -185,8 +215,9 @@ fn functions(file: &Section<'_>, complete: bool, problems: &mut Problems) -> Vec
 
 fn function(entry: &Entry<'_>, complete: bool, problems: &mut Problems) -> Option<FunctionTree> {
     let name = entry.name;
-    check_name(name, "function", entry.key_span, problems);
+    let mut nameable = check_name(name, "function", entry.key_span, problems);
     if keys::RESERVED_FUNCTIONS.contains(&name) {
+        nameable = false;
         let message = format!("a function cannot be called `{name}`");
         problems.push(
             Diagnostic::new(Code::ReservedName, entry.key_span, message, "reserved name")
@@ -212,9 +243,10 @@ fn function(entry: &Entry<'_>, complete: bool, problems: &mut Problems) -> Optio
         name: Spanned::new(name.to_owned(), entry.key_span),
         exec: section.text(&keys::EXEC, problems),
         build: section.text(&keys::BUILD, problems).map(|text| text.value),
+        nameable,
         ports: section
             .entry(keys::PORTS.name)
-            .map(|entry| ports(&entry, problems)),
+            .map_or(PortsTree::Default, |entry| ports(&entry, problems)),
         env: section
             .entry(keys::ENV.name)
             .map(|entry| env(&entry, problems))
@@ -286,11 +318,11 @@ fn instances(entry: &Entry<'_>, problems: &mut Problems) -> Option<Spanned<u32>>
     integer(entry, keys::INSTANCES_RANGE, problems)
 }
 
-fn ports(entry: &Entry<'_>, problems: &mut Problems) -> Vec<Spanned<String>> {
+fn ports(entry: &Entry<'_>, problems: &mut Problems) -> PortsTree {
     const EXPECTED: &str = "an array of port names such as [\"out\", \"reject\"]";
     let Some(array) = entry.value.get_ref().as_array() else {
         problems.push(wrong_type(entry, EXPECTED));
-        return Vec::new();
+        return PortsTree::Broken(Vec::new());
     };
     if array.is_empty() {
         let diagnostic = Diagnostic::new(
@@ -304,6 +336,7 @@ fn ports(entry: &Entry<'_>, problems: &mut Problems) -> Vec<Spanned<String>> {
     if array.len() > keys::MAX_PORTS {
         problems.push(too_many(entry, "ports", array.len(), keys::MAX_PORTS));
     }
+    let mut broken = array.is_empty() || array.len() > keys::MAX_PORTS;
     let mut ports: Vec<Spanned<String>> = Vec::new();
     for item in array.iter().take(keys::MAX_PORTS) {
         let item = Entry {
@@ -312,10 +345,12 @@ fn ports(entry: &Entry<'_>, problems: &mut Problems) -> Vec<Spanned<String>> {
             value: item,
         };
         let Some(name) = string(&item, "the name of a port, a string", problems) else {
+            broken = true;
             continue;
         };
         let span = item.span();
         if !check_name(name, "port", span, problems) {
+            broken = true;
             continue;
         }
         if keys::RESERVED_PORTS.contains(&name) {
@@ -343,7 +378,11 @@ fn ports(entry: &Entry<'_>, problems: &mut Problems) -> Vec<Spanned<String>> {
             ports.push(Spanned::new(name.to_owned(), span));
         }
     }
-    ports
+    if broken {
+        PortsTree::Broken(ports)
+    } else {
+        PortsTree::Listed(ports)
+    }
 }
 
 fn env(entry: &Entry<'_>, problems: &mut Problems) -> BTreeMap<String, String> {
@@ -466,7 +505,7 @@ fn too_many(entry: &Entry<'_>, what: &str, count: usize, max: usize) -> Diagnost
 
 /// Whether a name of a chain, function or port is well formed; reports it when not.
 fn check_name(name: &str, noun: &str, span: Span, problems: &mut Problems) -> bool {
-    const RULE: &str = "a lower-case letter, then lower-case letters, digits, `-` and `_`, 63 in all";
+    const RULE: &str = "a lower-case letter, then lower-case letters, digits, `-` and `_`; at most 63";
     let first = name.chars().next().is_some_and(|c| c.is_ascii_lowercase());
     let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
     if first && name.chars().all(part) && name.len() <= keys::MAX_NAME_BYTES {

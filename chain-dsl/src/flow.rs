@@ -336,15 +336,12 @@ fn join(step: &mut Step, joiner: Joiner, place: Span, problems: &mut Problems) -
         step.joiner = joiner;
         return true;
     }
+    let sign = if step.joiner == Joiner::All { "&" } else { "|" };
+    let label = format!("the step is joined by `{sign}` so far");
     problems.push(
-        Diagnostic::new(
-            Code::MixedStep,
-            place,
-            "`&` and `|` are mixed in one step",
-            "the step began with the other",
-        )
-        .with_related(step.span(), "this step")
-        .with_help("write one flow line for each alternative: \"a & b -> d\" and \"c -> d\""),
+        Diagnostic::new(Code::MixedStep, place, "`&` and `|` are mixed in one step", label)
+            .with_related(step.span(), "this step")
+            .with_help("write one flow line for each alternative: \"a & b -> d\" and \"c -> d\""),
     );
     false
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
-use crate::file::{FileTree, FunctionTree};
+use crate::file::{FileTree, FunctionTree, PortsTree};
 use crate::flow::{self, Joiner, Line, Step, Term};
 use crate::keys;
 use crate::nearest::nearest;
@@ -232,7 +232,8 @@ impl Builder<'_> {
         let (group, first) = (self.graph.groups.len(), self.graph.edges.len());
         for (from, term) in froms {
             let span = term.span.to(to_term.span);
-            if let Some(before) = self.seen.get(&(*from, to)) {
+            let known_port = !matches!(from, From::Node(_, Port::Unknown));
+            if let Some(before) = self.seen.get(&(*from, to)).filter(|_| known_port) {
                 problems.push(duplicate_edge(term, to_term, *before));
                 continue;
             }
@@ -357,13 +358,17 @@ fn port(function: &FunctionTree, term: &Term, problems: &mut Problems) -> Port {
         return Port::Error;
     }
     let place = match &function.ports {
-        Some(ports) => ports.iter().position(|port| port.value == wanted),
-        None => (wanted == keys::DEFAULT_PORT).then_some(0),
+        PortsTree::Default => (wanted == keys::DEFAULT_PORT).then_some(0),
+        PortsTree::Listed(ports) | PortsTree::Broken(ports) => {
+            ports.iter().position(|port| port.value == wanted)
+        }
     };
     if let Some(index) = place.and_then(|place| u16::try_from(place).ok()) {
         return Port::Declared(index);
     }
-    problems.push(undeclared_port(function, term, wanted));
+    if !matches!(function.ports, PortsTree::Broken(_)) {
+        problems.push(undeclared_port(function, term, wanted));
+    }
     Port::Unknown
 }
 
@@ -371,8 +376,10 @@ fn undeclared_port(function: &FunctionTree, term: &Term, wanted: &str) -> Diagno
     let name = &function.name.value;
     let message = format!("function `{name}` has no port `{}`", excerpt(wanted));
     let declared: Vec<&str> = match &function.ports {
-        Some(ports) => ports.iter().map(|port| port.value.as_str()).collect(),
-        None => vec![keys::DEFAULT_PORT],
+        PortsTree::Default => vec![keys::DEFAULT_PORT],
+        PortsTree::Listed(ports) | PortsTree::Broken(ports) => {
+            ports.iter().map(|port| port.value.as_str()).collect()
+        }
     };
     let known = declared.iter().copied().chain([keys::ERROR_PORT]);
     let meant = nearest(wanted, known);

@@ -264,7 +264,7 @@ fn target_of(to: To) -> Option<NodeId> {
 
 fn report_unused(file: &FileTree, graph: &Graph, problems: &mut Problems) {
     for (id, function) in (0..).map(NodeId).zip(&file.functions) {
-        if graph.mentions.contains_key(&id) || graph.guessed.contains(&id) {
+        if graph.mentions.contains_key(&id) || graph.guessed.contains(&id) || !function.nameable {
             continue;
         }
         let name = &function.name;
@@ -409,8 +409,7 @@ fn report_dead_ends(file: &FileTree, graph: &Graph, cyclic: &BTreeSet<NodeId>, p
         let port = file
             .functions
             .get(id.0)
-            .and_then(|function| function.ports.as_ref())
-            .and_then(|ports| ports.first());
+            .and_then(|function| function.ports.written().first());
         let source = match port.map(|port| port.value.as_str()) {
             None | Some("out") => name.to_owned(),
             Some(port) => format!("{name}.{port}"),
@@ -427,7 +426,7 @@ fn report_dead_ends(file: &FileTree, graph: &Graph, cyclic: &BTreeSet<NodeId>, p
 fn report_unconnected_ports(file: &FileTree, graph: &Graph, problems: &mut Problems) {
     let taken: BTreeSet<From> = graph.edges.iter().map(|edge| edge.from).collect();
     for (id, function) in (0..).map(NodeId).zip(&file.functions) {
-        let Some(ports) = &function.ports else { continue };
+        let ports = function.ports.written();
         let leads = |index: u16| taken.contains(&From::Node(id, Port::Declared(index)));
         if !(0..).zip(ports).any(|(index, _)| leads(index)) || taken.contains(&From::Node(id, Port::Unknown))
         {

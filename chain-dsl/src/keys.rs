@@ -459,11 +459,11 @@ pub(crate) const FUNCTION_KEYS: &[AnyKey] = &[
 /// Where a key would be known, for a key that stands in the wrong table.
 pub(crate) fn tables_with(name: &str) -> Vec<&'static str> {
     let tables = [
-        ("the top of the file, above the first `[table]`", ROOT_KEYS),
-        ("`[ingress]`", INGRESS_KEYS),
-        ("`[defaults]`", DEFAULTS_KEYS),
-        ("`[function.NAME]`", FUNCTION_KEYS),
-        ("`retry`", RETRY_KEYS),
+        ("at the top of the file, above the first `[table]`", ROOT_KEYS),
+        ("in `[ingress]`", INGRESS_KEYS),
+        ("in `[defaults]`", DEFAULTS_KEYS),
+        ("in `[function.NAME]`", FUNCTION_KEYS),
+        ("in `retry`", RETRY_KEYS),
     ];
     let has = |keys: &[AnyKey]| keys.iter().any(|key| key.name() == name);
     tables

@@ -78,26 +78,29 @@ impl<'t> Section<'t> {
 
     fn unknown(&self, entry: &Entry<'_>) -> Diagnostic {
         let name = entry.name;
-        let message = format!("unknown key `{name}` in {}", self.title);
+        let message = format!("unknown key `{}` in {}", excerpt(name), self.title);
         let names: Vec<&str> = self.keys.iter().map(AnyKey::name).collect();
-        let meant = nearest(name, names.iter().copied());
-        let label = meant.map_or_else(
-            || "not a key of this table".to_owned(),
-            |meant| format!("did you mean `{meant}`?"),
-        );
-        let mut diagnostic = Diagnostic::new(Code::UnknownKey, entry.key_span, message, label)
-            .with_expected(format!("one of {}", names.join(", ")));
-        if let Some(meant) = meant {
-            return diagnostic.with_nearest(meant);
+        let expected = format!("one of {}", names.join(", "));
+        let report = |label: String| {
+            Diagnostic::new(Code::UnknownKey, entry.key_span, message.clone(), label)
+                .with_expected(expected.clone())
+        };
+        if let Some(meant) = nearest(name, names.iter().copied()) {
+            return report(format!("did you mean `{meant}`?")).with_nearest(meant);
         }
         let elsewhere = keys::tables_with(name);
-        let table = entry.value.get_ref().as_table();
         if !elsewhere.is_empty() {
-            diagnostic = diagnostic.with_help(format!("`{name}` belongs in {}", elsewhere.join(" or ")));
-        } else if table.is_some_and(|table| table.iter().any(|(key, _)| key.get_ref() == keys::EXEC.name)) {
-            diagnostic = diagnostic.with_help(format!("if this is a function, write `[function.{name}]`"));
+            return report(format!("belongs {}", elsewhere.join(" or ")));
         }
-        diagnostic.with_note(format!("the keys of {} are {}", self.title, names.join(", ")))
+        let table = entry.value.get_ref().as_table();
+        if table.is_some_and(|table| table.iter().any(|(key, _)| key.get_ref() == keys::EXEC.name)) {
+            return report("not a key".to_owned()).with_help(format!(
+                "if this is a function, write [function.{}]",
+                excerpt(name)
+            ));
+        }
+        let note = format!("the keys of {} are {}", self.title, names.join(", "));
+        report("not a key of this table".to_owned()).with_note(note)
     }
 
     /// The key's value, if the key is there.
@@ -271,7 +274,13 @@ pub(crate) fn table_of<'t>(
             DeValue::Array(array)
                 if array.is_empty() || array.iter().any(|item| item.get_ref().is_table()) =>
             {
-                diagnostic.with_help("a table is opened with single brackets: `[name]`, not `[[name]]`")
+                diagnostic.with_help(match entry.name == keys::FUNCTION.name {
+                    true => "open one table for each function: `[function.NAME]`".to_owned(),
+                    false => format!(
+                        "a table is opened with single brackets: `[{}]`",
+                        excerpt(entry.name)
+                    ),
+                })
             }
             _ => diagnostic,
         });

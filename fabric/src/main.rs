@@ -1,2 +1,7 @@
-//! The command `hacher-fabric`.
-fn main() {}
+//! The command `hacher-fabric`, and the processes of its tree: the same file started under another name.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hacher_fabric::main()
+}

@@ -27,6 +27,11 @@ pub const SECRET_BYTES: usize = 32;
 /// The longest value of a secret from the chain file, in bytes.
 pub const SECRET_VALUE_MAX_BYTES: usize = 8 * 1024;
 
+/// For how long after a ring of the bell of [`kind::BELL`] the gateway does not ring again. It rings when a chain's
+/// requests in flight go from 0 to 1 and its last ring is at least this long ago. Whoever waits for the bell must,
+/// once it has heard it, keep watching for at least this long before it believes in zero and waits again.
+pub const BELL_QUIET_NS: u64 = 100_000_000;
+
 /// What a message carries.
 pub mod kind {
     /// One [`super::Begin`]; descriptors: outbox (read-write), instance page (read-write), doorbell.
@@ -48,6 +53,11 @@ pub mod kind {
     pub const GO: u32 = 8;
     /// Trustlet to monitor: the attachment stands, records can flow.
     pub const READY: u32 = 9;
+    /// To a gateway: take no more connections, finish what is in flight, then exit.
+    pub const DRAIN: u32 = 10;
+    /// To a gateway: no entries; one descriptor, an eventfd to ring when requests begin to be in flight
+    /// (see [`super::BELL_QUIET_NS`]). Holds for every attachment, earlier and later.
+    pub const BELL: u32 = 11;
 }
 
 /// Starts every message.

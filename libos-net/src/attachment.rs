@@ -151,6 +151,10 @@ pub enum Wish {
     Lockdown(Vec<u8>),
     /// Gateway: a socket to accept connections from.
     Listen(Listener),
+    /// Gateway: finish what is in flight, then exit.
+    Drain,
+    /// Gateway: the bell to ring when requests begin to be in flight.
+    Bell(Doorbell),
 }
 
 /// A listening socket, and what TLS needs.
@@ -243,6 +247,8 @@ impl Assembly {
                 };
                 return Ok(Some(Wish::Listen(Listener { socket, tls })));
             }
+            kind::DRAIN => return Ok(Some(Wish::Drain)),
+            kind::BELL => return Ok(Some(Wish::Bell(Doorbell::new(message.descriptor()?)))),
             kind::GO => return Ok(Some(Wish::Attach(Box::new(core::mem::take(self).finish()?)))),
             _ => return Err(BadAttachment("a message of unknown kind").into()),
         }

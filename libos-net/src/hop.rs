@@ -25,7 +25,7 @@ use crate::refusal::Refusal;
 use crate::reserve::Slots;
 use crate::seal::{End, PortSealer, RecordContext};
 use crate::sync::Ordering;
-use crate::telemetry::{Counter, count};
+use crate::telemetry::{Counter, Phase, count, record};
 use core::hint::spin_loop;
 
 /// The two things that every step may need: the page that this instance writes, and the bell that it sleeps on.
@@ -42,6 +42,11 @@ impl Own {
     /// Adds to a counter of this instance.
     pub fn count(&self, counter: Counter, value: u64) {
         count(&self.page, counter, value);
+    }
+
+    /// Adds a duration to a histogram of this instance.
+    pub fn record(&self, phase: Phase, ns: u64) {
+        record(&self.page, &self.page_layout, phase, ns);
     }
 
     /// The bell that peers ring, for an event loop to wait on.

@@ -67,7 +67,7 @@ fn attach(channel: &Channel) -> Result<Attachment, AttachError> {
                 channel.say_ready()?;
                 return Ok(*attachment);
             }
-            Some(Wish::Listen(_)) | None => {}
+            Some(Wish::Listen(_) | Wish::Bell(_) | Wish::Drain) | None => {}
         }
     }
 }

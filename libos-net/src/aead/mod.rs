@@ -16,6 +16,8 @@ pub(crate) use staged::Key;
 /// Bytes of a tag.
 pub const TAG_BYTES: usize = 16;
 
+/// Whether sealing and opening transform in one pass; otherwise each makes one staging copy.
+pub const IS_ONE_PASS: bool = cfg!(feature = "aws-lc");
 /// Which implementation seals, for reports.
 pub const IMPLEMENTATION: &str = if cfg!(feature = "aws-lc") {
     "aws-lc, one pass"

@@ -24,7 +24,10 @@ pub enum HeaderError {
 }
 
 /// Splits a record's plaintext into its encoded headers and the start of its body.
-pub(crate) fn split(plain: &[u8]) -> Result<(&[u8], &[u8]), HeaderError> {
+///
+/// # Errors
+/// [`HeaderError`] when the bytes do not start with well-formed headers.
+pub fn split(plain: &[u8]) -> Result<(&[u8], &[u8]), HeaderError> {
     let (prefix, rest) = plain
         .split_first_chunk::<PREFIX_BYTES>()
         .ok_or(HeaderError::Malformed)?;
@@ -47,7 +50,9 @@ pub struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
-    pub(crate) fn new(encoded: &'a [u8]) -> Self {
+    /// Iterates over what [`split`] found.
+    #[must_use]
+    pub fn new(encoded: &'a [u8]) -> Self {
         Self { rest: encoded }
     }
 
@@ -85,7 +90,8 @@ impl<'a> Iterator for Headers<'a> {
 }
 
 /// Finds the value of header `name` (lower case).
-pub(crate) fn find<'a>(encoded: &'a [u8], name: &str) -> Option<&'a str> {
+#[must_use]
+pub fn find<'a>(encoded: &'a [u8], name: &str) -> Option<&'a str> {
     Headers::new(encoded)
         .find(|(found, _)| *found == name)
         .map(|(_, value)| value)
@@ -93,7 +99,10 @@ pub(crate) fn find<'a>(encoded: &'a [u8], name: &str) -> Option<&'a str> {
 
 /// Sets a header inside `plain`, a buffer that starts with the prefix and may already hold body bytes after the
 /// headers. Replaces an earlier value of the same name.
-pub(crate) fn set(plain: &mut Vec<u8>, name: &str, value: &str) -> Result<(), HeaderError> {
+///
+/// # Errors
+/// [`HeaderError::TooLong`] when the headers would pass their bound.
+pub fn set(plain: &mut Vec<u8>, name: &str, value: &str) -> Result<(), HeaderError> {
     let name_len = u8::try_from(name.len()).map_err(|_| HeaderError::TooLong)?;
     let value_len = u16::try_from(value.len()).map_err(|_| HeaderError::TooLong)?;
     remove(plain, name)?;
@@ -139,7 +148,7 @@ fn write_length(plain: &mut [u8], len_bytes: usize) -> Result<(), HeaderError> {
 }
 
 /// Starts a record in `plain`: headers inherited in their encoded form, no body yet.
-pub(crate) fn start(plain: &mut Vec<u8>, inherited: &[u8]) {
+pub fn start(plain: &mut Vec<u8>, inherited: &[u8]) {
     plain.clear();
     let len = u16::try_from(inherited.len()).unwrap_or(0);
     plain.extend_from_slice(&len.to_le_bytes());

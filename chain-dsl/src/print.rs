@@ -1,0 +1,128 @@
+//! A chain as canonical text: every value written out, one flow line for each way into a target.
+//!
+//! The text checks to an equal chain, ids included, so it can be stored, compared and digested.
+
+use std::fmt::Write as _;
+
+use crate::chain::{Chain, Function, Group};
+use crate::units::format_duration;
+
+impl Chain {
+    /// The chain as the text of a chain file that checks to the same chain.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut out = String::new();
+        self.write_toml(&mut out)
+            .expect("writing to a String does not fail");
+        out
+    }
+
+    fn write_toml(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "chain = {}", quoted(&self.name))?;
+        writeln!(out, "version = {}", quoted(&self.version))?;
+        if let Some(description) = &self.description {
+            writeln!(out, "description = {}", quoted(description))?;
+        }
+        writeln!(out, "placement = {}", quoted(self.placement.as_str()))?;
+        writeln!(out, "protection = {}", quoted(self.protection.as_str()))?;
+        writeln!(out, "flow = [")?;
+        for group in &self.groups {
+            writeln!(out, "  {},", quoted(&self.flow_line(group)))?;
+        }
+        writeln!(out, "]")?;
+        writeln!(out, "\n[ingress]")?;
+        writeln!(out, "max_body = {}", quoted(&self.ingress.max_body.to_string()))?;
+        writeln!(
+            out,
+            "deadline = {}",
+            quoted(&format_duration(self.ingress.deadline))
+        )?;
+        writeln!(out, "in_flight = {}", self.ingress.in_flight)?;
+        for function in &self.functions {
+            write_function(out, function)?;
+        }
+        Ok(())
+    }
+
+    /// One way into a target, as a flow line: `a & b.port -> c`.
+    #[must_use]
+    pub fn flow_line(&self, group: &Group) -> String {
+        let sources = group
+            .edges
+            .iter()
+            .filter_map(|id| self.edge(*id))
+            .map(|edge| self.source_name(edge.from));
+        let sources: Vec<String> = sources.collect();
+        format!("{} -> {}", sources.join(" & "), self.target_name(group.to))
+    }
+}
+
+fn write_function(out: &mut String, function: &Function) -> std::fmt::Result {
+    writeln!(out, "\n[function.{}]", function.name)?;
+    writeln!(out, "exec = {}", quoted(&function.exec))?;
+    if let Some(build) = &function.build {
+        writeln!(out, "build = {}", quoted(build))?;
+    }
+    let ports: Vec<String> = function.ports.iter().map(|port| quoted(port)).collect();
+    writeln!(out, "ports = [{}]", ports.join(", "))?;
+    writeln!(out, "memory = {}", quoted(&function.memory.to_string()))?;
+    writeln!(out, "timeout = {}", quoted(&format_duration(function.timeout)))?;
+    writeln!(out, "instances = {}", function.instances)?;
+    let retry = &function.retry;
+    writeln!(
+        out,
+        "retry = {{ attempts = {}, backoff = {}, factor = {:?}, max = {}, jitter = {} }}",
+        retry.attempts,
+        quoted(&format_duration(retry.backoff)),
+        retry.factor,
+        quoted(&format_duration(retry.max)),
+        retry.jitter,
+    )?;
+    if !function.env.is_empty() {
+        let env = function
+            .env
+            .iter()
+            .map(|(name, value)| format!("{name} = {}", quoted(value)));
+        writeln!(out, "env = {{ {} }}", env.collect::<Vec<_>>().join(", "))?;
+    }
+    if !function.secrets.is_empty() {
+        let secrets = function.secrets.iter();
+        let secrets = secrets.map(|(name, secret)| format!("{name} = {}", quoted(&secret.to_string())));
+        writeln!(out, "secrets = {{ {} }}", secrets.collect::<Vec<_>>().join(", "))?;
+    }
+    writeln!(out, "logs = {}", quoted(function.logs.as_str()))?;
+    writeln!(out, "outbox = {}", quoted(&function.outbox.to_string()))?;
+    writeln!(out, "scratch = {}", quoted(&function.scratch.to_string()))?;
+    writeln!(out, "threads = {}", function.threads)
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_control() => _ = write!(out, "\\U{:08X}", u32::from(c)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_and_backslashes_and_controls_are_escaped() {
+        assert_eq!(
+            quoted("a\"b\\c\nd\te\u{1b}"),
+            "\"a\\\"b\\\\c\\nd\\te\\U0000001B\""
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! The JSON Schema (draft 2020-12) of a chain file, for editors.
+//!
+//! Made from [`crate::keys`], which the reader uses too. A schema cannot say everything (whether a name in
+//! the flow has a table, whether a size is within its bounds); what it refuses, the checker refuses.
+
+use serde_json::{Map, Value, json};
+
+use crate::keys::{self, AnyKey, ChoiceKind, OwnKind};
+use crate::units::format_duration;
+
+const NAME_PATTERN: &str = "^[a-z][a-z0-9_-]{0,62}$";
+const SIZE_PATTERN: &str = "^[0-9]+(B|KiB|MiB|GiB|TiB)$";
+const DURATION_PATTERN: &str = "^[0-9]+(us|ms|s|m|h)$";
+const ENV_NAME_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_]{0,127}$";
+
+/// The schema of a chain file.
+#[must_use]
+pub fn schema() -> Value {
+    let mut schema = table(keys::ROOT_KEYS);
+    if let Value::Object(fields) = &mut schema {
+        fields.insert(
+            "$schema".to_owned(),
+            json!("https://json-schema.org/draft/2020-12/schema"),
+        );
+        fields.insert("title".to_owned(), json!("Hacher chain"));
+        fields.insert(
+            "description".to_owned(),
+            json!("A chain of confidential functions."),
+        );
+    }
+    schema
+}
+
+/// An object with exactly these keys.
+fn table(keys: &[AnyKey]) -> Value {
+    let properties: Map<String, Value> = keys
+        .iter()
+        .map(|key| (key.name().to_owned(), property(key)))
+        .collect();
+    let required: Vec<&str> = keys
+        .iter()
+        .filter(|key| required(key))
+        .map(AnyKey::name)
+        .collect();
+    let mut table = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+    if !required.is_empty() {
+        insert(&mut table, "required", json!(required));
+    }
+    table
+}
+
+fn required(key: &AnyKey) -> bool {
+    match key {
+        AnyKey::Text(key) => key.kind.required,
+        AnyKey::Own(key) => matches!(key.kind, OwnKind::Name | OwnKind::Flow | OwnKind::Functions(_)),
+        _ => false,
+    }
+}
+
+fn insert(value: &mut Value, field: &str, content: Value) {
+    if let Value::Object(fields) = value {
+        fields.insert(field.to_owned(), content);
+    }
+}
+
+fn property(key: &AnyKey) -> Value {
+    let (doc, mut value) = match key {
+        AnyKey::Size(key) => {
+            let (min, max, default) = (key.kind.min, key.kind.max, key.kind.default.to_string());
+            let doc = format!("{} A size with its unit, {min} to {max}.", key.doc);
+            (
+                doc,
+                json!({ "type": "string", "pattern": SIZE_PATTERN, "default": default, "examples": [default] }),
+            )
+        }
+        AnyKey::Duration(key) => {
+            let [min, max, default] = [key.kind.min, key.kind.max, key.kind.default].map(format_duration);
+            let doc = format!("{} A duration with its unit, {min} to {max}.", key.doc);
+            (
+                doc,
+                json!({ "type": "string", "pattern": DURATION_PATTERN, "default": default, "examples": [default] }),
+            )
+        }
+        AnyKey::Integer(key) => {
+            let kind = key.kind;
+            let value = json!({ "type": "integer", "minimum": kind.min, "maximum": kind.max, "default": kind.default });
+            (key.doc.to_owned(), value)
+        }
+        AnyKey::Number(key) => {
+            let kind = key.kind;
+            let value = json!({ "type": "number", "minimum": kind.min, "maximum": kind.max, "default": kind.default });
+            (key.doc.to_owned(), value)
+        }
+        AnyKey::Flag(key) => (
+            key.doc.to_owned(),
+            json!({ "type": "boolean", "default": key.kind.default }),
+        ),
+        AnyKey::Choice(key) => {
+            // Words that are kept for later are refused today, so editors do not offer them.
+            let ChoiceKind { words, default, .. } = key.kind;
+            (key.doc.to_owned(), json!({ "enum": words, "default": default }))
+        }
+        AnyKey::Text(key) => {
+            let value = json!({
+                "type": "string", "minLength": 1, "maxLength": key.kind.max_bytes, "examples": [key.kind.example],
+            });
+            (key.doc.to_owned(), value)
+        }
+        AnyKey::Table(key) => (key.doc.to_owned(), table(key.kind.keys)),
+        AnyKey::Own(key) => (key.doc.to_owned(), own(key.kind)),
+    };
+    insert(&mut value, "description", json!(doc));
+    value
+}
+
+fn own(kind: OwnKind) -> Value {
+    match kind {
+        OwnKind::Name => json!({ "type": "string", "pattern": NAME_PATTERN }),
+        OwnKind::Version => json!({
+            "type": "string", "pattern": "^[0-9A-Za-z.+-]{1,63}$", "default": keys::DEFAULT_VERSION,
+        }),
+        OwnKind::Flow => json!({
+            "type": "array",
+            "minItems": 1,
+            "items": { "type": "string", "pattern": "->" },
+            "examples": [["ingress -> decode", "decode -> small & large -> pack -> egress"]],
+        }),
+        OwnKind::Ports => json!({
+            "type": "array",
+            "minItems": 1,
+            "maxItems": keys::MAX_PORTS,
+            "uniqueItems": true,
+            "items": { "type": "string", "pattern": NAME_PATTERN, "not": { "enum": keys::RESERVED_PORTS } },
+            "default": [keys::DEFAULT_PORT],
+        }),
+        OwnKind::Instances(range) => json!({
+            "type": "integer", "minimum": range.min, "maximum": range.max, "default": range.default,
+        }),
+        OwnKind::Env => named_values(&json!({ "type": "string", "maxLength": keys::MAX_VALUE_BYTES })),
+        OwnKind::Secrets => named_values(&json!({
+            "type": "string", "pattern": format!("^{}/", keys::SECRET_SCHEME), "maxLength": keys::MAX_VALUE_BYTES,
+        })),
+        OwnKind::Functions(function_keys) => json!({
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": keys::MAX_FUNCTIONS,
+            "propertyNames": { "pattern": NAME_PATTERN, "not": { "enum": keys::RESERVED_FUNCTIONS } },
+            "additionalProperties": table(function_keys),
+        }),
+    }
+}
+
+/// A table of environment names.
+fn named_values(value: &Value) -> Value {
+    json!({
+        "type": "object",
+        "maxProperties": keys::MAX_ENV_ENTRIES,
+        "propertyNames": {
+            "pattern": ENV_NAME_PATTERN,
+            "not": { "pattern": format!("^{}", keys::RESERVED_ENV_PREFIX) },
+        },
+        "additionalProperties": value,
+    })
+}

@@ -1,0 +1,361 @@
+//! Tells the monitor what a checked chain consists of, call by call, and seals it.
+
+use super::elf::Linked;
+use super::file::{ChainFile, FunctionFiles};
+use super::gateway_outbox_bytes;
+use super::placement::Seating;
+use hacher_chain_dsl::{Chain, Function, FunctionId, Logs, Source, Target};
+use hacher_libos_net::name::{Name, NameLength};
+use hacher_trustlet_host::calls::{
+    ANY_CPU, Call, ChainDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition,
+};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use zerocopy::IntoBytes;
+
+/// Bytes of a chain digest.
+pub const DIGEST_BYTES: usize = 48;
+/// The gateway's function number, in every chain.
+const GATEWAY_FUNCTION: u64 = 0;
+/// `protection` on the wire: sealed.
+const SEALED: u32 = 1;
+
+/// What the gateway may use: bodies of requests and replies in flight are its own memory.
+const GATEWAY_MEMORY_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+const GATEWAY_THREADS: u32 = 4;
+
+/// A call that the monitor refused, or that did not reach it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DefineError {
+    /// The monitor said no.
+    #[error("the monitor refused {what}: {reason}")]
+    Refused {
+        /// What was asked.
+        what: String,
+        /// The monitor's words.
+        reason: String,
+    },
+    /// A name is longer than the wire has room for.
+    #[error("the name `{name}` is too long: {source}")]
+    Name {
+        /// The name.
+        name: String,
+        /// How long it may be.
+        source: NameLength,
+    },
+    /// The monitor's answer is not of the layout that was agreed.
+    #[error("the monitor's answer to {0} has another layout than expected")]
+    Layout(&'static str),
+}
+
+/// The monitor, as the definition of chains sees it: over a socket, or in this process to measure only.
+pub trait Definer {
+    /// Makes a call; returns value 0 and the operand of the answer.
+    ///
+    /// # Errors
+    /// The monitor's refusal in words.
+    fn call(
+        &mut self,
+        call: Call,
+        arguments: &[u64],
+        operand: &[u8],
+        files: Vec<OwnedFd>,
+    ) -> Result<(u64, Vec<u8>), String>;
+}
+
+fn ask<D: Definer + ?Sized>(
+    monitor: &mut D,
+    what: impl Into<String>,
+    call: Call,
+    arguments: &[u64],
+    operand: &[u8],
+    files: Vec<OwnedFd>,
+) -> Result<(u64, Vec<u8>), DefineError> {
+    monitor
+        .call(call, arguments, operand, files)
+        .map_err(|reason| DefineError::Refused {
+            what: what.into(),
+            reason,
+        })
+}
+
+fn name(text: &str) -> Result<Name, DefineError> {
+    Name::new(text).map_err(|source| DefineError::Name {
+        name: text.to_owned(),
+        source,
+    })
+}
+
+fn nanoseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Defines the gateway's process, which serves all chains: this executable itself.
+///
+/// # Errors
+/// [`DefineError`].
+pub fn define_gateway<D: Definer + ?Sized>(
+    monitor: &mut D,
+    executable: File,
+    linked: Vec<Linked>,
+    cpu: Option<u32>,
+) -> Result<(), DefineError> {
+    let definition = GatewayDefinition {
+        memory_bytes: GATEWAY_MEMORY_BYTES,
+        scratch_bytes: 0,
+        cpu: cpu.map_or(ANY_CPU, u64::from),
+        threads: GATEWAY_THREADS,
+        logs: 1,
+    };
+    ask(
+        monitor,
+        "the gateway",
+        Call::SetGateway,
+        &[],
+        definition.as_bytes(),
+        vec![executable.into()],
+    )?;
+    add_libraries(monitor, GATEWAY_PROCESS, GATEWAY_FUNCTION, "the gateway", linked)
+}
+
+fn add_libraries<D: Definer + ?Sized>(
+    monitor: &mut D,
+    chain: u64,
+    function: u64,
+    of: &str,
+    linked: Vec<Linked>,
+) -> Result<(), DefineError> {
+    for library in linked {
+        let path = library.path.to_string_lossy().into_owned();
+        let arguments = [chain, function, u64::from(library.interpreter)];
+        let what = format!("the library `{path}` of {of}");
+        ask(
+            monitor,
+            what,
+            Call::AddLibrary,
+            &arguments,
+            path.as_bytes(),
+            vec![library.file.into()],
+        )?;
+    }
+    Ok(())
+}
+
+/// Defines and seals a chain; returns its digest.
+///
+/// # Errors
+/// [`DefineError`]; the monitor then runs nothing of this chain.
+pub fn define_chain<D: Definer + ?Sized>(
+    monitor: &mut D,
+    file: &ChainFile,
+    functions: Vec<FunctionFiles>,
+    seating: &Seating,
+) -> Result<[u8; DIGEST_BYTES], DefineError> {
+    let chain = file.chain();
+    let definition = ChainDefinition {
+        name: name(chain.name())?,
+        version: name(chain.version())?,
+        max_body_bytes: chain.ingress().max_body().bytes(),
+        deadline_ns: nanoseconds(chain.ingress().deadline()),
+        gateway_outbox_bytes: gateway_outbox_bytes(chain),
+        in_flight: chain.ingress().in_flight(),
+        protection: SEALED,
+    };
+    let what = format!("the chain `{}`", chain.name());
+    let (number, _) = ask(
+        monitor,
+        &*what,
+        Call::BeginChain,
+        &[],
+        definition.as_bytes(),
+        Vec::new(),
+    )?;
+    let mut numbers = BTreeMap::new();
+    for ((id, function), files) in chain.functions_with_ids().zip(functions) {
+        numbers.insert(id, define_function(monitor, number, chain, id, function, files)?);
+    }
+    add_edges(monitor, number, chain, &numbers)?;
+    place(monitor, number, chain, &numbers, seating)?;
+    let (_, digest) = ask(monitor, what, Call::SealChain, &[number], &[], Vec::new())?;
+    digest
+        .as_slice()
+        .try_into()
+        .map_err(|_| DefineError::Layout("sealing"))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a checked factor is between 1 and a few thousand"
+)]
+fn define_function<D: Definer + ?Sized>(
+    monitor: &mut D,
+    chain_number: u64,
+    chain: &Chain,
+    id: FunctionId,
+    function: &Function,
+    files: FunctionFiles,
+) -> Result<u64, DefineError> {
+    let retry = function.retry();
+    let definition = FunctionDefinition {
+        name: name(function.name())?,
+        memory_bytes: function.memory().bytes(),
+        scratch_bytes: function.scratch().bytes(),
+        outbox_bytes: function.outbox().bytes(),
+        timeout_ns: nanoseconds(function.timeout()),
+        retry_backoff_ns: nanoseconds(retry.backoff()),
+        retry_max_ns: nanoseconds(retry.max()),
+        retry_factor_milli: (retry.factor() * 1000.0).round() as u64,
+        retry_attempts: retry.attempts(),
+        retry_jitter: u32::from(retry.jitter()),
+        instances: function.instances(),
+        threads: function.threads(),
+        logs: u32::from(function.logs() == Logs::Forward),
+        reserved: 0,
+    };
+    let of = format!("function `{}`", function.name());
+    let (number, _) = ask(
+        monitor,
+        &*of,
+        Call::AddFunction,
+        &[chain_number],
+        definition.as_bytes(),
+        vec![files.executable.into()],
+    )?;
+    add_libraries(monitor, chain_number, number, &of, files.linked)?;
+    for (key, value) in function.env() {
+        let operand = format!("{key}{value}");
+        let arguments = [chain_number, number, key.len() as u64];
+        let what = format!("the variable `{key}` of {of}");
+        ask(
+            monitor,
+            what,
+            Call::AddVariable,
+            &arguments,
+            operand.as_bytes(),
+            Vec::new(),
+        )?;
+    }
+    for (key, file) in files.secrets {
+        let what = format!("the secret `{key}` of {of}");
+        let operand = name(&key)?;
+        ask(
+            monitor,
+            what,
+            Call::AddSecret,
+            &[chain_number, number],
+            operand.as_bytes(),
+            vec![file.into()],
+        )?;
+    }
+    for port in ports_of(chain, id, function) {
+        let what = format!("the port `{port}` of {of}");
+        let operand = name(&port)?;
+        ask(
+            monitor,
+            what,
+            Call::AddPort,
+            &[chain_number, number],
+            operand.as_bytes(),
+            Vec::new(),
+        )?;
+    }
+    Ok(number)
+}
+
+/// The declared ports, and `error` if an edge starts there.
+fn ports_of(chain: &Chain, id: FunctionId, function: &Function) -> Vec<String> {
+    let mut ports = function.ports().to_vec();
+    let uses_error = chain.edges().iter().any(
+        |edge| matches!(edge.from(), Source::Function(from, port) if from == id && port.index().is_none()),
+    );
+    if uses_error {
+        ports.push("error".to_owned());
+    }
+    ports
+}
+
+fn add_edges<D: Definer + ?Sized>(
+    monitor: &mut D,
+    chain_number: u64,
+    chain: &Chain,
+    numbers: &BTreeMap<FunctionId, u64>,
+) -> Result<(), DefineError> {
+    // Groups count from 0 within each consumer.
+    let mut groups_of: BTreeMap<u64, u64> = BTreeMap::new();
+    for group in chain.groups() {
+        let consumer = match group.to() {
+            Target::Function(id) => numbers
+                .get(&id)
+                .copied()
+                .ok_or(DefineError::Layout("a function"))?,
+            _ => GATEWAY_FUNCTION,
+        };
+        let next = groups_of.entry(consumer).or_insert(0);
+        let group_number = *next;
+        *next += 1;
+        for (member, edge) in group.edges().iter().filter_map(|id| chain.edge(*id)).enumerate() {
+            let (producer, port) = match edge.from() {
+                Source::Function(id, port) => {
+                    let number = numbers
+                        .get(&id)
+                        .copied()
+                        .ok_or(DefineError::Layout("a function"))?;
+                    let declared = chain.function(id).map_or(0, |function| function.ports().len());
+                    (number, port.index().unwrap_or(declared))
+                }
+                _ => (GATEWAY_FUNCTION, 0),
+            };
+            let arguments = [
+                chain_number,
+                producer,
+                port as u64,
+                consumer,
+                group_number,
+                member as u64,
+            ];
+            let what = format!(
+                "the edge `{} -> {}`",
+                chain.source_name(edge.from()),
+                chain.target_name(edge.to())
+            );
+            ask(monitor, what, Call::AddEdge, &arguments, &[], Vec::new())?;
+        }
+    }
+    Ok(())
+}
+
+fn place<D: Definer + ?Sized>(
+    monitor: &mut D,
+    chain_number: u64,
+    chain: &Chain,
+    numbers: &BTreeMap<FunctionId, u64>,
+    seating: &Seating,
+) -> Result<(), DefineError> {
+    let mut nth = 0;
+    for (id, function) in chain.functions_with_ids() {
+        let Some(number) = numbers.get(&id) else { continue };
+        for instance in 0..function.instances() {
+            let seat = seating.of(nth);
+            nth += 1;
+            let arguments = [
+                chain_number,
+                *number,
+                u64::from(instance),
+                seat.cpu.map_or(ANY_CPU, u64::from),
+                seat.spin_ns,
+            ];
+            ask(
+                monitor,
+                "a placement",
+                Call::SetPlacement,
+                &arguments,
+                &[],
+                Vec::new(),
+            )?;
+        }
+    }
+    Ok(())
+}

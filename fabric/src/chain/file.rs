@@ -1,0 +1,190 @@
+//! A chain file together with what it names on this machine: executables and secrets.
+
+use super::elf::{self, Linked};
+use hacher_chain_dsl::{Chain, Checked, Code, Diagnostic, Diagnostics, FunctionId, MAX_TEXT_BYTES, check};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// A chain file that could not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainFileError {
+    /// It could not be read.
+    #[error("cannot read the chain file `{path}`: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It has problems; all of them.
+    #[error("{}", .0.render(false))]
+    Problems(Box<Diagnostics>),
+}
+
+/// A chain that checks, and where its file stands.
+#[derive(Debug)]
+pub struct ChainFile {
+    path: PathBuf,
+    checked: Checked,
+}
+
+/// What one function needs on this machine, opened.
+#[derive(Debug)]
+pub struct FunctionFiles {
+    /// The executable.
+    pub executable: File,
+    /// What it links.
+    pub linked: Vec<Linked>,
+    /// Names and files of its secrets.
+    pub secrets: Vec<(String, File)>,
+}
+
+impl ChainFile {
+    /// Reads and checks the text alone.
+    ///
+    /// # Errors
+    /// [`ChainFileError`], with all problems at once.
+    pub fn read(path: &Path) -> Result<Self, ChainFileError> {
+        let read_error = |source| ChainFileError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        // One byte more than may be: the checker then says that it is too large.
+        let limit = MAX_TEXT_BYTES as u64 + 1;
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+            .map_err(read_error)?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            let text = format!("it is not UTF-8 text (byte {at})");
+            read_error(io::Error::new(io::ErrorKind::InvalidData, text))
+        })?;
+        let checked = check(&text, &path.display().to_string())
+            .map_err(|problems| ChainFileError::Problems(Box::new(problems)))?;
+        Ok(Self {
+            path: path.to_owned(),
+            checked,
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder that relative paths start from.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        }
+    }
+
+    /// The chain.
+    #[must_use]
+    pub fn chain(&self) -> &Chain {
+        self.checked.chain()
+    }
+
+    /// What is probably not meant.
+    #[must_use]
+    pub fn warnings(&self) -> &Diagnostics {
+        self.checked.warnings()
+    }
+
+    /// Opens what the functions need, in the order of the functions.
+    ///
+    /// # Errors
+    /// [`ChainFileError::Problems`] with everything that is missing, each where the chain file names it.
+    pub fn open_functions(&self) -> Result<Vec<FunctionFiles>, ChainFileError> {
+        let mut problems = Vec::new();
+        let mut opened = Vec::new();
+        for (id, function) in self.chain().functions_with_ids() {
+            let executable = self.open_executable(id, function.exec(), function.build().is_some());
+            let secrets: Vec<_> = function
+                .secrets()
+                .iter()
+                .map(|(name, secret)| {
+                    self.open_secret(id, name, secret.path())
+                        .map(|file| (name.clone(), file))
+                })
+                .filter_map(|secret| secret.map_err(|problem| problems.push(problem)).ok())
+                .collect();
+            match executable {
+                Ok((executable, linked)) => opened.push(FunctionFiles {
+                    executable,
+                    linked,
+                    secrets,
+                }),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() {
+            return Ok(opened);
+        }
+        Err(ChainFileError::Problems(Box::new(
+            self.checked.with_found(problems),
+        )))
+    }
+
+    fn open_executable(
+        &self,
+        function: FunctionId,
+        exec: &str,
+        can_build: bool,
+    ) -> Result<(File, Vec<Linked>), Diagnostic> {
+        let path = self.folder().join(exec);
+        let span = self.checked.exec_span(function).unwrap_or_default();
+        let shown = path.display();
+        let problem = |code, message: String, label: &str| Diagnostic::new(code, span, message, label);
+        let found = File::open(&path).and_then(|file| file.metadata().map(|metadata| (file, metadata)));
+        let (file, metadata) = found.map_err(|error| {
+            let message = match error.kind() {
+                io::ErrorKind::NotFound => format!("there is no executable `{shown}`"),
+                _ => format!("cannot open the executable `{shown}`: {error}"),
+            };
+            let missing = problem(Code::ExecMissing, message, "named here, relative to this file");
+            if can_build {
+                missing.with_help("this function has a `build` command: add `--build`")
+            } else {
+                missing
+            }
+        })?;
+        if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
+            let what = if metadata.is_file() {
+                "is not executable"
+            } else {
+                "is not a file"
+            };
+            let not = problem(Code::ExecNotExecutable, format!("`{shown}` {what}"), "named here");
+            return Err(if metadata.is_file() {
+                not.with_help(format!("chmod +x {shown}"))
+            } else {
+                not
+            });
+        }
+        let linked = elf::linked(&file, &path).map_err(|error| {
+            problem(
+                Code::ExecNotUsable,
+                format!("cannot run `{shown}`: {error}"),
+                "named here",
+            )
+        })?;
+        Ok((file, linked))
+    }
+
+    fn open_secret(&self, function: FunctionId, name: &str, path: &str) -> Result<File, Diagnostic> {
+        let path = self.folder().join(path);
+        File::open(&path).map_err(|error| {
+            let span = self.checked.secret_span(function, name).unwrap_or_default();
+            let message = format!("cannot read secret `{name}` from `{}`: {error}", path.display());
+            Diagnostic::new(Code::SecretUnresolvable, span, message, "named here")
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! `check`: all that is wrong with chain files.
+
+use super::{Failed, print, print_json, stderr_has_colours};
+use crate::chain::file::{ChainFile, ChainFileError};
+use crate::cli::{CheckArgs, Format};
+use hacher_chain_dsl::{Diagnostics, explain_code};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Checks every file, reports on all of them, and fails if one has an error.
+///
+/// # Errors
+/// When a file cannot be read, or has an error.
+pub fn check(arguments: &CheckArgs) -> Result<(), Failed> {
+    if let Some(code) = &arguments.explain {
+        let text =
+            explain_code(code).ok_or_else(|| Failed::new(format!("there is no diagnostic code `{code}`")))?;
+        print(&format!("{}\n", text.trim_end()));
+        return Ok(());
+    }
+    let checked: Vec<_> = arguments
+        .chains
+        .iter()
+        .map(|path| check_one(path, arguments.text_only))
+        .collect();
+    match arguments.format.format {
+        Format::Human => checked.iter().for_each(print_human),
+        Format::Json => print_json(&Value::Array(checked.iter().map(to_json).collect())),
+    }
+    if checked.iter().all(|report| report.outcome.is_ok()) {
+        Ok(())
+    } else {
+        Err(Failed::reported())
+    }
+}
+
+struct Report<'a> {
+    path: &'a Path,
+    outcome: Result<ChainFile, ChainFileError>,
+}
+
+fn check_one(path: &Path, text_only: bool) -> Report<'_> {
+    let outcome = ChainFile::read(path).and_then(|file| {
+        if !text_only {
+            file.open_functions()?;
+        }
+        Ok(file)
+    });
+    Report { path, outcome }
+}
+
+fn print_human(report: &Report<'_>) {
+    let render = |problems: &Diagnostics| eprint!("{}", problems.render(stderr_has_colours()));
+    match &report.outcome {
+        Ok(file) => {
+            if !file.warnings().is_empty() {
+                render(file.warnings());
+            }
+            let chain = file.chain();
+            let counts = [
+                (chain.functions().len(), "function"),
+                (chain.edges().len(), "edge"),
+            ]
+            .map(|(count, noun)| format!("{count} {noun}{}", if count == 1 { "" } else { "s" }));
+            print(&format!(
+                "{}: chain `{}`, {}: good\n",
+                report.path.display(),
+                chain.name(),
+                counts.join(", ")
+            ));
+        }
+        Err(ChainFileError::Problems(problems)) => render(problems),
+        Err(error) => eprintln!("error: {error}"),
+    }
+}
+
+fn to_json(report: &Report<'_>) -> Value {
+    let good = report.outcome.is_ok();
+    let found = match &report.outcome {
+        Ok(file) => serde_json::to_value(file.warnings()),
+        Err(ChainFileError::Problems(problems)) => serde_json::to_value(problems.as_ref()),
+        Err(error) => Ok(json!({ "message": error.to_string() })),
+    };
+    json!({ "file": report.path, "good": good, "found": found.unwrap_or(Value::Null) })
+}

@@ -1,0 +1,162 @@
+//! `explain`: for each edge, what happens to a record on its way.
+
+use super::{Failed, print, print_json, read_chain};
+use crate::chain::file::ChainFile;
+use crate::chain::placement::{Chosen, Seating, seat, usable_cpus};
+use crate::cli::{ChainArgs, Format};
+use crate::table::{Align, Table, bytes};
+use hacher_chain_dsl::{Chain, Edge, EdgeId, Source, Target, format_duration};
+use hacher_libos_net::aead;
+use hacher_libos_net::layout::ring_capacity;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// Prints what each edge costs and what protects it.
+///
+/// # Errors
+/// When the chain file has an error.
+pub fn explain(arguments: &ChainArgs) -> Result<(), Failed> {
+    let file = read_chain(&arguments.chain, arguments.format.format)?;
+    let seating = seat(file.chain(), 0, usable_cpus());
+    match arguments.format.format {
+        Format::Human => print(&human(&file, &seating)),
+        Format::Json => print_json(&data(&file, &seating)),
+    }
+    Ok(())
+}
+
+/// What is told of one edge.
+struct EdgeFacts {
+    from: String,
+    to: String,
+    outbox_bytes: u64,
+    descriptors: u32,
+    /// How many edges read the same sealed record.
+    readers: usize,
+    joined: bool,
+}
+
+fn facts(chain: &Chain, id: EdgeId, edge: &Edge) -> EdgeFacts {
+    let outbox_bytes = match edge.from() {
+        Source::Function(function, _) => chain
+            .function(function)
+            .map_or(0, |function| function.outbox().bytes()),
+        _ => crate::chain::gateway_outbox_bytes(chain),
+    };
+    EdgeFacts {
+        from: chain.source_name(edge.from()),
+        to: chain.target_name(edge.to()).to_owned(),
+        outbox_bytes,
+        descriptors: ring_capacity(outbox_bytes),
+        readers: chain.edges_from(edge.from()).count(),
+        joined: chain
+            .groups()
+            .iter()
+            .any(|group| group.is_join() && group.edges().contains(&id)),
+    }
+}
+
+fn wake(seating: &Seating) -> &'static str {
+    match seating.chosen {
+        Chosen::Packed => "eventfd, same core, only if the reader sleeps",
+        Chosen::Spread => "none while the reader looks for work; else eventfd, other core",
+        Chosen::Floating => "eventfd, only if the reader sleeps",
+    }
+}
+
+fn data(file: &ChainFile, seating: &Seating) -> Value {
+    let chain = file.chain();
+    let edges: Vec<Value> = chain
+        .edges_with_ids()
+        .map(|(id, edge)| {
+            let facts = facts(chain, id, edge);
+            json!({
+                "from": facts.from, "to": facts.to,
+                "memory": "sealed memfd of the producer, mapped read-only by the consumer",
+                "outbox_bytes": facts.outbox_bytes, "ring_descriptors": facts.descriptors,
+                "protection": chain.protection().as_str(), "cipher": "AES-256-GCM", "aead": aead::IMPLEMENTATION,
+                "seals_per_record": 1, "readers_of_that_seal": facts.readers, "opens_per_reader": 1,
+                "staging_copies": staging_copies(), "joined": facts.joined,
+                "wake": wake(seating),
+            })
+        })
+        .collect();
+    json!({
+        "chain": chain.name(), "placement": seating.chosen.as_str(), "placement_reason": seating.reason,
+        "backend": "process", "edges": edges,
+    })
+}
+
+const fn staging_copies() -> u32 {
+    // ring works in place only, so it copies once on either side.
+    if aead::IS_ONE_PASS { 0 } else { 2 }
+}
+
+fn human(file: &ChainFile, seating: &Seating) -> String {
+    let chain = file.chain();
+    let mut text = format!(
+        "chain `{}`, {} on this machine\n\n",
+        chain.name(),
+        seating.chosen.as_str()
+    );
+    let _ = writeln!(
+        text,
+        "  placement   {}: {}",
+        chain.placement().as_str(),
+        seating.reason
+    );
+    let _ = writeln!(
+        text,
+        "  protection  {}, AES-256-GCM ({}); one key for each port, instance and start",
+        chain.protection().as_str(),
+        aead::IMPLEMENTATION
+    );
+    let _ = writeln!(
+        text,
+        "  isolation   processes in namespaces, behind Landlock and seccomp; the OS itself is trusted"
+    );
+    let _ = writeln!(text, "  wake        {}\n", wake(seating));
+    let mut table = Table::new(&[
+        ("edge", Align::Left),
+        ("outbox", Align::Right),
+        ("ring", Align::Right),
+        ("seals", Align::Right),
+        ("readers", Align::Right),
+        ("copies", Align::Right),
+        ("", Align::Left),
+    ]);
+    for (id, edge) in chain.edges_with_ids() {
+        let facts = facts(chain, id, edge);
+        table.row([
+            format!("{} -> {}", facts.from, facts.to),
+            bytes(facts.outbox_bytes),
+            facts.descriptors.to_string(),
+            "1".to_owned(),
+            facts.readers.to_string(),
+            staging_copies().to_string(),
+            if facts.joined {
+                "joined".to_owned()
+            } else {
+                String::new()
+            },
+        ]);
+    }
+    text.push_str(&table.render());
+    text.push_str(
+        "\n  seals: once for a record, however many read it; each reader opens it once, into memory of its own.\n  \
+         copies: staging copies besides that one write and one read.\n",
+    );
+    let joined = chain.edges_into(Target::Egress).count();
+    let _ = writeln!(
+        text,
+        "  deadline {}, {} requests in flight, {} into egress; a full edge makes its producer wait.",
+        format_duration(chain.ingress().deadline()),
+        chain.ingress().in_flight(),
+        if joined == 1 {
+            "one edge".to_owned()
+        } else {
+            format!("{joined} edges")
+        },
+    );
+    text
+}

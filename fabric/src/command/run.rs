@@ -1,0 +1,358 @@
+//! `run`: serves one chain, puts one input through it, shows where the time went, and stops.
+
+use super::call::{check_reply, read_input, write_output};
+use super::{Failed, print, print_json, read_chain};
+use crate::cli::{Format, RequireIsolation, RunArgs};
+use crate::http::{Connection, Reply, content_type_of};
+use crate::table::{Align, Table, bytes as size, duration};
+use bytes::Bytes;
+use hyper::Method;
+use indicatif::{ProgressBar, ProgressStyle};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The longest bar, in characters.
+const BAR_WIDTH: usize = 40;
+/// Work that takes longer than this shows that it goes on.
+const SHOW_PROGRESS_AFTER: Duration = Duration::from_secs(1);
+
+/// Runs the chain once.
+///
+/// # Errors
+/// When the chain does not start, or does not answer with success.
+pub fn run(arguments: &RunArgs) -> Result<(), Failed> {
+    let format = arguments.format.format;
+    let chain = read_chain(&arguments.chain, format)?.chain().name().to_owned();
+    let input = read_input(&arguments.input)?;
+    let tree = Tree::start(arguments)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (reply, took, traces) = runtime.block_on(send(arguments, &tree, &chain, input.clone()))?;
+    tree.stop()?;
+    check_reply(&reply, format)?;
+    write_output(arguments.output.as_deref(), &reply.body)?;
+    let report = Report {
+        chain: &chain,
+        input: &input,
+        reply: &reply,
+        took: &took,
+        traces: &traces,
+    };
+    match format {
+        Format::Json if arguments.output.is_some() => print_json(&report.data()),
+        Format::Json => {}
+        Format::Human if arguments.output.is_some() => print(&report.human()),
+        // Standard output carries the reply's body.
+        Format::Human => eprint!("{}", report.human()),
+    }
+    Ok(())
+}
+
+async fn send(
+    arguments: &RunArgs,
+    tree: &Tree,
+    chain: &str,
+    input: Bytes,
+) -> Result<(Reply, Vec<u64>, Value), Failed> {
+    let content_type = arguments
+        .content_type
+        .as_deref()
+        .unwrap_or_else(|| content_type_of(&arguments.input));
+    let path = format!("/chains/{chain}");
+    let mut gateway = Connection::open(tree.gateway).await?;
+    let mut took = Vec::new();
+    let progress = progress(u64::from(arguments.repeat), &format!("running `{chain}`"));
+    let mut last = None;
+    for _ in 0..arguments.repeat {
+        let start = Instant::now();
+        let request = gateway.send(Method::POST, &path, Some(content_type), input.clone());
+        let mut request = core::pin::pin!(request);
+        let reply = loop {
+            match tokio::time::timeout(SHOW_PROGRESS_AFTER, &mut request).await {
+                Ok(reply) => break reply?,
+                Err(_) => progress.tick(),
+            }
+        };
+        took.push(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        progress.inc(1);
+        let failed = !reply.status.is_success();
+        last = Some(reply);
+        if failed {
+            break;
+        }
+    }
+    progress.finish_and_clear();
+    let reply = last.ok_or_else(|| Failed::new("nothing was sent"))?;
+    let invocation = reply.header("hacher-invocation").unwrap_or_default().to_owned();
+    let mut admin = Connection::open(tree.admin).await?;
+    let path = if arguments.repeat == 1 {
+        format!("/traces?invocation={invocation}")
+    } else {
+        "/traces".to_owned()
+    };
+    let traces = admin.get(&path).await?.json();
+    Ok((reply, took, traces))
+}
+
+fn progress(steps: u64, what: &str) -> ProgressBar {
+    let bar = ProgressBar::new(steps);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {pos}/{len} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.set_message(what.to_owned());
+    bar
+}
+
+/// The tree of processes that serves the chain.
+struct Tree {
+    monitor: Child,
+    gateway: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Tree {
+    fn start(arguments: &RunArgs) -> Result<Self, Failed> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("serve").arg(&arguments.chain);
+        command.args([
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--format",
+            "json",
+            "--tied",
+        ]);
+        if arguments.build {
+            command.arg("--build");
+        }
+        if arguments.isolation.require_isolation == RequireIsolation::Full {
+            command.args(["--require-isolation", "full"]);
+        }
+        let mut monitor = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let ready = monitor.stdout.take().and_then(|out| {
+            let lines = BufReader::new(out).lines().map_while(Result::ok);
+            lines
+                .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
+                .find(is_ready)
+        });
+        let address = |key: &str| ready.as_ref()?.get(key)?.as_str()?.parse().ok();
+        if let (Some(gateway), Some(admin)) = (address("listen"), address("admin")) {
+            return Ok(Self {
+                monitor,
+                gateway,
+                admin,
+            });
+        }
+        // It has said on standard error why it did not start.
+        let status = monitor.wait()?;
+        Err(if status.success() {
+            Failed::new("the chain stopped before it served")
+        } else {
+            Failed::reported()
+        })
+    }
+
+    fn stop(mut self) -> Result<(), Failed> {
+        if let Some(pid) = i32::try_from(self.monitor.id()).ok().and_then(Pid::from_raw) {
+            kill_process(pid, Signal::TERM)?;
+        }
+        self.monitor.wait()?;
+        Ok(())
+    }
+}
+
+fn is_ready(line: &Value) -> bool {
+    line.get("event").and_then(Value::as_str) == Some("ready")
+}
+
+struct Report<'a> {
+    chain: &'a str,
+    input: &'a Bytes,
+    reply: &'a Reply,
+    took: &'a [u64],
+    traces: &'a Value,
+}
+
+/// One line of the table: a run of a function, or the median of many.
+struct Line {
+    function: String,
+    from: String,
+    at_ns: u64,
+    queued_ns: u64,
+    hand_over_ns: u64,
+    open_ns: u64,
+    run_ns: u64,
+    seal_ns: u64,
+    in_bytes: u64,
+    out_bytes: u64,
+    retried: bool,
+}
+
+fn median(mut values: Vec<u64>) -> u64 {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or(0)
+}
+
+impl Report<'_> {
+    fn lines(&self) -> Vec<Line> {
+        let traces: Vec<&Value> = self
+            .traces
+            .get("traces")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .collect();
+        let text = |trace: &Value, key: &str| trace.get(key).and_then(Value::as_str).unwrap_or("").to_owned();
+        let number = |trace: &Value, key: &str| trace.get(key).and_then(Value::as_u64).unwrap_or(0);
+        let mut keys: Vec<(String, String, bool)> = Vec::new();
+        for trace in &traces {
+            let key = (
+                text(trace, "function"),
+                text(trace, "from"),
+                text(trace, "outcome") == "retried",
+            );
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        let start = traces
+            .iter()
+            .map(|trace| number(trace, "seen_ns"))
+            .min()
+            .unwrap_or(0);
+        let mut lines: Vec<Line> = keys
+            .into_iter()
+            .map(|(function, from, retried)| {
+                let of: Vec<&&Value> = traces
+                    .iter()
+                    .filter(|trace| {
+                        text(trace, "function") == function
+                            && text(trace, "from") == from
+                            && (text(trace, "outcome") == "retried") == retried
+                    })
+                    .collect();
+                let mid = |key: &str| median(of.iter().map(|trace| number(trace, key)).collect());
+                Line {
+                    at_ns: of.iter().map(|trace| number(trace, "seen_ns")).min().unwrap_or(0) - start,
+                    queued_ns: mid("queued_ns"),
+                    hand_over_ns: mid("hand_over_ns"),
+                    open_ns: mid("open_ns"),
+                    run_ns: mid("run_ns"),
+                    seal_ns: mid("seal_ns"),
+                    in_bytes: mid("in_bytes"),
+                    out_bytes: mid("out_bytes"),
+                    function,
+                    from,
+                    retried,
+                }
+            })
+            .collect();
+        lines.sort_by_key(|line| line.at_ns);
+        lines
+    }
+
+    fn data(&self) -> Value {
+        json!({
+            "chain": self.chain,
+            "invocation": self.reply.header("hacher-invocation"),
+            "input_bytes": self.input.len(),
+            "output_bytes": self.reply.body.len(),
+            "content_type": self.reply.header("content-type"),
+            "request_ns": self.took,
+            "traces": self.traces.get("traces"),
+        })
+    }
+
+    fn human(&self) -> String {
+        let lines = self.lines();
+        let mut table = Table::new(&[
+            ("function", Align::Left),
+            ("from", Align::Left),
+            ("in", Align::Right),
+            ("queued", Align::Right),
+            ("hand-over", Align::Right),
+            ("open", Align::Right),
+            ("run", Align::Right),
+            ("seal", Align::Right),
+            ("out", Align::Right),
+        ]);
+        for line in &lines {
+            let retried = if line.retried { " (retried)" } else { "" };
+            table.row([
+                format!("{}{retried}", line.function),
+                line.from.clone(),
+                size(line.in_bytes),
+                duration(line.queued_ns),
+                duration(line.hand_over_ns),
+                duration(line.open_ns),
+                duration(line.run_ns),
+                duration(line.seal_ns),
+                size(line.out_bytes),
+            ]);
+        }
+        let mut text = format!(
+            "\nchain `{}`: {} in, {} out{}\n\n{}\n",
+            self.chain,
+            size(self.input.len() as u64),
+            size(self.reply.body.len() as u64),
+            if self.took.len() > 1 {
+                format!(", medians of {} requests", self.took.len())
+            } else {
+                String::new()
+            },
+            table.render(),
+        );
+        if self.took.len() == 1 {
+            text.push_str(&bars(&lines));
+        }
+        let sum = |part: fn(&Line) -> u64| lines.iter().map(part).sum::<u64>();
+        let sealing = sum(|line| line.open_ns + line.seal_ns);
+        let moving = sum(|line| line.queued_ns + line.hand_over_ns);
+        let _ = writeln!(
+            text,
+            "  request {} as the client sees it; in handlers {}, sealing and opening {}, waiting {}\n  \
+             every hop sealed with AES-256-GCM; process isolation, no SNP: the operating system itself is trusted",
+            duration(median(self.took.to_vec())),
+            duration(sum(|line| line.run_ns)),
+            duration(sealing),
+            duration(moving),
+        );
+        text
+    }
+}
+
+/// A bar for each run: when it was, and for how long.
+fn bars(lines: &[Line]) -> String {
+    let end = |line: &Line| line.at_ns + line.open_ns + line.run_ns + line.seal_ns;
+    let total = lines.iter().map(end).max().unwrap_or(0).max(1);
+    let scale =
+        |ns: u64| usize::try_from(u128::from(ns) * BAR_WIDTH as u128 / u128::from(total)).unwrap_or(0);
+    let width = lines
+        .iter()
+        .map(|line| line.function.chars().count())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::new();
+    for line in lines {
+        let from = scale(line.at_ns).min(BAR_WIDTH - 1);
+        let length = scale(end(line)).saturating_sub(from).max(1);
+        let _ = writeln!(
+            text,
+            "  {:<width$}  {}{}{}  {}",
+            line.function,
+            " ".repeat(from),
+            "█".repeat(length),
+            " ".repeat((BAR_WIDTH - from).saturating_sub(length)),
+            duration(end(line) - line.at_ns),
+        );
+    }
+    text.push('\n');
+    text
+}

@@ -1,0 +1,208 @@
+//! Reads the monitor's tables: everything that a fresh daemon needs to know.
+
+use super::tables::{Chain, Inbound, Instance, Tables};
+use hacher_libos_net::layout::PageLayout;
+use hacher_libos_net::telemetry::PageReader;
+use hacher_trustlet_host::calls::{
+    Call, ChainEntry, EdgeEntry, FunctionEntry, GatewayEntry, InboundEntry, InstanceEntry, InstanceState,
+    LayerEntry, MonitorEntry, PortEntry, Statistics,
+};
+use hacher_trustlet_host::client::{Answer, ClientError, MonitorClient};
+use std::fmt::Write as _;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+/// Descriptors that come with the tables.
+#[derive(Debug, Default)]
+pub struct Extras {
+    /// The socket that operators connect to.
+    pub admin: Option<OwnedFd>,
+    /// Rings when the gateway's first request comes in.
+    pub bell: Option<OwnedFd>,
+    /// Reading ends of what instances print.
+    pub logs: Vec<(String, OwnedFd)>,
+    /// Whether all chains are defined.
+    pub loaded: bool,
+}
+
+fn entry<E: FromBytes + Immutable + KnownLayout>(answer: &Answer) -> Result<(E, &[u8]), ClientError> {
+    E::read_from_prefix(&answer.operand).map_err(|_| ClientError::Malformed)
+}
+
+fn ask<E: FromBytes + Immutable + KnownLayout>(
+    client: &mut MonitorClient,
+    call: Call,
+    arguments: &[u64],
+) -> Result<E, ClientError> {
+    let answer = client.call(call, arguments, &[], &[])?;
+    Ok(entry::<E>(&answer)?.0)
+}
+
+/// Reads all tables.
+///
+/// # Errors
+/// When the monitor does not answer, or not as agreed.
+pub fn all(client: &mut MonitorClient) -> Result<(Tables, Extras), ClientError> {
+    let mut tables = Tables::default();
+    let mut extras = Extras::default();
+    let monitor: MonitorEntry = ask(client, Call::QueryMonitor, &[])?;
+    tables.backend = monitor.backend.to_string();
+    extras.loaded = monitor.loaded == 1;
+    for layer in 0..monitor.layer_count {
+        let layer: LayerEntry = ask(client, Call::QueryLayer, &[u64::from(layer)])?;
+        if layer.enforced == 0 {
+            tables.isolation_missing.push(layer.name.to_string());
+        }
+    }
+    tables.daemon_restarts = ask::<Statistics>(client, Call::Statistics, &[])?.daemon_restarts;
+    let mut answer = client.call(Call::QueryAdmin, &[], &[], &[])?;
+    let mut descriptors = answer.descriptors.drain(..);
+    if answer.values[0] == 1 {
+        extras.admin = descriptors.next();
+    }
+    extras.bell = descriptors.next();
+    drop(descriptors);
+    if !extras.loaded {
+        return Ok((tables, extras));
+    }
+    let mut answer = client.call(Call::QueryGateway, &[], &[], &[])?;
+    let (gateway, address) = entry::<GatewayEntry>(&answer)?;
+    tables.gateway_address = String::from_utf8_lossy(address).into_owned();
+    tables.gateway_tls = gateway.tls == 1;
+    tables.gateway_state = InstanceState::from_number(gateway.state);
+    extras
+        .logs
+        .extend(answer.descriptors.pop().map(|pipe| ("gateway".to_owned(), pipe)));
+    for chain in 0..monitor.chain_count {
+        tables.chains.push(read_chain(client, chain, &mut extras)?);
+    }
+    Ok((tables, extras))
+}
+
+fn read_chain(client: &mut MonitorClient, number: u32, extras: &mut Extras) -> Result<Chain, ClientError> {
+    let at = u64::from(number);
+    let entry: ChainEntry = ask(client, Call::QueryChain, &[at])?;
+    let many = |count: u32| (0..count).map(u64::from);
+    let functions = many(entry.function_count)
+        .map(|function| ask::<FunctionEntry>(client, Call::QueryFunction, &[at, function]))
+        .collect::<Result<Vec<_>, _>>()?;
+    let ports = many(entry.port_count)
+        .map(|port| ask::<PortEntry>(client, Call::QueryPort, &[at, port]))
+        .collect::<Result<Vec<_>, _>>()?;
+    let edges = many(entry.edge_count)
+        .map(|edge| ask::<EdgeEntry>(client, Call::QueryEdge, &[at, edge]))
+        .collect::<Result<Vec<_>, _>>()?;
+    let graph = Graph {
+        functions,
+        ports,
+        edges,
+    };
+    let mut digest = String::with_capacity(96);
+    for byte in entry.digest {
+        let _ = write!(digest, "{byte:02x}");
+    }
+    let mut chain = Chain {
+        number,
+        name: entry.definition.name.to_string(),
+        version: entry.definition.version.to_string(),
+        digest,
+        instances: Vec::new(),
+    };
+    for instance in 0..entry.instance_count {
+        let instance = read_instance(client, &chain.name, number, instance, &graph, extras)?;
+        chain.instances.push(instance);
+    }
+    Ok(chain)
+}
+
+/// The chain as the monitor has it.
+struct Graph {
+    functions: Vec<FunctionEntry>,
+    ports: Vec<PortEntry>,
+    edges: Vec<EdgeEntry>,
+}
+
+impl Graph {
+    fn function(&self, index: u32) -> Option<&FunctionEntry> {
+        self.functions.get(usize::try_from(index).ok()?)
+    }
+
+    /// The name of the function that sends over an inbound ring, and the port.
+    fn source(&self, inbound: &InboundEntry) -> Inbound {
+        let port = usize::try_from(inbound.port)
+            .ok()
+            .and_then(|port| self.ports.get(port));
+        let is_ingress = port.is_some_and(|port| port.function == 0);
+        let function = port.and_then(|port| self.function(port.function));
+        let edge = usize::try_from(inbound.edge)
+            .ok()
+            .and_then(|edge| self.edges.get(edge));
+        Inbound {
+            from: match function {
+                _ if is_ingress => "ingress".to_owned(),
+                Some(function) => function.definition.name.to_string(),
+                None => "?".to_owned(),
+            },
+            port: port.map_or_else(String::new, |port| port.name.to_string()),
+            fault: edge.is_none(),
+        }
+    }
+}
+
+fn read_instance(
+    client: &mut MonitorClient,
+    chain_name: &str,
+    chain: u32,
+    number: u32,
+    graph: &Graph,
+    extras: &mut Extras,
+) -> Result<Instance, ClientError> {
+    let at = [u64::from(chain), u64::from(number)];
+    let mut answer = client.call(Call::QueryInstance, &at, &[], &[])?;
+    let (entry, _) = entry::<InstanceEntry>(&answer)?;
+    let function = graph.function(entry.function).ok_or(ClientError::Malformed)?;
+    let name = function.definition.name.to_string();
+    let mut descriptors = answer.descriptors.drain(..);
+    let page = descriptors.next().ok_or(ClientError::Malformed)?;
+    if let Some(pipe) = descriptors.next() {
+        extras
+            .logs
+            .push((format!("{chain_name}/{name}#{}", entry.ordinal), pipe));
+    }
+    let layout = PageLayout::new(entry.inbound_count, entry.port_count).ok_or(ClientError::Malformed)?;
+    let page = PageReader::map(&page, layout).map_err(|_| ClientError::Malformed)?;
+    let inbound = read_inbound(client, at, entry.inbound_count)?;
+    let ports = graph.ports.iter().filter(|port| port.function == entry.function);
+    Ok(Instance {
+        number,
+        function: name,
+        ordinal: entry.ordinal,
+        state: InstanceState::from_number(entry.state).unwrap_or(InstanceState::Absent),
+        epoch: entry.epoch,
+        timeout: Duration::from_nanos(function.definition.timeout_ns),
+        page,
+        inbound: inbound.iter().map(|inbound| graph.source(inbound)).collect(),
+        ports: ports.map(|port| port.name.to_string()).collect(),
+    })
+}
+
+fn read_inbound(
+    client: &mut MonitorClient,
+    at: [u64; 2],
+    count: u32,
+) -> Result<Vec<InboundEntry>, ClientError> {
+    let wanted = usize::try_from(count).unwrap_or(usize::MAX);
+    let mut inbound = Vec::new();
+    while inbound.len() < wanted {
+        let arguments = [at[0], at[1], inbound.len() as u64];
+        let answer = client.call(Call::QueryInbound, &arguments, &[], &[])?;
+        let entries = answer.operand.chunks_exact(size_of::<InboundEntry>());
+        let before = inbound.len();
+        inbound.extend(entries.filter_map(|bytes| InboundEntry::read_from_bytes(bytes).ok()));
+        if inbound.len() == before {
+            return Err(ClientError::Malformed);
+        }
+    }
+    Ok(inbound)
+}

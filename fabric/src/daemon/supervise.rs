@@ -1,0 +1,473 @@
+//! The daemon's loop: create what is absent, replace what dies, end what overruns; sleep otherwise.
+
+use super::tables::Tables;
+use super::{admin, logs, metrics, read};
+use crate::cli::Format;
+use crate::watched::{watch, watch_shared};
+use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::process::take_channel;
+use hacher_trustlet_host::calls::{Call, GATEWAY_PROCESS, InstanceState};
+use hacher_trustlet_host::client::{ClientError, Event, MonitorClient};
+use serde_json::json;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpListener;
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{Instant, sleep_until};
+
+/// A replacement starts at once, then ever later while it does not live long.
+const BACKOFF_FIRST: Duration = Duration::from_millis(10);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// A process that has lived this long is replaced at once.
+const LIVED_LONG: Duration = Duration::from_secs(1);
+/// Deaths of an instance that has never served, after which the service gives up starting.
+const STILLBIRTHS_MAX: u32 = 3;
+/// While requests are in flight, handlers' timeouts are checked this often, or ten times within the shortest.
+const WATCH_MIN: Duration = Duration::from_millis(5);
+const WATCH_MAX: Duration = Duration::from_millis(50);
+/// Exit code that asks the monitor to stop everything: the service cannot start.
+const CANNOT_START: u8 = hacher_trustlet_host::service::EXIT_CANNOT_START;
+
+/// What is created, dies and is replaced: an instance of a chain, or the gateway's process.
+type Key = (u64, u64);
+
+const GATEWAY: Key = (GATEWAY_PROCESS, 0);
+
+#[derive(Debug, Default)]
+struct Life {
+    /// Deaths since it last lived long.
+    short_lives: u32,
+    /// Whether it has ever served under this daemon.
+    served: bool,
+    /// When the next process is to be created.
+    due: Option<Instant>,
+}
+
+/// The daemon's life. Started by the monitor, with the call socket as its only channel.
+#[must_use]
+pub fn main() -> ExitCode {
+    let format = if std::env::args().any(|argument| argument == "json") {
+        Format::Json
+    } else {
+        Format::Human
+    };
+    let Some(channel) = take_channel() else {
+        eprintln!("hacher-daemon: this process is started by `hacher-fabric serve`");
+        return ExitCode::from(2);
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => LocalSet::new().block_on(&runtime, daemon(channel, format)),
+        Err(error) => Err(Stop::Error(error.to_string())),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Stop::CannotStart(reason)) => {
+            eprintln!("error: {reason}");
+            ExitCode::from(CANNOT_START)
+        }
+        Err(Stop::Error(error)) => {
+            eprintln!("hacher-daemon: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why the daemon stops.
+enum Stop {
+    /// The service will never be ready.
+    CannotStart(String),
+    /// Something failed; a fresh daemon may do better.
+    Error(String),
+}
+
+impl From<ClientError> for Stop {
+    fn from(error: ClientError) -> Self {
+        Self::Error(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        Self::Error(error.to_string())
+    }
+}
+
+async fn daemon(channel: OwnedFd, format: Format) -> Result<(), Stop> {
+    let own = metrics::install();
+    let mut client = MonitorClient::new(channel);
+    let (tables, extras) = read::all(&mut client)?;
+    let tables = Rc::new(RefCell::new(tables));
+    let admin_address = match extras.admin {
+        Some(socket) => {
+            // Not by `set_nonblocking`, whose system call the jail refuses.
+            let flags = rustix::fs::fcntl_getfl(&socket).map_err(std::io::Error::from)?;
+            rustix::fs::fcntl_setfl(&socket, flags | rustix::fs::OFlags::NONBLOCK)
+                .map_err(std::io::Error::from)?;
+            let listener = std::net::TcpListener::from(socket);
+            let address = listener.local_addr()?;
+            spawn_local(admin::serve(
+                TcpListener::from_std(listener)?,
+                Rc::clone(&tables),
+                own,
+            ));
+            Some(address.to_string())
+        }
+        None => None,
+    };
+    for (name, pipe) in extras.logs {
+        spawn_local(logs::forward(name, pipe));
+    }
+    let mut supervisor = Supervisor {
+        client,
+        tables,
+        lives: BTreeMap::new(),
+        format,
+        admin_address,
+        announced: false,
+        loaded: extras.loaded,
+    };
+    supervisor.run(extras.bell).await
+}
+
+struct Supervisor {
+    client: MonitorClient,
+    tables: Rc<RefCell<Tables>>,
+    lives: BTreeMap<Key, Life>,
+    format: Format,
+    admin_address: Option<String>,
+    announced: bool,
+    loaded: bool,
+}
+
+impl Supervisor {
+    async fn run(&mut self, bell: Option<OwnedFd>) -> Result<(), Stop> {
+        let channel = watch_shared(&self.client)?;
+        let bell = bell.map(watch).transpose()?;
+        self.reconcile()?;
+        loop {
+            if self.handle_events()? {
+                return Ok(());
+            }
+            self.create_due()?;
+            let watch = self.watch_timeouts()?.map(|period| Instant::now() + period);
+            let due = self.lives.values().filter_map(|life| life.due).chain(watch).min();
+            tokio::select! {
+                ready = channel.readable() => ready?.clear_ready(),
+                () = rung(bell.as_ref()) => {}
+                () = sleep_until_some(due) => {}
+            }
+        }
+    }
+
+    /// Handles what the monitor has said; `true` when it stops.
+    fn handle_events(&mut self) -> Result<bool, Stop> {
+        while let Some(event) = self.client.try_event()? {
+            match event {
+                Event::Loaded { .. } => {
+                    self.reload()?;
+                    self.loaded = true;
+                    self.reconcile()?;
+                }
+                Event::InstanceReady { chain, instance, .. } => {
+                    let life = self.lives.entry((chain, instance)).or_default();
+                    life.served = true;
+                    self.set_state((chain, instance), InstanceState::Ready);
+                    self.reconcile()?;
+                }
+                Event::InstanceDied {
+                    chain,
+                    instance,
+                    signalled,
+                    code,
+                    lived,
+                    ..
+                } => {
+                    self.died((chain, instance), signalled, code, lived)?;
+                }
+                Event::ShuttingDown { .. } => return Ok(true),
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads the tables again, after the loader has defined all chains.
+    fn reload(&mut self) -> Result<(), Stop> {
+        let (tables, extras) = read::all(&mut self.client)?;
+        *self.tables.borrow_mut() = tables;
+        for (name, pipe) in extras.logs {
+            spawn_local(logs::forward(name, pipe));
+        }
+        Ok(())
+    }
+
+    fn set_state(&self, (chain, instance): Key, state: InstanceState) {
+        let mut tables = self.tables.borrow_mut();
+        if (chain, instance) == GATEWAY {
+            tables.gateway_state = Some(state);
+            for chain in &mut tables.chains {
+                if let Some(gateway) = chain.instances.first_mut() {
+                    gateway.state = state;
+                }
+            }
+            return;
+        }
+        let chain = usize::try_from(chain)
+            .ok()
+            .and_then(|chain| tables.chains.get_mut(chain));
+        let found = chain.and_then(|chain| {
+            chain
+                .instances
+                .iter_mut()
+                .find(|found| u64::from(found.number) == instance)
+        });
+        if let Some(found) = found {
+            if state == InstanceState::Starting {
+                found.epoch += 1;
+            }
+            found.state = state;
+        }
+    }
+
+    /// `chain/function#ordinal`.
+    fn name(&self, (chain, instance): Key) -> (String, String) {
+        let tables = self.tables.borrow();
+        if (chain, instance) == GATEWAY {
+            return (String::new(), "gateway".to_owned());
+        }
+        let chain = usize::try_from(chain)
+            .ok()
+            .and_then(|chain| tables.chains.get(chain));
+        let found = chain.and_then(|chain| {
+            let found = chain
+                .instances
+                .iter()
+                .find(|found| u64::from(found.number) == instance)?;
+            Some((chain.name.clone(), found.function.clone()))
+        });
+        found.unwrap_or_default()
+    }
+
+    /// Plans the creation of whatever is absent: functions first, and the gateway once all of them serve.
+    fn reconcile(&mut self) -> Result<(), Stop> {
+        if !self.loaded {
+            return Ok(());
+        }
+        let mut absent = Vec::new();
+        let mut all_serve = true;
+        {
+            let tables = self.tables.borrow();
+            for chain in &tables.chains {
+                for instance in chain.functions() {
+                    all_serve &= instance.state == InstanceState::Ready;
+                    if instance.state == InstanceState::Absent {
+                        absent.push((u64::from(chain.number), u64::from(instance.number)));
+                    }
+                }
+            }
+            let gateway_absent = tables
+                .gateway_state
+                .is_none_or(|state| state == InstanceState::Absent);
+            // Once it has served, the gateway answers for functions that are being replaced.
+            let may_open =
+                all_serve || self.announced || self.lives.get(&GATEWAY).is_some_and(|life| life.served);
+            if gateway_absent && may_open {
+                absent.push(GATEWAY);
+            }
+        }
+        let now = Instant::now();
+        for key in absent {
+            self.lives.entry(key).or_default().due.get_or_insert(now);
+        }
+        let gateway_serves = self.tables.borrow().gateway_state == Some(InstanceState::Ready);
+        if all_serve && gateway_serves && !self.announced {
+            self.announced = true;
+            self.client.call(Call::DaemonReady, &[], &[], &[])?;
+            self.announce();
+        }
+        Ok(())
+    }
+
+    fn create_due(&mut self) -> Result<(), Stop> {
+        let now = Instant::now();
+        let due: Vec<Key> = self
+            .lives
+            .iter()
+            .filter(|(_, life)| life.due.is_some_and(|due| due <= now))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in due {
+            if let Some(life) = self.lives.get_mut(&key) {
+                life.due = None;
+            }
+            match self.client.call(Call::CreateTrustlet, &[key.0, key.1], &[], &[]) {
+                Ok(_) => {
+                    self.set_state(key, InstanceState::Starting);
+                    let (chain, function) = self.name(key);
+                    ::metrics::counter!(metrics::TRUSTLET_STARTS, "chain" => chain, "function" => function)
+                        .increment(1);
+                }
+                Err(ClientError::Refused { text, .. }) => {
+                    let (chain, function) = self.name(key);
+                    if !self.announced {
+                        return Err(Stop::CannotStart(format!(
+                            "cannot start {chain}/{function}: {text}"
+                        )));
+                    }
+                    eprintln!("hacher-daemon: cannot start {chain}/{function}: {text}; trying again");
+                    self.lives.entry(key).or_default().due = Some(now + BACKOFF_MAX);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn died(&mut self, key: Key, signalled: bool, code: u32, lived: Duration) -> Result<(), Stop> {
+        self.set_state(key, InstanceState::Absent);
+        let (chain, function) = self.name(key);
+        let how = if signalled {
+            format!("was ended by signal {code}")
+        } else {
+            format!("exited with code {code}")
+        };
+        let labels = [
+            ("chain", chain.clone()),
+            ("function", function.clone()),
+            ("how", how.clone()),
+        ];
+        ::metrics::counter!(metrics::TRUSTLET_DEATHS, &labels).increment(1);
+        let life = self.lives.entry(key).or_default();
+        life.short_lives = if lived >= LIVED_LONG {
+            0
+        } else {
+            life.short_lives + 1
+        };
+        if !life.served && !self.announced && life.short_lives >= STILLBIRTHS_MAX {
+            let reason = format!(
+                "function `{function}` of chain `{chain}` {how} before it served, {STILLBIRTHS_MAX} times; \
+                 `logs = \"forward\"` in its table shows what it prints"
+            );
+            return Err(Stop::CannotStart(reason));
+        }
+        let wait = match life.short_lives {
+            0 | 1 => Duration::ZERO,
+            lives => (BACKOFF_FIRST * 2_u32.saturating_pow((lives - 2).min(10))).min(BACKOFF_MAX),
+        };
+        life.due = Some(Instant::now() + wait);
+        if self.format == Format::Human && self.announced {
+            eprintln!("hacher-daemon: {chain}/{function} {how}; it is being replaced");
+        }
+        Ok(())
+    }
+
+    /// Ends handlers that overrun. Returns when to look again; `None` while no request is in flight.
+    fn watch_timeouts(&mut self) -> Result<Option<Duration>, Stop> {
+        let mut overrun = Vec::new();
+        let mut period = None;
+        {
+            let tables = self.tables.borrow();
+            let now = Monotonic::now();
+            for chain in tables.chains.iter().filter(|chain| chain.in_flight() > 0) {
+                for instance in chain
+                    .functions()
+                    .filter(|instance| instance.state == InstanceState::Ready)
+                {
+                    let wanted = (instance.timeout / 10).clamp(WATCH_MIN, WATCH_MAX);
+                    period = Some(period.map_or(wanted, |period: Duration| period.min(wanted)));
+                    let Some(since) = instance.page.busy_since_ns() else {
+                        continue;
+                    };
+                    if now.saturating_duration_since(Monotonic::from_ns(since)) > instance.timeout {
+                        overrun.push((
+                            u64::from(chain.number),
+                            u64::from(instance.number),
+                            u64::from(instance.epoch),
+                        ));
+                    }
+                }
+            }
+        }
+        for (chain, instance, epoch) in overrun {
+            let (chain_name, function) = self.name((chain, instance));
+            ::metrics::counter!(metrics::HANDLER_TIMEOUTS, "chain" => chain_name.clone(), "function" => function.clone())
+                .increment(1);
+            eprintln!("hacher-daemon: {chain_name}/{function} overran its timeout; it is being replaced");
+            self.set_state((chain, instance), InstanceState::Ending);
+            match self
+                .client
+                .call(Call::DeleteTrustlet, &[chain, instance, epoch], &[], &[])
+            {
+                // It may have died by itself meanwhile; the event that says so is on its way.
+                Ok(_) | Err(ClientError::Refused { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(period)
+    }
+
+    fn announce(&self) {
+        let tables = self.tables.borrow();
+        // A daemon that replaces another has nothing new to say to whoever started the service.
+        if tables.daemon_restarts > 0 {
+            eprintln!("hacher-daemon: restarted; records kept flowing");
+            return;
+        }
+        let admin = self.admin_address.clone().unwrap_or_default();
+        match self.format {
+            Format::Json => {
+                let chains: Vec<_> = tables
+                    .chains
+                    .iter()
+                    .map(|chain| json!({ "name": chain.name, "version": chain.version, "digest": chain.digest }))
+                    .collect();
+                println!(
+                    "{}",
+                    json!({
+                        "event": "ready", "listen": tables.gateway_address, "tls": tables.gateway_tls, "admin": admin,
+                        "backend": tables.backend, "snp": false, "isolation_missing": tables.isolation_missing,
+                        "chains": chains,
+                    })
+                );
+            }
+            Format::Human => {
+                let scheme = if tables.gateway_tls { "https" } else { "http" };
+                let names: Vec<_> = tables.chains.iter().map(|chain| chain.name.as_str()).collect();
+                let missing = if tables.isolation_missing.is_empty() {
+                    "every layer".to_owned()
+                } else {
+                    format!("WITHOUT {}", tables.isolation_missing.join(", "))
+                };
+                println!(
+                    "ready: POST {scheme}://{}/chains/{{{}}}  operators: http://{admin}  isolation: {} ({missing}; no SNP)",
+                    tables.gateway_address,
+                    names.join(","),
+                    tables.backend,
+                );
+            }
+        }
+    }
+}
+
+async fn rung(bell: Option<&AsyncFd<OwnedFd>>) {
+    let Some(bell) = bell else { return pending().await };
+    if let Ok(mut ready) = bell.readable().await {
+        // The count says nothing; reading it makes the next ring an event again.
+        let _ = rustix::io::read(bell.get_ref(), &mut [0; 8]);
+        ready.clear_ready();
+    }
+}
+
+async fn sleep_until_some(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => pending().await,
+    }
+}

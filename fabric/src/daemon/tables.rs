@@ -1,0 +1,188 @@
+//! What the daemon knows: the monitor's tables, and a reader for each instance's page.
+
+use hacher_libos_net::refusal::Refusal;
+use hacher_libos_net::telemetry::{Counter, Outcome, PageReader, Phase, Trace};
+use hacher_trustlet_host::calls::InstanceState;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// One ring that an instance reads.
+#[derive(Debug, Clone)]
+pub struct Inbound {
+    /// Who sends; `ingress` for the gateway.
+    pub from: String,
+    /// Its port.
+    pub port: String,
+    /// Whether it carries fault notices.
+    pub fault: bool,
+}
+
+/// One instance.
+#[derive(Debug)]
+pub struct Instance {
+    /// Its number in the chain; 0 is the gateway's.
+    pub number: u32,
+    /// Its function.
+    pub function: String,
+    /// Which instance of its function.
+    pub ordinal: u32,
+    /// Where it is in its life.
+    pub state: InstanceState,
+    /// Processes that it has had.
+    pub epoch: u32,
+    /// How long one run may take.
+    pub timeout: Duration,
+    /// What it tells about itself.
+    pub page: PageReader,
+    /// What it reads from.
+    pub inbound: Vec<Inbound>,
+    /// What it writes to.
+    pub ports: Vec<String>,
+}
+
+/// One chain.
+#[derive(Debug)]
+pub struct Chain {
+    /// Its number at the monitor.
+    pub number: u32,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its digest, in hexadecimal.
+    pub digest: String,
+    /// Its instances; the gateway's is the first.
+    pub instances: Vec<Instance>,
+}
+
+/// Everything.
+#[derive(Debug, Default)]
+pub struct Tables {
+    /// The platform.
+    pub backend: String,
+    /// Isolation layers that this machine lacks.
+    pub isolation_missing: Vec<String>,
+    /// Daemons before this one.
+    pub daemon_restarts: u64,
+    /// Where clients connect to.
+    pub gateway_address: String,
+    /// Whether it speaks TLS.
+    pub gateway_tls: bool,
+    /// The gateway's process.
+    pub gateway_state: Option<InstanceState>,
+    /// Chains, by their numbers.
+    pub chains: Vec<Chain>,
+}
+
+impl Chain {
+    /// The gateway's side of the chain.
+    #[must_use]
+    pub fn gateway(&self) -> Option<&Instance> {
+        self.instances.first()
+    }
+
+    /// Requests in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.gateway().map_or(0, |gateway| gateway.page.in_flight())
+    }
+
+    /// The instances of functions.
+    pub fn functions(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().skip(1)
+    }
+}
+
+impl Instance {
+    fn refused(&self) -> u64 {
+        Refusal::ALL
+            .iter()
+            .map(|refusal| self.page.counter(Counter::Refused(*refusal)))
+            .sum()
+    }
+
+    fn status(&self) -> Value {
+        let run = self.page.histogram(Phase::Run);
+        let mean_run_ns = run
+            .filter(|run| run.count > 0)
+            .map_or(0, |run| run.sum_ns / run.count);
+        let mut status = json!({
+            "function": self.function, "ordinal": self.ordinal, "state": self.state.text(), "epoch": self.epoch,
+            "refused": self.refused(), "mean_run_ns": mean_run_ns,
+        });
+        if let Some(object) = status.as_object_mut() {
+            for (counter, name) in Counter::PLAIN {
+                object.insert(name.to_owned(), self.page.counter(counter).into());
+            }
+            for refusal in Refusal::ALL {
+                let count = self.page.counter(Counter::Refused(refusal));
+                object.insert(format!("refused_{}", refusal.label()), count.into());
+            }
+        }
+        status
+    }
+
+    fn trace(&self, chain: &str, trace: &Trace) -> Value {
+        let inbound = usize::try_from(trace.inbound)
+            .ok()
+            .and_then(|ring| self.inbound.get(ring));
+        let outcome = match trace.outcome {
+            Outcome::Succeeded => "succeeded",
+            Outcome::Retried => "retried",
+            _ => "failed",
+        };
+        json!({
+            "chain": chain, "function": self.function, "ordinal": self.ordinal,
+            "from": inbound.map_or("?", |inbound| inbound.from.as_str()),
+            "port": inbound.map_or("?", |inbound| inbound.port.as_str()),
+            "invocation": trace.invocation.to_string(), "attempt": trace.attempt, "outcome": outcome,
+            "seen_ns": trace.seen_ns, "queued_ns": trace.queued_ns, "hand_over_ns": trace.hand_over_ns,
+            "open_ns": trace.open_ns, "run_ns": trace.run_ns, "seal_ns": trace.seal_ns,
+            "in_bytes": trace.in_bytes, "out_bytes": trace.out_bytes,
+        })
+    }
+}
+
+impl Tables {
+    /// The status as data.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        let chains: Vec<Value> = self
+            .chains
+            .iter()
+            .map(|chain| {
+                let requests = chain
+                    .gateway()
+                    .map_or(0, |gateway| gateway.page.counter(Counter::Requests));
+                let gateway = chain.gateway().map(Instance::status);
+                json!({
+                    "name": chain.name, "version": chain.version, "digest": chain.digest,
+                    "requests": requests, "in_flight": chain.in_flight(), "gateway": gateway,
+                    "instances": chain.functions().map(Instance::status).collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        json!({
+            "gateway": self.gateway_address,
+            "gateway_state": self.gateway_state.map_or("absent", InstanceState::text),
+            "backend": self.backend, "snp": false, "isolation_missing": self.isolation_missing,
+            "daemon_restarts": self.daemon_restarts, "chains": chains,
+        })
+    }
+
+    /// The last runs as data; those of one request only, if `invocation` says so.
+    #[must_use]
+    pub fn traces(&self, invocation: Option<&str>) -> Value {
+        let mut traces = Vec::new();
+        for chain in &self.chains {
+            for instance in chain.functions() {
+                let of_instance = instance.page.traces();
+                let wanted = of_instance.iter().filter(|trace| {
+                    invocation.is_none_or(|invocation| trace.invocation.to_string() == invocation)
+                });
+                traces.extend(wanted.map(|trace| instance.trace(&chain.name, trace)));
+            }
+        }
+        json!({ "traces": traces })
+    }
+}

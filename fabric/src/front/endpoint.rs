@@ -1,0 +1,364 @@
+//! The gateway's place in one chain: it seals requests into its outbox, and matches what comes back with who waits.
+
+use crate::watched::watch_shared;
+use hacher_libos_net::attach::Begin;
+use hacher_libos_net::attachment::Attachment;
+use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::descriptor::SEGMENT_BYTES;
+use hacher_libos_net::fault::Notice;
+use hacher_libos_net::hop::{Own, Receiver, SendError, Sender};
+use hacher_libos_net::invocation::InvocationId;
+use hacher_libos_net::peek::{RecordPlace, Step};
+use hacher_libos_net::sdk::headers;
+use hacher_libos_net::seal::RecordContext;
+use hacher_libos_net::telemetry::Counter;
+use ring::rand::{SecureRandom, SystemRandom};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{Mutex, Notify, oneshot};
+use tokio::task::spawn_local;
+use tokio::time::{Instant, timeout_at};
+
+/// The gateway's one output port.
+const INGRESS: usize = 0;
+
+/// What a chain answers.
+pub(crate) enum Answer {
+    /// A record came to egress: its plaintext, headers first.
+    Record(Vec<u8>),
+    /// A function gave up.
+    Fault {
+        /// The function's name, as the monitor knows it.
+        function: String,
+        /// What it says.
+        notice: Notice,
+    },
+}
+
+/// Why a request could not be handed to the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotSent {
+    /// There was no room before the deadline.
+    Full,
+    /// The request is larger than the outbox.
+    TooLarge {
+        /// Plaintext bytes that the outbox holds.
+        outbox_bytes: u64,
+    },
+    /// The keys of this epoch are used up.
+    Exhausted,
+}
+
+/// A chain, from where the gateway stands.
+pub(crate) struct Endpoint {
+    pub(crate) begin: Begin,
+    pub(crate) own: Own,
+    sender: RefCell<Sender>,
+    receiver: RefCell<Receiver>,
+    waiters: RefCell<HashMap<InvocationId, oneshot::Sender<Answer>>>,
+    in_flight: Cell<u32>,
+    /// One record at a time leaves; the queue is fair.
+    sending: Mutex<()>,
+    /// Requests that wait for room in the outbox.
+    starving: Cell<usize>,
+    room: Notify,
+    /// Upper half of invocation ids: random, so that those of an earlier gateway are not met again.
+    base: u128,
+    count: Cell<u64>,
+}
+
+/// A request that is in flight; gives its place back when dropped.
+pub(crate) struct Admission {
+    endpoint: Rc<Endpoint>,
+}
+
+/// A request whose answer is awaited. Dropped without one, it tells the functions that nobody waits.
+pub(crate) struct Waiting {
+    endpoint: Rc<Endpoint>,
+    pub(crate) invocation: InvocationId,
+    answer: oneshot::Receiver<Answer>,
+    answered: bool,
+}
+
+impl Endpoint {
+    /// Starts serving an attachment.
+    pub(crate) fn start(attachment: Attachment) -> io::Result<Rc<Self>> {
+        let Attachment {
+            begin,
+            own,
+            sender,
+            receiver,
+            ..
+        } = attachment;
+        let mut random = [0; 8];
+        SystemRandom::new()
+            .fill(&mut random)
+            .map_err(|_| io::Error::other("there is no randomness"))?;
+        let bell = watch_shared(own.doorbell())?;
+        own.set_in_flight(0);
+        let endpoint = Rc::new(Self {
+            begin,
+            own,
+            sender: RefCell::new(sender),
+            receiver: RefCell::new(receiver),
+            waiters: RefCell::default(),
+            in_flight: Cell::new(0),
+            sending: Mutex::new(()),
+            starving: Cell::new(0),
+            room: Notify::new(),
+            base: u128::from(u64::from_le_bytes(random)) << 64,
+            count: Cell::new(0),
+        });
+        spawn_local(Rc::clone(&endpoint).pump(bell));
+        Ok(endpoint)
+    }
+
+    /// Whether every function of the chain has said that it serves.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.receiver.borrow().all_producers_serve()
+    }
+
+    /// Takes a place among the requests in flight; `None` if there is none.
+    pub(crate) fn admit(self: &Rc<Self>) -> Option<Admission> {
+        let in_flight = self.in_flight.get();
+        if in_flight >= self.begin.in_flight {
+            self.own.count(Counter::Shed, 1);
+            return None;
+        }
+        self.in_flight.set(in_flight + 1);
+        self.own.set_in_flight(u64::from(in_flight) + 1);
+        self.own.count(Counter::Requests, 1);
+        Some(Admission {
+            endpoint: Rc::clone(self),
+        })
+    }
+
+    /// A new invocation, and a place where its answer will arrive.
+    pub(crate) fn expect(self: &Rc<Self>) -> Waiting {
+        let count = self.count.get();
+        self.count.set(count.wrapping_add(1));
+        let invocation = InvocationId::new(self.base | u128::from(count));
+        let (sender, answer) = oneshot::channel();
+        self.waiters.borrow_mut().insert(invocation, sender);
+        Waiting {
+            endpoint: Rc::clone(self),
+            invocation,
+            answer,
+            answered: false,
+        }
+    }
+
+    /// Seals a request towards the first functions, waiting for room until `until`.
+    pub(crate) async fn send(
+        &self,
+        invocation: InvocationId,
+        until: Instant,
+        plain: &[u8],
+    ) -> Result<(), NotSent> {
+        let left = until.saturating_duration_since(Instant::now());
+        let record = RecordContext {
+            invocation,
+            deadline: Monotonic::now().after(left),
+            attempt: 1,
+        };
+        let turn = timeout_at(until, self.sending.lock())
+            .await
+            .map_err(|_| NotSent::Full)?;
+        // A request that was dropped in the middle of its record has left a piece behind.
+        self.attempt(until, |sender| sender.abort(&self.own, INGRESS, &record))
+            .await?;
+        let mut segments = plain.chunks(SEGMENT_BYTES).peekable();
+        while let Some(segment) = segments.next() {
+            let last = segments.peek().is_none();
+            self.attempt(until, |sender| {
+                sender.send(&self.own, INGRESS, &record, segment, last)
+            })
+            .await?;
+        }
+        drop(turn);
+        Ok(())
+    }
+
+    async fn attempt(
+        &self,
+        until: Instant,
+        mut step: impl FnMut(&mut Sender) -> Result<(), SendError>,
+    ) -> Result<(), NotSent> {
+        loop {
+            let room = self.room.notified();
+            match step(&mut self.sender.borrow_mut()) {
+                Ok(()) => return Ok(()),
+                Err(SendError::Full) => {}
+                Err(SendError::TooLarge { outbox_bytes }) => return Err(NotSent::TooLarge { outbox_bytes }),
+                Err(_) => return Err(NotSent::Exhausted),
+            }
+            self.own.count(Counter::Waited, 1);
+            let hungry = Hungry::new(&self.starving);
+            if !self.sender.borrow_mut().announce_starved() {
+                // Something was released in between.
+                self.sender.borrow_mut().fed();
+                drop(hungry);
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let waited = timeout_at(until, room).await;
+            drop(hungry);
+            if self.starving.get() == 0 {
+                self.sender.borrow_mut().fed();
+            }
+            waited.map_err(|_| NotSent::Full)?;
+        }
+    }
+
+    /// Takes in what functions send, whenever the doorbell rings.
+    async fn pump(self: Rc<Self>, bell: AsyncFd<OwnedFd>) {
+        let mut partial: Vec<Vec<u8>> = Vec::new();
+        partial.resize_with(self.receiver.borrow().ring_count(), Vec::new);
+        loop {
+            self.take_in(&mut partial);
+            if self.starving.get() > 0 {
+                self.room.notify_waiters();
+            }
+            let sleeps = self.receiver.borrow_mut().announce(&self.own);
+            if sleeps {
+                // Every ring of the bell is an event of its own, so the count need not be read.
+                match bell.readable().await {
+                    Ok(mut ready) => ready.clear_ready(),
+                    Err(_) => return,
+                }
+            }
+            self.receiver.borrow_mut().awake(&self.own);
+            if !sleeps {
+                // Requests get their turn even if functions never stop sending.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn take_in(&self, partial: &mut [Vec<u8>]) {
+        let mut receiver = self.receiver.borrow_mut();
+        // One round over what is there; the caller comes back.
+        for _ in 0..1024 {
+            let Some(ring) = receiver.ring_with_news() else {
+                return;
+            };
+            let Some(plain) = partial.get_mut(ring) else {
+                return;
+            };
+            match receiver.step(&self.own, ring, plain) {
+                Step::Empty => {}
+                Step::Opened(opened) if !opened.descriptor.last => {}
+                Step::Opened(opened) => {
+                    let record = core::mem::take(plain);
+                    self.answer(&mut receiver, opened.record, opened.descriptor.invocation, record);
+                }
+                Step::Abandoned(record) => {
+                    plain.clear();
+                    self.own.count(Counter::Abandoned, 1);
+                    receiver.release(&self.own, record);
+                }
+                Step::Refused { arriving, .. } => {
+                    plain.clear();
+                    if let Some(record) = arriving {
+                        receiver.release(&self.own, record);
+                    }
+                }
+            }
+        }
+    }
+
+    fn answer(&self, receiver: &mut Receiver, record: RecordPlace, invocation: InvocationId, plain: Vec<u8>) {
+        self.own.count(Counter::BytesIn, plain.len() as u64);
+        let upstream = receiver.upstream(record.ring).copied();
+        // The first answer wins; a record for which nobody waits is a second one, or came too late.
+        if let (Some(waiter), Some(upstream)) = (self.waiters.borrow_mut().remove(&invocation), upstream) {
+            let notice = upstream.fault.then(|| {
+                headers::split(&plain)
+                    .ok()
+                    .and_then(|(_, body)| Notice::decode(body))
+            });
+            let answer = match notice {
+                None => Some(Answer::Record(plain)),
+                Some(Some(notice)) => Some(Answer::Fault {
+                    function: upstream.function.to_string(),
+                    notice,
+                }),
+                Some(None) => None,
+            };
+            if let Some(answer) = answer {
+                // Fails if the client has gone meanwhile.
+                drop(waiter.send(answer));
+            }
+        }
+        receiver.release(&self.own, record);
+    }
+}
+
+/// Counts a request that waits for room.
+struct Hungry<'a>(&'a Cell<usize>);
+
+impl<'a> Hungry<'a> {
+    fn new(count: &'a Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Hungry<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let in_flight = self.endpoint.in_flight.get().saturating_sub(1);
+        self.endpoint.in_flight.set(in_flight);
+        self.endpoint.own.set_in_flight(u64::from(in_flight));
+    }
+}
+
+impl Waiting {
+    /// The answer; `None` if there is none before `until`.
+    pub(crate) async fn answer(&mut self, until: Instant) -> Option<Answer> {
+        let answer = timeout_at(until, &mut self.answer).await;
+        if answer.is_err() {
+            self.endpoint.own.count(Counter::TimedOut, 1);
+        }
+        // Late, or answered: either way this end is no disconnection.
+        self.answered = true;
+        match answer {
+            Ok(Ok(answer)) => Some(answer),
+            _ => {
+                self.endpoint.own.close(self.invocation);
+                None
+            }
+        }
+    }
+
+    /// Says that the request has ended without reaching the chain.
+    pub(crate) fn give_up(mut self) {
+        self.answered = true;
+        self.endpoint.own.close(self.invocation);
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.endpoint.waiters.borrow_mut().remove(&self.invocation);
+        if !self.answered {
+            self.endpoint.own.count(Counter::Disconnected, 1);
+            self.endpoint.own.close(self.invocation);
+        }
+    }
+}
+
+/// The end of a request's time.
+pub(crate) fn deadline(begin: &Begin) -> Instant {
+    Instant::now() + Duration::from_nanos(begin.deadline_ns)
+}

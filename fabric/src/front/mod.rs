@@ -1,0 +1,143 @@
+//! The gateway: the trustlet that speaks HTTP. It terminates TLS, so it sees plaintext, and so it is isolated like a
+//! function: no files, no network of its own, only the connections that come in over a socket that it was given.
+//!
+//! ```text
+//! listener   accepts connections, TLS, HTTP/1.1 and HTTP/2
+//! request    one request: admit, collect, seal towards the first functions, wait for the answer
+//! endpoint   the gateway's place in one chain: outbox, rings, who waits for which invocation
+//! problem    errors as RFC 9457 has them
+//! ```
+
+mod endpoint;
+mod listener;
+mod problem;
+mod request;
+mod tls;
+
+use crate::watched::watch_shared;
+use endpoint::Endpoint;
+use hacher_libos_net::attachment::{Assembly, AttachError, Channel, Wish};
+use hacher_libos_net::doorbell::Doorbell;
+use hacher_libos_net::process::{lock_down, take_channel};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::rc::Rc;
+use tokio::sync::Notify;
+use tokio::task::{LocalSet, spawn_local};
+
+/// What all connections share.
+#[derive(Default)]
+pub(crate) struct Gateway {
+    endpoints: RefCell<BTreeMap<String, Rc<Endpoint>>>,
+    /// The daemon's bell: it watches handlers' timeouts while requests are in flight, and sleeps otherwise.
+    bell: RefCell<Option<Doorbell>>,
+    /// Requests in flight, over all chains.
+    in_flight: Cell<u64>,
+    connections: Cell<usize>,
+    draining: Cell<bool>,
+    /// Told when draining begins, and whenever a connection ends meanwhile.
+    drain: Notify,
+}
+
+impl Gateway {
+    fn endpoint(&self, chain: &str) -> Option<Rc<Endpoint>> {
+        self.endpoints.borrow().get(chain).map(Rc::clone)
+    }
+
+    /// Notes that a request has begun; the daemon is told of the first.
+    fn request_begins(&self) {
+        let before = self.in_flight.get();
+        self.in_flight.set(before + 1);
+        if before == 0
+            && let Some(bell) = self.bell.borrow().as_ref()
+        {
+            bell.ring();
+        }
+    }
+
+    fn request_ends(&self) {
+        self.in_flight.set(self.in_flight.get().saturating_sub(1));
+    }
+}
+
+/// The gateway's life. Started by the monitor.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Some(channel) = take_channel() else {
+        eprintln!("hacher-gateway: this process is started by `hacher-fabric serve`");
+        return ExitCode::from(2);
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("hacher-gateway: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match LocalSet::new().block_on(&runtime, run(Channel::new(channel))) {
+        Ok(()) | Err(AttachError::Closed) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hacher-gateway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what the monitor wishes until it wishes the end.
+async fn run(channel: Channel) -> Result<(), AttachError> {
+    let flags = fcntl_getfl(&channel)?;
+    fcntl_setfl(&channel, flags | OFlags::NONBLOCK)?;
+    let watched = watch_shared(&channel).map_err(as_errno)?;
+    let gateway = Rc::new(Gateway::default());
+    let mut assembly = Assembly::default();
+    loop {
+        let mut ready = watched.readable().await.map_err(as_errno)?;
+        let message = match channel.receive() {
+            Err(AttachError::Os(Errno::AGAIN)) => {
+                ready.clear_ready();
+                continue;
+            }
+            other => other?,
+        };
+        match assembly.feed(message)? {
+            Some(Wish::Attach(attachment)) => {
+                attachment.set_serving();
+                let name = attachment.begin.chain.to_string();
+                let endpoint = Endpoint::start(*attachment).map_err(as_errno)?;
+                gateway.endpoints.borrow_mut().insert(name, endpoint);
+                channel.say_ready()?;
+            }
+            Some(Wish::Listen(listener)) => {
+                let acceptor = listener::prepare(listener).map_err(|error| {
+                    eprintln!("hacher-gateway: {error}");
+                    AttachError::Os(Errno::INVAL)
+                })?;
+                spawn_local(acceptor.accept(Rc::clone(&gateway)));
+            }
+            Some(Wish::Bell(bell)) => *gateway.bell.borrow_mut() = Some(bell),
+            Some(Wish::Lockdown(program)) => lock_down(&program)?,
+            Some(Wish::Drain) => {
+                drain(&gateway).await;
+                return Ok(());
+            }
+            None => {}
+        }
+    }
+}
+
+/// Waits until every connection has got its answers.
+async fn drain(gateway: &Gateway) {
+    gateway.draining.set(true);
+    gateway.drain.notify_waiters();
+    while gateway.connections.get() > 0 {
+        gateway.drain.notified().await;
+    }
+}
+
+fn as_errno(error: std::io::Error) -> AttachError {
+    let errno = error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
+    AttachError::Os(errno)
+}

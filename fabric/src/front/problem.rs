@@ -1,0 +1,98 @@
+//! Errors as problem details (RFC 9457). They name chain, function, attempts and cause; never payload.
+
+use bytes::Bytes;
+use hacher_libos_net::fault::{Cause, Notice};
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+use serde_json::{Map, Value, json};
+
+/// A problem in the making.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    title: &'static str,
+    detail: String,
+    members: Map<String, Value>,
+    retry_after_s: Option<u32>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            title,
+            detail: detail.into(),
+            members: Map::new(),
+            retry_after_s: None,
+        }
+    }
+
+    /// A further member.
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Says that trying again later may help.
+    pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// What a function said when it gave up.
+    pub(crate) fn of_notice(chain: &str, function: &str, notice: &Notice) -> Self {
+        let plural = if notice.attempts == 1 { "" } else { "s" };
+        let mut detail = format!(
+            "{} in function `{function}`, after {} attempt{plural}",
+            notice.cause.text(),
+            notice.attempts
+        );
+        if let Some((size, limit)) = notice.sizes_bytes {
+            detail = format!("{detail}: at least {size} bytes, the outbox holds {limit}");
+        }
+        let mut problem = Self::new(StatusCode::BAD_GATEWAY, "a function failed", detail)
+            .with("chain", chain)
+            .with("function", function)
+            .with("attempts", notice.attempts)
+            .with("cause", cause_word(notice.cause));
+        if !notice.reason.is_empty() {
+            problem = problem.with("reason", notice.reason.as_str());
+            problem.detail = format!("{}: {}", problem.detail, notice.reason);
+        }
+        problem
+    }
+
+    /// The response.
+    pub(crate) fn response(self) -> Response<Full<Bytes>> {
+        let mut body = json!({
+            "type": "about:blank", "title": self.title, "status": self.status.as_u16(), "detail": self.detail,
+        });
+        if let Some(object) = body.as_object_mut() {
+            object.extend(self.members);
+        }
+        let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// A cause as a word for programs.
+const fn cause_word(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Failed => "failed",
+        Cause::Panicked => "panicked",
+        Cause::TimedOut => "timed_out",
+        Cause::Died => "died",
+        Cause::InputRefused => "input_refused",
+        Cause::OutputTooLarge => "output_too_large",
+        Cause::NoOutput => "no_output",
+        Cause::Backlogged => "backlogged",
+        _ => "unknown",
+    }
+}

@@ -1,0 +1,322 @@
+//! One request: which chain, how much, sealed in, answered.
+
+use super::Gateway;
+use super::endpoint::{Answer, Endpoint, NotSent, deadline};
+use super::problem::Problem;
+use bytes::Bytes;
+use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::sdk::headers::{self, Headers};
+use hacher_libos_net::telemetry::{Counter, Phase};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::time::timeout_at;
+
+/// The path of a chain.
+const CHAINS: &str = "/chains/";
+/// Headers that travel with a request through the chain and back, besides `ce-*` (CloudEvents, binary mode).
+const CARRIED: [&str; 5] = [
+    "content-type",
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "idempotency-key",
+];
+/// A function sets this header on a record to choose the status of the reply.
+const STATUS_HEADER: &str = "hacher-status";
+/// Names the request in logs, metrics and `run`.
+const INVOCATION_HEADER: HeaderName = HeaderName::from_static("hacher-invocation");
+/// What a client that is turned away should wait, in seconds.
+const RETRY_AFTER_S: u32 = 1;
+
+type Reply = Response<Full<Bytes>>;
+
+/// Answers a request.
+pub(super) async fn answer(gateway: Rc<Gateway>, request: Request<Incoming>) -> Reply {
+    let path = request.uri().path();
+    match path {
+        "/healthz" | "/readyz" if request.method() != Method::GET => not_allowed("GET"),
+        "/healthz" => text(StatusCode::OK, "ok\n"),
+        "/readyz" => readiness(&gateway),
+        _ => match path.strip_prefix(CHAINS).and_then(|name| gateway.endpoint(name)) {
+            None => unknown(&gateway, path),
+            Some(_) if request.method() != Method::POST => not_allowed("POST"),
+            Some(endpoint) => {
+                let guard = InFlight::new(&gateway);
+                let reply = invoke(endpoint, request).await;
+                drop(guard);
+                reply
+            }
+        },
+    }
+}
+
+/// Counts a request over all chains.
+struct InFlight<'a>(&'a Gateway);
+
+impl<'a> InFlight<'a> {
+    fn new(gateway: &'a Gateway) -> Self {
+        gateway.request_begins();
+        Self(gateway)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.request_ends();
+    }
+}
+
+fn text(status: StatusCode, body: &'static str) -> Reply {
+    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
+
+fn readiness(gateway: &Gateway) -> Reply {
+    let endpoints = gateway.endpoints.borrow();
+    let waiting: Vec<&str> = endpoints
+        .iter()
+        .filter(|(_, endpoint)| !endpoint.is_ready())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if waiting.is_empty() && !gateway.draining.get() {
+        return text(StatusCode::OK, "ready\n");
+    }
+    let detail = if waiting.is_empty() {
+        "the service is stopping".to_owned()
+    } else {
+        waiting.join(", ")
+    };
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not ready", detail)
+        .retry_after(RETRY_AFTER_S)
+        .response()
+}
+
+fn not_allowed(allowed: &'static str) -> Reply {
+    let detail = format!("only {allowed} is answered here");
+    let mut reply = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail).response();
+    reply
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
+    reply
+}
+
+fn unknown(gateway: &Gateway, path: &str) -> Reply {
+    let chains: Vec<String> = gateway.endpoints.borrow().keys().cloned().collect();
+    let detail = if path.starts_with(CHAINS) {
+        "there is no such chain"
+    } else {
+        "requests go to /chains/{name}"
+    };
+    Problem::new(StatusCode::NOT_FOUND, "not found", detail)
+        .with("chains", chains)
+        .response()
+}
+
+/// Puts a request through its chain.
+async fn invoke(endpoint: Rc<Endpoint>, request: Request<Incoming>) -> Reply {
+    let begun = Monotonic::now();
+    let chain = endpoint.begin.chain.to_string();
+    let Some(admission) = endpoint.admit() else {
+        let detail = format!("{} requests are in flight already", endpoint.begin.in_flight);
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", detail);
+        return counted(
+            &endpoint,
+            problem.with("chain", chain).retry_after(RETRY_AFTER_S).response(),
+        );
+    };
+    let until = deadline(&endpoint.begin);
+    let reply = match collect(&endpoint, request, until).await {
+        Err(problem) => problem.with("chain", chain).response(),
+        Ok(plain) => {
+            let mut waiting = endpoint.expect();
+            let invocation = waiting.invocation;
+            let reply = match endpoint.send(invocation, until, &plain).await {
+                Err(not_sent) => {
+                    waiting.give_up();
+                    refused(not_sent, plain.len()).with("chain", chain).response()
+                }
+                Ok(()) => {
+                    // The chain has it; its memory is better used for others.
+                    drop(plain);
+                    match waiting.answer(until).await {
+                        None => late(&endpoint).with("chain", chain).response(),
+                        Some(Answer::Fault { function, notice }) => {
+                            Problem::of_notice(&chain, &function, &notice).response()
+                        }
+                        Some(Answer::Record(plain)) => reply_of(plain),
+                    }
+                }
+            };
+            with_invocation(reply, &invocation.to_string())
+        }
+    };
+    drop(admission);
+    endpoint.own.record(Phase::Run, Monotonic::now().ns_since(begun));
+    counted(&endpoint, reply)
+}
+
+fn counted(endpoint: &Endpoint, reply: Reply) -> Reply {
+    endpoint.own.count(
+        match reply.status().as_u16() {
+            200..300 => Counter::Replies2xx,
+            400..500 => Counter::Replies4xx,
+            _ => Counter::Replies5xx,
+        },
+        1,
+    );
+    reply
+}
+
+fn with_invocation(mut reply: Reply, invocation: &str) -> Reply {
+    if let Ok(value) = HeaderValue::from_str(invocation) {
+        reply.headers_mut().insert(INVOCATION_HEADER, value);
+    }
+    reply
+}
+
+/// Reads the body, at most as long as the chain allows, and puts the carried headers before it.
+async fn collect(
+    endpoint: &Endpoint,
+    request: Request<Incoming>,
+    until: tokio::time::Instant,
+) -> Result<Vec<u8>, Problem> {
+    let limit = endpoint.begin.max_body_bytes;
+    let too_large = |size: Option<u64>| {
+        let size = size.map_or_else(|| "more".to_owned(), |size| format!("{size} bytes"));
+        let detail = format!("the body has {size}, this chain takes {limit} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", detail)
+    };
+    let announced = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    if let Some(size) = announced.filter(|size| *size > limit) {
+        return Err(too_large(Some(size)));
+    }
+    let (parts, body) = request.into_parts();
+    let expected = usize::try_from(body.size_hint().lower().min(limit)).unwrap_or(0);
+    let mut plain = Vec::with_capacity(expected + headers::HEADERS_MAX_BYTES.min(1024));
+    headers::start(&mut plain, &[]);
+    carry(&parts.headers, &mut plain)?;
+    let mut body = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
+    let read = async {
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame?.into_data() {
+                plain.extend_from_slice(&data);
+            }
+        }
+        Ok::<_, Box<dyn core::error::Error + Send + Sync>>(())
+    };
+    match timeout_at(until, read).await {
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "the request is too slow",
+            "the body did not arrive in time",
+        )),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(None)),
+        Ok(Err(_)) => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "the request broke off",
+            "the body did not arrive whole",
+        )),
+        Ok(Ok(())) => Ok(plain),
+    }
+}
+
+fn is_carried(name: &str) -> bool {
+    CARRIED.contains(&name) || name.starts_with("ce-")
+}
+
+fn carry(from: &HeaderMap, plain: &mut Vec<u8>) -> Result<(), Problem> {
+    let too_long = || {
+        let detail = format!(
+            "the headers that a chain carries have at most {} bytes",
+            headers::HEADERS_MAX_BYTES
+        );
+        Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "headers too large",
+            detail,
+        )
+    };
+    for (name, value) in from.iter().filter(|(name, _)| is_carried(name.as_str())) {
+        // A value that is not visible ASCII has no meaning for any of these.
+        if let Ok(value) = value.to_str() {
+            headers::set(plain, name.as_str(), value).map_err(|_| too_long())?;
+        }
+    }
+    Ok(())
+}
+
+fn refused(not_sent: NotSent, size: usize) -> Problem {
+    match not_sent {
+        NotSent::Full => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the chain is busy",
+            "there was no room before the deadline",
+        )
+        .retry_after(RETRY_AFTER_S),
+        NotSent::TooLarge { outbox_bytes } => {
+            let detail = format!("the request has {size} bytes, the outbox holds {outbox_bytes}");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", detail)
+        }
+        NotSent::Exhausted => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the gateway must be restarted",
+            "the keys of this start are used up",
+        ),
+    }
+}
+
+fn late(endpoint: &Endpoint) -> Problem {
+    let limit = Duration::from_nanos(endpoint.begin.deadline_ns);
+    let detail = format!("the chain did not answer within {limit:?}");
+    Problem::new(StatusCode::GATEWAY_TIMEOUT, "the deadline has passed", detail)
+}
+
+/// The reply that a record at egress makes.
+fn reply_of(plain: Vec<u8>) -> Reply {
+    let Ok((encoded, body)) = headers::split(&plain) else {
+        return Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "a function failed",
+            "its record has malformed headers",
+        )
+        .response();
+    };
+    let body_at = plain.len() - body.len();
+    let mut status = StatusCode::OK;
+    let mut reply_headers = HeaderMap::new();
+    for (name, value) in Headers::new(encoded) {
+        if name == STATUS_HEADER {
+            // Informational and redirecting statuses would change what the reply means to HTTP itself.
+            let wished = value
+                .parse::<u16>()
+                .ok()
+                .filter(|status| matches!(status, 200..300 | 400..600));
+            status = wished
+                .and_then(|wished| StatusCode::from_u16(wished).ok())
+                .unwrap_or(status);
+        } else if (is_carried(name) || name.starts_with("hacher-error-"))
+            && name != "idempotency-key"
+            && let (Ok(name), Ok(value)) = (
+                HeaderName::from_bytes(name.as_bytes()),
+                HeaderValue::from_str(value),
+            )
+        {
+            reply_headers.insert(name, value);
+        }
+    }
+    let mut response = Response::new(Full::new(Bytes::from(plain).slice(body_at..)));
+    *response.status_mut() = status;
+    *response.headers_mut() = reply_headers;
+    response
+}

@@ -1,0 +1,36 @@
+//! TLS for the listening socket: rustls with ring, certificate and key from files that the monitor passed on.
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::fs::File;
+use std::io::BufReader;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
+
+/// Certificate or key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TlsError {
+    #[error("the certificate file holds no usable PEM: {0}")]
+    Certificate(rustls::pki_types::pem::Error),
+    #[error("the key file holds no usable PEM: {0}")]
+    Key(rustls::pki_types::pem::Error),
+    #[error("certificate and key do not fit: {0}")]
+    Config(#[from] rustls::Error),
+}
+
+/// Makes an acceptor that offers HTTP/2 and HTTP/1.1.
+pub(super) fn acceptor(certificates: OwnedFd, key: OwnedFd) -> Result<TlsAcceptor, TlsError> {
+    let certificates = CertificateDer::pem_reader_iter(BufReader::new(File::from(certificates)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(TlsError::Certificate)?;
+    let key = PrivateKeyDer::from_pem_reader(BufReader::new(File::from(key))).map_err(TlsError::Key)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(certificates, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}

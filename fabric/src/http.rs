@@ -1,0 +1,150 @@
+//! A small HTTP client for the commands that talk to a gateway or a daemon on this machine.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::path::Path;
+use tokio::net::TcpStream;
+
+/// A request that got no reply.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// Nobody listens there.
+    #[error("cannot connect to {address}: {source}")]
+    Connect {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The connection broke.
+    #[error("the connection to {address} broke: {source}")]
+    Broken {
+        /// Where.
+        address: SocketAddr,
+        /// How.
+        source: hyper::Error,
+    },
+    /// The request is not one.
+    #[error("not a request: {0}")]
+    Request(#[from] hyper::http::Error),
+}
+
+/// A whole reply.
+#[derive(Debug)]
+pub struct Reply {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// A header, if it is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body as JSON; null if it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+}
+
+/// A keep-alive connection.
+#[derive(Debug)]
+pub struct Connection {
+    address: SocketAddr,
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Connection {
+    /// Connects. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`HttpError::Connect`], or [`HttpError::Broken`] in the handshake.
+    pub async fn open(address: SocketAddr) -> Result<Self, HttpError> {
+        let stream = TcpStream::connect(address)
+            .await
+            .map_err(|source| HttpError::Connect { address, source })?;
+        // Without it the kernel holds small requests back.
+        stream
+            .set_nodelay(true)
+            .map_err(|source| HttpError::Connect { address, source })?;
+        let (sender, connection) = handshake(TokioIo::new(stream))
+            .await
+            .map_err(|source| HttpError::Broken { address, source })?;
+        // Ends with the connection; its errors reach us through the sender.
+        tokio::spawn(connection);
+        Ok(Self { address, sender })
+    }
+
+    /// Sends a request and reads the whole reply.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        content_type: Option<&str>,
+        body: Bytes,
+    ) -> Result<Reply, HttpError> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", self.address.to_string());
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        let broken = |source| HttpError::Broken {
+            address: self.address,
+            source,
+        };
+        let reply = self
+            .sender
+            .send_request(request.body(Full::new(body))?)
+            .await
+            .map_err(broken)?;
+        let (parts, body) = reply.into_parts();
+        let body = body.collect().await.map_err(broken)?.to_bytes();
+        Ok(Reply {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        })
+    }
+
+    /// Gets a path.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn get(&mut self, path: &str) -> Result<Reply, HttpError> {
+        self.send(Method::GET, path, None, Bytes::new()).await
+    }
+}
+
+/// What a file probably holds, by its name.
+#[must_use]
+pub fn content_type_of(path: &Path) -> &'static str {
+    let extension = path
+        .extension()
+        .map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    match extension.as_deref() {
+        Some("jpg" | "jpeg") => "image/jpeg",
+        Some("png") => "image/png",
+        Some("csv") => "text/csv",
+        Some("json") => "application/json",
+        Some("txt") => "text/plain",
+        _ => "application/octet-stream",
+    }
+}

@@ -1,0 +1,65 @@
+//! The daemon and the command `hacher-fabric`.
+//!
+//! One executable, several processes. `hacher-fabric serve` becomes the monitor (crate `hacher-trustlet-host`) and
+//! starts the same file again under other names: the [`loader`], which reads chain files and ends; the [`daemon`],
+//! which watches; the [`gateway`], the trustlet that speaks HTTP. Everything else is a [`command`].
+
+pub mod chain;
+pub mod cli;
+pub mod command;
+pub mod daemon;
+pub mod front;
+pub mod http;
+pub mod loader;
+pub mod table;
+mod watched;
+
+use clap::{CommandFactory, Parser};
+use cli::{Cli, Command};
+use command::finish;
+use std::process::ExitCode;
+
+/// Where the executable starts: by the name that it was started under.
+#[must_use]
+pub fn main() -> ExitCode {
+    match std::env::args_os()
+        .next()
+        .and_then(|name| name.into_string().ok())
+        .as_deref()
+    {
+        Some("hacher-gateway") => front::main(),
+        Some("hacher-daemon") => daemon::main(),
+        Some("hacher-loader") => loader::main(),
+        _ => run_command(Cli::parse().command),
+    }
+}
+
+fn run_command(command: Command) -> ExitCode {
+    finish(match command {
+        Command::Run(arguments) => command::run::run(&arguments),
+        Command::Serve(arguments) => match command::serve::serve(&arguments) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
+        Command::Check(arguments) => command::check::check(&arguments),
+        Command::Graph(arguments) => command::graph::graph(&arguments),
+        Command::Schema => {
+            command::graph::schema();
+            Ok(())
+        }
+        Command::Call(arguments) => command::call::call(&arguments),
+        Command::Status(arguments) => command::status::status(&arguments),
+        Command::Explain(arguments) => command::explain::explain(&arguments),
+        Command::Measure(arguments) => command::measure::measure(&arguments),
+        Command::Doctor(arguments) => command::doctor::doctor(&arguments),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "hacher-fabric",
+                &mut std::io::stdout(),
+            );
+            Ok(())
+        }
+    })
+}

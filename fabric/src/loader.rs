@@ -1,0 +1,182 @@
+//! The loader: a short-lived child of the monitor with the rights of whoever started the service. It reads chain files,
+//! opens what they name, tells the monitor, and ends. So neither the monitor nor the daemon parses a chain file with
+//! rights worth stealing: the one parses nothing, the other has none.
+
+use crate::chain::build::build;
+use crate::chain::define::{Definer, define_chain, define_gateway};
+use crate::chain::elf;
+use crate::chain::file::{ChainFile, FunctionFiles};
+use crate::chain::placement::{Chosen, Seating, seat, usable_cpus};
+use crate::cli::{Cli, Command, Format, RequireIsolation, ServeArgs};
+use crate::command::{Failed, finish, report_chain_error, stderr_has_colours};
+use clap::Parser;
+use hacher_libos_net::process::take_channel;
+use hacher_trustlet_host::calls::{Call, LayerEntry, MonitorEntry};
+use hacher_trustlet_host::client::{ClientError, MonitorClient};
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::process::ExitCode;
+use zerocopy::FromBytes;
+
+impl Definer for MonitorClient {
+    fn call(
+        &mut self,
+        call: Call,
+        arguments: &[u64],
+        operand: &[u8],
+        files: Vec<OwnedFd>,
+    ) -> Result<(u64, Vec<u8>), String> {
+        let files: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
+        let answer = Self::call(self, call, arguments, operand, &files).map_err(|error| match error {
+            ClientError::Refused { text, .. } => text,
+            other => other.to_string(),
+        })?;
+        Ok((answer.values[0], answer.operand))
+    }
+}
+
+/// The loader's life. Started by the monitor with the arguments of `serve`.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = std::env::args_os().skip(1);
+    let parsed = Cli::try_parse_from(core::iter::once("hacher-fabric".into()).chain(arguments));
+    let (
+        Ok(Cli {
+            command: Command::Serve(arguments),
+        }),
+        Some(channel),
+    ) = (parsed, take_channel())
+    else {
+        eprintln!("hacher-loader: this process is started by `hacher-fabric serve`");
+        return ExitCode::from(2);
+    };
+    finish(load(&arguments, &mut MonitorClient::new(channel)))
+}
+
+fn load(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result<(), Failed> {
+    check_isolation(arguments, monitor)?;
+    let files = read_all(&arguments.chains, arguments.build, arguments.format.format)?;
+    let listener = listen(arguments.listen, "--listen")?;
+    let admin = listen(arguments.admin, "--admin")?;
+    let seatings: Vec<Seating> = files
+        .iter()
+        .enumerate()
+        .map(|(nth, (file, _))| seat(file.chain(), nth, usable_cpus()))
+        .collect();
+    let (executable, linked) = own_executable()?;
+    define_gateway(monitor, executable, linked, gateway_cpu(&seatings))?;
+    for ((file, functions), seating) in files.into_iter().zip(&seatings) {
+        define_chain(monitor, &file, functions, seating)?;
+    }
+    set_listener(arguments, monitor, listener)?;
+    Definer::call(monitor, Call::SetAdmin, &[], &[], vec![admin.into()]).map_err(Failed::new)?;
+    Ok(())
+}
+
+/// The gateway sits with the chain, if there is one chain and it sits on one core.
+#[must_use]
+pub fn gateway_cpu(seatings: &[Seating]) -> Option<u32> {
+    match seatings {
+        [only] if only.chosen == Chosen::Packed => only.of(0).cpu,
+        _ => None,
+    }
+}
+
+/// This executable, which is also the gateway's.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn own_executable() -> Result<(File, Vec<elf::Linked>), Failed> {
+    let path = Path::new("/proc/self/exe");
+    let executable = File::open(path)?;
+    let linked = elf::linked(&executable, path)?;
+    Ok((executable, linked))
+}
+
+fn check_isolation(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result<(), Failed> {
+    let (_, answer) =
+        Definer::call(monitor, Call::QueryMonitor, &[], &[], Vec::new()).map_err(Failed::new)?;
+    let (monitor_entry, _) = MonitorEntry::read_from_prefix(&answer)
+        .map_err(|_| Failed::new("the monitor's answer has another layout"))?;
+    let mut missing = Vec::new();
+    for layer in 0..u64::from(monitor_entry.layer_count) {
+        let (_, answer) =
+            Definer::call(monitor, Call::QueryLayer, &[layer], &[], Vec::new()).map_err(Failed::new)?;
+        let Ok((layer, reason)) = LayerEntry::read_from_prefix(&answer) else {
+            continue;
+        };
+        if layer.enforced == 0 {
+            missing.push(format!("{} ({})", layer.name, String::from_utf8_lossy(reason)));
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing = missing.join(", ");
+    if arguments.isolation.require_isolation == RequireIsolation::Full {
+        return Err(Failed::new(format!(
+            "--require-isolation full: this machine lacks {missing}; `hacher-fabric doctor` says more"
+        )));
+    }
+    eprintln!("warning: this machine lacks isolation layers: {missing}");
+    Ok(())
+}
+
+/// Reads, builds and opens all chain files; reports the problems of all of them.
+fn read_all(
+    paths: &[std::path::PathBuf],
+    with_build: bool,
+    format: Format,
+) -> Result<Vec<(ChainFile, Vec<FunctionFiles>)>, Failed> {
+    let mut files = Vec::new();
+    let mut failed = None;
+    for path in paths {
+        match ChainFile::read(path) {
+            Ok(file) => files.push(file),
+            Err(error) => failed = Some(report_chain_error(&error, format)),
+        }
+    }
+    if let Some(failed) = failed {
+        return Err(failed);
+    }
+    let mut opened = Vec::new();
+    for file in files {
+        if !file.warnings().is_empty() {
+            eprint!("{}", file.warnings().render(stderr_has_colours()));
+        }
+        if with_build {
+            build(&file)?;
+        }
+        match file.open_functions() {
+            Ok(functions) => opened.push((file, functions)),
+            Err(error) => failed = Some(report_chain_error(&error, format)),
+        }
+    }
+    failed.map_or(Ok(opened), Err)
+}
+
+fn listen(address: SocketAddr, option: &str) -> Result<TcpListener, Failed> {
+    TcpListener::bind(address)
+        .map_err(|error| Failed::new(format!("cannot listen on {address} ({option}): {error}")))
+}
+
+fn set_listener(
+    arguments: &ServeArgs,
+    monitor: &mut MonitorClient,
+    listener: TcpListener,
+) -> Result<(), Failed> {
+    let address = listener.local_addr()?.to_string();
+    let mut files: Vec<OwnedFd> = vec![listener.into()];
+    if let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) {
+        for path in [certificate, key] {
+            let file = File::open(path)
+                .map_err(|error| Failed::new(format!("cannot read `{}`: {error}", path.display())))?;
+            files.push(file.into());
+        }
+    }
+    let tls = u64::from(files.len() > 1);
+    Definer::call(monitor, Call::SetListener, &[tls], address.as_bytes(), files).map_err(Failed::new)?;
+    Ok(())
+}

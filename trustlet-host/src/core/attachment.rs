@@ -1,0 +1,226 @@
+//! What a new process is told: its place in the chain, its regions and its keys, as the messages of
+//! `libos-net/src/attach.rs`. This is the only place where keys leave the monitor, and it gives a process exactly
+//! the epoch secrets of its own ports and the port secrets of the rings that it reads (I7, deny by default).
+
+use super::definition::{ERROR_PORT, GATEWAY, INGRESS};
+use super::sealed::{Chain, SealedChain};
+use crate::ids::{FunctionIndex, InstanceNumber, index, number};
+use crate::platform::{Grant, Platform};
+use hacher_libos_net::attach::{
+    ATTACH_VERSION, Begin, Edge, Inbound, MESSAGE_MAX_ENTRIES, Port, Secret, ZeroizingMessage, kind,
+};
+use hacher_libos_net::keys::{KeyContext, epoch_secret};
+use hacher_libos_net::name::Name;
+use zerocopy::{Immutable, IntoBytes};
+use zeroize::Zeroize;
+
+/// The messages of one attachment with the descriptors beside each, in order.
+pub(crate) struct Attachment<'a, P: Platform> {
+    pub(crate) messages: Vec<(ZeroizingMessage, Vec<Grant<'a, P>>)>,
+}
+
+impl<'a, P: Platform> Attachment<'a, P> {
+    /// Puts together what the process of `instance` in its present epoch is told; `None` if there is no such
+    /// instance, or a table disagrees with another.
+    pub(crate) fn new(
+        chain: &'a Chain<P>,
+        sealed: &'a SealedChain<P>,
+        instance: InstanceNumber,
+        lockdown: Option<&[[u8; 8]]>,
+    ) -> Option<Self> {
+        let mut attachment = Self { messages: Vec::new() };
+        let slot = sealed.slots.get(instance.at())?;
+        attachment.push(
+            kind::BEGIN,
+            &[begin(chain, sealed, instance)?],
+            vec![
+                Grant::ReadWrite(&slot.outbox),
+                Grant::ReadWrite(&slot.page),
+                Grant::Doorbell(&slot.doorbell),
+            ],
+        );
+        attachment.inbound(chain, sealed, instance)?;
+        attachment.ports(chain, sealed, instance)?;
+        attachment.edges(sealed, instance)?;
+        let function = sealed.plan.instance(instance)?.function;
+        for secret in chain
+            .definition
+            .function(function)
+            .map_or(&[][..], |function| &function.secrets)
+        {
+            let entry = Secret {
+                name: secret.name,
+                len_bytes: number(secret.value.len()),
+            };
+            attachment.messages.push((
+                ZeroizingMessage::with_tail(kind::SECRET, &[entry], &secret.value),
+                Vec::new(),
+            ));
+        }
+        if let Some(filters) = lockdown {
+            attachment.push(kind::LOCKDOWN, filters, Vec::new());
+        }
+        attachment.push::<u8>(kind::GO, &[], Vec::new());
+        Some(attachment)
+    }
+
+    fn push<E: IntoBytes + Immutable>(&mut self, kind: u32, entries: &[E], grants: Vec<Grant<'a, P>>) {
+        self.messages.push((ZeroizingMessage::new(kind, entries), grants));
+    }
+
+    fn inbound(
+        &mut self,
+        chain: &Chain<P>,
+        sealed: &'a SealedChain<P>,
+        instance: InstanceNumber,
+    ) -> Option<()> {
+        let planned = sealed.plan.instance(instance)?;
+        for chunk in planned.inbound.chunks(MESSAGE_MAX_ENTRIES) {
+            let mut entries = Vec::with_capacity(chunk.len());
+            let mut grants = Vec::with_capacity(chunk.len() * 2);
+            for inbound in chunk {
+                let producer = sealed.plan.instance(inbound.producer)?;
+                let slot = sealed.slots.get(inbound.producer.at())?;
+                entries.push(Inbound {
+                    upstream: function_name(chain, inbound.edge.producer, INGRESS)?,
+                    port_name: chain.definition.ports.get(index(inbound.edge.port))?.name,
+                    producer_function: inbound.edge.producer.0,
+                    producer_instance: inbound.producer.0,
+                    port: inbound.edge.port,
+                    ring: inbound.ring,
+                    producer_ring_count: number(producer.rings.len()),
+                    producer_ring_capacity: producer.ring_capacity,
+                    producer_outbox_bytes: producer.outbox_bytes,
+                    group: inbound.edge.group,
+                    group_width: inbound.edge.group_width,
+                    member: inbound.edge.member,
+                    gapless: u32::from(inbound.gapless),
+                    fault: u32::from(inbound.edge.is_fault()),
+                    edge: inbound.edge.declared,
+                    port_secret: *sealed.port_secrets.get(index(inbound.edge.port))?.expose(),
+                });
+                grants.push(Grant::ReadOnly(&slot.outbox));
+                grants.push(Grant::Doorbell(&slot.doorbell));
+            }
+            self.push(kind::INBOUND, &entries, grants);
+            for entry in &mut entries {
+                entry.port_secret.zeroize();
+            }
+        }
+        Some(())
+    }
+
+    fn ports(&mut self, chain: &Chain<P>, sealed: &SealedChain<P>, instance: InstanceNumber) -> Option<()> {
+        let function = sealed.plan.instance(instance)?.function;
+        let epoch = sealed.slots.get(instance.at())?.epoch;
+        for chunk in chain.definition.ports_of(function).chunks(MESSAGE_MAX_ENTRIES) {
+            let mut entries = Vec::with_capacity(chunk.len());
+            for &port in chunk {
+                let context = KeyContext {
+                    chain_digest: &sealed.digest,
+                    chain_epoch: sealed.epoch,
+                    port,
+                    instance: instance.0,
+                };
+                let planned = chain.definition.ports.get(index(port))?;
+                let secret = epoch_secret(sealed.port_secrets.get(index(port))?, context, epoch);
+                entries.push(Port {
+                    name: planned.name,
+                    port,
+                    fault: u32::from(planned.fault),
+                    epoch_secret: *secret.expose(),
+                });
+            }
+            self.push(kind::PORT, &entries, Vec::new());
+            for entry in &mut entries {
+                entry.epoch_secret.zeroize();
+            }
+        }
+        Some(())
+    }
+
+    fn edges(&mut self, sealed: &'a SealedChain<P>, instance: InstanceNumber) -> Option<()> {
+        let planned = sealed.plan.instance(instance)?;
+        let numbered: Vec<_> = planned.rings.iter().enumerate().collect();
+        for chunk in numbered.chunks(MESSAGE_MAX_ENTRIES) {
+            let mut entries = Vec::with_capacity(chunk.len());
+            let mut grants = Vec::with_capacity(chunk.len() * 2);
+            for &(at, ring) in chunk {
+                let consumer = sealed.plan.instance(ring.consumer)?;
+                let slot = sealed.slots.get(ring.consumer.at())?;
+                entries.push(Edge {
+                    port_index: ring.port_index,
+                    ring: number(at),
+                    consumer_inbound: ring.consumer_inbound,
+                    consumer_inbound_count: number(consumer.inbound.len()),
+                    consumer_port_count: consumer.port_count,
+                    lane: ring.lane,
+                    lanes: ring.lanes,
+                    to_gateway: u32::from(ring.consumer == InstanceNumber::GATEWAY),
+                });
+                grants.push(Grant::ReadOnly(&slot.page));
+                grants.push(Grant::Doorbell(&slot.doorbell));
+            }
+            self.push(kind::EDGE, &entries, grants);
+        }
+        Some(())
+    }
+}
+
+fn begin<P: Platform>(chain: &Chain<P>, sealed: &SealedChain<P>, instance: InstanceNumber) -> Option<Begin> {
+    let planned = sealed.plan.instance(instance)?;
+    let slot = sealed.slots.get(instance.at())?;
+    let definition = &chain.definition;
+    let function = definition
+        .function(planned.function)
+        .map(|function| &function.definition);
+    let ports = definition.ports_of(planned.function);
+    let error_port = ports
+        .iter()
+        .position(|&port| {
+            definition
+                .ports
+                .get(index(port))
+                .is_some_and(|port| port.name.as_str() == ERROR_PORT)
+        })
+        .map_or(u32::MAX, number);
+    Some(Begin {
+        version: ATTACH_VERSION,
+        role: u32::from(planned.function == FunctionIndex::GATEWAY),
+        chain_digest: sealed.digest,
+        chain_epoch: sealed.epoch,
+        chain: definition.chain.name,
+        function: function_name(chain, planned.function, GATEWAY)?,
+        function_index: planned.function.0,
+        instance: instance.0,
+        instance_epoch: slot.epoch,
+        inbound_count: number(planned.inbound.len()),
+        port_count: planned.port_count,
+        edge_count: number(planned.rings.len()),
+        ring_count: number(planned.rings.len()),
+        ring_capacity: planned.ring_capacity,
+        outbox_bytes: planned.outbox_bytes,
+        timeout_ns: function.map_or(definition.chain.deadline_ns, |function| function.timeout_ns),
+        retry_attempts: function.map_or(1, |function| function.retry_attempts),
+        retry_jitter: function.map_or(0, |function| function.retry_jitter),
+        retry_backoff_ns: function.map_or(0, |function| function.retry_backoff_ns),
+        retry_max_ns: function.map_or(0, |function| function.retry_max_ns),
+        retry_factor_milli: function.map_or(1000, |function| function.retry_factor_milli),
+        spin_ns: definition.placement(planned.function, planned.ordinal).spin_ns,
+        max_body_bytes: definition.chain.max_body_bytes,
+        deadline_ns: definition.chain.deadline_ns,
+        in_flight: definition.chain.in_flight,
+        error_port,
+    })
+}
+
+fn function_name<P: Platform>(chain: &Chain<P>, function: FunctionIndex, gateway: &str) -> Option<Name> {
+    if function == FunctionIndex::GATEWAY {
+        Name::new(gateway).ok()
+    } else {
+        chain
+            .definition
+            .function(function)
+            .map(|function| function.definition.name)
+    }
+}

@@ -1,0 +1,299 @@
+//! The loader's calls.
+
+use super::definition::{
+    Definition, GATEWAY, Gateway, Placement, Program, canonical_name, check_gateway, cpu_hint,
+};
+use super::refusal::{Refusal, refuse};
+use super::sealed::Chain;
+use super::{Core, Event, Listener, Outcome, function_index, limits, narrow};
+use crate::calls::{ChainDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition, ResultCode};
+use crate::ids::{index, number};
+use crate::platform::Platform;
+use hacher_libos_net::attach::SECRET_VALUE_MAX_BYTES;
+use hacher_libos_net::name::Name;
+use zerocopy::FromBytes;
+
+impl<P: Platform> Core<P> {
+    pub(super) fn set_gateway(&mut self, operand: &[u8], file: Option<P::File>) -> Result<Outcome, Refusal> {
+        let definition: GatewayDefinition = fixed(operand)?;
+        check_gateway(&definition)?;
+        cpu_hint(definition.cpu)?;
+        if self.gateway.is_some() {
+            return refuse(ResultCode::InvalidRequest, "the gateway is set");
+        }
+        let image = self.image(GATEWAY, file)?;
+        self.gateway = Some(Gateway {
+            definition,
+            program: Program::new(image),
+        });
+        Ok(Outcome::default())
+    }
+
+    pub(super) fn begin_chain(&mut self, operand: &[u8]) -> Result<Outcome, Refusal> {
+        let definition = Definition::new(fixed::<ChainDefinition>(operand)?)?;
+        if self.chains.len() >= limits::CHAINS_MAX {
+            return refuse(ResultCode::LimitReached, "a monitor has at most 64 chains");
+        }
+        let taken = self
+            .chains
+            .iter()
+            .any(|chain| chain.definition.chain.name == definition.chain.name);
+        if taken {
+            return refuse(ResultCode::NameTaken, "there is a chain of this name");
+        }
+        self.take_instances(1)?;
+        self.chains.push(Chain {
+            definition,
+            sealed: None,
+        });
+        Ok(Outcome::value(u64::from(number(self.chains.len() - 1))))
+    }
+
+    pub(super) fn add_function(
+        &mut self,
+        [chain, ..]: [u64; 6],
+        operand: &[u8],
+        file: Option<P::File>,
+    ) -> Result<Outcome, Refusal> {
+        let mut definition: FunctionDefinition = fixed(operand)?;
+        definition.name = canonical_name(&definition.name)?;
+        self.chain_mut(chain)?.open_mut()?.check_function(&definition)?;
+        let image = self.image(definition.name.as_str(), file)?;
+        self.take_instances(index(definition.instances))?;
+        let function = self.chain_mut(chain)?.open_mut()?.add_function(definition, image);
+        Ok(Outcome::value(u64::from(function.0)))
+    }
+
+    pub(super) fn add_library(
+        &mut self,
+        [chain, function, interpreter, ..]: [u64; 6],
+        operand: &[u8],
+        file: Option<P::File>,
+    ) -> Result<Outcome, Refusal> {
+        let interpreter = match interpreter {
+            0 => false,
+            1 => true,
+            _ => return Err(ResultCode::InvalidParameter.into()),
+        };
+        let path = text(operand)?;
+        let file = present(file)?;
+        self.check_text(path.len())?;
+        if chain == GATEWAY_PROCESS {
+            if self.chains.iter().any(|chain| chain.sealed.is_some()) {
+                return refuse(ResultCode::Sealed, "the gateway is part of a sealed chain");
+            }
+            let Some(gateway) = self.gateway.as_mut() else {
+                return refuse(ResultCode::InvalidRequest, "the gateway is not set");
+            };
+            gateway
+                .program
+                .add_library(&mut self.platform, file, path, interpreter)?;
+        } else {
+            let function = function_index(function)?;
+            let chain = self.chain_id(chain)?;
+            let Some(entry) = self.chains.get_mut(chain.at()) else {
+                return Err(ResultCode::InvalidParameter.into());
+            };
+            entry.open_mut()?.function_mut(function)?.program.add_library(
+                &mut self.platform,
+                file,
+                path,
+                interpreter,
+            )?;
+        }
+        self.text_bytes += path.len();
+        Ok(Outcome::default())
+    }
+
+    pub(super) fn add_variable(
+        &mut self,
+        [chain, function, name_bytes, ..]: [u64; 6],
+        operand: &[u8],
+    ) -> Result<Outcome, Refusal> {
+        let both = text(operand)?;
+        let (name, value) = usize::try_from(name_bytes)
+            .ok()
+            .and_then(|at| both.split_at_checked(at))
+            .ok_or(ResultCode::InvalidParameter)?;
+        self.check_text(both.len())?;
+        let function = function_index(function)?;
+        self.chain_mut(chain)?
+            .open_mut()?
+            .add_variable(function, name, value)?;
+        self.text_bytes += both.len();
+        Ok(Outcome::default())
+    }
+
+    pub(super) fn add_secret(
+        &mut self,
+        [chain, function, ..]: [u64; 6],
+        operand: &[u8],
+        file: Option<P::File>,
+    ) -> Result<Outcome, Refusal> {
+        let name = name(operand)?;
+        let function = function_index(function)?;
+        self.chain_mut(chain)?.open_mut()?.check_secret(function, &name)?;
+        let value = self
+            .platform
+            .read_secret(present(file)?, SECRET_VALUE_MAX_BYTES)
+            .map_err(|error| Refusal::new(ResultCode::BadSecret, error.to_string()))?;
+        if value.len() > SECRET_VALUE_MAX_BYTES {
+            return refuse(ResultCode::BadSecret, "a secret has at most 8 KiB");
+        }
+        self.check_text(value.len())?;
+        self.text_bytes += value.len();
+        self.chain_mut(chain)?
+            .open_mut()?
+            .add_secret(function, name, value)?;
+        Ok(Outcome::default())
+    }
+
+    pub(super) fn add_port(
+        &mut self,
+        [chain, function, ..]: [u64; 6],
+        operand: &[u8],
+    ) -> Result<Outcome, Refusal> {
+        let name = name(operand)?;
+        let function = function_index(function)?;
+        let index = self.chain_mut(chain)?.open_mut()?.add_port(function, name)?;
+        Ok(Outcome::value(u64::from(index)))
+    }
+
+    pub(super) fn add_edge(
+        &mut self,
+        [chain, producer, port_index, consumer, group, member]: [u64; 6],
+    ) -> Result<Outcome, Refusal> {
+        let edge = self.chain_mut(chain)?.open_mut()?.add_edge(
+            function_index(producer)?,
+            narrow(port_index)?,
+            function_index(consumer)?,
+            narrow(group)?,
+            narrow(member)?,
+        )?;
+        Ok(Outcome::value(u64::from(edge)))
+    }
+
+    pub(super) fn set_placement(
+        &mut self,
+        [chain, function, ordinal, cpu, spin_ns, _]: [u64; 6],
+    ) -> Result<Outcome, Refusal> {
+        let placement = Placement {
+            cpu: cpu_hint(cpu)?,
+            spin_ns,
+        };
+        let function = function_index(function)?;
+        let ordinal = narrow(ordinal)?;
+        self.chain_mut(chain)?
+            .open_mut()?
+            .set_placement(function, ordinal, placement)?;
+        Ok(Outcome::default())
+    }
+
+    pub(super) fn set_listener(
+        &mut self,
+        [tls, ..]: [u64; 6],
+        operand: &[u8],
+        files: Vec<P::File>,
+    ) -> Result<Outcome, Refusal> {
+        let address = text(operand)?;
+        let expected = match tls {
+            0 => 1,
+            1 => 3,
+            _ => return Err(ResultCode::InvalidParameter.into()),
+        };
+        let Some(socket) = files.first().filter(|_| files.len() == expected) else {
+            return refuse(
+                ResultCode::InvalidAddress,
+                "a listener is one socket, and with TLS also a certificate chain and a private key",
+            );
+        };
+        if !self.platform.is_listener(socket) {
+            return refuse(
+                ResultCode::InvalidAddress,
+                "the descriptor is no listening socket",
+            );
+        }
+        if address.len() > limits::ADDRESS_MAX_BYTES {
+            return refuse(ResultCode::InvalidParameter, "an address has at most 256 bytes");
+        }
+        if self.listener.is_some() {
+            return refuse(ResultCode::InvalidRequest, "the listener is set");
+        }
+        self.listener = Some(Listener {
+            tls: tls == 1,
+            address: address.to_owned(),
+            files,
+        });
+        Ok(Outcome::default())
+    }
+
+    pub(super) fn set_admin(&mut self, file: Option<P::File>) -> Result<Outcome, Refusal> {
+        let file = present(file)?;
+        if !self.platform.is_listener(&file) {
+            return refuse(
+                ResultCode::InvalidAddress,
+                "the descriptor is no listening socket",
+            );
+        }
+        if self.admin.is_some() {
+            return refuse(ResultCode::InvalidRequest, "the daemon's socket is set");
+        }
+        self.admin = Some(file);
+        Ok(Outcome::default())
+    }
+
+    pub(super) fn seal_chain(&mut self, [chain, ..]: [u64; 6]) -> Result<Outcome, Refusal> {
+        let id = self.chain_id(chain)?;
+        let Some(gateway) = self.gateway.as_ref() else {
+            return refuse(ResultCode::InvalidRequest, "the gateway is not set");
+        };
+        let Some(entry) = self.chains.get_mut(id.at()) else {
+            return Err(ResultCode::InvalidParameter.into());
+        };
+        entry.seal(&mut self.platform, gateway, self.sealings + 1)?;
+        self.sealings += 1;
+        self.events.push_back(Event::ChainSealed { chain: id });
+        Ok(Outcome::operand(&entry.sealed()?.digest))
+    }
+
+    fn image(&mut self, name: &str, file: Option<P::File>) -> Result<P::Image, Refusal> {
+        self.platform
+            .load_image(name, present(file)?)
+            .map_err(|error| Refusal::new(ResultCode::BadImage, error.to_string()))
+    }
+
+    fn take_instances(&mut self, count: usize) -> Result<(), Refusal> {
+        if self.instance_total + count > limits::INSTANCES_TOTAL_MAX {
+            return refuse(ResultCode::LimitReached, "a monitor has at most 2,048 instances");
+        }
+        self.instance_total += count;
+        Ok(())
+    }
+
+    fn check_text(&self, len_bytes: usize) -> Result<(), Refusal> {
+        if self.text_bytes + len_bytes > limits::TEXT_TOTAL_MAX_BYTES {
+            return refuse(
+                ResultCode::LimitReached,
+                "paths, variables and secrets of all chains have at most 16 MiB",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// An operand of fixed layout.
+fn fixed<T: FromBytes>(operand: &[u8]) -> Result<T, Refusal> {
+    T::read_from_bytes(operand).map_err(|_| ResultCode::InvalidFormat.into())
+}
+
+fn text(operand: &[u8]) -> Result<&str, Refusal> {
+    core::str::from_utf8(operand).map_err(|_| ResultCode::InvalidFormat.into())
+}
+
+fn name(operand: &[u8]) -> Result<Name, Refusal> {
+    canonical_name(&fixed(operand)?)
+}
+
+fn present<F>(file: Option<F>) -> Result<F, Refusal> {
+    file.ok_or_else(|| Refusal::new(ResultCode::InvalidAddress, "the call needs a descriptor"))
+}

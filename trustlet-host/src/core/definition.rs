@@ -1,0 +1,475 @@
+//! A chain while a loader defines it: what was asked for, checked piece by piece.
+
+use super::limits;
+use super::refusal::{Refusal, refuse};
+use crate::calls::{ChainDefinition, FunctionDefinition, GatewayDefinition, ResultCode};
+use crate::ids::{FunctionIndex, index, number};
+use crate::platform::{Limits, Platform};
+use hacher_libos_net::layout::{OUTBOX_MAX_BYTES, OUTBOX_MIN_BYTES};
+use hacher_libos_net::name::Name;
+use std::collections::BTreeMap;
+use zeroize::Zeroizing;
+
+/// The implicit port of every function, with the fault edge to the gateway.
+pub(crate) const FAULT_PORT: &str = "fault";
+/// The port that carries what a function gave up on; used only if an edge leaves it.
+pub(crate) const ERROR_PORT: &str = "error";
+/// The gateway's port, and the name under which functions see the gateway.
+pub(crate) const INGRESS: &str = "ingress";
+/// The gateway's name as a function.
+pub(crate) const GATEWAY: &str = "gateway";
+
+/// A library, and where its executable looks for it.
+pub(crate) struct Library {
+    pub(crate) path: String,
+    /// The dynamic loader itself, which the kernel executes.
+    pub(crate) interpreter: bool,
+}
+
+/// An executable with what it links.
+pub(crate) struct Program<P: Platform> {
+    pub(crate) image: P::Image,
+    /// What was loaded, beside [`Program::libraries`].
+    pub(crate) loaded: Vec<P::Library>,
+    pub(crate) libraries: Vec<Library>,
+}
+
+impl<P: Platform> Program<P> {
+    pub(crate) fn new(image: P::Image) -> Self {
+        Self {
+            image,
+            loaded: Vec::new(),
+            libraries: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add_library(
+        &mut self,
+        platform: &mut P,
+        file: P::File,
+        path: &str,
+        interpreter: bool,
+    ) -> Result<(), Refusal> {
+        if self.libraries.len() >= limits::LIBRARIES_MAX {
+            return refuse(
+                ResultCode::LimitReached,
+                "an executable links at most 64 libraries",
+            );
+        }
+        if !path.starts_with('/') || path.contains('\0') {
+            return refuse(ResultCode::InvalidParameter, "a library's path is absolute");
+        }
+        if self.libraries.iter().any(|library| library.path == path) {
+            return refuse(ResultCode::NameTaken, "the executable has a library at this path");
+        }
+        if interpreter && self.libraries.iter().any(|library| library.interpreter) {
+            return refuse(ResultCode::NameTaken, "the executable has an interpreter");
+        }
+        let loaded = platform
+            .load_library(file, path, interpreter)
+            .map_err(|error| Refusal::new(ResultCode::BadImage, error.to_string()))?;
+        self.loaded.push(loaded);
+        self.libraries.push(Library {
+            path: path.to_owned(),
+            interpreter,
+        });
+        Ok(())
+    }
+}
+
+/// A secret's name and value.
+pub(crate) struct Secret {
+    pub(crate) name: Name,
+    pub(crate) value: Zeroizing<Vec<u8>>,
+}
+
+/// Where an instance runs; a hint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Placement {
+    pub(crate) cpu: Option<u32>,
+    pub(crate) spin_ns: u64,
+}
+
+/// One function.
+pub(crate) struct Function<P: Platform> {
+    pub(crate) definition: FunctionDefinition,
+    pub(crate) program: Program<P>,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) secrets: Vec<Secret>,
+    /// Port numbers in the chain, in the order of the function's ports.
+    pub(crate) ports: Vec<u32>,
+}
+
+/// One port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Port {
+    pub(crate) name: Name,
+    pub(crate) function: FunctionIndex,
+    pub(crate) index: u32,
+    pub(crate) fault: bool,
+}
+
+/// One declared edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Edge {
+    pub(crate) producer: FunctionIndex,
+    /// The index among the producer's ports.
+    pub(crate) port_index: u32,
+    /// The port's number in the chain.
+    pub(crate) port: u32,
+    pub(crate) consumer: FunctionIndex,
+    pub(crate) group: u32,
+    pub(crate) member: u32,
+}
+
+/// A chain as defined so far.
+pub(crate) struct Definition<P: Platform> {
+    pub(crate) chain: ChainDefinition,
+    /// Without the gateway: function `i` stands at `i - 1`.
+    pub(crate) functions: Vec<Function<P>>,
+    pub(crate) ports: Vec<Port>,
+    pub(crate) edges: Vec<Edge>,
+    pub(crate) placements: BTreeMap<(FunctionIndex, u32), Placement>,
+}
+
+impl<P: Platform> Definition<P> {
+    /// A chain with its gateway and no functions.
+    pub(crate) fn new(mut chain: ChainDefinition) -> Result<Self, Refusal> {
+        chain.name = canonical_name(&chain.name)?;
+        chain.version = canonical_name(&chain.version)?;
+        let in_range = (1..=limits::BODY_MAX_BYTES).contains(&chain.max_body_bytes)
+            && (1..=limits::WAIT_MAX_NS).contains(&chain.deadline_ns)
+            && (OUTBOX_MIN_BYTES..=OUTBOX_MAX_BYTES).contains(&chain.gateway_outbox_bytes)
+            && (1..=limits::IN_FLIGHT_MAX).contains(&chain.in_flight)
+            && chain.protection == 1;
+        if !in_range {
+            return refuse(
+                ResultCode::InvalidParameter,
+                "a value of the chain is out of its range",
+            );
+        }
+        let ingress = Port {
+            name: Name::new(INGRESS).map_err(|_| Refusal::from(ResultCode::InvalidParameter))?,
+            function: FunctionIndex::GATEWAY,
+            index: 0,
+            fault: false,
+        };
+        Ok(Self {
+            chain,
+            functions: Vec::new(),
+            ports: vec![ingress],
+            edges: Vec::new(),
+            placements: BTreeMap::new(),
+        })
+    }
+
+    /// The function with this number; not the gateway.
+    pub(crate) fn function(&self, function: FunctionIndex) -> Option<&Function<P>> {
+        self.functions.get(function.at().checked_sub(1)?)
+    }
+
+    pub(crate) fn function_mut(&mut self, function: FunctionIndex) -> Result<&mut Function<P>, Refusal> {
+        function
+            .at()
+            .checked_sub(1)
+            .and_then(|at| self.functions.get_mut(at))
+            .ok_or_else(|| Refusal::new(ResultCode::InvalidParameter, "there is no such function"))
+    }
+
+    /// Functions and the gateway.
+    pub(crate) fn function_count(&self) -> u32 {
+        number(self.functions.len() + 1)
+    }
+
+    /// How many instances a function has; 1 for the gateway.
+    pub(crate) fn instances_of(&self, function: FunctionIndex) -> u32 {
+        self.function(function)
+            .map_or(1, |function| function.definition.instances)
+    }
+
+    /// Port numbers of a function, in order.
+    pub(crate) fn ports_of(&self, function: FunctionIndex) -> &[u32] {
+        self.function(function)
+            .map_or(&[0], |function| function.ports.as_slice())
+    }
+
+    pub(crate) fn placement(&self, function: FunctionIndex, ordinal: u32) -> Placement {
+        self.placements
+            .get(&(function, ordinal))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Refuses what [`Definition::add_function`] would, before the executable is read.
+    pub(crate) fn check_function(&self, definition: &FunctionDefinition) -> Result<(), Refusal> {
+        let name = definition.name.as_str();
+        if [INGRESS, "egress", GATEWAY].contains(&name) {
+            return refuse(ResultCode::NameTaken, "the name is reserved");
+        }
+        if self
+            .functions
+            .iter()
+            .any(|function| function.definition.name == definition.name)
+        {
+            return refuse(ResultCode::NameTaken, "the chain has a function of this name");
+        }
+        if self.functions.len() >= limits::FUNCTIONS_MAX {
+            return refuse(ResultCode::LimitReached, "a chain has at most 256 functions");
+        }
+        let in_range = (limits::MEMORY_MIN_BYTES..=limits::MEMORY_MAX_BYTES)
+            .contains(&definition.memory_bytes)
+            && definition.scratch_bytes <= limits::SCRATCH_MAX_BYTES
+            && (OUTBOX_MIN_BYTES..=OUTBOX_MAX_BYTES).contains(&definition.outbox_bytes)
+            && (1..=limits::WAIT_MAX_NS).contains(&definition.timeout_ns)
+            && definition.retry_backoff_ns <= limits::WAIT_MAX_NS
+            && definition.retry_max_ns <= limits::WAIT_MAX_NS
+            && limits::FACTOR_MILLI.contains(&definition.retry_factor_milli)
+            && (1..=limits::ATTEMPTS_MAX).contains(&definition.retry_attempts)
+            && definition.retry_jitter <= 1
+            && (1..=limits::INSTANCES_MAX).contains(&definition.instances)
+            && (1..=limits::THREADS_MAX).contains(&definition.threads)
+            && definition.logs <= 1
+            && definition.reserved == 0;
+        if in_range {
+            Ok(())
+        } else {
+            refuse(
+                ResultCode::InvalidParameter,
+                "a value of the function is out of its range",
+            )
+        }
+    }
+
+    /// Adds a function that [`Definition::check_function`] let pass.
+    pub(crate) fn add_function(&mut self, definition: FunctionDefinition, image: P::Image) -> FunctionIndex {
+        self.functions.push(Function {
+            definition,
+            program: Program::new(image),
+            environment: Vec::new(),
+            secrets: Vec::new(),
+            ports: Vec::new(),
+        });
+        FunctionIndex(number(self.functions.len()))
+    }
+
+    pub(crate) fn add_variable(
+        &mut self,
+        function: FunctionIndex,
+        name: &str,
+        value: &str,
+    ) -> Result<(), Refusal> {
+        let function = self.function_mut(function)?;
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return refuse(
+                ResultCode::InvalidParameter,
+                "a variable's name has no '=' and neither name nor value has a zero byte",
+            );
+        }
+        if function.environment.iter().any(|(other, _)| other == name) {
+            return refuse(ResultCode::NameTaken, "the function has a variable of this name");
+        }
+        if function.environment.len() >= limits::VARIABLES_MAX {
+            return refuse(ResultCode::LimitReached, "a function has at most 64 variables");
+        }
+        function.environment.push((name.to_owned(), value.to_owned()));
+        Ok(())
+    }
+
+    /// Refuses what [`Definition::add_secret`] would, before the value is read.
+    pub(crate) fn check_secret(&mut self, function: FunctionIndex, name: &Name) -> Result<(), Refusal> {
+        let function = self.function_mut(function)?;
+        if function.secrets.iter().any(|secret| secret.name == *name) {
+            return refuse(ResultCode::NameTaken, "the function has a secret of this name");
+        }
+        if function.secrets.len() >= limits::SECRETS_MAX {
+            return refuse(ResultCode::LimitReached, "a function has at most 64 secrets");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn add_secret(
+        &mut self,
+        function: FunctionIndex,
+        name: Name,
+        value: Zeroizing<Vec<u8>>,
+    ) -> Result<(), Refusal> {
+        self.function_mut(function)?.secrets.push(Secret { name, value });
+        Ok(())
+    }
+
+    pub(crate) fn add_port(&mut self, function: FunctionIndex, name: Name) -> Result<u32, Refusal> {
+        if name.as_str() == FAULT_PORT {
+            return refuse(ResultCode::NameTaken, "the name is reserved");
+        }
+        let port = number(self.ports.len());
+        let entry = self.function_mut(function)?;
+        let declared = entry.ports.len();
+        // `error` is not declared, so it comes on top.
+        if declared > limits::PORTS_MAX {
+            return refuse(ResultCode::LimitReached, "a function has at most 64 ports");
+        }
+        entry.ports.push(port);
+        let taken = self
+            .ports
+            .iter()
+            .any(|other| other.function == function && other.name == name);
+        if taken {
+            self.function_mut(function)?.ports.pop();
+            return refuse(ResultCode::NameTaken, "the function has a port of this name");
+        }
+        let index = number(declared);
+        self.ports.push(Port {
+            name,
+            function,
+            index,
+            fault: false,
+        });
+        Ok(index)
+    }
+
+    /// Gives every function its fault port; the last step of a definition.
+    pub(crate) fn add_fault_ports(&mut self) -> Result<(), Refusal> {
+        let name = Name::new(FAULT_PORT).map_err(|_| Refusal::from(ResultCode::InvalidParameter))?;
+        for (at, function) in self.functions.iter_mut().enumerate() {
+            let port = number(self.ports.len());
+            self.ports.push(Port {
+                name,
+                function: FunctionIndex(number(at + 1)),
+                index: number(function.ports.len()),
+                fault: true,
+            });
+            function.ports.push(port);
+        }
+        Ok(())
+    }
+
+    /// Takes back what [`Definition::add_fault_ports`] did, when sealing fails afterwards.
+    pub(crate) fn remove_fault_ports(&mut self) {
+        self.ports.retain(|port| !port.fault);
+        let declared = number(self.ports.len());
+        for function in &mut self.functions {
+            function.ports.retain(|&port| port < declared);
+        }
+    }
+
+    pub(crate) fn add_edge(
+        &mut self,
+        producer: FunctionIndex,
+        port_index: u32,
+        consumer: FunctionIndex,
+        group: u32,
+        member: u32,
+    ) -> Result<u32, Refusal> {
+        if self.edges.len() >= limits::EDGES_MAX {
+            return refuse(ResultCode::LimitReached, "a chain has at most 1,024 edges");
+        }
+        let known = |function: FunctionIndex| function.0 < self.function_count();
+        if !known(producer) || !known(consumer) {
+            return refuse(
+                ResultCode::InvalidParameter,
+                "an edge joins two functions of the chain",
+            );
+        }
+        let Some(&port) = self.ports_of(producer).get(index(port_index)) else {
+            return refuse(ResultCode::InvalidParameter, "the producer has no such port");
+        };
+        if index(group) >= limits::EDGES_MAX || index(member) >= limits::EDGES_MAX {
+            return refuse(
+                ResultCode::InvalidParameter,
+                "groups and members are numbered from 0",
+            );
+        }
+        let taken = self.edges.iter().any(|edge| {
+            edge.consumer == consumer && edge.group == group && (edge.member == member || edge.port == port)
+        });
+        if taken {
+            return refuse(
+                ResultCode::NameTaken,
+                "the group has this member, or a member of this port",
+            );
+        }
+        self.edges.push(Edge {
+            producer,
+            port_index,
+            port,
+            consumer,
+            group,
+            member,
+        });
+        Ok(number(self.edges.len() - 1))
+    }
+
+    pub(crate) fn set_placement(
+        &mut self,
+        function: FunctionIndex,
+        ordinal: u32,
+        placement: Placement,
+    ) -> Result<(), Refusal> {
+        if function.0 >= self.function_count() || ordinal >= self.instances_of(function) {
+            return refuse(ResultCode::InvalidParameter, "there is no such instance");
+        }
+        if placement.spin_ns > limits::SPIN_MAX_NS {
+            return refuse(
+                ResultCode::InvalidParameter,
+                "an instance spins for at most a millisecond",
+            );
+        }
+        self.placements.insert((function, ordinal), placement);
+        Ok(())
+    }
+}
+
+/// The gateway: one process for all chains.
+pub(crate) struct Gateway<P: Platform> {
+    pub(crate) definition: GatewayDefinition,
+    pub(crate) program: Program<P>,
+}
+
+/// Refuses a gateway with values out of their range.
+pub(crate) fn check_gateway(definition: &GatewayDefinition) -> Result<(), Refusal> {
+    let in_range = (limits::MEMORY_MIN_BYTES..=limits::MEMORY_MAX_BYTES).contains(&definition.memory_bytes)
+        && definition.scratch_bytes <= limits::SCRATCH_MAX_BYTES
+        && (1..=limits::THREADS_MAX).contains(&definition.threads)
+        && definition.logs <= 1;
+    if in_range {
+        Ok(())
+    } else {
+        refuse(
+            ResultCode::InvalidParameter,
+            "a value of the gateway is out of its range",
+        )
+    }
+}
+
+/// A CPU on the wire as a hint.
+pub(crate) fn cpu_hint(cpu: u64) -> Result<Option<u32>, Refusal> {
+    match cpu {
+        crate::calls::ANY_CPU => Ok(None),
+        cpu if cpu <= limits::CPU_MAX => Ok(u32::try_from(cpu).ok()),
+        _ => refuse(ResultCode::InvalidParameter, "there is no such CPU"),
+    }
+}
+
+/// What a process may use, by its definition and by what it is attached to.
+pub(crate) const fn process_limits(
+    memory_bytes: u64,
+    scratch_bytes: u64,
+    threads: u32,
+    descriptors: u32,
+) -> Limits {
+    Limits {
+        memory_bytes,
+        scratch_bytes,
+        threads,
+        descriptors,
+    }
+}
+
+/// A name from the wire with nothing behind its text, so that equal names have equal bytes.
+pub(crate) fn canonical_name(name: &Name) -> Result<Name, Refusal> {
+    if name.as_str().chars().any(char::is_control) {
+        return refuse(ResultCode::InvalidFormat, "a name has no control characters");
+    }
+    Name::new(name.as_str())
+        .map_err(|_| Refusal::new(ResultCode::InvalidFormat, "a name has 1 to 63 bytes of text"))
+}

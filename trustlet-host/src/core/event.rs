@@ -1,0 +1,173 @@
+//! What the monitor tells the daemon.
+
+use crate::calls::{self, EventNumber, GATEWAY_PROCESS, ReplyHeader};
+use crate::ids::{ChainId, InstanceNumber};
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// Whether a signal ended it.
+    pub signalled: bool,
+    /// The exit code, or the signal's number.
+    pub code: u32,
+    /// How long it lived, in nanoseconds.
+    pub lived_ns: u64,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// An instance serves.
+    InstanceReady {
+        /// Its chain; `None` for the gateway's process.
+        chain: Option<ChainId>,
+        /// Its number.
+        instance: InstanceNumber,
+        /// Its epoch.
+        epoch: u32,
+    },
+    /// An instance's process is gone; it can be created again.
+    InstanceDied {
+        /// Its chain; `None` for the gateway's process.
+        chain: Option<ChainId>,
+        /// Its number.
+        instance: InstanceNumber,
+        /// The epoch that ended.
+        epoch: u32,
+        /// How it ended.
+        exit: Exit,
+    },
+    /// A chain can run.
+    ChainSealed {
+        /// Which.
+        chain: ChainId,
+    },
+    /// All chains are defined.
+    Loaded {
+        /// How many there are.
+        chain_count: u32,
+    },
+    /// The monitor stops.
+    ShuttingDown {
+        /// How long trustlets have to finish.
+        grace_ns: u64,
+    },
+}
+
+impl Event {
+    /// The message for the daemon.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let owner = |chain: Option<ChainId>| chain.map_or(GATEWAY_PROCESS, |chain| u64::from(chain.0));
+        let (number, values) = match *self {
+            Self::InstanceReady {
+                chain,
+                instance,
+                epoch,
+            } => (
+                EventNumber::InstanceReady,
+                [owner(chain), u64::from(instance.0), u64::from(epoch), 0, 0, 0],
+            ),
+            Self::InstanceDied {
+                chain,
+                instance,
+                epoch,
+                exit,
+            } => (
+                EventNumber::InstanceDied,
+                [
+                    owner(chain),
+                    u64::from(instance.0),
+                    u64::from(epoch),
+                    u64::from(exit.signalled),
+                    u64::from(exit.code),
+                    exit.lived_ns,
+                ],
+            ),
+            Self::ChainSealed { chain } => (EventNumber::ChainSealed, [u64::from(chain.0), 0, 0, 0, 0, 0]),
+            Self::Loaded { chain_count } => (EventNumber::Loaded, [u64::from(chain_count), 0, 0, 0, 0, 0]),
+            Self::ShuttingDown { grace_ns } => (EventNumber::ShuttingDown, [grace_ns, 0, 0, 0, 0, 0]),
+        };
+        let header = ReplyHeader {
+            protocol: calls::PROTOCOL,
+            call: number.number(),
+            values,
+            ..ReplyHeader::default()
+        };
+        calls::message(&header, &[])
+    }
+
+    /// The event that a message carries; `None` if it is none of this version.
+    #[must_use]
+    pub fn decode(header: &ReplyHeader) -> Option<Self> {
+        let [first, second, third, fourth, fifth, sixth] = header.values;
+        let narrow = |value: u64| u32::try_from(value).ok();
+        let owner = |value: u64| match value {
+            GATEWAY_PROCESS => Some(None),
+            chain => narrow(chain).map(|chain| Some(ChainId(chain))),
+        };
+        Some(match EventNumber::from_number(header.call)? {
+            EventNumber::InstanceReady => Self::InstanceReady {
+                chain: owner(first)?,
+                instance: InstanceNumber(narrow(second)?),
+                epoch: narrow(third)?,
+            },
+            EventNumber::InstanceDied => Self::InstanceDied {
+                chain: owner(first)?,
+                instance: InstanceNumber(narrow(second)?),
+                epoch: narrow(third)?,
+                exit: Exit {
+                    signalled: fourth == 1,
+                    code: narrow(fifth)?,
+                    lived_ns: sixth,
+                },
+            },
+            EventNumber::ChainSealed => Self::ChainSealed {
+                chain: ChainId(narrow(first)?),
+            },
+            EventNumber::Loaded => Self::Loaded {
+                chain_count: narrow(first)?,
+            },
+            EventNumber::ShuttingDown => Self::ShuttingDown { grace_ns: first },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zerocopy::FromBytes;
+
+    #[test]
+    fn an_event_is_read_back_as_it_was_written() {
+        let exit = Exit {
+            signalled: true,
+            code: 9,
+            lived_ns: 77,
+        };
+        for event in [
+            Event::InstanceReady {
+                chain: None,
+                instance: InstanceNumber(0),
+                epoch: 2,
+            },
+            Event::InstanceDied {
+                chain: Some(ChainId(3)),
+                instance: InstanceNumber(4),
+                epoch: 5,
+                exit,
+            },
+            Event::ChainSealed { chain: ChainId(1) },
+            Event::Loaded { chain_count: 2 },
+            Event::ShuttingDown { grace_ns: 9 },
+        ] {
+            let (header, rest) = ReplyHeader::read_from_prefix(&event.encode())
+                .map(|(header, rest)| (header, rest.to_vec()))
+                .unwrap();
+            assert!(rest.is_empty());
+            assert_eq!(header.sequence, 0);
+            assert_eq!(Event::decode(&header), Some(event));
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! The lives of trustlets: create, ready, delete, died.
+
+use super::attachment::Attachment;
+use super::definition::{GATEWAY, cpu_hint, process_limits};
+use super::ledger::Owner;
+use super::refusal::{Refusal, refuse};
+use super::{Core, Event, Exit, Listener, Outcome, narrow};
+use crate::calls::{GATEWAY_PROCESS, InstanceState, ResultCode};
+use crate::ids::{ChainId, InstanceNumber, ProcessId, number};
+use crate::platform::{Grant, Launch, Platform, PlatformError, Spawned, TrustletRole};
+use hacher_libos_net::attach::{Listen, MESSAGE_MAX_BYTES, MessageHeader, ZeroizingMessage, kind};
+
+impl<P: Platform> Core<P> {
+    pub(super) fn create_trustlet(&mut self, [chain, instance, ..]: [u64; 6]) -> Result<Outcome, Refusal> {
+        let (owner, epoch) = if chain == GATEWAY_PROCESS {
+            (Owner::Gateway, self.next_gateway_epoch(instance)?)
+        } else {
+            let chain = self.chain_id(chain)?;
+            let instance = InstanceNumber(narrow(instance)?);
+            (
+                Owner::Function(chain, instance),
+                self.next_function_epoch(chain, instance)?,
+            )
+        };
+        let process = self.ledger.claim(owner, epoch)?;
+        let spawned = match owner {
+            Owner::Function(chain, instance) => self.start_function(process, chain, instance, epoch),
+            Owner::Gateway => self.start_gateway(process, epoch),
+        };
+        if let Err(refusal) = spawned {
+            // No process, so nobody who could write.
+            self.ledger.release(process);
+            self.counts.failed_creations += 1;
+            return Err(refusal);
+        }
+        self.counts.created += 1;
+        let attached = match owner {
+            Owner::Function(chain, instance) => self.attach(process, chain, instance),
+            Owner::Gateway => self.attach_gateway(process),
+        };
+        if let Err(refusal) = attached {
+            self.end(process);
+            return Err(refusal);
+        }
+        Ok(Outcome::value(u64::from(epoch)))
+    }
+
+    pub(super) fn delete_trustlet(
+        &mut self,
+        [chain, instance, epoch, ..]: [u64; 6],
+    ) -> Result<Outcome, Refusal> {
+        let owner = if chain == GATEWAY_PROCESS {
+            Owner::Gateway
+        } else {
+            Owner::Function(self.chain_id(chain)?, InstanceNumber(narrow(instance)?))
+        };
+        // The gateway's instances live and die with its process.
+        if instance == 0 && owner != Owner::Gateway {
+            return refuse(
+                ResultCode::InvalidParameter,
+                "the gateway's process serves all chains",
+            );
+        }
+        let Some(holder) = self.ledger.holder(owner) else {
+            return Err(ResultCode::NotRunning.into());
+        };
+        if u64::from(holder.epoch) != epoch {
+            return Err(ResultCode::Stale.into());
+        }
+        self.end(holder.process);
+        Ok(Outcome::default())
+    }
+
+    /// The process answered an attachment. `false`: it had none to answer, and should be ended.
+    pub fn ready(&mut self, process: ProcessId) -> bool {
+        let Some(ready) = self.ledger.answered(process) else {
+            return false;
+        };
+        if ready && let Some((owner, epoch)) = self.ledger.owner(process) {
+            let (chain, instance) = event_names(owner);
+            self.events.push_back(Event::InstanceReady {
+                chain,
+                instance,
+                epoch,
+            });
+        }
+        true
+    }
+
+    /// Ends a process that broke the rules or did not listen. Nothing happens to one that is gone.
+    pub fn end(&mut self, process: ProcessId) {
+        if self.ledger.owner(process).is_some() {
+            self.ledger.ending(process);
+            self.platform.kill(process);
+        }
+    }
+
+    /// The process is gone and reaped: its instance can be created again.
+    pub fn died(&mut self, process: ProcessId, exit: Exit) {
+        let Some((owner, epoch)) = self.ledger.release(process) else {
+            return;
+        };
+        self.counts.died += 1;
+        match owner {
+            Owner::Function(chain, instance) => self.note_death(chain, instance, exit),
+            Owner::Gateway => {
+                self.gateway_process.deaths += 1;
+                for chain in 0..self.chains.len() {
+                    self.note_death(ChainId(number(chain)), InstanceNumber::GATEWAY, exit);
+                }
+            }
+        }
+        let (chain, instance) = event_names(owner);
+        self.events.push_back(Event::InstanceDied {
+            chain,
+            instance,
+            epoch,
+            exit,
+        });
+    }
+
+    /// Tells the daemon that the monitor stops.
+    pub fn shutting_down(&mut self, grace_ns: u64) {
+        self.events.push_back(Event::ShuttingDown { grace_ns });
+    }
+
+    /// Asks the gateway's process to finish what is in flight; `false` if there is none to ask.
+    pub fn drain_gateway(&mut self) -> bool {
+        let Some(process) = self.gateway_process() else {
+            return false;
+        };
+        let message = ZeroizingMessage::new::<[u8; 0]>(kind::DRAIN, &[]);
+        self.platform.send(process, message, &[]).is_ok()
+    }
+
+    /// The gateway's process, if it is alive.
+    pub fn gateway_process(&self) -> Option<ProcessId> {
+        self.ledger.holder(Owner::Gateway).map(|holder| holder.process)
+    }
+
+    fn note_death(&mut self, chain: ChainId, instance: InstanceNumber, exit: Exit) {
+        let slot = self
+            .chains
+            .get_mut(chain.at())
+            .and_then(|chain| chain.sealed.as_mut())
+            .and_then(|sealed| sealed.slots.get_mut(instance.at()));
+        if let Some(slot) = slot {
+            slot.deaths = slot.deaths.saturating_add(1);
+            slot.last_exit = Some(exit);
+        }
+    }
+
+    fn next_function_epoch(&self, chain: ChainId, instance: InstanceNumber) -> Result<u32, Refusal> {
+        let sealed = self.chain(u64::from(chain.0))?.sealed()?;
+        if instance == InstanceNumber::GATEWAY {
+            return refuse(
+                ResultCode::InvalidParameter,
+                "the gateway's process serves all chains",
+            );
+        }
+        let Some(slot) = sealed.slots.get(instance.at()) else {
+            return refuse(ResultCode::InvalidParameter, "there is no such instance");
+        };
+        slot.epoch
+            .checked_add(1)
+            .ok_or_else(|| ResultCode::LimitReached.into())
+    }
+
+    fn next_gateway_epoch(&self, instance: u64) -> Result<u32, Refusal> {
+        if instance != 0 {
+            return refuse(ResultCode::InvalidParameter, "there is one gateway");
+        }
+        if self.gateway.is_none() {
+            return refuse(ResultCode::InvalidRequest, "the gateway is not set");
+        }
+        if !self.loaded {
+            return refuse(
+                ResultCode::InvalidRequest,
+                "the gateway starts when all chains are defined",
+            );
+        }
+        self.gateway_process
+            .epoch
+            .checked_add(1)
+            .ok_or_else(|| ResultCode::LimitReached.into())
+    }
+
+    fn start_function(
+        &mut self,
+        process: ProcessId,
+        chain: ChainId,
+        instance: InstanceNumber,
+        epoch: u32,
+    ) -> Result<(), Refusal> {
+        let Some(entry) = self.chains.get_mut(chain.at()) else {
+            return Err(ResultCode::InvalidParameter.into());
+        };
+        // From here on the number is used, whether or not the process starts: never two with one number (I4).
+        if let Some(slot) = entry.sealed_mut()?.slots.get_mut(instance.at()) {
+            slot.epoch = epoch;
+        }
+        let sealed = entry.sealed()?;
+        let planned = sealed
+            .plan
+            .instance(instance)
+            .ok_or(ResultCode::InvalidParameter)?;
+        let function = entry
+            .definition
+            .function(planned.function)
+            .ok_or(ResultCode::InvalidParameter)?;
+        let definition = &function.definition;
+        let launch = Launch {
+            process,
+            role: TrustletRole::Function,
+            chain: entry.definition.chain.name.as_str(),
+            function: definition.name.as_str(),
+            image: &function.program.image,
+            libraries: &function.program.loaded,
+            environment: &function.environment,
+            limits: process_limits(
+                definition.memory_bytes,
+                definition.scratch_bytes,
+                definition.threads,
+                planned.descriptors(),
+            ),
+            forward_logs: definition.logs == 1,
+            cpu: entry.definition.placement(planned.function, planned.ordinal).cpu,
+        };
+        let Spawned { log } = self.platform.spawn(launch)?;
+        if let Some(slot) = entry.sealed_mut()?.slots.get_mut(instance.at()) {
+            slot.log = log;
+        }
+        Ok(())
+    }
+
+    fn start_gateway(&mut self, process: ProcessId, epoch: u32) -> Result<(), Refusal> {
+        self.gateway_process.epoch = epoch;
+        let Some(gateway) = self.gateway.as_ref() else {
+            return refuse(ResultCode::InvalidRequest, "the gateway is not set");
+        };
+        let descriptors = self
+            .chains
+            .iter()
+            .filter_map(|chain| {
+                let plan = &chain.sealed.as_ref()?.plan;
+                Some(plan.instance(InstanceNumber::GATEWAY)?.descriptors())
+            })
+            .fold(0, u32::saturating_add);
+        let definition = &gateway.definition;
+        let launch = Launch {
+            process,
+            role: TrustletRole::Gateway,
+            chain: "",
+            function: GATEWAY,
+            image: &gateway.program.image,
+            libraries: &gateway.program.loaded,
+            environment: &[],
+            limits: process_limits(
+                definition.memory_bytes,
+                definition.scratch_bytes,
+                definition.threads,
+                descriptors,
+            ),
+            forward_logs: definition.logs == 1,
+            cpu: cpu_hint(definition.cpu)?,
+        };
+        let Spawned { log } = self.platform.spawn(launch)?;
+        self.gateway_process.log = log;
+        Ok(())
+    }
+
+    /// Sends a process its attachment to one chain.
+    fn attach(
+        &mut self,
+        process: ProcessId,
+        chain: ChainId,
+        instance: InstanceNumber,
+    ) -> Result<(), Refusal> {
+        let entry = self.chains.get(chain.at()).ok_or(ResultCode::InvalidParameter)?;
+        let sealed = entry.sealed()?;
+        let role = if instance == InstanceNumber::GATEWAY {
+            TrustletRole::Gateway
+        } else {
+            TrustletRole::Function
+        };
+        // The gateway's is sent once all its chains are attached.
+        let lockdown = match role {
+            TrustletRole::Function => self.lockdown(role)?,
+            TrustletRole::Gateway => None,
+        };
+        let attachment = Attachment::new(entry, sealed, instance, lockdown.as_deref())
+            .ok_or_else(|| Refusal::new(ResultCode::BadGraph, "the tables of the chain disagree"))?;
+        for (message, grants) in attachment.messages {
+            self.platform.send(process, message, &grants)?;
+        }
+        self.ledger.attached(process);
+        Ok(())
+    }
+
+    fn attach_gateway(&mut self, process: ProcessId) -> Result<(), Refusal> {
+        for chain in 0..self.chains.len() {
+            let chain = ChainId(number(chain));
+            self.ledger.claim_for_gateway(chain)?;
+            if let Some(slot) = self
+                .chains
+                .get_mut(chain.at())
+                .and_then(|chain| chain.sealed.as_mut())
+                .and_then(|sealed| sealed.slots.get_mut(InstanceNumber::GATEWAY.at()))
+            {
+                // Follows the process, so that one number names its epoch everywhere.
+                slot.epoch = self.gateway_process.epoch;
+            }
+            self.attach(process, chain, InstanceNumber::GATEWAY)?;
+        }
+        self.bell()?;
+        if let Some(bell) = self.bell.as_ref() {
+            let message = ZeroizingMessage::new::<[u8; 0]>(kind::BELL, &[]);
+            self.platform.send(process, message, &[Grant::Doorbell(bell)])?;
+        }
+        if let Some(Listener { tls, files, .. }) = self.listener.as_ref() {
+            let listen = Listen {
+                tls: u32::from(*tls),
+                reserved: 0,
+            };
+            let grants: Vec<_> = files.iter().map(Grant::File).collect();
+            self.platform
+                .send(process, ZeroizingMessage::new(kind::LISTEN, &[listen]), &grants)?;
+        }
+        if let Some(filters) = self.lockdown(TrustletRole::Gateway)? {
+            self.platform
+                .send(process, ZeroizingMessage::new(kind::LOCKDOWN, &filters), &[])?;
+        }
+        Ok(())
+    }
+
+    /// The platform's filter, if one message holds it.
+    fn lockdown(&self, role: TrustletRole) -> Result<Option<Vec<[u8; 8]>>, Refusal> {
+        let filters = self.platform.lockdown(role);
+        let too_long = filters.as_ref().is_some_and(|filters| {
+            size_of::<MessageHeader>() + size_of_val(filters.as_slice()) > MESSAGE_MAX_BYTES
+        });
+        if too_long {
+            return Err(
+                PlatformError::Unsuitable("the seccomp filter is longer than a message".to_owned()).into(),
+            );
+        }
+        Ok(filters)
+    }
+
+    /// Where an instance is in its life.
+    pub(super) fn state_of(&self, chain: ChainId, instance: InstanceNumber) -> InstanceState {
+        self.ledger
+            .holder(Owner::Function(chain, instance))
+            .map_or(InstanceState::Absent, |holder| holder.state)
+    }
+
+    pub(super) fn gateway_state(&self) -> InstanceState {
+        self.ledger
+            .holder(Owner::Gateway)
+            .map_or(InstanceState::Absent, |holder| holder.state)
+    }
+}
+
+fn event_names(owner: Owner) -> (Option<ChainId>, InstanceNumber) {
+    match owner {
+        Owner::Function(chain, instance) => (Some(chain), instance),
+        Owner::Gateway => (None, InstanceNumber::GATEWAY),
+    }
+}

@@ -1,0 +1,48 @@
+//! The bounds of everything that a loader can define (I6), and why each is what it is.
+
+/// Chains of one monitor.
+pub const CHAINS_MAX: usize = 64;
+/// Functions of one chain, as in the chain language.
+pub const FUNCTIONS_MAX: usize = 256;
+/// Ports that one function declares, as in the chain language.
+pub const PORTS_MAX: usize = 64;
+/// Edges of one chain, as in the chain language.
+pub const EDGES_MAX: usize = 1024;
+/// Instances of one function, as in the chain language.
+pub const INSTANCES_MAX: u32 = 64;
+/// Instances of all chains: each costs the monitor seven descriptors and a process.
+pub const INSTANCES_TOTAL_MAX: usize = 2048;
+/// Rings of one chain: each is one entry of an attachment at both ends.
+pub const RINGS_TOTAL_MAX: usize = 64 * 1024;
+/// Libraries of one executable.
+pub const LIBRARIES_MAX: usize = 64;
+/// Environment variables of one function, as in the chain language.
+pub const VARIABLES_MAX: usize = 64;
+/// Secrets of one function, as in the chain language.
+pub const SECRETS_MAX: usize = 64;
+/// Bytes of all paths, variables and secrets of all chains.
+pub const TEXT_TOTAL_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// The longest address of a listening socket, as text.
+pub const ADDRESS_MAX_BYTES: usize = 256;
+/// Least memory of a process.
+pub const MEMORY_MIN_BYTES: u64 = 1 << 20;
+/// Most memory of a process, as in the chain language.
+pub const MEMORY_MAX_BYTES: u64 = 1 << 40;
+/// Most room in a scratch folder, as in the chain language.
+pub const SCRATCH_MAX_BYTES: u64 = 16 << 30;
+/// Longest timeout, deadline and backoff: an hour, as in the chain language.
+pub const WAIT_MAX_NS: u64 = 3600 * 1_000_000_000;
+/// Most attempts at one record, as in the chain language.
+pub const ATTEMPTS_MAX: u32 = 100;
+/// Smallest and largest growth of a backoff, in thousandths, as in the chain language.
+pub const FACTOR_MILLI: core::ops::RangeInclusive<u64> = 1_000..=100_000;
+/// Most threads of a process, as in the chain language.
+pub const THREADS_MAX: u32 = 256;
+/// Largest request body, as in the chain language.
+pub const BODY_MAX_BYTES: u64 = 16 << 30;
+/// Most requests in flight, as in the chain language.
+pub const IN_FLIGHT_MAX: u32 = 65_536;
+/// Longest spin: a millisecond, far above any wake.
+pub const SPIN_MAX_NS: u64 = 1_000_000;
+/// Highest CPU number.
+pub const CPU_MAX: u64 = 4095;

@@ -1,0 +1,89 @@
+//! The evidence call: what this monitor serves, as text, signed by the platform.
+//!
+//! Evidence can be longer than a reply. It is the same for the same nonce as long as no chain is added, so a caller
+//! asks for one part after the other with the same nonce, and the signature tells if something changed in between.
+
+use super::refusal::{Refusal, refuse};
+use super::sealed::Chain;
+use super::{Core, Outcome, narrow};
+use crate::calls::{GATEWAY_PROCESS, OPERAND_MAX_BYTES, ResultCode};
+use crate::evidence::{DISCLAIMER, NONCE_BYTES};
+use crate::platform::{Measurement, Platform};
+use core::fmt::Write;
+
+impl<P: Platform> Core<P> {
+    pub(super) fn evidence(&self, [chain, from, ..]: [u64; 6], operand: &[u8]) -> Result<Outcome, Refusal> {
+        let nonce: &[u8; NONCE_BYTES] = operand
+            .try_into()
+            .map_err(|_| Refusal::new(ResultCode::InvalidFormat, "a nonce has 64 bytes"))?;
+        let manifest = if chain == GATEWAY_PROCESS {
+            self.manifest(self.chains.iter())
+        } else {
+            let chain = self.chain(chain)?;
+            chain.sealed()?;
+            self.manifest(core::iter::once(chain))
+        };
+        let evidence = self.platform.sign(&manifest, nonce);
+        let from = crate::ids::index(narrow(from)?);
+        let Some(rest) = evidence.get(from..) else {
+            return refuse(ResultCode::InvalidParameter, "the evidence is shorter");
+        };
+        let mut outcome = Outcome::value(u64::try_from(evidence.len()).unwrap_or(u64::MAX));
+        outcome.operand = rest.iter().copied().take(OPERAND_MAX_BYTES).collect();
+        Ok(outcome)
+    }
+
+    fn manifest<'a>(&self, chains: impl Iterator<Item = &'a Chain<P>>) -> String
+    where
+        P: 'a,
+    {
+        let mut text = String::from(DISCLAIMER);
+        let line = |text: &mut String, words: core::fmt::Arguments<'_>| {
+            // Writing to a string does not fail.
+            let _ = text.write_fmt(words);
+            text.push('\n');
+        };
+        for layer in &self.layers {
+            match layer.missing_because {
+                None => line(&mut text, format_args!("layer {} enforced", layer.name)),
+                Some(_) => line(&mut text, format_args!("layer {} missing", layer.name)),
+            }
+        }
+        if let Some(gateway) = &self.gateway {
+            let measurement = P::image_measurement(&gateway.program.image);
+            line(&mut text, format_args!("gateway {}", Hex(&measurement)));
+        }
+        for chain in chains {
+            let Some(sealed) = &chain.sealed else {
+                continue;
+            };
+            let definition = &chain.definition;
+            line(
+                &mut text,
+                format_args!(
+                    "chain {} {} {}",
+                    Hex(&sealed.digest),
+                    definition.chain.version,
+                    definition.chain.name
+                ),
+            );
+            for function in &definition.functions {
+                let measurement = P::image_measurement(&function.program.image);
+                line(
+                    &mut text,
+                    format_args!("function {} {}", Hex(&measurement), function.definition.name),
+                );
+            }
+        }
+        text
+    }
+}
+
+/// Prints a hash.
+struct Hex<'a>(&'a Measurement);
+
+impl core::fmt::Display for Hex<'_> {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}

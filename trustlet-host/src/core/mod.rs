@@ -1,0 +1,416 @@
+//! The monitor's core: tables, policy, keys and the ledger of writers. It does no I/O; what it needs from the
+//! machine is a [`Platform`].
+//!
+//! Two callers speak to it. The *loader* reads chain files with the rights of whoever started the service, defines the
+//! chains, and ends. The *daemon* stays: it sees the tables and starts and ends trustlets, but it can neither
+//! define a chain nor obtain a key or a writable region. Both are taken to lie: a bad call is an error result,
+//! changes nothing, and never concerns another chain.
+
+mod attachment;
+mod define;
+pub(crate) mod definition;
+mod digest;
+mod event;
+mod ledger;
+mod lifecycle;
+pub mod limits;
+mod manifest;
+mod plan;
+mod query;
+mod refusal;
+mod sealed;
+#[cfg(test)]
+mod tests;
+
+pub use event::{Event, Exit};
+
+use crate::calls::{self, Call, ReplyHeader, Request, ResultCode};
+use crate::ids::{ChainId, FunctionIndex, InstanceNumber};
+use crate::platform::{LayerStatus, Platform};
+use definition::Gateway;
+use ledger::Ledger;
+use refusal::{Refusal, refuse};
+use sealed::Chain;
+use std::collections::VecDeque;
+
+/// Who calls. Each has a connection of its own, so nobody can pass for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Caller {
+    /// Defines chains until it ends.
+    Loader,
+    /// Starts and ends trustlets.
+    Daemon,
+}
+
+/// The loader ended too early.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// It defined nothing.
+    #[error("no chain was defined")]
+    NoChain,
+    /// It did not seal a chain.
+    #[error("the chain {0} was begun and not sealed")]
+    Open(String),
+}
+
+/// The answer to a call.
+pub struct Reply<'a, P: Platform> {
+    /// The message.
+    pub bytes: Vec<u8>,
+    /// What goes beside it.
+    pub descriptors: Vec<ReplyDescriptor<'a, P>>,
+}
+
+/// A descriptor beside a reply. There is no kind for a writable region, nor for anything with a key.
+pub enum ReplyDescriptor<'a, P: Platform> {
+    /// A region, to read.
+    Region(&'a P::Region),
+    /// The reading end of a process's output.
+    Log(&'a P::Log),
+    /// The daemon's listening socket.
+    File(&'a P::File),
+    /// The daemon's own bell.
+    Doorbell(&'a P::Doorbell),
+}
+
+/// Names a descriptor until the borrow of the tables allows taking it.
+#[derive(Debug, Clone, Copy)]
+enum Handle {
+    Page(ChainId, InstanceNumber),
+    Log(ChainId, InstanceNumber),
+    GatewayLog,
+    Admin,
+    Bell,
+}
+
+/// What a call returns.
+#[derive(Debug, Default)]
+struct Outcome {
+    values: [u64; 6],
+    operand: Vec<u8>,
+    handles: Vec<Handle>,
+}
+
+impl Outcome {
+    fn value(value: u64) -> Self {
+        Self {
+            values: [value, 0, 0, 0, 0, 0],
+            ..Self::default()
+        }
+    }
+
+    fn operand(bytes: &[u8]) -> Self {
+        Self {
+            operand: bytes.to_vec(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Where clients connect to.
+struct Listener<P: Platform> {
+    tls: bool,
+    address: String,
+    /// The socket; with TLS, certificate chain and private key.
+    files: Vec<P::File>,
+}
+
+/// The gateway's process over its lives.
+#[derive(Default)]
+struct GatewayProcess<L> {
+    epoch: u32,
+    deaths: u32,
+    log: Option<L>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    calls: u64,
+    refused_calls: u64,
+    created: u64,
+    failed_creations: u64,
+    died: u64,
+    daemon_restarts: u64,
+}
+
+/// The core.
+pub struct Core<P: Platform> {
+    platform: P,
+    layers: Vec<LayerStatus>,
+    chains: Vec<Chain<P>>,
+    gateway: Option<Gateway<P>>,
+    gateway_process: GatewayProcess<P::Log>,
+    listener: Option<Listener<P>>,
+    admin: Option<P::File>,
+    /// What the gateway rings to wake the daemon when the first request comes in.
+    bell: Option<P::Doorbell>,
+    ledger: Ledger,
+    events: VecDeque<Event>,
+    counts: Counts,
+    /// Bytes of paths, variables and secrets so far.
+    text_bytes: usize,
+    /// Instances of all chains so far.
+    instance_total: usize,
+    /// Sealings so far.
+    sealings: u64,
+    loaded: bool,
+    daemon_ready: bool,
+}
+
+impl<P: Platform> Core<P> {
+    /// An empty monitor.
+    pub fn new(platform: P) -> Self {
+        Self {
+            layers: platform.layers(),
+            platform,
+            chains: Vec::new(),
+            gateway: None,
+            gateway_process: GatewayProcess {
+                epoch: 0,
+                deaths: 0,
+                log: None,
+            },
+            listener: None,
+            admin: None,
+            bell: None,
+            ledger: Ledger::default(),
+            events: VecDeque::new(),
+            counts: Counts::default(),
+            text_bytes: 0,
+            instance_total: 0,
+            sealings: 0,
+            loaded: false,
+            daemon_ready: false,
+        }
+    }
+
+    /// The platform.
+    pub const fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    /// The platform, for whoever drives its input and output.
+    pub const fn platform_mut(&mut self) -> &mut P {
+        &mut self.platform
+    }
+
+    /// Answers one message. Never fails: what is wrong with the message is the answer.
+    pub fn call(&mut self, caller: Caller, message: &[u8], files: Vec<P::File>) -> Reply<'_, P> {
+        let (call, sequence) = Request::peek(message);
+        let result = Request::decode(message, files.len())
+            .map_err(Refusal::from)
+            .and_then(|request| self.dispatch(caller, &request, files));
+        let (code, outcome) = match result {
+            Ok(outcome) => {
+                self.counts.calls += 1;
+                (ResultCode::Success, outcome)
+            }
+            Err(refusal) => {
+                self.counts.refused_calls += 1;
+                (refusal.code, error_outcome(&refusal))
+            }
+        };
+        let descriptors: Vec<_> = outcome
+            .handles
+            .iter()
+            .filter_map(|&handle| self.descriptor(handle))
+            .collect();
+        let header = ReplyHeader {
+            protocol: calls::PROTOCOL,
+            call,
+            result: code.number(),
+            sequence,
+            values: outcome.values,
+            operand_bytes: crate::ids::number(outcome.operand.len()),
+            descriptor_count: crate::ids::number(descriptors.len()),
+        };
+        Reply {
+            bytes: calls::message(&header, &outcome.operand),
+            descriptors,
+        }
+    }
+
+    /// The daemon's bell, made when it is first needed.
+    fn bell(&mut self) -> Result<&P::Doorbell, Refusal> {
+        let bell = match self.bell.take() {
+            Some(bell) => bell,
+            None => self.platform.create_doorbell()?,
+        };
+        Ok(self.bell.insert(bell))
+    }
+
+    /// The loader ended well: nothing more will be defined.
+    ///
+    /// # Errors
+    /// When it left something undone.
+    pub fn finish_loading(&mut self) -> Result<(), LoadError> {
+        if self.chains.is_empty() {
+            return Err(LoadError::NoChain);
+        }
+        if let Some(chain) = self.chains.iter().find(|chain| chain.sealed.is_none()) {
+            return Err(LoadError::Open(chain.definition.chain.name.to_string()));
+        }
+        self.loaded = true;
+        self.events.push_back(Event::Loaded {
+            chain_count: crate::ids::number(self.chains.len()),
+        });
+        Ok(())
+    }
+
+    /// The next thing that the daemon should be told.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Forgets what a daemon that is gone should have been told; its successor reads the tables.
+    pub fn daemon_died(&mut self) {
+        self.counts.daemon_restarts += 1;
+        self.daemon_ready = false;
+        self.events.clear();
+    }
+
+    /// Whether the present daemon has said that it serves.
+    pub const fn daemon_is_ready(&self) -> bool {
+        self.daemon_ready
+    }
+
+    fn dispatch(
+        &mut self,
+        caller: Caller,
+        request: &Request<'_>,
+        files: Vec<P::File>,
+    ) -> Result<Outcome, Refusal> {
+        self.check_permission(caller, request.call)?;
+        let mut files = files.into_iter();
+        let arguments = request.arguments;
+        match request.call {
+            Call::QueryMonitor => Ok(self.query_monitor()),
+            Call::QueryLayer => self.query_layer(arguments),
+            Call::QueryChain => self.query_chain(arguments),
+            Call::QueryFunction => self.query_function(arguments),
+            Call::QueryPort => self.query_port(arguments),
+            Call::QueryEdge => self.query_edge(arguments),
+            Call::QueryInstance => self.query_instance(arguments),
+            Call::QueryInbound => self.query_inbound(arguments),
+            Call::QueryGateway => self.query_gateway(caller),
+            Call::QueryAdmin => self.query_admin(),
+            Call::SetGateway => self.set_gateway(request.operand, files.next()),
+            Call::BeginChain => self.begin_chain(request.operand),
+            Call::AddFunction => self.add_function(arguments, request.operand, files.next()),
+            Call::AddLibrary => self.add_library(arguments, request.operand, files.next()),
+            Call::AddVariable => self.add_variable(arguments, request.operand),
+            Call::AddSecret => self.add_secret(arguments, request.operand, files.next()),
+            Call::AddPort => self.add_port(arguments, request.operand),
+            Call::AddEdge => self.add_edge(arguments),
+            Call::SetPlacement => self.set_placement(arguments),
+            Call::SetListener => self.set_listener(arguments, request.operand, files.collect()),
+            Call::SetAdmin => self.set_admin(files.next()),
+            Call::SealChain => self.seal_chain(arguments),
+            Call::CreateTrustlet => self.create_trustlet(arguments),
+            Call::DeleteTrustlet => self.delete_trustlet(arguments),
+            Call::Evidence => self.evidence(arguments, request.operand),
+            Call::Statistics => Ok(self.statistics()),
+            Call::DaemonReady => {
+                self.daemon_ready = true;
+                Ok(Outcome::default())
+            }
+        }
+    }
+
+    fn check_permission(&self, caller: Caller, call: Call) -> Result<(), Refusal> {
+        let owner = match call {
+            Call::QueryMonitor
+            | Call::QueryLayer
+            | Call::QueryChain
+            | Call::QueryFunction
+            | Call::QueryPort
+            | Call::QueryEdge
+            | Call::QueryInbound
+            | Call::QueryGateway
+            | Call::Evidence
+            | Call::Statistics => return Ok(()),
+            Call::QueryInstance
+            | Call::QueryAdmin
+            | Call::CreateTrustlet
+            | Call::DeleteTrustlet
+            | Call::DaemonReady => Caller::Daemon,
+            Call::SetGateway
+            | Call::BeginChain
+            | Call::AddFunction
+            | Call::AddLibrary
+            | Call::AddVariable
+            | Call::AddSecret
+            | Call::AddPort
+            | Call::AddEdge
+            | Call::SetPlacement
+            | Call::SetListener
+            | Call::SetAdmin
+            | Call::SealChain => Caller::Loader,
+        };
+        if caller != owner {
+            return Err(ResultCode::NotPermitted.into());
+        }
+        if caller == Caller::Loader && self.loaded {
+            return refuse(ResultCode::InvalidRequest, "the loader has finished");
+        }
+        Ok(())
+    }
+
+    fn descriptor(&self, handle: Handle) -> Option<ReplyDescriptor<'_, P>> {
+        let slot = |chain: ChainId, instance: InstanceNumber| {
+            let sealed = self.chains.get(chain.at())?.sealed.as_ref()?;
+            sealed.slots.get(instance.at())
+        };
+        match handle {
+            Handle::Page(chain, instance) => Some(ReplyDescriptor::Region(&slot(chain, instance)?.page)),
+            Handle::Log(chain, instance) => slot(chain, instance)?.log.as_ref().map(ReplyDescriptor::Log),
+            Handle::GatewayLog => self.gateway_process.log.as_ref().map(ReplyDescriptor::Log),
+            Handle::Admin => self.admin.as_ref().map(ReplyDescriptor::File),
+            Handle::Bell => self.bell.as_ref().map(ReplyDescriptor::Doorbell),
+        }
+    }
+
+    /// The chain that an argument names.
+    fn chain_id(&self, argument: u64) -> Result<ChainId, Refusal> {
+        let chain = ChainId(narrow(argument)?);
+        if chain.at() < self.chains.len() {
+            Ok(chain)
+        } else {
+            refuse(ResultCode::InvalidParameter, "there is no such chain")
+        }
+    }
+
+    fn chain(&self, argument: u64) -> Result<&Chain<P>, Refusal> {
+        let chain = self.chain_id(argument)?;
+        self.chains
+            .get(chain.at())
+            .ok_or_else(|| ResultCode::InvalidParameter.into())
+    }
+
+    fn chain_mut(&mut self, argument: u64) -> Result<&mut Chain<P>, Refusal> {
+        let chain = self.chain_id(argument)?;
+        self.chains
+            .get_mut(chain.at())
+            .ok_or_else(|| ResultCode::InvalidParameter.into())
+    }
+}
+
+/// The text of an error, cut to what an operator reads.
+fn error_outcome(refusal: &Refusal) -> Outcome {
+    const TEXT_MAX_BYTES: usize = 1024;
+    let mut text = refusal.text.as_bytes();
+    if let Some(cut) = text.get(..TEXT_MAX_BYTES) {
+        text = cut;
+    }
+    Outcome::operand(text)
+}
+
+/// A 64-bit argument that counts or numbers something.
+fn narrow(argument: u64) -> Result<u32, Refusal> {
+    u32::try_from(argument).map_err(|_| ResultCode::InvalidParameter.into())
+}
+
+fn function_index(argument: u64) -> Result<FunctionIndex, Refusal> {
+    narrow(argument).map(FunctionIndex)
+}

@@ -1,0 +1,310 @@
+//! From a chain's definition to its instances and rings: who writes which ring, who reads it, in which order.
+//!
+//! An edge becomes one ring for each pair of a producing and a consuming instance. Beside the declared edges each
+//! function has a fault edge to the gateway. The order is the same on every run of the same definition: an
+//! instance's rings follow the edges, then the consumer's instances; the rings that it reads follow the edges,
+//! then the producer's instances; fault edges come last.
+
+use super::definition::Definition;
+use super::limits;
+use super::refusal::{Refusal, refuse};
+use crate::calls::ResultCode;
+use crate::ids::{FunctionIndex, InstanceNumber, index, number};
+use crate::platform::Platform;
+use hacher_libos_net::layout::{OutboxLayout, PageLayout, ring_capacity};
+
+/// An edge with what the graph says about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PlannedEdge {
+    pub(crate) producer: FunctionIndex,
+    pub(crate) port_index: u32,
+    /// The port's number in the chain.
+    pub(crate) port: u32,
+    pub(crate) consumer: FunctionIndex,
+    pub(crate) group: u32,
+    pub(crate) member: u32,
+    pub(crate) group_width: u32,
+    /// Position among the declared edges; `u32::MAX` for a fault edge.
+    pub(crate) declared: u32,
+}
+
+impl PlannedEdge {
+    pub(crate) const fn is_fault(&self) -> bool {
+        self.declared == u32::MAX
+    }
+}
+
+/// A ring in the outbox of the instance that has it in its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PlannedRing {
+    pub(crate) port_index: u32,
+    pub(crate) consumer: InstanceNumber,
+    /// Its number among the rings that the consumer reads.
+    pub(crate) consumer_inbound: u32,
+    pub(crate) lane: u32,
+    pub(crate) lanes: u32,
+}
+
+/// A ring that the instance that has it in its plan reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PlannedInbound {
+    pub(crate) edge: PlannedEdge,
+    pub(crate) producer: InstanceNumber,
+    /// Its number in the producer's outbox.
+    pub(crate) ring: u32,
+    pub(crate) gapless: bool,
+}
+
+/// One instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PlannedInstance {
+    pub(crate) function: FunctionIndex,
+    pub(crate) ordinal: u32,
+    pub(crate) rings: Vec<PlannedRing>,
+    pub(crate) inbound: Vec<PlannedInbound>,
+    pub(crate) port_count: u32,
+    pub(crate) ring_capacity: u32,
+    pub(crate) outbox_bytes: u64,
+    pub(crate) outbox: OutboxLayout,
+    pub(crate) page: PageLayout,
+}
+
+/// All instances of a chain; the gateway's is number 0, those of a function stand together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) instances: Vec<PlannedInstance>,
+}
+
+impl Plan {
+    /// Expands a definition whose fault ports are in place.
+    pub(crate) fn new<P: Platform>(definition: &Definition<P>) -> Result<Self, Refusal> {
+        let edges = planned_edges(definition)?;
+        check_graph(definition, &edges)?;
+        let firsts = first_instances(definition);
+        let mut owners = Vec::new();
+        for function in 0..definition.function_count() {
+            let function = FunctionIndex(function);
+            for ordinal in 0..definition.instances_of(function) {
+                owners.push((function, ordinal));
+            }
+        }
+        let mut rings: Vec<Vec<PlannedRing>> = vec![Vec::new(); owners.len()];
+        let mut inbound: Vec<Vec<PlannedInbound>> = vec![Vec::new(); owners.len()];
+        let mut ring_total = 0_usize;
+        for edge in edges {
+            let producers = instances_from(definition, &firsts, edge.producer);
+            let consumers = instances_from(definition, &firsts, edge.consumer);
+            ring_total += producers.len() * consumers.len();
+            if ring_total > limits::RINGS_TOTAL_MAX {
+                return refuse(ResultCode::LimitReached, "a chain has at most 65,536 rings");
+            }
+            let lanes = number(consumers.len());
+            for producer in producers {
+                for (lane, consumer) in consumers.clone().enumerate() {
+                    let (Some(outgoing), Some(incoming)) =
+                        (rings.get_mut(producer), inbound.get_mut(consumer))
+                    else {
+                        return refuse(ResultCode::BadGraph, "an edge joins two functions of the chain");
+                    };
+                    let ring = number(outgoing.len());
+                    outgoing.push(PlannedRing {
+                        port_index: edge.port_index,
+                        consumer: InstanceNumber(number(consumer)),
+                        consumer_inbound: number(incoming.len()),
+                        lane: number(lane),
+                        lanes,
+                    });
+                    incoming.push(PlannedInbound {
+                        edge,
+                        producer: InstanceNumber(number(producer)),
+                        ring,
+                        gapless: lanes == 1,
+                    });
+                }
+            }
+        }
+        let mut instances = Vec::with_capacity(owners.len());
+        for ((function, ordinal), (rings, inbound)) in owners.into_iter().zip(rings.into_iter().zip(inbound))
+        {
+            instances.push(planned_instance(definition, function, ordinal, rings, inbound)?);
+        }
+        Ok(Self { instances })
+    }
+
+    /// The instance with this number.
+    pub(crate) fn instance(&self, instance: InstanceNumber) -> Option<&PlannedInstance> {
+        self.instances.get(instance.at())
+    }
+}
+
+impl PlannedInstance {
+    /// Descriptors that a process of this instance is given: its own three, and two for each ring.
+    pub(crate) fn descriptors(&self) -> u32 {
+        number(3 + 2 * (self.rings.len() + self.inbound.len()))
+    }
+}
+
+fn planned_instance<P: Platform>(
+    definition: &Definition<P>,
+    function: FunctionIndex,
+    ordinal: u32,
+    rings: Vec<PlannedRing>,
+    inbound: Vec<PlannedInbound>,
+) -> Result<PlannedInstance, Refusal> {
+    let outbox_bytes = definition
+        .function(function)
+        .map_or(definition.chain.gateway_outbox_bytes, |function| {
+            function.definition.outbox_bytes
+        });
+    let port_count = number(definition.ports_of(function).len());
+    let ring_capacity = ring_capacity(outbox_bytes);
+    let outbox = OutboxLayout::new(number(rings.len()), ring_capacity, outbox_bytes);
+    let page = PageLayout::new(number(inbound.len()), port_count);
+    let (Some(outbox), Some(page)) = (outbox, page) else {
+        return refuse(
+            ResultCode::LimitReached,
+            "an instance's regions are out of their bounds",
+        );
+    };
+    Ok(PlannedInstance {
+        function,
+        ordinal,
+        rings,
+        inbound,
+        port_count,
+        ring_capacity,
+        outbox_bytes,
+        outbox,
+        page,
+    })
+}
+
+/// Declared edges in order, then a fault edge for each function.
+fn planned_edges<P: Platform>(definition: &Definition<P>) -> Result<Vec<PlannedEdge>, Refusal> {
+    let mut edges = Vec::with_capacity(definition.edges.len() + definition.functions.len());
+    for (at, edge) in definition.edges.iter().enumerate() {
+        let width = definition
+            .edges
+            .iter()
+            .filter(|other| other.consumer == edge.consumer && other.group == edge.group)
+            .count();
+        edges.push(PlannedEdge {
+            producer: edge.producer,
+            port_index: edge.port_index,
+            port: edge.port,
+            consumer: edge.consumer,
+            group: edge.group,
+            member: edge.member,
+            group_width: number(width),
+            declared: number(at),
+        });
+    }
+    for (at, function) in definition.functions.iter().enumerate() {
+        let Some((&port, declared)) = function.ports.split_last() else {
+            return refuse(ResultCode::BadGraph, "a function has no fault port");
+        };
+        edges.push(PlannedEdge {
+            producer: FunctionIndex(number(at + 1)),
+            port_index: number(declared.len()),
+            port,
+            consumer: FunctionIndex::GATEWAY,
+            // Faults join nothing; no declared group has this number.
+            group: u32::MAX,
+            member: 0,
+            group_width: 1,
+            declared: u32::MAX,
+        });
+    }
+    Ok(edges)
+}
+
+/// Refuses a graph that could not carry a request from ingress to egress.
+fn check_graph<P: Platform>(definition: &Definition<P>, edges: &[PlannedEdge]) -> Result<(), Refusal> {
+    if definition.functions.is_empty() {
+        return refuse(ResultCode::BadGraph, "a chain has at least one function");
+    }
+    let declared = || edges.iter().filter(|edge| !edge.is_fault());
+    if !declared().any(|edge| edge.producer == FunctionIndex::GATEWAY) {
+        return refuse(ResultCode::BadGraph, "nothing leaves ingress");
+    }
+    if !declared().any(|edge| edge.consumer == FunctionIndex::GATEWAY) {
+        return refuse(ResultCode::BadGraph, "nothing reaches egress");
+    }
+    for edge in declared() {
+        if edge.producer == FunctionIndex::GATEWAY && edge.consumer == FunctionIndex::GATEWAY {
+            return refuse(ResultCode::BadGraph, "ingress leads to egress without a function");
+        }
+        // Members are distinct, so a group of `n` is numbered from 0 without a gap if none reaches `n`.
+        if edge.member >= edge.group_width {
+            return refuse(
+                ResultCode::BadGraph,
+                "the members of a join are not numbered from 0 without a gap",
+            );
+        }
+    }
+    for function in 0..definition.function_count() {
+        let mut groups: Vec<u32> = declared()
+            .filter(|edge| edge.consumer.0 == function)
+            .map(|edge| edge.group)
+            .collect();
+        groups.sort_unstable();
+        groups.dedup();
+        if groups.iter().enumerate().any(|(at, &group)| index(group) != at) {
+            return refuse(
+                ResultCode::BadGraph,
+                "the groups of a function are not numbered from 0 without a gap",
+            );
+        }
+        if groups.is_empty() {
+            return refuse(ResultCode::BadGraph, "nothing reaches one of the functions");
+        }
+    }
+    check_acyclic(definition, edges)
+}
+
+/// Takes away, over and over, the functions that wait for nobody; what is left is a cycle.
+fn check_acyclic<P: Platform>(definition: &Definition<P>, edges: &[PlannedEdge]) -> Result<(), Refusal> {
+    let mut waiting = vec![true; index(definition.function_count())];
+    loop {
+        let mut blocked = vec![false; waiting.len()];
+        for edge in edges {
+            let joins_functions =
+                edge.producer != FunctionIndex::GATEWAY && edge.consumer != FunctionIndex::GATEWAY;
+            let producer_waits = waiting.get(edge.producer.at()) == Some(&true);
+            if joins_functions
+                && producer_waits
+                && let Some(blocked) = blocked.get_mut(edge.consumer.at())
+            {
+                *blocked = true;
+            }
+        }
+        if !blocked.contains(&true) {
+            return Ok(());
+        }
+        if blocked == waiting {
+            return refuse(ResultCode::BadGraph, "the functions make a cycle");
+        }
+        waiting = blocked;
+    }
+}
+
+/// The number of each function's first instance.
+fn first_instances<P: Platform>(definition: &Definition<P>) -> Vec<usize> {
+    let mut next = 0;
+    (0..definition.function_count())
+        .map(|function| {
+            let first = next;
+            next += index(definition.instances_of(FunctionIndex(function)));
+            first
+        })
+        .collect()
+}
+
+fn instances_from<P: Platform>(
+    definition: &Definition<P>,
+    firsts: &[usize],
+    function: FunctionIndex,
+) -> core::ops::Range<usize> {
+    let first = firsts.get(function.at()).copied().unwrap_or(0);
+    first..first + index(definition.instances_of(function))
+}

@@ -1,0 +1,309 @@
+//! The tables, as a daemon reads them: enough to go on after it was started anew.
+
+use super::definition::{GATEWAY, Program};
+use super::refusal::{Refusal, refuse};
+use super::{Caller, Core, Handle, Outcome, function_index, narrow};
+use crate::calls::{
+    self, ANY_CPU, ChainEntry, EdgeEntry, FunctionDefinition, FunctionEntry, GatewayEntry, InboundEntry,
+    InstanceEntry, LayerEntry, MonitorEntry, OPERAND_MAX_BYTES, PortEntry, ResultCode,
+};
+use crate::ids::{FunctionIndex, InstanceNumber, index, number};
+use crate::platform::{MEASUREMENT_BYTES, Platform};
+use hacher_libos_net::name::Name;
+use zerocopy::IntoBytes;
+
+impl<P: Platform> Core<P> {
+    pub(super) fn query_monitor(&self) -> Outcome {
+        let missing = self
+            .layers
+            .iter()
+            .filter(|layer| layer.missing_because.is_some())
+            .count();
+        let entry = MonitorEntry {
+            backend: short_name(self.platform.backend()),
+            chain_count: number(self.chains.len()),
+            layer_count: number(self.layers.len()),
+            missing_layer_count: number(missing),
+            loaded: u32::from(self.loaded),
+            evidence_key: self.platform.evidence_key(),
+        };
+        Outcome::operand(entry.as_bytes())
+    }
+
+    pub(super) fn query_layer(&self, [layer, ..]: [u64; 6]) -> Result<Outcome, Refusal> {
+        let layer = self
+            .layers
+            .get(index(narrow(layer)?))
+            .ok_or(ResultCode::InvalidParameter)?;
+        let reason = layer.missing_because.as_deref().unwrap_or("");
+        let reason = cut(reason, 1024);
+        let entry = LayerEntry {
+            name: short_name(&layer.name),
+            enforced: u32::from(layer.missing_because.is_none()),
+            reason_bytes: number(reason.len()),
+        };
+        let mut operand = entry.as_bytes().to_vec();
+        operand.extend_from_slice(reason.as_bytes());
+        Ok(Outcome::operand(&operand))
+    }
+
+    pub(super) fn query_chain(&self, [chain, ..]: [u64; 6]) -> Result<Outcome, Refusal> {
+        let chain = self.chain(chain)?;
+        let definition = &chain.definition;
+        let sealed = chain.sealed.as_ref();
+        let instances: u32 = (0..definition.function_count())
+            .map(|function| definition.instances_of(FunctionIndex(function)))
+            .sum();
+        let entry = ChainEntry {
+            definition: definition.chain,
+            epoch: sealed.map_or(0, |sealed| sealed.epoch),
+            digest: sealed.map_or([0; MEASUREMENT_BYTES], |sealed| sealed.digest),
+            sealed: u32::from(sealed.is_some()),
+            function_count: definition.function_count(),
+            instance_count: instances,
+            port_count: number(definition.ports.len()),
+            edge_count: number(definition.edges.len()),
+            reserved: 0,
+        };
+        Ok(Outcome::operand(entry.as_bytes()))
+    }
+
+    pub(super) fn query_function(&self, [chain, function, ..]: [u64; 6]) -> Result<Outcome, Refusal> {
+        let definition = &self.chain(chain)?.definition;
+        let function = function_index(function)?;
+        let first_instance: u32 = (0..function.0.min(definition.function_count()))
+            .map(|function| definition.instances_of(FunctionIndex(function)))
+            .sum();
+        let entry = if function == FunctionIndex::GATEWAY {
+            let Some(gateway) = self.gateway.as_ref() else {
+                return refuse(ResultCode::InvalidRequest, "the gateway is not set");
+            };
+            let values = FunctionDefinition {
+                name: short_name(GATEWAY),
+                memory_bytes: gateway.definition.memory_bytes,
+                scratch_bytes: gateway.definition.scratch_bytes,
+                outbox_bytes: definition.chain.gateway_outbox_bytes,
+                timeout_ns: definition.chain.deadline_ns,
+                retry_backoff_ns: 0,
+                retry_max_ns: 0,
+                retry_factor_milli: 1000,
+                retry_attempts: 1,
+                retry_jitter: 0,
+                instances: 1,
+                threads: gateway.definition.threads,
+                logs: gateway.definition.logs,
+                reserved: 0,
+            };
+            function_entry(values, &gateway.program, first_instance, 1, 0, 0)
+        } else {
+            let function = definition
+                .function(function)
+                .ok_or(ResultCode::InvalidParameter)?;
+            function_entry(
+                function.definition,
+                &function.program,
+                first_instance,
+                function.ports.len(),
+                function.environment.len(),
+                function.secrets.len(),
+            )
+        };
+        Ok(Outcome::operand(entry.as_bytes()))
+    }
+
+    pub(super) fn query_port(&self, [chain, port, ..]: [u64; 6]) -> Result<Outcome, Refusal> {
+        let definition = &self.chain(chain)?.definition;
+        let port = definition
+            .ports
+            .get(index(narrow(port)?))
+            .ok_or(ResultCode::InvalidParameter)?;
+        let entry = PortEntry {
+            name: port.name,
+            function: port.function.0,
+            index: port.index,
+            fault: u32::from(port.fault),
+            reserved: 0,
+        };
+        Ok(Outcome::operand(entry.as_bytes()))
+    }
+
+    pub(super) fn query_edge(&self, [chain, edge, ..]: [u64; 6]) -> Result<Outcome, Refusal> {
+        let definition = &self.chain(chain)?.definition;
+        let edge = definition
+            .edges
+            .get(index(narrow(edge)?))
+            .ok_or(ResultCode::InvalidParameter)?;
+        let width = definition
+            .edges
+            .iter()
+            .filter(|other| other.consumer == edge.consumer && other.group == edge.group)
+            .count();
+        let entry = EdgeEntry {
+            producer: edge.producer.0,
+            port: edge.port,
+            consumer: edge.consumer.0,
+            group: edge.group,
+            member: edge.member,
+            group_width: number(width),
+        };
+        Ok(Outcome::operand(entry.as_bytes()))
+    }
+
+    pub(super) fn query_instance(&self, [chain, instance, ..]: [u64; 6]) -> Result<Outcome, Refusal> {
+        let id = self.chain_id(chain)?;
+        let instance = InstanceNumber(narrow(instance)?);
+        let entry = self.chain(chain)?;
+        let sealed = entry.sealed()?;
+        let planned = sealed
+            .plan
+            .instance(instance)
+            .ok_or(ResultCode::InvalidParameter)?;
+        let slot = sealed
+            .slots
+            .get(instance.at())
+            .ok_or(ResultCode::InvalidParameter)?;
+        let placement = entry.definition.placement(planned.function, planned.ordinal);
+        let operand = InstanceEntry {
+            function: planned.function.0,
+            ordinal: planned.ordinal,
+            state: self.state_of(id, instance).number(),
+            epoch: slot.epoch,
+            deaths: slot.deaths,
+            last_exit_signalled: slot.last_exit.map_or(0, |exit| u32::from(exit.signalled)),
+            last_exit_code: slot.last_exit.map_or(0, |exit| exit.code),
+            inbound_count: number(planned.inbound.len()),
+            port_count: planned.port_count,
+            ring_count: number(planned.rings.len()),
+            ring_capacity: planned.ring_capacity,
+            reserved: 0,
+            outbox_bytes: planned.outbox_bytes,
+            cpu: placement.cpu.map_or(ANY_CPU, u64::from),
+            spin_ns: placement.spin_ns,
+        };
+        let mut outcome = Outcome::operand(operand.as_bytes());
+        outcome.handles.push(Handle::Page(id, instance));
+        if slot.log.is_some() {
+            outcome.handles.push(Handle::Log(id, instance));
+            outcome.values = [1, 0, 0, 0, 0, 0];
+        }
+        Ok(outcome)
+    }
+
+    pub(super) fn query_inbound(&self, [chain, instance, from, ..]: [u64; 6]) -> Result<Outcome, Refusal> {
+        let sealed = self.chain(chain)?.sealed()?;
+        let planned = sealed
+            .plan
+            .instance(InstanceNumber(narrow(instance)?))
+            .ok_or(ResultCode::InvalidParameter)?;
+        let from = index(narrow(from)?);
+        if from > planned.inbound.len() {
+            return Err(ResultCode::InvalidParameter.into());
+        }
+        let mut outcome = Outcome::value(u64::from(number(planned.inbound.len())));
+        let most = OPERAND_MAX_BYTES / size_of::<InboundEntry>();
+        for inbound in planned.inbound.iter().skip(from).take(most) {
+            let entry = InboundEntry {
+                edge: inbound.edge.declared,
+                producer: inbound.producer.0,
+                port: inbound.edge.port,
+                ring: inbound.ring,
+            };
+            outcome.operand.extend_from_slice(entry.as_bytes());
+        }
+        Ok(outcome)
+    }
+
+    pub(super) fn query_gateway(&self, caller: Caller) -> Result<Outcome, Refusal> {
+        let Some(gateway) = self.gateway.as_ref() else {
+            return refuse(ResultCode::InvalidRequest, "the gateway is not set");
+        };
+        let address = self
+            .listener
+            .as_ref()
+            .map_or("", |listener| listener.address.as_str());
+        let entry = GatewayEntry {
+            definition: gateway.definition,
+            measurement: P::image_measurement(&gateway.program.image),
+            state: self.gateway_state().number(),
+            epoch: self.gateway_process.epoch,
+            deaths: self.gateway_process.deaths,
+            listening: u32::from(self.listener.is_some()),
+            tls: u32::from(self.listener.as_ref().is_some_and(|listener| listener.tls)),
+            address_bytes: number(address.len()),
+        };
+        let mut outcome = Outcome::operand(entry.as_bytes());
+        outcome.operand.extend_from_slice(address.as_bytes());
+        if caller == Caller::Daemon && self.gateway_process.log.is_some() {
+            outcome.handles.push(Handle::GatewayLog);
+            outcome.values = [1, 0, 0, 0, 0, 0];
+        }
+        Ok(outcome)
+    }
+
+    pub(super) fn query_admin(&mut self) -> Result<Outcome, Refusal> {
+        self.bell()?;
+        let mut outcome = Outcome::default();
+        if self.admin.is_some() {
+            outcome.handles.push(Handle::Admin);
+            outcome.values = [1, 0, 0, 0, 0, 0];
+        }
+        outcome.handles.push(Handle::Bell);
+        Ok(outcome)
+    }
+
+    pub(super) fn statistics(&self) -> Outcome {
+        let counts = &self.counts;
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let entry = calls::Statistics {
+            calls: counts.calls,
+            refused_calls: counts.refused_calls,
+            created: counts.created,
+            failed_creations: counts.failed_creations,
+            died: counts.died,
+            live: count(self.ledger.live_count()),
+            daemon_restarts: counts.daemon_restarts,
+            region_bytes: self
+                .chains
+                .iter()
+                .filter_map(|chain| chain.sealed.as_ref())
+                .fold(0, |total, sealed| total.saturating_add(sealed.region_bytes)),
+        };
+        Outcome::operand(entry.as_bytes())
+    }
+}
+
+fn function_entry<P: Platform>(
+    definition: FunctionDefinition,
+    program: &Program<P>,
+    first_instance: u32,
+    ports: usize,
+    variables: usize,
+    secrets: usize,
+) -> FunctionEntry {
+    FunctionEntry {
+        definition,
+        measurement: P::image_measurement(&program.image),
+        first_instance,
+        port_count: number(ports),
+        library_count: number(program.libraries.len()),
+        variable_count: number(variables),
+        secret_count: number(secrets),
+        reserved: 0,
+    }
+}
+
+/// A name of ours, which is short; cut if a platform names a layer at length.
+fn short_name(text: &str) -> Name {
+    Name::new(cut(text, hacher_libos_net::name::NAME_MAX_BYTES))
+        .or_else(|_| Name::new("unnamed"))
+        .expect("\"unnamed\" is a name")
+}
+
+/// The longest prefix of at most `max_bytes`.
+fn cut(text: &str, max_bytes: usize) -> &str {
+    let mut end = text.len().min(max_bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or("")
+}

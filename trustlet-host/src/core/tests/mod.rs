@@ -1,0 +1,7 @@
+//! The core under a simulated platform.
+
+mod digest;
+mod driver;
+mod lifecycle;
+mod policy;
+mod random;

@@ -1,0 +1,410 @@
+//! The process platform: the core's wishes, carried out with Linux processes, memfds and eventfds.
+
+use crate::evidence::{EvidenceSigner, NONCE_BYTES};
+use crate::ids::ProcessId;
+use crate::platform::{
+    Grant, Launch, LayerStatus, Measurement, Platform, PlatformError, Spawned, TrustletRole,
+};
+use crate::process::image::Image;
+use crate::process::jail::{Child, Exit, Limits, Output, Role, Spawn, spawn};
+use crate::process::layers::Layers;
+use crate::process::library::Library;
+use crate::process::region::{Doorbell, Region};
+use crate::process::seccomp::lockdown_program;
+use crate::wire;
+use hacher_libos_net::attach::{CHANNEL_FD, ZeroizingMessage};
+use hacher_libos_net::clock::Monotonic;
+use ring::rand::{SecureRandom, SystemRandom};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::net::SendFlags;
+use rustix::net::sockopt::{set_socket_send_buffer_size, socket_acceptconn};
+use rustix::pipe::{PipeFlags, pipe_with};
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// The largest executable.
+const IMAGE_MAX_BYTES: u64 = 1 << 30;
+/// Descriptors that a process has besides those of its attachments: standard ones, channel, event loop, connections.
+const DESCRIPTORS_OF_ITS_OWN: u32 = 64;
+/// A gateway also has a descriptor for each connection.
+const DESCRIPTORS_OF_A_GATEWAY: u32 = 2048;
+/// Room for attachment messages that a process has not read yet.
+const CHANNEL_BYTES: usize = 4 * 1024 * 1024;
+/// Messages kept for a process that reads slowly; one that lets more pile up is given up.
+const BACKLOG_MAX: usize = 4096;
+
+/// A message that waits for room in its channel, with duplicates of its descriptors.
+type Waiting = (ZeroizingMessage, Vec<OwnedFd>);
+
+/// One trustlet's process.
+pub struct Process {
+    child: Child,
+    channel: OwnedFd,
+    born: Monotonic,
+    backlog: VecDeque<Waiting>,
+}
+
+impl Process {
+    /// Its private channel.
+    pub fn channel(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+
+    /// Readable once it has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.child.pidfd()
+    }
+
+    /// Whether it has messages to read that did not fit into its channel.
+    pub fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// Sends what waits, as far as it fits.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn flush(&mut self) -> Result<(), PlatformError> {
+        while let Some((message, descriptors)) = self.backlog.front() {
+            let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+            match wire::send(
+                &self.channel,
+                message.as_bytes(),
+                &descriptors,
+                SendFlags::DONTWAIT,
+            ) {
+                Ok(()) => drop(self.backlog.pop_front()),
+                Err(rustix::io::Errno::AGAIN) => return Ok(()),
+                Err(errno) => return Err(os("sending an attachment")(errno.into())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reaps it if it has ended: how, and how long it lived.
+    pub fn reap(&mut self) -> Option<crate::core::Exit> {
+        let exit = self.child.try_wait().ok().flatten()?;
+        let (signalled, code) = match exit {
+            Exit::Code(code) => (false, code),
+            Exit::Signal(signal) => (true, signal),
+        };
+        let lived_ns = Monotonic::now().ns_since(self.born);
+        Some(crate::core::Exit {
+            signalled,
+            code: u32::try_from(code).unwrap_or(u32::MAX),
+            lived_ns,
+        })
+    }
+}
+
+/// A region and its read-only descriptor, opened once.
+pub struct SharedRegion {
+    region: Region,
+    read_only: OwnedFd,
+}
+
+impl SharedRegion {
+    /// For readers.
+    pub fn read_only(&self) -> BorrowedFd<'_> {
+        self.read_only.as_fd()
+    }
+}
+
+/// The machine.
+pub struct Machine {
+    layers: Layers,
+    signer: EvidenceSigner,
+    random: SystemRandom,
+    processes: BTreeMap<ProcessId, Process>,
+    /// Processes started since the event loop last looked.
+    newborn: Vec<ProcessId>,
+}
+
+fn os(what: &'static str) -> impl Fn(std::io::Error) -> PlatformError {
+    move |source| PlatformError::Os { what, source }
+}
+
+fn unsuitable(error: &dyn core::fmt::Display) -> PlatformError {
+    PlatformError::Unsuitable(error.to_string())
+}
+
+impl Machine {
+    /// Finds out what the kernel can enforce, and makes the key that signs evidence.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn new(layers: Layers) -> Result<Self, PlatformError> {
+        let random = SystemRandom::new();
+        let mut seed = Zeroizing::new([0; 32]);
+        random
+            .fill(&mut *seed)
+            .map_err(|_| unsuitable(&"there is no randomness"))?;
+        let signer = EvidenceSigner::new(&seed).ok_or_else(|| unsuitable(&"no key could be made"))?;
+        Ok(Self {
+            layers,
+            signer,
+            random,
+            processes: BTreeMap::new(),
+            newborn: Vec::new(),
+        })
+    }
+
+    /// The layers that were found.
+    pub fn found_layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    /// A process.
+    pub fn process_mut(&mut self, process: ProcessId) -> Option<&mut Process> {
+        self.processes.get_mut(&process)
+    }
+
+    /// Live processes.
+    pub fn live_count(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// Those started since the last call.
+    pub fn take_newborn(&mut self) -> Vec<ProcessId> {
+        core::mem::take(&mut self.newborn)
+    }
+
+    /// Forgets a process that was reaped.
+    pub fn forget(&mut self, process: ProcessId) {
+        self.processes.remove(&process);
+    }
+
+    /// Ends everything.
+    pub fn kill_all(&mut self) {
+        for process in self.processes.values() {
+            // Fails for those that have ended already.
+            let _ = process.child.kill();
+        }
+    }
+
+    fn start(&mut self, launch: &Launch<'_, Self>) -> Result<(Process, Option<OwnedFd>), PlatformError> {
+        let (ours, theirs) = wire::pair().map_err(|errno| os("making a channel")(errno.into()))?;
+        set_socket_send_buffer_size(&ours, CHANNEL_BYTES)
+            .map_err(|errno| os("sizing a channel")(errno.into()))?;
+        let log = match launch.forward_logs {
+            true => Some(
+                pipe_with(PipeFlags::CLOEXEC).map_err(|errno| os("making a pipe for logs")(errno.into()))?,
+            ),
+            false => None,
+        };
+        let output = log
+            .as_ref()
+            .map_or(Output::Null, |(_, write)| Output::Fd(write.as_fd()));
+        let (role, argv0, own) = match launch.role {
+            TrustletRole::Function => (Role::Function, launch.function, DESCRIPTORS_OF_ITS_OWN),
+            TrustletRole::Gateway => (Role::Gateway, "hacher-gateway", DESCRIPTORS_OF_A_GATEWAY),
+        };
+        let environment: Vec<(&OsStr, &OsStr)> = launch
+            .environment
+            .iter()
+            .map(|(name, value)| (name.as_ref(), value.as_ref()))
+            .collect();
+        let name = match launch.chain {
+            "" => launch.function.to_owned(),
+            chain => format!("{chain}/{}", launch.function),
+        };
+        let child = spawn(&Spawn {
+            name: &name,
+            image: launch.image,
+            libraries: launch.libraries,
+            argv0: argv0.as_ref(),
+            args: &[],
+            env: &environment,
+            limits: Limits {
+                memory_bytes: launch.limits.memory_bytes,
+                scratch_bytes: launch.limits.scratch_bytes,
+                threads: launch.limits.threads,
+                open_files: launch.limits.descriptors.saturating_add(own),
+            },
+            role,
+            cpu: launch.cpu.and_then(|cpu| usize::try_from(cpu).ok()),
+            stdout: output,
+            stderr: output,
+            inherit: &[(theirs.as_fd(), CHANNEL_FD)],
+            layers: &self.layers,
+        })
+        .map_err(|error| unsuitable(&error))?;
+        let process = Process {
+            child,
+            channel: ours,
+            born: Monotonic::now(),
+            backlog: VecDeque::new(),
+        };
+        Ok((process, log.map(|(read, _)| read)))
+    }
+}
+
+impl Platform for Machine {
+    type File = OwnedFd;
+    type Image = Image;
+    type Library = Library;
+    type Region = SharedRegion;
+    type Doorbell = Doorbell;
+    type Log = OwnedFd;
+
+    fn backend(&self) -> &'static str {
+        "process"
+    }
+
+    fn layers(&self) -> Vec<LayerStatus> {
+        layer_statuses(&self.layers)
+    }
+
+    fn random(&mut self, bytes: &mut [u8]) -> Result<(), PlatformError> {
+        self.random
+            .fill(bytes)
+            .map_err(|_| unsuitable(&"the random number generator failed"))
+    }
+
+    fn load_image(&mut self, name: &str, file: Self::File) -> Result<Self::Image, PlatformError> {
+        Image::load(name, file.as_fd(), IMAGE_MAX_BYTES).map_err(|error| unsuitable(&error))
+    }
+
+    fn image_measurement(image: &Self::Image) -> Measurement {
+        *image.measurement()
+    }
+
+    fn load_library(
+        &mut self,
+        file: Self::File,
+        path: &str,
+        interpreter: bool,
+    ) -> Result<Self::Library, PlatformError> {
+        Library::measure(Path::new(path), file.as_fd(), interpreter).map_err(|error| unsuitable(&error))
+    }
+
+    fn library_measurement(library: &Self::Library) -> Measurement {
+        *library.measurement()
+    }
+
+    fn read_secret(
+        &mut self,
+        file: Self::File,
+        max_bytes: usize,
+    ) -> Result<Zeroizing<Vec<u8>>, PlatformError> {
+        // Room for one byte more than may be, so that the buffer never moves and leaves a copy behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(max_bytes + 1));
+        let limit = u64::try_from(max_bytes + 1).unwrap_or(u64::MAX);
+        File::from(file)
+            .take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(os("reading a secret"))?;
+        if bytes.len() > max_bytes {
+            return Err(PlatformError::Unsuitable(format!(
+                "a secret has at most {max_bytes} bytes"
+            )));
+        }
+        Ok(bytes)
+    }
+
+    fn is_listener(&self, file: &Self::File) -> bool {
+        socket_acceptconn(file).unwrap_or(false)
+    }
+
+    fn create_region(&mut self, name: &str, len_bytes: usize) -> Result<Self::Region, PlatformError> {
+        let region = Region::create(name, len_bytes as u64).map_err(os("making a region"))?;
+        let read_only = region.read_only().map_err(os("opening a region for reading"))?;
+        Ok(SharedRegion { region, read_only })
+    }
+
+    fn create_doorbell(&mut self) -> Result<Self::Doorbell, PlatformError> {
+        Doorbell::create().map_err(os("making a doorbell"))
+    }
+
+    fn spawn(&mut self, launch: Launch<'_, Self>) -> Result<Spawned<Self>, PlatformError> {
+        let (process, log) = self.start(&launch)?;
+        self.processes.insert(launch.process, process);
+        self.newborn.push(launch.process);
+        Ok(Spawned { log })
+    }
+
+    fn lockdown(&self, role: TrustletRole) -> Option<Vec<[u8; 8]>> {
+        // A gateway's libraries are all loaded when it starts, as a function's are.
+        let _ = role;
+        let program = lockdown_program().ok()?;
+        Some(
+            program
+                .chunks_exact(8)
+                .filter_map(|filter| filter.try_into().ok())
+                .collect(),
+        )
+    }
+
+    fn send(
+        &mut self,
+        process: ProcessId,
+        message: ZeroizingMessage,
+        grants: &[Grant<'_, Self>],
+    ) -> Result<(), PlatformError> {
+        let gone = || unsuitable(&"the process is gone");
+        let process = self.processes.get_mut(&process).ok_or_else(gone)?;
+        let descriptors: Vec<BorrowedFd<'_>> = grants
+            .iter()
+            .map(|grant| match grant {
+                Grant::ReadWrite(region) => region.region.as_fd(),
+                Grant::ReadOnly(region) => region.read_only.as_fd(),
+                Grant::Doorbell(doorbell) => doorbell.as_fd(),
+                Grant::File(file) => file.as_fd(),
+            })
+            .collect();
+        if process.backlog.is_empty() {
+            match wire::send(
+                &process.channel,
+                message.as_bytes(),
+                &descriptors,
+                SendFlags::DONTWAIT,
+            ) {
+                Ok(()) => return Ok(()),
+                Err(rustix::io::Errno::AGAIN) => {}
+                Err(errno) => return Err(os("sending an attachment")(errno.into())),
+            }
+        }
+        if process.backlog.len() >= BACKLOG_MAX {
+            return Err(unsuitable(&"the process does not read its attachment"));
+        }
+        let duplicate = |fd: &BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 0);
+        let descriptors = descriptors.iter().map(duplicate).collect::<Result<Vec<_>, _>>();
+        let descriptors = descriptors.map_err(|errno| os("keeping a descriptor")(errno.into()))?;
+        process.backlog.push_back((message, descriptors));
+        Ok(())
+    }
+
+    fn kill(&mut self, process: ProcessId) {
+        if let Some(process) = self.processes.get(&process) {
+            // Fails for one that has ended already.
+            let _ = process.child.kill();
+        }
+    }
+
+    fn evidence_key(&self) -> [u8; 32] {
+        self.signer.public_key()
+    }
+
+    fn sign(&self, manifest: &str, nonce: &[u8; NONCE_BYTES]) -> Vec<u8> {
+        self.signer.sign(manifest, nonce)
+    }
+}
+
+/// What each layer is on this machine, for reports.
+fn layer_statuses(layers: &Layers) -> Vec<LayerStatus> {
+    crate::process::layers::Layer::ALL
+        .into_iter()
+        .map(|layer| LayerStatus {
+            name: layer.to_string(),
+            missing_because: layers
+                .missing()
+                .iter()
+                .find(|missing| missing.layer == layer)
+                .map(|missing| missing.reason.clone()),
+        })
+        .collect()
+}

@@ -1,0 +1,180 @@
+//! Measuring without running: the same core and the same calls, on a platform that loads executables and starts nothing.
+//! So the digest is the one that a monitor would compute.
+
+use crate::calls::{self, Call, PROTOCOL, ReplyHeader, RequestHeader, ResultCode, VERSION};
+use crate::core::{Caller, Core};
+use crate::ids::{ProcessId, number};
+use crate::platform::{
+    Grant, Launch, LayerStatus, Measurement, Platform, PlatformError, Spawned, TrustletRole,
+};
+use crate::process::image::Image;
+use crate::process::library::Library;
+use hacher_libos_net::attach::ZeroizingMessage;
+use ring::rand::{SecureRandom, SystemRandom};
+use rustix::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use zerocopy::FromBytes;
+use zeroize::Zeroizing;
+
+/// The largest executable.
+const IMAGE_MAX_BYTES: u64 = 1 << 30;
+
+/// A monitor that measures chains and runs none.
+pub struct Measurer {
+    core: Core<Scales>,
+    sequence: u32,
+}
+
+impl Default for Measurer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Measurer {
+    /// One that knows no chain yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            core: Core::new(Scales),
+            sequence: 0,
+        }
+    }
+
+    /// Makes a call, as a loader would.
+    ///
+    /// # Errors
+    /// The refusal in words.
+    pub fn call(
+        &mut self,
+        call: Call,
+        arguments: &[u64],
+        operand: &[u8],
+        files: Vec<OwnedFd>,
+    ) -> Result<([u64; 6], Vec<u8>), String> {
+        self.sequence = self.sequence.checked_add(1).unwrap_or(1);
+        let mut header = RequestHeader {
+            protocol: PROTOCOL,
+            call: call.number(),
+            version: VERSION,
+            sequence: self.sequence,
+            arguments: [0; 6],
+            operand_bytes: number(operand.len()),
+            descriptor_count: number(files.len()),
+        };
+        for (to, from) in header.arguments.iter_mut().zip(arguments) {
+            *to = *from;
+        }
+        let reply = self
+            .core
+            .call(Caller::Loader, &calls::message(&header, operand), files);
+        let (header, operand) =
+            ReplyHeader::read_from_prefix(&reply.bytes).map_err(|_| "the reply is malformed".to_owned())?;
+        match ResultCode::from_number(header.result) {
+            Some(ResultCode::Success) => Ok((header.values, operand.to_vec())),
+            Some(code) if operand.is_empty() => Err(code.text().to_owned()),
+            _ => Err(String::from_utf8_lossy(operand).into_owned()),
+        }
+    }
+}
+
+/// Weighs, and does nothing else.
+struct Scales;
+
+/// Stands for whatever is not made.
+struct Nothing;
+
+impl Platform for Scales {
+    type File = OwnedFd;
+    type Image = Image;
+    type Library = Library;
+    type Region = Nothing;
+    type Doorbell = Nothing;
+    type Log = Nothing;
+
+    fn backend(&self) -> &'static str {
+        "process"
+    }
+
+    fn layers(&self) -> Vec<LayerStatus> {
+        Vec::new()
+    }
+
+    fn random(&mut self, bytes: &mut [u8]) -> Result<(), PlatformError> {
+        // Port secrets are made at sealing, and thrown away with the core.
+        SystemRandom::new()
+            .fill(bytes)
+            .map_err(|_| PlatformError::Unsuitable("there is no randomness".to_owned()))
+    }
+
+    fn load_image(&mut self, name: &str, file: Self::File) -> Result<Self::Image, PlatformError> {
+        Image::load(name, file.as_fd(), IMAGE_MAX_BYTES)
+            .map_err(|error| PlatformError::Unsuitable(error.to_string()))
+    }
+
+    fn image_measurement(image: &Self::Image) -> Measurement {
+        *image.measurement()
+    }
+
+    fn load_library(
+        &mut self,
+        file: Self::File,
+        path: &str,
+        interpreter: bool,
+    ) -> Result<Self::Library, PlatformError> {
+        Library::measure(Path::new(path), file.as_fd(), interpreter)
+            .map_err(|error| PlatformError::Unsuitable(error.to_string()))
+    }
+
+    fn library_measurement(library: &Self::Library) -> Measurement {
+        *library.measurement()
+    }
+
+    fn read_secret(
+        &mut self,
+        _file: Self::File,
+        _max_bytes: usize,
+    ) -> Result<Zeroizing<Vec<u8>>, PlatformError> {
+        // Values of secrets are not part of the digest.
+        Ok(Zeroizing::new(Vec::new()))
+    }
+
+    fn is_listener(&self, _file: &Self::File) -> bool {
+        false
+    }
+
+    fn create_region(&mut self, _name: &str, _len_bytes: usize) -> Result<Self::Region, PlatformError> {
+        Ok(Nothing)
+    }
+
+    fn create_doorbell(&mut self) -> Result<Self::Doorbell, PlatformError> {
+        Ok(Nothing)
+    }
+
+    fn spawn(&mut self, _launch: Launch<'_, Self>) -> Result<Spawned<Self>, PlatformError> {
+        Err(PlatformError::MeasuresOnly)
+    }
+
+    fn lockdown(&self, _role: TrustletRole) -> Option<Vec<[u8; 8]>> {
+        None
+    }
+
+    fn send(
+        &mut self,
+        _process: ProcessId,
+        _message: ZeroizingMessage,
+        _grants: &[Grant<'_, Self>],
+    ) -> Result<(), PlatformError> {
+        Err(PlatformError::MeasuresOnly)
+    }
+
+    fn kill(&mut self, _process: ProcessId) {}
+
+    fn evidence_key(&self) -> [u8; 32] {
+        [0; 32]
+    }
+
+    fn sign(&self, _manifest: &str, _nonce: &[u8; crate::evidence::NONCE_BYTES]) -> Vec<u8> {
+        Vec::new()
+    }
+}

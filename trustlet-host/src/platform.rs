@@ -1,0 +1,235 @@
+//! What the monitor's core needs from the machine, and nothing more. The core does no I/O: under the process
+//! platform these become memfds and processes, under tests they become entries of a table.
+
+use crate::ids::ProcessId;
+use hacher_libos_net::attach::ZeroizingMessage;
+use zeroize::Zeroizing;
+
+/// Bytes of a SHA-384.
+pub const MEASUREMENT_BYTES: usize = 48;
+/// A SHA-384 of an executable or a library.
+pub type Measurement = [u8; MEASUREMENT_BYTES];
+
+/// The machine could not do something.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlatformError {
+    /// The descriptor is not what it should be, or holds something else.
+    #[error("{0}")]
+    Unsuitable(String),
+    /// The operating system refused.
+    #[error("{what}: {source}")]
+    Os {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The platform does not run anything.
+    #[error("this platform measures and runs nothing")]
+    MeasuresOnly,
+}
+
+impl PlatformError {
+    /// Whether trying again later can help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        use std::io::ErrorKind;
+        match self {
+            Self::Os { source, .. } => {
+                matches!(
+                    source.kind(),
+                    ErrorKind::OutOfMemory | ErrorKind::WouldBlock | ErrorKind::Interrupted
+                )
+            }
+            Self::Unsuitable(_) | Self::MeasuresOnly => false,
+        }
+    }
+}
+
+/// One layer of isolation, and whether this machine enforces it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerStatus {
+    /// Its name, at most 63 bytes.
+    pub name: String,
+    /// Why it is missing; `None` if it is enforced.
+    pub missing_because: Option<String>,
+}
+
+/// What a trustlet is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TrustletRole {
+    /// Runs a function on the records that are routed to it.
+    Function,
+    /// Speaks HTTP on the listening socket.
+    Gateway,
+}
+
+/// What one process may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory of its own.
+    pub memory_bytes: u64,
+    /// Room in its scratch folder.
+    pub scratch_bytes: u64,
+    /// Threads.
+    pub threads: u32,
+    /// Descriptors that its attachments bring.
+    pub descriptors: u32,
+}
+
+/// A process to start.
+pub struct Launch<'a, P: Platform> {
+    /// Its number, never used before.
+    pub process: ProcessId,
+    /// What it is.
+    pub role: TrustletRole,
+    /// The chain's name; empty for the gateway.
+    pub chain: &'a str,
+    /// The function's name; `gateway` for the gateway.
+    pub function: &'a str,
+    /// What it executes.
+    pub image: &'a P::Image,
+    /// What that links.
+    pub libraries: &'a [P::Library],
+    /// Names and values of its environment.
+    pub environment: &'a [(String, String)],
+    /// What it may use.
+    pub limits: Limits,
+    /// Whether its standard output and error are forwarded.
+    pub forward_logs: bool,
+    /// The CPU that it runs on; `None` for any.
+    pub cpu: Option<u32>,
+}
+
+/// A descriptor that goes to a trustlet beside a message.
+pub enum Grant<'a, P: Platform> {
+    /// The region, to write: for its owner alone (I1).
+    ReadWrite(&'a P::Region),
+    /// The region, to read.
+    ReadOnly(&'a P::Region),
+    /// The doorbell.
+    Doorbell(&'a P::Doorbell),
+    /// A socket or file that the loader gave.
+    File(&'a P::File),
+}
+
+impl<P: Platform> Clone for Grant<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P: Platform> Copy for Grant<'_, P> {}
+
+/// What a started process left with the monitor.
+pub struct Spawned<P: Platform> {
+    /// The reading end of its standard output and error, if they are forwarded.
+    pub log: Option<P::Log>,
+}
+
+/// The machine, as the core sees it.
+pub trait Platform: Sized {
+    /// A descriptor that came beside a call.
+    type File;
+    /// A measured executable. What runs is what was measured.
+    type Image;
+    /// A measured library.
+    type Library;
+    /// Shared memory with one writer.
+    type Region;
+    /// What wakes an instance.
+    type Doorbell;
+    /// The reading end of a process's output.
+    type Log;
+
+    /// The name of the backend, part of the chain digest.
+    fn backend(&self) -> &'static str;
+
+    /// The layers of isolation on this machine.
+    fn layers(&self) -> Vec<LayerStatus>;
+
+    /// Fills `bytes` from the system's random number generator.
+    ///
+    /// # Errors
+    /// When the generator fails.
+    fn random(&mut self, bytes: &mut [u8]) -> Result<(), PlatformError>;
+
+    /// Reads and measures an executable. `name` is for people who look at the process.
+    ///
+    /// # Errors
+    /// When it cannot be read or is too long.
+    fn load_image(&mut self, name: &str, file: Self::File) -> Result<Self::Image, PlatformError>;
+
+    /// The measurement of an executable.
+    fn image_measurement(image: &Self::Image) -> Measurement;
+
+    /// Reads and measures a library that executables look for at `path`; `interpreter`: it is what loads the others.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn load_library(
+        &mut self,
+        file: Self::File,
+        path: &str,
+        interpreter: bool,
+    ) -> Result<Self::Library, PlatformError>;
+
+    /// The measurement of a library.
+    fn library_measurement(library: &Self::Library) -> Measurement;
+
+    /// Reads a secret of at most `max_bytes`.
+    ///
+    /// # Errors
+    /// When it cannot be read or is longer.
+    fn read_secret(
+        &mut self,
+        file: Self::File,
+        max_bytes: usize,
+    ) -> Result<Zeroizing<Vec<u8>>, PlatformError>;
+
+    /// Whether `file` can be listened on.
+    fn is_listener(&self, file: &Self::File) -> bool;
+
+    /// Makes a region of `len_bytes` zeros.
+    ///
+    /// # Errors
+    /// When memory or descriptors are short.
+    fn create_region(&mut self, name: &str, len_bytes: usize) -> Result<Self::Region, PlatformError>;
+
+    /// Makes a doorbell.
+    ///
+    /// # Errors
+    /// When descriptors are short.
+    fn create_doorbell(&mut self) -> Result<Self::Doorbell, PlatformError>;
+
+    /// Starts a process with a private channel to the monitor.
+    ///
+    /// # Errors
+    /// When it cannot be started; then nothing of it is left.
+    fn spawn(&mut self, launch: Launch<'_, Self>) -> Result<Spawned<Self>, PlatformError>;
+
+    /// The system calls that a process of this role keeps after its attachment, as the entries of a `LOCKDOWN`
+    /// message; `None` to send none.
+    fn lockdown(&self, role: TrustletRole) -> Option<Vec<[u8; 8]>>;
+
+    /// Sends a message on a process's channel, after those sent before. Does not wait.
+    ///
+    /// # Errors
+    /// When the process is gone or does not read.
+    fn send(
+        &mut self,
+        process: ProcessId,
+        message: ZeroizingMessage,
+        grants: &[Grant<'_, Self>],
+    ) -> Result<(), PlatformError>;
+
+    /// Ends a process. It is gone when the core is told so.
+    fn kill(&mut self, process: ProcessId);
+
+    /// The key that [`Platform::sign`] signs with.
+    fn evidence_key(&self) -> [u8; 32];
+
+    /// Evidence of this platform over a manifest and a nonce.
+    fn sign(&self, manifest: &str, nonce: &[u8; crate::evidence::NONCE_BYTES]) -> Vec<u8>;
+}

@@ -1,0 +1,583 @@
+//! The monitor's event loop: the process that `hacher-fabric serve` becomes. It moves messages between sockets and the
+//! core, starts and reaps processes, and sleeps otherwise. One thread; nothing here parses text.
+
+mod children;
+
+use crate::calls::MESSAGE_MAX_BYTES;
+use crate::core::{Caller, Core, ReplyDescriptor};
+use crate::ids::ProcessId;
+use crate::machine::Machine;
+use crate::process::image::{Image, ImageError};
+use crate::process::layers::Layers;
+use crate::process::library::{Library, LibraryError, own_libraries};
+use crate::wire;
+use children::{Loader, start_daemon, start_loader};
+use core::time::Duration;
+use hacher_libos_net::attach::{MessageHeader, kind};
+use hacher_libos_net::clock::Monotonic;
+use rustix::event::{Timespec, epoll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::unix::net::UnixDatagram;
+use std::process::ExitCode;
+use zerocopy::FromBytes;
+
+/// A daemon's exit code that says: the service cannot start, stop everything.
+pub const EXIT_CANNOT_START: u8 = 78; // EX_CONFIG of sysexits.h
+/// The largest monitor executable.
+const SELF_MAX_BYTES: u64 = 1 << 30;
+/// A daemon that dies is replaced after this long, doubling while it keeps dying.
+const DAEMON_BACKOFF_FIRST: Duration = Duration::from_millis(50);
+const DAEMON_BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// A daemon that lived this long is replaced without a wait.
+const DAEMON_LIVED_LONG: Duration = Duration::from_secs(10);
+/// How long killed processes may take to be gone.
+const REAP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How to run.
+#[derive(Debug)]
+pub struct MonitorConfig {
+    /// Arguments of the loader, its name first.
+    pub loader: Vec<OsString>,
+    /// Arguments of the daemon, its name first.
+    pub daemon: Vec<OsString>,
+    /// How long requests in flight may take after SIGTERM.
+    pub grace: Duration,
+}
+
+/// The service could not start, or its kernel failed it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// A system call that should not fail failed.
+    #[error("{what}: {source}")]
+    Os {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// This executable cannot be copied.
+    #[error("cannot use the own executable: {0}")]
+    Image(#[from] ImageError),
+    /// A library of this executable cannot be measured.
+    #[error("cannot use an own library: {0}")]
+    Library(#[from] LibraryError),
+    /// The platform is not usable.
+    #[error(transparent)]
+    Platform(#[from] crate::platform::PlatformError),
+    /// The daemon cannot be started.
+    #[error("the daemon: {0}")]
+    Daemon(#[from] crate::process::jail::SpawnError),
+}
+
+fn os<E: Into<io::Error>>(what: &'static str) -> impl Fn(E) -> ServiceError {
+    move |source| ServiceError::Os {
+        what,
+        source: source.into(),
+    }
+}
+
+/// Becomes the monitor. Returns when the service has stopped, with the exit code of the whole.
+///
+/// # Errors
+/// [`ServiceError`] when the service cannot start.
+pub fn run(config: MonitorConfig) -> Result<ExitCode, ServiceError> {
+    harden()?;
+    Service::start(config)?.run()
+}
+
+/// Keeps others out of this process, which holds every key.
+fn harden() -> Result<(), ServiceError> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(os("making the monitor not dumpable"))?;
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none).map_err(os("forbidding core dumps"))?;
+    raise_descriptor_limit();
+    Ok(())
+}
+
+/// A chain of 256 functions needs a few thousand descriptors.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where the hard limit is low, creating a large chain fails with a clear error instead.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    );
+}
+
+/// What an epoll entry belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token {
+    Signals,
+    LoaderSocket,
+    LoaderEnd,
+    DaemonSocket,
+    DaemonEnd,
+    Channel(ProcessId),
+    ProcessEnd(ProcessId),
+}
+
+impl Token {
+    const fn pack(self) -> u64 {
+        match self {
+            Self::Signals => 0,
+            Self::LoaderSocket => 1,
+            Self::LoaderEnd => 2,
+            Self::DaemonSocket => 3,
+            Self::DaemonEnd => 4,
+            Self::Channel(process) => 8 + process.0 * 2,
+            Self::ProcessEnd(process) => 9 + process.0 * 2,
+        }
+    }
+
+    const fn unpack(data: u64) -> Self {
+        match data {
+            0 => Self::Signals,
+            1 => Self::LoaderSocket,
+            2 => Self::LoaderEnd,
+            3 => Self::DaemonSocket,
+            4 => Self::DaemonEnd,
+            data if data.is_multiple_of(2) => Self::Channel(ProcessId((data - 8) / 2)),
+            data => Self::ProcessEnd(ProcessId((data - 9) / 2)),
+        }
+    }
+}
+
+struct Daemon {
+    child: crate::process::jail::Child,
+    socket: OwnedFd,
+    born: Monotonic,
+}
+
+enum Stage {
+    Running,
+    /// The gateway finishes what is in flight; everything else goes when it has, or at this time.
+    Draining(Monotonic),
+}
+
+struct Service {
+    config: MonitorConfig,
+    core: Core<Machine>,
+    epoll: OwnedFd,
+    signals: OwnedFd,
+    image: Image,
+    libraries: Vec<Library>,
+    loader: Option<Loader>,
+    daemon: Option<Daemon>,
+    daemon_backoff: Duration,
+    /// When the next daemon is to be started.
+    daemon_due: Option<Monotonic>,
+    stage: Stage,
+    exit_code: u8,
+    notified: bool,
+}
+
+impl Service {
+    fn start(config: MonitorConfig) -> Result<Self, ServiceError> {
+        let signals = children::signals().map_err(os("watching signals"))?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(os("making an epoll"))?;
+        let executable = File::open("/proc/self/exe").map_err(os("opening the own executable"))?;
+        let image = Image::load("hacher-fabric", executable.as_fd(), SELF_MAX_BYTES)?;
+        let libraries = own_libraries()?;
+        let core = Core::new(Machine::new(Layers::probe())?);
+        let mut service = Self {
+            config,
+            core,
+            epoll,
+            signals,
+            image,
+            libraries,
+            loader: None,
+            daemon: None,
+            daemon_backoff: DAEMON_BACKOFF_FIRST,
+            daemon_due: None,
+            stage: Stage::Running,
+            exit_code: 0,
+            notified: false,
+        };
+        watch(&service.epoll, service.signals.as_fd(), Token::Signals)?;
+        let loader = start_loader(&service.config.loader).map_err(os("starting the loader"))?;
+        watch(&service.epoll, loader.socket.as_fd(), Token::LoaderSocket)?;
+        watch(&service.epoll, loader.pidfd.as_fd(), Token::LoaderEnd)?;
+        service.loader = Some(loader);
+        Ok(service)
+    }
+
+    fn run(mut self) -> Result<ExitCode, ServiceError> {
+        let mut events = [epoll::Event {
+            flags: epoll::EventFlags::empty(),
+            data: epoll::EventData::new_u64(0),
+        }; 64];
+        loop {
+            let timeout = self.timeout();
+            let ready = match epoll::wait(&self.epoll, &mut events[..], timeout.as_ref()) {
+                Err(Errno::INTR) => 0,
+                other => other.map_err(os("waiting for events"))?,
+            };
+            for event in events.iter().take(ready) {
+                self.handle(Token::unpack(event.data.u64()))?;
+            }
+            self.adopt_newborn()?;
+            self.tell_daemon();
+            if self.core.daemon_is_ready() && !self.notified {
+                self.notified = true;
+                notify("READY=1");
+            }
+            if self.has_ended()? {
+                return Ok(ExitCode::from(self.exit_code));
+            }
+        }
+    }
+
+    fn timeout(&self) -> Option<Timespec> {
+        let until = match self.stage {
+            Stage::Draining(until) => Some(until),
+            Stage::Running => None,
+        };
+        let due = until.into_iter().chain(self.daemon_due).min()?;
+        let left = due.saturating_duration_since(Monotonic::now());
+        Some(Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            // Rounded up by epoll to whole milliseconds elsewhere; here nanoseconds are kept.
+            tv_nsec: i64::from(left.subsec_nanos()),
+        })
+    }
+
+    fn handle(&mut self, token: Token) -> Result<(), ServiceError> {
+        match token {
+            Token::Signals => self.take_signals(),
+            Token::LoaderSocket => self.answer_loader(),
+            Token::LoaderEnd => self.loader_ended()?,
+            Token::DaemonSocket => self.answer_daemon(),
+            Token::DaemonEnd => self.daemon_ended(),
+            Token::Channel(process) => self.read_channel(process),
+            Token::ProcessEnd(process) => self.process_ended(process),
+        }
+        Ok(())
+    }
+
+    fn take_signals(&mut self) {
+        if children::take_stop_signal(&self.signals) {
+            self.begin_stop(0);
+        }
+    }
+
+    /// Stops: at once if nothing serves yet, else after what is in flight.
+    fn begin_stop(&mut self, exit_code: u8) {
+        if matches!(self.stage, Stage::Draining(_)) {
+            // Asked twice: no more patience.
+            self.stage = Stage::Draining(Monotonic::now());
+            return;
+        }
+        notify("STOPPING=1");
+        self.exit_code = exit_code;
+        let grace = if self.core.drain_gateway() {
+            self.config.grace
+        } else {
+            Duration::ZERO
+        };
+        self.core
+            .shutting_down(u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX));
+        self.stage = Stage::Draining(Monotonic::now().after(grace));
+    }
+
+    fn answer_loader(&mut self) {
+        let Some(loader) = &self.loader else { return };
+        // A loader that has closed its end is about to be reaped.
+        let _ = answer(&mut self.core, Caller::Loader, loader.socket.as_fd());
+    }
+
+    fn loader_ended(&mut self) -> Result<(), ServiceError> {
+        // What it said last is answered before its end is judged.
+        while let Some(loader) = &self.loader {
+            if answer(&mut self.core, Caller::Loader, loader.socket.as_fd()) != Some(true) {
+                break;
+            }
+        }
+        let Some(mut loader) = self.loader.take() else {
+            return Ok(());
+        };
+        let code = loader.exit_code();
+        if code != 0 {
+            // It has said on standard error why.
+            self.begin_stop(code);
+            return Ok(());
+        }
+        if let Err(error) = self.core.finish_loading() {
+            eprintln!("error: the loader ended without finishing: {error}");
+            self.begin_stop(1);
+            return Ok(());
+        }
+        self.start_daemon()
+    }
+
+    fn start_daemon(&mut self) -> Result<(), ServiceError> {
+        self.daemon_due = None;
+        let (ours, theirs) = wire::pair().map_err(os("making a socket for the daemon"))?;
+        let layers = self.core.platform().found_layers();
+        let child = start_daemon(
+            &self.config.daemon,
+            &self.image,
+            &self.libraries,
+            theirs.as_fd(),
+            layers,
+        )?;
+        watch(&self.epoll, ours.as_fd(), Token::DaemonSocket)?;
+        watch(&self.epoll, child.pidfd(), Token::DaemonEnd)?;
+        self.daemon = Some(Daemon {
+            child,
+            socket: ours,
+            born: Monotonic::now(),
+        });
+        Ok(())
+    }
+
+    fn answer_daemon(&mut self) {
+        let Some(daemon) = &mut self.daemon else { return };
+        if answer(&mut self.core, Caller::Daemon, daemon.socket.as_fd()).is_none() {
+            // It broke the protocol or closed its end: a fresh one may do better. Its end is reported by its pidfd.
+            let _ = daemon.child.kill();
+        }
+    }
+
+    fn daemon_ended(&mut self) {
+        let Some(mut daemon) = self.daemon.take() else {
+            return;
+        };
+        let exit = daemon.child.wait().ok();
+        if matches!(self.stage, Stage::Draining(_)) {
+            return;
+        }
+        if exit == Some(crate::process::jail::Exit::Code(i32::from(EXIT_CANNOT_START))) {
+            self.begin_stop(1);
+            return;
+        }
+        self.core.daemon_died();
+        let lived = Monotonic::now().saturating_duration_since(daemon.born);
+        let wait = if lived >= DAEMON_LIVED_LONG {
+            Duration::ZERO
+        } else {
+            self.daemon_backoff
+        };
+        self.daemon_backoff = if lived >= DAEMON_LIVED_LONG {
+            DAEMON_BACKOFF_FIRST
+        } else {
+            (self.daemon_backoff * 2).min(DAEMON_BACKOFF_MAX)
+        };
+        self.daemon_due = Some(Monotonic::now().after(wait));
+        let how = exit.map_or_else(|| "ended".to_owned(), |exit| format!("ended with {exit}"));
+        eprintln!("hacher-fabric: the daemon {how}; it is being replaced, records keep flowing");
+    }
+
+    /// Watches processes that calls have started.
+    fn adopt_newborn(&mut self) -> Result<(), ServiceError> {
+        for process in self.core.platform_mut().take_newborn() {
+            let Some(found) = self.core.platform_mut().process_mut(process) else {
+                continue;
+            };
+            let writable = found.has_backlog();
+            let flags = if writable {
+                epoll::EventFlags::IN | epoll::EventFlags::OUT
+            } else {
+                epoll::EventFlags::IN
+            };
+            let channel = epoll::EventData::new_u64(Token::Channel(process).pack());
+            epoll::add(&self.epoll, found.channel(), channel, flags).map_err(os("watching a trustlet"))?;
+            watch(&self.epoll, found.pidfd(), Token::ProcessEnd(process))?;
+        }
+        Ok(())
+    }
+
+    fn read_channel(&mut self, process: ProcessId) {
+        let Some(found) = self.core.platform_mut().process_mut(process) else {
+            return;
+        };
+        let flushed = found.flush();
+        if !found.has_backlog() {
+            let data = epoll::EventData::new_u64(Token::Channel(process).pack());
+            // Fails for a channel that is gone, whose process is about to be reaped.
+            let _ = epoll::modify(&self.epoll, found.channel(), data, epoll::EventFlags::IN);
+        }
+        let mut buffer = [0; size_of::<MessageHeader>() + 1];
+        let message = wire::receive(found.channel(), &mut buffer, RecvFlags::DONTWAIT);
+        let good = match message {
+            Err(Errno::AGAIN) => flushed.is_ok(),
+            Ok(Some((len, descriptors))) => {
+                let header = buffer
+                    .get(..len)
+                    .and_then(|bytes| MessageHeader::read_from_bytes(bytes).ok());
+                descriptors.is_empty()
+                    && header.is_some_and(|header| header.kind == kind::READY && header.count == 0)
+                    && self.core.ready(process)
+            }
+            Ok(None) | Err(_) => false,
+        };
+        if !good {
+            // It closed its channel, or said something that a trustlet has no business to say.
+            self.core.end(process);
+            if let Some(found) = self.core.platform_mut().process_mut(process) {
+                let _ = epoll::delete(&self.epoll, found.channel());
+            }
+        }
+    }
+
+    fn process_ended(&mut self, process: ProcessId) {
+        let Some(found) = self.core.platform_mut().process_mut(process) else {
+            return;
+        };
+        let Some(exit) = found.reap() else { return };
+        let was_gateway = self.core.gateway_process() == Some(process);
+        self.core.died(process, exit);
+        self.core.platform_mut().forget(process);
+        if was_gateway && matches!(self.stage, Stage::Draining(_)) {
+            self.stage = Stage::Draining(Monotonic::now());
+        }
+    }
+
+    /// Passes on what has happened.
+    fn tell_daemon(&mut self) {
+        let Some(daemon) = &self.daemon else { return };
+        while let Some(event) = self.core.next_event() {
+            let sent = wire::send(&daemon.socket, &event.encode(), &[], SendFlags::DONTWAIT);
+            if sent.is_err() {
+                // It does not read; a fresh one will read the tables instead.
+                let _ = daemon.child.kill();
+                return;
+            }
+        }
+    }
+
+    /// Whether it is over; starts a daemon that is due.
+    fn has_ended(&mut self) -> Result<bool, ServiceError> {
+        let now = Monotonic::now();
+        match self.stage {
+            Stage::Running => {
+                if self.daemon_due.is_some_and(|due| due <= now) {
+                    self.start_daemon()?;
+                }
+                Ok(false)
+            }
+            Stage::Draining(until) if until > now && self.core.gateway_process().is_some() => Ok(false),
+            Stage::Draining(_) => {
+                self.stop_everything();
+                Ok(true)
+            }
+        }
+    }
+
+    fn stop_everything(&mut self) {
+        self.core.platform_mut().kill_all();
+        if let Some(mut loader) = self.loader.take() {
+            loader.kill();
+        }
+        if let Some(mut daemon) = self.daemon.take() {
+            let _ = daemon.child.kill();
+            let _ = daemon.child.wait();
+        }
+        // A child kills and reaps when dropped; waiting here keeps the time bounded and the processes parallel.
+        let until = Monotonic::now().after(REAP_PATIENCE);
+        while self.core.platform().live_count() > 0 && Monotonic::now() < until {
+            let mut events = [epoll::Event {
+                flags: epoll::EventFlags::empty(),
+                data: epoll::EventData::new_u64(0),
+            }; 64];
+            let patience = Timespec {
+                tv_sec: 1,
+                tv_nsec: 0,
+            };
+            let ready = epoll::wait(&self.epoll, &mut events[..], Some(&patience)).unwrap_or(0);
+            for event in events.iter().take(ready) {
+                if let Token::ProcessEnd(process) = Token::unpack(event.data.u64()) {
+                    self.process_ended(process);
+                } else if let Token::Channel(process) = Token::unpack(event.data.u64())
+                    && let Some(found) = self.core.platform_mut().process_mut(process)
+                {
+                    let _ = epoll::delete(&self.epoll, found.channel());
+                }
+            }
+        }
+    }
+}
+
+fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>, token: Token) -> Result<(), ServiceError> {
+    let data = epoll::EventData::new_u64(token.pack());
+    epoll::add(epoll, fd, data, epoll::EventFlags::IN).map_err(os("watching a descriptor"))
+}
+
+/// Answers one message of `caller`: `None` if it has closed its end or cannot be answered, `Some(false)` if there was
+/// none.
+fn answer(core: &mut Core<Machine>, caller: Caller, socket: BorrowedFd<'_>) -> Option<bool> {
+    let mut buffer = vec![0; MESSAGE_MAX_BYTES + 1];
+    let (len, files) = match wire::receive(socket, &mut buffer, RecvFlags::DONTWAIT) {
+        Err(Errno::AGAIN) => return Some(false),
+        Ok(Some(received)) => received,
+        Ok(None) | Err(_) => return None,
+    };
+    let reply = core.call(caller, buffer.get(..len)?, files);
+    let descriptors: Vec<BorrowedFd<'_>> = reply
+        .descriptors
+        .iter()
+        .map(|descriptor| match descriptor {
+            ReplyDescriptor::Region(region) => region.read_only(),
+            ReplyDescriptor::Log(log) => log.as_fd(),
+            ReplyDescriptor::File(file) => file.as_fd(),
+            ReplyDescriptor::Doorbell(doorbell) => doorbell.as_fd(),
+        })
+        .collect();
+    wire::send(socket, &reply.bytes, &descriptors, SendFlags::DONTWAIT)
+        .ok()
+        .map(|()| true)
+}
+
+/// Tells the service manager, if there is one (sd_notify(3)).
+fn notify(state: &str) {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::ffi::OsStrExt;
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    let address = match path.as_bytes().split_first() {
+        Some((b'@', name)) => std::os::unix::net::SocketAddr::from_abstract_name(name),
+        _ => std::os::unix::net::SocketAddr::from_pathname(&path),
+    };
+    let sent = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
+    if let Err(error) = sent {
+        eprintln!("warning: the service manager could not be told `{state}`: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_survive_epoll() {
+        let processes = [0, 1, 77].map(ProcessId);
+        let tokens = [
+            Token::Signals,
+            Token::LoaderSocket,
+            Token::LoaderEnd,
+            Token::DaemonSocket,
+            Token::DaemonEnd,
+        ]
+        .into_iter()
+        .chain(processes.map(Token::Channel))
+        .chain(processes.map(Token::ProcessEnd));
+        for token in tokens {
+            assert_eq!(Token::unpack(token.pack()), token);
+        }
+    }
+}

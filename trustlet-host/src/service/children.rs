@@ -1,0 +1,190 @@
+//! The monitor's own children, which are no trustlets: the loader, with the rights of whoever started the service, and
+//! the daemon, with none. And the signals that the monitor takes.
+#![allow(
+    unsafe_code,
+    reason = "signalfd and pidfd_open by system call; a parent-death signal between fork and exec"
+)]
+
+use crate::process::image::Image;
+use crate::process::jail::{Child, Limits, Output, Role, Spawn, SpawnError, spawn};
+use crate::process::layers::Layers;
+use crate::process::library::Library;
+use crate::wire;
+use hacher_libos_net::attach::CHANNEL_FD;
+use rustix::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, set_parent_process_death_signal};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// What the daemon may use.
+const DAEMON_LIMITS: Limits = Limits {
+    memory_bytes: 256 * 1024 * 1024,
+    scratch_bytes: 0,
+    threads: 4,
+    open_files: 16 * 1024,
+};
+
+/// The loader's process.
+pub(super) struct Loader {
+    child: std::process::Child,
+    /// Its calls come in here.
+    pub(super) socket: OwnedFd,
+    /// Readable once it has ended.
+    pub(super) pidfd: OwnedFd,
+}
+
+impl Loader {
+    /// Waits for it, which has ended.
+    pub(super) fn exit_code(&mut self) -> u8 {
+        let status = self.child.wait().ok();
+        status
+            .and_then(|status| status.code())
+            .and_then(|code| u8::try_from(code).ok())
+            .unwrap_or(1)
+    }
+
+    /// Ends it.
+    pub(super) fn kill(&mut self) {
+        // Fails for one that has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts this executable again as the loader, with its call socket at the number where trustlets have their channel.
+pub(super) fn start_loader(arguments: &[OsString]) -> io::Result<Loader> {
+    let (ours, theirs) = wire::pair()?;
+    let mut command = Command::new("/proc/self/exe");
+    if let Some((name, rest)) = arguments.split_first() {
+        command.arg0(name).args(rest);
+    }
+    let number = theirs.as_raw_fd();
+    // SAFETY: between fork and exec only system calls are made, on values copied before the fork.
+    unsafe {
+        command.pre_exec(move || {
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            unblock_signals()?;
+            place_channel(number)
+        });
+    }
+    let child = command.spawn()?;
+    drop(theirs);
+    let pid = i32::try_from(child.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or(io::ErrorKind::InvalidData)?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    Ok(Loader {
+        child,
+        socket: ours,
+        pidfd,
+    })
+}
+
+/// In the child: a duplicate of `number` at the channel's number, kept open across exec.
+fn place_channel(number: i32) -> io::Result<()> {
+    if number == CHANNEL_FD {
+        // SAFETY: a number that this process has open; only a flag of it changes.
+        let done = unsafe { libc::fcntl(number, libc::F_SETFD, 0) };
+        return if done == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        };
+    }
+    // SAFETY: duplicates a number that this process has open; what was at the target is the monitor's, and this child's
+    // copy of it is not needed.
+    let done = unsafe { libc::dup2(number, CHANNEL_FD) };
+    if done == CHANNEL_FD {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Starts the daemon in its jail.
+pub(super) fn start_daemon(
+    arguments: &[OsString],
+    image: &Image,
+    libraries: &[Library],
+    socket: BorrowedFd<'_>,
+    layers: &Layers,
+) -> Result<Child, SpawnError> {
+    let args: Vec<&OsStr> = arguments.iter().skip(1).map(OsString::as_os_str).collect();
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    spawn(&Spawn {
+        name: "hacher-daemon",
+        image,
+        libraries,
+        argv0: arguments
+            .first()
+            .map_or("hacher-daemon".as_ref(), OsString::as_os_str),
+        args: &args,
+        env: &[],
+        limits: DAEMON_LIMITS,
+        role: Role::Daemon,
+        cpu: None,
+        stdout: Output::Fd(stdout.as_fd()),
+        stderr: Output::Fd(stderr.as_fd()),
+        inherit: &[(socket, CHANNEL_FD)],
+        layers,
+    })
+}
+
+/// The signals that the monitor takes through a descriptor.
+fn taken_signals() -> libc::sigset_t {
+    // SAFETY: a signal set is plain data for which zeros are valid; it is initialised right below.
+    let mut set = unsafe { core::mem::zeroed::<libc::sigset_t>() };
+    // SAFETY: `set` is ours.
+    unsafe { libc::sigemptyset(&raw mut set) };
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        // SAFETY: `set` is initialised, the numbers are valid.
+        unsafe { libc::sigaddset(&raw mut set, signal) };
+    }
+    set
+}
+
+/// A descriptor from which SIGTERM, SIGINT and SIGHUP are read; they have no other effect from here on.
+pub(super) fn signals() -> io::Result<OwnedFd> {
+    let set = taken_signals();
+    // SAFETY: changes this thread's mask; the set is initialised.
+    let blocked = unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, core::ptr::null_mut()) };
+    if blocked != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: makes a new descriptor; the set is initialised.
+    let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: just made, and owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// In a child: takes signals as usual again.
+fn unblock_signals() -> io::Result<()> {
+    let set = taken_signals();
+    // SAFETY: changes this thread's mask; the set is initialised.
+    let done = unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, core::ptr::null_mut()) };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Reads what has come; whether it asks to stop. SIGHUP does not: a terminal that goes is no reason.
+pub(super) fn take_stop_signal(signals: &OwnedFd) -> bool {
+    let mut stop = false;
+    let mut info = [0; size_of::<libc::signalfd_siginfo>()];
+    while rustix::io::read(signals, &mut info) == Ok(info.len()) {
+        let number = info.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+        stop |= [libc::SIGTERM, libc::SIGINT]
+            .iter()
+            .any(|signal| u32::try_from(*signal) == Ok(number));
+    }
+    stop
+}

@@ -1,0 +1,266 @@
+//! A platform for tests: regions and processes are entries of a table, and everything that a process is given is
+//! written down.
+
+use crate::evidence::{EvidenceSigner, NONCE_BYTES};
+use crate::ids::ProcessId;
+use crate::platform::{
+    Grant, Launch, LayerStatus, Limits, Measurement, Platform, PlatformError, Spawned, TrustletRole,
+};
+use hacher_libos_net::attach::ZeroizingMessage;
+use ring::digest::{SHA384, digest};
+use std::collections::{BTreeMap, BTreeSet};
+use zeroize::Zeroizing;
+
+/// A descriptor beside a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SimulatedFile {
+    Bytes(Vec<u8>),
+    Listener,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Measured(Measurement);
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SimulatedRegion {
+    pub(crate) number: u32,
+    pub(crate) len_bytes: usize,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SimulatedDoorbell(pub(crate) u32);
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SimulatedLog(pub(crate) ProcessId);
+
+/// All that one process was ever given.
+#[derive(Debug, Clone)]
+pub(crate) struct SimulatedProcess {
+    pub(crate) role: TrustletRole,
+    pub(crate) chain: String,
+    pub(crate) function: String,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) limits: Limits,
+    pub(crate) cpu: Option<u32>,
+    pub(crate) messages: Vec<Vec<u8>>,
+    pub(crate) writable: BTreeSet<u32>,
+    pub(crate) readable: BTreeSet<u32>,
+    pub(crate) doorbells: BTreeSet<u32>,
+    pub(crate) files: usize,
+    pub(crate) alive: bool,
+    pub(crate) killed: bool,
+}
+
+pub(crate) struct Simulated {
+    signer: EvidenceSigner,
+    random: u64,
+    pub(crate) regions: u32,
+    doorbells: u32,
+    pub(crate) region_limit: u32,
+    pub(crate) refuse_spawns: bool,
+    pub(crate) refuse_sends: bool,
+    pub(crate) backend: &'static str,
+    pub(crate) processes: BTreeMap<ProcessId, SimulatedProcess>,
+}
+
+impl Simulated {
+    pub(crate) fn new() -> Self {
+        Self {
+            signer: EvidenceSigner::new(&[3; 32]).unwrap(),
+            random: 0,
+            regions: 0,
+            doorbells: 0,
+            region_limit: u32::MAX,
+            refuse_spawns: false,
+            refuse_sends: false,
+            backend: "simulated",
+            processes: BTreeMap::new(),
+        }
+    }
+
+    /// Live processes, in the order of their starts.
+    pub(crate) fn live(&self) -> Vec<ProcessId> {
+        self.processes
+            .iter()
+            .filter(|(_, process)| process.alive)
+            .map(|(&id, _)| id)
+            .collect()
+    }
+}
+
+fn measure(file: SimulatedFile) -> Result<Measured, PlatformError> {
+    match file {
+        SimulatedFile::Bytes(bytes) => {
+            let mut measurement = [0; 48];
+            measurement.copy_from_slice(digest(&SHA384, &bytes).as_ref());
+            Ok(Measured(measurement))
+        }
+        SimulatedFile::Listener => Err(PlatformError::Unsuitable("a socket is no program".to_owned())),
+    }
+}
+
+fn short_of(what: &'static str) -> PlatformError {
+    PlatformError::Os {
+        what,
+        source: std::io::ErrorKind::OutOfMemory.into(),
+    }
+}
+
+impl Platform for Simulated {
+    type File = SimulatedFile;
+    type Image = Measured;
+    type Library = Measured;
+    type Region = SimulatedRegion;
+    type Doorbell = SimulatedDoorbell;
+    type Log = SimulatedLog;
+
+    fn backend(&self) -> &'static str {
+        self.backend
+    }
+
+    fn layers(&self) -> Vec<LayerStatus> {
+        vec![
+            LayerStatus {
+                name: "table".to_owned(),
+                missing_because: None,
+            },
+            LayerStatus {
+                name: "hardware".to_owned(),
+                missing_because: Some("this is a simulation".to_owned()),
+            },
+        ]
+    }
+
+    fn random(&mut self, bytes: &mut [u8]) -> Result<(), PlatformError> {
+        // Never twice the same, and never a run that occurs elsewhere.
+        for chunk in bytes.chunks_mut(48) {
+            self.random += 1;
+            let block = digest(&SHA384, &self.random.to_le_bytes());
+            chunk.copy_from_slice(&block.as_ref()[..chunk.len()]);
+        }
+        Ok(())
+    }
+
+    fn load_image(&mut self, _name: &str, file: SimulatedFile) -> Result<Measured, PlatformError> {
+        measure(file)
+    }
+
+    fn image_measurement(image: &Measured) -> Measurement {
+        image.0
+    }
+
+    fn load_library(&mut self, file: SimulatedFile, _: &str, _: bool) -> Result<Measured, PlatformError> {
+        measure(file)
+    }
+
+    fn library_measurement(library: &Measured) -> Measurement {
+        library.0
+    }
+
+    fn read_secret(
+        &mut self,
+        file: SimulatedFile,
+        max_bytes: usize,
+    ) -> Result<Zeroizing<Vec<u8>>, PlatformError> {
+        match file {
+            SimulatedFile::Bytes(bytes) if bytes.len() <= max_bytes => Ok(Zeroizing::new(bytes)),
+            _ => Err(PlatformError::Unsuitable("no secret".to_owned())),
+        }
+    }
+
+    fn is_listener(&self, file: &SimulatedFile) -> bool {
+        *file == SimulatedFile::Listener
+    }
+
+    fn create_region(&mut self, _: &str, len_bytes: usize) -> Result<SimulatedRegion, PlatformError> {
+        if self.regions >= self.region_limit {
+            return Err(short_of("cannot make a region"));
+        }
+        self.regions += 1;
+        Ok(SimulatedRegion {
+            number: self.regions,
+            len_bytes,
+        })
+    }
+
+    fn create_doorbell(&mut self) -> Result<SimulatedDoorbell, PlatformError> {
+        self.doorbells += 1;
+        Ok(SimulatedDoorbell(self.doorbells))
+    }
+
+    fn spawn(&mut self, launch: Launch<'_, Self>) -> Result<Spawned<Self>, PlatformError> {
+        assert!(
+            !self.processes.contains_key(&launch.process),
+            "a process number was used twice"
+        );
+        if self.refuse_spawns {
+            return Err(short_of("cannot start a process"));
+        }
+        self.processes.insert(
+            launch.process,
+            SimulatedProcess {
+                role: launch.role,
+                chain: launch.chain.to_owned(),
+                function: launch.function.to_owned(),
+                environment: launch.environment.to_vec(),
+                limits: launch.limits,
+                cpu: launch.cpu,
+                messages: Vec::new(),
+                writable: BTreeSet::new(),
+                readable: BTreeSet::new(),
+                doorbells: BTreeSet::new(),
+                files: 0,
+                alive: true,
+                killed: false,
+            },
+        );
+        Ok(Spawned {
+            log: launch.forward_logs.then_some(SimulatedLog(launch.process)),
+        })
+    }
+
+    fn lockdown(&self, _: TrustletRole) -> Option<Vec<[u8; 8]>> {
+        Some(vec![[6, 0, 0, 0, 0, 0, 255, 127]])
+    }
+
+    fn send(
+        &mut self,
+        process: ProcessId,
+        message: ZeroizingMessage,
+        grants: &[Grant<'_, Self>],
+    ) -> Result<(), PlatformError> {
+        if self.refuse_sends {
+            return Err(short_of("cannot send"));
+        }
+        let process = self.processes.get_mut(&process).unwrap();
+        assert!(process.alive, "a message to a dead process");
+        process.messages.push(message.as_bytes().to_vec());
+        for grant in grants {
+            match grant {
+                Grant::ReadWrite(region) => {
+                    process.writable.insert(region.number);
+                }
+                Grant::ReadOnly(region) => {
+                    process.readable.insert(region.number);
+                }
+                Grant::Doorbell(doorbell) => {
+                    process.doorbells.insert(doorbell.0);
+                }
+                Grant::File(_) => process.files += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn kill(&mut self, process: ProcessId) {
+        self.processes.get_mut(&process).unwrap().killed = true;
+    }
+
+    fn evidence_key(&self) -> [u8; 32] {
+        self.signer.public_key()
+    }
+
+    fn sign(&self, manifest: &str, nonce: &[u8; NONCE_BYTES]) -> Vec<u8> {
+        self.signer.sign(manifest, nonce)
+    }
+}
