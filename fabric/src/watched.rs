@@ -10,7 +10,7 @@ use tokio::io::unix::AsyncFd;
 ///
 /// # Errors
 /// When the kernel cannot watch it.
-pub fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: the descriptor is owned by what is registered, so it stays open, and the same, until it is deregistered.
     let watched = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
     watched.map_err(|error| error.into())
@@ -20,6 +20,6 @@ pub fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 ///
 /// # Errors
 /// When there is no descriptor left, or the kernel cannot watch it.
-pub fn watch_shared(fd: impl AsFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(crate) fn watch_shared(fd: impl AsFd) -> io::Result<AsyncFd<OwnedFd>> {
     watch(rustix::io::fcntl_dupfd_cloexec(fd, 0)?)
 }

@@ -1,1 +1,7 @@
-//! Tests that need more than one crate, or a crate's sources. Everything is in `tests/`.
+//! Tests that need more than one crate, or a crate's sources. The tests are in `tests/`; here is what they share: a
+//! service on a loopback port of its own, and functions to put into its chains.
+
+pub mod hostile;
+mod service;
+
+pub use service::{Service, ServiceError, function, functions};

@@ -36,9 +36,7 @@ pub(crate) struct SimulatedLog(pub(crate) ProcessId);
 /// All that one process was ever given.
 #[derive(Debug, Clone)]
 pub(crate) struct SimulatedProcess {
-    pub(crate) role: TrustletRole,
     pub(crate) chain: String,
-    pub(crate) function: String,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) limits: Limits,
     pub(crate) cpu: Option<u32>,
@@ -199,9 +197,7 @@ impl Platform for Simulated {
         self.processes.insert(
             launch.process,
             SimulatedProcess {
-                role: launch.role,
                 chain: launch.chain.to_owned(),
-                function: launch.function.to_owned(),
                 environment: launch.environment.to_vec(),
                 limits: launch.limits,
                 cpu: launch.cpu,

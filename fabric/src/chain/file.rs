@@ -114,7 +114,7 @@ impl ChainFile {
                     self.open_secret(id, name, secret.path())
                         .map(|file| (name.clone(), file))
                 })
-                .filter_map(|secret| secret.map_err(|problem| problems.push(problem)).ok())
+                .filter_map(|secret| secret.map_err(|problem| problems.push(*problem)).ok())
                 .collect();
             match executable {
                 Ok((executable, linked)) => opened.push(FunctionFiles {
@@ -122,7 +122,7 @@ impl ChainFile {
                     linked,
                     secrets,
                 }),
-                Err(problem) => problems.push(problem),
+                Err(problem) => problems.push(*problem),
             }
         }
         if problems.is_empty() {
@@ -138,7 +138,7 @@ impl ChainFile {
         function: FunctionId,
         exec: &str,
         can_build: bool,
-    ) -> Result<(File, Vec<Linked>), Diagnostic> {
+    ) -> Result<(File, Vec<Linked>), Box<Diagnostic>> {
         let path = self.folder().join(exec);
         let span = self.checked.exec_span(function).unwrap_or_default();
         let shown = path.display();
@@ -150,11 +150,11 @@ impl ChainFile {
                 _ => format!("cannot open the executable `{shown}`: {error}"),
             };
             let missing = problem(Code::ExecMissing, message, "named here, relative to this file");
-            if can_build {
+            Box::new(if can_build {
                 missing.with_help("this function has a `build` command: add `--build`")
             } else {
                 missing
-            }
+            })
         })?;
         if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
             let what = if metadata.is_file() {
@@ -163,28 +163,33 @@ impl ChainFile {
                 "is not a file"
             };
             let not = problem(Code::ExecNotExecutable, format!("`{shown}` {what}"), "named here");
-            return Err(if metadata.is_file() {
+            return Err(Box::new(if metadata.is_file() {
                 not.with_help(format!("chmod +x {shown}"))
             } else {
                 not
-            });
+            }));
         }
         let linked = elf::linked(&file, &path).map_err(|error| {
-            problem(
+            Box::new(problem(
                 Code::ExecNotUsable,
                 format!("cannot run `{shown}`: {error}"),
                 "named here",
-            )
+            ))
         })?;
         Ok((file, linked))
     }
 
-    fn open_secret(&self, function: FunctionId, name: &str, path: &str) -> Result<File, Diagnostic> {
+    fn open_secret(&self, function: FunctionId, name: &str, path: &str) -> Result<File, Box<Diagnostic>> {
         let path = self.folder().join(path);
         File::open(&path).map_err(|error| {
             let span = self.checked.secret_span(function, name).unwrap_or_default();
             let message = format!("cannot read secret `{name}` from `{}`: {error}", path.display());
-            Diagnostic::new(Code::SecretUnresolvable, span, message, "named here")
+            Box::new(Diagnostic::new(
+                Code::SecretUnresolvable,
+                span,
+                message,
+                "named here",
+            ))
         })
     }
 }

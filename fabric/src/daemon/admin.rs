@@ -26,7 +26,7 @@ const CONNECTIONS_MAX: usize = 32;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves operators for ever.
-pub async fn serve(listener: TcpListener, tables: Rc<RefCell<Tables>>, own: PrometheusHandle) {
+pub(super) async fn serve(listener: TcpListener, tables: Rc<RefCell<Tables>>, own: PrometheusHandle) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         // Never closed, so this waits or succeeds.

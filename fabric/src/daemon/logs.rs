@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 const LINE_MAX_BYTES: usize = 8 * 1024;
 
 /// Forwards until all writers of the pipe are gone.
-pub async fn forward(name: String, pipe: OwnedFd) {
+pub(super) async fn forward(name: String, pipe: OwnedFd) {
     if let Err(error) = forward_lines(&name, pipe).await {
         eprintln!("hacher-daemon: the log of {name} cannot be read: {error}");
     }

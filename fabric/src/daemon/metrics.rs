@@ -9,15 +9,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Counts trustlets started, by chain and function.
-pub const TRUSTLET_STARTS: &str = "hacher_trustlet_starts_total";
+pub(super) const TRUSTLET_STARTS: &str = "hacher_trustlet_starts_total";
 /// Counts trustlets that died, by chain, function and how.
-pub const TRUSTLET_DEATHS: &str = "hacher_trustlet_deaths_total";
+pub(super) const TRUSTLET_DEATHS: &str = "hacher_trustlet_deaths_total";
 /// Counts handlers that overran their timeout, by chain and function.
-pub const HANDLER_TIMEOUTS: &str = "hacher_handler_timeouts_total";
+pub(super) const HANDLER_TIMEOUTS: &str = "hacher_handler_timeouts_total";
 
 /// Installs the recorder of the daemon's own counters.
 #[must_use]
-pub fn install() -> PrometheusHandle {
+pub(super) fn install() -> PrometheusHandle {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     // Only one recorder is ever installed in this process.
@@ -91,7 +91,7 @@ fn quoted(value: &str) -> String {
 
 /// Everything that there is to scrape.
 #[must_use]
-pub fn render(tables: &Tables, own: &PrometheusHandle) -> String {
+pub(super) fn render(tables: &Tables, own: &PrometheusHandle) -> String {
     let mut families = Families::default();
     families.count(
         "hacher_daemon_restarts_total",

@@ -15,7 +15,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// Descriptors that come with the tables.
 #[derive(Debug, Default)]
-pub struct Extras {
+pub(super) struct Extras {
     /// The socket that operators connect to.
     pub admin: Option<OwnedFd>,
     /// Rings when the gateway's first request comes in.
@@ -43,7 +43,7 @@ fn ask<E: FromBytes + Immutable + KnownLayout>(
 ///
 /// # Errors
 /// When the monitor does not answer, or not as agreed.
-pub fn all(client: &mut MonitorClient) -> Result<(Tables, Extras), ClientError> {
+pub(super) fn all(client: &mut MonitorClient) -> Result<(Tables, Extras), ClientError> {
     let mut tables = Tables::default();
     let mut extras = Extras::default();
     let monitor: MonitorEntry = ask(client, Call::QueryMonitor, &[])?;

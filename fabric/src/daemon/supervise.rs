@@ -4,6 +4,7 @@ use super::tables::Tables;
 use super::{admin, logs, metrics, read};
 use crate::cli::Format;
 use crate::watched::{watch, watch_shared};
+use hacher_libos_net::attach::BELL_QUIET_NS;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::process::take_channel;
 use hacher_trustlet_host::calls::{Call, GATEWAY_PROCESS, InstanceState};
@@ -49,6 +50,16 @@ struct Life {
     due: Option<Instant>,
 }
 
+impl Life {
+    /// How long the next process is put off: not at all after a long life, ever longer after short ones.
+    fn wait(&self) -> Duration {
+        match self.short_lives {
+            0 | 1 => Duration::ZERO,
+            lives => (BACKOFF_FIRST * 2_u32.saturating_pow((lives - 2).min(10))).min(BACKOFF_MAX),
+        }
+    }
+}
+
 /// The daemon's life. Started by the monitor, with the call socket as its only channel.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -67,7 +78,8 @@ pub fn main() -> ExitCode {
         Err(error) => Err(Stop::Error(error.to_string())),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        // Without its monitor, everything has ended.
+        Ok(()) | Err(Stop::MonitorGone) => ExitCode::SUCCESS,
         Err(Stop::CannotStart(reason)) => {
             eprintln!("error: {reason}");
             ExitCode::from(CANNOT_START)
@@ -83,13 +95,18 @@ pub fn main() -> ExitCode {
 enum Stop {
     /// The service will never be ready.
     CannotStart(String),
+    /// The monitor is gone.
+    MonitorGone,
     /// Something failed; a fresh daemon may do better.
     Error(String),
 }
 
 impl From<ClientError> for Stop {
     fn from(error: ClientError) -> Self {
-        Self::Error(error.to_string())
+        match error {
+            ClientError::Closed => Self::MonitorGone,
+            other => Self::Error(other.to_string()),
+        }
     }
 }
 
@@ -132,6 +149,7 @@ async fn daemon(channel: OwnedFd, format: Format) -> Result<(), Stop> {
         admin_address,
         announced: false,
         loaded: extras.loaded,
+        watch_until: Instant::now(),
     };
     supervisor.run(extras.bell).await
 }
@@ -144,6 +162,8 @@ struct Supervisor {
     admin_address: Option<String>,
     announced: bool,
     loaded: bool,
+    /// Timeouts are watched at least until then, as the bell rang.
+    watch_until: Instant,
 }
 
 impl Supervisor {
@@ -160,7 +180,9 @@ impl Supervisor {
             let due = self.lives.values().filter_map(|life| life.due).chain(watch).min();
             tokio::select! {
                 ready = channel.readable() => ready?.clear_ready(),
-                () = rung(bell.as_ref()) => {}
+                () = rung(bell.as_ref()) => {
+                    self.watch_until = Instant::now() + Duration::from_nanos(BELL_QUIET_NS);
+                }
                 () = sleep_until_some(due) => {}
             }
         }
@@ -316,13 +338,18 @@ impl Supervisor {
                 }
                 Err(ClientError::Refused { text, .. }) => {
                     let (chain, function) = self.name(key);
-                    if !self.announced {
+                    let announced = self.announced;
+                    let life = self.lives.entry(key).or_default();
+                    life.short_lives += 1;
+                    if !announced && !life.served && life.short_lives >= STILLBIRTHS_MAX {
                         return Err(Stop::CannotStart(format!(
                             "cannot start {chain}/{function}: {text}"
                         )));
                     }
-                    eprintln!("hacher-daemon: cannot start {chain}/{function}: {text}; trying again");
-                    self.lives.entry(key).or_default().due = Some(now + BACKOFF_MAX);
+                    life.due = Some(now + life.wait());
+                    if announced {
+                        eprintln!("hacher-daemon: cannot start {chain}/{function}: {text}; trying again");
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -357,11 +384,7 @@ impl Supervisor {
             );
             return Err(Stop::CannotStart(reason));
         }
-        let wait = match life.short_lives {
-            0 | 1 => Duration::ZERO,
-            lives => (BACKOFF_FIRST * 2_u32.saturating_pow((lives - 2).min(10))).min(BACKOFF_MAX),
-        };
-        life.due = Some(Instant::now() + wait);
+        life.due = Some(Instant::now() + life.wait());
         if self.format == Format::Human && self.announced {
             eprintln!("hacher-daemon: {chain}/{function} {how}; it is being replaced");
         }
@@ -371,7 +394,8 @@ impl Supervisor {
     /// Ends handlers that overrun. Returns when to look again; `None` while no request is in flight.
     fn watch_timeouts(&mut self) -> Result<Option<Duration>, Stop> {
         let mut overrun = Vec::new();
-        let mut period = None;
+        // The gateway rings once for many requests, and perhaps before it counts the first.
+        let mut period = (Instant::now() < self.watch_until).then_some(WATCH_MAX);
         {
             let tables = self.tables.borrow();
             let now = Monotonic::now();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// One ring that an instance reads.
 #[derive(Debug, Clone)]
-pub struct Inbound {
+pub(super) struct Inbound {
     /// Who sends; `ingress` for the gateway.
     pub from: String,
     /// Its port.
@@ -19,7 +19,7 @@ pub struct Inbound {
 
 /// One instance.
 #[derive(Debug)]
-pub struct Instance {
+pub(super) struct Instance {
     /// Its number in the chain; 0 is the gateway's.
     pub number: u32,
     /// Its function.
@@ -42,7 +42,7 @@ pub struct Instance {
 
 /// One chain.
 #[derive(Debug)]
-pub struct Chain {
+pub(super) struct Chain {
     /// Its number at the monitor.
     pub number: u32,
     /// Its name.
@@ -57,7 +57,7 @@ pub struct Chain {
 
 /// Everything.
 #[derive(Debug, Default)]
-pub struct Tables {
+pub(super) struct Tables {
     /// The platform.
     pub backend: String,
     /// Isolation layers that this machine lacks.
@@ -77,18 +77,18 @@ pub struct Tables {
 impl Chain {
     /// The gateway's side of the chain.
     #[must_use]
-    pub fn gateway(&self) -> Option<&Instance> {
+    pub(super) fn gateway(&self) -> Option<&Instance> {
         self.instances.first()
     }
 
     /// Requests in flight.
     #[must_use]
-    pub fn in_flight(&self) -> u64 {
+    pub(super) fn in_flight(&self) -> u64 {
         self.gateway().map_or(0, |gateway| gateway.page.in_flight())
     }
 
     /// The instances of functions.
-    pub fn functions(&self) -> impl Iterator<Item = &Instance> {
+    pub(super) fn functions(&self) -> impl Iterator<Item = &Instance> {
         self.instances.iter().skip(1)
     }
 }
@@ -146,7 +146,7 @@ impl Instance {
 impl Tables {
     /// The status as data.
     #[must_use]
-    pub fn status(&self) -> Value {
+    pub(super) fn status(&self) -> Value {
         let chains: Vec<Value> = self
             .chains
             .iter()
@@ -172,7 +172,7 @@ impl Tables {
 
     /// The last runs as data; those of one request only, if `invocation` says so.
     #[must_use]
-    pub fn traces(&self, invocation: Option<&str>) -> Value {
+    pub(super) fn traces(&self, invocation: Option<&str>) -> Value {
         let mut traces = Vec::new();
         for chain in &self.chains {
             for instance in chain.functions() {

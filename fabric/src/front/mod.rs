@@ -137,6 +137,7 @@ async fn drain(gateway: &Gateway) {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of `map_err`")]
 fn as_errno(error: std::io::Error) -> AttachError {
     let errno = error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
     AttachError::Os(errno)

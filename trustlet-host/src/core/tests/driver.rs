@@ -156,6 +156,7 @@ impl Driver {
                     ReplyDescriptor::Region(region) => format!("region {}", region.number),
                     ReplyDescriptor::Log(log) => format!("log {}", log.0),
                     ReplyDescriptor::File(_) => "file".to_owned(),
+                    ReplyDescriptor::Doorbell(doorbell) => format!("doorbell {}", doorbell.0),
                 })
                 .collect(),
         }
@@ -302,7 +303,7 @@ pub(super) fn told(process: &SimulatedProcess) -> (Vec<Told>, bool) {
             }
             kind::SECRET => attachments.last_mut().unwrap().secrets.push(rest.to_vec()),
             kind::LISTEN => listen = true,
-            kind::LOCKDOWN | kind::GO => {}
+            kind::LOCKDOWN | kind::GO | kind::BELL => {}
             other => panic!("message of kind {other}"),
         }
     }

@@ -1,0 +1,79 @@
+//! The functions that the tests put into chains: which one, the chain file says in the variable `FUNCTION`.
+
+use hacher_libos_net::{Failure, Input, Output, serve};
+use hacher_tests::hostile;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use thumbnails::thumbnail::Size;
+
+fn main() -> ExitCode {
+    let wanted = std::env::var("FUNCTION").unwrap_or_default();
+    match wanted.as_str() {
+        "echo" => serve(echo::echo),
+        "decode" => serve(thumbnails::decode),
+        "resize" => match Size::from_environment() {
+            Ok(size) => serve(thumbnails::resize(size)),
+            Err(_) => ExitCode::FAILURE,
+        },
+        "pack" => serve(thumbnails::pack),
+        "hostile" => serve(hostile::try_everything),
+        "fail-once" => serve(fail_once),
+        "reject" => {
+            serve(|_: Input<'_>, _: &mut Output<'_>| Err(Failure::permanent("this is never accepted")))
+        }
+        "panic" => serve(|_: Input<'_>, _: &mut Output<'_>| panic!("as the test wants")),
+        "hang" => serve(hang),
+        "slow" => serve(slow),
+        "concatenate" => serve(concatenate),
+        "keep" => serve(keep),
+        other => {
+            eprintln!("there is no test function `{other}`");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Fails on the first attempt at each record.
+fn fail_once(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    if input.attempt() == 1 {
+        return Err(Failure::retry("the first attempt always fails"));
+    }
+    let attempt = input.attempt();
+    let mut body = input.bytes()?.to_vec();
+    body.extend_from_slice(format!(" after {attempt} attempts").as_bytes());
+    output.send(&body)
+}
+
+/// Never comes to an end on `hang`, echoes anything else.
+fn hang(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    if input.bytes()? == b"hang" {
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+    output.send(input.bytes()?)
+}
+
+/// Takes a while.
+fn slow(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    std::thread::sleep(Duration::from_millis(200));
+    output.send(input.bytes()?)
+}
+
+/// Joins bodies, in the order in which the chain file names the upstream functions.
+#[expect(clippy::needless_pass_by_value, reason = "the signature of a handler")]
+fn concatenate(input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let bodies: Vec<&[u8]> = input.parts().iter().map(hacher_libos_net::Part::bytes).collect();
+    output.send(&bodies.concat())
+}
+
+/// Keeps every body in memory, so that a search of this process has something to find.
+fn keep(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    static KEPT: AtomicU64 = AtomicU64::new(0);
+    let body = input.bytes()?.to_vec();
+    output.send(&body)?;
+    std::mem::forget(body);
+    KEPT.fetch_add(1, Ordering::Relaxed);
+    Ok(())
+}

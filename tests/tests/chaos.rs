@@ -1,0 +1,188 @@
+//! Killing parts of the tree: what clients see, and what is left behind.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+
+use hacher_tests::{Service, function, functions};
+use rustix::process::Signal;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+const HEAD: &str = "chain = \"t\"\nversion = \"1\"\n";
+
+fn until(what: &str, patience: Duration, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + patience;
+    while !condition() {
+        assert!(Instant::now() < end, "not within {patience:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn is_alive(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
+}
+
+#[test]
+fn killing_the_daemon_fails_no_request_and_it_comes_back() {
+    let chain = format!(
+        "{HEAD}flow = [\"ingress -> a -> b -> egress\"]\n{}",
+        functions(["a", "b"], "echo", "")
+    );
+    let service = Service::start(&chain).unwrap();
+    let done = AtomicUsize::new(0);
+    let gateway = service.gateway;
+    let before = service.process("hacher-daemon").unwrap();
+    std::thread::scope(|scope| {
+        let requests = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let mut connection = hacher_fabric::http::Connection::open(gateway).await.unwrap();
+                for i in 0..1000 {
+                    let body = format!("request {i}");
+                    let sent = connection.send(hyper::Method::POST, "/chains/t", None, body.clone().into());
+                    let reply = sent.await.unwrap();
+                    assert_eq!(
+                        (reply.status.as_u16(), reply.body.as_ref()),
+                        (200, body.as_bytes())
+                    );
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        });
+        until("the first hundred requests", Duration::from_secs(20), || {
+            done.load(Ordering::Relaxed) >= 100
+        });
+        service.signal(before, Signal::KILL);
+        requests.join().unwrap();
+    });
+    assert_eq!(done.load(Ordering::Relaxed), 1000);
+    until("a new daemon answers", Duration::from_secs(10), || {
+        service.status().is_ok()
+    });
+    let status = service.status().unwrap();
+    assert_ne!(service.process("hacher-daemon"), Some(before));
+    assert_eq!(status["daemon_restarts"], 1);
+    let instances = status["chains"][0]["instances"].as_array().unwrap();
+    assert!(
+        instances
+            .iter()
+            .all(|instance| instance["state"] == "ready" && instance["runs_succeeded"] == 1000)
+    );
+    assert_eq!(service.post("t", "after").unwrap().body, "after");
+}
+
+#[test]
+fn killing_the_monitor_ends_everything_and_leaves_nothing() {
+    let chain = format!(
+        "{HEAD}flow = [\"ingress -> a -> b -> egress\"]\n{}",
+        functions(["a", "b"], "echo", "")
+    );
+    let mut service = Service::start(&chain).unwrap();
+    assert_eq!(service.post("t", "x").unwrap().body, "x");
+    let pids = service.processes();
+    assert!(pids.len() >= 4, "{pids:?}");
+    let shared = |folder: &str| {
+        std::fs::read_dir(folder)
+            .map(|entries| entries.count())
+            .unwrap_or(0)
+    };
+    let before = shared("/dev/shm");
+    service.signal(service.monitor_pid(), Signal::KILL);
+    service.wait().unwrap();
+    for (pid, name) in pids {
+        until(&format!("{name} is gone"), Duration::from_secs(5), || {
+            !is_alive(pid)
+        });
+    }
+    assert_eq!(shared("/dev/shm"), before);
+}
+
+#[test]
+fn a_killed_function_is_replaced_and_its_record_is_redelivered() {
+    let chain = format!(
+        "{HEAD}flow = [\"ingress -> a -> b -> egress\"]\n[ingress]\ndeadline = \"20s\"\n{}{}",
+        function("a", "slow", "timeout = \"10s\""),
+        function("b", "echo", "")
+    );
+    let service = Service::start(&chain).unwrap();
+    let gateway = service.gateway;
+    std::thread::scope(|scope| {
+        let requests: Vec<_> = (0..4)
+            .map(|i| {
+                scope.spawn(move || {
+                    let runtime = tokio::runtime::Builder::new_current_thread()
+                        .enable_all()
+                        .build()
+                        .unwrap();
+                    runtime.block_on(async {
+                        let mut connection = hacher_fabric::http::Connection::open(gateway).await.unwrap();
+                        let body = format!("record {i}");
+                        let sent =
+                            connection.send(hyper::Method::POST, "/chains/t", None, body.clone().into());
+                        let reply = sent.await.unwrap();
+                        assert_eq!(
+                            (reply.status.as_u16(), reply.body.as_ref()),
+                            (200, body.as_bytes())
+                        );
+                    });
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(300));
+        service.signal(service.process("a").unwrap(), Signal::KILL);
+        std::thread::sleep(Duration::from_millis(100));
+        service.signal(service.process("b").unwrap(), Signal::KILL);
+        for request in requests {
+            request.join().unwrap();
+        }
+    });
+    let status = service.status().unwrap();
+    let instances = status["chains"][0]["instances"].as_array().unwrap();
+    assert!(
+        instances
+            .iter()
+            .all(|instance| instance["epoch"] == 2 && instance["refused"] == 0),
+        "{status:#}"
+    );
+}
+
+#[test]
+fn sigterm_answers_what_is_in_flight_and_then_stops() {
+    let chain = format!(
+        "{HEAD}flow = [\"ingress -> a -> egress\"]\n{}",
+        function("a", "slow", "timeout = \"10s\"")
+    );
+    let mut service = Service::start(&chain).unwrap();
+    let gateway = service.gateway;
+    let request = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut connection = hacher_fabric::http::Connection::open(gateway).await.unwrap();
+            connection
+                .send(hyper::Method::POST, "/chains/t", None, "last".into())
+                .await
+                .unwrap()
+        })
+    });
+    std::thread::sleep(Duration::from_millis(100));
+    service.signal(service.monitor_pid(), Signal::TERM);
+    assert_eq!(request.join().unwrap().body, "last");
+    assert_eq!(service.wait().unwrap(), Some(0));
+}
+
+#[test]
+fn a_function_that_cannot_start_is_reported_and_the_service_gives_up() {
+    let chain = format!(
+        "{HEAD}flow = [\"ingress -> a -> egress\"]\n{}",
+        function("a", "no-such-function", "")
+    );
+    assert!(matches!(
+        Service::start(&chain),
+        Err(hacher_tests::ServiceError::NotReady)
+    ));
+}
