@@ -46,8 +46,16 @@ where
         );
         return ExitCode::from(2);
     };
-    match attach(&Channel::new(channel)) {
-        Ok(attachment) => Trustlet::new(handler, attachment).serve(),
+    let channel = Channel::new(channel);
+    let ready = attach(&channel).and_then(|attachment| {
+        // Takes over from a predecessor before anybody is told that this process serves.
+        let trustlet = Trustlet::new(handler, attachment);
+        trustlet.place.set_serving();
+        channel.say_ready()?;
+        Ok(trustlet)
+    });
+    match ready {
+        Ok(trustlet) => trustlet.serve(),
         // The monitor closes the channel when it no longer wants this trustlet.
         Err(AttachError::Closed) => ExitCode::SUCCESS,
         Err(error) => {
@@ -62,11 +70,7 @@ fn attach(channel: &Channel) -> Result<Attachment, AttachError> {
     loop {
         match assembly.feed(channel.receive()?)? {
             Some(Wish::Lockdown(program)) => lock_down(&program)?,
-            Some(Wish::Attach(attachment)) => {
-                attachment.set_serving();
-                channel.say_ready()?;
-                return Ok(*attachment);
-            }
+            Some(Wish::Attach(attachment)) => return Ok(*attachment),
             Some(Wish::Listen(_) | Wish::Bell(_) | Wish::Drain) | None => {}
         }
     }
@@ -107,7 +111,7 @@ struct Died {
     cause: Cause,
 }
 
-struct Trustlet<H> {
+pub(crate) struct Trustlet<H> {
     handler: H,
     place: Attachment,
     ports: Vec<PortBuffer>,
@@ -127,7 +131,7 @@ impl<H> Trustlet<H>
 where
     H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
 {
-    fn new(handler: H, place: Attachment) -> Self {
+    pub(crate) fn new(handler: H, place: Attachment) -> Self {
         let ports = place.sender.port_names().map(PortBuffer::new).collect();
         let died = died(&place);
         place.own.store(page_word::RUNNING_INBOUND, 0);
@@ -149,16 +153,29 @@ where
 
     fn serve(mut self) -> ! {
         loop {
-            if let Some(job) = self.take_due() {
-                self.run(job);
-            } else if let Some(ring) = self.place.receiver.ring_with_news() {
-                self.take(ring);
-            } else {
-                self.drop_expired_joins();
-                let until = self.next_timer();
-                self.place.receiver.wait(&self.place.own, until);
+            if !self.turn() {
+                self.rest();
             }
         }
+    }
+
+    /// Does the next thing that can be done now; `false` if there is none.
+    pub(crate) fn turn(&mut self) -> bool {
+        if let Some(job) = self.take_due() {
+            self.run(job);
+        } else if let Some(ring) = self.place.receiver.ring_with_news() {
+            self.take(ring);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Sleeps until there is something to do.
+    pub(crate) fn rest(&mut self) {
+        self.drop_expired_joins();
+        let until = self.next_timer();
+        self.place.receiver.wait(&self.place.own, until);
     }
 
     fn next_timer(&self) -> Option<Monotonic> {
