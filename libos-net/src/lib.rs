@@ -48,6 +48,8 @@ mod sequence;
 mod serve;
 pub mod sync;
 pub mod telemetry;
+#[cfg(feature = "wiring")]
+pub mod wiring;
 
 pub use sdk::failure::Failure;
 pub use sdk::harness;
