@@ -183,6 +183,17 @@ impl Problems {
         self.any_error
     }
 
+    /// Whether one more would only be counted. What is costly to find asks first.
+    pub(crate) fn is_full(&self) -> bool {
+        self.found.len() >= MAX_DIAGNOSTICS
+    }
+
+    /// Counts an error that is not worth finding out about, because the list is full.
+    pub(crate) fn omit(&mut self) {
+        self.any_error = true;
+        self.omitted += 1;
+    }
+
     pub(crate) fn any(&self, code: Code) -> bool {
         self.found.iter().any(|diagnostic| diagnostic.code == code)
     }

@@ -11,6 +11,9 @@ use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
 use crate::source::{Source, Span};
 
+/// What the TOML parser calls a key that is there already.
+const DUPLICATE_KEY: &str = "duplicate key";
+
 /// What could be read of a file.
 pub(crate) struct Document<'t> {
     pub(crate) root: DeTable<'t>,
@@ -31,8 +34,13 @@ impl<'t> Document<'t> {
         let mut reopened = false;
         for error in &errors {
             let span = source.clamp(error.span().map_or(Span::new(0, 0), Span::from));
-            let line = source.position(span.start()).line;
-            if error.message() == "duplicate key" {
+            let line = source.line(span.start());
+            if problems.is_full() {
+                document.complete &= error.message() == DUPLICATE_KEY;
+                problems.omit();
+                continue;
+            }
+            if error.message() == DUPLICATE_KEY {
                 let (diagnostic, header) = duplicate(source, span);
                 // In a table that is opened twice, its keys follow from that.
                 if header || !reopened || !diagnostic.related().is_empty() {
@@ -42,16 +50,16 @@ impl<'t> Document<'t> {
                 continue;
             }
             document.complete = false;
+            // One slip often makes the parser stumble several times in the same line.
+            if !document.broken_lines.insert(line) {
+                continue;
+            }
             if let Some(diagnostic) = unclosed_array(source, span) {
                 // All that follows is read as part of the array.
                 problems.push(diagnostic);
-                document.broken_lines.insert(line);
                 break;
             }
-            // One slip often makes the parser stumble several times in the same line.
-            if document.broken_lines.insert(line) {
-                problems.push(syntax(source, span, error));
-            }
+            problems.push(syntax(source, span, error));
         }
         document
     }
@@ -62,7 +70,7 @@ impl<'t> Document<'t> {
             diagnostic.code() == Code::TomlSyntax
                 || !self
                     .broken_lines
-                    .contains(&source.position(diagnostic.primary().span().start()).line)
+                    .contains(&source.line(diagnostic.primary().span().start()))
         });
     }
 }

@@ -194,21 +194,19 @@ impl<'t> Tokens<'t> {
 
 /// How much of the beginning is a name; a `-` that begins an arrow is not part of it.
 fn name_len(text: &str) -> usize {
-    let mut len = 0;
-    for c in text.chars() {
-        let rest = text.get(len..).unwrap_or("");
-        let part = c.is_alphanumeric() || c == '_' || (c == '-' && len > 0 && !arrow_like(rest));
-        if !part {
-            break;
-        }
-        len += c.len_utf8();
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    let run = text.trim_start_matches(is_part);
+    let name = text.strip_suffix(run).unwrap_or("");
+    if name.starts_with('-') {
+        return 0;
     }
-    len
-}
-
-/// `->`, `-->` and so on: dashes that end in `>`.
-fn arrow_like(text: &str) -> bool {
-    text.trim_start_matches('-').starts_with('>')
+    // Dashes before a `>` are the beginning of an arrow: `a->b`, `a-->b`.
+    let name = if run.starts_with('>') {
+        name.trim_end_matches('-')
+    } else {
+        name
+    };
+    name.len()
 }
 
 /// Reads one line. What is wrong with it goes to `problems`; what could be read comes back.

@@ -117,6 +117,7 @@ pub(crate) fn build(file: &FileTree, problems: &mut Problems) -> Graph {
         phantoms: BTreeMap::new(),
         functions: &file.functions,
         seen: BTreeMap::new(),
+        looked_at: 0,
         full: false,
         graph,
     };
@@ -138,10 +139,18 @@ struct Builder<'f> {
     functions: &'f [FunctionTree],
     /// The place of each edge that is there.
     seen: BTreeMap<(From, To), Span>,
-    /// Whether the bound on edges was passed; the rest of the flow is not read.
+    /// How many edges were looked at, those that are written again included.
+    looked_at: usize,
+    /// Whether a bound was passed; the rest of the flow is not read.
     full: bool,
     graph: Graph,
 }
+
+/// Edges that are written again cost time too, so a flow may not have many of them.
+const MAX_LOOKED_AT: usize = 4 * keys::MAX_EDGES;
+
+/// The most names without a table that are followed.
+const MAX_PHANTOMS: usize = keys::MAX_EDGES;
 
 /// The most places of one unknown name that are shown.
 const MAX_PLACES: usize = 4;
@@ -159,6 +168,11 @@ impl Builder<'_> {
                 if !matches!(term.name.value.as_str(), "ingress" | "egress") {
                     let id = self.node(&term.name);
                     self.graph.mentions.entry(id).or_insert(term.name.span);
+                    if self.phantoms.len() > MAX_PHANTOMS {
+                        self.full = true;
+                        self.graph.complete = false;
+                        return;
+                    }
                 }
             }
         }
@@ -232,12 +246,8 @@ impl Builder<'_> {
         let (group, first) = (self.graph.groups.len(), self.graph.edges.len());
         for (from, term) in froms {
             let span = term.span.to(to_term.span);
-            let known_port = !matches!(from, From::Node(_, Port::Unknown));
-            if let Some(before) = self.seen.get(&(*from, to)).filter(|_| known_port) {
-                problems.push(duplicate_edge(term, to_term, *before));
-                continue;
-            }
-            if self.graph.edges.len() == keys::MAX_EDGES {
+            self.looked_at += 1;
+            if self.graph.edges.len() == keys::MAX_EDGES || self.looked_at > MAX_LOOKED_AT {
                 let label = format!("at most {} edges", keys::MAX_EDGES);
                 problems.push(
                     Diagnostic::new(Code::ChainTooLarge, span, "the chain has too many edges", label)
@@ -246,6 +256,11 @@ impl Builder<'_> {
                 self.full = true;
                 self.graph.complete = false;
                 break;
+            }
+            let known_port = !matches!(from, From::Node(_, Port::Unknown));
+            if let Some(before) = self.seen.get(&(*from, to)).filter(|_| known_port) {
+                problems.push(duplicate_edge(term, to_term, *before));
+                continue;
             }
             self.seen.insert((*from, to), span);
             let edge = Edge {
@@ -309,6 +324,10 @@ impl Builder<'_> {
             let Some((first, more)) = places.split_first() else {
                 continue;
             };
+            if problems.is_full() {
+                problems.omit();
+                continue;
+            }
             let message = format!("unknown function `{}`", excerpt(name));
             let known = self.functions.iter().map(|function| function.name.value.as_str());
             let mut diagnostic = match nearest(name, known.clone()) {

@@ -79,12 +79,13 @@ fn successors(graph: &Graph, id: NodeId) -> impl Iterator<Item = NodeId> {
 fn report_cycles(graph: &Graph, order: &[NodeId], problems: &mut Problems) -> BTreeSet<NodeId> {
     let sorted: BTreeSet<NodeId> = order.iter().copied().collect();
     let left: BTreeSet<NodeId> = graph.nodes().filter(|id| !sorted.contains(id)).collect();
+    let outgoing = outgoing(graph, &left);
     let mut told: BTreeSet<NodeId> = BTreeSet::new();
     for start in &left {
         if told.contains(start) {
             continue;
         }
-        let way = shortest_way_round(graph, *start, &left);
+        let way = shortest_way_round(graph, *start, &outgoing);
         if way.is_empty()
             || way
                 .iter()
@@ -109,23 +110,36 @@ fn edge_nodes(graph: &Graph, edge: usize) -> impl Iterator<Item = NodeId> {
         })
 }
 
+/// For each node the edges from it, with their targets, as far as both ends are among `within`.
+type Outgoing = BTreeMap<NodeId, Vec<(usize, NodeId)>>;
+
+fn outgoing(graph: &Graph, within: &BTreeSet<NodeId>) -> Outgoing {
+    let mut outgoing = Outgoing::new();
+    for (index, edge) in graph.edges.iter().enumerate() {
+        if let (From::Node(from, _), To::Node(to)) = (edge.from, edge.to)
+            && within.contains(&from)
+            && within.contains(&to)
+        {
+            outgoing.entry(from).or_default().push((index, to));
+        }
+    }
+    outgoing
+}
+
 /// The edges of the shortest way from a node back to itself, by breadth; empty when there is none.
-fn shortest_way_round(graph: &Graph, start: NodeId, within: &BTreeSet<NodeId>) -> Vec<usize> {
+fn shortest_way_round(graph: &Graph, start: NodeId, outgoing: &Outgoing) -> Vec<usize> {
     let mut came_by: BTreeMap<NodeId, usize> = BTreeMap::new();
     let mut next = VecDeque::from([start]);
     while let Some(at) = next.pop_front() {
-        for (index, edge) in graph.edges.iter().enumerate() {
-            let (From::Node(from, _), To::Node(to)) = (edge.from, edge.to) else {
-                continue;
-            };
-            if from != at || !within.contains(&to) || came_by.contains_key(&to) {
+        for (index, to) in outgoing.get(&at).into_iter().flatten() {
+            if came_by.contains_key(to) {
                 continue;
             }
-            came_by.insert(to, index);
-            if to == start {
+            came_by.insert(*to, *index);
+            if *to == start {
                 return way_back(graph, start, &came_by);
             }
-            next.push_back(to);
+            next.push_back(*to);
         }
     }
     Vec::new()
@@ -322,6 +336,10 @@ fn report_unreachable(
         if graph.groups_into(*id).next().is_some() {
             continue;
         }
+        if problems.is_full() {
+            problems.omit();
+            continue;
+        }
         let name = graph.name(*id);
         let behind = downstream(graph, *id);
         let behind: Vec<&str> = cut_off
@@ -493,30 +511,35 @@ fn implied_by(implied: &BTreeMap<NodeId, Implied>, from: From) -> Implied {
     all
 }
 
-/// Two members that imply different ports of one function, neither of which implies both.
+/// Two members that imply different ports of one function, neither of which implies all that the other does.
 fn contradiction(graph: &Graph, group: &Group, members: &[(Span, Implied)]) -> Option<Diagnostic> {
+    // For each function, the sets of its ports that members imply, each set with one such member.
+    let mut by_function: BTreeMap<NodeId, BTreeMap<BTreeSet<Port>, Span>> = BTreeMap::new();
+    for (span, implied) in members {
+        let mut ports: BTreeMap<NodeId, BTreeSet<Port>> = BTreeMap::new();
+        for (id, port) in implied {
+            ports.entry(*id).or_default().insert(*port);
+        }
+        for (id, ports) in ports {
+            by_function.entry(id).or_default().entry(ports).or_insert(*span);
+        }
+    }
     let mut warning = None;
-    for (index, (span, one)) in members.iter().enumerate() {
-        for (other_span, other) in members.iter().skip(index + 1) {
-            for (id, port) in one.difference(other) {
-                let clash = other
-                    .difference(one)
-                    .find(|(other_id, other_port)| other_id == id && other_port != port);
-                let Some((_, other_port)) = clash else { continue };
-                let name = graph.name(*id);
-                if *port == Port::Error || *other_port == Port::Error {
-                    let [label, other_label] = [port, other_port].map(|port| match port {
-                        Port::Error => format!("comes only when `{name}` fails"),
-                        _ => format!("comes only when `{name}` succeeds"),
-                    });
-                    let message = format!("{} can never complete", join_name(graph, group));
-                    return Some(
-                        Diagnostic::new(Code::JoinNeverCompletes, *span, message, label)
-                            .with_related(*other_span, other_label)
-                            .with_help("give each its own flow line if either of them is enough"),
-                    );
+    for (id, sets) in &by_function {
+        for (index, (one, span)) in sets.iter().enumerate() {
+            for (other, other_span) in sets.iter().skip(index + 1) {
+                if one.is_subset(other) || other.is_subset(one) {
+                    continue;
+                }
+                let fails = [one, other].map(|ports| ports.contains(&Port::Error));
+                if fails == [true, true] {
+                    continue; // Both wait for something that cannot come; that join has been reported.
+                }
+                if fails != [false, false] {
+                    return Some(never_completes(graph, group, *id, fails, [*span, *other_span]));
                 }
                 warning.get_or_insert_with(|| {
+                    let name = graph.name(*id);
                     let message = format!("{} waits for two ports of `{name}`", join_name(graph, group));
                     Diagnostic::new(Code::JoinOfTwoPorts, *span, message, "comes by one port")
                         .with_related(*other_span, "comes by another")
@@ -528,4 +551,24 @@ fn contradiction(graph: &Graph, group: &Group, members: &[(Span, Implied)]) -> O
         }
     }
     warning
+}
+
+/// `fails` says of each of two members whether it comes only when the function fails.
+fn never_completes(
+    graph: &Graph,
+    group: &Group,
+    id: NodeId,
+    fails: [bool; 2],
+    spans: [Span; 2],
+) -> Diagnostic {
+    let name = graph.name(id);
+    let [label, other_label] = fails.map(|fails| match fails {
+        true => format!("comes only when `{name}` fails"),
+        false => format!("comes only when `{name}` succeeds"),
+    });
+    let [span, other_span] = spans;
+    let message = format!("{} can never complete", join_name(graph, group));
+    Diagnostic::new(Code::JoinNeverCompletes, span, message, label)
+        .with_related(other_span, other_label)
+        .with_help("give each its own flow line if either of them is enough")
 }

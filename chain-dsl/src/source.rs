@@ -113,9 +113,14 @@ impl Source {
         Span::new(start, end)
     }
 
+    /// The line alone, from 1: unlike the column, this takes no walk along the line.
+    pub(crate) fn line(&self, offset: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= offset)
+    }
+
     pub(crate) fn position(&self, offset: usize) -> Position {
         let offset = self.text.floor_char_boundary(offset);
-        let line = self.line_starts.partition_point(|start| *start <= offset);
+        let line = self.line(offset);
         let start = line
             .checked_sub(1)
             .and_then(|index| self.line_starts.get(index))
@@ -127,14 +132,14 @@ impl Source {
 
     /// The whole line that holds `offset`, without its line break, and where it begins.
     pub(crate) fn line_at(&self, offset: usize) -> (usize, &str) {
-        let line = self.position(offset).line;
-        let start = line
-            .checked_sub(1)
-            .and_then(|index| self.line_starts.get(index))
-            .copied()
-            .unwrap_or(0);
-        let rest = self.text.get(start..).unwrap_or("");
-        (start, rest.lines().next().unwrap_or(""))
+        let line = self.line(offset);
+        let start_of = |line: usize| self.line_starts.get(line).copied();
+        let start = line.checked_sub(1).and_then(start_of).unwrap_or(0);
+        let end = start_of(line).unwrap_or(self.text.len());
+        (
+            start,
+            self.slice(Span::new(start, end)).trim_end_matches(['\n', '\r']),
+        )
     }
 }
 
