@@ -309,7 +309,7 @@ fn a_call_without_its_descriptor_is_refused() {
     let answer = driver.daemon(Call::QueryAdmin, [0; 6]).ok();
     assert_eq!(
         (answer.values[0], answer.descriptors),
-        (1, vec!["file".to_owned()])
+        (1, vec!["file".to_owned(), "doorbell 1".to_owned()])
     );
     let long = SimulatedFile::Bytes(vec![0; 8193]);
     let answer = driver.load(
