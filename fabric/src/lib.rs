@@ -4,6 +4,15 @@
 //! starts the same file again under other names: the [`loader`], which reads chain files and ends; the [`daemon`],
 //! which watches; the [`gateway`], the trustlet that speaks HTTP. Everything else is a [`command`].
 
+/// Writes a line to standard error. Unlike `eprintln!` it does not panic when nobody takes it, as a process of the tree
+/// must outlive whoever reads its messages.
+macro_rules! tell {
+    ($($argument:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr().lock(), $($argument)*);
+    }};
+}
+
 pub mod chain;
 pub mod cli;
 pub mod command;

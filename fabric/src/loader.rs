@@ -49,7 +49,7 @@ pub fn main() -> ExitCode {
         Some(channel),
     ) = (parsed, take_channel())
     else {
-        eprintln!("hacher-loader: this process is started by `hacher-fabric serve`");
+        tell!("hacher-loader: this process is started by `hacher-fabric serve`");
         return ExitCode::from(2);
     };
     finish(load(&arguments, &mut MonitorClient::new(channel)))
@@ -120,7 +120,7 @@ fn check_isolation(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result
             "--require-isolation full: this machine lacks {missing}; `hacher-fabric doctor` says more"
         )));
     }
-    eprintln!("warning: this machine lacks isolation layers: {missing}");
+    tell!("warning: this machine lacks isolation layers: {missing}");
     Ok(())
 }
 

@@ -186,3 +186,59 @@ fn a_function_that_cannot_start_is_reported_and_the_service_gives_up() {
         Err(hacher_tests::ServiceError::NotReady)
     ));
 }
+
+#[test]
+fn a_service_whose_output_is_a_file_that_is_full_still_serves() {
+    use std::process::{Command, Stdio};
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chain.toml");
+    let chain = format!(
+        "{HEAD}flow = [\"ingress -> a -> egress\"]\n{}",
+        functions(["a"], "echo", "")
+    );
+    std::fs::write(&path, chain).unwrap();
+    // A port that was free a moment ago, as nothing that this service says can be read.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let listen = format!("127.0.0.1:{port}");
+    let mut monitor = Command::new(env!("CARGO_BIN_EXE_fabric-under-test"))
+        .args([
+            "serve",
+            path.to_str().unwrap(),
+            "--listen",
+            &listen,
+            "--admin",
+            "127.0.0.1:0",
+            "--tied",
+        ])
+        .stdin(Stdio::null())
+        .stdout(full.try_clone().unwrap())
+        .stderr(full)
+        .spawn()
+        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let answers = || {
+        runtime.block_on(async {
+            let mut connection = hacher_fabric::http::Connection::open(listen.parse().unwrap())
+                .await
+                .ok()?;
+            let sent = connection.send(hyper::Method::POST, "/chains/t", None, "x".into());
+            tokio::time::timeout(Duration::from_secs(5), sent)
+                .await
+                .ok()?
+                .ok()
+        })
+    };
+    until("it answers", Duration::from_secs(20), || {
+        answers().is_some_and(|reply| reply.body == "x")
+    });
+    monitor.kill().unwrap();
+    monitor.wait().unwrap();
+}

@@ -26,6 +26,15 @@ use std::os::unix::net::UnixDatagram;
 use std::process::ExitCode;
 use zerocopy::FromBytes;
 
+/// Writes a line to standard error. Unlike `eprintln!` it does not panic when nobody takes it: the monitor's end is
+/// everybody's.
+macro_rules! tell {
+    ($($argument:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(io::stderr().lock(), $($argument)*);
+    }};
+}
+
 /// A daemon's exit code that says: the service cannot start, stop everything.
 pub const EXIT_CANNOT_START: u8 = 78; // EX_CONFIG of sysexits.h
 /// The largest monitor executable.
@@ -317,7 +326,7 @@ impl Service {
             return Ok(());
         }
         if let Err(error) = self.core.finish_loading() {
-            eprintln!("error: the loader ended without finishing: {error}");
+            tell!("error: the loader ended without finishing: {error}");
             self.begin_stop(1);
             return Ok(());
         }
@@ -379,7 +388,7 @@ impl Service {
         };
         self.daemon_due = Some(Monotonic::now().after(wait));
         let how = exit.map_or_else(|| "ended".to_owned(), |exit| format!("ended with {exit}"));
-        eprintln!("hacher-fabric: the daemon {how}; it is being replaced, records keep flowing");
+        tell!("hacher-fabric: the daemon {how}; it is being replaced, records keep flowing");
     }
 
     /// Watches processes that calls have started.
@@ -555,7 +564,7 @@ fn notify(state: &str) {
     };
     let sent = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
     if let Err(error) = sent {
-        eprintln!("warning: the service manager could not be told `{state}`: {error}");
+        tell!("warning: the service manager could not be told `{state}`: {error}");
     }
 }
 

@@ -40,7 +40,7 @@ pub fn build(file: &ChainFile) -> Result<(), BuildError> {
         if !done.insert(command) {
             continue;
         }
-        eprintln!("build   {command}");
+        tell!("build   {command}");
         let status = Command::new("/bin/sh")
             .args(["-c", command])
             .current_dir(file.folder())

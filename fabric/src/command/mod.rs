@@ -50,7 +50,7 @@ pub fn finish(result: Result<(), Failed>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed(message)) => {
             if !message.is_empty() {
-                eprintln!("{} {message}", paint("error:", "1;31"));
+                tell!("{} {message}", paint("error:", "1;31"));
             }
             ExitCode::from(FAILED)
         }

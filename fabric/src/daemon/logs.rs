@@ -12,7 +12,7 @@ const LINE_MAX_BYTES: usize = 8 * 1024;
 /// Forwards until all writers of the pipe are gone.
 pub(super) async fn forward(name: String, pipe: OwnedFd) {
     if let Err(error) = forward_lines(&name, pipe).await {
-        eprintln!("hacher-daemon: the log of {name} cannot be read: {error}");
+        tell!("hacher-daemon: the log of {name} cannot be read: {error}");
     }
 }
 
@@ -60,5 +60,5 @@ fn print(name: &str, line: &[u8]) {
             }
         })
         .collect();
-    eprintln!("[{name}] {text}");
+    tell!("[{name}] {text}");
 }

@@ -3,6 +3,7 @@
 use super::tables::Tables;
 use super::{admin, logs, metrics, read};
 use crate::cli::Format;
+use crate::command::print;
 use crate::watched::{watch, watch_shared};
 use hacher_libos_net::attach::BELL_QUIET_NS;
 use hacher_libos_net::clock::Monotonic;
@@ -69,7 +70,7 @@ pub fn main() -> ExitCode {
         Format::Human
     };
     let Some(channel) = take_channel() else {
-        eprintln!("hacher-daemon: this process is started by `hacher-fabric serve`");
+        tell!("hacher-daemon: this process is started by `hacher-fabric serve`");
         return ExitCode::from(2);
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -81,11 +82,11 @@ pub fn main() -> ExitCode {
         // Without its monitor, everything has ended.
         Ok(()) | Err(Stop::MonitorGone) => ExitCode::SUCCESS,
         Err(Stop::CannotStart(reason)) => {
-            eprintln!("error: {reason}");
+            tell!("error: {reason}");
             ExitCode::from(CANNOT_START)
         }
         Err(Stop::Error(error)) => {
-            eprintln!("hacher-daemon: {error}");
+            tell!("hacher-daemon: {error}");
             ExitCode::FAILURE
         }
     }
@@ -348,7 +349,7 @@ impl Supervisor {
                     }
                     life.due = Some(now + life.wait());
                     if announced {
-                        eprintln!("hacher-daemon: cannot start {chain}/{function}: {text}; trying again");
+                        tell!("hacher-daemon: cannot start {chain}/{function}: {text}; trying again");
                     }
                 }
                 Err(error) => return Err(error.into()),
@@ -386,7 +387,7 @@ impl Supervisor {
         }
         life.due = Some(Instant::now() + life.wait());
         if self.format == Format::Human && self.announced {
-            eprintln!("hacher-daemon: {chain}/{function} {how}; it is being replaced");
+            tell!("hacher-daemon: {chain}/{function} {how}; it is being replaced");
         }
         Ok(())
     }
@@ -423,7 +424,7 @@ impl Supervisor {
             let (chain_name, function) = self.name((chain, instance));
             ::metrics::counter!(metrics::HANDLER_TIMEOUTS, "chain" => chain_name.clone(), "function" => function.clone())
                 .increment(1);
-            eprintln!("hacher-daemon: {chain_name}/{function} overran its timeout; it is being replaced");
+            tell!("hacher-daemon: {chain_name}/{function} overran its timeout; it is being replaced");
             self.set_state((chain, instance), InstanceState::Ending);
             match self
                 .client
@@ -441,7 +442,7 @@ impl Supervisor {
         let tables = self.tables.borrow();
         // A daemon that replaces another has nothing new to say to whoever started the service.
         if tables.daemon_restarts > 0 {
-            eprintln!("hacher-daemon: restarted; records kept flowing");
+            tell!("hacher-daemon: restarted; records kept flowing");
             return;
         }
         let admin = self.admin_address.clone().unwrap_or_default();
@@ -452,14 +453,14 @@ impl Supervisor {
                     .iter()
                     .map(|chain| json!({ "name": chain.name, "version": chain.version, "digest": chain.digest }))
                     .collect();
-                println!(
-                    "{}",
+                print(&format!(
+                    "{}\n",
                     json!({
                         "event": "ready", "listen": tables.gateway_address, "tls": tables.gateway_tls, "admin": admin,
                         "backend": tables.backend, "snp": false, "isolation_missing": tables.isolation_missing,
                         "chains": chains,
                     })
-                );
+                ));
             }
             Format::Human => {
                 let scheme = if tables.gateway_tls { "https" } else { "http" };
@@ -469,12 +470,12 @@ impl Supervisor {
                 } else {
                     format!("WITHOUT {}", tables.isolation_missing.join(", "))
                 };
-                println!(
-                    "ready: POST {scheme}://{}/chains/{{{}}}  operators: http://{admin}  isolation: {} ({missing}; no SNP)",
+                print(&format!(
+                    "ready: POST {scheme}://{}/chains/{{{}}}  operators: http://{admin}  isolation: {} ({missing}; no SNP)\n",
                     tables.gateway_address,
                     names.join(","),
                     tables.backend,
-                );
+                ));
             }
         }
     }

@@ -67,20 +67,20 @@ impl Gateway {
 #[must_use]
 pub fn main() -> ExitCode {
     let Some(channel) = take_channel() else {
-        eprintln!("hacher-gateway: this process is started by `hacher-fabric serve`");
+        tell!("hacher-gateway: this process is started by `hacher-fabric serve`");
         return ExitCode::from(2);
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("hacher-gateway: {error}");
+            tell!("hacher-gateway: {error}");
             return ExitCode::FAILURE;
         }
     };
     match LocalSet::new().block_on(&runtime, run(Channel::new(channel))) {
         Ok(()) | Err(AttachError::Closed) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hacher-gateway: {error}");
+            tell!("hacher-gateway: {error}");
             ExitCode::FAILURE
         }
     }
@@ -112,7 +112,7 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
             }
             Some(Wish::Listen(listener)) => {
                 let acceptor = listener::prepare(listener).map_err(|error| {
-                    eprintln!("hacher-gateway: {error}");
+                    tell!("hacher-gateway: {error}");
                     AttachError::Os(Errno::INVAL)
                 })?;
                 spawn_local(acceptor.accept(Rc::clone(&gateway)));

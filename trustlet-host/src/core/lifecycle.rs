@@ -283,7 +283,7 @@ impl<P: Platform> Core<P> {
         } else {
             TrustletRole::Function
         };
-        // The gateway's is sent once all its chains are attached.
+        // The gateway's is sent once, before its chains.
         let lockdown = match role {
             TrustletRole::Function => self.lockdown(role)?,
             TrustletRole::Gateway => None,
@@ -298,6 +298,11 @@ impl<P: Platform> Core<P> {
     }
 
     fn attach_gateway(&mut self, process: ProcessId) -> Result<(), Refusal> {
+        // Before there is anything to attack it with: it parses what strangers send as soon as it listens.
+        if let Some(filters) = self.lockdown(TrustletRole::Gateway)? {
+            self.platform
+                .send(process, ZeroizingMessage::new(kind::LOCKDOWN, &filters), &[])?;
+        }
         for chain in 0..self.chains.len() {
             let chain = ChainId(number(chain));
             self.ledger.claim_for_gateway(chain)?;
@@ -325,10 +330,6 @@ impl<P: Platform> Core<P> {
             let grants: Vec<_> = files.iter().map(Grant::File).collect();
             self.platform
                 .send(process, ZeroizingMessage::new(kind::LISTEN, &[listen]), &grants)?;
-        }
-        if let Some(filters) = self.lockdown(TrustletRole::Gateway)? {
-            self.platform
-                .send(process, ZeroizingMessage::new(kind::LOCKDOWN, &filters), &[])?;
         }
         Ok(())
     }

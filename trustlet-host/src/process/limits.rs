@@ -26,9 +26,11 @@ pub(super) fn apply(limits: &Limits, count_threads: bool) -> Result<(), Errno> {
     set(Resource::Core, 0)?;
     set(Resource::Data, limits.memory_bytes)?;
     set(Resource::Stack, STACK_BYTES)?;
-    // Of a file; the sum is bounded by the size of the scratch file system. With 0, a process whose standard output is a
-    // regular file cannot write to it.
-    set(Resource::Fsize, limits.scratch_bytes)?;
+    // Of a file; the sum is bounded by the size of the scratch file system. Without one there is no file that the process
+    // could open for writing, and its standard output may well be a file that somebody gave it.
+    if limits.scratch_bytes > 0 {
+        set(Resource::Fsize, limits.scratch_bytes)?;
+    }
     set(Resource::Memlock, 0)?;
     set(Resource::Msgqueue, 0)?;
     set(Resource::Rtprio, 0)?;

@@ -5,6 +5,7 @@ use crate::calls::{Call, GATEWAY_PROCESS, InstanceEntry, InstanceState, ResultCo
 use crate::core::{Caller, Event};
 use crate::ids::{ChainId, InstanceNumber};
 use crate::simulated::SimulatedFile;
+use hacher_libos_net::attach::{MessageHeader, kind};
 use hacher_libos_net::keys::{KeyContext, epoch_secret};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -272,6 +273,26 @@ fn the_gateway_is_attached_to_every_chain_and_then_listens() {
     assert_eq!(driver.create_gateway().ok().values[0], 2);
     let (attachments, listens) = told(driver.process(driver.latest()));
     assert!(listens && attachments.len() == 2 && attachments[0].begin.instance_epoch == 2);
+}
+
+#[test]
+fn the_gateway_is_locked_down_before_it_is_given_anything() {
+    let mut driver = Driver::with_gateway();
+    driver.thumbnails("a");
+    driver
+        .load(Call::SetListener, [0; 6], b"127.0.0.1:1", vec![SimulatedFile::Listener])
+        .ok();
+    driver.core.finish_loading().unwrap();
+    driver.create_gateway().ok();
+    let kinds: Vec<u32> = driver
+        .process(driver.latest())
+        .messages
+        .iter()
+        .map(|message| MessageHeader::read_from_prefix(message).unwrap().0.kind)
+        .collect();
+    assert_eq!(kinds.first(), Some(&kind::LOCKDOWN));
+    assert_eq!(kinds.iter().filter(|&&sent| sent == kind::LOCKDOWN).count(), 1);
+    assert_eq!(kinds.last(), Some(&kind::LISTEN));
 }
 
 #[test]
