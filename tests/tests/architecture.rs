@@ -35,6 +35,18 @@ const LIBOS_NET_UNSAFE: [(&str, &str); 3] = [
     ),
 ];
 
+/// Where in `trustlet-host/src` unsafe code may stand, and what for: not in the monitor's core, which does no I/O.
+const TRUSTLET_HOST_UNSAFE: [(&str, &str); 2] = [
+    (
+        "process",
+        "the process platform: namespaces, jails and exec have few safe wrappers",
+    ),
+    (
+        "service/children.rs",
+        "signalfd, and descriptors handed to the monitor's own children",
+    ),
+];
+
 /// A dependency between two packages of this workspace.
 struct Import {
     from: String,
@@ -196,15 +208,14 @@ fn unsafe_code_of_a_trustlet_stands_in_listed_files_alone() {
 }
 
 #[test]
-fn unsafe_code_of_the_monitor_stands_in_its_platforms_alone() {
+fn unsafe_code_of_the_monitor_stands_outside_of_its_core() {
     let workspace = Workspace::read();
     let source = workspace.folders["hacher-trustlet-host"].join("src");
     for file in files_that_opt_in(&source) {
-        assert!(
-            file.starts_with(source.join("process")),
-            "unsafe code in {}",
-            file.display()
-        );
+        let listed = TRUSTLET_HOST_UNSAFE
+            .iter()
+            .any(|(place, _)| file.starts_with(source.join(place)));
+        assert!(listed, "unsafe code in {}", file.display());
     }
 }
 
