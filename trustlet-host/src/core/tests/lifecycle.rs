@@ -280,7 +280,12 @@ fn the_gateway_is_locked_down_before_it_is_given_anything() {
     let mut driver = Driver::with_gateway();
     driver.thumbnails("a");
     driver
-        .load(Call::SetListener, [0; 6], b"127.0.0.1:1", vec![SimulatedFile::Listener])
+        .load(
+            Call::SetListener,
+            [0; 6],
+            b"127.0.0.1:1",
+            vec![SimulatedFile::Listener],
+        )
         .ok();
     driver.core.finish_loading().unwrap();
     driver.create_gateway().ok();
