@@ -23,6 +23,8 @@ enum Step {
     Call(Caller, usize, [u64; 6], u8, u8),
     /// A whole chain, sealed or not.
     Chain(u8, bool),
+    /// Something well formed that is new to a chain, which a sealed one must refuse.
+    Add(u64, u8),
     FinishLoading,
     Create(u64, u64),
     CreateGateway,
@@ -50,16 +52,18 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (caller(), 0..Call::ALL.len(), arguments(), 0..8_u8, 0..4_u8)
             .prop_map(|(caller, call, arguments, operand, file)| Step::Call(caller, call, arguments, operand, file)),
         3 => (0..6_u8, proptest::bool::weighted(0.8)).prop_map(|(which, seal)| Step::Chain(which, seal)),
+        3 => (0..3_u64, 0..7_u8).prop_map(|(chain, what)| Step::Add(chain, what)),
         1 => Just(Step::FinishLoading),
-        6 => (0..5_u64, 0..7_u64).prop_map(|(chain, instance)| Step::Create(chain, instance)),
+        // Few chains and instances, so that the same one is asked for again while it lives.
+        9 => (0..3_u64, 0..4_u64).prop_map(|(chain, instance)| Step::Create(chain, instance)),
         2 => Just(Step::CreateGateway),
-        2 => (0..5_u64, 0..7_u64, 0..4_u64)
+        2 => (0..3_u64, 0..4_u64, 0..4_u64)
             .prop_map(|(chain, instance, epoch)| Step::Delete(chain, instance, epoch)),
         3 => (0..8_usize).prop_map(Step::Ready),
         4 => (0..8_usize).prop_map(Step::Die),
         1 => Just(Step::DaemonDied),
-        1 => any::<bool>().prop_map(Step::RefuseSpawns),
-        1 => any::<bool>().prop_map(Step::RefuseSends),
+        1 => proptest::bool::weighted(0.2).prop_map(Step::RefuseSpawns),
+        1 => proptest::bool::weighted(0.2).prop_map(Step::RefuseSends),
     ]
 }
 
@@ -113,6 +117,7 @@ impl Run {
                 driver.call(caller, Call::ALL[call], arguments, &operand(choice), files(file))
             }
             Step::Chain(which, seal) => return self.chain(which, seal),
+            Step::Add(chain, what) => return self.add(chain, what),
             Step::FinishLoading => {
                 let _ = driver.core.finish_loading();
                 return;
@@ -148,6 +153,52 @@ impl Run {
         for secret in self.port_secrets() {
             assert!(!contains(&answer.operand, &secret), "a key in a reply");
         }
+    }
+
+    /// Adds something well formed; a sealed chain must refuse it.
+    fn add(&mut self, chain: u64, what: u8) {
+        self.named += 1;
+        let fresh = name(&format!("fresh-{}", self.named));
+        let sealed = usize::try_from(chain)
+            .ok()
+            .and_then(|at| self.driver.core.chains.get(at))
+            .is_some_and(|chain| chain.sealed.is_some());
+        let to_first = [chain, 1, 0, 0, 0, 0];
+        let driver = &mut self.driver;
+        let answer = match what {
+            0 => {
+                let definition = function(fresh.as_str(), 1);
+                driver.load(
+                    Call::AddFunction,
+                    to_first,
+                    definition.as_bytes(),
+                    vec![text("new")],
+                )
+            }
+            1 => driver.load(
+                Call::AddLibrary,
+                to_first,
+                format!("/{fresh}").as_bytes(),
+                vec![text("l")],
+            ),
+            2 => {
+                let arguments = [chain, 1, 1, 0, 0, 0];
+                driver.load(
+                    Call::AddVariable,
+                    arguments,
+                    format!("{fresh}").as_bytes(),
+                    vec![],
+                )
+            }
+            3 => driver.load(Call::AddSecret, to_first, fresh.as_bytes(), vec![text("s")]),
+            4 => driver.load(Call::AddPort, to_first, fresh.as_bytes(), vec![]),
+            5 => driver.load(Call::AddEdge, [chain, 1, 0, 2, 1, 0], &[], vec![]),
+            _ => driver.seal(chain),
+        };
+        assert!(
+            !sealed || answer.code != ResultCode::Success,
+            "a sealed chain took something new"
+        );
     }
 
     /// One of a few shapes, by calls that may fail because of what came before.
@@ -304,10 +355,10 @@ fn contains(bytes: &[u8], secret: &[u8; 32]) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_sequence_of_calls_breaks_the_monitor(set_gateway in proptest::bool::weighted(0.9), steps in vec(step(), 1..80)) {
+    fn no_sequence_of_calls_breaks_the_monitor(set_gateway in proptest::bool::weighted(0.9), steps in vec(step(), 1..160)) {
         let driver = if set_gateway { Driver::with_gateway() } else { Driver::new() };
         let mut run = Run {
             driver,
