@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chain::{
-    Chain, Edge, EdgeId, Function, FunctionId, Group, GroupId, Ingress, Logs, PortId, Protection, Retry,
-    Source as From, Target,
+    Chain, Edge, EdgeId, FunctionId, Group, GroupId, Ingress, PortId, Protection, Source as From, Target,
 };
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, Problems};
 use crate::document::Document;
 use crate::file::{self, FileTree, FunctionTree, PortsTree, SettingsTree};
+use crate::function::{Function, Logs, Retry};
 use crate::graph::{self, Graph, NodeId, Port};
 use crate::graph_check;
 use crate::keys;

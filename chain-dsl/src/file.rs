@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::chain::{Logs, Placement, SecretRef};
+use crate::chain::Placement;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
 use crate::flow::LineText;
+use crate::function::{Logs, SecretRef};
 use crate::keys::{self, IntegerKind};
 use crate::section::{
     Entry, Section, entries, excerpt, integer, string, table_of, unpassable, usable, wrong_type,

@@ -196,7 +196,7 @@ impl<'t> Tokens<'t> {
 fn name_len(text: &str) -> usize {
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
     let run = text.trim_start_matches(is_part);
-    let name = text.strip_suffix(run).unwrap_or("");
+    let name = text.get(..text.len() - run.len()).unwrap_or("");
     if name.starts_with('-') {
         return 0;
     }

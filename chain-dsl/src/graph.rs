@@ -192,19 +192,36 @@ impl Builder<'_> {
             .iter()
             .map(|term| (self.from(term, problems), term))
             .collect();
+        let (joined, source_span) = (source.joiner == Joiner::All, source.span());
+        if joined && froms.len() > keys::MAX_JOIN_WIDTH {
+            let message = format!("a join waits for {} records", froms.len());
+            let label = format!("expected at most {}", keys::MAX_JOIN_WIDTH);
+            problems.push(
+                Diagnostic::new(Code::ChainTooLarge, source_span, message, label)
+                    .with_expected(format!("at most {}", keys::MAX_JOIN_WIDTH))
+                    .with_help("join in two steps, with a function between"),
+            );
+            self.graph.complete = false;
+            return;
+        }
         for to_term in &target.terms {
+            if self.full {
+                return;
+            }
             let to = match to_term.name.value.as_str() {
                 "egress" => To::Egress,
                 _ => To::Node(self.node(&to_term.name)),
             };
-            let joined = source.joiner == Joiner::All;
             if joined && to == To::Egress {
-                problems.push(join_into_egress(&froms, source.span(), to_term.span));
+                problems.push(join_into_egress(&froms, source_span, to_term.span));
             }
             if joined && to != To::Egress {
-                self.group(&froms, source.span(), to, to_term, problems);
+                self.group(&froms, source_span, to, to_term, problems);
             } else {
                 for from in &froms {
+                    if self.full {
+                        return;
+                    }
                     self.group(std::slice::from_ref(from), from.1.span, to, to_term, problems);
                 }
             }
@@ -229,16 +246,6 @@ impl Builder<'_> {
             problems.push(
                 Diagnostic::new(Code::PassThrough, from_span.to(to_term.span), message, label)
                     .with_help("put a function between them: \"ingress -> NAME -> egress\""),
-            );
-            self.graph.complete = false;
-            return;
-        }
-        if froms.len() > keys::MAX_JOIN_WIDTH {
-            let message = format!("a join waits for {} records", froms.len());
-            let label = format!("expected at most {}", keys::MAX_JOIN_WIDTH);
-            problems.push(
-                Diagnostic::new(Code::ChainTooLarge, from_span, message, label)
-                    .with_help("join in two steps, with a function between"),
             );
             self.graph.complete = false;
             return;

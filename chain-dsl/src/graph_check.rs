@@ -1,5 +1,5 @@
-//! What can only be seen on the whole graph: unused and unreachable functions, dead ends, cycles, joins
-//! that cannot complete.
+//! What can only be seen on the whole graph: unused and unreachable functions, dead ends, and (next door)
+//! cycles and joins that cannot complete.
 //!
 //! Each cause is reported once. A function that is cut off because another is, is mentioned there and not
 //! reported again. Everything is a fixed number of sweeps over at most 1,024 edges; nothing recurses.
@@ -7,9 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::code::Code;
+use crate::cycle_check::report_cycles;
 use crate::diagnostic::{Diagnostic, Problems};
 use crate::file::FileTree;
-use crate::graph::{From, Graph, Group, NodeId, Port, To, listed};
+use crate::graph::{From, Graph, NodeId, Port, To, listed};
+use crate::join_check::{join_name, report_contradicting_joins};
 use crate::source::Span;
 
 /// Checks the graph. Answers the functions in an order in which each comes after all that it takes from;
@@ -73,123 +75,6 @@ fn successors(graph: &Graph, id: NodeId) -> impl Iterator<Item = NodeId> {
             (From::Node(from, _), To::Node(to)) if from == id => Some(to),
             _ => None,
         })
-}
-
-/// Reports each cycle once, by its shortest way round. Answers the nodes on cycles and behind them.
-fn report_cycles(graph: &Graph, order: &[NodeId], problems: &mut Problems) -> BTreeSet<NodeId> {
-    let sorted: BTreeSet<NodeId> = order.iter().copied().collect();
-    let left: BTreeSet<NodeId> = graph.nodes().filter(|id| !sorted.contains(id)).collect();
-    let outgoing = outgoing(graph, &left);
-    let mut told: BTreeSet<NodeId> = BTreeSet::new();
-    for start in &left {
-        if told.contains(start) {
-            continue;
-        }
-        let way = shortest_way_round(graph, *start, &outgoing);
-        if way.is_empty()
-            || way
-                .iter()
-                .any(|edge| edge_nodes(graph, *edge).any(|id| told.contains(&id)))
-        {
-            continue;
-        }
-        told.extend(way.iter().flat_map(|edge| edge_nodes(graph, *edge)));
-        problems.push(cycle(graph, *start, &way));
-    }
-    left
-}
-
-fn edge_nodes(graph: &Graph, edge: usize) -> impl Iterator<Item = NodeId> {
-    graph
-        .edges
-        .get(edge)
-        .into_iter()
-        .filter_map(|edge| match edge.from {
-            From::Node(id, _) => Some(id),
-            From::Ingress => None,
-        })
-}
-
-/// For each node the edges from it, with their targets, as far as both ends are among `within`.
-type Outgoing = BTreeMap<NodeId, Vec<(usize, NodeId)>>;
-
-fn outgoing(graph: &Graph, within: &BTreeSet<NodeId>) -> Outgoing {
-    let mut outgoing = Outgoing::new();
-    for (index, edge) in graph.edges.iter().enumerate() {
-        if let (From::Node(from, _), To::Node(to)) = (edge.from, edge.to)
-            && within.contains(&from)
-            && within.contains(&to)
-        {
-            outgoing.entry(from).or_default().push((index, to));
-        }
-    }
-    outgoing
-}
-
-/// The edges of the shortest way from a node back to itself, by breadth; empty when there is none.
-fn shortest_way_round(graph: &Graph, start: NodeId, outgoing: &Outgoing) -> Vec<usize> {
-    let mut came_by: BTreeMap<NodeId, usize> = BTreeMap::new();
-    let mut next = VecDeque::from([start]);
-    while let Some(at) = next.pop_front() {
-        for (index, to) in outgoing.get(&at).into_iter().flatten() {
-            if came_by.contains_key(to) {
-                continue;
-            }
-            came_by.insert(*to, *index);
-            if *to == start {
-                return way_back(graph, start, &came_by);
-            }
-            next.push_back(*to);
-        }
-    }
-    Vec::new()
-}
-
-fn way_back(graph: &Graph, start: NodeId, came_by: &BTreeMap<NodeId, usize>) -> Vec<usize> {
-    let mut way = Vec::new();
-    let mut at = start;
-    while let Some(index) = came_by.get(&at) {
-        way.push(*index);
-        at = edge_nodes(graph, *index).next().unwrap_or(start);
-        if at == start {
-            break;
-        }
-    }
-    way.reverse();
-    way
-}
-
-fn cycle(graph: &Graph, start: NodeId, way: &[usize]) -> Diagnostic {
-    /// The most edges of a cycle that are underlined.
-    const MAX_SHOWN: usize = 8;
-    let names: Vec<&str> = way
-        .iter()
-        .flat_map(|edge| edge_nodes(graph, *edge))
-        .map(|id| graph.name(id))
-        .collect();
-    let path = format!("{} -> {}", names.join(" -> "), graph.name(start));
-    let mut edges: Vec<(Span, Span)> = way
-        .iter()
-        .filter_map(|index| graph.edges.get(*index))
-        .map(|edge| (edge.span, edge.to_span))
-        .collect();
-    edges.sort();
-    // The edge that is written last closes the circle.
-    let (span, to_span) = edges.pop().unwrap_or_default();
-    let message = match way.len() {
-        1 => format!("`{}` sends to itself", graph.name(start)),
-        _ => format!("records go round in a circle: {path}"),
-    };
-    let mut diagnostic = Diagnostic::new(Code::Cycle, span, message, "this closes the circle")
-        .with_help("to try again after a failure use `retry`; a chain itself has no loops");
-    for (edge, _) in edges
-        .iter()
-        .filter(|(edge, _)| *edge != span && *edge != to_span)
-        .take(MAX_SHOWN)
-    {
-        diagnostic = diagnostic.with_related(*edge, "");
-    }
-    diagnostic
 }
 
 /// `f.error` hands on the one record that failed, so `f` must not wait for several.
@@ -395,13 +280,6 @@ fn report_starved_joins(
     }
 }
 
-fn join_name(graph: &Graph, group: &Group) -> String {
-    match group.to {
-        To::Node(id) => format!("the join before `{}`", graph.name(id)),
-        To::Egress => "the join before `egress`".to_owned(),
-    }
-}
-
 /// Functions whose own ports lead nowhere. All others from which nothing leaves lead to these.
 fn report_dead_ends(file: &FileTree, graph: &Graph, cyclic: &BTreeSet<NodeId>, problems: &mut Problems) {
     for (id, span) in &graph.mentions {
@@ -467,108 +345,4 @@ fn report_unconnected_ports(file: &FileTree, graph: &Graph, problems: &mut Probl
             );
         }
     }
-}
-
-/// What a record's coming implies: that these ports have been written to.
-type Implied = BTreeSet<(NodeId, Port)>;
-
-/// Joins whose members exclude each other: one comes only when a function succeeds, another only when the
-/// same function fails. And a warning where members imply two ports of one function.
-///
-/// Going through the functions in order, `implied` holds for each what must have been written for it to
-/// run at all: in a join the union of its members, over alternatives only what is common to all.
-fn report_contradicting_joins(graph: &Graph, order: &[NodeId], problems: &mut Problems) {
-    let mut implied: BTreeMap<NodeId, Implied> = BTreeMap::new();
-    for id in order {
-        let mut common: Option<Implied> = None;
-        for group in graph.groups_into(*id) {
-            let members: Vec<(Span, Implied)> = graph
-                .edges_of(group)
-                .iter()
-                .map(|edge| (edge.from_span, implied_by(&implied, edge.from)))
-                .collect();
-            if let Some(diagnostic) = contradiction(graph, group, &members) {
-                problems.push(diagnostic);
-            }
-            let union: Implied = members.into_iter().flat_map(|(_, member)| member).collect();
-            common = Some(match common {
-                None => union,
-                Some(common) => common.intersection(&union).copied().collect(),
-            });
-        }
-        implied.insert(*id, common.unwrap_or_default());
-    }
-}
-
-fn implied_by(implied: &BTreeMap<NodeId, Implied>, from: From) -> Implied {
-    let From::Node(id, port) = from else {
-        return Implied::new();
-    };
-    let mut all = implied.get(&id).cloned().unwrap_or_default();
-    if port != Port::Unknown {
-        all.insert((id, port));
-    }
-    all
-}
-
-/// Two members that imply different ports of one function, neither of which implies all that the other does.
-fn contradiction(graph: &Graph, group: &Group, members: &[(Span, Implied)]) -> Option<Diagnostic> {
-    // For each function, the sets of its ports that members imply, each set with one such member.
-    let mut by_function: BTreeMap<NodeId, BTreeMap<BTreeSet<Port>, Span>> = BTreeMap::new();
-    for (span, implied) in members {
-        let mut ports: BTreeMap<NodeId, BTreeSet<Port>> = BTreeMap::new();
-        for (id, port) in implied {
-            ports.entry(*id).or_default().insert(*port);
-        }
-        for (id, ports) in ports {
-            by_function.entry(id).or_default().entry(ports).or_insert(*span);
-        }
-    }
-    let mut warning = None;
-    for (id, sets) in &by_function {
-        for (index, (one, span)) in sets.iter().enumerate() {
-            for (other, other_span) in sets.iter().skip(index + 1) {
-                if one.is_subset(other) || other.is_subset(one) {
-                    continue;
-                }
-                let fails = [one, other].map(|ports| ports.contains(&Port::Error));
-                if fails == [true, true] {
-                    continue; // Both wait for something that cannot come; that join has been reported.
-                }
-                if fails != [false, false] {
-                    return Some(never_completes(graph, group, *id, fails, [*span, *other_span]));
-                }
-                warning.get_or_insert_with(|| {
-                    let name = graph.name(*id);
-                    let message = format!("{} waits for two ports of `{name}`", join_name(graph, group));
-                    Diagnostic::new(Code::JoinOfTwoPorts, *span, message, "comes by one port")
-                        .with_related(*other_span, "comes by another")
-                        .with_help(format!(
-                            "it completes only when `{name}` writes to both for one record"
-                        ))
-                });
-            }
-        }
-    }
-    warning
-}
-
-/// `fails` says of each of two members whether it comes only when the function fails.
-fn never_completes(
-    graph: &Graph,
-    group: &Group,
-    id: NodeId,
-    fails: [bool; 2],
-    spans: [Span; 2],
-) -> Diagnostic {
-    let name = graph.name(id);
-    let [label, other_label] = fails.map(|fails| match fails {
-        true => format!("comes only when `{name}` fails"),
-        false => format!("comes only when `{name}` succeeds"),
-    });
-    let [span, other_span] = spans;
-    let message = format!("{} can never complete", join_name(graph, group));
-    Diagnostic::new(Code::JoinNeverCompletes, span, message, label)
-        .with_related(other_span, other_label)
-        .with_help("give each its own flow line if either of them is enough")
 }

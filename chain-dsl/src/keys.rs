@@ -311,7 +311,7 @@ pub(crate) const ATTEMPTS: Key<IntegerKind> = Key {
 };
 pub(crate) const BACKOFF: Key<DurationKind> = Key {
     name: "backoff",
-    doc: "The wait before the second attempt.",
+    doc: "The wait before the second attempt; it gives way to `max` when only that is written.",
     kind: DurationKind {
         min: Duration::ZERO,
         max: Duration::from_secs(600),

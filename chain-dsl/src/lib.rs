@@ -15,24 +15,32 @@
 //! ```
 //!
 //! The crate is pure: no I/O, no clock, no unsafe. A file goes through these modules in turn:
-//! `document` (text to TOML tree, all syntax errors), `file` with `section` and `keys` (each key read,
-//! each value in its bounds), `flow` (one flow line), `graph` (all lines together), `graph_check` (the
-//! whole graph), `check` (the steps in order, and the chain at the end). Whatever is found on the way is a
-//! [`Diagnostic`] with a stable [`Code`] and a place; `render` prints them.
 //!
-//! No input makes it panic, recurse without bound, or take memory beyond a small multiple of the text.
+//! 1. `document`: text to TOML tree, with all syntax errors;
+//! 2. `file`, with `section` and `keys`: each key read, each value within its bounds;
+//! 3. `flow`: one flow line; `graph`: all lines together;
+//! 4. `graph_check`, with `cycle_check` and `join_check`: what only the whole graph shows;
+//! 5. `check`: these steps in order, and the [`Chain`] at the end.
+//!
+//! Whatever is found on the way is a [`Diagnostic`] with a stable [`Code`] and a place; `render` prints
+//! them. A chain is printed by `print`, drawn by `draw`; `schema` describes the file to editors.
+//!
+//! No input makes it panic, recurse without bound, or take time or memory beyond a fixed multiple of the text.
 #![forbid(unsafe_code)]
 
 mod chain;
 mod check;
 mod code;
+mod cycle_check;
 mod diagnostic;
 mod document;
 mod draw;
 mod file;
 mod flow;
+mod function;
 mod graph;
 mod graph_check;
+mod join_check;
 mod keys;
 mod nearest;
 mod print;
@@ -43,12 +51,12 @@ mod source;
 mod units;
 
 pub use chain::{
-    Chain, Edge, EdgeId, Function, FunctionId, Group, GroupId, Ingress, Logs, Placement, PortId, Protection,
-    Retry, SecretRef, Source, Target,
+    Chain, Edge, EdgeId, FunctionId, Group, GroupId, Ingress, Placement, PortId, Protection, Source, Target,
 };
 pub use check::{Checked, check};
 pub use code::{Code, Severity, explain_code};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, MAX_DIAGNOSTICS};
+pub use function::{Function, Logs, Retry, SecretRef};
 pub use keys::{MAX_EDGES, MAX_ENV_ENTRIES, MAX_FUNCTIONS, MAX_JOIN_WIDTH, MAX_PORTS, MAX_TEXT_BYTES};
 pub use schema::schema;
 pub use source::{Position, Span};

@@ -4,7 +4,8 @@
 
 use std::fmt::Write as _;
 
-use crate::chain::{Chain, Function, Group};
+use crate::chain::{Chain, Group};
+use crate::function::Function;
 use crate::units::format_duration;
 
 impl Chain {

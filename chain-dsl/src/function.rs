@@ -1,0 +1,223 @@
+//! One function of a checked chain, with every value that it runs with.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::chain::PortId;
+use crate::keys;
+use crate::units::ByteSize;
+
+/// What becomes of a function's standard output and error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Logs {
+    /// They never leave the trustlet.
+    #[default]
+    Drop,
+    /// They are forwarded to the operator; part of the chain digest.
+    Forward,
+}
+
+impl Logs {
+    /// The word in the file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Forward => "forward",
+        }
+    }
+
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        [Self::Drop, Self::Forward]
+            .into_iter()
+            .find(|logs| logs.as_str() == word)
+    }
+}
+
+/// What happens after a failed attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    pub(crate) attempts: u32,
+    pub(crate) backoff: Duration,
+    pub(crate) factor: f64,
+    pub(crate) max: Duration,
+    pub(crate) jitter: bool,
+}
+
+impl Retry {
+    /// How often a record is tried in all, 1 to 100.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The wait before the second attempt.
+    #[must_use]
+    pub fn backoff(&self) -> Duration {
+        self.backoff
+    }
+
+    /// What each further wait is multiplied by, 1.0 to 100.0.
+    #[must_use]
+    pub fn factor(&self) -> f64 {
+        self.factor
+    }
+
+    /// The longest wait; never shorter than [`Retry::backoff`].
+    #[must_use]
+    pub fn max(&self) -> Duration {
+        self.max
+    }
+
+    /// Whether waits are spread at random.
+    #[must_use]
+    pub fn jitter(&self) -> bool {
+        self.jitter
+    }
+}
+
+/// A secret, as a reference that only the monitor resolves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretRef {
+    pub(crate) path: String,
+}
+
+impl SecretRef {
+    /// The absolute path of the file that holds it.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+/// As the file writes it: `file:/run/secrets/api`.
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", keys::SECRET_SCHEME, self.path)
+    }
+}
+
+/// One function with all its values; what the file does not write is filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Function {
+    pub(crate) name: String,
+    pub(crate) exec: String,
+    pub(crate) build: Option<String>,
+    pub(crate) ports: Vec<String>,
+    pub(crate) memory: ByteSize,
+    pub(crate) timeout: Duration,
+    pub(crate) instances: u32,
+    pub(crate) retry: Retry,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) secrets: BTreeMap<String, SecretRef>,
+    pub(crate) logs: Logs,
+    pub(crate) outbox: ByteSize,
+    pub(crate) scratch: ByteSize,
+    pub(crate) threads: u32,
+}
+
+impl Function {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The path of its executable, as written: relative to the chain file.
+    #[must_use]
+    pub fn exec(&self) -> &str {
+        &self.exec
+    }
+
+    /// The command that builds it.
+    #[must_use]
+    pub fn build(&self) -> Option<&str> {
+        self.build.as_deref()
+    }
+
+    /// Its declared output ports, 1 to 64, in the order of the file. `error` is not among them.
+    #[must_use]
+    pub fn ports(&self) -> &[String] {
+        &self.ports
+    }
+
+    /// The name of one of its ports; `None` when it has no such port.
+    #[must_use]
+    pub fn port_name(&self, port: PortId) -> Option<&str> {
+        match port.index() {
+            None => Some(keys::ERROR_PORT),
+            Some(index) => self.ports.get(index).map(String::as_str),
+        }
+    }
+
+    /// The port with a name, `error` included.
+    #[must_use]
+    pub fn port(&self, name: &str) -> Option<PortId> {
+        if name == keys::ERROR_PORT {
+            return Some(PortId::ERROR);
+        }
+        let index = self.ports.iter().position(|port| port == name)?;
+        u16::try_from(index).ok().map(PortId)
+    }
+
+    /// The memory that one instance may use.
+    #[must_use]
+    pub fn memory(&self) -> ByteSize {
+        self.memory
+    }
+
+    /// How long one attempt may take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// How many instances run, 1 to 64.
+    #[must_use]
+    pub fn instances(&self) -> u32 {
+        self.instances
+    }
+
+    /// What happens after a failed attempt.
+    #[must_use]
+    pub fn retry(&self) -> &Retry {
+        &self.retry
+    }
+
+    /// Its environment variables.
+    #[must_use]
+    pub fn env(&self) -> &BTreeMap<String, String> {
+        &self.env
+    }
+
+    /// Its secrets.
+    #[must_use]
+    pub fn secrets(&self) -> &BTreeMap<String, SecretRef> {
+        &self.secrets
+    }
+
+    /// What becomes of its standard output and error.
+    #[must_use]
+    pub fn logs(&self) -> Logs {
+        self.logs
+    }
+
+    /// The size of one instance's outbox.
+    #[must_use]
+    pub fn outbox(&self) -> ByteSize {
+        self.outbox
+    }
+
+    /// The private temporary file space of one instance; zero for none.
+    #[must_use]
+    pub fn scratch(&self) -> ByteSize {
+        self.scratch
+    }
+
+    /// How many threads one instance may have, 1 to 256.
+    #[must_use]
+    pub fn threads(&self) -> u32 {
+        self.threads
+    }
+}
