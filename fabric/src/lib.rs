@@ -17,7 +17,7 @@ pub mod chain;
 pub mod cli;
 pub mod command;
 pub mod daemon;
-pub mod front;
+pub mod gateway;
 pub mod http;
 pub mod loader;
 pub mod table;
@@ -36,7 +36,7 @@ pub fn main() -> ExitCode {
         .and_then(|name| name.into_string().ok())
         .as_deref()
     {
-        Some("hacher-gateway") => front::main(),
+        Some("hacher-gateway") => gateway::main(),
         Some("hacher-daemon") => daemon::main(),
         Some("hacher-loader") => loader::main(),
         _ => run_command(Cli::parse().command),

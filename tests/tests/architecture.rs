@@ -124,6 +124,15 @@ impl Workspace {
 
 /// What is wrong with an import, if anything.
 fn fault_of(workspace: &Workspace, Import { from, to }: &Import) -> Option<String> {
+    // The end-to-end tests put the functions of the examples into chains of their own; nothing imports the tests.
+    if from == "hacher-tests"
+        && workspace
+            .folders
+            .get(to)
+            .is_some_and(|folder| folder.starts_with(workspace.root.join("examples")))
+    {
+        return None;
+    }
     if workspace.is_leaf(to) {
         return Some(format!("{from} imports {to}, which nothing may import"));
     }

@@ -4,7 +4,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader, Seek};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
@@ -16,16 +16,25 @@ pub(super) enum TlsError {
     Certificate(rustls::pki_types::pem::Error),
     #[error("the key file holds no usable PEM: {0}")]
     Key(rustls::pki_types::pem::Error),
+    #[error("the certificate or key file cannot be read: {0}")]
+    Read(#[from] io::Error),
     #[error("certificate and key do not fit: {0}")]
     Config(#[from] rustls::Error),
 }
 
+/// A replaced gateway gets the same open file, which its predecessor has read to the end.
+fn from_the_start(file: OwnedFd) -> io::Result<BufReader<File>> {
+    let mut file = File::from(file);
+    file.rewind()?;
+    Ok(BufReader::new(file))
+}
+
 /// Makes an acceptor that offers HTTP/2 and HTTP/1.1.
 pub(super) fn acceptor(certificates: OwnedFd, key: OwnedFd) -> Result<TlsAcceptor, TlsError> {
-    let certificates = CertificateDer::pem_reader_iter(BufReader::new(File::from(certificates)))
+    let certificates = CertificateDer::pem_reader_iter(from_the_start(certificates)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(TlsError::Certificate)?;
-    let key = PrivateKeyDer::from_pem_reader(BufReader::new(File::from(key))).map_err(TlsError::Key)?;
+    let key = PrivateKeyDer::from_pem_reader(from_the_start(key)?).map_err(TlsError::Key)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
