@@ -20,10 +20,6 @@ use crate::sync::Ordering;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
-/// Corrupt slots in a row after which a ring is not looked at any more. A producer that writes garbage into every
-/// slot would otherwise keep its consumer busy for ever (I6).
-const CORRUPT_SLOTS_MAX: u32 = 64;
-
 /// Records that are usually held at once; more room is made when it is needed, up to the ring's capacity.
 const HELD_EXPECTED: usize = 32;
 
@@ -116,7 +112,8 @@ pub(crate) struct InRing {
     next: u64,
     /// Records before `next` that are not released, oldest first.
     held: VecDeque<Held>,
-    corrupt_in_a_row: u32,
+    /// The corrupt slot that was refused last.
+    corrupt_at: Option<u64>,
 }
 
 impl InRing {
@@ -175,7 +172,7 @@ impl InRing {
             opener,
             next: 0,
             held: VecDeque::with_capacity(HELD_EXPECTED),
-            corrupt_in_a_row: 0,
+            corrupt_at: None,
         }))
     }
 
@@ -186,7 +183,7 @@ impl InRing {
                 .map_or(0, |word| word.load(Ordering::Relaxed))
         };
         let epoch = u32::try_from(load(cursor_word::EPOCH)).unwrap_or(0);
-        self.next = load(cursor_word::RELEASED);
+        self.next = load(cursor_word::RELEASED).min(ring::POSITION_MAX);
         if self.next > 0 {
             self.order = Order::resume(gapless, epoch, load(cursor_word::SEQUENCE));
         }
@@ -199,13 +196,23 @@ impl InRing {
             .is_some_and(|state| state.load(Ordering::Relaxed) == 1)
     }
 
+    /// What there is to look at next. Nothing, where a producer goes on without waiting for what was released: it could
+    /// make this process hold any number of records (I6). And nothing at a corrupt slot that was refused once, until
+    /// a later one shows that the producer has gone past it.
     fn find(&self) -> Found {
-        if self.corrupt_in_a_row >= CORRUPT_SLOTS_MAX {
+        let oldest = self.held.front().map_or(self.next, |held| held.first);
+        let Some(slots) = self.outbox.slots(self.ring_at, self.capacity) else {
+            return Found::Empty;
+        };
+        if self.next - oldest >= self.capacity as u64 {
             return Found::Empty;
         }
-        self.outbox
-            .slots(self.ring_at, self.capacity)
-            .map_or(Found::Empty, |slots| ring::peek(slots, self.next))
+        match ring::peek(slots, self.next) {
+            Found::Corrupt if self.corrupt_at == Some(self.next) && !ring::is_passed(slots, self.next) => {
+                Found::Empty
+            }
+            found => found,
+        }
     }
 
     /// Whether [`Self::step`] would find something.
@@ -226,13 +233,22 @@ impl InRing {
         loop {
             let words = match self.find() {
                 Found::Empty => return Step::Empty,
+                Found::Corrupt if self.corrupt_at == Some(self.next) => {
+                    self.pass_over();
+                    continue;
+                }
                 Found::Corrupt => {
-                    self.corrupt_in_a_row += 1;
-                    return self.refuse(Refusal::CorruptSlot, None);
+                    self.corrupt_at = Some(self.next);
+                    let arriving = self.arriving();
+                    self.order.refuse();
+                    return Step::Refused {
+                        refusal: Refusal::CorruptSlot,
+                        arriving,
+                        claimed: None,
+                    };
                 }
                 Found::Words(words) => words,
             };
-            self.corrupt_in_a_row = 0;
             let Ok(descriptor) = Descriptor::from_words(&words, &self.layout) else {
                 return self.refuse(Refusal::Malformed, None);
             };
@@ -249,6 +265,16 @@ impl InRing {
                     if let Some(record) = arriving {
                         return Step::Abandoned(record);
                     }
+                }
+                Ok(Place::CutsOff) => {
+                    // As above.
+                    let arriving = self.arriving();
+                    self.order.give_up();
+                    return Step::Refused {
+                        refusal: Refusal::OutOfOrder,
+                        arriving,
+                        claimed: None,
+                    };
                 }
                 Ok(place) => return self.open(&descriptor, place == Place::Begins, into),
             }
@@ -383,6 +409,9 @@ impl InRing {
 
     /// Tells the producer how far everything is done.
     pub(crate) fn release_done(&mut self, page: &OwnRegion) {
+        if self.held.front().is_none_or(|held| !held.done) {
+            return;
+        }
         let mut end = None;
         let mut accepted = None;
         // A record that is still arriving may yet grow, so its place is kept even if nobody wants it.

@@ -23,6 +23,12 @@ use crate::sync::{AtomicU64, Ordering, fence};
 /// Words of a slot that carry a descriptor.
 pub const WORDS: usize = 7;
 
+/// The highest position that a peer's word is believed to mean. No ring gets there; it keeps sums from overflowing.
+pub const POSITION_MAX: u64 = u64::MAX / 2;
+
+/// How far [`is_passed`] looks.
+const LOOK_AHEAD: u64 = 64;
+
 /// One cache line of a ring.
 #[repr(C, align(64))]
 pub struct Slot {
@@ -123,13 +129,24 @@ pub fn released(cursor: &AtomicU64) -> u64 {
     position
 }
 
+/// Whether something was published after `position`, where the slot is corrupt: the producer has gone past it. If not,
+/// the slot may yet be published, and get a good stamp by that.
+#[must_use]
+pub fn is_passed(slots: &[Slot], position: u64) -> bool {
+    (1..=LOOK_AHEAD).any(|ahead| matches!(peek(slots, position.wrapping_add(ahead)), Found::Words(_)))
+}
+
 /// The first free position, for a producer that replaces another: it counts the descriptors that its predecessor
 /// published after what the consumer has released.
 #[must_use]
 pub fn resume(slots: &[Slot], released: u64) -> u64 {
     let mut tail = released;
     while tail.wrapping_sub(released) < slots.len() as u64 {
-        let Found::Words(_) = peek(slots, tail) else { break };
+        match peek(slots, tail) {
+            Found::Words(_) => {}
+            Found::Corrupt if is_passed(slots, tail) => {}
+            Found::Corrupt | Found::Empty => break,
+        }
         tail = tail.wrapping_add(1);
     }
     tail

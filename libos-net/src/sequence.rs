@@ -14,6 +14,8 @@ pub(crate) enum Place {
     Skipped,
     /// The first segment of a record after one that never got its end: its producer was replaced.
     Supersedes,
+    /// The first segment of a record after one of the same producer that never got its end: it was cut off.
+    CutsOff,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +39,9 @@ pub(crate) struct Order {
     gapless: bool,
     epoch: u32,
     next_sequence: u64,
-    /// The next record may come after a gap: we have refused something, or know no better yet.
-    gap_allowed: bool,
+    /// How many records may be missing before the next one: as many as were refused since, or any number if we know no
+    /// better yet.
+    missing: u64,
     arriving: Arriving,
 }
 
@@ -48,7 +51,7 @@ impl Order {
             gapless,
             epoch: 0,
             next_sequence: 0,
-            gap_allowed: !gapless,
+            missing: 0,
             arriving: Arriving::Nothing,
         }
     }
@@ -58,7 +61,7 @@ impl Order {
         Self {
             epoch,
             next_sequence,
-            gap_allowed: true,
+            missing: u64::MAX,
             ..Self::new(gapless)
         }
     }
@@ -87,7 +90,13 @@ impl Order {
             {
                 return Ok(Place::Skipped);
             }
-            Arriving::Record { epoch, .. } if epoch == descriptor.epoch => return Err(Refusal::OutOfOrder),
+            Arriving::Record { epoch, .. } if epoch == descriptor.epoch => {
+                return if self.check_first(descriptor).is_ok() {
+                    Ok(Place::CutsOff)
+                } else {
+                    Err(Refusal::OutOfOrder)
+                };
+            }
             _ => {}
         }
         self.check_first(descriptor)?;
@@ -110,7 +119,7 @@ impl Order {
         if descriptor.sequence < expected {
             return Err(Refusal::Replayed);
         }
-        if descriptor.sequence > expected && !self.gap_allowed {
+        if self.gapless && descriptor.sequence - expected > self.missing {
             return Err(Refusal::OutOfOrder);
         }
         Ok(())
@@ -118,9 +127,19 @@ impl Order {
 
     /// Notes that `descriptor` opened.
     pub(crate) fn accept(&mut self, descriptor: &Descriptor) {
+        if descriptor.segment == 0 {
+            let expected = if descriptor.epoch == self.epoch {
+                self.next_sequence
+            } else {
+                0
+            };
+            self.missing = match self.missing {
+                u64::MAX => 0,
+                missing => missing.saturating_sub(descriptor.sequence.saturating_sub(expected)),
+            };
+        }
         self.epoch = descriptor.epoch;
         self.next_sequence = descriptor.sequence.saturating_add(1);
-        self.gap_allowed = !self.gapless;
         self.arriving = if descriptor.last {
             Arriving::Nothing
         } else {
@@ -132,9 +151,9 @@ impl Order {
         };
     }
 
-    /// Notes a refusal: the record that was arriving is lost, and the one after may follow a gap.
+    /// Notes a refusal: the record that was arriving is lost, and what was refused may have been one.
     pub(crate) fn refuse(&mut self) {
-        self.gap_allowed = true;
+        self.missing = self.missing.saturating_add(1);
         self.give_up();
     }
 
@@ -185,7 +204,9 @@ mod tests {
         let mut order = Order::new(true);
         assert_eq!(accept(&mut order, &descriptor(1, 0, 0, true)), Ok(Place::Begins));
         assert_eq!(accept(&mut order, &descriptor(1, 1, 0, false)), Ok(Place::Begins));
-        assert_eq!(order.place(&descriptor(1, 2, 0, true)), Err(Refusal::OutOfOrder));
+        assert_eq!(order.place(&descriptor(1, 2, 0, true)), Ok(Place::CutsOff));
+        assert_eq!(order.place(&descriptor(1, 3, 0, true)), Err(Refusal::OutOfOrder));
+        assert_eq!(order.place(&descriptor(1, 1, 2, true)), Err(Refusal::OutOfOrder));
         assert_eq!(
             accept(&mut order, &descriptor(1, 1, 1, true)),
             Ok(Place::Continues)
@@ -206,10 +227,12 @@ mod tests {
         assert_eq!(order.place(&descriptor(1, 0, 2, true)), Ok(Place::Skipped));
         assert_eq!(accept(&mut order, &descriptor(1, 1, 0, true)), Ok(Place::Begins));
         assert_eq!(
-            order.place(&descriptor(1, 3, 0, true)),
+            order.place(&descriptor(1, 4, 0, true)),
             Err(Refusal::OutOfOrder),
-            "gaps are closed again"
+            "no more can be missing than was refused"
         );
+        assert_eq!(accept(&mut order, &descriptor(1, 3, 0, true)), Ok(Place::Begins));
+        assert_eq!(order.place(&descriptor(1, 5, 0, true)), Err(Refusal::OutOfOrder));
     }
 
     #[test]
