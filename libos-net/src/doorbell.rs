@@ -10,7 +10,8 @@ use rustix::io::Errno;
 pub struct Doorbell(OwnedFd);
 
 impl Doorbell {
-    /// Takes an eventfd in blocking mode.
+    /// Takes an eventfd. In blocking mode a ring can be made to wait by an owner that has filled its own bell; in
+    /// non-blocking mode it cannot.
     #[must_use]
     pub fn new(fd: OwnedFd) -> Self {
         Self(fd)
@@ -31,7 +32,12 @@ impl Doorbell {
         }
         let mut count = [0; 8];
         // An interruption by a signal is a spurious wake-up, which every caller expects.
-        let _ = rustix::io::read(&self.0, &mut count);
+        let heard = rustix::io::read(&self.0, &mut count);
+        if until.is_none() && heard == Err(Errno::AGAIN) {
+            let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+            let _ = poll(&mut fds, None);
+            let _ = rustix::io::read(&self.0, &mut count);
+        }
     }
 
     fn rings_before(&self, until: Monotonic) -> bool {

@@ -22,7 +22,7 @@ use crate::park::{Sleeper, Waker};
 use crate::peek::{InRing, RecordPlace, Step, Upstream, published_at};
 use crate::publish::OutRing;
 use crate::refusal::Refusal;
-use crate::reserve::Slots;
+use crate::reserve::{SlotIndex, Slots};
 use crate::seal::{End, PortSealer, RecordContext};
 use crate::sync::Ordering;
 use crate::telemetry::{Counter, Phase, count, record};
@@ -123,6 +123,23 @@ struct OutPort {
     fault: bool,
     sealer: PortSealer,
     rings: Vec<OutRing>,
+    /// The record of which segments were sent, and not yet its end.
+    begun: Option<Begun>,
+}
+
+/// A record that was sent in part.
+#[derive(Clone, Copy)]
+struct Begun {
+    record: RecordContext,
+    /// Its consumers are to be told to drop it, as soon as there is room for that.
+    aborting: bool,
+}
+
+impl Begun {
+    /// Whether `record` is another one, which must not become a part of this.
+    fn is_other_than(&self, record: &RecordContext) -> bool {
+        self.aborting || (self.record.invocation, self.record.attempt) != (record.invocation, record.attempt)
+    }
 }
 
 /// The producing side of an instance.
@@ -151,6 +168,7 @@ impl Sender {
                 fault,
                 sealer,
                 rings,
+                begun: None,
             })
             .collect();
         Self {
@@ -190,22 +208,33 @@ impl Sender {
         plain: &[u8],
         last: bool,
     ) -> Result<(), SendError> {
+        let begun = self.ports.get(port).and_then(|port| port.begun);
+        if begun.is_some_and(|begun| begun.is_other_than(record)) {
+            self.end_begun(own, port)?;
+        }
         self.send_segment(own, port, record, plain, if last { End::Last } else { End::More })
     }
 
-    /// Tells the consumers of a record that was sent in part to drop it. Does nothing for a port without such a record.
+    /// Tells the consumers of a record that was sent in part to drop it. Does nothing for a port where `record` is not in
+    /// part sent. If there is no room now, the next record on this port says it first.
     ///
     /// # Errors
     /// [`SendError`].
     pub fn abort(&mut self, own: &Own, port: usize, record: &RecordContext) -> Result<(), SendError> {
-        if self
-            .ports
-            .get(port)
-            .is_none_or(|port| !port.sealer.is_mid_record())
-        {
+        let begun = self.ports.get(port).and_then(|port| port.begun);
+        if begun.is_none_or(|begun| !begun.aborting && begun.is_other_than(record)) {
             return Ok(());
         }
-        self.send_segment(own, port, record, &[], End::Abort)
+        self.end_begun(own, port)
+    }
+
+    fn end_begun(&mut self, own: &Own, port: usize) -> Result<(), SendError> {
+        let Some(begun) = self.ports.get_mut(port).and_then(|port| port.begun.as_mut()) else {
+            return Ok(());
+        };
+        begun.aborting = true;
+        let record = begun.record;
+        self.send_segment(own, port, &record, &[], End::Abort)
     }
 
     fn send_segment(
@@ -216,26 +245,15 @@ impl Sender {
         plain: &[u8],
         end: End,
     ) -> Result<(), SendError> {
+        let lane = record.invocation.count();
+        // reserve
+        let Some((slot, holders)) = self.reserve(index, lane, plain.len(), end)? else {
+            return Ok(()); // a port that leads nowhere: `check` has warned
+        };
         let port = self
             .ports
             .get_mut(index)
             .ok_or(SendError::NoSuchPort { port: index })?;
-        let lane = record.invocation.count();
-        // reserve
-        let mut holders = 0;
-        for ring in port.rings.iter_mut().filter(|ring| ring.carries(lane)) {
-            ring.reclaim(&mut self.slots);
-            if !ring.has_room() {
-                return Err(SendError::Full);
-            }
-            holders += 1;
-        }
-        if holders == 0 {
-            return Ok(()); // a port that leads nowhere: `check` has warned
-        }
-        let Some(slot) = self.slots.reserve(plain.len()) else {
-            return Err(self.full_or_too_large(index));
-        };
         let Some((offset, slot_bytes)) = self.slots.place(slot) else {
             return Err(SendError::Full);
         };
@@ -268,25 +286,72 @@ impl Sender {
         for ring in port.rings.iter_mut().filter(|ring| ring.carries(lane)) {
             ring.wake();
         }
+        port.begun = (end == End::More).then_some(Begun {
+            record: *record,
+            aborting: false,
+        });
         if end == End::Last {
             own.count(Counter::Published, 1);
         }
         Ok(())
     }
 
-    /// No slot is free: are others' records in the way, or is this one alone too large?
-    fn full_or_too_large(&mut self, index: usize) -> SendError {
-        // Other ports' consumers may have released something since those ports were last used.
+    /// A place in every ring that carries `lane`, and a slot: the slot, and how many rings there are. `None` if there are
+    /// none.
+    fn reserve(
+        &mut self,
+        index: usize,
+        lane: u64,
+        len_bytes: usize,
+        end: End,
+    ) -> Result<Option<(SlotIndex, usize)>, SendError> {
+        let port = self
+            .ports
+            .get_mut(index)
+            .ok_or(SendError::NoSuchPort { port: index })?;
+        // Before a record's end one place is left for its end, so that it can always be said that there is none.
+        let places = if end == End::More { 2 } else { 1 };
+        let mut holders = 0;
+        let mut have_room = true;
+        for ring in port.rings.iter_mut().filter(|ring| ring.carries(lane)) {
+            ring.reclaim(&mut self.slots);
+            have_room &= ring.has_room(places);
+            holders += 1;
+        }
+        if holders == 0 {
+            return Ok(None);
+        }
+        if have_room && let Some(slot) = self.slots.reserve(len_bytes) {
+            return Ok(Some((slot, holders)));
+        }
+        // Other ports' consumers may have released something since those ports were last used. What they released is
+        // noticed here in any case: whoever waits for room next must wait for more than that.
+        self.reclaim_all();
+        let slot = if have_room {
+            self.slots.reserve(len_bytes)
+        } else {
+            None
+        };
+        match slot {
+            Some(slot) => Ok(Some((slot, holders))),
+            None => Err(self.full_or_too_large(index, end)),
+        }
+    }
+
+    fn reclaim_all(&mut self) {
         for ring in self.ports.iter_mut().flat_map(|port| port.rings.iter_mut()) {
             ring.reclaim(&mut self.slots);
         }
-        let outbox_bytes = self.outbox_bytes();
-        let alone = self
-            .ports
-            .get(index)
-            .is_some_and(|port| port.sealer.segments() >= self.slots.full_slots());
-        if alone {
-            SendError::TooLarge { outbox_bytes }
+    }
+
+    /// There is no room: are others' records in the way, or is this one alone too large?
+    fn full_or_too_large(&self, index: usize, end: End) -> SendError {
+        let sent = self.ports.get(index).map_or(0, |port| port.sealer.segments());
+        let of_ring = self.layout.ring_capacity() - 1;
+        if sent >= self.slots.full_slots() || (end == End::More && sent >= of_ring) {
+            SendError::TooLarge {
+                outbox_bytes: self.outbox_bytes(),
+            }
         } else {
             SendError::Full
         }
@@ -325,15 +390,18 @@ impl Sender {
     /// Takes over the outbox of a predecessor: keeps what its consumers have not released, and ends the records that it
     /// left unfinished.
     pub(crate) fn resume(&mut self, own: &Own) {
-        for index in 0..self.ports.len() {
-            let mut unfinished = None;
-            if let Some(port) = self.ports.get_mut(index) {
-                for ring in &mut port.rings {
-                    let last = ring.resume(&self.outbox, &self.layout, &mut self.slots);
-                    unfinished = unfinished.or(last.filter(|descriptor| !descriptor.last));
-                }
+        let mut unfinished = Vec::with_capacity(self.ports.len());
+        for port in &mut self.ports {
+            let mut of_port = None;
+            for ring in &mut port.rings {
+                let last = ring.resume(&self.outbox, &self.layout, &mut self.slots);
+                of_port = of_port.or(last.filter(|descriptor| !descriptor.last));
             }
-            if let Some(descriptor) = unfinished {
+            unfinished.push(of_port);
+        }
+        self.slots.keep_held();
+        for (index, descriptor) in unfinished.into_iter().enumerate() {
+            if let Some(descriptor) = descriptor {
                 let record = RecordContext {
                     invocation: descriptor.invocation,
                     deadline: descriptor.deadline,
@@ -413,9 +481,9 @@ impl Receiver {
         let step = in_ring.step(into);
         if let Step::Refused { refusal, .. } = &step {
             own.count(Counter::Refused(*refusal), 1);
-            // The place of what was refused is done with, if nothing before it is held.
-            in_ring.release_done(&own.page);
         }
+        // The places of what was refused or passed over are done with, if nothing before them is held.
+        in_ring.release_done(&own.page);
         step
     }
 

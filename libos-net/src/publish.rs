@@ -98,8 +98,9 @@ impl OutRing {
         self.look() > self.released
     }
 
-    pub(crate) fn has_room(&self) -> bool {
-        self.tail - self.released < self.capacity as u64
+    /// Whether `places` more descriptors fit.
+    pub(crate) fn has_room(&self, places: u64) -> bool {
+        self.tail - self.released + places <= self.capacity as u64
     }
 
     fn slot_mut(&mut self, position: u64) -> Option<&mut Option<SlotIndex>> {
@@ -128,8 +129,8 @@ impl OutRing {
         }
     }
 
-    /// Finds out what a predecessor published that is not released yet, and keeps its slots. Returns the last of
-    /// those descriptors.
+    /// Finds out what a predecessor published that is not released yet, and holds its slots; `Slots::keep_held` is to follow. Returns
+    /// the last of those descriptors.
     ///
     /// A predecessor may have been hostile, so what it left is checked like anything else: what does not name a
     /// slot is left to the consumer to refuse.
@@ -139,21 +140,21 @@ impl OutRing {
         layout: &OutboxLayout,
         slots: &mut Slots,
     ) -> Option<Descriptor> {
-        let released = self.cursor().map_or(0, ring::released);
+        let released = self.cursor().map_or(0, ring::released).min(ring::POSITION_MAX);
         let ring = outbox.slots(self.ring_at, self.capacity)?;
         self.released = released;
         self.tail = ring::resume(ring, released);
         let mut last = None;
         for position in released..self.tail {
             let ring::Found::Words(words) = ring::peek(ring, position) else {
-                break;
+                continue;
             };
             let Ok(descriptor) = Descriptor::from_words(&words, layout) else {
                 continue;
             };
             last = Some(descriptor);
             if let Some(slot) = slots.at(descriptor.offset) {
-                slots.hold_inherited(slot);
+                slots.hold(slot);
                 if let Some(entry) = self.slot_mut(position) {
                     *entry = Some(slot);
                 }

@@ -23,7 +23,7 @@ struct Class {
 pub(crate) struct Slots {
     classes: Vec<Class>,
     /// For each slot, how many rings still name it.
-    holders: Vec<u16>,
+    holders: Vec<usize>,
 }
 
 impl Slots {
@@ -106,17 +106,20 @@ impl Slots {
         }
     }
 
-    /// Takes the slot out of the free ones, for a producer that finds it in use by its predecessor's records.
-    pub(crate) fn hold_inherited(&mut self, slot: SlotIndex) {
-        if self.holders_mut(slot).is_some_and(|holders| *holders == 0)
-            && let Some(class) = self.class_of_mut(slot)
-        {
-            class.free.retain(|free| *free != slot);
+    /// Takes all slots that are held out of the free ones, for a producer that has found them in use by its
+    /// predecessor's records.
+    pub(crate) fn keep_held(&mut self) {
+        let holders = &self.holders;
+        let is_held = |slot: &SlotIndex| {
+            let holders = usize::try_from(slot.0).ok().and_then(|at| holders.get(at));
+            holders.is_some_and(|holders| *holders > 0)
+        };
+        for class in &mut self.classes {
+            class.free.retain(|slot| !is_held(slot));
         }
-        self.hold(slot);
     }
 
-    fn holders_mut(&mut self, slot: SlotIndex) -> Option<&mut u16> {
+    fn holders_mut(&mut self, slot: SlotIndex) -> Option<&mut usize> {
         self.holders.get_mut(usize::try_from(slot.0).ok()?)
     }
 

@@ -53,11 +53,6 @@ impl PortSealer {
         })
     }
 
-    /// Whether the present record has sealed segments and is not at its end.
-    pub(crate) fn is_mid_record(&self) -> bool {
-        self.segment > 0
-    }
-
     /// Segments of the present record that have been sealed.
     pub(crate) fn segments(&self) -> usize {
         usize::try_from(self.segment).unwrap_or(usize::MAX)
@@ -88,6 +83,9 @@ impl PortSealer {
         into: &mut OwnSpan<'_>,
     ) -> Result<Descriptor, Refused> {
         self.rekey_if_due()?;
+        // Both counters must be able to go on before anything is sealed under the present ones (I4).
+        let next_segment = self.segment.checked_add(1).ok_or(Refused)?;
+        let next_sequence = self.sequence.checked_add(1).ok_or(Refused)?;
         let descriptor = Descriptor {
             sequence: self.sequence,
             offset,
@@ -107,10 +105,10 @@ impl PortSealer {
         // Counted up whatever happens to the descriptor: no nonce twice (I4).
         self.blocks += (plain.len().div_ceil(16) + TAG_BYTES / 16 + 4) as u64;
         if end == End::More {
-            self.segment = self.segment.checked_add(1).ok_or(Refused)?;
+            self.segment = next_segment;
         } else {
             self.segment = 0;
-            self.sequence += 1;
+            self.sequence = next_sequence;
         }
         Ok(descriptor)
     }
