@@ -1,5 +1,7 @@
 //! The process platform: the core's wishes, carried out with Linux processes, memfds and eventfds.
 
+mod backlog;
+
 use crate::evidence::{EvidenceSigner, NONCE_BYTES};
 use crate::ids::ProcessId;
 use crate::platform::{
@@ -12,14 +14,14 @@ use crate::process::library::Library;
 use crate::process::region::{Doorbell, Region};
 use crate::process::seccomp::lockdown_program;
 use crate::wire;
+use backlog::Backlog;
 use hacher_libos_net::attach::{CHANNEL_FD, ZeroizingMessage};
 use hacher_libos_net::clock::Monotonic;
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::net::SendFlags;
 use rustix::net::sockopt::{set_socket_send_buffer_size, socket_acceptconn};
 use rustix::pipe::{PipeFlags, pipe_with};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
@@ -34,18 +36,13 @@ const DESCRIPTORS_OF_ITS_OWN: u32 = 64;
 const DESCRIPTORS_OF_A_GATEWAY: u32 = 2048;
 /// Room for attachment messages that a process has not read yet.
 const CHANNEL_BYTES: usize = 4 * 1024 * 1024;
-/// Messages kept for a process that reads slowly; one that lets more pile up is given up.
-const BACKLOG_MAX: usize = 4096;
-
-/// A message that waits for room in its channel, with duplicates of its descriptors.
-type Waiting = (ZeroizingMessage, Vec<OwnedFd>);
 
 /// One trustlet's process.
 pub struct Process {
     child: Child,
     channel: OwnedFd,
     born: Monotonic,
-    backlog: VecDeque<Waiting>,
+    backlog: Backlog,
 }
 
 impl Process {
@@ -69,20 +66,22 @@ impl Process {
     /// # Errors
     /// When the process is gone.
     pub fn flush(&mut self) -> Result<(), PlatformError> {
-        while let Some((message, descriptors)) = self.backlog.front() {
-            let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-            match wire::send(
-                &self.channel,
-                message.as_bytes(),
-                &descriptors,
-                SendFlags::DONTWAIT,
-            ) {
-                Ok(()) => drop(self.backlog.pop_front()),
-                Err(rustix::io::Errno::AGAIN) => return Ok(()),
-                Err(errno) => return Err(os("sending an attachment")(errno.into())),
-            }
-        }
-        Ok(())
+        self.backlog
+            .flush(&self.channel, Monotonic::now())
+            .map_err(|errno| os("sending an attachment")(errno.into()))
+    }
+
+    /// When it is given up for not reading what it is sent; `None` while nothing waits.
+    pub fn reading_deadline(&self) -> Option<Monotonic> {
+        self.backlog.deadline()
+    }
+
+    /// Ends it and waits until it is gone, which for a killed process is soon.
+    pub fn end(&mut self) -> Option<crate::core::Exit> {
+        // Fails for one that has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.reap()
     }
 
     /// Reaps it if it has ended: how, and how long it lived.
@@ -178,6 +177,13 @@ impl Machine {
         self.processes.remove(&process);
     }
 
+    /// Those that are to be given up at some time for not reading what they are sent, and when.
+    pub fn slow_readers(&self) -> impl Iterator<Item = (ProcessId, Monotonic)> + '_ {
+        self.processes
+            .iter()
+            .filter_map(|(&id, process)| Some((id, process.reading_deadline()?)))
+    }
+
     /// Ends everything.
     pub fn kill_all(&mut self) {
         for process in self.processes.values() {
@@ -237,7 +243,7 @@ impl Machine {
             child,
             channel: ours,
             born: Monotonic::now(),
-            backlog: VecDeque::new(),
+            backlog: Backlog::default(),
         };
         Ok((process, log.map(|(read, _)| read)))
     }
@@ -356,32 +362,17 @@ impl Platform for Machine {
                 Grant::File(file) => file.as_fd(),
             })
             .collect();
-        if process.backlog.is_empty() {
-            match wire::send(
-                &process.channel,
-                message.as_bytes(),
-                &descriptors,
-                SendFlags::DONTWAIT,
-            ) {
-                Ok(()) => return Ok(()),
-                Err(rustix::io::Errno::AGAIN) => {}
-                Err(errno) => return Err(os("sending an attachment")(errno.into())),
-            }
-        }
-        if process.backlog.len() >= BACKLOG_MAX {
-            return Err(unsuitable(&"the process does not read its attachment"));
-        }
-        let duplicate = |fd: &BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 0);
-        let descriptors = descriptors.iter().map(duplicate).collect::<Result<Vec<_>, _>>();
-        let descriptors = descriptors.map_err(|errno| os("keeping a descriptor")(errno.into()))?;
-        process.backlog.push_back((message, descriptors));
-        Ok(())
+        process
+            .backlog
+            .send(&process.channel, message, &descriptors, Monotonic::now())
+            .map_err(|errno| os("sending an attachment")(errno.into()))
     }
 
     fn kill(&mut self, process: ProcessId) {
-        if let Some(process) = self.processes.get(&process) {
+        if let Some(process) = self.processes.get_mut(&process) {
             // Fails for one that has ended already.
             let _ = process.child.kill();
+            process.backlog.clear();
         }
     }
 

@@ -239,7 +239,8 @@ impl Service {
             for event in events.iter().take(ready) {
                 self.handle(Token::unpack(event.data.u64()))?;
             }
-            self.adopt_newborn()?;
+            self.adopt_newborn();
+            self.end_slow_readers();
             self.tell_daemon();
             if self.core.daemon_is_ready() && !self.notified {
                 self.notified = true;
@@ -252,11 +253,13 @@ impl Service {
     }
 
     fn timeout(&self) -> Option<Timespec> {
-        let until = match self.stage {
+        let stage = match self.stage {
             Stage::Draining(until) => Some(until),
-            Stage::Running => None,
+            // A daemon is replaced only while the service runs.
+            Stage::Running => self.daemon_due,
         };
-        let due = until.into_iter().chain(self.daemon_due).min()?;
+        let slow = self.core.platform().slow_readers().map(|(_, deadline)| deadline);
+        let due = stage.into_iter().chain(slow).min()?;
         let left = due.saturating_duration_since(Monotonic::now());
         Some(Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
@@ -305,8 +308,10 @@ impl Service {
 
     fn answer_loader(&mut self) {
         let Some(loader) = &self.loader else { return };
-        // A loader that has closed its end is about to be reaped.
-        let _ = answer(&mut self.core, Caller::Loader, loader.socket.as_fd());
+        if answer(&mut self.core, Caller::Loader, loader.socket.as_fd()).is_none() {
+            // It has nothing more to say. A closed socket would be reported over and over until it ends.
+            let _ = epoll::delete(&self.epoll, loader.socket.as_fd());
+        }
     }
 
     fn loader_ended(&mut self) -> Result<(), ServiceError> {
@@ -376,23 +381,38 @@ impl Service {
         }
         self.core.daemon_died();
         let lived = Monotonic::now().saturating_duration_since(daemon.born);
-        let wait = if lived >= DAEMON_LIVED_LONG {
-            Duration::ZERO
+        if lived >= DAEMON_LIVED_LONG {
+            self.daemon_backoff = DAEMON_BACKOFF_FIRST;
+            self.daemon_due = Some(Monotonic::now());
         } else {
-            self.daemon_backoff
-        };
-        self.daemon_backoff = if lived >= DAEMON_LIVED_LONG {
-            DAEMON_BACKOFF_FIRST
-        } else {
-            (self.daemon_backoff * 2).min(DAEMON_BACKOFF_MAX)
-        };
-        self.daemon_due = Some(Monotonic::now().after(wait));
+            self.put_off_daemon();
+        }
         let how = exit.map_or_else(|| "ended".to_owned(), |exit| format!("ended with {exit}"));
         tell!("hacher-fabric: the daemon {how}; it is being replaced, records keep flowing");
     }
 
-    /// Watches processes that calls have started.
-    fn adopt_newborn(&mut self) -> Result<(), ServiceError> {
+    /// Starts the next daemon after a wait, and the one after it after a longer one.
+    fn put_off_daemon(&mut self) {
+        self.daemon_due = Some(Monotonic::now().after(self.daemon_backoff));
+        self.daemon_backoff = (self.daemon_backoff * 2).min(DAEMON_BACKOFF_MAX);
+    }
+
+    /// Gives up trustlets that do not read what they are sent.
+    fn end_slow_readers(&mut self) {
+        let now = Monotonic::now();
+        let overdue: Vec<_> = self
+            .core
+            .platform()
+            .slow_readers()
+            .filter(|&(_, deadline)| deadline <= now)
+            .collect();
+        for (process, _) in overdue {
+            self.core.end(process);
+        }
+    }
+
+    /// Watches processes that calls have started. One that cannot be watched does not stay.
+    fn adopt_newborn(&mut self) {
         for process in self.core.platform_mut().take_newborn() {
             let Some(found) = self.core.platform_mut().process_mut(process) else {
                 continue;
@@ -404,10 +424,17 @@ impl Service {
                 epoll::EventFlags::IN
             };
             let channel = epoll::EventData::new_u64(Token::Channel(process).pack());
-            epoll::add(&self.epoll, found.channel(), channel, flags).map_err(os("watching a trustlet"))?;
-            watch(&self.epoll, found.pidfd(), Token::ProcessEnd(process))?;
+            let watched = epoll::add(&self.epoll, found.channel(), channel, flags)
+                .map_err(os("watching a trustlet"))
+                .and_then(|()| watch(&self.epoll, found.pidfd(), Token::ProcessEnd(process)));
+            if let Err(error) = watched {
+                tell!("hacher-fabric: {error}");
+                if let Some(exit) = found.end() {
+                    self.core.died(process, exit);
+                    self.core.platform_mut().forget(process);
+                }
+            }
         }
-        Ok(())
     }
 
     fn read_channel(&mut self, process: ProcessId) {
@@ -474,8 +501,12 @@ impl Service {
         let now = Monotonic::now();
         match self.stage {
             Stage::Running => {
-                if self.daemon_due.is_some_and(|due| due <= now) {
-                    self.start_daemon()?;
+                if self.daemon_due.is_some_and(|due| due <= now)
+                    && let Err(error) = self.start_daemon()
+                {
+                    // Requests flow without it, so whatever is short now may not end the service.
+                    tell!("hacher-fabric: the daemon cannot be replaced yet: {error}");
+                    self.put_off_daemon();
                 }
                 Ok(false)
             }
