@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_tests::{Service, function, functions};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
@@ -125,6 +126,79 @@ fn plaintext_is_in_its_trustlets_and_neither_in_the_daemon_nor_in_shared_memory(
         regions >= 6,
         "an outbox and a page for each instance and the gateway, found {regions}"
     );
+}
+
+/// All readable memory of a process.
+fn memory(pid: i32) -> Vec<u8> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let mut memory = File::open(format!("/proc/{pid}/mem")).unwrap();
+    let mut all = Vec::new();
+    for line in maps
+        .lines()
+        .filter(|line| !line.contains("[v") && !line.contains("/memfd:"))
+    {
+        let mut words = line.split_whitespace();
+        let (Some(range), Some(permissions)) = (words.next(), words.next()) else {
+            continue;
+        };
+        let Some((start, end)) = range.split_once('-') else {
+            continue;
+        };
+        if !permissions.starts_with("rw") {
+            continue;
+        }
+        let (start, end) = (
+            u64::from_str_radix(start, 16).unwrap(),
+            u64::from_str_radix(end, 16).unwrap(),
+        );
+        let mut piece = vec![0; usize::try_from(end - start).unwrap()];
+        memory.seek(SeekFrom::Start(start)).unwrap();
+        if memory.read_exact(&mut piece).is_ok() {
+            all.extend_from_slice(&piece);
+        }
+    }
+    all
+}
+
+/// Which of `wanted` occur in `bytes`.
+fn those_in(bytes: &[u8], wanted: &HashSet<[u8; 32]>) -> HashSet<[u8; 32]> {
+    let windows = bytes.windows(32).filter_map(|window| wanted.get(window));
+    windows.copied().collect()
+}
+
+#[test]
+fn port_keys_are_with_monitor_and_trustlet_and_not_with_the_daemon() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can read the memory of processes that are not dumpable");
+        return;
+    }
+    let chain = format!(
+        "{HEAD}flow = [\"ingress -> first -> second -> egress\"]\n{}",
+        functions(["first", "second"], "echo", "outbox = \"1MiB\"")
+    );
+    let service = Service::start(&chain).unwrap();
+    assert_eq!(service.post("t", "x").unwrap().status, 200);
+    let hex = service.ready["chains"][0]["digest"].as_str().unwrap();
+    let digest: Vec<u8> = (0..hex.len() / 2)
+        .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
+        .collect();
+    // A trustlet keeps the secret of each inbound port beside the chain digest. What lies near a digest in the trustlet, looks
+    // random, and is known to the monitor as well, is such a secret.
+    let trustlet = memory(service.process("second").unwrap());
+    let mut near = HashSet::new();
+    for at in (0..trustlet.len().saturating_sub(48)).filter(|at| trustlet[*at..].starts_with(&digest)) {
+        for start in at.saturating_sub(192)..(at + 240).min(trustlet.len() - 32) {
+            let window: [u8; 32] = trustlet[start..start + 32].try_into().unwrap();
+            let apart = start + 32 <= at || start >= at + 48;
+            if apart && window.iter().collect::<HashSet<_>>().len() >= 24 {
+                near.insert(window);
+            }
+        }
+    }
+    let secrets = those_in(&memory(service.monitor_pid()), &near);
+    assert!(!secrets.is_empty(), "the search finds a key where there is one");
+    let daemon = those_in(&memory(service.process("hacher-daemon").unwrap()), &secrets);
+    assert!(daemon.is_empty(), "the daemon knows a key");
 }
 
 #[test]
