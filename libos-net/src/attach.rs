@@ -120,7 +120,7 @@ pub struct Begin {
     pub spin_ns: u64,
     /// Gateway: the longest request body.
     pub max_body_bytes: u64,
-    /// Gateway: how long a request may take in all.
+    /// How long a request may take in all; nobody waits longer for anything, whatever a record claims.
     pub deadline_ns: u64,
     /// Gateway: most requests at the same time.
     pub in_flight: u32,

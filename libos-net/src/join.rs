@@ -10,6 +10,8 @@ use crate::sdk::input::Part;
 pub(crate) struct Bundle {
     pub(crate) parts: Vec<Part>,
     pub(crate) places: Vec<RecordPlace>,
+    /// Of a join: which parts have come.
+    filled: Vec<bool>,
 }
 
 /// Bundles that wait for another use, so that the steady state allocates nothing (I8).
@@ -24,8 +26,15 @@ const KEPT_PART_BYTES: usize = 8 * 1024 * 1024;
 impl Pool {
     /// A bundle with `width` empty parts and no places.
     pub(crate) fn take(&mut self, width: usize, upstream: &Upstream) -> Bundle {
-        let mut bundle = self.0.pop().unwrap_or_default();
+        // One of the same width keeps the room of all its parts.
+        let fits = self.0.iter().rposition(|bundle| bundle.parts.len() == width);
+        let mut bundle = match fits {
+            Some(index) => self.0.swap_remove(index),
+            None => self.0.pop().unwrap_or_default(),
+        };
         bundle.places.clear();
+        bundle.filled.clear();
+        bundle.filled.resize(width, false);
         bundle.parts.truncate(width);
         for part in &mut bundle.parts {
             part.clear(upstream.function, upstream.port);
@@ -54,7 +63,6 @@ pub(crate) struct Pending {
     invocation: InvocationId,
     pub(crate) deadline: Monotonic,
     pub(crate) bundle: Bundle,
-    filled: Vec<bool>,
 }
 
 /// What became of a record that was added to a join.
@@ -93,7 +101,6 @@ impl Joins {
                 invocation,
                 deadline,
                 bundle: pool.take(width, upstream),
-                filled: vec![false; width],
             });
             self.0.len() - 1
         });
@@ -101,7 +108,7 @@ impl Joins {
             return Joined::Duplicate(single);
         };
         let (Some(filled), Some(slot), Some(part)) = (
-            join.filled.get_mut(member),
+            join.bundle.filled.get_mut(member),
             join.bundle.parts.get_mut(member),
             single.parts.first_mut(),
         ) else {
@@ -114,7 +121,7 @@ impl Joins {
         core::mem::swap(slot, part);
         join.bundle.places.append(&mut single.places);
         join.deadline = join.deadline.min(deadline);
-        let complete = join.filled.iter().all(|filled| *filled);
+        let complete = join.bundle.filled.iter().all(|filled| *filled);
         pool.give(single);
         if complete {
             Joined::Complete(self.0.swap_remove(index).bundle)

@@ -228,18 +228,18 @@ where
                 self.pool.give(bundle);
             }
             Step::Refused {
-                arriving, claimed, ..
+                refusal,
+                arriving,
+                claimed,
             } => {
                 if let Some(record) = arriving {
                     self.place.receiver.release(&self.place.own, record);
                 }
-                if let Some(claimed) = claimed {
-                    self.tell_gateway(
-                        claimed.invocation,
-                        claimed.deadline,
-                        1,
-                        &Cause::InputRefused.into(),
-                    );
+                // What was replayed, or belongs to another edge, is not what is missing here.
+                if let (Some(claimed), Refusal::Forged | Refusal::OutOfOrder) = (claimed, refusal) {
+                    let deadline = self.believed(claimed.deadline, seen);
+                    // Nothing vouches for what it claims, so nothing is waited for.
+                    self.tell_gateway(claimed.invocation, deadline, seen, 1, &Cause::InputRefused.into());
                 }
                 self.pool.give(bundle);
             }
@@ -253,7 +253,7 @@ where
                 let job = Job {
                     bundle,
                     invocation: opened.descriptor.invocation,
-                    deadline: opened.descriptor.deadline,
+                    deadline: self.believed(opened.descriptor.deadline, seen),
                     attempt: 1,
                     record: opened.record,
                     streams: !opened.descriptor.last,
@@ -271,6 +271,12 @@ where
                 }
             }
         }
+    }
+
+    /// The deadline that a record brings, which its producer may have made up: no request is worth more than the chain
+    /// allows, and no wait of this instance may last longer.
+    fn believed(&self, deadline: Monotonic, seen: Monotonic) -> Monotonic {
+        deadline.min(seen.after(Duration::from_nanos(self.place.begin.deadline_ns)))
     }
 
     fn times(&mut self, ring: usize, opened: &Opened, seen: Monotonic) -> Times {
@@ -337,6 +343,8 @@ where
                 return self.lose(job, lost);
             }
         }
+        // Also here, and not only before sleep: there may be no sleep for long.
+        self.drop_expired_joins();
         let Some(upstream) = self.place.receiver.upstream(ring).copied() else {
             return;
         };
@@ -446,6 +454,7 @@ where
             own,
             sender: &mut place.sender,
             context,
+            until: job.deadline,
             fault: None,
             seal_ns: 0,
             out_bytes: 0,
@@ -469,6 +478,13 @@ where
             .ns_since(before)
             .saturating_sub(source.open_ns + sealing.seal_ns);
         job.times.open_ns += source.open_ns;
+        if sealing.fault.is_some() && ran.result.is_ok() {
+            ran.result = Err(Failure::permanent(
+                "the handler went on after its output had failed",
+            ));
+        }
+        // The handler is through: what is waited for from here on does not count towards its timeout.
+        own.store(page_word::BUSY_SINCE, 0);
         if ran.result.is_ok() && ran.lost.is_none() {
             ran.result = send_all(&mut self.ports, &mut sealing, after, &mut ran.ended);
         } else {
@@ -589,7 +605,7 @@ where
         self.place.own.count(Counter::Failed, 1);
         let is_error_port = self.place.begin.error_port != u32::MAX && fault.cause != Cause::InputRefused;
         if !(is_error_port && self.send_to_error_port(&mut job, fault)) {
-            self.tell_gateway(job.invocation, job.deadline, job.attempt, fault);
+            self.tell_gateway(job.invocation, job.deadline, job.deadline, job.attempt, fault);
         }
         self.drop_job(job);
     }
@@ -602,7 +618,9 @@ where
         let place = &mut self.place;
         let own = &place.own;
         let mut source = Arriving::new(own, &mut place.receiver, job);
-        let whole = source.restart(&mut job.bundle).is_ok()
+        // The parts of a join are whole; a single record may have been used up by its reader.
+        let is_single = job.bundle.places.len() == 1;
+        let whole = (!is_single || source.restart(&mut job.bundle).is_ok())
             && job
                 .bundle
                 .parts
@@ -641,6 +659,7 @@ where
             own,
             sender: &mut place.sender,
             context,
+            until: job.deadline,
             fault: None,
             seal_ns: 0,
             out_bytes: 0,
@@ -652,7 +671,15 @@ where
         sent
     }
 
-    fn tell_gateway(&mut self, invocation: InvocationId, deadline: Monotonic, attempts: u32, fault: &Fault) {
+    /// Tells the gateway that a record is given up, if there is room for that until `until`.
+    fn tell_gateway(
+        &mut self,
+        invocation: InvocationId,
+        deadline: Monotonic,
+        until: Monotonic,
+        attempts: u32,
+        fault: &Fault,
+    ) {
         let place = &mut self.place;
         let Some(port) = place.sender.fault_port() else {
             return;
@@ -669,6 +696,7 @@ where
             own: &place.own,
             sender: &mut place.sender,
             context,
+            until,
             fault: None,
             seal_ns: 0,
             out_bytes: 0,
@@ -890,6 +918,8 @@ struct Sealing<'a> {
     own: &'a Own,
     sender: &'a mut Sender,
     context: RecordContext,
+    /// For how long to wait for room.
+    until: Monotonic,
     fault: Option<Fault>,
     seal_ns: u64,
     out_bytes: u64,
@@ -898,23 +928,29 @@ struct Sealing<'a> {
 impl Sealing<'_> {
     fn abort(&mut self, port: usize) {
         while self.sender.abort(self.own, port, &self.context) == Err(SendError::Full) {
-            if Monotonic::now() >= self.context.deadline {
-                return; // the next record on this port says as much
+            if Monotonic::now() >= self.until {
+                return; // the next record on this port says it first
             }
-            self.sender.wait_for_room(self.own, self.context.deadline);
+            self.sender.wait_for_room(self.own, self.until);
         }
     }
 }
 
 impl RecordSink for Sealing<'_> {
     fn segment(&mut self, port: usize, plain: &[u8], last: bool) -> Result<(), Failure> {
+        if self.fault.is_some() {
+            // The record has a hole already, whatever the handler makes of that.
+            return Err(Failure::permanent(
+                "the handler went on after its output had failed",
+            ));
+        }
         // Timing every segment costs little beside sealing 64 KiB; a record of one segment is timed by the caller.
         let start = (!last).then(Monotonic::now);
         loop {
             match self.sender.send(self.own, port, &self.context, plain, last) {
                 Ok(()) => break,
-                Err(SendError::Full) if Monotonic::now() < self.context.deadline => {
-                    self.sender.wait_for_room(self.own, self.context.deadline);
+                Err(SendError::Full) if Monotonic::now() < self.until => {
+                    self.sender.wait_for_room(self.own, self.until);
                 }
                 Err(SendError::TooLarge { outbox_bytes }) => {
                     self.fault = Some(Fault {

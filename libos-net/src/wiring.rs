@@ -125,12 +125,25 @@ struct PlannedEdge {
 }
 
 /// The topology that is to be wired.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Plan {
     functions: Vec<PlannedFunction>,
     edges: Vec<PlannedEdge>,
     ports: u32,
     gateway: Option<usize>,
+    deadline: Duration,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            functions: Vec::new(),
+            edges: Vec::new(),
+            ports: 0,
+            gateway: None,
+            deadline: Duration::from_secs(30),
+        }
+    }
 }
 
 fn name(text: &str) -> Name {
@@ -180,6 +193,11 @@ impl Plan {
     /// Adds a function with these output ports.
     pub fn function(&mut self, function: &str, ports: &[&str]) -> Node {
         self.add(function, ports, true)
+    }
+
+    /// Sets how long a request may take in all; 30 seconds otherwise.
+    pub fn set_deadline(&mut self, deadline: Duration) {
+        self.deadline = deadline;
     }
 
     /// The limits of `node`.
@@ -424,7 +442,7 @@ impl Wiring {
             retry_factor_milli: limits.retry_factor_milli,
             spin_ns: ns(limits.spin),
             max_body_bytes: limits.outbox_bytes,
-            deadline_ns: 5_000_000_000,
+            deadline_ns: ns(self.plan.deadline),
             in_flight: 128,
             error_port: error_port.map_or(u32::MAX, |port| port as u32),
         }
