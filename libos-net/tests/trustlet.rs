@@ -1,0 +1,854 @@
+//! The life of a function's trustlet between a gateway's two ends: replacements, retries, joins, streams that fail.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "test code"
+)]
+
+mod topology;
+
+use hacher_libos_net::attachment::Attachment;
+use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::fault::Cause;
+use hacher_libos_net::hop::SendError;
+use hacher_libos_net::invocation::InvocationId;
+use hacher_libos_net::layout::{OutboxLayout, cursor_word, page_word};
+use hacher_libos_net::seal::RecordContext;
+use hacher_libos_net::telemetry::Counter;
+use hacher_libos_net::wiring::{Handler, Limits, Node, Plan, Runner, Wiring, after};
+use hacher_libos_net::{Failure, Input, Output};
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use topology::{Answers, SEGMENT, answers, record, send, with_headers};
+
+/// `ingress -> f -> egress`.
+struct Single {
+    wiring: Wiring,
+    gateway: Attachment,
+    gateway_node: Node,
+    f: Node,
+}
+
+impl Single {
+    fn new(limits: impl FnOnce(&mut Limits)) -> Self {
+        Self::with_ports(&["out"], limits)
+    }
+
+    fn with_ports(ports: &[&str], limits: impl FnOnce(&mut Limits)) -> Self {
+        let mut plan = Plan::new();
+        let gateway_node = plan.gateway(&["out"]);
+        let f = plan.function("f", ports);
+        plan.edge((gateway_node, "out"), f);
+        for port in ports {
+            plan.edge((f, *port), gateway_node);
+        }
+        limits(plan.limits(f));
+        plan.limits(gateway_node).outbox_bytes = 4 << 20;
+        let mut wiring = plan.wire();
+        let gateway = wiring.attach(gateway_node, 0);
+        Self {
+            wiring,
+            gateway,
+            gateway_node,
+            f,
+        }
+    }
+
+    fn start<H>(&mut self, handler: H) -> Runner<H>
+    where
+        H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+    {
+        Runner::new(handler, self.wiring.attach(self.f, 0))
+    }
+
+    fn request(&mut self, invocation: u128, body: &[u8]) {
+        send(&mut self.gateway, 0, &record(invocation), &with_headers(body)).unwrap();
+    }
+
+    fn answers(&mut self) -> Answers {
+        answers(&mut self.gateway)
+    }
+
+    fn count(&self, counter: Counter) -> u64 {
+        self.wiring.reader(self.f, 0).counter(counter)
+    }
+
+    fn released(&self) -> u64 {
+        let at = self.wiring.page_layout(self.f, 0).cursor_at(0).unwrap();
+        self.wiring.page(self.f, 0).word(at + cursor_word::RELEASED)
+    }
+}
+
+const ECHO: Handler = |mut input, output| output.send(input.bytes()?);
+
+#[test]
+fn records_of_any_size_go_through_a_handler() {
+    let mut chain = Single::new(|limits| limits.outbox_bytes = 4 << 20);
+    let mut echo = chain.start(ECHO);
+    for size in [
+        0,
+        1,
+        65_533,
+        65_534,
+        65_535,
+        65_536,
+        131_070,
+        131_071,
+        1 << 20,
+        (4 << 20) - 2,
+    ] {
+        let body: Vec<u8> = (0..size).map(|i| (i * 7 + i / 255) as u8).collect();
+        chain.request(size as u128, &body);
+        echo.settle();
+        assert_eq!(chain.answers().bodies, [(size as u128, body)]);
+    }
+    assert_eq!(chain.count(Counter::Succeeded), 10);
+}
+
+#[test]
+fn a_failed_attempt_is_repeated_after_its_backoff_and_then_succeeds() {
+    let mut chain = Single::new(|limits| {
+        limits.retry_attempts = 3;
+        limits.retry_backoff = Duration::from_millis(20);
+        limits.retry_jitter = true;
+    });
+    let mut third_time = chain.start(|mut input: Input<'_>, output: &mut Output<'_>| {
+        let attempt = input.attempt();
+        let body = input.bytes()?;
+        if attempt < 3 {
+            return Err(Failure::retry("not yet"));
+        }
+        output.send(body)
+    });
+    let body = vec![9; 3 * SEGMENT];
+    let before = std::time::Instant::now();
+    chain.request(1, &body);
+    third_time.settle();
+    assert_eq!(chain.answers(), Answers::default(), "the backoff has not passed");
+    assert_eq!(chain.released(), 0, "the record is held for its next attempt");
+    third_time
+        .serve_until(|| before.elapsed() > Duration::from_secs(5) || chain.count(Counter::Succeeded) == 1);
+    assert!(
+        before.elapsed() >= Duration::from_millis(10 + 20),
+        "half of 20 ms, half of 40 ms"
+    );
+    assert_eq!(chain.answers().bodies, [(1, body)]);
+    assert_eq!(chain.count(Counter::Retried), 2);
+    assert_eq!(chain.released(), 4);
+}
+
+#[test]
+fn other_records_are_served_while_one_waits_for_its_retry() {
+    let mut chain = Single::new(|limits| {
+        limits.retry_attempts = 2;
+        limits.retry_backoff = Duration::from_millis(30);
+    });
+    let mut runner = chain.start(|mut input: Input<'_>, output: &mut Output<'_>| {
+        let attempt = input.attempt();
+        match input.bytes()? {
+            b"fails first" if attempt == 1 => Err(Failure::retry("once")),
+            body => output.send(body),
+        }
+    });
+    chain.request(1, b"fails first");
+    chain.request(2, b"second");
+    runner.settle();
+    assert_eq!(chain.answers().bodies, [(2, b"second".to_vec())]);
+    assert_eq!(chain.released(), 0, "in order: the first is not done");
+    runner.serve_until(|| chain.count(Counter::Succeeded) == 2);
+    assert_eq!(chain.answers().bodies, [(1, b"fails first".to_vec())]);
+    assert_eq!(chain.released(), 2);
+}
+
+#[test]
+fn failures_and_panics_end_in_a_notice_that_names_cause_and_attempts() {
+    let cases: [(Handler, Cause, u32, &str); 4] = [
+        (|_, _| Err(Failure::permanent("never")), Cause::Failed, 1, "never"),
+        (
+            |_, _| Err(Failure::retry("maybe later")),
+            Cause::Failed,
+            2,
+            "maybe later",
+        ),
+        (
+            |_, _| panic!("on purpose"),
+            Cause::Panicked,
+            2,
+            "the handler panicked",
+        ),
+        (|_, _| Ok(()), Cause::NoOutput, 1, ""),
+    ];
+    for (handler, cause, attempts, reason) in cases {
+        let mut chain = Single::new(|limits| limits.retry_attempts = 2);
+        let mut runner = chain.start(handler);
+        chain.request(5, b"body");
+        runner.settle();
+        let got = chain.answers();
+        assert_eq!(got.bodies, []);
+        let [(5, notice)] = got.notices.as_slice() else {
+            panic!("one notice, not {got:?}")
+        };
+        assert_eq!(
+            (notice.cause, notice.attempts, notice.function),
+            (cause, attempts, 1)
+        );
+        assert!(
+            notice.reason.contains(reason) || cause == Cause::NoOutput,
+            "{}",
+            notice.reason
+        );
+        assert_eq!(chain.released(), 1);
+        assert_eq!(chain.count(Counter::Failed), 1);
+    }
+}
+
+#[test]
+fn an_output_larger_than_the_outbox_is_refused_with_both_sizes() {
+    for streams in [false, true] {
+        let mut chain = Single::new(|limits| limits.retry_attempts = 3);
+        let mut runner = chain.start(move |_: Input<'_>, output: &mut Output<'_>| {
+            let mut out = output.out()?;
+            if streams {
+                out.stream();
+            }
+            (0..20).try_for_each(|_| out.append(&[1; SEGMENT]))
+        });
+        chain.request(1, b"");
+        runner.settle();
+        let got = chain.answers();
+        assert_eq!((got.bodies.len(), got.abandoned), (0, usize::from(streams)));
+        let notice = &got.notices[0].1;
+        assert_eq!((notice.cause, notice.attempts), (Cause::OutputTooLarge, 1));
+        let (size, limit) = notice.sizes_bytes.unwrap();
+        assert!(size > limit && limit == 1 << 20);
+    }
+}
+
+#[test]
+fn what_fails_for_good_leaves_by_the_error_port_with_an_explanation() {
+    let mut chain = Single::with_ports(&["out", "error"], |limits| limits.retry_attempts = 2);
+    // It uses its input up before it fails, and leaves half an output on the error port itself.
+    let mut runner = chain.start(|mut input: Input<'_>, output: &mut Output<'_>| {
+        let mut sum = Vec::new();
+        input.reader().read_to_end(&mut sum)?;
+        output.port("error")?.stream().append(&[5; SEGMENT + 1])?;
+        Err(Failure::retry("cannot"))
+    });
+    let body = vec![3; 2 * SEGMENT + 5];
+    chain.request(1, &body);
+    runner.settle();
+    let got = chain.answers();
+    assert_eq!(got.bodies, [(1, body)], "the input, whole");
+    assert_eq!((got.notices.len(), got.abandoned), (0, 2));
+}
+
+#[test]
+fn a_stream_that_fails_midway_is_dropped_downstream_and_repeated() {
+    let mut plan = Plan::new();
+    let gateway_node = plan.gateway(&["out"]);
+    let f = plan.function("f", &["out"]);
+    let g = plan.function("g", &["out"]);
+    plan.edge((gateway_node, "out"), f);
+    plan.edge((f, "out"), g);
+    plan.edge((g, "out"), gateway_node);
+    plan.limits(f).retry_attempts = 2;
+    let mut wiring = plan.wire();
+    let mut gateway = wiring.attach(gateway_node, 0);
+    let mut f_runner = Runner::new(
+        |mut input: Input<'_>, output: &mut Output<'_>| {
+            let attempt = input.attempt();
+            let body = input.bytes()?;
+            let mut out = output.out()?;
+            out.stream();
+            out.append(body)?;
+            if attempt == 1 {
+                return Err(Failure::retry("half way"));
+            }
+            out.append(b"the end")
+        },
+        wiring.attach(f, 0),
+    );
+    let seen_by_g = Cell::new(0);
+    let mut g_runner = Runner::new(
+        |mut input: Input<'_>, output: &mut Output<'_>| {
+            seen_by_g.set(seen_by_g.get() + 1);
+            let mut all = Vec::new();
+            input.reader().read_to_end(&mut all)?;
+            output.send(&all)
+        },
+        wiring.attach(g, 0),
+    );
+    let body = vec![8; 3 * SEGMENT];
+    send(&mut gateway, 0, &record(1), &with_headers(&body)).unwrap();
+    f_runner.settle();
+    g_runner.settle();
+    let mut expected = body;
+    expected.extend_from_slice(b"the end");
+    let got = answers(&mut gateway);
+    assert_eq!(got.bodies, [(1, expected)]);
+    assert_eq!(got.notices, []);
+    assert_eq!(seen_by_g.get(), 2, "once on the half, once on the whole");
+    assert_eq!(wiring.reader(g, 0).counter(Counter::Abandoned), 1);
+}
+
+#[test]
+fn a_handler_that_hides_a_failed_output_is_not_believed() {
+    // The answer's ring fills up and the deadline passes in the middle of a streamed record.
+    let mut chain = Single::new(|_| {});
+    let mut runner = chain.start(|mut input: Input<'_>, output: &mut Output<'_>| {
+        if input.bytes()? != b"stream" {
+            return output.send(&[1; SEGMENT - 2]);
+        }
+        let mut out = output.out()?;
+        out.stream();
+        for _ in 0..8 {
+            let _ = out.append(&[7; SEGMENT]);
+        }
+        Ok(())
+    });
+    for number in 0..12 {
+        chain.request(number, b"fill");
+    }
+    let soon = RecordContext {
+        invocation: InvocationId::new(99),
+        deadline: after(Duration::from_millis(50)),
+        attempt: 1,
+    };
+    runner.settle();
+    send(&mut chain.gateway, 0, &soon, &with_headers(b"stream")).unwrap();
+    runner.settle();
+    let got = chain.answers();
+    assert_eq!(got.bodies.len(), 12);
+    assert!(
+        got.bodies.iter().all(|(invocation, _)| *invocation != 99),
+        "never with a hole"
+    );
+    assert_eq!(got.abandoned, 1);
+    assert_eq!(chain.count(Counter::Succeeded), 12);
+    chain.request(100, b"fill");
+    runner.settle();
+    assert_eq!(chain.answers().bodies.len(), 1);
+}
+
+#[test]
+fn requests_that_nobody_waits_for_are_not_run() {
+    let mut chain = Single::new(|_| {});
+    let ran = Cell::new(0);
+    let mut runner = chain.start(|mut input: Input<'_>, output: &mut Output<'_>| {
+        ran.set(ran.get() + 1);
+        output.send(input.bytes()?)
+    });
+    for invocation in 0..3 {
+        chain.request(invocation, b"x");
+    }
+    chain.gateway.own.close(InvocationId::new(1));
+    let late = RecordContext {
+        deadline: after(Duration::ZERO),
+        ..record(4)
+    };
+    send(&mut chain.gateway, 0, &late, &with_headers(b"late")).unwrap();
+    runner.settle();
+    let bodies = chain.answers().bodies;
+    assert_eq!(bodies.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(ran.get(), 2);
+    assert_eq!(
+        (chain.count(Counter::Cancelled), chain.count(Counter::Expired)),
+        (1, 1)
+    );
+    assert_eq!(chain.released(), 4);
+}
+
+#[test]
+fn a_reader_that_stops_early_does_not_hold_its_producer_up() {
+    let mut chain = Single::new(|_| {});
+    let mut runner = chain.start(|mut input: Input<'_>, output: &mut Output<'_>| {
+        let mut start = [0; 10];
+        input.reader().read_exact(&mut start)?;
+        output.send(&start)
+    });
+    let whole = with_headers(&vec![5; (4 << 20) - 2]);
+    let context = record(1);
+    for (number, chunk) in whole.chunks(SEGMENT).enumerate() {
+        let (own, sender) = (&chain.gateway.own, &mut chain.gateway.sender);
+        sender.send(own, 0, &context, chunk, number == 63).unwrap();
+        runner.settle();
+    }
+    assert_eq!(chain.answers().bodies, [(1, vec![5; 10])]);
+    assert_eq!(chain.released(), 64, "also what was never opened");
+}
+
+#[test]
+fn a_producer_that_is_replaced_in_mid_record_starts_a_new_one() {
+    let mut plan = Plan::new();
+    let gateway_node = plan.gateway(&["out"]);
+    let f = plan.function("f", &["out"]);
+    plan.edge((gateway_node, "out"), f);
+    plan.edge((f, "out"), gateway_node);
+    let mut wiring = plan.wire();
+    let mut first = wiring.attach(gateway_node, 0);
+    let mut runner = Runner::new(ECHO, wiring.attach(f, 0));
+    send(&mut first, 0, &record(1), &with_headers(b"before")).unwrap();
+    let half = record(2);
+    for _ in 0..3 {
+        let mut plain = with_headers(&[0; SEGMENT]);
+        plain.truncate(SEGMENT);
+        first.sender.send(&first.own, 0, &half, &plain, false).unwrap();
+    }
+    drop(first);
+    let mut second = wiring.attach(gateway_node, 0);
+    send(&mut second, 0, &record(3), &with_headers(b"after")).unwrap();
+    runner.settle();
+    let ids: Vec<u128> = answers(&mut second).bodies.iter().map(|(id, _)| *id).collect();
+    assert_eq!(
+        ids,
+        [1, 3],
+        "what the dead one published is delivered, what it began is not"
+    );
+    assert!(wiring.reader(f, 0).counter(Counter::Abandoned) >= 1);
+    for refusal in hacher_libos_net::refusal::Refusal::ALL {
+        assert_eq!(
+            wiring.reader(f, 0).counter(Counter::Refused(refusal)),
+            0,
+            "{refusal:?}"
+        );
+    }
+    // And the slots of the dead one come back: more than an outbox of them.
+    for number in 0..600 {
+        send(&mut second, 0, &record(10 + number), &with_headers(&[1; 9000])).unwrap();
+        runner.settle();
+        assert_eq!(answers(&mut second).bodies.len(), 1);
+    }
+}
+
+#[test]
+fn a_replaced_consumer_gets_again_what_was_not_released() {
+    let mut chain = Single::new(|limits| limits.retry_attempts = 2);
+    for invocation in 0..5 {
+        chain.request(invocation, &[invocation as u8; 100]);
+    }
+    let mut first = chain.start(ECHO);
+    assert!(first.turn());
+    assert!(first.turn());
+    drop(first);
+    let mut second = chain.start(ECHO);
+    second.settle();
+    let bodies = chain.answers().bodies;
+    assert_eq!(
+        bodies.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+        [0, 1, 2, 3, 4]
+    );
+    assert_eq!(chain.released(), 5);
+}
+
+/// Makes the page look as a process leaves it that dies in its handler, on the record at `position` of ring 0.
+fn die_in_handler(chain: &Single, position: u64, attempt: u64, busy_since: u64) {
+    let page = chain.wiring.page(chain.f, 0);
+    page.set_word(page_word::RUNNING_ATTEMPT, attempt);
+    page.set_word(page_word::RUNNING_AT, position);
+    page.set_word(page_word::RUNNING_INBOUND, 1);
+    page.set_word(page_word::BUSY_SINCE, busy_since);
+}
+
+#[test]
+fn a_death_in_the_handler_counts_as_an_attempt_and_the_last_one_is_told() {
+    let now = after(Duration::ZERO).as_ns();
+    for (busy_since, cause) in [(now, Cause::Died), (1, Cause::TimedOut)] {
+        let mut chain = Single::new(|limits| limits.retry_attempts = 2);
+        chain.request(1, b"deadly");
+        chain.request(2, b"harmless");
+        drop(chain.wiring.attach(chain.f, 0));
+        die_in_handler(&chain, 0, 1, busy_since);
+        let attempts = Cell::new(Vec::new());
+        let note = |mut input: Input<'_>, output: &mut Output<'_>| {
+            let mut seen = attempts.take();
+            seen.push((input.invocation().as_u128(), input.attempt()));
+            attempts.set(seen);
+            output.send(input.bytes()?)
+        };
+        let mut second = chain.start(note);
+        assert!(second.turn());
+        drop(second);
+        assert_eq!(attempts.take(), [(1, 2)], "the death was the first attempt");
+        chain.answers();
+
+        let mut chain = Single::new(|limits| limits.retry_attempts = 2);
+        chain.request(1, b"deadly");
+        chain.request(2, b"harmless");
+        drop(chain.wiring.attach(chain.f, 0));
+        die_in_handler(&chain, 0, 2, busy_since);
+        let mut third = chain.start(ECHO);
+        third.settle();
+        let got = chain.answers();
+        assert_eq!(got.bodies, [(2, b"harmless".to_vec())]);
+        let [(1, notice)] = got.notices.as_slice() else {
+            panic!("one notice, not {got:?}")
+        };
+        assert_eq!((notice.cause, notice.attempts), (cause, 2));
+    }
+}
+
+#[test]
+fn a_real_death_in_the_handler_is_redelivered_with_its_attempt_counted() {
+    // A panic cannot kill, so the handler leaves the thread for good; its page stays as it was.
+    let mut chain = Single::new(|limits| limits.retry_attempts = 2);
+    chain.request(1, &vec![4; 2 * SEGMENT]);
+    let place = chain.wiring.attach(chain.f, 0);
+    let entered = Arc::new(AtomicBool::new(false));
+    let flag = entered.clone();
+    std::thread::spawn(move || {
+        let stuck = move |_: Input<'_>, output: &mut Output<'_>| {
+            output.out()?.stream().append(&[1; 2 * SEGMENT])?;
+            flag.store(true, Ordering::Release);
+            loop {
+                std::thread::park();
+            }
+        };
+        Runner::new(stuck, place).turn();
+    });
+    while !entered.load(Ordering::Acquire) {
+        std::thread::yield_now();
+    }
+    let mut second = chain.start(|mut input: Input<'_>, output: &mut Output<'_>| {
+        assert_eq!(input.attempt(), 2);
+        output.send(input.bytes()?)
+    });
+    second.settle();
+    let got = chain.answers();
+    assert_eq!(got.bodies, [(1, vec![4; 2 * SEGMENT])]);
+    assert!(got.abandoned >= 1, "the half output of the first attempt");
+}
+
+/// `ingress -> left & right -> j -> egress`, where the test plays `left` and `right`.
+struct Join {
+    wiring: Wiring,
+    gateway: Attachment,
+    left: Attachment,
+    right: Attachment,
+    j: Node,
+}
+
+impl Join {
+    fn new() -> Self {
+        Self::with_deadline(Duration::from_secs(30))
+    }
+
+    fn with_deadline(deadline: Duration) -> Self {
+        let mut plan = Plan::new();
+        plan.set_deadline(deadline);
+        let gateway = plan.gateway(&["out"]);
+        let (left, right) = (plan.function("left", &["out"]), plan.function("right", &["out"]));
+        let j = plan.function("j", &["out", "error"]);
+        plan.edge((gateway, "out"), left);
+        plan.edge((gateway, "out"), right);
+        plan.join(&[(left, "out"), (right, "out")], j);
+        plan.edge((j, "out"), gateway);
+        plan.edge((j, "error"), gateway);
+        plan.limits(left).outbox_bytes = 4 << 20;
+        let mut wiring = plan.wire();
+        Self {
+            gateway: wiring.attach(gateway, 0),
+            left: wiring.attach(left, 0),
+            right: wiring.attach(right, 0),
+            wiring,
+            j,
+        }
+    }
+
+    fn released(&self, ring: usize) -> u64 {
+        let at = self.wiring.page_layout(self.j, 0).cursor_at(ring).unwrap();
+        self.wiring.page(self.j, 0).word(at + cursor_word::RELEASED)
+    }
+}
+
+const CONCATENATE: Handler = |input, output| {
+    let mut all = input.part("left").unwrap().bytes().to_vec();
+    all.extend_from_slice(input.part("right").unwrap().bytes());
+    output.send(&all)
+};
+
+#[test]
+fn a_join_waits_for_all_in_any_order_and_drops_duplicates() {
+    let mut join = Join::new();
+    let mut runner = Runner::new(CONCATENATE, join.wiring.attach(join.j, 0));
+    send(&mut join.left, 0, &record(1), &with_headers(b"l1 ")).unwrap();
+    send(&mut join.left, 0, &record(2), &with_headers(&[b'l'; 2 * SEGMENT])).unwrap();
+    send(&mut join.left, 0, &record(1), &with_headers(b"again ")).unwrap();
+    runner.settle();
+    assert_eq!(answers(&mut join.gateway), Answers::default());
+    assert_eq!(join.released(0), 0);
+    send(&mut join.right, 0, &record(2), &with_headers(b"r2")).unwrap();
+    runner.settle();
+    let mut both = vec![b'l'; 2 * SEGMENT];
+    both.extend_from_slice(b"r2");
+    assert_eq!(answers(&mut join.gateway).bodies, [(2, both)]);
+    send(&mut join.right, 0, &record(1), &with_headers(b"r1")).unwrap();
+    runner.settle();
+    assert_eq!(answers(&mut join.gateway).bodies, [(1, b"l1 r1".to_vec())]);
+    assert_eq!(
+        (join.released(0), join.released(1)),
+        (5, 2),
+        "all are released, the duplicate too"
+    );
+}
+
+#[test]
+fn a_join_that_expires_or_is_closed_gives_its_records_back() {
+    let mut join = Join::new();
+    let mut runner = Runner::new(CONCATENATE, join.wiring.attach(join.j, 0));
+    let soon = RecordContext {
+        deadline: after(Duration::from_millis(20)),
+        ..record(1)
+    };
+    send(&mut join.left, 0, &soon, &with_headers(b"l")).unwrap();
+    send(&mut join.right, 0, &record(2), &with_headers(b"r")).unwrap();
+    runner.settle();
+    join.gateway.own.close(InvocationId::new(2));
+    assert_eq!((join.released(0), join.released(1)), (0, 0));
+    runner.rest();
+    // Something else wakes it, or it would sleep for good now.
+    join.wiring.ring(join.j, 0);
+    runner.rest();
+    assert_eq!((join.released(0), join.released(1)), (1, 1));
+    assert_eq!(join.wiring.reader(join.j, 0).counter(Counter::Expired), 2);
+}
+
+#[test]
+fn no_record_is_waited_for_longer_than_the_chain_allows_whatever_it_claims() {
+    let mut join = Join::with_deadline(Duration::from_millis(50));
+    let mut runner = Runner::new(CONCATENATE, join.wiring.attach(join.j, 0));
+    let endless = |invocation| RecordContext {
+        deadline: Monotonic::from_ns(u64::MAX),
+        ..record(invocation)
+    };
+    // One that lacks its partner, and one that lacks its end.
+    send(&mut join.left, 0, &endless(1), &with_headers(b"l")).unwrap();
+    let mut begun = with_headers(&[0; SEGMENT]);
+    begun.truncate(SEGMENT);
+    join.right
+        .sender
+        .send(&join.right.own, 0, &endless(2), &begun, false)
+        .unwrap();
+    let before = std::time::Instant::now();
+    runner.settle();
+    while join.released(0) == 0 && before.elapsed() < Duration::from_secs(10) {
+        join.wiring.ring(join.j, 0);
+        runner.rest();
+    }
+    assert!(before.elapsed() < Duration::from_secs(10));
+    assert_eq!((join.released(0), join.released(1)), (1, 1));
+    assert_eq!(join.wiring.reader(join.j, 0).counter(Counter::Expired), 2);
+}
+
+#[test]
+fn expired_joins_are_dropped_though_the_trustlet_is_never_idle() {
+    let mut join = Join::new();
+    let mut runner = Runner::new(CONCATENATE, join.wiring.attach(join.j, 0));
+    let soon = RecordContext {
+        deadline: after(Duration::from_millis(5)),
+        ..record(1)
+    };
+    send(&mut join.left, 0, &soon, &with_headers(b"l")).unwrap();
+    runner.settle();
+    std::thread::sleep(Duration::from_millis(6));
+    for number in 10..20 {
+        send(&mut join.left, 0, &record(number), &with_headers(b"l")).unwrap();
+        send(&mut join.right, 0, &record(number), &with_headers(b"r")).unwrap();
+        runner.settle();
+    }
+    assert_eq!((join.released(0), join.released(1)), (11, 10), "without a rest");
+}
+
+#[test]
+fn a_join_that_fails_leaves_by_the_error_port_with_its_first_part() {
+    for left_first in [true, false] {
+        let mut join = Join::new();
+        let fails: Handler = |_, _| Err(Failure::permanent("no"));
+        let mut runner = Runner::new(fails, join.wiring.attach(join.j, 0));
+        let mut order: [(&mut Attachment, &[u8]); 2] =
+            [(&mut join.left, b"left's"), (&mut join.right, b"right's")];
+        if !left_first {
+            order.reverse();
+        }
+        for (from, body) in order {
+            send(from, 0, &record(1), &with_headers(body)).unwrap();
+        }
+        runner.settle();
+        assert_eq!(answers(&mut join.gateway).bodies, [(1, b"left's".to_vec())]);
+    }
+}
+
+#[test]
+fn a_join_is_whole_again_after_its_process_was_replaced() {
+    let mut join = Join::new();
+    let mut first = Runner::new(CONCATENATE, join.wiring.attach(join.j, 0));
+    send(&mut join.left, 0, &record(1), &with_headers(b"l ")).unwrap();
+    first.settle();
+    drop(first);
+    let mut second = Runner::new(CONCATENATE, join.wiring.attach(join.j, 0));
+    second.settle();
+    send(&mut join.right, 0, &record(1), &with_headers(b"r")).unwrap();
+    second.settle();
+    assert_eq!(answers(&mut join.gateway).bodies, [(1, b"l r".to_vec())]);
+}
+
+#[test]
+fn a_predecessors_words_never_stop_its_replacement() {
+    // A compromised process may leave anything in what it could write.
+    for word in [u64::MAX, u64::MAX - 3, 1 << 63, (1 << 40) + 7, 3] {
+        let mut chain = Single::new(|limits| limits.retry_attempts = 2);
+        drop(chain.wiring.attach(chain.f, 0));
+        chain.request(1, b"x");
+        let (page, layout) = (
+            chain.wiring.page(chain.f, 0),
+            chain.wiring.page_layout(chain.f, 0),
+        );
+        for at in (0..1032).step_by(8) {
+            page.set_word(at, word);
+        }
+        for at in [cursor_word::RELEASED, cursor_word::SEQUENCE, cursor_word::EPOCH] {
+            page.set_word(layout.cursor_at(0).unwrap() + at, word);
+        }
+        let outbox = chain.wiring.outbox(chain.f, 0);
+        let rings = chain.wiring.outbox_layout(chain.f, 0);
+        for at in (0..rings.segments_at()).step_by(8) {
+            outbox.set_word(at, word);
+        }
+        let mut runner = chain.start(ECHO);
+        runner.settle();
+        chain.request(2, b"y");
+        runner.settle();
+    }
+}
+
+#[test]
+fn a_consumers_words_never_stop_its_producer_or_the_replacement_of_it() {
+    for word in [u64::MAX, u64::MAX - 3, 1 << 63, (1 << 40) + 7, 3] {
+        let mut chain = Single::new(|_| {});
+        drop(chain.wiring.attach(chain.f, 0));
+        chain.request(1, b"x");
+        let (page, layout) = (
+            chain.wiring.page(chain.f, 0),
+            chain.wiring.page_layout(chain.f, 0),
+        );
+        page.set_word(layout.cursor_at(0).unwrap() + cursor_word::RELEASED, word);
+        page.set_word(page_word::PARKED, word);
+        chain.request(2, b"x");
+        chain.gateway = chain.wiring.attach(chain.gateway_node, 0);
+        for invocation in 3..20 {
+            chain.request(invocation, b"x");
+        }
+    }
+}
+
+#[test]
+fn a_predecessor_that_named_one_slot_everywhere_does_not_stop_its_replacement() {
+    // One record, whose descriptor is then copied to every place of every ring.
+    let mut plan = Plan::new();
+    let a = plan.function("a", &["out"]);
+    let b = plan.function("b", &["out"]);
+    plan.limits(b).instances = 300;
+    plan.edge((a, "out"), b);
+    let mut wiring = plan.wire();
+    let mut first = wiring.attach(a, 0);
+    send(&mut first, 0, &record(0), b"x").unwrap();
+    drop(first);
+    let layout: OutboxLayout = wiring.outbox_layout(a, 0);
+    let outbox = wiring.outbox(a, 0);
+    let words: Vec<u64> = (1..8)
+        .map(|i| outbox.word(layout.ring_at(0).unwrap() + 8 * i))
+        .collect();
+    for ring in 0..300 {
+        for position in 0..256_u64 {
+            let slot = layout.ring_at(ring).unwrap() + position as usize * 64;
+            let low = position + 1;
+            outbox.set_word(slot, (u64::from(!(low as u32)) << 32) | low);
+            for (i, word) in words.iter().enumerate() {
+                outbox.set_word(slot + 8 * (i + 1), *word);
+            }
+        }
+    }
+    let mut second = wiring.attach(a, 0);
+    assert_eq!(send(&mut second, 0, &record(0), b"y"), Err(SendError::Full));
+}
+
+#[test]
+fn a_producer_that_never_waits_does_not_fill_its_consumers_memory() {
+    // A join holds what has come so far. A hostile member publishes past what was released.
+    let mut join = Join::new();
+    let mut runner = Runner::new(CONCATENATE, join.wiring.attach(join.j, 0));
+    let (page, layout) = (join.wiring.page(join.j, 0), join.wiring.page_layout(join.j, 0));
+    let cursor = layout.cursor_at(0).unwrap() + cursor_word::RELEASED;
+    for number in 0..1000_u64 {
+        // As if the consumer had released everything: the producer's own checks are gone.
+        page.set_word(cursor, number);
+        send(
+            &mut join.left,
+            0,
+            &record(u128::from(number)),
+            &with_headers(b"l"),
+        )
+        .unwrap();
+        runner.settle();
+    }
+    page.set_word(cursor, 0);
+    for number in 0..256_u64 {
+        send(
+            &mut join.right,
+            0,
+            &record(u128::from(number)),
+            &with_headers(b"r"),
+        )
+        .unwrap();
+    }
+    runner.settle();
+    assert_eq!(
+        answers(&mut join.gateway).bodies.len(),
+        256,
+        "as many as the ring holds, and no more"
+    );
+}
+
+#[test]
+fn a_stream_passes_on_what_it_reads_before_the_rest_has_come() {
+    let mut chain = Single::new(|limits| limits.outbox_bytes = 4 << 20);
+    let place = chain.wiring.attach(chain.f, 0);
+    let done = Arc::new(AtomicBool::new(false));
+    let stop = done.clone();
+    let thread = std::thread::spawn(move || {
+        let copy: Handler = |mut input, output| {
+            let mut out = output.out()?;
+            out.stream();
+            std::io::copy(&mut input.reader(), &mut out)?;
+            out.flush()?;
+            Ok(())
+        };
+        Runner::new(copy, place).serve_until(|| stop.load(Ordering::Acquire));
+    });
+    let whole = with_headers(&vec![6; 20 * SEGMENT - 2]);
+    let context = record(1);
+    let mut came = Vec::new();
+    for (number, chunk) in whole.chunks(SEGMENT).enumerate() {
+        let (own, sender, receiver) = (
+            &chain.gateway.own,
+            &mut chain.gateway.sender,
+            &mut chain.gateway.receiver,
+        );
+        sender.send(own, 0, &context, chunk, number == 19).unwrap();
+        // The segment comes back before the next one is sent.
+        let before = came.len();
+        let started = std::time::Instant::now();
+        while came.len() < before + SEGMENT {
+            receiver.step(own, 0, &mut came);
+            assert!(started.elapsed() < Duration::from_secs(10));
+        }
+    }
+    assert_eq!(came, whole);
+    done.store(true, Ordering::Release);
+    chain.wiring.ring(chain.f, 0);
+    thread.join().unwrap();
+}
