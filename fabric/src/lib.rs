@@ -13,6 +13,7 @@ macro_rules! tell {
     }};
 }
 
+pub mod bench;
 pub mod chain;
 pub mod cli;
 pub mod command;
