@@ -145,6 +145,9 @@ pub struct ServeArgs {
     /// Stop when the process that started this one ends
     #[arg(long, hide = true)]
     pub tied: bool,
+    /// Put the driver of `bench` in the gateway's place
+    #[arg(long, hide = true)]
+    pub bench_driver: bool,
     /// How long requests in flight may take after SIGTERM, in seconds
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     pub grace: u32,

@@ -22,6 +22,7 @@ pub mod gateway;
 pub mod http;
 pub mod loader;
 pub mod table;
+pub mod tree;
 mod watched;
 
 use clap::{CommandFactory, Parser};
@@ -37,7 +38,9 @@ pub fn main() -> ExitCode {
         .and_then(|name| name.into_string().ok())
         .as_deref()
     {
-        Some("hacher-gateway") => gateway::main(),
+        Some(gateway::ROLE) => gateway::main(),
+        Some(bench::driver::ROLE) => bench::driver::main(),
+        Some(name) if name.starts_with(bench::step::ROLE) => bench::step::main(),
         Some("hacher-daemon") => daemon::main(),
         Some("hacher-loader") => loader::main(),
         _ => run_command(Cli::parse().command),

@@ -2,6 +2,7 @@
 //! opens what they name, tells the monitor, and ends. So neither the monitor nor the daemon parses a chain file with
 //! rights worth stealing: the one parses nothing, the other has none.
 
+use crate::bench::driver;
 use crate::chain::build::build;
 use crate::chain::define::{Definer, define_chain, define_gateway};
 use crate::chain::elf;
@@ -9,6 +10,7 @@ use crate::chain::file::{ChainFile, FunctionFiles};
 use crate::chain::placement::{Chosen, Seating, seat, usable_cpus};
 use crate::cli::{Cli, Command, Format, RequireIsolation, ServeArgs};
 use crate::command::{Failed, finish, report_chain_error, stderr_has_colours};
+use crate::gateway;
 use clap::Parser;
 use hacher_libos_net::process::take_channel;
 use hacher_trustlet_host::calls::{Call, LayerEntry, MonitorEntry};
@@ -66,7 +68,12 @@ fn load(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result<(), Failed
         .map(|(nth, (file, _))| seat(file.chain(), nth, usable_cpus()))
         .collect();
     let (executable, linked) = own_executable()?;
-    define_gateway(monitor, executable, linked, gateway_cpu(&seatings))?;
+    let role = if arguments.bench_driver {
+        driver::ROLE
+    } else {
+        gateway::ROLE
+    };
+    define_gateway(monitor, executable, linked, role, gateway_cpu(&seatings))?;
     for ((file, functions), seating) in files.into_iter().zip(&seatings) {
         define_chain(monitor, &file, functions, seating)?;
     }

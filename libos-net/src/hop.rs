@@ -358,7 +358,7 @@ impl Sender {
     }
 
     /// Sleeps until a consumer has released something, or `until`. Call it after [`SendError::Full`], and send again.
-    pub(crate) fn wait_for_room(&mut self, own: &Own, until: Monotonic) {
+    pub fn wait_for_room(&mut self, own: &Own, until: Monotonic) {
         own.count(Counter::Waited, 1);
         if self.announce_starved() {
             own.doorbell.wait(Some(until));
@@ -517,7 +517,7 @@ impl Receiver {
     }
 
     /// Sleeps until there is news on a ring, or `until`; may return without reason.
-    pub(crate) fn wait(&mut self, own: &Own, until: Option<Monotonic>) {
+    pub fn wait(&mut self, own: &Own, until: Option<Monotonic>) {
         self.wait_unless(own, until, Self::has_news);
     }
 

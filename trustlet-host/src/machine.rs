@@ -207,7 +207,7 @@ impl Machine {
             .map_or(Output::Null, |(_, write)| Output::Fd(write.as_fd()));
         let (role, argv0, own) = match launch.role {
             TrustletRole::Function => (Role::Function, launch.function, DESCRIPTORS_OF_ITS_OWN),
-            TrustletRole::Gateway => (Role::Gateway, "hacher-gateway", DESCRIPTORS_OF_A_GATEWAY),
+            TrustletRole::Gateway => (Role::Gateway, launch.function, DESCRIPTORS_OF_A_GATEWAY),
         };
         let environment: Vec<(&OsStr, &OsStr)> = launch
             .environment

@@ -55,6 +55,11 @@ pub trait Subject {
     /// What it is.
     fn identity(&self) -> Identity;
 
+    /// The only number of hops that it was started for; `None` if it takes any.
+    fn hops(&self) -> Option<u32> {
+        None
+    }
+
     /// Moves `samples` payloads of `payload_bytes` bytes over `hops` hops, one after another, and says for each how many
     /// nanoseconds it took. For a subject that only knows round trips of two equal hops, `hops` is 1 and half of the round
     /// trip counts; a request and its short reply count as one hop, whole.
@@ -84,21 +89,65 @@ pub fn payload(len_bytes: usize) -> Vec<u8> {
     bytes
 }
 
-/// Reads every byte, and makes one number of them: what each receiver does with a payload. Sums of little-endian words,
-/// which compilers turn into vector code, so that reading costs little more than fetching.
+/// Reads every byte, and makes one number of them: what each receiver does with a payload.
 #[must_use]
 pub fn checksum(bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let words = words
-        .iter()
-        .fold(0u64, |sum, word| sum.wrapping_add(u64::from_le_bytes(*word)));
-    rest.iter()
-        .fold(words, |sum, byte| sum.wrapping_add(u64::from(*byte)))
+    let mut checksum = Checksum::default();
+    checksum.update(bytes);
+    checksum.finish()
+}
+
+/// The checksum of bytes that come in pieces: the sum of their little-endian words. Compilers turn that into vector code,
+/// so that reading costs little more than fetching.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Checksum {
+    sum: u64,
+    /// Bytes so far, as far as they matter: modulo 8.
+    phase: u32,
+}
+
+impl Checksum {
+    /// Goes on with these bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        let to_align = usize::try_from((8 - self.phase) % 8)
+            .unwrap_or(0)
+            .min(bytes.len());
+        let (head, rest) = bytes.split_at(to_align);
+        self.bytes(head);
+        let (words, tail) = rest.as_chunks::<8>();
+        self.sum = words
+            .iter()
+            .fold(self.sum, |sum, word| sum.wrapping_add(u64::from_le_bytes(*word)));
+        self.bytes(tail);
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.sum = self.sum.wrapping_add(u64::from(*byte) << (8 * self.phase));
+            self.phase = (self.phase + 1) % 8;
+        }
+    }
+
+    /// The checksum.
+    #[must_use]
+    pub const fn finish(self) -> u64 {
+        self.sum
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_checksum_does_not_depend_on_the_pieces() {
+        let bytes = payload(1000);
+        for piece in [1, 3, 8, 13, 64, 999] {
+            let mut checksum = Checksum::default();
+            bytes.chunks(piece).for_each(|piece| checksum.update(piece));
+            assert_eq!(checksum.finish(), super::checksum(&bytes));
+        }
+    }
 
     #[test]
     fn a_checksum_depends_on_every_byte() {

@@ -92,7 +92,7 @@ fn nanoseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Defines the gateway's process, which serves all chains: this executable itself.
+/// Defines the gateway's process, which serves all chains: this executable itself, under the name `role`.
 ///
 /// # Errors
 /// [`DefineError`].
@@ -100,9 +100,11 @@ pub fn define_gateway<D: Definer + ?Sized>(
     monitor: &mut D,
     executable: File,
     linked: Vec<Linked>,
+    role: &str,
     cpu: Option<u32>,
 ) -> Result<(), DefineError> {
     let definition = GatewayDefinition {
+        role: name(role)?,
         memory_bytes: GATEWAY_MEMORY_BYTES,
         scratch_bytes: 0,
         cpu: cpu.map_or(ANY_CPU, u64::from),

@@ -4,6 +4,7 @@ use super::{Failed, print, print_json, read_chain, report_chain_error};
 use crate::chain::define::{Definer, define_chain, define_gateway};
 use crate::chain::placement::{seat, usable_cpus};
 use crate::cli::{ChainArgs, Format};
+use crate::gateway;
 use crate::loader::own_executable;
 use crate::table::{Align, Table};
 use hacher_trustlet_host::calls::{Call, FunctionEntry};
@@ -37,7 +38,7 @@ pub fn measure(arguments: &ChainArgs) -> Result<(), Failed> {
         .map_err(|error| report_chain_error(&error, format))?;
     let mut measurer = Measurer::new();
     let (executable, linked) = own_executable()?;
-    define_gateway(&mut measurer, executable, linked, None)?;
+    define_gateway(&mut measurer, executable, linked, gateway::ROLE, None)?;
     let seating = seat(file.chain(), 0, usable_cpus());
     let digest = hex(&define_chain(&mut measurer, &file, functions, &seating)?);
     let mut measured = Vec::new();

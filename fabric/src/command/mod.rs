@@ -30,6 +30,19 @@ impl Failed {
         Self(message.into())
     }
 
+    /// The same failure, with what else is known of it.
+    #[must_use]
+    pub fn with_details(self, details: &str) -> Self {
+        let message = [self.0.as_str(), details.trim()].map(str::trim);
+        Self(
+            message
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
+                .join("\n"),
+        )
+    }
+
     /// A failure that has been reported already.
     #[must_use]
     pub const fn reported() -> Self {

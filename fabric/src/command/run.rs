@@ -5,15 +5,13 @@ use super::{Failed, print, print_json, read_chain};
 use crate::cli::{Format, RequireIsolation, RunArgs};
 use crate::http::{Connection, Reply, content_type_of};
 use crate::table::{Align, Table, bytes as size, duration};
+use crate::tree::Tree;
 use bytes::Bytes;
 use hyper::Method;
 use indicatif::{ProgressBar, ProgressStyle};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// The longest bar, in characters.
@@ -29,7 +27,7 @@ pub fn run(arguments: &RunArgs) -> Result<(), Failed> {
     let format = arguments.format.format;
     let chain = read_chain(&arguments.chain, format)?.chain().name().to_owned();
     let input = read_input(&arguments.input)?;
-    let tree = Tree::start(arguments)?;
+    let tree = start(arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -109,67 +107,15 @@ fn progress(steps: u64, what: &str) -> ProgressBar {
     bar
 }
 
-/// The tree of processes that serves the chain.
-struct Tree {
-    monitor: Child,
-    gateway: SocketAddr,
-    admin: SocketAddr,
-}
-
-impl Tree {
-    fn start(arguments: &RunArgs) -> Result<Self, Failed> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("serve").arg(&arguments.chain);
-        command.args([
-            "--listen",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:0",
-            "--format",
-            "json",
-            "--tied",
-        ]);
-        if arguments.build {
-            command.arg("--build");
-        }
-        if arguments.isolation.require_isolation == RequireIsolation::Full {
-            command.args(["--require-isolation", "full"]);
-        }
-        let mut monitor = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-        let ready = monitor.stdout.take().and_then(|out| {
-            let lines = BufReader::new(out).lines().map_while(Result::ok);
-            lines
-                .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
-                .find(is_ready)
-        });
-        let address = |key: &str| ready.as_ref()?.get(key)?.as_str()?.parse().ok();
-        if let (Some(gateway), Some(admin)) = (address("listen"), address("admin")) {
-            return Ok(Self {
-                monitor,
-                gateway,
-                admin,
-            });
-        }
-        // It has said on standard error why it did not start.
-        let status = monitor.wait()?;
-        Err(if status.success() {
-            Failed::new("the chain stopped before it served")
-        } else {
-            Failed::reported()
-        })
+fn start(arguments: &RunArgs) -> Result<Tree, Failed> {
+    let mut serve = vec![arguments.chain.clone().into_os_string()];
+    if arguments.build {
+        serve.push("--build".into());
     }
-
-    fn stop(mut self) -> Result<(), Failed> {
-        if let Some(pid) = i32::try_from(self.monitor.id()).ok().and_then(Pid::from_raw) {
-            kill_process(pid, Signal::TERM)?;
-        }
-        self.monitor.wait()?;
-        Ok(())
+    if arguments.isolation.require_isolation == RequireIsolation::Full {
+        serve.extend(["--require-isolation".into(), "full".into()]);
     }
-}
-
-fn is_ready(line: &Value) -> bool {
-    line.get("event").and_then(Value::as_str) == Some("ready")
+    Tree::start(serve, Stdio::inherit())
 }
 
 struct Report<'a> {

@@ -28,6 +28,9 @@ use std::rc::Rc;
 use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
 
+/// The name that the gateway's process starts under.
+pub const ROLE: &str = "hacher-gateway";
+
 /// What all connections share.
 #[derive(Default)]
 pub(crate) struct Gateway {

@@ -5,7 +5,7 @@ use super::headers::{self, Headers};
 use crate::clock::Monotonic;
 use crate::invocation::InvocationId;
 use crate::name::Name;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -251,27 +251,35 @@ pub struct Reader<'i, 'r> {
 
 impl Read for Reader<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let unread = self.fill_buf()?;
+        let len = unread.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..len), unread.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        self.consume(len);
+        Ok(len)
+    }
+}
+
+impl BufRead for Reader<'_, '_> {
+    /// What has been opened and not consumed; opens the next segment if that is nothing.
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
         let Some(part) = self.input.parts.first_mut() else {
-            return Ok(0);
+            return Ok(&[]);
         };
         while self.at >= part.plain.len() {
-            if part.complete {
-                return Ok(0);
-            }
-            let Some(source) = self.input.source.as_mut() else {
-                return Ok(0);
+            let Some(source) = self.input.source.as_mut().filter(|_| !part.complete) else {
+                return Ok(&[]);
             };
             // What was read is not needed again: keep the headers, make room for the next segment.
             part.plain.truncate(part.body_at);
             self.at = part.body_at;
             part.complete = source.open_next(&mut part.plain)?;
         }
-        let unread = part.plain.get(self.at..).unwrap_or(&[]);
-        let len = unread.len().min(buffer.len());
-        if let (Some(to), Some(from)) = (buffer.get_mut(..len), unread.get(..len)) {
-            to.copy_from_slice(from);
-        }
-        self.at += len;
-        Ok(len)
+        Ok(part.plain.get(self.at..).unwrap_or(&[]))
+    }
+
+    fn consume(&mut self, len_bytes: usize) {
+        self.at = self.at.saturating_add(len_bytes);
     }
 }

@@ -17,6 +17,8 @@ macro_rules! operand {
 operand! {
     /// The process that speaks HTTP for all chains.
     GatewayDefinition {
+        /// Its `argv[0]`: which of the roles that its executable has it takes.
+        role: Name,
         /// Memory that it may use.
         memory_bytes: u64,
         /// Room in its scratch folder.

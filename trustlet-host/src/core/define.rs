@@ -15,7 +15,8 @@ use zerocopy::FromBytes;
 
 impl<P: Platform> Core<P> {
     pub(super) fn set_gateway(&mut self, operand: &[u8], file: Option<P::File>) -> Result<Outcome, Refusal> {
-        let definition: GatewayDefinition = fixed(operand)?;
+        let mut definition: GatewayDefinition = fixed(operand)?;
+        definition.role = canonical_name(&definition.role)?;
         check_gateway(&definition)?;
         cpu_hint(definition.cpu)?;
         if self.gateway.is_some() {

@@ -8,7 +8,7 @@
 //! text      "hacher-chain-digest"
 //! u32       1, the version of this encoding
 //! text      backend: "process"
-//! gateway   hash of the executable, list(library), u64 memory bytes, u64 scratch bytes, u32 threads,
+//! gateway   hash of the executable, list(library), text role, u64 memory bytes, u64 scratch bytes, u32 threads,
 //!           u32 logs (0 dropped, 1 forwarded)
 //! text      chain name
 //! text      chain version
@@ -119,6 +119,7 @@ pub(crate) fn chain_digest<P: Platform>(
 
 fn encode_gateway<P: Platform>(encoder: &mut Encoder, gateway: &Gateway<P>) {
     encoder.program(&gateway.program);
+    encoder.text(gateway.definition.role.as_str());
     encoder.u64(gateway.definition.memory_bytes);
     encoder.u64(gateway.definition.scratch_bytes);
     encoder.u32(gateway.definition.threads);

@@ -1,7 +1,7 @@
 //! The lives of trustlets: create, ready, delete, died.
 
 use super::attachment::Attachment;
-use super::definition::{GATEWAY, cpu_hint, process_limits};
+use super::definition::{cpu_hint, process_limits};
 use super::ledger::Owner;
 use super::refusal::{Refusal, refuse};
 use super::{Core, Event, Exit, Listener, Outcome, narrow};
@@ -251,7 +251,7 @@ impl<P: Platform> Core<P> {
             process,
             role: TrustletRole::Gateway,
             chain: "",
-            function: GATEWAY,
+            function: definition.role.as_str(),
             image: &gateway.program.image,
             libraries: &gateway.program.loaded,
             environment: &[],

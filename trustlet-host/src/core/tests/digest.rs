@@ -152,6 +152,7 @@ const CHANGES: &[Change] = &[
     ("nothing", |_| {}),
     ("backend", |spec| spec.backend = "other"),
     ("gateway program", |spec| spec.gateway_program = "gateway2"),
+    ("gateway role", |spec| spec.gateway.role = name("driver")),
     ("gateway memory", |spec| spec.gateway.memory_bytes += 1),
     ("gateway scratch", |spec| spec.gateway.scratch_bytes += 1),
     ("gateway threads", |spec| spec.gateway.threads += 1),

@@ -46,6 +46,7 @@ pub(super) fn name(text: &str) -> Name {
 
 pub(super) fn gateway() -> GatewayDefinition {
     GatewayDefinition {
+        role: name("gateway"),
         memory_bytes: 64 << 20,
         scratch_bytes: 0,
         cpu: calls::ANY_CPU,
