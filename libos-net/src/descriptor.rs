@@ -21,9 +21,9 @@ use crate::ring::WORDS;
 pub const SEGMENT_BYTES: usize = 64 * 1024;
 
 /// Bytes of the additional data.
-pub(crate) const AAD_BYTES: usize = 48;
+pub const AAD_BYTES: usize = 48;
 /// Bytes of a nonce: the sequence, then the index of the segment (I4).
-pub(crate) const NONCE_BYTES: usize = 12;
+pub const NONCE_BYTES: usize = 12;
 
 const FLAG_LAST: u16 = 1;
 const FLAG_ABORT: u16 = 2;

@@ -16,7 +16,7 @@ use aws_lc_sys::{
 use core::ptr::NonNull;
 
 /// An expanded key; wiped and freed when dropped (AWS-LC's allocator clears what it frees).
-pub(crate) struct Key(NonNull<EVP_AEAD_CTX>);
+pub struct Key(NonNull<EVP_AEAD_CTX>);
 
 // SAFETY: an AEAD context belongs to no thread, and sealing and opening do not change it.
 unsafe impl Send for Key {}
@@ -24,7 +24,11 @@ unsafe impl Send for Key {}
 unsafe impl Sync for Key {}
 
 impl Key {
-    pub(crate) fn new(secret: &SecretBytes) -> Result<Self, Refused> {
+    /// Expands a key.
+    ///
+    /// # Errors
+    /// When the library has no memory.
+    pub fn new(secret: &SecretBytes) -> Result<Self, Refused> {
         let key = secret.expose();
         // SAFETY: returns a static.
         let aead = unsafe { EVP_aead_aes_256_gcm() };
@@ -34,7 +38,10 @@ impl Key {
     }
 
     /// Seals `plain` into the beginning of `into`: ciphertext, tag.
-    pub(crate) fn seal(
+    ///
+    /// # Errors
+    /// When `into` is too short.
+    pub fn seal(
         &self,
         nonce: &[u8; NONCE_BYTES],
         additional: &[u8],
@@ -78,7 +85,10 @@ impl Key {
     ///
     /// The peer may change `sealed` meanwhile, and AWS-LC may read a byte twice. What then comes out is refused,
     /// or is something that the peer, who holds the sealing key, could have sealed as well.
-    pub(crate) fn open(
+    ///
+    /// # Errors
+    /// When this was not sealed with this key, nonce and additional data.
+    pub fn open(
         &self,
         nonce: &[u8; NONCE_BYTES],
         additional: &[u8],

@@ -2,6 +2,9 @@
 //! implementations. `aws-lc` transforms in one pass; `ring` works in place only and needs a staging copy.
 //!
 //! Sealed form of a segment: ciphertext, as long as the plaintext, then a tag of 16 bytes.
+//!
+//! [`Key`] is public to be measured by itself. It keeps no count of nonces: whoever seals records goes through
+//! [`Sender`](crate::hop::Sender), which does (I4).
 
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
@@ -9,9 +12,11 @@ mod aws_lc;
 mod staged;
 
 #[cfg(feature = "aws-lc")]
-pub(crate) use aws_lc::Key;
+pub use aws_lc::Key;
 #[cfg(not(feature = "aws-lc"))]
-pub(crate) use staged::Key;
+pub use staged::Key;
+
+pub use crate::descriptor::{AAD_BYTES, NONCE_BYTES};
 
 /// Bytes of a tag.
 pub const TAG_BYTES: usize = 16;

@@ -1,5 +1,10 @@
 //! `ring`, which transforms in place only: a private staging copy keeps plaintext out of shared memory (I3).
 
+#![cfg_attr(
+    feature = "aws-lc",
+    allow(unreachable_pub, reason = "with `aws-lc`, there for tests alone")
+)]
+
 use super::{Refused, TAG_BYTES};
 use crate::descriptor::{NONCE_BYTES, SEGMENT_BYTES};
 use crate::keys::SecretBytes;
@@ -9,13 +14,17 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroize;
 
 /// An expanded key and its staging buffer.
-pub(crate) struct Key {
+pub struct Key {
     key: LessSafeKey,
     staging: RefCell<Vec<u8>>,
 }
 
 impl Key {
-    pub(crate) fn new(secret: &SecretBytes) -> Result<Self, Refused> {
+    /// Expands a key.
+    ///
+    /// # Errors
+    /// When the library has no memory.
+    pub fn new(secret: &SecretBytes) -> Result<Self, Refused> {
         let key = UnboundKey::new(&AES_256_GCM, secret.expose()).map_err(|_| Refused)?;
         Ok(Self {
             key: LessSafeKey::new(key),
@@ -24,7 +33,10 @@ impl Key {
     }
 
     /// As the one-pass implementation.
-    pub(crate) fn seal(
+    ///
+    /// # Errors
+    /// When `into` is too short.
+    pub fn seal(
         &self,
         nonce: &[u8; NONCE_BYTES],
         additional: &[u8],
@@ -46,7 +58,10 @@ impl Key {
     }
 
     /// As the one-pass implementation; the sealed bytes are read exactly once.
-    pub(crate) fn open(
+    ///
+    /// # Errors
+    /// When this was not sealed with this key, nonce and additional data.
+    pub fn open(
         &self,
         nonce: &[u8; NONCE_BYTES],
         additional: &[u8],
