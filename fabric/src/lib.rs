@@ -43,6 +43,7 @@ pub fn main() -> ExitCode {
         Some(name) if name.starts_with(bench::step::ROLE) => bench::step::main(),
         Some("hacher-daemon") => daemon::main(),
         Some("hacher-loader") => loader::main(),
+        Some(bench::peer::ROLE) => bench::peer::main(),
         _ => run_command(Cli::parse().command),
     }
 }

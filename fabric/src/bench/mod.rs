@@ -10,8 +10,11 @@
 //! Every subject does the same work: each hop's receiver reads the payload to its last byte ([`subject::checksum`])
 //! unless its row says that it does not.
 
+pub mod baseline;
 pub mod driver;
 pub mod fabric;
+pub mod floor;
+pub mod peer;
 pub mod place;
 pub mod step;
 pub mod subject;
