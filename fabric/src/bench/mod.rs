@@ -16,5 +16,6 @@ pub mod fabric;
 pub mod floor;
 pub mod peer;
 pub mod place;
+pub mod report;
 pub mod step;
 pub mod subject;

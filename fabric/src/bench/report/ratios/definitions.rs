@@ -1,0 +1,284 @@
+//! The table of ratios: what the fabric is held to, then what is merely good to know.
+
+use super::Figure::{BytesPerS, BytesPerSOf, PerFunction, RecordsPerS, RecordsPerSOfSlowest, Sum, Time};
+use super::Quantile::{P50, P99};
+use super::Target::{AtLeast, AtLeastOr, AtMost};
+use super::{Definition, Select};
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+const fn row(experiment: &'static str, transport: &'static str) -> Select {
+    Select {
+        experiment,
+        transport,
+        protection: None,
+        placements: &[],
+        touched: None,
+        hops: None,
+        phase: None,
+    }
+}
+
+const fn floor(transport: &'static str, placements: &'static [&'static str]) -> Select {
+    Select {
+        placements,
+        ..row("hop", transport)
+    }
+}
+
+/// What the fabric moves, read by its receivers.
+const fn sealed(experiment: &'static str, placements: &'static [&'static str]) -> Select {
+    Select {
+        protection: Some("sealed"),
+        placements,
+        touched: Some(true),
+        ..row(experiment, "fabric")
+    }
+}
+
+const fn chain_of(functions: u32, chain: Select) -> Select {
+    Select {
+        hops: Some(functions),
+        ..chain
+    }
+}
+
+/// Requests at half the rate that the subject can take.
+const fn half_knee(transport: &'static str, functions: u32) -> Select {
+    Select {
+        hops: Some(functions),
+        phase: Some("half-knee"),
+        ..row("load", transport)
+    }
+}
+
+const PACKED: &[&str] = &["packed"];
+const SPREAD: &[&str] = &["spread"];
+/// Two cores: pinned if that was measured, else left to the scheduler.
+const APART: &[&str] = &["spread", "floating"];
+
+const SEAL: Select = floor("aead-seal", &[]);
+const OPEN: Select = floor("aead-open", &[]);
+/// A hop between two processes of one core cannot cost less than this.
+const PACKED_FLOOR: &[Select] = &[floor("eventfd-wake", PACKED), SEAL, OPEN];
+/// Nor one between two cores, for a record of one segment.
+const SPREAD_FLOOR: &[Select] = &[floor("spin", SPREAD), SEAL, OPEN];
+const SEAL_THEN_OPEN: &[Select] = &[SEAL, OPEN];
+
+const FABRIC_CHAIN: Select = sealed("chain", PACKED);
+const MAPPED_UNTOUCHED: Select = Select {
+    protection: Some("mapped"),
+    placements: SPREAD,
+    touched: Some(false),
+    ..row("hop", "fabric")
+};
+const ICEORYX2_BUSY_UNTOUCHED: Select = Select {
+    touched: Some(false),
+    ..floor("iceoryx2-busy", SPREAD)
+};
+const ICEORYX2_EVENT: Select = Select {
+    touched: Some(true),
+    ..floor("iceoryx2-event", PACKED)
+};
+
+/// A baseline's chain over the fabric's, of the same length and payload.
+const fn faster_chain(
+    name: &'static str,
+    baseline: Select,
+    functions: u32,
+    payload_bytes: u64,
+    times: f64,
+) -> Definition {
+    Definition {
+        name,
+        numerator: Time(P50, chain_of(functions, baseline)),
+        denominator: Time(P50, chain_of(functions, FABRIC_CHAIN)),
+        payloads: payload_bytes..=payload_bytes,
+        hops: functions,
+        target: Some(AtLeast(times)),
+    }
+}
+
+/// The cost of one function more, between two lengths of a packed chain.
+const fn one_more_function(from: u32, to: u32) -> Definition {
+    Definition {
+        name: "one more function in a packed chain, over its floor",
+        numerator: PerFunction {
+            chain: FABRIC_CHAIN,
+            from,
+            to,
+        },
+        denominator: Sum(PACKED_FLOOR),
+        payloads: 4 * KIB..=4 * KIB,
+        hops: to,
+        target: Some(AtMost(1.4)),
+    }
+}
+
+const fn hop(
+    name: &'static str,
+    numerator: Select,
+    denominator: super::Figure,
+    payloads: std::ops::RangeInclusive<u64>,
+    target: Option<super::Target>,
+) -> Definition {
+    Definition {
+        name,
+        numerator: Time(P50, numerator),
+        denominator,
+        payloads,
+        hops: 1,
+        target,
+    }
+}
+
+/// Requests through the chain over requests that the gateway answers by itself.
+const fn gateway(name: &'static str, quantile: super::Quantile) -> Definition {
+    Definition {
+        name,
+        numerator: Time(quantile, half_knee("fabric", 4)),
+        denominator: Time(quantile, half_knee("gateway", 0)),
+        payloads: 4 * KIB..=4 * KIB,
+        hops: 4,
+        target: Some(AtMost(1.5)),
+    }
+}
+
+/// A baseline's hop over the fabric's, with nothing asked of it.
+const fn beside(name: &'static str, baseline: &'static str) -> Definition {
+    Definition {
+        name,
+        numerator: Time(P50, floor(baseline, PACKED)),
+        denominator: Time(P50, sealed("hop", PACKED)),
+        payloads: 64..=16 * MIB,
+        hops: 1,
+        target: None,
+    }
+}
+
+/// All of them, in the order of reports.
+pub(super) const ALL: &[Definition] = &[
+    hop(
+        "sealed hop, packed, over its floor",
+        sealed("hop", PACKED),
+        Sum(PACKED_FLOOR),
+        64..=64,
+        Some(AtMost(1.5)),
+    ),
+    hop(
+        "sealed hop, packed, over its floor",
+        sealed("hop", PACKED),
+        Sum(PACKED_FLOOR),
+        4 * KIB..=64 * KIB,
+        Some(AtMost(1.3)),
+    ),
+    hop(
+        "sealed hop, packed, over its floor",
+        sealed("hop", PACKED),
+        Sum(PACKED_FLOOR),
+        64 * KIB + 1..=16 * MIB,
+        None,
+    ),
+    hop(
+        "sealed hop, spread, over its floor",
+        sealed("hop", SPREAD),
+        Sum(SPREAD_FLOOR),
+        64..=64,
+        Some(AtMost(2.0)),
+    ),
+    hop(
+        "sealed hop, spread, over sealing then opening",
+        sealed("hop", SPREAD),
+        Sum(SEAL_THEN_OPEN),
+        MIB..=16 * MIB,
+        Some(AtMost(0.7)),
+    ),
+    hop(
+        "sealed hop, packed, over an unencrypted hop of iceoryx2 (event)",
+        sealed("hop", PACKED),
+        Time(P50, ICEORYX2_EVENT),
+        64..=16 * KIB,
+        Some(AtMost(1.0)),
+    ),
+    hop(
+        "mapped hop, spread, untouched, over iceoryx2 (busy)",
+        MAPPED_UNTOUCHED,
+        Time(P50, ICEORYX2_BUSY_UNTOUCHED),
+        64..=MIB,
+        Some(AtMost(0.8)),
+    ),
+    faster_chain(
+        "chain through NATS with TLS on one core, over sealed",
+        Select {
+            placements: PACKED,
+            ..row("chain", "nats-tls")
+        },
+        4,
+        4 * KIB,
+        6.0,
+    ),
+    Definition {
+        name: "sealed throughput of one edge, over the rate of sealing on one core",
+        numerator: BytesPerS(sealed("throughput", SPREAD)),
+        denominator: BytesPerSOf(SEAL),
+        payloads: 64 * KIB..=16 * MIB,
+        hops: 1,
+        target: Some(AtLeast(0.8)),
+    },
+    Definition {
+        name: "sealed records/s of one edge, over what sealing or opening allows",
+        numerator: RecordsPerS(sealed("throughput", SPREAD)),
+        denominator: RecordsPerSOfSlowest(SEAL_THEN_OPEN),
+        payloads: 64..=64,
+        hops: 1,
+        target: Some(AtLeastOr {
+            ratio: 0.5,
+            or_per_s: 3e6,
+        }),
+    },
+    faster_chain(
+        "chain over HTTPS keep-alive on one core, over sealed",
+        Select {
+            placements: PACKED,
+            ..row("chain", "https")
+        },
+        32,
+        16 * KIB,
+        5.0,
+    ),
+    faster_chain(
+        "chain over HTTPS keep-alive on two cores, over sealed",
+        Select {
+            placements: APART,
+            ..row("chain", "https")
+        },
+        32,
+        16 * KIB,
+        25.0,
+    ),
+    faster_chain(
+        "chain over HTTPS with a connection per call, over sealed",
+        row("chain", "https-new"),
+        32,
+        16 * KIB,
+        90.0,
+    ),
+    one_more_function(2, 4),
+    one_more_function(4, 8),
+    one_more_function(8, 16),
+    one_more_function(16, 32),
+    gateway(
+        "request through a chain at half its knee, over the gateway alone, p50",
+        P50,
+    ),
+    gateway(
+        "request through a chain at half its knee, over the gateway alone, p99",
+        P99,
+    ),
+    beside("Unix socket on one core, over a sealed hop", "unix-socket"),
+    beside("HTTP keep-alive on one core, over a sealed hop", "http"),
+    beside("HTTPS keep-alive on one core, over a sealed hop", "https"),
+    beside("mutual TLS on one core, over a sealed hop", "https-mtls"),
+    beside("HTTPS with a connection per call, over a sealed hop", "https-new"),
+];
