@@ -66,6 +66,7 @@ fn run_command(command: Command) -> ExitCode {
         Command::Explain(arguments) => command::explain::explain(&arguments),
         Command::Measure(arguments) => command::measure::measure(&arguments),
         Command::Doctor(arguments) => command::doctor::doctor(&arguments),
+        Command::Bench(arguments) => command::bench::bench(&arguments),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

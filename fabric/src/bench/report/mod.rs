@@ -11,8 +11,10 @@
 //!
 //! The JSON form is this module's types as they stand, with [`SCHEMA`] as its version.
 
+pub mod compare;
 pub mod conditions;
 pub mod csv;
+pub mod hgrm;
 pub mod noise;
 pub mod ratios;
 pub mod row;
