@@ -5,7 +5,7 @@
 
 use super::noise;
 use super::ratios::Ratio;
-use super::row::{Row, experiment_rank};
+use super::row::Row;
 use super::table::{payload_cell, percent, times, verdict};
 use super::{Report, SCHEMA};
 use crate::table::{Align, Table, duration};
@@ -185,7 +185,7 @@ impl Comparison {
         table.render()
     }
 
-    /// How many changed, then each that did; rows within noise are counted only.
+    /// How many changed, then each that did: rows within noise are counted, and not shown.
     fn row_tables(&self) -> String {
         let count = |verdict| self.rows.iter().filter(|row| row.verdict == verdict).count();
         let mut text = format!(
@@ -206,14 +206,8 @@ impl Comparison {
             ("after/before", Align::Right),
             ("noise", Align::Right),
         ]);
-        let mut rows: Vec<&Change> = self.rows.iter().collect();
-        rows.sort_by_key(|row| {
-            (
-                row.verdict == Verdict::WithinNoise,
-                experiment_rank(&row.experiment),
-            )
-        });
-        for row in rows {
+        let changed = |row: &&Change| row.verdict != Verdict::WithinNoise;
+        for row in self.rows.iter().filter(changed) {
             table.row([
                 row.verdict.as_str().to_owned(),
                 row.experiment.clone(),
@@ -226,7 +220,7 @@ impl Comparison {
                 percent(row.noise),
             ]);
         }
-        if !self.rows.is_empty() {
+        if self.rows.iter().any(|row| changed(&row)) {
             text.push_str(&table.render());
         }
         text

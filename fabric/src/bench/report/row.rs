@@ -106,20 +106,21 @@ impl Row {
                 !row.touched,
             )
         };
-        let rate = |row: &Self| match row.experiment.as_str() {
-            "load" => row.rate_per_s.unwrap_or(0.0),
+        // A sweep by its rates, what follows from it after that.
+        let step = |row: &Self| match (row.experiment.as_str(), row.phase.as_deref()) {
+            ("load", Some("open")) => row.rate_per_s.unwrap_or(0.0),
+            ("load", _) => f64::INFINITY,
             _ => 0.0,
         };
         cell(self)
             .cmp(&cell(other))
             .then_with(|| who(self).cmp(&who(other)))
-            .then_with(|| rate(self).total_cmp(&rate(other)))
+            .then_with(|| step(self).total_cmp(&step(other)))
     }
 }
 
 /// Where an experiment stands in reports; unknown ones last.
-#[must_use]
-pub fn experiment_rank(experiment: &str) -> usize {
+fn experiment_rank(experiment: &str) -> usize {
     EXPERIMENTS
         .iter()
         .position(|known| *known == experiment)

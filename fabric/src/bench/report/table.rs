@@ -162,6 +162,7 @@ pub fn payload_cell(payload_bytes: u64) -> String {
 #[must_use]
 pub fn times(value: f64) -> String {
     match value {
+        v if v < 1.0 => format!("{v:.3}"),
         v if v < 10.0 => format!("{v:.2}"),
         v if v < 100.0 => format!("{v:.1}"),
         v => format!("{v:.0}"),
@@ -229,7 +230,7 @@ mod tests {
         assert_eq!(rate(999.0), "999");
         assert_eq!(payload_cell(4096), "4 KiB");
         assert_eq!(payload_cell(0), "-");
-        assert_eq!(times(0.695), "0.69");
+        assert_eq!(times(0.7017), "0.702");
         assert_eq!(times(90.04), "90.0");
     }
 }
