@@ -149,6 +149,7 @@ pub struct Sender {
     slots: Slots,
     ports: Vec<OutPort>,
     starved: Sleeper,
+    published_last: Monotonic,
 }
 
 impl Sender {
@@ -177,7 +178,13 @@ impl Sender {
             layout,
             ports,
             starved,
+            published_last: Monotonic::from_ns(0),
         }
+    }
+
+    /// When a segment was published last.
+    pub(crate) const fn published_last(&self) -> Monotonic {
+        self.published_last
     }
 
     /// The names of the output ports, in order; the fault port is not among them.
@@ -274,8 +281,9 @@ impl Sender {
                 return Err(SendError::KeysExhausted);
             }
         };
+        self.published_last = Monotonic::now();
         if let Some(word) = self.outbox.word(published_at(offset, plain.len())) {
-            word.store(Monotonic::now().as_ns(), Ordering::Relaxed);
+            word.store(self.published_last.as_ns(), Ordering::Relaxed);
         }
         // publish, to every consumer the same sealed segment
         for ring in port.rings.iter_mut().filter(|ring| ring.carries(lane)) {

@@ -86,6 +86,8 @@ struct Job {
     record: RecordPlace,
     /// The one part's later segments have not been opened.
     streams: bool,
+    /// When it could run, so that the clock need not be read again before it does.
+    ready: Monotonic,
     times: Times,
 }
 
@@ -249,7 +251,8 @@ where
                     part.set_complete();
                 }
                 bundle.places.push(opened.record);
-                let times = self.times(ring, &opened, seen);
+                let ready = Monotonic::now();
+                let times = self.times(ring, &opened, seen, ready);
                 let job = Job {
                     bundle,
                     invocation: opened.descriptor.invocation,
@@ -257,6 +260,7 @@ where
                     attempt: 1,
                     record: opened.record,
                     streams: !opened.descriptor.last,
+                    ready,
                     times,
                 };
                 if headers.is_err() {
@@ -279,9 +283,8 @@ where
         deadline.min(seen.after(Duration::from_nanos(self.place.begin.deadline_ns)))
     }
 
-    fn times(&mut self, ring: usize, opened: &Opened, seen: Monotonic) -> Times {
+    fn times(&mut self, ring: usize, opened: &Opened, seen: Monotonic, ready: Monotonic) -> Times {
         let own = &self.place.own;
-        let opened_at = Monotonic::now();
         // The time of publishing is the producer's word; clamped, a lie about it changes nothing but this figure.
         let published = opened.published.min(seen);
         let free = self.free_since.clamp(published, seen);
@@ -289,7 +292,7 @@ where
             seen_ns: seen.as_ns(),
             queued_ns: free.ns_since(published),
             hand_over_ns: seen.ns_since(free),
-            open_ns: opened_at.ns_since(seen),
+            open_ns: ready.ns_since(seen),
         };
         telemetry::record(&own.page, &own.page_layout, Phase::Queued(ring), times.queued_ns);
         telemetry::record(
@@ -348,6 +351,7 @@ where
         let Some(upstream) = self.place.receiver.upstream(ring).copied() else {
             return;
         };
+        let ready = Monotonic::now();
         let Job {
             bundle,
             invocation,
@@ -370,6 +374,7 @@ where
                     attempt: 1,
                     record,
                     streams: false,
+                    ready,
                     times,
                 });
             }
@@ -402,21 +407,23 @@ where
                 return self.give_up(job, &died.cause.into());
             }
         }
-        if job.attempt > 1 && self.is_pointless(&job, Monotonic::now()) {
-            return self.drop_job(job);
+        if job.attempt > 1 {
+            job.ready = Monotonic::now();
+            if self.is_pointless(&job, job.ready) {
+                return self.drop_job(job);
+            }
         }
-        let started = Monotonic::now();
-        self.mark_running(&job, started);
+        self.mark_running(&job);
         let ran = self.run_handler(&mut job);
-        self.settle(job, started, ran);
+        self.settle(job, ran);
     }
 
-    fn mark_running(&self, job: &Job, started: Monotonic) {
+    fn mark_running(&self, job: &Job) {
         let own = &self.place.own;
         own.store(page_word::RUNNING_ATTEMPT, u64::from(job.attempt));
         own.store(page_word::RUNNING_AT, job.record.first);
         own.store(page_word::RUNNING_INBOUND, job.record.ring as u64 + 1);
-        own.store(page_word::BUSY_SINCE, started.as_ns());
+        own.store(page_word::BUSY_SINCE, job.ready.as_ns());
     }
 
     fn run_handler(&mut self, job: &mut Job) -> Ran {
@@ -466,7 +473,6 @@ where
             secrets: &place.secrets,
             closed: &|invocation| own.is_closed(invocation),
         };
-        let before = Monotonic::now();
         let input = Input::new(run, &mut job.bundle.parts, Some(&mut source));
         let mut output = Output::new(&mut self.ports, &self.inherited, &mut sealing);
         ran.result = run_caught(&self.handler, input, &mut output);
@@ -475,7 +481,7 @@ where
         job.streams = !source.complete;
         ran.in_bytes += source.opened_bytes;
         ran.run_ns = after
-            .ns_since(before)
+            .ns_since(job.ready)
             .saturating_sub(source.open_ns + sealing.seal_ns);
         job.times.open_ns += source.open_ns;
         if sealing.fault.is_some() && ran.result.is_ok() {
@@ -500,7 +506,7 @@ where
     }
 
     /// Decides what becomes of the input.
-    fn settle(&mut self, job: Job, started: Monotonic, ran: Ran) {
+    fn settle(&mut self, job: Job, ran: Ran) {
         let own = &self.place.own;
         let ring = job.record.ring;
         telemetry::record(&own.page, &own.page_layout, Phase::Open(ring), job.times.open_ns);
@@ -522,7 +528,7 @@ where
             seen_ns: if job.attempt == 1 {
                 job.times.seen_ns
             } else {
-                started.as_ns()
+                job.ready.as_ns()
             },
             queued_ns: job.times.queued_ns,
             hand_over_ns: job.times.hand_over_ns,
@@ -745,7 +751,7 @@ fn send_all(
         }
         let seal_before = sealing.seal_ns;
         port.finish(index, sealing)?;
-        let then = Monotonic::now();
+        let then = sealing.sender.published_last().max(now);
         sealing.seal_ns = seal_before + then.ns_since(now);
         telemetry::record(
             &sealing.own.page,
@@ -782,7 +788,7 @@ impl Default for Ran {
             result: Ok(()),
             lost: None,
             fault: None,
-            ended: Monotonic::now(),
+            ended: Monotonic::from_ns(0),
             run_ns: 0,
             seal_ns: 0,
             in_bytes: 0,
