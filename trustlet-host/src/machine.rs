@@ -11,6 +11,7 @@ use crate::process::image::Image;
 use crate::process::jail::{Child, Exit, Limits, Output, Role, Spawn, spawn};
 use crate::process::layers::Layers;
 use crate::process::library::Library;
+use crate::process::measured_files::MeasuredFiles;
 use crate::process::region::{Doorbell, Region};
 use crate::process::seccomp::lockdown_program;
 use crate::wire;
@@ -26,10 +27,9 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::rc::Rc;
 use zeroize::Zeroizing;
 
-/// The largest executable.
-const IMAGE_MAX_BYTES: u64 = 1 << 30;
 /// Descriptors that a process has besides those of its attachments: standard ones, channel, event loop, connections.
 const DESCRIPTORS_OF_ITS_OWN: u32 = 64;
 /// A gateway also has a descriptor for each connection.
@@ -118,6 +118,7 @@ pub struct Machine {
     layers: Layers,
     signer: EvidenceSigner,
     random: SystemRandom,
+    measured: MeasuredFiles,
     processes: BTreeMap<ProcessId, Process>,
     /// Processes started since the event loop last looked.
     newborn: Vec<ProcessId>,
@@ -132,11 +133,11 @@ fn unsuitable(error: &dyn core::fmt::Display) -> PlatformError {
 }
 
 impl Machine {
-    /// Finds out what the kernel can enforce, and makes the key that signs evidence.
+    /// A machine that enforces `layers` and knows what is `measured` already; makes the key that signs evidence.
     ///
     /// # Errors
     /// When there is no randomness.
-    pub fn new(layers: Layers) -> Result<Self, PlatformError> {
+    pub fn new(layers: Layers, measured: MeasuredFiles) -> Result<Self, PlatformError> {
         let random = SystemRandom::new();
         let mut seed = Zeroizing::new([0; 32]);
         random
@@ -147,6 +148,7 @@ impl Machine {
             layers,
             signer,
             random,
+            measured,
             processes: BTreeMap::new(),
             newborn: Vec::new(),
         })
@@ -251,7 +253,7 @@ impl Machine {
 
 impl Platform for Machine {
     type File = OwnedFd;
-    type Image = Image;
+    type Image = Rc<Image>;
     type Library = Library;
     type Region = SharedRegion;
     type Doorbell = Doorbell;
@@ -272,7 +274,9 @@ impl Platform for Machine {
     }
 
     fn load_image(&mut self, name: &str, file: Self::File) -> Result<Self::Image, PlatformError> {
-        Image::load(name, file.as_fd(), IMAGE_MAX_BYTES).map_err(|error| unsuitable(&error))
+        self.measured
+            .image(name, file.as_fd())
+            .map_err(|error| unsuitable(&error))
     }
 
     fn image_measurement(image: &Self::Image) -> Measurement {
@@ -285,7 +289,9 @@ impl Platform for Machine {
         path: &str,
         interpreter: bool,
     ) -> Result<Self::Library, PlatformError> {
-        Library::measure(Path::new(path), file.as_fd(), interpreter).map_err(|error| unsuitable(&error))
+        self.measured
+            .library(Path::new(path), file.as_fd(), interpreter)
+            .map_err(|error| unsuitable(&error))
     }
 
     fn library_measurement(library: &Self::Library) -> Measurement {

@@ -9,15 +9,14 @@ use crate::platform::{
 };
 use crate::process::image::Image;
 use crate::process::library::Library;
+use crate::process::measured_files::MeasuredFiles;
 use hacher_libos_net::attach::ZeroizingMessage;
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::rc::Rc;
 use zerocopy::FromBytes;
 use zeroize::Zeroizing;
-
-/// The largest executable.
-const IMAGE_MAX_BYTES: u64 = 1 << 30;
 
 /// A monitor that measures chains and runs none.
 pub struct Measurer {
@@ -36,7 +35,7 @@ impl Measurer {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            core: Core::new(Scales),
+            core: Core::new(Scales::default()),
             sequence: 0,
         }
     }
@@ -79,14 +78,17 @@ impl Measurer {
 }
 
 /// Weighs, and does nothing else.
-struct Scales;
+#[derive(Default)]
+struct Scales {
+    measured: MeasuredFiles,
+}
 
 /// Stands for whatever is not made.
 struct Nothing;
 
 impl Platform for Scales {
     type File = OwnedFd;
-    type Image = Image;
+    type Image = Rc<Image>;
     type Library = Library;
     type Region = Nothing;
     type Doorbell = Nothing;
@@ -108,7 +110,8 @@ impl Platform for Scales {
     }
 
     fn load_image(&mut self, name: &str, file: Self::File) -> Result<Self::Image, PlatformError> {
-        Image::load(name, file.as_fd(), IMAGE_MAX_BYTES)
+        self.measured
+            .image(name, file.as_fd())
             .map_err(|error| PlatformError::Unsuitable(error.to_string()))
     }
 
@@ -122,7 +125,8 @@ impl Platform for Scales {
         path: &str,
         interpreter: bool,
     ) -> Result<Self::Library, PlatformError> {
-        Library::measure(Path::new(path), file.as_fd(), interpreter)
+        self.measured
+            .library(Path::new(path), file.as_fd(), interpreter)
             .map_err(|error| PlatformError::Unsuitable(error.to_string()))
     }
 

@@ -10,6 +10,7 @@ use crate::machine::Machine;
 use crate::process::image::{Image, ImageError};
 use crate::process::layers::Layers;
 use crate::process::library::{Library, LibraryError, own_libraries};
+use crate::process::measured_files::MeasuredFiles;
 use crate::wire;
 use children::{Loader, start_daemon, start_loader};
 use core::time::Duration;
@@ -24,6 +25,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::process::ExitCode;
+use std::rc::Rc;
 use zerocopy::FromBytes;
 
 /// Writes a line to standard error. Unlike `eprintln!` it does not panic when nobody takes it: the monitor's end is
@@ -37,8 +39,6 @@ macro_rules! tell {
 
 /// A daemon's exit code that says: the service cannot start, stop everything.
 pub const EXIT_CANNOT_START: u8 = 78; // EX_CONFIG of sysexits.h
-/// The largest monitor executable.
-const SELF_MAX_BYTES: u64 = 1 << 30;
 /// A daemon that dies is replaced after this long, doubling while it keeps dying.
 const DAEMON_BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const DAEMON_BACKOFF_MAX: Duration = Duration::from_secs(1);
@@ -182,7 +182,7 @@ struct Service {
     core: Core<Machine>,
     epoll: OwnedFd,
     signals: OwnedFd,
-    image: Image,
+    image: Rc<Image>,
     libraries: Vec<Library>,
     loader: Option<Loader>,
     daemon: Option<Daemon>,
@@ -199,9 +199,14 @@ impl Service {
         let signals = children::signals().map_err(os("watching signals"))?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(os("making an epoll"))?;
         let executable = File::open("/proc/self/exe").map_err(os("opening the own executable"))?;
-        let image = Image::load("hacher-fabric", executable.as_fd(), SELF_MAX_BYTES)?;
+        let mut measured = MeasuredFiles::new();
+        // The gateway's program as well: the loader will name the same file.
+        let image = measured.image("hacher-fabric", executable.as_fd())?;
         let libraries = own_libraries()?;
-        let core = Core::new(Machine::new(Layers::probe())?);
+        for library in &libraries {
+            measured.remember(library);
+        }
+        let core = Core::new(Machine::new(Layers::probe(), measured)?);
         let mut service = Self {
             config,
             core,

@@ -2,10 +2,10 @@
 //! no others, each at the path where the dynamic loader looks for it.
 
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
-use object::{Endianness, elf};
+use object::{Endianness, ReadCache, ReadRef, elf};
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Where the dynamic loader looks by default, in its order (ld.so(8)), with the folders of multi-architecture systems.
@@ -17,9 +17,10 @@ const DEFAULT_FOLDERS: [&str; 6] = [
     "/lib",
     "/usr/lib",
 ];
-/// Most libraries of one executable, and the most that is read of any file.
+/// Most libraries of one executable.
 const LIBRARIES_MAX: usize = 32;
-const FILE_MAX_BYTES: u64 = 512 * 1024 * 1024;
+/// Longest dynamic section, name of an interpreter, or table of names.
+const PIECE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// An executable that cannot be run here.
 #[derive(Debug, thiserror::Error)]
@@ -143,23 +144,26 @@ fn find(name: &str, folders: &[PathBuf]) -> Option<(PathBuf, File)> {
 }
 
 fn read_links(file: &File, path: &Path) -> Result<Links, ElfError> {
-    let mut bytes = Vec::new();
     // A second reader of the same open file would share its position with the monitor's; this one starts over.
     let again = open_again(file).map_err(|source| ElfError::Read {
         path: path.to_owned(),
         source,
     })?;
-    again
-        .take(FILE_MAX_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(|source| ElfError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-    parse(&bytes).map_err(|reason| ElfError::NotElf {
+    // Headers and names only: most of a large executable is never looked at.
+    parse(&ReadCache::new(again)).map_err(|reason| ElfError::NotElf {
         path: path.to_owned(),
         reason,
     })
+}
+
+/// Refuses a piece of a file that is longer than any linker makes it: what is read is kept in memory.
+fn bounded(len_bytes: u64) -> Result<(), String> {
+    if len_bytes > PIECE_MAX_BYTES {
+        return Err(format!(
+            "a part of {len_bytes} bytes, at most {PIECE_MAX_BYTES} are expected"
+        ));
+    }
+    Ok(())
 }
 
 fn open_again(file: &File) -> io::Result<File> {
@@ -167,7 +171,7 @@ fn open_again(file: &File) -> io::Result<File> {
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
-fn parse(bytes: &[u8]) -> Result<Links, String> {
+fn parse<'a>(bytes: impl ReadRef<'a>) -> Result<Links, String> {
     let text = |error: object::Error| error.to_string();
     let header = elf::FileHeader64::<Endianness>::parse(bytes).map_err(text)?;
     let endian = header.endian().map_err(text)?;
@@ -184,13 +188,21 @@ fn parse(bytes: &[u8]) -> Result<Links, String> {
     }
     let mut links = Links::default();
     let segments = header.program_headers(endian, bytes).map_err(text)?;
-    let mut dynamic = None;
-    for segment in segments {
-        if let Some(interpreter) = segment.interpreter(endian, bytes).map_err(text)? {
-            links.interpreter = Some(PathBuf::from(String::from_utf8_lossy(interpreter).into_owned()));
-        }
-        dynamic = segment.dynamic(endian, bytes).map_err(text)?.or(dynamic);
+    let first = |kind| {
+        let segment = segments.iter().find(|segment| segment.p_type(endian) == kind)?;
+        Some(bounded(segment.p_filesz(endian)).map(|()| segment))
+    };
+    if let Some(segment) = first(elf::PT_INTERP).transpose()? {
+        let interpreter = segment
+            .interpreter(endian, bytes)
+            .map_err(text)?
+            .unwrap_or_default();
+        links.interpreter = Some(PathBuf::from(String::from_utf8_lossy(interpreter).into_owned()));
     }
+    let dynamic = match first(elf::PT_DYNAMIC).transpose()? {
+        Some(segment) => segment.dynamic(endian, bytes).map_err(text)?,
+        None => None,
+    };
     let Some(dynamic) = dynamic else { return Ok(links) };
     let value = |tag: i64| {
         dynamic
@@ -201,6 +213,7 @@ fn parse(bytes: &[u8]) -> Result<Links, String> {
     let (Some(at), Some(len)) = (value(elf::DT_STRTAB), value(elf::DT_STRSZ)) else {
         return Ok(links);
     };
+    bounded(len)?;
     let strings = segments
         .iter()
         .find_map(|segment| segment.data_range(endian, bytes, at, len).ok().flatten())

@@ -6,10 +6,11 @@
 //! process that can write a library without leaving such a trace owns the machine already.
 #![allow(unsafe_code, reason = "dl_iterate_phdr is a C callback interface")]
 
+use super::file_identity::FileIdentity;
 use super::image::Measurement;
 use ring::digest;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, pread};
 use std::ffi::{CStr, OsStr};
 use std::io;
@@ -22,43 +23,12 @@ pub const LIBRARY_MAX_BYTES: u64 = 1 << 30;
 /// Most shared objects of one program.
 pub const LIBRARIES_MAX: usize = 256;
 
-/// What is compared at each start instead of the bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    len_bytes: i64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Identity {
-    fn of(file: BorrowedFd<'_>) -> Result<Self, Errno> {
-        let stat = fstat(file)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(Errno::INVAL);
-        }
-        Ok(Self {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            len_bytes: stat.st_size,
-            modified: (stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
-            changed: (stat.st_ctime, nanoseconds(stat.st_ctime_nsec)),
-        })
-    }
-}
-
-/// The type of this field differs between architectures.
-fn nanoseconds(value: impl TryInto<i64>) -> i64 {
-    value.try_into().unwrap_or(i64::MAX)
-}
-
 /// A measured shared object, bound read-only to the same path in the jail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Library {
     path: PathBuf,
     measurement: Measurement,
-    identity: Identity,
+    identity: FileIdentity,
     interpreter: bool,
 }
 
@@ -114,7 +84,7 @@ impl Library {
             path: owned(),
             source: errno.into(),
         };
-        let identity = Identity::of(file).map_err(read)?;
+        let identity = FileIdentity::of(file).map_err(read)?;
         let mut context = digest::Context::new(&digest::SHA384);
         let mut buffer = vec![0_u8; READ_BYTES];
         let mut position = 0_u64;
@@ -130,13 +100,28 @@ impl Library {
             }
             context.update(buffer.split_at(count).0);
         }
-        if Identity::of(file).map_err(read)? != identity {
+        if FileIdentity::of(file).map_err(read)? != identity {
             return Err(LibraryError::Changed { path: owned() });
         }
         let mut measurement = [0; 48];
         measurement.copy_from_slice(context.finish().as_ref());
+        Self::of_known(path, identity, measurement, interpreter)
+    }
+
+    /// The library at `path` whose file is known to have this measurement while it has this identity.
+    pub(super) fn of_known(
+        path: &Path,
+        identity: FileIdentity,
+        measurement: Measurement,
+        interpreter: bool,
+    ) -> Result<Self, LibraryError> {
+        if !is_plain(path) {
+            return Err(LibraryError::Path {
+                path: path.to_owned(),
+            });
+        }
         Ok(Self {
-            path: owned(),
+            path: path.to_owned(),
             measurement,
             identity,
             interpreter,
@@ -170,6 +155,11 @@ impl Library {
         &self.measurement
     }
 
+    /// Which file it was when it was measured.
+    pub(super) fn identity(&self) -> FileIdentity {
+        self.identity
+    }
+
     /// Whether it is the program's dynamic loader.
     #[must_use]
     pub fn is_interpreter(&self) -> bool {
@@ -185,7 +175,7 @@ impl Library {
     /// The file at the path as a bare `O_PATH` descriptor, if it is the one that was measured (`ESTALE` if not).
     pub(super) fn reopen(&self) -> Result<OwnedFd, Errno> {
         let file = open(&self.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        if Identity::of(file.as_fd())? == self.identity {
+        if FileIdentity::of(file.as_fd())? == self.identity {
             Ok(file)
         } else {
             Err(Errno::STALE)

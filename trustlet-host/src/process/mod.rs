@@ -15,12 +15,14 @@ pub mod image;
 pub mod jail;
 pub mod layers;
 pub mod library;
+pub mod measured_files;
 pub mod region;
 pub mod seccomp;
 
 mod capabilities;
 mod child;
 mod descriptors;
+mod file_identity;
 mod fork;
 mod identity;
 mod landlock;

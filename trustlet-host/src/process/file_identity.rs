@@ -1,0 +1,37 @@
+//! Which file a descriptor leads to, and in which state of it.
+
+use rustix::fd::BorrowedFd;
+use rustix::fs::{FileType, fstat};
+use rustix::io::Errno;
+
+/// What stands for the bytes of a regular file without reading them: any write leaves another time of change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FileIdentity {
+    device: u64,
+    inode: u64,
+    len_bytes: i64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl FileIdentity {
+    /// That of the file behind `file`; `EINVAL` if it is no regular file.
+    pub(super) fn of(file: BorrowedFd<'_>) -> Result<Self, Errno> {
+        let stat = fstat(file)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(Errno::INVAL);
+        }
+        Ok(Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            len_bytes: stat.st_size,
+            modified: (stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
+            changed: (stat.st_ctime, nanoseconds(stat.st_ctime_nsec)),
+        })
+    }
+}
+
+/// The type of this field differs between architectures.
+fn nanoseconds(value: impl TryInto<i64>) -> i64 {
+    value.try_into().unwrap_or(i64::MAX)
+}
