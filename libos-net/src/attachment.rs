@@ -319,7 +319,7 @@ impl Assembly {
         let outbox = OwnRegion::map(&outbox, outbox_layout.len_bytes())?;
         let mut receiver = Receiver::new(&own, rings, begin.spin_ns);
         receiver.resume(&own, &gapless);
-        let mut sender = Sender::new(outbox, outbox_layout, ports);
+        let mut sender = Sender::new(outbox, outbox_layout, ports, begin.spin_ns);
         sender.resume(&own);
         let secrets = core::mem::take(&mut self.secrets);
         Ok(Attachment {

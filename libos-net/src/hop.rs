@@ -26,7 +26,7 @@ use crate::reserve::{SlotIndex, Slots};
 use crate::seal::{End, PortSealer, RecordContext};
 use crate::sync::Ordering;
 use crate::telemetry::{Counter, Phase, count, record};
-use core::hint::spin_loop;
+use crate::wait::{Patience, look};
 
 /// The two things that every step may need: the page that this instance writes, and the bell that it sleeps on.
 #[derive(Debug)]
@@ -150,6 +150,7 @@ pub struct Sender {
     ports: Vec<OutPort>,
     starved: Sleeper,
     published_last: Monotonic,
+    patience: Patience,
 }
 
 impl Sender {
@@ -157,6 +158,7 @@ impl Sender {
         outbox: OwnRegion,
         layout: OutboxLayout,
         ports: Vec<(Name, bool, PortSealer, Vec<OutRing>)>,
+        spin_ns: u64,
     ) -> Self {
         let starved = outbox
             .word(outbox_word::STARVED)
@@ -179,6 +181,7 @@ impl Sender {
             ports,
             starved,
             published_last: Monotonic::from_ns(0),
+            patience: Patience::new(spin_ns),
         }
     }
 
@@ -365,13 +368,30 @@ impl Sender {
         }
     }
 
-    /// Sleeps until a consumer has released something, or `until`. Call it after [`SendError::Full`], and send again.
+    /// Waits until a consumer has released something, or `until`. Call it after [`SendError::Full`], and send again.
     pub fn wait_for_room(&mut self, own: &Own, until: Monotonic) {
         own.count(Counter::Waited, 1);
+        let start = self.patience.may_look().then(Monotonic::now);
+        if let Some(start) = start
+            && look(self.patience.limit_ns(), || elapsed_ns(start), || self.has_news())
+        {
+            self.patience.found();
+            return;
+        }
         if self.announce_starved() {
             own.doorbell.wait(Some(until));
+            if let Some(start) = start {
+                self.patience.slept(elapsed_ns(start));
+            }
         }
         self.fed();
+    }
+
+    fn has_news(&self) -> bool {
+        self.ports
+            .iter()
+            .flat_map(|port| &port.rings)
+            .any(OutRing::has_news)
     }
 
     /// Announces that this producer waits for room; `false` if there is some news already. The caller then waits for the
@@ -381,11 +401,7 @@ impl Sender {
             return false;
         };
         self.starved.announce(word);
-        !self
-            .ports
-            .iter()
-            .flat_map(|port| &port.rings)
-            .any(OutRing::has_news)
+        !self.has_news()
     }
 
     /// Says that the wait for room is over.
@@ -435,7 +451,9 @@ pub struct Receiver {
     sleeper: Sleeper,
     /// Where the next round over the rings starts, so that none is served last for ever.
     round: usize,
-    spin_ns: u64,
+    patience: Patience,
+    /// The last wait slept, and nothing was opened since.
+    was_asleep: bool,
 }
 
 impl Receiver {
@@ -449,7 +467,8 @@ impl Receiver {
             rings,
             sleeper,
             round: 0,
-            spin_ns,
+            patience: Patience::new(spin_ns),
+            was_asleep: false,
         }
     }
 
@@ -486,7 +505,11 @@ impl Receiver {
         let Some(in_ring) = self.rings.get_mut(ring) else {
             return Step::Empty;
         };
+        let woken = core::mem::take(&mut self.was_asleep).then(Monotonic::now);
         let step = in_ring.step(into);
+        if let (Some(woken), Step::Opened(opened)) = (woken, &step) {
+            self.patience.woken(woken.ns_since(opened.published));
+        }
         if let Step::Refused { refusal, .. } = &step {
             own.count(Counter::Refused(*refusal), 1);
         }
@@ -524,12 +547,12 @@ impl Receiver {
         }
     }
 
-    /// Sleeps until there is news on a ring, or `until`; may return without reason.
+    /// Waits until there is news on a ring, or `until`; may return without reason.
     pub fn wait(&mut self, own: &Own, until: Option<Monotonic>) {
         self.wait_unless(own, until, Self::has_news);
     }
 
-    /// Sleeps until there is news on ring `ring`, or `until`; may return without reason.
+    /// Waits until there is news on ring `ring`, or `until`; may return without reason.
     pub(crate) fn wait_for(&mut self, own: &Own, ring: usize, until: Monotonic) {
         self.wait_unless(own, Some(until), |receiver| {
             receiver.rings.get(ring).is_none_or(InRing::has_news)
@@ -537,7 +560,11 @@ impl Receiver {
     }
 
     fn wait_unless(&mut self, own: &Own, until: Option<Monotonic>, news: impl Fn(&Self) -> bool) {
-        if self.spin(&news) {
+        let start = self.patience.may_look().then(Monotonic::now);
+        if let Some(start) = start
+            && look(self.patience.limit_ns(), || elapsed_ns(start), || news(self))
+        {
+            self.patience.found();
             return;
         }
         let Some(word) = own.page.word(page_word::PARKED) else {
@@ -547,31 +574,16 @@ impl Receiver {
         if !news(self) {
             own.count(Counter::Slept, 1);
             own.doorbell.wait(until);
+            if let Some(start) = start {
+                self.patience.slept(elapsed_ns(start));
+                self.was_asleep = true;
+            }
         }
         self.sleeper.awake(word);
     }
 
     fn has_news(&self) -> bool {
         self.rings.iter().any(InRing::has_news)
-    }
-
-    /// Looks for news for a while without sleeping, where that is cheaper than being woken.
-    fn spin(&self, news: &impl Fn(&Self) -> bool) -> bool {
-        if self.spin_ns == 0 {
-            return false;
-        }
-        let start = Monotonic::now();
-        loop {
-            for _ in 0..64 {
-                if news(self) {
-                    return true;
-                }
-                spin_loop();
-            }
-            if Monotonic::now().ns_since(start) >= self.spin_ns {
-                return false;
-            }
-        }
     }
 
     /// Announces sleep; `false` if there is news, so that there must be none. The caller then waits for the doorbell, and
@@ -596,4 +608,8 @@ impl Receiver {
             ring.resume(&own.page, *gapless);
         }
     }
+}
+
+fn elapsed_ns(start: Monotonic) -> u64 {
+    Monotonic::now().ns_since(start)
 }

@@ -48,6 +48,7 @@ mod sequence;
 mod serve;
 pub mod sync;
 pub mod telemetry;
+mod wait;
 #[cfg(feature = "wiring")]
 pub mod wiring;
 

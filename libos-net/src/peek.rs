@@ -80,7 +80,7 @@ pub struct Opened {
     pub descriptor: Descriptor,
     /// Whether the record begins with it.
     pub begins: bool,
-    /// When it was published, as its producer says; telemetry only.
+    /// When it was published, as its producer says; for telemetry, and for how long to look for work.
     pub published: Monotonic,
 }
 
@@ -215,9 +215,10 @@ impl InRing {
         }
     }
 
-    /// Whether [`Self::step`] would find something.
+    /// Whether [`Self::step`] would find something. An idle poll is one load.
     pub(crate) fn has_news(&self) -> bool {
-        self.find() != Found::Empty
+        let slots = self.outbox.slots(self.ring_at, self.capacity);
+        !slots.is_some_and(|slots| ring::is_empty(slots, self.next)) && self.find() != Found::Empty
     }
 
     fn arriving(&self) -> Option<RecordPlace> {

@@ -107,6 +107,14 @@ pub fn peek(slots: &[Slot], position: u64) -> Found {
     }))
 }
 
+/// Whether nothing is published at `position` yet: [`peek`] would find it empty. One load of one word, for whoever asks
+/// again and again.
+#[must_use]
+pub fn is_empty(slots: &[Slot], position: u64) -> bool {
+    slot_of(slots, position)
+        .is_some_and(|slot| is_vacant(slots.len(), position, slot.stamp.load(Ordering::Relaxed)))
+}
+
 fn is_vacant(capacity: usize, position: u64, stamp: u64) -> bool {
     match position.checked_sub(capacity as u64) {
         Some(previous) => stamp == stamp_of(previous),
@@ -165,7 +173,9 @@ mod tests {
         let slots = ring(4);
         for position in 0..10 {
             assert_eq!(peek(&slots, position), Found::Empty);
+            assert!(is_empty(&slots, position));
             publish(&slots, position, &[position; WORDS]);
+            assert!(!is_empty(&slots, position));
             assert_eq!(peek(&slots, position), Found::Words([position; WORDS]));
         }
     }
@@ -182,6 +192,7 @@ mod tests {
                     slot.stamp
                         .store(stamp ^ (change << (8 * byte)), Ordering::Relaxed);
                     assert_eq!(peek(&slots, position), Found::Corrupt);
+                    assert!(!is_empty(&slots, position));
                 }
             }
         }
