@@ -7,7 +7,7 @@ use crate::chain::build::build;
 use crate::chain::define::{Definer, define_chain, define_gateway};
 use crate::chain::elf;
 use crate::chain::file::{ChainFile, FunctionFiles};
-use crate::chain::placement::{Chosen, Seating, seat, usable_cpus};
+use crate::chain::placement::{Front, seat_all, usable_cpus};
 use crate::cli::{Cli, Command, Format, RequireIsolation, ServeArgs};
 use crate::command::{Failed, finish, report_chain_error, stderr_has_colours};
 use crate::gateway;
@@ -62,33 +62,23 @@ fn load(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result<(), Failed
     let files = read_all(&arguments.chains, arguments.build, arguments.format.format)?;
     let listener = listen(arguments.listen, "--listen")?;
     let admin = listen(arguments.admin, "--admin")?;
-    let seatings: Vec<Seating> = files
-        .iter()
-        .enumerate()
-        .map(|(nth, (file, _))| seat(file.chain(), nth, usable_cpus()))
-        .collect();
     let (executable, linked) = own_executable()?;
-    let role = if arguments.bench_driver {
-        driver::ROLE
+    let (role, front) = if arguments.bench_driver {
+        (driver::ROLE, Front::Driver)
     } else {
-        gateway::ROLE
+        (gateway::ROLE, Front::Http)
     };
-    define_gateway(monitor, executable, linked, role, gateway_cpu(&seatings))?;
+    let chains: Vec<_> = files.iter().map(|(file, _)| file.chain()).collect();
+    let seatings = seat_all(&chains, &usable_cpus(), front);
+    // It is one process for all chains, and has the same core in each of them.
+    let gateway_cpu = seatings.first().and_then(|seating| seating.gateway.cpu);
+    define_gateway(monitor, executable, linked, role, gateway_cpu)?;
     for ((file, functions), seating) in files.into_iter().zip(&seatings) {
         define_chain(monitor, &file, functions, seating)?;
     }
     set_listener(arguments, monitor, listener)?;
     Definer::call(monitor, Call::SetAdmin, &[], &[], vec![admin.into()]).map_err(Failed::new)?;
     Ok(())
-}
-
-/// The gateway sits with the chain, if there is one chain and it sits on one core.
-#[must_use]
-pub fn gateway_cpu(seatings: &[Seating]) -> Option<u32> {
-    match seatings {
-        [only] if only.chosen == Chosen::Packed => only.of(0).cpu,
-        _ => None,
-    }
 }
 
 /// This executable, which is also the gateway's.

@@ -337,27 +337,19 @@ fn place<D: Definer + ?Sized>(
     seating: &Seating,
 ) -> Result<(), DefineError> {
     let mut nth = 0;
+    let mut seats = vec![(GATEWAY_FUNCTION, 0, seating.gateway)];
     for (id, function) in chain.functions_with_ids() {
         let Some(number) = numbers.get(&id) else { continue };
         for instance in 0..function.instances() {
-            let seat = seating.of(nth);
+            seats.push((*number, u64::from(instance), seating.of(nth)));
             nth += 1;
-            let arguments = [
-                chain_number,
-                *number,
-                u64::from(instance),
-                seat.cpu.map_or(ANY_CPU, u64::from),
-                seat.spin_ns,
-            ];
-            ask(
-                monitor,
-                "a placement",
-                Call::SetPlacement,
-                &arguments,
-                &[],
-                Vec::new(),
-            )?;
         }
+    }
+    for (function, instance, seat) in seats {
+        let cpu = seat.cpu.map_or(ANY_CPU, u64::from);
+        let arguments = [chain_number, function, instance, cpu, seat.spin_ns];
+        let call = Call::SetPlacement;
+        ask(monitor, "a placement", call, &arguments, &[], Vec::new())?;
     }
     Ok(())
 }

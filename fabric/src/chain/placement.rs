@@ -1,7 +1,19 @@
 //! Which core each instance runs on, and whether it looks for work before it sleeps. A wake-up on the same core costs
 //! about a microsecond, one on another idle core thirty times that; two cores that both look cost a tenth.
+//!
+//! Looking keeps a core busy, so only one that has a core to itself may: the gateway and the instances of all served
+//! chains are counted. `auto` compares the alternatives by the [`model`] over a range of records.
 
-use hacher_chain_dsl::{Chain, Placement, Source};
+mod choice;
+mod model;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use choice::microseconds;
+
+use hacher_chain_dsl::{Chain, FunctionId, Source, Target};
+use model::Graph;
+use std::collections::BTreeMap;
 
 /// How long a spread instance looks for work before it sleeps: about what being woken on another core costs.
 const SPREAD_SPIN_NS: u64 = 40_000;
@@ -18,13 +30,27 @@ pub struct Seat {
 /// Where the instances of a chain run, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seating {
-    /// What was chosen; never `Auto`.
+    /// What was chosen.
     pub chosen: Chosen,
     /// Why, in a sentence.
     pub reason: String,
-    cpus: Vec<u32>,
-    /// Core of a packed chain.
-    home: usize,
+    /// What the alternatives are estimated to cost.
+    pub estimates: Vec<Estimate>,
+    /// The gateway's.
+    pub gateway: Seat,
+    /// The functions' in the order of the file, each with its instances.
+    seats: Vec<Seat>,
+}
+
+/// What a request is estimated to cost in a busy chain of functions that hardly work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estimate {
+    /// Where.
+    pub chosen: Chosen,
+    /// With records of this many bytes.
+    pub record_bytes: u64,
+    /// From the gateway and back to it, in nanoseconds.
+    pub request_ns: u64,
 }
 
 /// The choice.
@@ -50,6 +76,15 @@ impl Chosen {
     }
 }
 
+/// Who is in the gateway's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Front {
+    /// The gateway: it also waits for connections, so it sleeps in an event loop and never looks.
+    Http,
+    /// A driver that waits for records alone, and looks if it may.
+    Driver,
+}
+
 /// The cores that this process may use.
 #[must_use]
 pub fn usable_cpus() -> Vec<u32> {
@@ -62,113 +97,190 @@ pub fn usable_cpus() -> Vec<u32> {
     if cpus.is_empty() { vec![0] } else { cpus }
 }
 
-/// Seats the instances of the chain that is the `nth` of those served.
+/// Seats a chain that is served alone, behind the gateway.
 #[must_use]
-pub fn seat(chain: &Chain, nth: usize, cpus: Vec<u32>) -> Seating {
-    let parallel = has_parallel_work(chain);
-    let (chosen, reason) = match chain.placement() {
-        Placement::Packed => (Chosen::Packed, "the chain file says so".to_owned()),
-        Placement::Spread if cpus.len() > 1 => (Chosen::Spread, "the chain file says so".to_owned()),
-        Placement::Spread => (
-            Chosen::Packed,
-            "the chain file says `spread`, but there is one core; looking for work would only keep it busy"
-                .to_owned(),
-        ),
-        Placement::Auto if cpus.len() == 1 => (Chosen::Packed, "there is one core".to_owned()),
-        Placement::Auto if parallel => (
-            Chosen::Floating,
-            "functions of this chain work at the same time, so the scheduler may use every core".to_owned(),
-        ),
-        Placement::Auto => (
-            Chosen::Packed,
-            "one function of this chain works at a time, and waking a neighbour on the same core is cheapest"
-                .to_owned(),
-        ),
+pub fn seat(chain: &Chain, cpus: &[u32]) -> Seating {
+    seat_one(chain, 0, 1, cpus, Front::Http)
+}
+
+/// Seats chains that are served together: each of them, and the gateway, which is one for all.
+#[must_use]
+pub fn seat_all(chains: &[&Chain], cpus: &[u32], front: Front) -> Vec<Seating> {
+    let mut seatings: Vec<Seating> = chains
+        .iter()
+        .enumerate()
+        .map(|(nth, chain)| seat_one(chain, nth, chains.len(), cpus, front))
+        .collect();
+    if seatings.len() > 1 {
+        // What each may do by itself may be too much for all of them.
+        let all: Vec<Option<u32>> = core::iter::once(None)
+            .chain(
+                seatings
+                    .iter()
+                    .flat_map(|seating| seating.seats.iter().map(|seat| seat.cpu)),
+            )
+            .collect();
+        for seat in seatings.iter_mut().flat_map(|seating| &mut seating.seats) {
+            if !has_core_to_itself(seat.cpu, &all, cpus.len()) {
+                seat.spin_ns = 0;
+            }
+        }
+    }
+    seatings
+}
+
+fn seat_one(chain: &Chain, nth: usize, chains: usize, cpus: &[u32], front: Front) -> Seating {
+    let members = Members::of(chain);
+    let room = Room {
+        cpus,
+        nth,
+        is_alone: chains == 1,
+        front,
     };
-    let home = nth % cpus.len().max(1);
+    let (chosen, reason) = choice::choose(chain, &members, &room);
+    let placed = room.place(chosen, &members);
+    let looks = room.looks(chosen, &placed);
+    let spin_ns = |at: usize| match looks.get(at) {
+        Some(true) => SPREAD_SPIN_NS,
+        _ => 0,
+    };
+    let seats = placed.iter().enumerate().map(|(at, cpu)| Seat {
+        cpu: *cpu,
+        spin_ns: spin_ns(at),
+    });
+    let mut seats: Vec<Seat> = seats.collect();
+    let gateway = seats.remove(0);
     Seating {
         chosen,
         reason,
-        cpus,
-        home,
+        estimates: choice::estimates(chain, &members, &room),
+        gateway,
+        seats: members.in_file_order(chain, &seats),
     }
-}
-
-/// Whether one record can be in the hands of several instances at once.
-fn has_parallel_work(chain: &Chain) -> bool {
-    let fans_out = |source: Source| chain.edges_from(source).count() > 1;
-    let functions_fan_out = chain.edges().iter().any(|edge| fans_out(edge.from()));
-    functions_fan_out || chain.functions().iter().any(|function| function.instances() > 1)
 }
 
 impl Seating {
-    /// The seat of the `nth` instance of the chain.
+    /// The seat of the `nth` instance of the chain, the functions in the order of the file.
     #[must_use]
     pub fn of(&self, nth: usize) -> Seat {
-        let cpu = |at: usize| self.cpus.get(at % self.cpus.len().max(1)).copied();
-        match self.chosen {
-            Chosen::Packed => Seat {
-                cpu: cpu(self.home),
-                spin_ns: 0,
-            },
-            Chosen::Spread => Seat {
-                cpu: cpu(nth),
-                spin_ns: SPREAD_SPIN_NS,
-            },
-            Chosen::Floating => Seat {
-                cpu: None,
-                spin_ns: 0,
-            },
-        }
+        self.seats.get(nth).copied().unwrap_or(Seat {
+            cpu: None,
+            spin_ns: 0,
+        })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The members of a chain in the order of its flow, and who takes from whom.
+struct Members {
+    /// Each function with its instances.
+    functions: Vec<(FunctionId, u32)>,
+    graph: Graph,
+}
 
-    fn chain(flow: &str, placement: &str) -> Chain {
-        let functions: String = ["a", "b", "c"]
+impl Members {
+    fn of(chain: &Chain) -> Self {
+        let order = chain.order();
+        let place: BTreeMap<FunctionId, usize> =
+            order.iter().enumerate().map(|(at, id)| (*id, at + 1)).collect();
+        let inputs_of = |target| {
+            let from = |source| match source {
+                Source::Function(id, _) => place.get(&id).copied().unwrap_or(0),
+                Source::Ingress => 0,
+            };
+            chain
+                .edges_into(target)
+                .map(|(_, edge)| from(edge.from()))
+                .collect()
+        };
+        let instances = |id: FunctionId| {
+            chain
+                .function(id)
+                .map_or(1, hacher_chain_dsl::Function::instances)
+        };
+        Self {
+            functions: order.iter().map(|id| (*id, instances(*id))).collect(),
+            graph: Graph {
+                inputs: order.iter().map(|id| inputs_of(Target::Function(*id))).collect(),
+                egress: inputs_of(Target::Egress),
+            },
+        }
+    }
+
+    /// Instances of all functions.
+    fn instances(&self) -> usize {
+        self.functions.iter().map(|(_, count)| *count as usize).sum()
+    }
+
+    /// Of a list with the gateway and each instance, the gateway's entry and that of each function's first instance.
+    fn firsts<T: Copy>(&self, of_all: &[T]) -> Vec<T> {
+        let mut at = 1;
+        let mut firsts: Vec<T> = of_all.first().copied().into_iter().collect();
+        for (_, count) in &self.functions {
+            firsts.extend(of_all.get(at).copied());
+            at += *count as usize;
+        }
+        firsts
+    }
+
+    /// Seats in the order of the flow, put into that of the file.
+    fn in_file_order(&self, chain: &Chain, seats: &[Seat]) -> Vec<Seat> {
+        let mut rest = seats.iter().copied();
+        let of: BTreeMap<FunctionId, Vec<Seat>> = self
+            .functions
             .iter()
-            .filter(|name| flow.contains(&format!(" {name} ")))
-            .map(|name| format!("[function.{name}]\nexec = \"x\"\n"))
+            .map(|(id, count)| (*id, rest.by_ref().take(*count as usize).collect()))
             .collect();
-        let text = format!(
-            "chain = \"t\"\nversion = \"1\"\nplacement = \"{placement}\"\nflow = [\"{flow}\"]\n{functions}"
-        );
-        hacher_chain_dsl::check(&text, "t.toml").unwrap().into_chain()
+        chain
+            .functions_with_ids()
+            .filter_map(|(id, _)| of.get(&id))
+            .flatten()
+            .copied()
+            .collect()
+    }
+}
+
+/// What there is to sit on.
+struct Room<'a> {
+    cpus: &'a [u32],
+    /// Which of the served chains this is.
+    nth: usize,
+    is_alone: bool,
+    front: Front,
+}
+
+impl Room<'_> {
+    /// The cores of the gateway and of each instance in the order of the flow. Neighbours on the way of a record are
+    /// neighbours here, so taking turns over the cores makes every hop but perhaps the last cross cores.
+    fn place(&self, chosen: Chosen, members: &Members) -> Vec<Option<u32>> {
+        let cpu = |at: usize| self.cpus.get(at % self.cpus.len().max(1)).copied();
+        (0..=members.instances())
+            .map(|at| match chosen {
+                // It serves all chains, so it sits with one only if that is the only one.
+                _ if at == 0 && !self.is_alone => None,
+                Chosen::Packed => cpu(self.nth),
+                Chosen::Spread => cpu(self.nth + at),
+                Chosen::Floating => None,
+            })
+            .collect()
     }
 
-    const LINE: &str = "ingress -> a -> b -> egress";
-    const FAN: &str = "ingress -> a & b -> c -> egress";
-
-    #[test]
-    fn auto_packs_a_line_and_leaves_a_fan_to_the_scheduler() {
-        assert_eq!(seat(&chain(LINE, "auto"), 0, vec![0, 1]).chosen, Chosen::Packed);
-        assert_eq!(seat(&chain(FAN, "auto"), 0, vec![0, 1]).chosen, Chosen::Floating);
-        assert_eq!(seat(&chain(FAN, "auto"), 0, vec![0]).chosen, Chosen::Packed);
+    /// Which of them look for work before they sleep.
+    fn looks(&self, chosen: Chosen, placed: &[Option<u32>]) -> Vec<bool> {
+        let looks = placed.iter().enumerate().map(|(at, cpu)| {
+            let can = at > 0 || self.front == Front::Driver;
+            can && chosen == Chosen::Spread && has_core_to_itself(*cpu, placed, self.cpus.len())
+        });
+        looks.collect()
     }
+}
 
-    #[test]
-    fn nobody_spins_on_a_single_core() {
-        let seating = seat(&chain(LINE, "spread"), 0, vec![3]);
-        assert_eq!(
-            seating.of(1),
-            Seat {
-                cpu: Some(3),
-                spin_ns: 0
-            }
-        );
-    }
-
-    #[test]
-    fn spread_alternates_and_packed_chains_take_turns() {
-        let spread = seat(&chain(LINE, "spread"), 0, vec![0, 1]);
-        assert_eq!(
-            (spread.of(0).cpu, spread.of(1).cpu, spread.of(2).cpu),
-            (Some(0), Some(1), Some(0))
-        );
-        let second = seat(&chain(LINE, "packed"), 1, vec![0, 1]);
-        assert_eq!((second.of(0).cpu, second.of(5).cpu), (Some(1), Some(1)));
-    }
+/// Whether of all that are `placed` only one has this core, and those that float find another.
+fn has_core_to_itself(cpu: Option<u32>, placed: &[Option<u32>], cores: usize) -> bool {
+    let Some(cpu) = cpu else { return false };
+    let mut taken: Vec<u32> = placed.iter().flatten().copied().collect();
+    let floating = placed.len() - taken.len();
+    let sharing = taken.iter().filter(|other| **other == cpu).count();
+    taken.sort_unstable();
+    taken.dedup();
+    sharing == 1 && taken.len() + floating <= cores
 }

@@ -2,7 +2,7 @@
 
 use super::{Failed, print, print_json, read_chain};
 use crate::chain::file::ChainFile;
-use crate::chain::placement::{Chosen, Seating, seat, usable_cpus};
+use crate::chain::placement::{Chosen, Seat, Seating, microseconds, seat, usable_cpus};
 use crate::cli::{ChainArgs, Format};
 use crate::table::{Align, Table, bytes};
 use hacher_chain_dsl::{Chain, Edge, EdgeId, Source, Target, format_duration};
@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 /// When the chain file has an error.
 pub fn explain(arguments: &ChainArgs) -> Result<(), Failed> {
     let file = read_chain(&arguments.chain, arguments.format.format)?;
-    let seating = seat(file.chain(), 0, usable_cpus());
+    let seating = seat(file.chain(), &usable_cpus());
     match arguments.format.format {
         Format::Human => print(&human(&file, &seating)),
         Format::Json => print_json(&data(&file, &seating)),
@@ -83,13 +83,76 @@ fn data(file: &ChainFile, seating: &Seating) -> Value {
         .collect();
     json!({
         "chain": chain.name(), "placement": seating.chosen.as_str(), "placement_reason": seating.reason,
+        "estimates": estimates(seating), "seats": seats(chain, seating),
         "backend": "process", "edges": edges,
     })
+}
+
+fn estimates(seating: &Seating) -> Vec<Value> {
+    let estimates = seating.estimates.iter().map(|estimate| {
+        json!({
+            "placement": estimate.chosen.as_str(), "record_bytes": estimate.record_bytes,
+            "request_ns": estimate.request_ns,
+        })
+    });
+    estimates.collect()
+}
+
+/// Names and seats of the gateway and of each instance.
+fn named_seats(chain: &Chain, seating: &Seating) -> Vec<(String, Seat)> {
+    let names = chain.functions().iter().flat_map(|function| {
+        (0..function.instances()).map(|ordinal| match function.instances() {
+            1 => function.name().to_owned(),
+            _ => format!("{}#{ordinal}", function.name()),
+        })
+    });
+    let functions = names.enumerate().map(|(nth, name)| (name, seating.of(nth)));
+    core::iter::once(("gateway".to_owned(), seating.gateway))
+        .chain(functions)
+        .collect()
+}
+
+fn seats(chain: &Chain, seating: &Seating) -> Vec<Value> {
+    named_seats(chain, seating)
+        .into_iter()
+        .map(|(name, seat)| json!({ "instance": name, "cpu": seat.cpu, "spin_ns": seat.spin_ns }))
+        .collect()
 }
 
 const fn staging_copies() -> u32 {
     // ring works in place only, so it copies once on either side.
     if aead::IS_ONE_PASS { 0 } else { 2 }
+}
+
+fn seats_in_words(chain: &Chain, seating: &Seating) -> String {
+    let seats: Vec<String> = named_seats(chain, seating)
+        .into_iter()
+        .map(|(name, seat)| {
+            let core = seat
+                .cpu
+                .map_or_else(|| "any core".to_owned(), |cpu| format!("core {cpu}"));
+            let looks = if seat.spin_ns > 0 { ", looks for work" } else { "" };
+            format!("{name} ({core}{looks})")
+        })
+        .collect();
+    seats.join(", ")
+}
+
+/// For each size of records what a request costs under each alternative, where the functions hardly work.
+fn costs_by_size(seating: &Seating) -> Vec<(u64, String)> {
+    let mut lines: Vec<(u64, String)> = Vec::new();
+    for estimate in &seating.estimates {
+        let cost = format!(
+            "{} {}",
+            microseconds(estimate.request_ns),
+            estimate.chosen.as_str()
+        );
+        match lines.iter_mut().find(|(size, _)| *size == estimate.record_bytes) {
+            Some((_, line)) => *line = format!("{line}, {cost}"),
+            None => lines.push((estimate.record_bytes, cost)),
+        }
+    }
+    lines
 }
 
 fn human(file: &ChainFile, seating: &Seating) -> String {
@@ -105,6 +168,10 @@ fn human(file: &ChainFile, seating: &Seating) -> String {
         chain.placement().as_str(),
         seating.reason
     );
+    let _ = writeln!(text, "  seats       {}", seats_in_words(chain, seating));
+    for (record_bytes, costs) in costs_by_size(seating) {
+        let _ = writeln!(text, "  estimate    {} records: {costs}", bytes(record_bytes));
+    }
     let _ = writeln!(
         text,
         "  protection  {}, AES-256-GCM ({}); one key for each port, instance and start",

@@ -39,7 +39,7 @@ pub fn measure(arguments: &ChainArgs) -> Result<(), Failed> {
     let mut measurer = Measurer::new();
     let (executable, linked) = own_executable()?;
     define_gateway(&mut measurer, executable, linked, gateway::ROLE, None)?;
-    let seating = seat(file.chain(), 0, usable_cpus());
+    let seating = seat(file.chain(), &usable_cpus());
     let digest = hex(&define_chain(&mut measurer, &file, functions, &seating)?);
     let mut measured = Vec::new();
     for function in 0..=file.chain().functions().len() as u64 {

@@ -1,0 +1,201 @@
+//! Which placement a chain gets: what its file says, or for `auto` the one that the model finds best most often.
+//!
+//! How large records are and how long functions work is not known beforehand, so `auto` looks at several of both. For
+//! each it asks how much worse than the best an alternative would be, and takes the one that is least worse over all,
+//! by geometric mean. `max_body` is the largest record looked at: it is a bound, and most records are smaller, so a
+//! large one alone does not move a chain to several cores.
+
+use super::model::{Load, Plan, request_ns};
+use super::{Chosen, Estimate, Members, Room};
+use crate::table::bytes;
+use hacher_chain_dsl::{Chain, Placement};
+
+/// Records that most chains carry.
+const RECORDS_BYTES: [u64; 3] = [64, 4 * 1024, 64 * 1024];
+/// How long a function of a chain without branches works on a record: hardly, or for a while.
+const HANDLERS_NS: [u64; 2] = [0, 100_000];
+/// And one with branches or several instances: nobody writes those for work that is not worth it.
+const PARALLEL_HANDLERS_NS: [u64; 1] = [1_000_000];
+/// An alternative that ties more down must be better by this factor.
+const MARGIN: f64 = 1.1;
+/// Most cores that `auto` keeps busy with looking for work; more only where a chain file asks for it.
+const LOOKING_MAX: usize = 4;
+
+/// The placement, and why.
+pub(super) fn choose(chain: &Chain, members: &Members, room: &Room<'_>) -> (Chosen, String) {
+    let cores = room.cpus.len();
+    match chain.placement() {
+        Placement::Packed => (Chosen::Packed, "the chain file says so".to_owned()),
+        Placement::Spread if cores > 1 => (Chosen::Spread, "the chain file says so".to_owned()),
+        Placement::Spread => (
+            Chosen::Packed,
+            "the chain file says `spread`, but there is one core; looking for work would only keep it busy"
+                .to_owned(),
+        ),
+        Placement::Auto if cores <= 1 => (Chosen::Packed, "there is one core".to_owned()),
+        Placement::Auto => best(chain, members, room),
+    }
+}
+
+/// What each alternative is estimated to cost: with records of 4 KiB, and with the largest.
+pub(super) fn estimates(chain: &Chain, members: &Members, room: &Room<'_>) -> Vec<Estimate> {
+    let mut alternatives = vec![Chosen::Packed];
+    if room.cpus.len() > 1 {
+        alternatives.extend([Chosen::Spread, Chosen::Floating]);
+    }
+    let mut sizes = vec![RECORDS_BYTES[1].min(max_body(chain)), max_body(chain)];
+    sizes.dedup();
+    let of = |chosen, record_bytes| {
+        let load = Load {
+            record_bytes,
+            handler_ns: 0,
+        };
+        Estimate {
+            chosen,
+            record_bytes,
+            request_ns: cost_ns(chosen, members, room, load),
+        }
+    };
+    alternatives
+        .into_iter()
+        .flat_map(|chosen| sizes.iter().map(move |&size| of(chosen, size)))
+        .collect()
+}
+
+fn max_body(chain: &Chain) -> u64 {
+    chain.ingress().max_body().bytes()
+}
+
+fn best(chain: &Chain, members: &Members, room: &Room<'_>) -> (Chosen, String) {
+    let parallel = Parallel::of(members);
+    let handlers: &[u64] = if parallel == Parallel::No {
+        &HANDLERS_NS
+    } else {
+        &PARALLEL_HANDLERS_NS
+    };
+    let small = RECORDS_BYTES.into_iter().filter(|size| *size < max_body(chain));
+    let sizes: Vec<u64> = small.chain([max_body(chain)]).collect();
+    let loads: Vec<Load> = handlers
+        .iter()
+        .flat_map(|&handler_ns| {
+            sizes.iter().map(move |&record_bytes| Load {
+                record_bytes,
+                handler_ns,
+            })
+        })
+        .collect();
+    let candidates = candidates(members, room, parallel);
+    let regrets = regrets(&candidates, members, room, &loads);
+    let mut chosen = (Chosen::Floating, f64::INFINITY);
+    for (&candidate, &regret) in candidates.iter().zip(&regrets) {
+        if regret + MARGIN.ln() < chosen.1 {
+            chosen = (candidate, regret);
+        }
+    }
+    let told = Load {
+        record_bytes: RECORDS_BYTES[1].min(max_body(chain)),
+        handler_ns: handlers.first().copied().unwrap_or(0),
+    };
+    (chosen.0, reason(parallel, &candidates, members, room, told))
+}
+
+/// Whether there is work for several cores at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parallel {
+    No,
+    Branches,
+    /// Packed, the instances of a function would only take turns.
+    Instances,
+}
+
+impl Parallel {
+    fn of(members: &Members) -> Self {
+        let mut sources: Vec<usize> = members.graph.inputs.iter().flatten().copied().collect();
+        let edges = sources.len();
+        sources.sort_unstable();
+        sources.dedup();
+        if members.functions.iter().any(|(_, instances)| *instances > 1) {
+            Self::Instances
+        } else if sources.len() < edges {
+            Self::Branches
+        } else {
+            Self::No
+        }
+    }
+}
+
+/// What there is to choose from; what ties less down comes first.
+fn candidates(members: &Members, room: &Room<'_>, parallel: Parallel) -> Vec<Chosen> {
+    let mut candidates = Vec::with_capacity(3);
+    if parallel != Parallel::Instances {
+        candidates.push(Chosen::Packed);
+    }
+    candidates.push(Chosen::Floating);
+    let looks = room.looks(Chosen::Spread, &room.place(Chosen::Spread, members));
+    if looks.into_iter().filter(|looks| *looks).count() <= LOOKING_MAX {
+        candidates.push(Chosen::Spread);
+    }
+    candidates
+}
+
+/// For each candidate by how much it is worse than the best of them: the logarithms, on average over the loads.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "nanoseconds of a request, and a handful of loads"
+)]
+fn regrets(candidates: &[Chosen], members: &Members, room: &Room<'_>, loads: &[Load]) -> Vec<f64> {
+    let mut regrets = vec![0.0; candidates.len()];
+    for load in loads {
+        let costs: Vec<f64> = candidates
+            .iter()
+            .map(|&candidate| cost_ns(candidate, members, room, *load).max(1) as f64)
+            .collect();
+        let least = costs.iter().copied().fold(f64::INFINITY, f64::min);
+        for (regret, cost) in regrets.iter_mut().zip(&costs) {
+            *regret += (cost / least).ln() / loads.len() as f64;
+        }
+    }
+    regrets
+}
+
+fn cost_ns(chosen: Chosen, members: &Members, room: &Room<'_>, load: Load) -> u64 {
+    let placed = room.place(chosen, members);
+    let looks = room.looks(chosen, &placed);
+    let plan = Plan {
+        cores: &members.firsts(&placed),
+        looks: &members.firsts(&looks),
+        cores_total: room.cpus.len(),
+    };
+    request_ns(&members.graph, &plan, load)
+}
+
+fn reason(
+    parallel: Parallel,
+    candidates: &[Chosen],
+    members: &Members,
+    room: &Room<'_>,
+    load: Load,
+) -> String {
+    let costs: Vec<String> = candidates
+        .iter()
+        .map(|&candidate| {
+            let cost = microseconds(cost_ns(candidate, members, room, load));
+            format!("{cost} {}", candidate.as_str())
+        })
+        .collect();
+    let work = match parallel {
+        Parallel::No => "one function works at a time",
+        Parallel::Branches => "its branches work at the same time, each for 1 ms",
+        Parallel::Instances => "its instances work at the same time, each for 1 ms",
+    };
+    format!(
+        "{work}; a request of {} is estimated at {}",
+        bytes(load.record_bytes),
+        costs.join(", ")
+    )
+}
+
+/// A duration to one decimal.
+pub(crate) fn microseconds(ns: u64) -> String {
+    format!("{}.{} µs", ns / 1000, ns % 1000 / 100)
+}
