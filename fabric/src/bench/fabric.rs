@@ -32,6 +32,9 @@ pub enum Protection {
 }
 
 impl Protection {
+    /// Each of them.
+    pub const ALL: [Self; 1] = [Self::Sealed];
+
     /// The word for it in chain files and reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -56,7 +59,8 @@ pub struct Shape {
 
 impl Shape {
     /// The chain's name.
-    fn name(&self) -> String {
+    #[must_use]
+    pub fn name(&self) -> String {
         format!("bench-{}", self.functions)
     }
 
@@ -97,7 +101,8 @@ impl Shape {
 /// A running chain, and the line to its driver.
 pub struct Fabric {
     shape: Shape,
-    tree: Tree,
+    /// Stopped with this.
+    _tree: Tree,
     driver: BufReader<TcpStream>,
 }
 
@@ -142,7 +147,7 @@ impl Fabric {
         driver.set_read_timeout(Some(PATIENCE))?;
         Ok(Self {
             shape,
-            tree,
+            _tree: tree,
             driver: BufReader::new(driver),
         })
     }
@@ -176,12 +181,6 @@ impl Fabric {
             ))),
         }
     }
-
-    /// The service.
-    #[must_use]
-    pub const fn tree(&self) -> &Tree {
-        &self.tree
-    }
 }
 
 impl Subject for Fabric {
@@ -210,9 +209,15 @@ impl Subject for Fabric {
             Work::Receipt => Timing::OneWay,
             Work::Sink => Timing::Stream,
         };
-        self.order(timing, payload_bytes, samples)?
-            .into_iter()
-            .for_each(record);
+        let times = self.order(timing, payload_bytes, samples)?;
+        match self.shape.work {
+            // One time for all of them.
+            Work::Sink => times
+                .into_iter()
+                .map(|ns| ns / u64::from(samples.max(1)))
+                .for_each(record),
+            Work::Forward | Work::Receipt => times.into_iter().for_each(record),
+        }
         Ok(())
     }
 }

@@ -12,6 +12,7 @@
 
 pub mod baseline;
 pub mod driver;
+pub mod experiment;
 pub mod fabric;
 pub mod floor;
 pub mod peer;
@@ -20,15 +21,52 @@ pub mod report;
 pub mod step;
 pub mod subject;
 
-use crate::cli::BenchArgs;
+use crate::cli::{BenchArgs, Experiment};
 use crate::command::Failed;
+use experiment::{Effort, Guest, Run};
 use report::Report;
+use report::conditions::Conditions;
+use subject::Cores;
 
 /// Runs the chosen experiments.
 ///
 /// # Errors
 /// When something cannot be measured that should be.
 pub fn run(arguments: &BenchArgs) -> Result<Report, Failed> {
-    let _ = arguments.chosen();
-    Err(Failed::new("this build cannot measure yet"))
+    run_with(arguments, Vec::new())
+}
+
+/// As [`run`], with subjects that this crate does not know measured beside its own.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(arguments: &BenchArgs, guests: Vec<Guest>) -> Result<Report, Failed> {
+    let seed = arguments
+        .seed
+        .unwrap_or_else(|| fastrand::u64(..=u64::from(u32::MAX)));
+    let cores = Cores::choose();
+    let conditions = Conditions::at_start(arguments.mode(), seed, cores);
+    let mut run = Run {
+        effort: if arguments.quick {
+            Effort::QUICK
+        } else {
+            Effort::FULL
+        },
+        cores,
+        random: fastrand::Rng::with_seed(seed),
+        only: arguments.only.clone(),
+        rows: Vec::new(),
+        notices: Vec::new(),
+        guests,
+    };
+    for chosen in arguments.chosen() {
+        match chosen {
+            Experiment::Hop => experiment::hop(&mut run)?,
+            Experiment::Chain => experiment::chain(&mut run)?,
+            Experiment::Throughput => experiment::throughput(&mut run)?,
+            Experiment::Load => experiment::load(&mut run)?,
+            Experiment::Breakdown => experiment::breakdown(&mut run)?,
+        }
+    }
+    Ok(Report::new(conditions.at_end(), run.rows, run.notices))
 }
