@@ -137,6 +137,8 @@ struct Settings {
     instances: u32,
     logs: Logs,
     outbox: ByteSize,
+    huge_pages: bool,
+    prefault: bool,
     scratch: ByteSize,
     threads: u32,
     retry: Retry,
@@ -204,6 +206,14 @@ fn settings(function: &FunctionTree, defaults: &SettingsTree, problems: &mut Pro
         instances: or(&own.instances, &defaults.instances, keys::INSTANCES_RANGE.default),
         logs: own.logs.or(defaults.logs).unwrap_or_default(),
         outbox: or(&own.outbox, &defaults.outbox, keys::OUTBOX.kind.default),
+        huge_pages: own
+            .huge_pages
+            .or(defaults.huge_pages)
+            .unwrap_or(keys::HUGE_PAGES.kind.default),
+        prefault: own
+            .prefault
+            .or(defaults.prefault)
+            .unwrap_or(keys::PREFAULT.kind.default),
         scratch: or(&own.scratch, &defaults.scratch, keys::SCRATCH.kind.default),
         threads: or(&own.threads, &defaults.threads, keys::THREADS.kind.default),
         retry,
@@ -337,6 +347,8 @@ fn function(tree: &FunctionTree, exec: String, settings: Settings) -> Function {
             .collect(),
         logs: settings.logs,
         outbox: settings.outbox,
+        huge_pages: settings.huge_pages,
+        prefault: settings.prefault,
         scratch: settings.scratch,
         threads: settings.threads,
     }

@@ -113,6 +113,8 @@ pub struct Function {
     pub(crate) secrets: BTreeMap<String, SecretRef>,
     pub(crate) logs: Logs,
     pub(crate) outbox: ByteSize,
+    pub(crate) huge_pages: bool,
+    pub(crate) prefault: bool,
     pub(crate) scratch: ByteSize,
     pub(crate) threads: u32,
 }
@@ -207,6 +209,18 @@ impl Function {
     #[must_use]
     pub fn outbox(&self) -> ByteSize {
         self.outbox
+    }
+
+    /// Whether the outbox is to be backed by huge pages.
+    #[must_use]
+    pub fn huge_pages(&self) -> bool {
+        self.huge_pages
+    }
+
+    /// Whether all of the outbox is backed before the first record.
+    #[must_use]
+    pub fn prefault(&self) -> bool {
+        self.prefault
     }
 
     /// The private temporary file space of one instance; zero for none.

@@ -281,6 +281,18 @@ pub(crate) const OUTBOX: Key<SizeKind> = Key {
         default: ByteSize::new(64 << 20),
     },
 };
+pub(crate) const HUGE_PAGES: Key<FlagKind> = Key {
+    name: "huge_pages",
+    doc: "Whether the outbox is backed by huge pages, which large records are faster with. The kernel has to allow them \
+          for shared memory; `hacher-fabric doctor` says whether it does.",
+    kind: FlagKind { default: false },
+};
+pub(crate) const PREFAULT: Key<FlagKind> = Key {
+    name: "prefault",
+    doc: "Whether all of the outbox is backed by memory before the first record, so that none waits for it. Starting takes \
+          longer, and the memory is taken whether it is used or not.",
+    kind: FlagKind { default: false },
+};
 pub(crate) const SCRATCH: Key<SizeKind> = Key {
     name: "scratch",
     doc: "The private temporary file space of one instance; \"0B\" for none.",
@@ -435,6 +447,8 @@ pub(crate) const DEFAULTS_KEYS: &[AnyKey] = &[
     AnyKey::Table(RETRY),
     AnyKey::Choice(LOGS),
     AnyKey::Size(OUTBOX),
+    AnyKey::Flag(HUGE_PAGES),
+    AnyKey::Flag(PREFAULT),
     AnyKey::Size(SCRATCH),
     AnyKey::Integer(THREADS),
 ];
@@ -452,6 +466,8 @@ pub(crate) const FUNCTION_KEYS: &[AnyKey] = &[
     AnyKey::Own(SECRETS),
     AnyKey::Choice(LOGS),
     AnyKey::Size(OUTBOX),
+    AnyKey::Flag(HUGE_PAGES),
+    AnyKey::Flag(PREFAULT),
     AnyKey::Size(SCRATCH),
     AnyKey::Integer(THREADS),
 ];

@@ -93,6 +93,8 @@ fn write_function(out: &mut String, function: &Function) -> std::fmt::Result {
     }
     writeln!(out, "logs = {}", quoted(function.logs.as_str()))?;
     writeln!(out, "outbox = {}", quoted(&function.outbox.to_string()))?;
+    writeln!(out, "huge_pages = {}", function.huge_pages)?;
+    writeln!(out, "prefault = {}", function.prefault)?;
     writeln!(out, "scratch = {}", quoted(&function.scratch.to_string()))?;
     writeln!(out, "threads = {}", function.threads)
 }

@@ -30,6 +30,7 @@ fn settings() -> impl Strategy<Value = Vec<String>> {
         proptest::option::of((1u32..=64).prop_map(|n| format!("instances = {n}"))),
         proptest::option::of((1u32..=256).prop_map(|n| format!("threads = {n}"))),
         proptest::option::of((1u64..16384).prop_map(|n| format!("outbox = \"{n}MiB\""))),
+        proptest::option::of((any::<bool>(), any::<bool>()).prop_map(|(huge, early)| format!("huge_pages = {huge}\nprefault = {early}"))),
         proptest::option::of((0u64..1_000_000).prop_map(|n| format!("scratch = \"{n}B\""))),
         proptest::option::of(select(vec!["drop", "forward"]).prop_map(|word| format!("logs = \"{word}\""))),
         proptest::option::of(
@@ -38,7 +39,7 @@ fn settings() -> impl Strategy<Value = Vec<String>> {
             }),
         ),
     )
-        .prop_map(|(a, b, c, d, e, f, g, h)| [a, b, c, d, e, f, g, h].into_iter().flatten().collect())
+        .prop_map(|(a, b, c, d, e, f, g, h, i)| [a, b, c, d, e, f, g, h, i].into_iter().flatten().collect())
 }
 
 fn function() -> impl Strategy<Value = RandomFunction> {

@@ -15,6 +15,7 @@ use clap::Parser;
 use hacher_libos_net::process::take_channel;
 use hacher_trustlet_host::calls::{Call, LayerEntry, MonitorEntry};
 use hacher_trustlet_host::client::{ClientError, MonitorClient};
+use hacher_trustlet_host::process::doctor::huge_outboxes_missing_because;
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -60,6 +61,7 @@ pub fn main() -> ExitCode {
 fn load(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result<(), Failed> {
     check_isolation(arguments, monitor)?;
     let files = read_all(&arguments.chains, arguments.build, arguments.format.format)?;
+    warn_of_missing_pages(&files);
     let listener = listen(arguments.listen, "--listen")?;
     let admin = listen(arguments.admin, "--admin")?;
     let (executable, linked) = own_executable()?;
@@ -119,6 +121,17 @@ fn check_isolation(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result
     }
     tell!("warning: this machine lacks isolation layers: {missing}");
     Ok(())
+}
+
+/// Says so where a chain asks for huge pages in vain: its records flow as well without.
+fn warn_of_missing_pages(files: &[(ChainFile, Vec<FunctionFiles>)]) {
+    let mut functions = files.iter().flat_map(|(file, _)| file.chain().functions());
+    if let Some(function) = functions.find(|function| function.huge_pages())
+        && let Some(reason) = huge_outboxes_missing_because()
+    {
+        let name = function.name();
+        tell!("warning: function `{name}` asks for huge pages and gets ordinary ones: {reason}");
+    }
 }
 
 /// Reads, builds and opens all chain files; reports the problems of all of them.

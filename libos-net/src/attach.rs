@@ -60,6 +60,16 @@ pub mod kind {
     pub const BELL: u32 = 11;
 }
 
+/// Bits of [`Begin::outbox_flags`]: how the memory of an outbox is backed.
+pub mod outbox_flag {
+    /// By huge pages, where the kernel has them for shared memory.
+    pub const HUGE_PAGES: u32 = 1;
+    /// All of it before the first record.
+    pub const PREFAULT: u32 = 2;
+    /// All bits that have a meaning.
+    pub const ALL: u32 = HUGE_PAGES | PREFAULT;
+}
+
 /// Starts every message.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -127,6 +137,10 @@ pub struct Begin {
     /// Port number of the `error` output port among the ports of this function, or `u32::MAX` if the chain
     /// does not use it.
     pub error_port: u32,
+    /// Bits of [`outbox_flag`].
+    pub outbox_flags: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// One ring that this instance reads: from one instance of one upstream function.

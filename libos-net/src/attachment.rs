@@ -2,7 +2,7 @@
 
 use crate::attach::{
     ATTACH_VERSION, Begin, Edge, Inbound, Listen, MESSAGE_MAX_BYTES, MESSAGE_MAX_DESCRIPTORS, MessageHeader,
-    Port, SECRET_VALUE_MAX_BYTES, Secret, kind,
+    Port, SECRET_VALUE_MAX_BYTES, Secret, kind, outbox_flag,
 };
 use crate::doorbell::Doorbell;
 use crate::hop::{Own, Receiver, Sender};
@@ -317,6 +317,12 @@ impl Assembly {
             ports.push((port.name, port.fault == 1, sealer, rings));
         }
         let outbox = OwnRegion::map(&outbox, outbox_layout.len_bytes())?;
+        if begin.outbox_flags & outbox_flag::HUGE_PAGES != 0 {
+            outbox.use_huge_pages();
+        }
+        if begin.outbox_flags & outbox_flag::PREFAULT != 0 {
+            outbox.prefault()?;
+        }
         let mut receiver = Receiver::new(&own, rings, begin.spin_ns);
         receiver.resume(&own, &gapless);
         let mut sender = Sender::new(outbox, outbox_layout, ports, begin.spin_ns);

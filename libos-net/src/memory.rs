@@ -13,7 +13,8 @@ use crate::sync::AtomicU64;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use rustix::fd::{AsFd, BorrowedFd};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::io::Errno;
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 /// A region could not be mapped.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +34,7 @@ pub enum MapError {
         /// Bytes that were to be mapped.
         len_bytes: usize,
         /// Why not.
-        source: rustix::io::Errno,
+        source: Errno,
     },
 }
 
@@ -70,8 +71,15 @@ impl Mapping {
             )
         }
         .map_err(os)?;
-        let base = NonNull::new(base.cast::<u8>()).ok_or(os(rustix::io::Errno::NOMEM))?;
+        let base = NonNull::new(base.cast::<u8>()).ok_or(os(Errno::NOMEM))?;
         Ok(Self { base, len_bytes })
+    }
+
+    /// Passes advice on how to back the whole mapping with memory. Not for advice that changes its contents.
+    fn advise(&self, advice: Advice) -> Result<(), Errno> {
+        // SAFETY: the range is this mapping, which lives as long as `self`; the two kinds of advice in use decide only which
+        // pages back it and when, and leave its bytes alone.
+        unsafe { madvise(self.base.as_ptr().cast(), self.len_bytes, advice) }
     }
 
     /// The address of `len_bytes` bytes at `at`, if they lie within the region and `align` divides `at`.
@@ -120,6 +128,27 @@ impl OwnRegion {
     /// [`MapError`].
     pub fn map(fd: impl AsFd, len_bytes: usize) -> Result<Self, MapError> {
         Mapping::new(fd.as_fd(), len_bytes, ProtFlags::READ | ProtFlags::WRITE).map(Self)
+    }
+
+    /// Asks for huge pages. Without effect where the kernel has none for shared memory, which whoever asked was told by
+    /// the loader: the region works all the same.
+    pub(crate) fn use_huge_pages(&self) {
+        let _ = self.0.advise(Advice::LinuxHugepage);
+    }
+
+    /// Has all of the region backed by memory now, so that no write to it has to wait for that later. Without effect
+    /// before Linux 5.14.
+    ///
+    /// # Errors
+    /// [`MapError::Os`] when there is not enough memory.
+    pub(crate) fn prefault(&self) -> Result<(), MapError> {
+        match self.0.advise(Advice::LinuxPopulateWrite) {
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(source) => Err(MapError::Os {
+                len_bytes: self.0.len_bytes,
+                source,
+            }),
+        }
     }
 
     /// The word at byte `at`, a multiple of 8.
@@ -261,6 +290,30 @@ mod tests {
         let fd = memfd_create("test", MemfdFlags::CLOEXEC).unwrap();
         ftruncate(&fd, len).unwrap();
         fd
+    }
+
+    #[test]
+    fn a_prefaulted_region_is_backed_before_it_is_written_and_still_zero() {
+        const LEN_BYTES: usize = 64 * 1024;
+        let memfd = memfd_create("region", MemfdFlags::CLOEXEC).unwrap();
+        ftruncate(&memfd, LEN_BYTES as u64).unwrap();
+        let backed_bytes = || rustix::fs::fstat(&memfd).unwrap().st_blocks * 512;
+        let region = OwnRegion::map(&memfd, LEN_BYTES).unwrap();
+        region.use_huge_pages();
+        assert_eq!(backed_bytes(), 0);
+        region.prefault().unwrap();
+        if backed_bytes() == 0 {
+            println!("skipped: this kernel cannot back memory beforehand");
+            return;
+        }
+        assert_eq!(backed_bytes(), LEN_BYTES as i64);
+        assert_eq!(
+            region
+                .word(LEN_BYTES - 8)
+                .unwrap()
+                .load(crate::sync::Ordering::Relaxed),
+            0
+        );
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub struct Limits {
     pub retry_jitter: bool,
     /// For how long to look for work before going to sleep.
     pub spin: Duration,
+    /// Bits of [`crate::attach::outbox_flag`].
+    pub outbox_flags: u32,
 }
 
 impl Default for Limits {
@@ -94,6 +96,7 @@ impl Default for Limits {
             retry_factor_milli: 2000,
             retry_jitter: false,
             spin: Duration::ZERO,
+            outbox_flags: 0,
         }
     }
 }
@@ -445,6 +448,8 @@ impl Wiring {
             deadline_ns: ns(self.plan.deadline),
             in_flight: 128,
             error_port: error_port.map_or(u32::MAX, |port| port as u32),
+            outbox_flags: limits.outbox_flags,
+            reserved: 0,
         }
     }
 

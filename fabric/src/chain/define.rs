@@ -5,6 +5,7 @@ use super::file::{ChainFile, FunctionFiles};
 use super::gateway_outbox_bytes;
 use super::placement::Seating;
 use hacher_chain_dsl::{Chain, Function, FunctionId, Logs, Source, Target};
+use hacher_libos_net::attach::outbox_flag;
 use hacher_libos_net::name::{Name, NameLength};
 use hacher_trustlet_host::calls::{
     ANY_CPU, Call, ChainDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition,
@@ -215,7 +216,7 @@ fn define_function<D: Definer + ?Sized>(
         instances: function.instances(),
         threads: function.threads(),
         logs: u32::from(function.logs() == Logs::Forward),
-        reserved: 0,
+        outbox_flags: outbox_flags(function),
     };
     let of = format!("function `{}`", function.name());
     let (number, _) = ask(
@@ -265,6 +266,11 @@ fn define_function<D: Definer + ?Sized>(
         )?;
     }
     Ok(number)
+}
+
+fn outbox_flags(function: &Function) -> u32 {
+    let flag = |is_set, flag| if is_set { flag } else { 0 };
+    flag(function.huge_pages(), outbox_flag::HUGE_PAGES) | flag(function.prefault(), outbox_flag::PREFAULT)
 }
 
 /// The declared ports, and `error` if an edge starts there.

@@ -8,6 +8,7 @@ use crate::table::{Align, Table, bytes};
 use hacher_chain_dsl::{Chain, Edge, EdgeId, Source, Target, format_duration};
 use hacher_libos_net::aead;
 use hacher_libos_net::layout::ring_capacity;
+use hacher_trustlet_host::process::doctor::huge_outboxes_missing_because;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -34,6 +35,8 @@ struct EdgeFacts {
     /// How many edges read the same sealed record.
     readers: usize,
     joined: bool,
+    /// How the outbox is backed, where that was asked for.
+    backing: Vec<&'static str>,
 }
 
 fn facts(chain: &Chain, id: EdgeId, edge: &Edge) -> EdgeFacts {
@@ -47,6 +50,7 @@ fn facts(chain: &Chain, id: EdgeId, edge: &Edge) -> EdgeFacts {
         from: chain.source_name(edge.from()),
         to: chain.target_name(edge.to()).to_owned(),
         outbox_bytes,
+        backing: backing(chain, edge),
         descriptors: ring_capacity(outbox_bytes),
         readers: chain.edges_from(edge.from()).count(),
         joined: chain
@@ -54,6 +58,23 @@ fn facts(chain: &Chain, id: EdgeId, edge: &Edge) -> EdgeFacts {
             .iter()
             .any(|group| group.is_join() && group.edges().contains(&id)),
     }
+}
+
+/// What was asked for and this machine can do.
+fn backing(chain: &Chain, edge: &Edge) -> Vec<&'static str> {
+    let Source::Function(function, _) = edge.from() else {
+        return Vec::new();
+    };
+    let Some(function) = chain.function(function) else {
+        return Vec::new();
+    };
+    let huge = match (function.huge_pages(), huge_outboxes_missing_because()) {
+        (false, _) => None,
+        (true, None) => Some("huge pages"),
+        (true, Some(_)) => Some("no huge pages here"),
+    };
+    let early = function.prefault().then_some("prefaulted");
+    huge.into_iter().chain(early).collect()
 }
 
 fn wake(seating: &Seating) -> &'static str {
@@ -73,7 +94,7 @@ fn data(file: &ChainFile, seating: &Seating) -> Value {
             json!({
                 "from": facts.from, "to": facts.to,
                 "memory": "sealed memfd of the producer, mapped read-only by the consumer",
-                "outbox_bytes": facts.outbox_bytes, "ring_descriptors": facts.descriptors,
+                "outbox_bytes": facts.outbox_bytes, "backing": facts.backing, "ring_descriptors": facts.descriptors,
                 "protection": chain.protection().as_str(), "cipher": "AES-256-GCM", "aead": aead::IMPLEMENTATION,
                 "seals_per_record": 1, "readers_of_that_seal": facts.readers, "opens_per_reader": 1,
                 "staging_copies": staging_copies(), "joined": facts.joined,
@@ -201,11 +222,13 @@ fn human(file: &ChainFile, seating: &Seating) -> String {
             "1".to_owned(),
             facts.readers.to_string(),
             staging_copies().to_string(),
-            if facts.joined {
-                "joined".to_owned()
-            } else {
-                String::new()
-            },
+            facts
+                .joined
+                .then_some("joined")
+                .into_iter()
+                .chain(facts.backing)
+                .collect::<Vec<_>>()
+                .join(", "),
         ]);
     }
     text.push_str(&table.render());

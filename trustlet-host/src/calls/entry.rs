@@ -81,8 +81,8 @@ operand! {
         threads: u32,
         /// 1: standard output and error are forwarded.
         logs: u32,
-        /// Zero.
-        reserved: u32,
+        /// Bits of [`hacher_libos_net::attach::outbox_flag`].
+        outbox_flags: u32,
     }
 }
 

@@ -211,6 +211,8 @@ fn begin<P: Platform>(chain: &Chain<P>, sealed: &SealedChain<P>, instance: Insta
         deadline_ns: definition.chain.deadline_ns,
         in_flight: definition.chain.in_flight,
         error_port,
+        outbox_flags: function.map_or(0, |function| function.outbox_flags),
+        reserved: 0,
     })
 }
 

@@ -5,6 +5,7 @@ use super::refusal::{Refusal, refuse};
 use crate::calls::{ChainDefinition, FunctionDefinition, GatewayDefinition, ResultCode};
 use crate::ids::{FunctionIndex, index, number};
 use crate::platform::{Limits, Platform};
+use hacher_libos_net::attach::outbox_flag;
 use hacher_libos_net::layout::{OUTBOX_MAX_BYTES, OUTBOX_MIN_BYTES};
 use hacher_libos_net::name::Name;
 use std::collections::BTreeMap;
@@ -229,7 +230,7 @@ impl<P: Platform> Definition<P> {
             && (1..=limits::INSTANCES_MAX).contains(&definition.instances)
             && (1..=limits::THREADS_MAX).contains(&definition.threads)
             && definition.logs <= 1
-            && definition.reserved == 0;
+            && definition.outbox_flags & !outbox_flag::ALL == 0;
         if in_range {
             Ok(())
         } else {

@@ -23,7 +23,8 @@
 //!   list(library): text path, u32 1 if it is the dynamic loader, hash; in the order in which they were added
 //!   u64     memory bytes, scratch bytes, outbox bytes, timeout ns, retry backoff ns, retry longest backoff ns,
 //!           retry factor in thousandths
-//!   u32     retry attempts, retry jitter, instances, threads, logs (0 dropped, 1 forwarded)
+//!   u32     retry attempts, retry jitter, instances, threads, logs (0 dropped, 1 forwarded), outbox flags (1 huge
+//!           pages, 2 prefault)
 //!   list(variable): text name, text value
 //!   list(secret): text name
 //!   list(port): text name; declared ports and `error` if an edge uses it, not the implicit `fault`
@@ -147,6 +148,7 @@ fn encode_function<P: Platform>(encoder: &mut Encoder, definition: &Definition<P
         values.instances,
         values.threads,
         values.logs,
+        values.outbox_flags,
     ] {
         encoder.u32(value);
     }

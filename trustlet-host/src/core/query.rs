@@ -92,7 +92,7 @@ impl<P: Platform> Core<P> {
                 instances: 1,
                 threads: gateway.definition.threads,
                 logs: gateway.definition.logs,
-                reserved: 0,
+                outbox_flags: 0,
             };
             function_entry(values, &gateway.program, first_instance, 1, 0, 0)
         } else {

@@ -8,6 +8,8 @@
 
 use super::layers::{Layer, Layers};
 use rustix::fd::{FromRawFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use std::ffi::c_long;
 use std::fs;
 use std::path::Path;
@@ -61,6 +63,7 @@ pub fn findings() -> Vec<Finding> {
         secret_memory(),
         io_uring(),
         transparent_huge_pages(),
+        prefault(),
         huge_pages(),
     ]);
     findings.extend(cpu());
@@ -209,18 +212,58 @@ fn descriptor_of(call: c_long, number: u32, parameters: *mut u64) -> std::io::Re
     }
 }
 
-fn transparent_huge_pages() -> Finding {
-    let setting = |name: &str| {
-        let text = fs::read_to_string(format!("/sys/kernel/mm/transparent_hugepage/{name}")).ok()?;
-        let (_, chosen) = text.split_once('[')?;
-        Some(chosen.split_once(']')?.0.to_owned())
+fn huge_page_setting(name: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/sys/kernel/mm/transparent_hugepage/{name}")).ok()?;
+    let (_, chosen) = text.split_once('[')?;
+    Some(chosen.split_once(']')?.0.to_owned())
+}
+
+/// Why an outbox cannot be backed by huge pages here; `None` if it can. Asking for them needs no privilege, but the
+/// kernel has to be set to listen. (Reserved huge pages would need no such setting, but a reservation for each outbox.)
+#[must_use]
+pub fn huge_outboxes_missing_because() -> Option<String> {
+    let Some(shared) = huge_page_setting("shmem_enabled") else {
+        return Some("this kernel has no transparent huge pages".to_owned());
     };
-    let (Some(private), Some(shared)) = (setting("enabled"), setting("shmem_enabled")) else {
+    let listens = ["advise", "always", "within_size", "force"].contains(&shared.as_str());
+    (!listens).then(|| {
+        format!("shmem_enabled is `{shared}`; write \"advise\" to /sys/kernel/mm/transparent_hugepage/shmem_enabled")
+    })
+}
+
+fn transparent_huge_pages() -> Finding {
+    let Some(private) = huge_page_setting("enabled") else {
         return Finding::new("transparent huge pages", Status::Info, "this kernel has none", "");
     };
-    let detail = format!("{private} for private memory, {shared} for shared memory");
-    let help = "write \"advise\" to /sys/kernel/mm/transparent_hugepage/shmem_enabled for large outboxes";
-    Finding::new("transparent huge pages", Status::Info, detail, help)
+    let outboxes = huge_outboxes_missing_because().map_or_else(
+        || "outboxes can have them (`huge_pages = true`)".to_owned(),
+        |reason| format!("outboxes cannot have them: {reason}"),
+    );
+    let detail = format!("{private} for private memory; {outboxes}");
+    Finding::new("transparent huge pages", Status::Info, detail, "")
+}
+
+fn prefault() -> Finding {
+    let detail = match populate_a_page() {
+        Ok(()) => "outboxes can be backed before the first record (`prefault = true`)",
+        Err(Errno::INVAL) => {
+            "this kernel backs outboxes as they are used (MADV_POPULATE_WRITE needs Linux 5.14)"
+        }
+        Err(_) => "memory for an outbox cannot be backed beforehand",
+    };
+    Finding::new("prefault", Status::Info, detail, "")
+}
+
+fn populate_a_page() -> Result<(), Errno> {
+    const PAGE_BYTES: usize = 4096;
+    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a fresh mapping at an address of the kernel's choice disturbs no other memory.
+    let page = unsafe { mmap_anonymous(std::ptr::null_mut(), PAGE_BYTES, protection, MapFlags::PRIVATE) }?;
+    // SAFETY: the range is the mapping just made; the advice changes nothing in it.
+    let populated = unsafe { madvise(page, PAGE_BYTES, Advice::LinuxPopulateWrite) };
+    // SAFETY: exactly what was mapped, used by nobody.
+    let _ = unsafe { munmap(page, PAGE_BYTES) };
+    populated
 }
 
 fn huge_pages() -> Finding {

@@ -3,6 +3,7 @@
 use super::driver::{Driver, chain, function, gateway, name, text};
 use crate::calls::{Call, ChainDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition};
 use crate::simulated::SimulatedFile;
+use hacher_libos_net::attach::outbox_flag;
 use std::collections::BTreeMap;
 use zerocopy::IntoBytes;
 
@@ -181,6 +182,12 @@ const CHANGES: &[Change] = &[
     ("library order", |spec| spec.functions[0].libraries.reverse()),
     ("one library less", |spec| spec.functions[0].libraries.truncate(1)),
     ("memory", |spec| spec.functions[0].definition.memory_bytes += 1),
+    ("huge pages", |spec| {
+        spec.functions[0].definition.outbox_flags = outbox_flag::HUGE_PAGES;
+    }),
+    ("prefault", |spec| {
+        spec.functions[0].definition.outbox_flags = outbox_flag::PREFAULT;
+    }),
     ("scratch", |spec| spec.functions[0].definition.scratch_bytes += 1),
     ("outbox", |spec| spec.functions[0].definition.outbox_bytes += 1),
     ("timeout", |spec| spec.functions[0].definition.timeout_ns += 1),

@@ -82,7 +82,7 @@ pub(super) fn function(text: &str, instances: u32) -> FunctionDefinition {
         instances,
         threads: 16,
         logs: 0,
-        reserved: 0,
+        outbox_flags: 0,
     }
 }
 

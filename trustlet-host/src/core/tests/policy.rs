@@ -87,7 +87,10 @@ fn values_out_of_their_range_are_refused() {
         },
         FunctionDefinition { threads: 0, ..good },
         FunctionDefinition { logs: 2, ..good },
-        FunctionDefinition { reserved: 1, ..good },
+        FunctionDefinition {
+            outbox_flags: 4,
+            ..good
+        },
     ];
     for case in cases {
         let answer = driver.load(
