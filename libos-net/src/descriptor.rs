@@ -58,9 +58,10 @@ pub struct Descriptor {
     pub generation: u16,
 }
 
-/// Why words are no descriptor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Malformed;
+/// Words that are no descriptor, or point out of the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the words are no descriptor of this outbox")]
+pub struct Malformed;
 
 const fn join(high: u32, middle: u16, low: u16) -> u64 {
     ((high as u64) << 32) | ((middle as u64) << 16) | low as u64
@@ -95,7 +96,10 @@ impl Descriptor {
     }
 
     /// Reads words that a peer has published, and checks that they point into its outbox.
-    pub(crate) fn from_words(words: &[u64; WORDS], outbox: &OutboxLayout) -> Result<Self, Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn from_words(words: &[u64; WORDS], outbox: &OutboxLayout) -> Result<Self, Malformed> {
         let [
             sequence,
             place,
