@@ -186,6 +186,11 @@ impl Machine {
             .filter_map(|(&id, process)| Some((id, process.reading_deadline()?)))
     }
 
+    /// When each live process was started.
+    pub fn births(&self) -> impl Iterator<Item = (ProcessId, Monotonic)> + '_ {
+        self.processes.iter().map(|(&id, process)| (id, process.born))
+    }
+
     /// Ends everything.
     pub fn kill_all(&mut self) {
         for process in self.processes.values() {

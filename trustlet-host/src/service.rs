@@ -44,6 +44,9 @@ const DAEMON_BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const DAEMON_BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// A daemon that lived this long is replaced without a wait.
 const DAEMON_LIVED_LONG: Duration = Duration::from_secs(10);
+/// A trustlet that has not said for this long that it serves never will; long enough for a function that loads a model
+/// before it serves. It counts as died, and is replaced as one that died early.
+const START_PATIENCE: Duration = Duration::from_secs(30);
 /// How long killed processes may take to be gone.
 const REAP_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -245,7 +248,7 @@ impl Service {
                 self.handle(Token::unpack(event.data.u64()))?;
             }
             self.adopt_newborn();
-            self.end_slow_readers();
+            self.end_overdue();
             self.tell_daemon();
             if self.core.daemon_is_ready() && !self.notified {
                 self.notified = true;
@@ -263,8 +266,8 @@ impl Service {
             // A daemon is replaced only while the service runs.
             Stage::Running => self.daemon_due,
         };
-        let slow = self.core.platform().slow_readers().map(|(_, deadline)| deadline);
-        let due = stage.into_iter().chain(slow).min()?;
+        let given_up = self.deadlines().map(|(_, deadline)| deadline);
+        let due = stage.into_iter().chain(given_up).min()?;
         let left = due.saturating_duration_since(Monotonic::now());
         Some(Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
@@ -402,16 +405,30 @@ impl Service {
         self.daemon_backoff = (self.daemon_backoff * 2).min(DAEMON_BACKOFF_MAX);
     }
 
-    /// Gives up trustlets that do not read what they are sent.
-    fn end_slow_readers(&mut self) {
+    /// Trustlets that are given up at some time, and when: for not reading what they are sent, or for never being ready.
+    fn deadlines(&self) -> impl Iterator<Item = (ProcessId, Monotonic)> + '_ {
+        let machine = self.core.platform();
+        let starting = machine
+            .births()
+            .filter(|&(process, _)| self.core.is_starting(process))
+            .map(|(process, born)| (process, born.after(START_PATIENCE)));
+        machine.slow_readers().chain(starting)
+    }
+
+    /// Ends trustlets that are given up.
+    fn end_overdue(&mut self) {
         let now = Monotonic::now();
         let overdue: Vec<_> = self
-            .core
-            .platform()
-            .slow_readers()
+            .deadlines()
             .filter(|&(_, deadline)| deadline <= now)
             .collect();
         for (process, _) in overdue {
+            if self.core.is_starting(process) {
+                let patience_s = START_PATIENCE.as_secs();
+                tell!(
+                    "hacher-fabric: a trustlet was not ready {patience_s} s after its start; it is being ended"
+                );
+            }
             self.core.end(process);
         }
     }

@@ -47,6 +47,8 @@ struct Life {
     short_lives: u32,
     /// Whether it has ever served under this daemon.
     served: bool,
+    /// Whether its present process serves.
+    serves: bool,
     /// When the next process is to be created.
     due: Option<Instant>,
 }
@@ -201,6 +203,7 @@ impl Supervisor {
                 Event::InstanceReady { chain, instance, .. } => {
                     let life = self.lives.entry((chain, instance)).or_default();
                     life.served = true;
+                    life.serves = true;
                     self.set_state((chain, instance), InstanceState::Ready);
                     self.reconcile()?;
                 }
@@ -373,11 +376,9 @@ impl Supervisor {
         ];
         ::metrics::counter!(metrics::TRUSTLET_DEATHS, &labels).increment(1);
         let life = self.lives.entry(key).or_default();
-        life.short_lives = if lived >= LIVED_LONG {
-            0
-        } else {
-            life.short_lives + 1
-        };
+        // One that never served did not live, however long it took.
+        let lived_long = core::mem::take(&mut life.serves) && lived >= LIVED_LONG;
+        life.short_lives = if lived_long { 0 } else { life.short_lives + 1 };
         if !life.served && !self.announced && life.short_lives >= STILLBIRTHS_MAX {
             let reason = format!(
                 "function `{function}` of chain `{chain}` {how} before it served, {STILLBIRTHS_MAX} times; \

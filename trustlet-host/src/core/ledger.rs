@@ -103,6 +103,12 @@ impl Ledger {
         })
     }
 
+    /// Whether the process is alive and was neither ready nor told to end.
+    pub(crate) fn is_starting(&self, process: ProcessId) -> bool {
+        let live = self.live.get(&process);
+        live.is_some_and(|live| live.state == InstanceState::Starting)
+    }
+
     /// Whose a live process is, and its epoch.
     pub(crate) fn owner(&self, process: ProcessId) -> Option<(Owner, u32)> {
         self.live.get(&process).map(|live| (live.owner, live.epoch))
@@ -180,7 +186,18 @@ mod tests {
         ledger.attached(gateway);
         ledger.attached(gateway);
         assert_eq!(ledger.answered(gateway), Some(false));
+        assert!(ledger.is_starting(gateway));
         assert_eq!(ledger.answered(gateway), Some(true));
+        assert!(!ledger.is_starting(gateway));
         assert_eq!(ledger.answered(gateway), None);
+    }
+
+    #[test]
+    fn a_process_that_was_told_to_end_is_not_starting_any_more() {
+        let mut ledger = Ledger::default();
+        let gateway = ledger.claim(Owner::Gateway, 1).unwrap();
+        assert!(ledger.is_starting(gateway));
+        ledger.ending(gateway);
+        assert!(!ledger.is_starting(gateway));
     }
 }

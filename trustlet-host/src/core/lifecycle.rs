@@ -87,6 +87,11 @@ impl<P: Platform> Core<P> {
         true
     }
 
+    /// Whether the process has attachments to answer yet. Whoever keeps time gives it up some day.
+    pub fn is_starting(&self, process: ProcessId) -> bool {
+        self.ledger.is_starting(process)
+    }
+
     /// Ends a process that broke the rules or did not listen. Nothing happens to one that is gone.
     pub fn end(&mut self, process: ProcessId) {
         if self.ledger.owner(process).is_some() {
