@@ -85,6 +85,7 @@ pub struct Edge {
     pub(crate) from: Source,
     pub(crate) to: Target,
     pub(crate) group: GroupId,
+    pub(crate) protection: Protection,
 }
 
 impl Edge {
@@ -104,6 +105,12 @@ impl Edge {
     #[must_use]
     pub fn group(&self) -> GroupId {
         self.group
+    }
+
+    /// How its records are protected: what its own table says, or the chain.
+    #[must_use]
+    pub fn protection(&self) -> Protection {
+        self.protection
     }
 }
 
@@ -200,6 +207,8 @@ pub enum Protection {
     /// Authenticated encryption, one key for each port.
     #[default]
     Sealed,
+    /// No cipher: memory that the two ends alone have mapped.
+    Mapped,
 }
 
 impl Protection {
@@ -208,6 +217,22 @@ impl Protection {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sealed => "sealed",
+            Self::Mapped => "mapped",
+        }
+    }
+
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        [Self::Sealed, Self::Mapped]
+            .into_iter()
+            .find(|protection| protection.as_str() == word)
+    }
+
+    /// What an edge has that has no table of its own: a chain that is `mapped` says nothing of its ends.
+    pub(crate) fn of_edge(self, from: Source, to: Target) -> Self {
+        if from == Source::Ingress || to == Target::Egress {
+            Self::Sealed
+        } else {
+            self
         }
     }
 }
@@ -252,7 +277,8 @@ impl Chain {
         self.placement
     }
 
-    /// How its records are protected.
+    /// How records between its functions are protected, where an edge does not say otherwise; [`Edge::protection`] is what
+    /// holds.
     #[must_use]
     pub fn protection(&self) -> Protection {
         self.protection
@@ -355,6 +381,12 @@ impl Chain {
                 }
             }
         }
+    }
+
+    /// An edge as the file writes it: `decode.reject -> egress`.
+    #[must_use]
+    pub fn edge_name(&self, edge: &Edge) -> String {
+        format!("{} -> {}", self.source_name(edge.from), self.target_name(edge.to))
     }
 
     /// A target as the file writes it: `egress` or a function's name.

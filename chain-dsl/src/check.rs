@@ -10,6 +10,7 @@ use crate::chain::{
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, Problems};
 use crate::document::Document;
+use crate::edge_check;
 use crate::file::{self, FileTree, FunctionTree, PortsTree, SettingsTree};
 use crate::function::{Function, Logs, Retry};
 use crate::graph::{self, Graph, NodeId, Port};
@@ -46,8 +47,9 @@ pub fn check(text: &str, file_name: &str) -> Result<Checked, Diagnostics> {
         let graph = graph::build(&file, &mut problems);
         let order = graph_check::check(&file, &graph, &mut problems);
         let settings = resolve(&file, &graph, &mut problems);
+        let protections = edge_check::protections(&file, &graph, &mut problems);
         (!problems.has_errors())
-            .then(|| assemble(&file, &graph, &order, settings))
+            .then(|| assemble(&file, &graph, &order, settings, &protections))
             .flatten()
     } else {
         // What stands in the part that could not be read cannot be missed, so no graph is built.
@@ -289,6 +291,7 @@ fn assemble(
     graph: &Graph,
     order: &[NodeId],
     settings: (Ingress, Vec<Settings>),
+    protections: &[Option<Protection>],
 ) -> Option<Parts> {
     let (ingress, settings) = settings;
     let mut functions = Vec::new();
@@ -313,10 +316,15 @@ fn assemble(
             .unwrap_or_else(|| keys::DEFAULT_VERSION.to_owned()),
         description: file.description.clone(),
         placement: file.placement,
-        protection: Protection::Sealed,
+        protection: file.protection,
         ingress,
         functions,
-        edges: graph.edges.iter().map(edge).collect::<Option<_>>()?,
+        edges: graph
+            .edges
+            .iter()
+            .enumerate()
+            .map(|(at, found)| edge(found, file.protection, protections.get(at).copied().flatten()))
+            .collect::<Option<_>>()?,
         groups: graph.groups.iter().map(group).collect::<Option<_>>()?,
         order: order.iter().map(|id| function_id(*id)).collect::<Option<_>>()?,
     };
@@ -365,7 +373,7 @@ fn target(to: graph::To) -> Option<Target> {
     }
 }
 
-fn edge(edge: &graph::Edge) -> Option<Edge> {
+fn edge(edge: &graph::Edge, of_chain: Protection, own: Option<Protection>) -> Option<Edge> {
     let from = match edge.from {
         graph::From::Ingress => From::Ingress,
         graph::From::Node(id, Port::Declared(port)) => From::Function(function_id(id)?, PortId(port)),
@@ -373,10 +381,12 @@ fn edge(edge: &graph::Edge) -> Option<Edge> {
         graph::From::Node(_, Port::Unknown) => return None,
     };
     let group = GroupId(u16::try_from(edge.group).ok()?);
+    let to = target(edge.to)?;
     Some(Edge {
         from,
-        to: target(edge.to)?,
+        to,
         group,
+        protection: own.unwrap_or_else(|| of_chain.of_edge(from, to)),
     })
 }
 

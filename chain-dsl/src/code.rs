@@ -171,6 +171,9 @@ codes! {
         "No flow line begins at `ingress`, so no request ever reaches a function."
     NoEgress "E0412" "nothing goes out"
         "No flow line ends at `egress`, so no request is ever answered."
+    UnknownEdge "E0413" "a table for an edge that is not there"
+        "`[edge.\"a -> b\"]` says something of one edge of the flow, written as its source (with its port, unless \
+         that is `out`), an arrow, and its target. No flow line makes this edge."
     ExecMissing "E0501" "an executable that is not there"
         "The file named by `exec` does not exist. The path is relative to the chain file. If it has to \
          be built first, give a `build` command and run with `--build`."

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::chain::Placement;
+use crate::chain::{Placement, Protection};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
 use crate::flow::LineText;
@@ -23,6 +23,8 @@ pub(crate) struct FileTree {
     pub(crate) version: Option<String>,
     pub(crate) description: Option<String>,
     pub(crate) placement: Placement,
+    pub(crate) protection: Protection,
+    pub(crate) edges: Vec<EdgeTree>,
     pub(crate) max_body: Option<Spanned<ByteSize>>,
     pub(crate) deadline: Option<Spanned<Duration>>,
     pub(crate) in_flight: Option<Spanned<u32>>,
@@ -33,6 +35,13 @@ pub(crate) struct FileTree {
     pub(crate) lacks_functions: bool,
     /// Whether `flow` is there and is an array, so that what is not in it is really missing.
     pub(crate) has_flow: bool,
+}
+
+/// The table of one edge.
+pub(crate) struct EdgeTree {
+    /// As written: source, arrow, target.
+    pub(crate) name: Spanned<String>,
+    pub(crate) protection: Option<Protection>,
 }
 
 /// The table of one function.
@@ -98,7 +107,6 @@ pub(crate) fn read(root: &DeTable<'_>, source: &Source, complete: bool, problems
     let ingress = ingress.as_ref();
     let defaults = file.table(&keys::DEFAULTS, "`[defaults]`", problems);
     let flow = file.entry(keys::FLOW.name);
-    file.choice(&keys::PROTECTION, problems);
     FileTree {
         name: chain_name(&file, problems),
         version: version(&file, problems),
@@ -107,6 +115,11 @@ pub(crate) fn read(root: &DeTable<'_>, source: &Source, complete: bool, problems
             .choice(&keys::PLACEMENT, problems)
             .and_then(Placement::parse)
             .unwrap_or_default(),
+        protection: file
+            .choice(&keys::PROTECTION, problems)
+            .and_then(Protection::parse)
+            .unwrap_or_default(),
+        edges: edges(&file, problems),
         max_body: ingress.and_then(|table| table.size(&keys::MAX_BODY, problems)),
         deadline: ingress.and_then(|table| table.duration(&keys::DEADLINE, problems)),
         in_flight: ingress.and_then(|table| table.integer(&keys::IN_FLIGHT, problems)),
@@ -185,6 +198,34 @@ fn flow_lines(entry: &Entry<'_>, source: &Source, problems: &mut Problems) -> Ve
         }
     }
     lines
+}
+
+fn edges(file: &Section<'_>, problems: &mut Problems) -> Vec<EdgeTree> {
+    const EXPECTED: &str = "a table of edges, each opened with [edge.\"SOURCE -> TARGET\"]";
+    let Some(entry) = file.entry(keys::EDGE.name) else {
+        return Vec::new();
+    };
+    let Some(table) = table_of(&entry, EXPECTED, problems) else {
+        return Vec::new();
+    };
+    if table.len() > keys::MAX_EDGES {
+        problems.push(too_many(&entry, keys::EDGE.name, table.len(), keys::MAX_EDGES));
+    }
+    let mut list = Vec::new();
+    for entry in entries(table).into_iter().take(keys::MAX_EDGES) {
+        let Some(table) = table_of(&entry, "the table of an edge", problems) else {
+            continue;
+        };
+        let title = format!("`[edge.\"{}\"]`", excerpt(entry.name));
+        let section = Section::open(title, table, keys::EDGE_KEYS, problems);
+        list.push(EdgeTree {
+            name: Spanned::new(entry.name.to_owned(), entry.key_span),
+            protection: section
+                .choice(&keys::EDGE_PROTECTION, problems)
+                .and_then(Protection::parse),
+        });
+    }
+    list
 }
 
 fn functions(file: &Section<'_>, complete: bool, problems: &mut Problems) -> Vec<FunctionTree> {

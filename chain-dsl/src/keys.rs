@@ -127,6 +127,8 @@ pub(crate) enum OwnKind {
     Secrets,
     /// A table of functions, each with these keys.
     Functions(&'static [AnyKey]),
+    /// A table of edges, each with these keys.
+    Edges(&'static [AnyKey]),
 }
 
 /// A key of any kind, as the lists of keys hold them.
@@ -197,12 +199,25 @@ pub(crate) const PLACEMENT: Key<ChoiceKind> = Key {
 };
 pub(crate) const PROTECTION: Key<ChoiceKind> = Key {
     name: "protection",
-    doc: "How records are protected between functions: `sealed` is authenticated encryption.",
-    kind: ChoiceKind {
-        words: &["sealed"],
-        later: &["mapped"],
-        default: "sealed",
-    },
+    doc: "How records are protected between functions: `sealed` is authenticated encryption; `mapped` is memory that \
+          the two ends of an edge alone have mapped, without a cipher. The edges of `ingress` and `egress` stay \
+          sealed, unless their own table says otherwise.",
+    kind: PROTECTION_KIND,
+};
+const PROTECTION_KIND: ChoiceKind = ChoiceKind {
+    words: &["sealed", "mapped"],
+    later: &[],
+    default: "sealed",
+};
+pub(crate) const EDGE_PROTECTION: Key<ChoiceKind> = Key {
+    name: "protection",
+    doc: "How the records of this edge are protected: `sealed` or `mapped`, instead of what the chain says.",
+    kind: PROTECTION_KIND,
+};
+pub(crate) const EDGE: Key<OwnKind> = Key {
+    name: "edge",
+    doc: "What holds for one edge alone, as [edge.\"SOURCE -> TARGET\"]; the source may have a port.",
+    kind: OwnKind::Edges(EDGE_KEYS),
 };
 
 pub(crate) const MAX_BODY: Key<SizeKind> = Key {
@@ -420,8 +435,12 @@ pub(crate) const ROOT_KEYS: &[AnyKey] = &[
     AnyKey::Choice(PROTECTION),
     AnyKey::Table(INGRESS),
     AnyKey::Table(DEFAULTS),
+    AnyKey::Own(EDGE),
     AnyKey::Own(FUNCTION),
 ];
+
+/// The keys of `[edge."SOURCE -> TARGET"]`.
+pub(crate) const EDGE_KEYS: &[AnyKey] = &[AnyKey::Choice(EDGE_PROTECTION)];
 
 /// The keys of `[ingress]`.
 pub(crate) const INGRESS_KEYS: &[AnyKey] = &[
@@ -479,6 +498,7 @@ pub(crate) fn tables_with(name: &str) -> Vec<&'static str> {
         ("in `[ingress]`", INGRESS_KEYS),
         ("in `[defaults]`", DEFAULTS_KEYS),
         ("in `[function.NAME]`", FUNCTION_KEYS),
+        ("in `[edge.\"SOURCE -> TARGET\"]`", EDGE_KEYS),
         ("in `retry`", RETRY_KEYS),
     ];
     let has = |keys: &[AnyKey]| keys.iter().any(|key| key.name() == name);

@@ -35,6 +35,7 @@ mod cycle_check;
 mod diagnostic;
 mod document;
 mod draw;
+mod edge_check;
 mod file;
 mod flow;
 mod function;

@@ -39,6 +39,13 @@ impl Chain {
             quoted(&format_duration(self.ingress.deadline))
         )?;
         writeln!(out, "in_flight = {}", self.ingress.in_flight)?;
+        for edge in &self.edges {
+            // Only what the chain's own word does not say already.
+            if edge.protection != self.protection.of_edge(edge.from, edge.to) {
+                writeln!(out, "\n[edge.{}]", quoted(&self.edge_name(edge)))?;
+                writeln!(out, "protection = {}", quoted(edge.protection.as_str()))?;
+            }
+        }
         for function in &self.functions {
             write_function(out, function)?;
         }

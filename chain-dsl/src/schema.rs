@@ -147,6 +147,12 @@ fn own(kind: OwnKind) -> Value {
             "propertyNames": { "pattern": NAME_PATTERN, "not": { "enum": keys::RESERVED_FUNCTIONS } },
             "additionalProperties": table(function_keys),
         }),
+        OwnKind::Edges(edge_keys) => json!({
+            "type": "object",
+            "maxProperties": keys::MAX_EDGES,
+            "propertyNames": { "pattern": "->" },
+            "additionalProperties": table(edge_keys),
+        }),
     }
 }
 

@@ -207,3 +207,25 @@ fn every_code_is_explained_by_its_name() {
     assert_eq!(explain_code("nonsense"), None);
     assert_eq!(Code::parse("w0601").map(Code::severity), Some(Severity::Warning));
 }
+
+#[test]
+fn an_edge_is_protected_as_its_table_says_or_else_as_the_chain_says_between_functions() {
+    let text = include_str!("valid/mapped.toml");
+    let chain = check(text, "mapped.toml").unwrap().into_chain();
+    let of = |name: &str| {
+        let found = chain.edges().iter().find(|edge| chain.edge_name(edge) == name);
+        found.unwrap().protection()
+    };
+    use hacher_chain_dsl::Protection::{Mapped, Sealed};
+    assert_eq!(of("ingress -> decode"), Sealed);
+    assert_eq!(of("decode -> small"), Mapped);
+    assert_eq!(of("decode -> large"), Sealed);
+    assert_eq!(of("small -> pack"), Mapped);
+    assert_eq!(of("large -> pack"), Mapped);
+    assert_eq!(of("decode.reject -> audit"), Sealed);
+    assert_eq!(of("audit -> egress"), Sealed);
+    assert_eq!(of("pack -> egress"), Mapped);
+    let all_sealed = text.replace("protection = \"mapped\"", "protection = \"sealed\"");
+    let chain = check(&all_sealed, "sealed.toml").unwrap().into_chain();
+    assert!(chain.edges().iter().all(|edge| edge.protection() == Sealed));
+}

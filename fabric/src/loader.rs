@@ -8,6 +8,7 @@ use crate::chain::define::{Definer, define_chain, define_gateway};
 use crate::chain::elf;
 use crate::chain::file::{ChainFile, FunctionFiles};
 use crate::chain::placement::{Front, seat_all, usable_cpus};
+use crate::chain::protection::in_words;
 use crate::cli::{Cli, Command, Format, RequireIsolation, ServeArgs};
 use crate::command::{Failed, finish, report_chain_error, stderr_has_colours};
 use crate::gateway;
@@ -59,9 +60,12 @@ pub fn main() -> ExitCode {
 }
 
 fn load(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result<(), Failed> {
-    check_isolation(arguments, monitor)?;
+    let is_isolated = check_isolation(arguments, monitor)?;
     let files = read_all(&arguments.chains, arguments.build, arguments.format.format)?;
     warn_of_missing_pages(&files);
+    if !is_isolated {
+        warn_of_mapped(&files);
+    }
     let listener = listen(arguments.listen, "--listen")?;
     let admin = listen(arguments.admin, "--admin")?;
     let (executable, linked) = own_executable()?;
@@ -94,7 +98,21 @@ pub fn own_executable() -> Result<(File, Vec<elf::Linked>), Failed> {
     Ok((executable, linked))
 }
 
-fn check_isolation(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result<(), Failed> {
+/// A mapped edge relies on isolation alone.
+fn warn_of_mapped(files: &[(ChainFile, Vec<FunctionFiles>)]) {
+    for chain in files.iter().map(|(file, _)| file.chain()) {
+        if let Some(mapped) = in_words(chain) {
+            tell!(
+                "warning: chain `{}` has mapped edges ({mapped}), and nothing but isolation keeps their records from \
+                 others; on this machine prefer protection = \"sealed\"",
+                chain.name()
+            );
+        }
+    }
+}
+
+/// Whether every layer of isolation is there.
+fn check_isolation(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result<bool, Failed> {
     let (_, answer) =
         Definer::call(monitor, Call::QueryMonitor, &[], &[], Vec::new()).map_err(Failed::new)?;
     let (monitor_entry, _) = MonitorEntry::read_from_prefix(&answer)
@@ -111,7 +129,7 @@ fn check_isolation(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result
         }
     }
     if missing.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let missing = missing.join(", ");
     if arguments.isolation.require_isolation == RequireIsolation::Full {
@@ -120,7 +138,7 @@ fn check_isolation(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result
         )));
     }
     tell!("warning: this machine lacks isolation layers: {missing}");
-    Ok(())
+    Ok(false)
 }
 
 /// Says so where a chain asks for huge pages in vain: its records flow as well without.

@@ -15,12 +15,12 @@ use zeroize::Zeroize;
 /// The descriptor number at which a trustlet finds its channel to the monitor.
 pub const CHANNEL_FD: i32 = 3;
 /// Version of this protocol. Monitor and trustlet are built from one tree; anything else is refused.
-pub const ATTACH_VERSION: u32 = 1;
+pub const ATTACH_VERSION: u32 = 2;
 /// The longest message, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 16 * 1024;
 /// Most descriptors beside one message (Linux allows 253, see unix(7)).
 pub const MESSAGE_MAX_DESCRIPTORS: usize = 128;
-/// Most entries in one message, so that the descriptors of each (at most two) fit.
+/// Most entries in one message, so that the descriptors of each (at most three) fit.
 pub const MESSAGE_MAX_ENTRIES: usize = 32;
 /// Bytes of a port's secret and of an epoch secret.
 pub const SECRET_BYTES: usize = 32;
@@ -36,11 +36,13 @@ pub const BELL_QUIET_NS: u64 = 100_000_000;
 pub mod kind {
     /// One [`super::Begin`]; descriptors: outbox (read-write), instance page (read-write), doorbell.
     pub const BEGIN: u32 = 1;
-    /// [`super::Inbound`] entries; two descriptors each: the producer's outbox (read-only), its doorbell.
+    /// [`super::Inbound`] entries; two descriptors each: the producer's outbox or the mapped region of this ring
+    /// (read-only), the producer's doorbell.
     pub const INBOUND: u32 = 2;
     /// [`super::Port`] entries; no descriptors.
     pub const PORT: u32 = 3;
-    /// [`super::Edge`] entries; two descriptors each: the consumer's instance page (read-only), its doorbell.
+    /// [`super::Edge`] entries; two descriptors each: the consumer's instance page (read-only), its doorbell; and a third for
+    /// a mapped edge: the region of this ring (read-write).
     pub const EDGE: u32 = 4;
     /// One [`super::Secret`], followed by the value's bytes.
     pub const SECRET: u32 = 5;
@@ -178,7 +180,11 @@ pub struct Inbound {
     pub fault: u32,
     /// Position of the edge in the chain's edge list, for telemetry; `u32::MAX` for a fault edge.
     pub edge: u32,
-    /// Opens every epoch of the port.
+    /// 1: the ring lies in a region of its own, and its records are not sealed.
+    pub mapped: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Opens every epoch of the port; zeros where nothing is sealed.
     pub port_secret: [u8; SECRET_BYTES],
 }
 
@@ -216,6 +222,8 @@ pub struct Edge {
     pub lanes: u32,
     /// 1: the consumer is the gateway.
     pub to_gateway: u32,
+    /// 1: the ring lies in a region of its own, and its records are not sealed. Its number in the outbox stays unused.
+    pub mapped: u32,
 }
 
 /// A secret from the chain file. `len_bytes` bytes of value follow.
@@ -285,5 +293,5 @@ const _: () = {
     // The longest messages: 32 inbound entries, or one secret.
     assert!(size_of::<MessageHeader>() + MESSAGE_MAX_ENTRIES * size_of::<Inbound>() <= MESSAGE_MAX_BYTES);
     assert!(size_of::<MessageHeader>() + size_of::<Secret>() + SECRET_VALUE_MAX_BYTES <= MESSAGE_MAX_BYTES);
-    assert!(MESSAGE_MAX_ENTRIES * 2 <= MESSAGE_MAX_DESCRIPTORS);
+    assert!(MESSAGE_MAX_ENTRIES * 3 <= MESSAGE_MAX_DESCRIPTORS);
 };

@@ -5,8 +5,9 @@ use crate::attach::{
     Port, SECRET_VALUE_MAX_BYTES, Secret, kind, outbox_flag,
 };
 use crate::doorbell::Doorbell;
-use crate::hop::{Own, Receiver, Sender};
-use crate::layout::{OutboxLayout, PageLayout, page_word};
+use crate::hop::{OutPort, Own, Receiver, Sender};
+use crate::layout::{MappedLayout, OutboxLayout, PageLayout, page_word};
+use crate::mapped::MappedRing;
 use crate::memory::{MapError, OwnRegion, PeerRegion};
 use crate::peek::InRing;
 use crate::publish::{BadAttachment, OutRing};
@@ -179,13 +180,20 @@ pub struct Attachment {
     pub(crate) secrets: Vec<input::Secret>,
 }
 
+/// What comes beside an [`Edge`].
+struct EdgeDescriptors {
+    page: OwnedFd,
+    doorbell: OwnedFd,
+    mapped: Option<OwnedFd>,
+}
+
 /// Collects the messages of one attachment.
 #[derive(Default)]
 pub struct Assembly {
     begin: Option<(Begin, [OwnedFd; 3])>,
     inbound: Vec<(Inbound, OwnedFd, OwnedFd)>,
     ports: Vec<Port>,
-    edges: Vec<(Edge, OwnedFd, OwnedFd)>,
+    edges: Vec<(Edge, EdgeDescriptors)>,
     secrets: Vec<input::Secret>,
 }
 
@@ -230,8 +238,12 @@ impl Assembly {
             kind::PORT => self.ports.extend(message.entries::<Port>()?),
             kind::EDGE => {
                 for entry in message.entries::<Edge>()? {
-                    self.edges
-                        .push((entry, message.descriptor()?, message.descriptor()?));
+                    let descriptors = EdgeDescriptors {
+                        page: message.descriptor()?,
+                        doorbell: message.descriptor()?,
+                        mapped: (entry.mapped == 1).then(|| message.descriptor()).transpose()?,
+                    };
+                    self.edges.push((entry, descriptors));
                 }
             }
             kind::SECRET => self.secrets.push(read_secret(&message)?),
@@ -293,36 +305,9 @@ impl Assembly {
             )??);
             gapless.push(inbound.0.gapless == 1);
         }
-        let mut out: Vec<Vec<OutRing>> = self.ports.iter().map(|_| Vec::new()).collect();
-        for (edge, page, doorbell) in core::mem::take(&mut self.edges) {
-            if edge.to_gateway == 1 && own.gateway.is_none() {
-                let layout = PageLayout::new(edge.consumer_inbound_count, edge.consumer_port_count)
-                    .ok_or(BadAttachment("the gateway's page"))?;
-                own.gateway = Some((PeerRegion::map(&page, layout.len_bytes())?, layout));
-            }
-            let rings = usize::try_from(edge.port_index)
-                .ok()
-                .and_then(|port| out.get_mut(port));
-            rings.ok_or(BadAttachment("an edge's port"))?.push(OutRing::new(
-                &edge,
-                &outbox_layout,
-                &page,
-                doorbell,
-            )??);
-        }
-        let mut ports = Vec::with_capacity(self.ports.len());
-        for (port, rings) in self.ports.iter().zip(out) {
-            let sealer =
-                PortSealer::new(port, begin.instance_epoch).map_err(|_| BadAttachment("a port's secret"))?;
-            ports.push((port.name, port.fault == 1, sealer, rings));
-        }
+        let ports = self.out_ports(&begin, &outbox_layout, &mut own)?;
         let outbox = OwnRegion::map(&outbox, outbox_layout.len_bytes())?;
-        if begin.outbox_flags & outbox_flag::HUGE_PAGES != 0 {
-            outbox.use_huge_pages();
-        }
-        if begin.outbox_flags & outbox_flag::PREFAULT != 0 {
-            outbox.prefault()?;
-        }
+        back(&outbox, &begin)?;
         let mut receiver = Receiver::new(&own, rings, begin.spin_ns);
         receiver.resume(&own, &gapless);
         let mut sender = Sender::new(outbox, outbox_layout, ports, begin.spin_ns);
@@ -336,6 +321,64 @@ impl Assembly {
             secrets,
         })
     }
+}
+
+impl Assembly {
+    /// The ports with their rings; notes in `own` where the gateway's page is.
+    fn out_ports(
+        &mut self,
+        begin: &Begin,
+        outbox: &OutboxLayout,
+        own: &mut Own,
+    ) -> Result<Vec<OutPort>, AttachError> {
+        let mut sealed: Vec<Vec<_>> = self.ports.iter().map(|_| Vec::new()).collect();
+        let mut mapped: Vec<Vec<_>> = self.ports.iter().map(|_| Vec::new()).collect();
+        for (edge, descriptors) in core::mem::take(&mut self.edges) {
+            let EdgeDescriptors {
+                page,
+                doorbell,
+                mapped: region,
+            } = descriptors;
+            if edge.to_gateway == 1 && own.gateway.is_none() {
+                let layout = PageLayout::new(edge.consumer_inbound_count, edge.consumer_port_count)
+                    .ok_or(BadAttachment("the gateway's page"))?;
+                own.gateway = Some((PeerRegion::map(&page, layout.len_bytes())?, layout));
+            }
+            let port = usize::try_from(edge.port_index).unwrap_or(usize::MAX);
+            let no_port = BadAttachment("an edge's port");
+            if let Some(region) = region {
+                let layout = MappedLayout::new(begin.ring_capacity, begin.outbox_bytes)
+                    .ok_or(BadAttachment("a mapped region"))?;
+                let ring = OutRing::new(&edge, layout.ring_at(), layout.ring_capacity(), &page, doorbell)??;
+                let region = OwnRegion::map(&region, layout.len_bytes())?;
+                back(&region, begin)?;
+                let rings = mapped.get_mut(port).ok_or(no_port)?;
+                rings.push(MappedRing::new(ring, region, layout));
+            } else {
+                let ring_at = outbox.ring_at(edge.ring).ok_or(BadAttachment("a ring"))?;
+                let ring = OutRing::new(&edge, ring_at, outbox.ring_capacity(), &page, doorbell)??;
+                sealed.get_mut(port).ok_or(no_port)?.push(ring);
+            }
+        }
+        let mut ports = Vec::with_capacity(self.ports.len());
+        for (port, (sealed, mapped)) in self.ports.iter().zip(sealed.into_iter().zip(mapped)) {
+            let sealer =
+                PortSealer::new(port, begin.instance_epoch).map_err(|_| BadAttachment("a port's secret"))?;
+            ports.push(OutPort::new(port.name, port.fault == 1, sealer, sealed, mapped));
+        }
+        Ok(ports)
+    }
+}
+
+/// Has a region that this instance writes backed as its function asks.
+fn back(region: &OwnRegion, begin: &Begin) -> Result<(), MapError> {
+    if begin.outbox_flags & outbox_flag::HUGE_PAGES != 0 {
+        region.use_huge_pages();
+    }
+    if begin.outbox_flags & outbox_flag::PREFAULT != 0 {
+        region.prefault()?;
+    }
+    Ok(())
 }
 
 /// An inbound entry whose secret is wiped when it has been used.

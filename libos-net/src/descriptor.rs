@@ -10,11 +10,13 @@
 //! | 6 | 32, 16, 16 | producer's instance epoch; port; generation of the key |
 //!
 //! All but word 1 is the additional data of the segment's AEAD (I9), and word 1 only says where to look: a
-//! descriptor that was changed in any bit is refused when its segment is opened.
+//! descriptor that was changed in any bit is refused when its segment is opened. On a `mapped` edge nothing is sealed, so
+//! nothing is authenticated: the bytes of word 1 are plaintext, the generation is 0, and what guards a descriptor is that
+//! only its producer can write it, and the checks of its consumer.
 
 use crate::clock::Monotonic;
 use crate::invocation::InvocationId;
-use crate::layout::{LINE_BYTES, OutboxLayout, SLOT_TAIL_BYTES};
+use crate::layout::{EXTENT_MAX_BYTES, LINE_BYTES, MappedLayout, OutboxLayout, SLOT_TAIL_BYTES};
 use crate::ring::WORDS;
 
 /// Plaintext bytes of a full segment. Every segment of a record but the last is full.
@@ -100,6 +102,31 @@ impl Descriptor {
     /// # Errors
     /// [`Malformed`].
     pub fn from_words(words: &[u64; WORDS], outbox: &OutboxLayout) -> Result<Self, Malformed> {
+        let descriptor = Self::read(words)?;
+        let end = descriptor.end(SLOT_TAIL_BYTES)?;
+        let sound = descriptor.offset >= outbox.segments_at()
+            && end <= outbox.len_bytes()
+            && descriptor.len_bytes <= SEGMENT_BYTES
+            // Only the last segment may be short, and only an aborted record's last one may be out of place.
+            && (descriptor.last || descriptor.len_bytes == SEGMENT_BYTES);
+        if sound { Ok(descriptor) } else { Err(Malformed) }
+    }
+
+    /// Reads words that a peer has published in a mapped region, and checks that they name whole leaves of it. What is
+    /// empty lies at its first leaf.
+    pub(crate) fn from_mapped_words(words: &[u64; WORDS], region: &MappedLayout) -> Result<Self, Malformed> {
+        let descriptor = Self::read(words)?;
+        let sound = region.leaf_of(descriptor.offset).is_some()
+            && descriptor.end(0)? <= region.len_bytes()
+            && descriptor.len_bytes <= EXTENT_MAX_BYTES
+            && (descriptor.last || descriptor.len_bytes > 0)
+            // No key, so none of a later generation.
+            && descriptor.generation == 0;
+        if sound { Ok(descriptor) } else { Err(Malformed) }
+    }
+
+    /// Takes words apart; where they point is not checked.
+    fn read(words: &[u64; WORDS]) -> Result<Self, Malformed> {
         let [
             sequence,
             place,
@@ -117,20 +144,9 @@ impl Descriptor {
             .ok()
             .and_then(|lines| lines.checked_mul(LINE_BYTES))
             .ok_or(Malformed)?;
-        let end = offset
-            .checked_add(len_bytes)
-            .and_then(|end| end.checked_add(SLOT_TAIL_BYTES))
-            .ok_or(Malformed)?;
         let last = flags & FLAG_LAST != 0;
         let abort = flags & FLAG_ABORT != 0;
-        let sound = flags & !FLAGS_KNOWN == 0
-            && offset >= outbox.segments_at()
-            && end <= outbox.len_bytes()
-            && len_bytes <= SEGMENT_BYTES
-            // Only the last segment may be short, and only an aborted record's last one may be out of place.
-            && (last || len_bytes == SEGMENT_BYTES)
-            && (!abort || (last && len_bytes == 0));
-        if !sound {
+        if flags & !FLAGS_KNOWN != 0 || (abort && !(last && len_bytes == 0)) {
             return Err(Malformed);
         }
         let invocation = (u128::from(invocation_high) << 64) | u128::from(invocation_low);
@@ -148,6 +164,14 @@ impl Descriptor {
             port,
             generation,
         })
+    }
+
+    /// Where the segment ends, with `tail_bytes` behind it.
+    fn end(&self, tail_bytes: usize) -> Result<usize, Malformed> {
+        self.offset
+            .checked_add(self.len_bytes)
+            .and_then(|end| end.checked_add(tail_bytes))
+            .ok_or(Malformed)
     }
 
     /// The additional data of the segment's AEAD.
@@ -201,6 +225,21 @@ mod tests {
             if let Ok(descriptor) = Descriptor::from_words(&words, &layout()) {
                 prop_assert!(descriptor.offset >= layout().segments_at());
                 prop_assert!(descriptor.offset + descriptor.len_bytes + SLOT_TAIL_BYTES <= layout().len_bytes());
+            }
+        }
+
+        #[test]
+        fn whatever_is_accepted_lies_within_the_mapped_region(words: [u64; 7], leaf in 0..1100_u64, len: u32) {
+            let region = MappedLayout::new(256, 1 << 20).unwrap();
+            let mut words = words;
+            for place in [words[1], ((region.leaf_at(0) as u64 / 64 + leaf * 16) << 32) | u64::from(len % (2 << 20))] {
+                words[1] = place;
+                words[2] = (words[2] & !0xffff) | 1;
+                words[6] &= !0xffff;
+                if let Ok(descriptor) = Descriptor::from_mapped_words(&words, &region) {
+                    prop_assert!(descriptor.offset >= region.leaf_at(0));
+                    prop_assert!(descriptor.offset + descriptor.len_bytes <= region.len_bytes());
+                }
             }
         }
 

@@ -11,15 +11,21 @@
 //! [`Sender`] walks the left column, [`Receiver`] the right one; both work on regions and keys that the monitor
 //! gave to this instance, and neither knows of the daemon. Between the two handlers the bytes are written once,
 //! by sealing, and read once, by opening.
+//!
+//! On a `mapped` edge (`mapped.rs`, `placed.rs`) the bytes are written as they are, into memory that the two ends alone have
+//! mapped, by the producer or by its handler itself; and the consumer copies them out, or leaves them where they are and
+//! lets the handler look. All checks but the cipher's are the same.
 
 use crate::clock::Monotonic;
+use crate::descriptor::Descriptor;
 use crate::doorbell::Doorbell;
 use crate::invocation::InvocationId;
-use crate::layout::{CLOSED_ENTRIES, OutboxLayout, PageLayout, outbox_word, page_word};
-use crate::memory::{OwnRegion, PeerRegion};
+use crate::layout::{CLOSED_ENTRIES, EXTENT_MAX_BYTES, OutboxLayout, PageLayout, outbox_word, page_word};
+use crate::mapped::MappedRing;
+use crate::memory::{OwnRegion, PeerRegion, PeerSpan};
 use crate::name::Name;
 use crate::park::{Sleeper, Waker};
-use crate::peek::{InRing, RecordPlace, Step, Upstream, published_at};
+use crate::peek::{InRing, Opened, RecordPlace, Step, Taking, Upstream, published_at};
 use crate::publish::OutRing;
 use crate::refusal::Refusal;
 use crate::reserve::{SlotIndex, Slots};
@@ -27,6 +33,7 @@ use crate::seal::{End, PortSealer, RecordContext};
 use crate::sync::Ordering;
 use crate::telemetry::{Counter, Phase, count, record};
 use crate::wait::{Patience, look};
+use std::sync::Arc;
 
 /// The two things that every step may need: the page that this instance writes, and the bell that it sleeps on.
 #[derive(Debug)]
@@ -118,13 +125,74 @@ pub enum SendError {
 }
 
 /// One output port: its sealing key and the rings of its edges.
-struct OutPort {
+pub(crate) struct OutPort {
     name: Name,
     fault: bool,
     sealer: PortSealer,
-    rings: Vec<OutRing>,
+    rings: Vec<OutRing<SlotIndex>>,
+    /// The rings of `mapped` edges.
+    mapped: Vec<MappedRing>,
     /// The record of which segments were sent, and not yet its end.
     begun: Option<Begun>,
+}
+
+impl OutPort {
+    pub(crate) const fn new(
+        name: Name,
+        fault: bool,
+        sealer: PortSealer,
+        rings: Vec<OutRing<SlotIndex>>,
+        mapped: Vec<MappedRing>,
+    ) -> Self {
+        Self {
+            name,
+            fault,
+            sealer,
+            rings,
+            mapped,
+            begun: None,
+        }
+    }
+
+    fn carries_sealed(&self, lane: u64) -> bool {
+        self.rings.iter().any(|ring| ring.carries(lane))
+    }
+
+    /// The mapped ring that `lane` takes, if it takes no other.
+    fn only_mapped(&mut self, lane: u64) -> Option<&mut MappedRing> {
+        if self.mapped.is_empty() || self.carries_sealed(lane) {
+            return None;
+        }
+        let mut rings = self.mapped.iter_mut().filter(|ring| ring.carries(lane));
+        let ring = rings.next()?;
+        rings.next().is_none().then_some(ring)
+    }
+
+    /// Room in all mapped rings that `lane` takes: how many there are; `None`, and nothing reserved, if one has none.
+    fn reserve_mapped(&mut self, lane: u64, len_bytes: usize, places: u64) -> Option<usize> {
+        let mut count = 0;
+        let mut have_room = true;
+        for ring in self.mapped.iter_mut().filter(|ring| ring.carries(lane)) {
+            have_room = have_room && ring.reserve(len_bytes, places);
+            count += 1;
+        }
+        if !have_room {
+            self.give_back_mapped();
+        }
+        have_room.then_some(count)
+    }
+
+    fn give_back_mapped(&mut self) {
+        for ring in &mut self.mapped {
+            ring.give_back();
+        }
+    }
+}
+
+/// Room for one segment on its way to all its consumers.
+struct Room {
+    /// In the outbox, and how many rings name it; `None` if all of its rings are mapped ones.
+    slot: Option<(SlotIndex, usize)>,
 }
 
 /// A record that was sent in part.
@@ -154,26 +222,11 @@ pub struct Sender {
 }
 
 impl Sender {
-    pub(crate) fn new(
-        outbox: OwnRegion,
-        layout: OutboxLayout,
-        ports: Vec<(Name, bool, PortSealer, Vec<OutRing>)>,
-        spin_ns: u64,
-    ) -> Self {
+    pub(crate) fn new(outbox: OwnRegion, layout: OutboxLayout, ports: Vec<OutPort>, spin_ns: u64) -> Self {
         let starved = outbox
             .word(outbox_word::STARVED)
             .map(Sleeper::resume)
             .unwrap_or_default();
-        let ports = ports
-            .into_iter()
-            .map(|(name, fault, sealer, rings)| OutPort {
-                name,
-                fault,
-                sealer,
-                rings,
-                begun: None,
-            })
-            .collect();
         Self {
             slots: Slots::new(&layout),
             outbox,
@@ -204,6 +257,89 @@ impl Sender {
     #[must_use]
     pub fn outbox_bytes(&self) -> u64 {
         (self.slots.full_slots() * crate::descriptor::SEGMENT_BYTES) as u64
+    }
+
+    /// Most plaintext bytes that one call of [`Self::send`] takes for the request `invocation` on port `port`: more than a
+    /// segment's where the record is sealed for nobody.
+    #[must_use]
+    pub fn segment_bytes(&self, port: usize, invocation: InvocationId) -> usize {
+        let mapped = self
+            .ports
+            .get(port)
+            .filter(|port| !port.mapped.is_empty() && !port.carries_sealed(invocation.count()));
+        mapped.map_or(crate::descriptor::SEGMENT_BYTES, |_| EXTENT_MAX_BYTES)
+    }
+
+    /// Reserves room for a record of `len_bytes` where its one consumer will read it, so that it can be written there
+    /// directly; `false` where that is not how this port's records travel. Its bytes are whatever was there before: zeros, or
+    /// parts of earlier records of this edge. What was placed before on this port is given up.
+    ///
+    /// # Errors
+    /// [`SendError`]. After `Full` nothing has happened, and the same call may be made again.
+    pub fn place(
+        &mut self,
+        port: usize,
+        invocation: InvocationId,
+        len_bytes: usize,
+    ) -> Result<bool, SendError> {
+        let outbox_bytes = self.outbox_bytes();
+        let out = self.ports.get_mut(port).ok_or(SendError::NoSuchPort { port })?;
+        let Some(ring) = out.only_mapped(invocation.count()) else {
+            return Ok(false);
+        };
+        if ring.place(len_bytes) {
+            return Ok(true);
+        }
+        Err(if ring.is_too_small_for(len_bytes) {
+            SendError::TooLarge { outbox_bytes }
+        } else {
+            SendError::Full
+        })
+    }
+
+    fn placed(&mut self, port: usize) -> Option<&mut MappedRing> {
+        let mut rings = self.ports.get_mut(port)?.mapped.iter_mut();
+        rings.find(|ring| ring.placed_bytes().is_some())
+    }
+
+    /// Writes into the record that was placed on this port; `false`, and nothing written, past its end.
+    #[must_use]
+    pub fn write_placed(&mut self, port: usize, at: usize, bytes: &[u8]) -> bool {
+        self.placed(port).is_some_and(|ring| ring.write_placed(at, bytes))
+    }
+
+    /// Sends the record that was placed on this port, as it is.
+    ///
+    /// # Errors
+    /// [`SendError`]. After `Full` nothing has happened, and the same call may be made again.
+    pub fn send_placed(&mut self, own: &Own, port: usize, record: &RecordContext) -> Result<(), SendError> {
+        if self.ports.get(port).is_some_and(|port| port.begun.is_some()) {
+            self.end_begun(own, port)?;
+        }
+        let out = self.ports.get_mut(port).ok_or(SendError::NoSuchPort { port })?;
+        let mut rings = out.mapped.iter_mut();
+        let Some(ring) = rings.find(|ring| ring.placed_bytes().is_some()) else {
+            return Ok(());
+        };
+        if !ring.has_room(1) {
+            return Err(SendError::Full);
+        }
+        let len_bytes = ring.placed_bytes().unwrap_or(0);
+        let numbered = out.sealer.number(record, len_bytes, End::Last);
+        let numbered = numbered.map_err(|_| SendError::KeysExhausted)?;
+        self.published_last = Monotonic::now();
+        ring.publish_placed(&numbered, self.published_last.as_ns());
+        Waker::fence();
+        ring.wake();
+        own.count(Counter::Published, 1);
+        Ok(())
+    }
+
+    /// Gives up the record that was placed on this port, if there is one.
+    pub fn drop_placed(&mut self, port: usize) {
+        if let Some(ring) = self.placed(port) {
+            ring.drop_placed();
+        }
     }
 
     /// Sends one segment of a record: the whole record, if it is the first and `last` is true.
@@ -257,44 +393,38 @@ impl Sender {
     ) -> Result<(), SendError> {
         let lane = record.invocation.count();
         // reserve
-        let Some((slot, holders)) = self.reserve(index, lane, plain.len(), end)? else {
+        let Some(room) = self.reserve(index, lane, plain.len(), end)? else {
             return Ok(()); // a port that leads nowhere: `check` has warned
+        };
+        // seal
+        let descriptor = match room.slot {
+            Some((slot, holders)) => self.seal(index, record, plain, end, slot, holders)?,
+            None => self.number(index, record, plain, end)?,
         };
         let port = self
             .ports
             .get_mut(index)
             .ok_or(SendError::NoSuchPort { port: index })?;
-        let Some((offset, slot_bytes)) = self.slots.place(slot) else {
-            return Err(SendError::Full);
-        };
-        for _ in 0..holders {
-            self.slots.hold(slot);
-        }
-        // seal
-        let Some(mut span) = self.outbox.span(offset, slot_bytes) else {
-            return Err(SendError::Full);
-        };
-        let sealed = port.sealer.seal(record, plain, end, offset, &mut span);
-        let descriptor = match sealed {
-            Ok(descriptor) => descriptor,
-            Err(_) => {
-                for _ in 0..holders {
-                    self.slots.let_go(slot);
-                }
-                return Err(SendError::KeysExhausted);
-            }
-        };
         self.published_last = Monotonic::now();
-        if let Some(word) = self.outbox.word(published_at(offset, plain.len())) {
-            word.store(self.published_last.as_ns(), Ordering::Relaxed);
+        let now = self.published_last.as_ns();
+        // publish, to every consumer the same sealed segment, or on mapped edges a copy each
+        if let Some((slot, _)) = room.slot {
+            if let Some(word) = self.outbox.word(published_at(descriptor.offset, plain.len())) {
+                word.store(now, Ordering::Relaxed);
+            }
+            for ring in port.rings.iter_mut().filter(|ring| ring.carries(lane)) {
+                ring.publish(&self.outbox, &descriptor, Some(slot));
+            }
         }
-        // publish, to every consumer the same sealed segment
-        for ring in port.rings.iter_mut().filter(|ring| ring.carries(lane)) {
-            ring.publish(&self.outbox, &descriptor, slot);
+        for ring in port.mapped.iter_mut().filter(|ring| ring.carries(lane)) {
+            ring.publish(&descriptor, plain, now);
         }
         // wake
         Waker::fence();
         for ring in port.rings.iter_mut().filter(|ring| ring.carries(lane)) {
+            ring.wake();
+        }
+        for ring in port.mapped.iter_mut().filter(|ring| ring.carries(lane)) {
             ring.wake();
         }
         port.begun = (end == End::More).then_some(Begun {
@@ -307,15 +437,68 @@ impl Sender {
         Ok(())
     }
 
-    /// A place in every ring that carries `lane`, and a slot: the slot, and how many rings there are. `None` if there are
-    /// none.
+    /// Seals a segment into `slot`, for `holders` rings.
+    fn seal(
+        &mut self,
+        index: usize,
+        record: &RecordContext,
+        plain: &[u8],
+        end: End,
+        slot: SlotIndex,
+        holders: usize,
+    ) -> Result<Descriptor, SendError> {
+        let port = self
+            .ports
+            .get_mut(index)
+            .ok_or(SendError::NoSuchPort { port: index })?;
+        let Some((offset, slot_bytes)) = self.slots.place(slot) else {
+            return Err(SendError::Full);
+        };
+        for _ in 0..holders {
+            self.slots.hold(slot);
+        }
+        let Some(mut span) = self.outbox.span(offset, slot_bytes) else {
+            return Err(SendError::Full);
+        };
+        port.sealer
+            .seal(record, plain, end, offset, &mut span)
+            .map_err(|_| {
+                for _ in 0..holders {
+                    self.slots.let_go(slot);
+                }
+                port.give_back_mapped();
+                SendError::KeysExhausted
+            })
+    }
+
+    /// Numbers a segment that is sealed for nobody.
+    fn number(
+        &mut self,
+        index: usize,
+        record: &RecordContext,
+        plain: &[u8],
+        end: End,
+    ) -> Result<Descriptor, SendError> {
+        let port = self
+            .ports
+            .get_mut(index)
+            .ok_or(SendError::NoSuchPort { port: index })?;
+        port.sealer.number(record, plain.len(), end).map_err(|_| {
+            port.give_back_mapped();
+            SendError::KeysExhausted
+        })
+    }
+
+    /// A place in every ring that carries `lane`, and room: a slot for all the sealed ones, an extent for each mapped one.
+    /// `None` if there are no such rings.
     fn reserve(
         &mut self,
         index: usize,
         lane: u64,
         len_bytes: usize,
         end: End,
-    ) -> Result<Option<(SlotIndex, usize)>, SendError> {
+    ) -> Result<Option<Room>, SendError> {
+        let slots = &mut self.slots;
         let port = self
             .ports
             .get_mut(index)
@@ -325,41 +508,59 @@ impl Sender {
         let mut holders = 0;
         let mut have_room = true;
         for ring in port.rings.iter_mut().filter(|ring| ring.carries(lane)) {
-            ring.reclaim(&mut self.slots);
+            ring.reclaim(|slot| slots.let_go(slot));
             have_room &= ring.has_room(places);
             holders += 1;
         }
-        if holders == 0 {
+        let mapped = port.reserve_mapped(lane, len_bytes, places);
+        if holders == 0 && mapped == Some(0) {
             return Ok(None);
         }
+        let have_room = have_room && mapped.is_some();
+        if have_room && holders == 0 {
+            return Ok(Some(Room { slot: None }));
+        }
         if have_room && let Some(slot) = self.slots.reserve(len_bytes) {
-            return Ok(Some((slot, holders)));
+            let slot = Some((slot, holders));
+            return Ok(Some(Room { slot }));
         }
         // Other ports' consumers may have released something since those ports were last used. What they released is
         // noticed here in any case: whoever waits for room next must wait for more than that.
         self.reclaim_all();
-        let slot = if have_room {
-            self.slots.reserve(len_bytes)
-        } else {
-            None
-        };
-        match slot {
-            Some(slot) => Ok(Some((slot, holders))),
-            None => Err(self.full_or_too_large(index, end)),
+        if have_room && let Some(slot) = self.slots.reserve(len_bytes) {
+            let slot = Some((slot, holders));
+            return Ok(Some(Room { slot }));
         }
+        if let Some(port) = self.ports.get_mut(index) {
+            port.give_back_mapped();
+        }
+        Err(self.full_or_too_large(index, lane, len_bytes, end))
     }
 
     fn reclaim_all(&mut self) {
-        for ring in self.ports.iter_mut().flat_map(|port| port.rings.iter_mut()) {
-            ring.reclaim(&mut self.slots);
+        let slots = &mut self.slots;
+        for port in &mut self.ports {
+            for ring in &mut port.rings {
+                ring.reclaim(|slot| slots.let_go(slot));
+            }
+            for ring in &mut port.mapped {
+                ring.reclaim();
+            }
         }
     }
 
     /// There is no room: are others' records in the way, or is this one alone too large?
-    fn full_or_too_large(&self, index: usize, end: End) -> SendError {
-        let sent = self.ports.get(index).map_or(0, |port| port.sealer.segments());
+    fn full_or_too_large(&self, index: usize, lane: u64, len_bytes: usize, end: End) -> SendError {
+        let Some(port) = self.ports.get(index) else {
+            return SendError::NoSuchPort { port: index };
+        };
+        let sent = port.sealer.segments();
         let of_ring = self.layout.ring_capacity() - 1;
-        if sent >= self.slots.full_slots() || (end == End::More && sent >= of_ring) {
+        let mut mapped = port.mapped.iter().filter(|ring| ring.carries(lane));
+        let is_too_large = (end == End::More && sent >= of_ring)
+            || (port.carries_sealed(lane) && sent >= self.slots.full_slots())
+            || mapped.any(|ring| ring.is_too_small_for(len_bytes));
+        if is_too_large {
             SendError::TooLarge {
                 outbox_bytes: self.outbox_bytes(),
             }
@@ -388,10 +589,9 @@ impl Sender {
     }
 
     fn has_news(&self) -> bool {
-        self.ports
-            .iter()
-            .flat_map(|port| &port.rings)
-            .any(OutRing::has_news)
+        self.ports.iter().any(|port| {
+            port.rings.iter().any(OutRing::has_news) || port.mapped.iter().any(MappedRing::has_news)
+        })
     }
 
     /// Announces that this producer waits for room; `false` if there is some news already. The caller then waits for the
@@ -401,6 +601,9 @@ impl Sender {
             return false;
         };
         self.starved.announce(word);
+        for ring in self.ports.iter_mut().flat_map(|port| &mut port.mapped) {
+            ring.announce_starved();
+        }
         !self.has_news()
     }
 
@@ -408,6 +611,9 @@ impl Sender {
     pub fn fed(&mut self) {
         if let Some(word) = self.outbox.word(outbox_word::STARVED) {
             self.starved.awake(word);
+        }
+        for ring in self.ports.iter_mut().flat_map(|port| &mut port.mapped) {
+            ring.fed();
         }
     }
 
@@ -418,8 +624,19 @@ impl Sender {
         for port in &mut self.ports {
             let mut of_port = None;
             for ring in &mut port.rings {
-                let last = ring.resume(&self.outbox, &self.layout, &mut self.slots);
+                let last = ring.resume(
+                    &self.outbox,
+                    |words| Descriptor::from_words(words, &self.layout).ok(),
+                    |descriptor| {
+                        self.slots
+                            .at(descriptor.offset)
+                            .inspect(|slot| self.slots.hold(*slot))
+                    },
+                );
                 of_port = of_port.or(last.filter(|descriptor| !descriptor.last));
+            }
+            for ring in &mut port.mapped {
+                of_port = of_port.or(ring.resume().filter(|descriptor| !descriptor.last));
             }
             unfinished.push(of_port);
         }
@@ -441,6 +658,9 @@ impl Sender {
     pub fn set_serving(&self, serving: bool) {
         if let Some(word) = self.outbox.word(outbox_word::STATE) {
             word.store(u64::from(serving), Ordering::Relaxed);
+        }
+        for ring in self.ports.iter().flat_map(|port| &port.mapped) {
+            ring.set_serving(serving);
         }
     }
 }
@@ -502,11 +722,37 @@ impl Receiver {
 
     /// Peeks at ring `ring` and opens what is there, appending to `into`. Refusals are counted here.
     pub fn step(&mut self, own: &Own, ring: usize, into: &mut Vec<u8>) -> Step {
+        self.take(own, ring, into, Taking::Copy)
+    }
+
+    /// As [`Self::step`], but leaves what comes over a `mapped` edge where it is: [`Self::in_place`] reads it, until it is
+    /// released.
+    pub fn step_in_place(&mut self, own: &Own, ring: usize, into: &mut Vec<u8>) -> Step {
+        self.take(own, ring, into, Taking::InPlace)
+    }
+
+    /// The bytes of a segment that was left in place, as its producer may still change them.
+    #[must_use]
+    pub fn in_place(&self, opened: &Opened) -> Option<PeerSpan<'_>> {
+        if !opened.in_place {
+            return None;
+        }
+        let descriptor = &opened.descriptor;
+        let region = self.region(opened.record.ring)?;
+        region.span(descriptor.offset, descriptor.len_bytes)
+    }
+
+    /// The region that ring `ring` lies in.
+    pub(crate) fn region(&self, ring: usize) -> Option<&Arc<PeerRegion>> {
+        self.rings.get(ring).map(InRing::region)
+    }
+
+    fn take(&mut self, own: &Own, ring: usize, into: &mut Vec<u8>, taking: Taking) -> Step {
         let Some(in_ring) = self.rings.get_mut(ring) else {
             return Step::Empty;
         };
         let woken = core::mem::take(&mut self.was_asleep).then(Monotonic::now);
-        let step = in_ring.step(into);
+        let step = in_ring.step(into, taking);
         if let (Some(woken), Step::Opened(opened)) = (woken, &step) {
             self.patience.woken(woken.ns_since(opened.published));
         }
@@ -525,7 +771,7 @@ impl Receiver {
         record: RecordPlace,
         segment: u64,
         into: &mut Vec<u8>,
-    ) -> Option<Result<crate::descriptor::Descriptor, Refusal>> {
+    ) -> Option<Result<Descriptor, Refusal>> {
         let opened = self.rings.get_mut(record.ring)?.reopen(record, segment, into);
         if let Some(Err(refusal)) = &opened {
             own.count(Counter::Refused(*refusal), 1);

@@ -49,7 +49,7 @@ impl Pool {
     pub(crate) fn give(&mut self, mut bundle: Bundle) {
         bundle
             .parts
-            .retain_mut(|part| part.plain_mut().capacity() <= KEPT_PART_BYTES);
+            .retain_mut(|part| part.kept_bytes() <= KEPT_PART_BYTES);
         if self.0.len() < POOL_MAX {
             self.0.push(bundle);
         }

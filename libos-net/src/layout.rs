@@ -1,4 +1,4 @@
-//! Where things lie in the two regions that an instance writes, and the bounds of both.
+//! Where things lie in the regions that an instance writes, and the bounds of each.
 //!
 //! ```text
 //! outbox         0      header: state, "waits for space"
@@ -10,7 +10,15 @@
 //!                ...    histograms: run; a set for each inbound ring; seal for each port
 //!                ...    traces: the last 256 runs
 //!                ...    closed: invocations that the gateway answered early
+//!
+//! mapped region  0      header, as in an outbox
+//!                4096   one ring
+//!                ...    time of publishing, for each place of the ring (telemetry)
+//!                ...    room for records, from the next page on
 //! ```
+//!
+//! A mapped region belongs to one ring of a `mapped` edge: its producer writes it, its consumer reads it, and nobody else
+//! has a descriptor of it.
 //!
 //! Offsets are computed by both ends from the same few counts, which come from the monitor; nothing in a region
 //! says where anything is.
@@ -147,7 +155,106 @@ impl OutboxLayout {
     }
 }
 
-/// Words of an outbox's header, each at the start of a cache line.
+/// Most leaves in the room of a mapped region, so that the tables of both its ends stay small.
+const LEAVES_MAX: u64 = 16 * 1024;
+/// Smallest leaf.
+const LEAF_MIN_BYTES: u64 = 1024;
+/// Longest segment in a mapped region: a descriptor counts bytes with 32 bits. A longer record has several.
+pub const EXTENT_MAX_BYTES: usize = 1 << 30;
+
+/// The shape of a mapped region. Its room is given out in *leaves*, so that a record of any size is one extent of
+/// neighbouring leaves and needs one descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MappedLayout {
+    ring_capacity: usize,
+    leaf_bytes: usize,
+    leaves: u32,
+}
+
+impl MappedLayout {
+    /// The region of one ring of a producer whose outbox has these bounds; `None` if one is out of its bounds.
+    #[must_use]
+    pub fn new(ring_capacity: u32, outbox_bytes: u64) -> Option<Self> {
+        let ring_capacity = OutboxLayout::new(1, ring_capacity, outbox_bytes)?.ring_capacity;
+        let leaf_bytes = outbox_bytes
+            .div_ceil(LEAVES_MAX)
+            .next_power_of_two()
+            .max(LEAF_MIN_BYTES);
+        Some(Self {
+            ring_capacity,
+            leaf_bytes: usize::try_from(leaf_bytes).ok()?,
+            leaves: u32::try_from(outbox_bytes.div_ceil(leaf_bytes)).ok()?,
+        })
+    }
+
+    /// Descriptors in the ring.
+    #[must_use]
+    pub const fn ring_capacity(&self) -> usize {
+        self.ring_capacity
+    }
+
+    /// Where the ring starts.
+    #[must_use]
+    pub const fn ring_at(&self) -> usize {
+        PAGE_BYTES
+    }
+
+    /// Where the time of publishing of the descriptor at ring position `position` lies.
+    #[must_use]
+    pub fn published_at(&self, position: u64) -> usize {
+        let place = usize::try_from(position).unwrap_or(0) & (self.ring_capacity - 1);
+        PAGE_BYTES + self.ring_capacity * LINE_BYTES + place * size_of::<u64>()
+    }
+
+    /// Where the room for records starts.
+    #[must_use]
+    pub const fn room_at(&self) -> usize {
+        round_up(
+            PAGE_BYTES + self.ring_capacity * (LINE_BYTES + size_of::<u64>()),
+            PAGE_BYTES,
+        )
+    }
+
+    /// Leaves in the room.
+    #[must_use]
+    pub const fn leaves(&self) -> u32 {
+        self.leaves
+    }
+
+    /// Bytes of a leaf.
+    #[must_use]
+    pub const fn leaf_bytes(&self) -> usize {
+        self.leaf_bytes
+    }
+
+    /// How many leaves `len_bytes` bytes need; more than there are if they cannot fit.
+    #[must_use]
+    pub fn leaves_for(&self, len_bytes: usize) -> u32 {
+        u32::try_from(len_bytes.div_ceil(self.leaf_bytes)).unwrap_or(u32::MAX)
+    }
+
+    /// Where leaf `leaf` starts.
+    #[must_use]
+    pub fn leaf_at(&self, leaf: u32) -> usize {
+        self.room_at() + usize::try_from(leaf).unwrap_or(usize::MAX / self.leaf_bytes / 2) * self.leaf_bytes
+    }
+
+    /// The leaf that starts at `offset`, if one does.
+    #[must_use]
+    pub fn leaf_of(&self, offset: usize) -> Option<u32> {
+        let from = offset.checked_sub(self.room_at())?;
+        let leaf = u32::try_from(from / self.leaf_bytes).ok()?;
+        (from.is_multiple_of(self.leaf_bytes) && leaf < self.leaves).then_some(leaf)
+    }
+
+    /// Bytes of the whole region.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.leaf_at(self.leaves)
+    }
+}
+
+/// Words of the header of an outbox and of a mapped region, each at the start of a cache line.
 pub mod outbox_word {
     /// 1 once the instance serves.
     pub const STATE: usize = 0;
@@ -296,6 +403,22 @@ mod tests {
         assert!(page.port_histogram_at(1).unwrap() + histogram <= page.traces_at());
         assert_eq!(page.cursor_at(2), None);
         assert_eq!(page.len_bytes() % PAGE_BYTES, 0);
+    }
+
+    #[test]
+    fn a_mapped_region_holds_what_an_outbox_of_the_same_bounds_does() {
+        for outbox_bytes in [1 << 20, (1 << 20) + 1, 64 << 20, 100 << 20, OUTBOX_MAX_BYTES] {
+            let layout = MappedLayout::new(ring_capacity(outbox_bytes), outbox_bytes).unwrap();
+            let room = u64::from(layout.leaves()) * layout.leaf_bytes() as u64;
+            assert!(room >= outbox_bytes);
+            assert!(u64::from(layout.leaves()) <= LEAVES_MAX);
+            assert!(layout.published_at(u64::from(u32::MAX)) + 8 <= layout.room_at());
+            assert_eq!(layout.leaf_of(layout.leaf_at(3)), Some(3));
+            assert_eq!(layout.leaf_of(layout.leaf_at(3) + 64), None);
+            assert_eq!(layout.leaf_of(layout.len_bytes()), None);
+            assert_eq!(layout.leaf_of(0), None);
+        }
+        assert!(MappedLayout::new(256, 0).is_none());
     }
 
     #[test]

@@ -212,7 +212,7 @@ impl PeerRegion {
     }
 }
 
-/// Bytes of an [`OwnRegion`] that the next segment is sealed into.
+/// Bytes of an [`OwnRegion`] that the next segment is sealed into, or on a `mapped` edge written to.
 #[derive(Debug)]
 pub struct OwnSpan<'a> {
     start: NonNull<u8>,
@@ -278,6 +278,18 @@ impl PeerSpan<'_> {
         unsafe { core::ptr::copy_nonoverlapping(self.start.as_ptr(), bytes.as_mut_ptr(), bytes.len()) };
         true
     }
+
+    /// Appends a copy of all bytes to `into`.
+    pub fn append_to(&self, into: &mut Vec<u8>) {
+        into.reserve(self.len_bytes);
+        let room = into.spare_capacity_mut().as_mut_ptr().cast::<u8>();
+        // SAFETY: as many bytes as were reserved; private memory cannot overlap a shared mapping. The source may change
+        // meanwhile; the copy is then some mixture, which the caller must expect.
+        unsafe { core::ptr::copy_nonoverlapping(self.start.as_ptr(), room, self.len_bytes) };
+        let len_bytes = into.len() + self.len_bytes;
+        // SAFETY: the bytes up to there were just written, within the capacity.
+        unsafe { into.set_len(len_bytes) };
+    }
 }
 
 #[cfg(test)]
@@ -325,6 +337,9 @@ mod tests {
         let mut bytes = [0; 5];
         assert!(peer.span(100, 5).unwrap().copy_to(&mut bytes));
         assert_eq!(&bytes, b"hello");
+        let mut appended = b"oh, ".to_vec();
+        peer.span(100, 5).unwrap().append_to(&mut appended);
+        assert_eq!(appended, b"oh, hello");
     }
 
     #[test]

@@ -7,11 +7,12 @@ use crate::clock::Monotonic;
 use crate::descriptor::Descriptor;
 use crate::doorbell::Doorbell;
 use crate::keys::SecretBytes;
-use crate::layout::{OutboxLayout, PageLayout, SLOT_TAIL_BYTES, cursor_word, outbox_word};
+use crate::layout::{MappedLayout, OutboxLayout, PageLayout, SLOT_TAIL_BYTES, cursor_word, outbox_word};
 use crate::memory::{MapError, OwnRegion, PeerRegion};
 use crate::name::Name;
 use crate::open::Opener;
 use crate::park::Waker;
+use crate::placed::Placed;
 use crate::publish::BadAttachment;
 use crate::refusal::Refusal;
 use crate::ring::{self, Found};
@@ -19,6 +20,7 @@ use crate::sequence::{Order, Place};
 use crate::sync::Ordering;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// Records that are usually held at once; more room is made when it is needed, up to the ring's capacity.
 const HELD_EXPECTED: usize = 32;
@@ -82,6 +84,25 @@ pub struct Opened {
     pub begins: bool,
     /// When it was published, as its producer says; for telemetry, and for how long to look for work.
     pub published: Monotonic,
+    /// Whether it was left where it is, in a mapped region.
+    pub in_place: bool,
+}
+
+/// What to do with a segment that came over a `mapped` edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taking {
+    /// Copy it to private memory.
+    Copy,
+    /// Leave it where it is.
+    InPlace,
+}
+
+/// How segments get out of the producer's region.
+enum Source {
+    /// They are opened.
+    Sealed { layout: OutboxLayout, opener: Opener },
+    /// They lie there as they are.
+    Mapped(Placed),
 }
 
 /// One accepted record that is not released.
@@ -99,15 +120,15 @@ pub(crate) struct InRing {
     index: usize,
     pub(crate) upstream: Upstream,
     port: u16,
-    outbox: PeerRegion,
-    layout: OutboxLayout,
+    /// The producer's outbox, or the mapped region of this ring.
+    region: Arc<PeerRegion>,
+    source: Source,
     ring_at: usize,
     capacity: usize,
     cursor_at: usize,
     producer_doorbell: Doorbell,
     producer_waker: Waker,
     order: Order,
-    opener: Opener,
     /// Position to look at next.
     next: u64,
     /// Records before `next` that are not released, oldest first.
@@ -122,18 +143,10 @@ impl InRing {
         inbound: &attach::Inbound,
         begin: &attach::Begin,
         page_layout: &PageLayout,
-        outbox: &OwnedFd,
+        region: &OwnedFd,
         doorbell: OwnedFd,
     ) -> Result<Result<Self, MapError>, BadAttachment> {
-        let layout = OutboxLayout::new(
-            inbound.producer_ring_count,
-            inbound.producer_ring_capacity,
-            inbound.producer_outbox_bytes,
-        )
-        .ok_or(BadAttachment("a producer's outbox"))?;
-        let ring_at = layout
-            .ring_at(inbound.ring)
-            .ok_or(BadAttachment("a producer's ring"))?;
+        let (source, ring_at, capacity, len_bytes) = source(inbound, begin)?;
         let cursor_at = page_layout
             .cursor_at(index)
             .ok_or(BadAttachment("an inbound ring"))?;
@@ -141,13 +154,6 @@ impl InRing {
         if inbound.member >= inbound.group_width {
             return Err(BadAttachment("a join"));
         }
-        let opener = Opener::new(
-            SecretBytes::new(inbound.port_secret),
-            begin.chain_digest,
-            begin.chain_epoch,
-            inbound.port,
-            inbound.producer_instance,
-        );
         let upstream = Upstream {
             function: inbound.upstream,
             port: inbound.port_name,
@@ -157,23 +163,27 @@ impl InRing {
             member: inbound.member,
             fault: inbound.fault == 1,
         };
-        Ok(PeerRegion::map(outbox, layout.len_bytes()).map(|outbox| Self {
+        Ok(PeerRegion::map(region, len_bytes).map(|region| Self {
             index,
             upstream,
             port,
-            outbox,
-            layout,
+            region: Arc::new(region),
+            source,
             ring_at,
-            capacity: layout.ring_capacity(),
+            capacity,
             cursor_at,
             producer_doorbell: Doorbell::new(doorbell),
             producer_waker: Waker::default(),
             order: Order::new(inbound.gapless == 1),
-            opener,
             next: 0,
             held: VecDeque::with_capacity(HELD_EXPECTED),
             corrupt_at: None,
         }))
+    }
+
+    /// The region that the ring lies in.
+    pub(crate) const fn region(&self) -> &Arc<PeerRegion> {
+        &self.region
     }
 
     /// Goes on where a predecessor stopped.
@@ -191,7 +201,7 @@ impl InRing {
 
     /// Whether the producer has said that it serves.
     pub(crate) fn producer_serves(&self) -> bool {
-        self.outbox
+        self.region
             .word(outbox_word::STATE)
             .is_some_and(|state| state.load(Ordering::Relaxed) == 1)
     }
@@ -201,7 +211,7 @@ impl InRing {
     /// a later one shows that the producer has gone past it.
     fn find(&self) -> Found {
         let oldest = self.held.front().map_or(self.next, |held| held.first);
-        let Some(slots) = self.outbox.slots(self.ring_at, self.capacity) else {
+        let Some(slots) = self.region.slots(self.ring_at, self.capacity) else {
             return Found::Empty;
         };
         if self.next - oldest >= self.capacity as u64 {
@@ -217,7 +227,7 @@ impl InRing {
 
     /// Whether [`Self::step`] would find something. An idle poll is one load.
     pub(crate) fn has_news(&self) -> bool {
-        let slots = self.outbox.slots(self.ring_at, self.capacity);
+        let slots = self.region.slots(self.ring_at, self.capacity);
         !slots.is_some_and(|slots| ring::is_empty(slots, self.next)) && self.find() != Found::Empty
     }
 
@@ -230,7 +240,7 @@ impl InRing {
     }
 
     /// Looks at the next descriptor; if there is one and all is well, appends the segment's plaintext to `into`.
-    pub(crate) fn step(&mut self, into: &mut Vec<u8>) -> Step {
+    pub(crate) fn step(&mut self, into: &mut Vec<u8>, taking: Taking) -> Step {
         loop {
             let words = match self.find() {
                 Found::Empty => return Step::Empty,
@@ -250,7 +260,11 @@ impl InRing {
                 }
                 Found::Words(words) => words,
             };
-            let Ok(descriptor) = Descriptor::from_words(&words, &self.layout) else {
+            let read = match &self.source {
+                Source::Sealed { layout, .. } => Descriptor::from_words(&words, layout),
+                Source::Mapped(placed) => Descriptor::from_mapped_words(&words, &placed.layout),
+            };
+            let Ok(descriptor) = read else {
                 return self.refuse(Refusal::Malformed, None);
             };
             if descriptor.port != self.port {
@@ -277,13 +291,13 @@ impl InRing {
                         claimed: None,
                     };
                 }
-                Ok(place) => return self.open(&descriptor, place == Place::Begins, into),
+                Ok(place) => return self.open(&descriptor, place == Place::Begins, into, taking),
             }
         }
     }
 
-    fn open(&mut self, descriptor: &Descriptor, begins: bool, into: &mut Vec<u8>) -> Step {
-        if let Err(refusal) = self.open_segment(descriptor, into) {
+    fn open(&mut self, descriptor: &Descriptor, begins: bool, into: &mut Vec<u8>, taking: Taking) -> Step {
+        if let Err(refusal) = self.open_segment(descriptor, into, taking) {
             return self.refuse(refusal, Some(*descriptor));
         }
         self.order.accept(descriptor);
@@ -311,28 +325,51 @@ impl InRing {
             record,
             descriptor: *descriptor,
             begins,
-            published: self.published(descriptor),
+            published: self.published(at, descriptor),
+            in_place: taking == Taking::InPlace && matches!(self.source, Source::Mapped(_)),
         })
     }
 
-    fn open_segment(&mut self, descriptor: &Descriptor, into: &mut Vec<u8>) -> Result<(), Refusal> {
-        let sealed = self
-            .outbox
-            .span(descriptor.offset, descriptor.len_bytes + TAG_BYTES)
-            .ok_or(Refusal::Malformed)?;
-        self.opener
-            .open(descriptor, sealed, into)
-            .map_err(|_| Refusal::Forged)
+    fn open_segment(
+        &mut self,
+        descriptor: &Descriptor,
+        into: &mut Vec<u8>,
+        taking: Taking,
+    ) -> Result<(), Refusal> {
+        match &mut self.source {
+            Source::Sealed { opener, .. } => {
+                let sealed = self
+                    .region
+                    .span(descriptor.offset, descriptor.len_bytes + TAG_BYTES)
+                    .ok_or(Refusal::Malformed)?;
+                opener.open(descriptor, sealed, into).map_err(|_| Refusal::Forged)
+            }
+            Source::Mapped(placed) => {
+                let span = self
+                    .region
+                    .span(descriptor.offset, descriptor.len_bytes)
+                    .ok_or(Refusal::Malformed)?;
+                placed.hold(self.next, descriptor)?;
+                if taking == Taking::Copy {
+                    span.append_to(into);
+                }
+                Ok(())
+            }
+        }
     }
 
-    /// Opens again segment `segment` of a record that was accepted and not released. `None` when the record has
-    /// no such segment among those that were accepted; a refusal when it is not what it was.
+    /// Opens again segment `segment` of a sealed record that was accepted and not released. `None` when the record has
+    /// no such segment among those that were accepted; a refusal when it is not what it was. What came over a mapped edge
+    /// was left in place, so there is nothing to open again.
     pub(crate) fn reopen(
         &mut self,
         record: RecordPlace,
         segment: u64,
         into: &mut Vec<u8>,
     ) -> Option<Result<Descriptor, Refusal>> {
+        let Source::Sealed { layout, .. } = &self.source else {
+            return None;
+        };
         let (end, epoch, sequence) = self
             .held
             .iter()
@@ -343,13 +380,13 @@ impl InRing {
             .checked_add(segment)
             .filter(|position| *position < end)?;
         let Some(Found::Words(words)) = self
-            .outbox
+            .region
             .slots(self.ring_at, self.capacity)
             .map(|slots| ring::peek(slots, position))
         else {
             return Some(Err(Refusal::CorruptSlot));
         };
-        let Ok(descriptor) = Descriptor::from_words(&words, &self.layout) else {
+        let Ok(descriptor) = Descriptor::from_words(&words, layout) else {
             return Some(Err(Refusal::Malformed));
         };
         let is_the_one = (descriptor.epoch, descriptor.sequence, descriptor.port)
@@ -358,14 +395,20 @@ impl InRing {
         if !is_the_one {
             return Some(Err(Refusal::OutOfOrder));
         }
-        Some(self.open_segment(&descriptor, into).map(|()| descriptor))
+        Some(
+            self.open_segment(&descriptor, into, Taking::Copy)
+                .map(|()| descriptor),
+        )
     }
 
     /// When the segment was published, as its producer says.
-    fn published(&self, descriptor: &Descriptor) -> Monotonic {
-        let at = published_at(descriptor.offset, descriptor.len_bytes);
+    fn published(&self, position: u64, descriptor: &Descriptor) -> Monotonic {
+        let at = match &self.source {
+            Source::Sealed { .. } => published_at(descriptor.offset, descriptor.len_bytes),
+            Source::Mapped(placed) => placed.layout.published_at(position),
+        };
         Monotonic::from_ns(
-            self.outbox
+            self.region
                 .word(at)
                 .map_or(0, |word| word.load(Ordering::Relaxed)),
         )
@@ -423,6 +466,9 @@ impl InRing {
             .filter(|held| held.done && Some(held.first) != arriving)
         {
             end = Some(held.end);
+            if let Source::Mapped(placed) = &mut self.source {
+                (held.first..held.end).for_each(|position| placed.let_go(position));
+            }
             if held.epoch > 0 {
                 accepted = Some((held.epoch, held.sequence));
             }
@@ -445,12 +491,48 @@ impl InRing {
             }
         }
         Waker::fence();
-        if let Some(starved) = self.outbox.word(outbox_word::STARVED)
+        if let Some(starved) = self.region.word(outbox_word::STARVED)
             && self.producer_waker.must_ring(starved)
         {
             self.producer_doorbell.ring();
         }
     }
+}
+
+/// What an inbound entry says of the producer's region: how segments get out of it, where its ring starts, how many
+/// descriptors that holds, and how long the region is.
+fn source(
+    inbound: &attach::Inbound,
+    begin: &attach::Begin,
+) -> Result<(Source, usize, usize, usize), BadAttachment> {
+    let (capacity, outbox_bytes) = (inbound.producer_ring_capacity, inbound.producer_outbox_bytes);
+    if inbound.mapped == 1 {
+        let layout = MappedLayout::new(capacity, outbox_bytes).ok_or(BadAttachment("a mapped region"))?;
+        return Ok((
+            Source::Mapped(Placed::new(layout)),
+            layout.ring_at(),
+            layout.ring_capacity(),
+            layout.len_bytes(),
+        ));
+    }
+    let layout = OutboxLayout::new(inbound.producer_ring_count, capacity, outbox_bytes)
+        .ok_or(BadAttachment("a producer's outbox"))?;
+    let ring_at = layout
+        .ring_at(inbound.ring)
+        .ok_or(BadAttachment("a producer's ring"))?;
+    let opener = Opener::new(
+        SecretBytes::new(inbound.port_secret),
+        begin.chain_digest,
+        begin.chain_epoch,
+        inbound.port,
+        inbound.producer_instance,
+    );
+    Ok((
+        Source::Sealed { layout, opener },
+        ring_at,
+        layout.ring_capacity(),
+        layout.len_bytes(),
+    ))
 }
 
 /// Where a segment's time of publishing lies: behind its tag, aligned.

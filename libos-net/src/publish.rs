@@ -1,13 +1,12 @@
 //! `publish`: a descriptor into the ring towards one consumer instance, and its doorbell if it sleeps. Also the
-//! way back: what the consumer has released frees slots of the outbox.
+//! way back: what the consumer has released frees room.
 
 use crate::attach;
 use crate::descriptor::Descriptor;
 use crate::doorbell::Doorbell;
-use crate::layout::{OutboxLayout, PageLayout, cursor_word, page_word};
+use crate::layout::{PageLayout, cursor_word, page_word};
 use crate::memory::{MapError, OwnRegion, PeerRegion};
 use crate::park::Waker;
-use crate::reserve::{SlotIndex, Slots};
 use crate::ring;
 use crate::sync::AtomicU64;
 use std::os::fd::OwnedFd;
@@ -17,8 +16,9 @@ use std::os::fd::OwnedFd;
 #[error("the monitor's attachment contradicts itself: {0}")]
 pub struct BadAttachment(pub(crate) &'static str);
 
-/// The producer's end of the ring towards one consumer instance.
-pub(crate) struct OutRing {
+/// The producer's end of the ring towards one consumer instance. `R` names the room of a segment, which is given back when
+/// the consumer has released it.
+pub(crate) struct OutRing<R> {
     ring_at: usize,
     capacity: usize,
     page: PeerRegion,
@@ -29,16 +29,17 @@ pub(crate) struct OutRing {
     tail: u64,
     /// How far the consumer had come when we last looked.
     released: u64,
-    /// The slot of each published descriptor, by ring position.
-    slots: Box<[Option<SlotIndex>]>,
+    /// The room of each published descriptor, by ring position.
+    rooms: Box<[Option<R>]>,
     lane: u64,
     lanes: u64,
 }
 
-impl OutRing {
+impl<R: Copy> OutRing<R> {
     pub(crate) fn new(
         edge: &attach::Edge,
-        own: &OutboxLayout,
+        ring_at: usize,
+        capacity: usize,
         page: &OwnedFd,
         doorbell: OwnedFd,
     ) -> Result<Result<Self, MapError>, BadAttachment> {
@@ -46,11 +47,9 @@ impl OutRing {
             .ok_or(BadAttachment("a consumer's page"))?;
         let inbound = usize::try_from(edge.consumer_inbound).map_err(|_| BadAttachment("a cursor"))?;
         let cursor_at = page_layout.cursor_at(inbound).ok_or(BadAttachment("a cursor"))?;
-        let ring_at = own.ring_at(edge.ring).ok_or(BadAttachment("a ring"))?;
         if edge.lane >= edge.lanes {
             return Err(BadAttachment("a lane"));
         }
-        let capacity = own.ring_capacity();
         Ok(PeerRegion::map(page, page_layout.len_bytes()).map(|page| Self {
             ring_at,
             capacity,
@@ -60,7 +59,7 @@ impl OutRing {
             waker: Waker::default(),
             tail: 0,
             released: 0,
-            slots: vec![None; capacity].into_boxed_slice(),
+            rooms: vec![None; capacity].into_boxed_slice(),
             lane: u64::from(edge.lane),
             lanes: u64::from(edge.lanes),
         }))
@@ -82,12 +81,12 @@ impl OutRing {
             .clamp(self.released, self.tail)
     }
 
-    /// Takes back the slots of what the consumer has released since the last look.
-    pub(crate) fn reclaim(&mut self, slots: &mut Slots) {
+    /// Gives back the room of what the consumer has released since the last look.
+    pub(crate) fn reclaim(&mut self, mut give_back: impl FnMut(R)) {
         let released = self.look();
         while self.released < released {
-            if let Some(slot) = self.slot_mut(self.released).and_then(Option::take) {
-                slots.let_go(slot);
+            if let Some(room) = self.room_mut(self.released).and_then(Option::take) {
+                give_back(room);
             }
             self.released += 1;
         }
@@ -103,18 +102,18 @@ impl OutRing {
         self.tail - self.released + places <= self.capacity as u64
     }
 
-    fn slot_mut(&mut self, position: u64) -> Option<&mut Option<SlotIndex>> {
+    fn room_mut(&mut self, position: u64) -> Option<&mut Option<R>> {
         let at = usize::try_from(position).ok()? & (self.capacity - 1);
-        self.slots.get_mut(at)
+        self.rooms.get_mut(at)
     }
 
     /// Makes the descriptor visible. The caller has seen [`Self::has_room`], and rings afterwards.
-    pub(crate) fn publish(&mut self, outbox: &OwnRegion, descriptor: &Descriptor, slot: SlotIndex) {
+    pub(crate) fn publish(&mut self, region: &OwnRegion, descriptor: &Descriptor, room: Option<R>) {
         let tail = self.tail;
-        if let Some(entry) = self.slot_mut(tail) {
-            *entry = Some(slot);
+        if let Some(entry) = self.room_mut(tail) {
+            *entry = room;
         }
-        if let Some(ring) = outbox.slots(self.ring_at, self.capacity) {
+        if let Some(ring) = region.slots(self.ring_at, self.capacity) {
             ring::publish(ring, tail, &descriptor.words());
         }
         self.tail += 1;
@@ -129,19 +128,24 @@ impl OutRing {
         }
     }
 
-    /// Finds out what a predecessor published that is not released yet, and holds its slots; `Slots::keep_held` is to follow. Returns
-    /// the last of those descriptors.
+    /// Where the next descriptor goes.
+    pub(crate) const fn tail(&self) -> u64 {
+        self.tail
+    }
+
+    /// Finds out what a predecessor published that is not released yet. `read` checks what it left, and `hold` says what
+    /// room a descriptor takes. Returns the last of those descriptors.
     ///
-    /// A predecessor may have been hostile, so what it left is checked like anything else: what does not name a
-    /// slot is left to the consumer to refuse.
+    /// A predecessor may have been hostile, so what it left is checked like anything else: what does not name
+    /// room of ours is left to the consumer to refuse.
     pub(crate) fn resume(
         &mut self,
-        outbox: &OwnRegion,
-        layout: &OutboxLayout,
-        slots: &mut Slots,
+        region: &OwnRegion,
+        read: impl Fn(&[u64; ring::WORDS]) -> Option<Descriptor>,
+        mut hold: impl FnMut(&Descriptor) -> Option<R>,
     ) -> Option<Descriptor> {
         let released = self.cursor().map_or(0, ring::released).min(ring::POSITION_MAX);
-        let ring = outbox.slots(self.ring_at, self.capacity)?;
+        let ring = region.slots(self.ring_at, self.capacity)?;
         self.released = released;
         self.tail = ring::resume(ring, released);
         let mut last = None;
@@ -149,15 +153,14 @@ impl OutRing {
             let ring::Found::Words(words) = ring::peek(ring, position) else {
                 continue;
             };
-            let Ok(descriptor) = Descriptor::from_words(&words, layout) else {
+            let Some(descriptor) = read(&words) else {
                 continue;
             };
             last = Some(descriptor);
-            if let Some(slot) = slots.at(descriptor.offset) {
-                slots.hold(slot);
-                if let Some(entry) = self.slot_mut(position) {
-                    *entry = Some(slot);
-                }
+            if let Some(room) = hold(&descriptor)
+                && let Some(entry) = self.room_mut(position)
+            {
+                *entry = Some(room);
             }
         }
         last

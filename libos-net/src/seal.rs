@@ -83,13 +83,36 @@ impl PortSealer {
         into: &mut OwnSpan<'_>,
     ) -> Result<Descriptor, Refused> {
         self.rekey_if_due()?;
+        let mut descriptor = self.describe(context, plain.len(), end)?;
+        descriptor.offset = offset;
+        self.key
+            .seal(&descriptor.nonce(), &descriptor.additional_data(), plain, into)?;
+        // Counted up whatever happens to the descriptor: no nonce twice (I4).
+        self.blocks += (plain.len().div_ceil(16) + TAG_BYTES / 16 + 4) as u64;
+        self.count(end);
+        Ok(descriptor)
+    }
+
+    /// Describes the next segment of a port that seals nothing, as all its records go over mapped rings.
+    pub(crate) fn number(
+        &mut self,
+        context: &RecordContext,
+        len_bytes: usize,
+        end: End,
+    ) -> Result<Descriptor, Refused> {
+        let descriptor = self.describe(context, len_bytes, end)?;
+        self.count(end);
+        Ok(descriptor)
+    }
+
+    fn describe(&self, context: &RecordContext, len_bytes: usize, end: End) -> Result<Descriptor, Refused> {
         // Both counters must be able to go on before anything is sealed under the present ones (I4).
-        let next_segment = self.segment.checked_add(1).ok_or(Refused)?;
-        let next_sequence = self.sequence.checked_add(1).ok_or(Refused)?;
-        let descriptor = Descriptor {
+        self.segment.checked_add(1).ok_or(Refused)?;
+        self.sequence.checked_add(1).ok_or(Refused)?;
+        Ok(Descriptor {
             sequence: self.sequence,
-            offset,
-            len_bytes: plain.len(),
+            offset: 0,
+            len_bytes,
             segment: self.segment,
             attempt: context.attempt,
             last: end != End::More,
@@ -99,18 +122,16 @@ impl PortSealer {
             epoch: self.epoch,
             port: self.port,
             generation: self.generation,
-        };
-        self.key
-            .seal(&descriptor.nonce(), &descriptor.additional_data(), plain, into)?;
-        // Counted up whatever happens to the descriptor: no nonce twice (I4).
-        self.blocks += (plain.len().div_ceil(16) + TAG_BYTES / 16 + 4) as u64;
+        })
+    }
+
+    fn count(&mut self, end: End) {
         if end == End::More {
-            self.segment = next_segment;
+            self.segment += 1;
         } else {
             self.segment = 0;
-            self.sequence = next_sequence;
+            self.sequence += 1;
         }
-        Ok(descriptor)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::process::{lock_down, take_channel};
 use crate::refusal::Refusal;
 use crate::sdk::failure::Failure;
 use crate::sdk::headers;
-use crate::sdk::input::{Input, Run, SegmentSource};
+use crate::sdk::input::{Input, Part, Run, SegmentSource};
 use crate::sdk::output::{Output, PortBuffer, RecordSink};
 use crate::sdk::run::{PANICKED, run_caught};
 use crate::seal::RecordContext;
@@ -222,7 +222,11 @@ where
         let Some(part) = bundle.parts.first_mut() else {
             return;
         };
-        match self.place.receiver.step(&self.place.own, ring, part.plain_mut()) {
+        let step = self
+            .place
+            .receiver
+            .step_in_place(&self.place.own, ring, part.plain_mut());
+        match step {
             Step::Empty => self.pool.give(bundle),
             Step::Abandoned(record) => {
                 self.place.own.count(Counter::Abandoned, 1);
@@ -246,6 +250,7 @@ where
                 self.pool.give(bundle);
             }
             Step::Opened(opened) => {
+                add_in_place(&self.place.receiver, &opened, part);
                 let headers = part.parse_headers();
                 if opened.descriptor.last {
                     part.set_complete();
@@ -446,12 +451,7 @@ where
         if let Some(part) = job.bundle.parts.first() {
             self.inherited.extend_from_slice(part.encoded_headers());
         }
-        ran.in_bytes = job
-            .bundle
-            .parts
-            .iter()
-            .map(|part| part.bytes().len() as u64)
-            .sum();
+        ran.in_bytes = job.bundle.parts.iter().map(|part| part.len_bytes() as u64).sum();
         let context = RecordContext {
             invocation: job.invocation,
             deadline: job.deadline,
@@ -839,13 +839,16 @@ impl<'a> Arriving<'a> {
         let Some(part) = bundle.parts.first_mut() else {
             return Ok(());
         };
+        if part.is_in_place() {
+            return Ok(()); // nothing of it is used up
+        }
         let Some(upstream) = self.receiver.upstream(self.record.ring).copied() else {
             return Ok(());
         };
         part.clear(upstream.function, upstream.port);
         let was_complete = self.complete;
         self.again = Some(0);
-        let last = self.open_next(part.plain_mut())?;
+        let last = self.open_next(part)?;
         part.parse_headers()
             .map_err(|_| Failure::retry("the input has malformed headers"))?;
         if last {
@@ -857,9 +860,9 @@ impl<'a> Arriving<'a> {
     }
 
     /// Opens all that is left into `part`.
-    fn open_rest(&mut self, part: &mut crate::sdk::input::Part) -> Result<(), Failure> {
+    fn open_rest(&mut self, part: &mut Part) -> Result<(), Failure> {
         while !part.is_complete() {
-            if self.open_next(part.plain_mut())? {
+            if self.open_next(part)? {
                 part.set_complete();
             }
         }
@@ -873,10 +876,12 @@ impl<'a> Arriving<'a> {
 }
 
 impl SegmentSource for Arriving<'_> {
-    fn open_next(&mut self, into: &mut Vec<u8>) -> Result<bool, Failure> {
-        let before = into.len();
+    fn open_next(&mut self, part: &mut Part) -> Result<bool, Failure> {
         if let Some(segment) = self.again {
-            match self.receiver.reopen(self.own, self.record, segment, into) {
+            match self
+                .receiver
+                .reopen(self.own, self.record, segment, part.plain_mut())
+            {
                 Some(Ok(descriptor)) => {
                     self.again = Some(segment + 1);
                     return Ok(descriptor.last);
@@ -892,10 +897,14 @@ impl SegmentSource for Arriving<'_> {
         }
         loop {
             let start = Monotonic::now();
-            match self.receiver.step(self.own, self.record.ring, into) {
+            let step = self
+                .receiver
+                .step_in_place(self.own, self.record.ring, part.plain_mut());
+            match step {
                 Step::Opened(opened) => {
+                    add_in_place(self.receiver, &opened, part);
                     self.open_ns += Monotonic::now().ns_since(start);
-                    self.opened_bytes += (into.len() - before) as u64;
+                    self.opened_bytes += opened.descriptor.len_bytes as u64;
                     self.complete = opened.descriptor.last;
                     return Ok(opened.descriptor.last);
                 }
@@ -919,6 +928,15 @@ impl SegmentSource for Arriving<'_> {
     }
 }
 
+/// Adds a segment to `part` that was left in place, if it was.
+fn add_in_place(receiver: &Receiver, opened: &Opened, part: &mut Part) {
+    if opened.in_place
+        && let Some(region) = receiver.region(opened.record.ring)
+    {
+        part.add_in_place(region, opened.descriptor.offset, opened.descriptor.len_bytes);
+    }
+}
+
 /// Takes the output's segments to the data path, waiting for room where there is none.
 struct Sealing<'a> {
     own: &'a Own,
@@ -932,7 +950,38 @@ struct Sealing<'a> {
 }
 
 impl Sealing<'_> {
+    /// Does `act` as soon as there is room for its `len_bytes` bytes.
+    fn once_there_is_room<T>(
+        &mut self,
+        len_bytes: usize,
+        mut act: impl FnMut(&mut Sender, &Own) -> Result<T, SendError>,
+    ) -> Result<T, Failure> {
+        loop {
+            match act(self.sender, self.own) {
+                Ok(done) => return Ok(done),
+                Err(SendError::Full) if Monotonic::now() < self.until => {
+                    self.sender.wait_for_room(self.own, self.until);
+                }
+                Err(SendError::TooLarge { outbox_bytes }) => {
+                    self.fault = Some(Fault {
+                        cause: Cause::OutputTooLarge,
+                        reason: None,
+                        sizes_bytes: Some((self.out_bytes + len_bytes as u64, outbox_bytes)),
+                    });
+                    return Err(Failure::permanent("the output is larger than the outbox"));
+                }
+                Err(_) => {
+                    self.fault = Some(Cause::Backlogged.into());
+                    return Err(Failure::permanent(
+                        "a later function was too slow to take the output",
+                    ));
+                }
+            }
+        }
+    }
+
     fn abort(&mut self, port: usize) {
+        self.sender.drop_placed(port);
         while self.sender.abort(self.own, port, &self.context) == Err(SendError::Full) {
             if Monotonic::now() >= self.until {
                 return; // the next record on this port says it first
@@ -952,32 +1001,36 @@ impl RecordSink for Sealing<'_> {
         }
         // Timing every segment costs little beside sealing 64 KiB; a record of one segment is timed by the caller.
         let start = (!last).then(Monotonic::now);
-        loop {
-            match self.sender.send(self.own, port, &self.context, plain, last) {
-                Ok(()) => break,
-                Err(SendError::Full) if Monotonic::now() < self.until => {
-                    self.sender.wait_for_room(self.own, self.until);
-                }
-                Err(SendError::TooLarge { outbox_bytes }) => {
-                    self.fault = Some(Fault {
-                        cause: Cause::OutputTooLarge,
-                        reason: None,
-                        sizes_bytes: Some((self.out_bytes + plain.len() as u64, outbox_bytes)),
-                    });
-                    return Err(Failure::permanent("the output is larger than the outbox"));
-                }
-                Err(_) => {
-                    self.fault = Some(Cause::Backlogged.into());
-                    return Err(Failure::permanent(
-                        "a later function was too slow to take the output",
-                    ));
-                }
-            }
-        }
+        let context = self.context;
+        self.once_there_is_room(plain.len(), |sender, own| {
+            sender.send(own, port, &context, plain, last)
+        })?;
         self.out_bytes += plain.len() as u64;
         if let Some(start) = start {
             self.seal_ns += Monotonic::now().ns_since(start);
         }
         Ok(())
+    }
+    fn segment_bytes(&self, port: usize) -> usize {
+        self.sender.segment_bytes(port, self.context.invocation)
+    }
+
+    fn place(&mut self, port: usize, len_bytes: usize) -> Result<bool, Failure> {
+        let invocation = self.context.invocation;
+        let placed =
+            self.once_there_is_room(len_bytes, |sender, _| sender.place(port, invocation, len_bytes))?;
+        if placed {
+            self.out_bytes += len_bytes as u64;
+        }
+        Ok(placed)
+    }
+
+    fn write_placed(&mut self, port: usize, at: usize, bytes: &[u8]) -> bool {
+        self.sender.write_placed(port, at, bytes)
+    }
+
+    fn send_placed(&mut self, port: usize) -> Result<(), Failure> {
+        let context = self.context;
+        self.once_there_is_room(0, |sender, own| sender.send_placed(own, port, &context))
     }
 }

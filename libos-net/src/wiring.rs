@@ -31,7 +31,7 @@ use crate::attach::{
 use crate::attachment::{Assembly, Attachment, Channel, Message, Wish};
 use crate::clock::Monotonic;
 use crate::keys::{KeyContext, SecretBytes, epoch_secret};
-use crate::layout::{OutboxLayout, PageLayout, ring_capacity};
+use crate::layout::{MappedLayout, OutboxLayout, PageLayout, ring_capacity};
 use crate::memory::OwnRegion;
 use crate::name::Name;
 use crate::sdk::failure::Failure;
@@ -125,6 +125,7 @@ struct PlannedEdge {
     group_width: u32,
     member: u32,
     fault: bool,
+    mapped: bool,
 }
 
 /// The topology that is to be wired.
@@ -213,8 +214,22 @@ impl Plan {
         self.join(&[from], to);
     }
 
+    /// As [`Self::edge`], but the records are mapped, and not sealed.
+    pub fn mapped_edge(&mut self, from: (Node, &str), to: Node) {
+        self.mapped_join(&[from], to);
+    }
+
     /// Lets the records of these ports flow to `to`, which waits for one of each.
     pub fn join(&mut self, members: &[(Node, &str)], to: Node) {
+        self.add_join(members, to, false);
+    }
+
+    /// As [`Self::join`], but the records are mapped, and not sealed.
+    pub fn mapped_join(&mut self, members: &[(Node, &str)], to: Node) {
+        self.add_join(members, to, true);
+    }
+
+    fn add_join(&mut self, members: &[(Node, &str)], to: Node, mapped: bool) {
         let group = self.functions[to.0].groups;
         self.functions[to.0].groups += 1;
         for (member, (from, port)) in members.iter().enumerate() {
@@ -228,6 +243,7 @@ impl Plan {
                 group_width: members.len() as u32,
                 member: member as u32,
                 fault: false,
+                mapped,
             });
         }
     }
@@ -249,6 +265,7 @@ impl Plan {
                     group_width: 1,
                     member: 0,
                     fault: true,
+                    mapped: false,
                 });
             }
         }
@@ -257,7 +274,7 @@ impl Plan {
 }
 
 /// A ring from one instance to another.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Ring {
     edge: PlannedEdge,
     producer: usize,
@@ -267,6 +284,8 @@ struct Ring {
     /// Number among the consumer's inbound rings.
     inbound: u32,
     lane: u32,
+    /// Of a mapped edge.
+    region: Option<(OwnedFd, MappedLayout)>,
 }
 
 /// One instance: what outlives its processes.
@@ -322,6 +341,12 @@ impl Wiring {
                 .filter(|(_, owner)| owner.0 == edge.from)
             {
                 for (consumer, owner) in owners.iter().enumerate().filter(|(_, owner)| owner.0 == edge.to) {
+                    let region = edge.mapped.then(|| {
+                        let outbox_bytes = plan.functions[edge.from].limits.outbox_bytes;
+                        let layout = MappedLayout::new(ring_capacity(outbox_bytes), outbox_bytes)
+                            .expect("a mapped region within its bounds");
+                        (region("mapped", layout.len_bytes()), layout)
+                    });
                     rings.push(Ring {
                         edge: *edge,
                         producer,
@@ -329,6 +354,7 @@ impl Wiring {
                         consumer,
                         inbound: inbound_counts[consumer],
                         lane: owner.1,
+                        region,
                     });
                     ring_counts[producer] += 1;
                     inbound_counts[consumer] += 1;
@@ -403,8 +429,9 @@ impl Wiring {
         for ports in self.ports(number).chunks(MESSAGE_MAX_ENTRIES) {
             wire.say(kind::PORT, ports, &[]);
         }
-        for (entry, page, doorbell) in self.edges(number) {
-            wire.say(kind::EDGE, &[entry], &[&page, doorbell]);
+        for (entry, page, doorbell, region) in self.edges(number) {
+            let descriptors = [&page, doorbell].into_iter().chain(region);
+            wire.say(kind::EDGE, &[entry], &descriptors.collect::<Vec<_>>());
         }
         match wire.say::<u8>(kind::GO, &[], &[]) {
             Some(Wish::Attach(attachment)) => {
@@ -481,9 +508,19 @@ impl Wiring {
                     gapless: u32::from(self.lanes(ring) == 1),
                     fault: u32::from(ring.edge.fault),
                     edge: u32::MAX,
-                    port_secret: *self.port_secrets[port.number as usize].expose(),
+                    mapped: u32::from(ring.edge.mapped),
+                    reserved: 0,
+                    port_secret: if ring.edge.mapped {
+                        [0; SECRET_BYTES]
+                    } else {
+                        *self.port_secrets[port.number as usize].expose()
+                    },
                 };
-                (entry, read_only(&producer.outbox), &producer.doorbell)
+                let region = ring
+                    .region
+                    .as_ref()
+                    .map_or(&producer.outbox, |(region, _)| region);
+                (entry, read_only(region), &producer.doorbell)
             })
             .collect()
     }
@@ -514,7 +551,7 @@ impl Wiring {
             .collect()
     }
 
-    fn edges(&self, number: usize) -> Vec<(Edge, OwnedFd, &OwnedFd)> {
+    fn edges(&self, number: usize) -> Vec<(Edge, OwnedFd, &OwnedFd, Option<&OwnedFd>)> {
         let rings = self.rings.iter().filter(|ring| ring.producer == number);
         rings
             .map(|ring| {
@@ -528,8 +565,10 @@ impl Wiring {
                     lane: ring.lane,
                     lanes: self.lanes(ring),
                     to_gateway: u32::from(self.plan.gateway == Some(consumer.function)),
+                    mapped: u32::from(ring.edge.mapped),
                 };
-                (entry, read_only(&consumer.page), &consumer.doorbell)
+                let region = ring.region.as_ref().map(|(region, _)| region);
+                (entry, read_only(&consumer.page), &consumer.doorbell, region)
             })
             .collect()
     }
@@ -545,6 +584,28 @@ impl Wiring {
     #[must_use]
     pub fn outbox_layout(&self, node: Node, instance: u32) -> OutboxLayout {
         self.instances[self.number(node, instance)].outbox_layout
+    }
+
+    fn mapped_ring(&self, node: Node, instance: u32, ring: u32) -> (&OwnedFd, MappedLayout) {
+        let producer = self.number(node, instance);
+        let mut rings = self.rings.iter();
+        let ring = rings.find(|known| (known.producer, known.number) == (producer, ring));
+        let region = ring.and_then(|ring| ring.region.as_ref());
+        let (region, layout) = region.expect("a mapped ring of this instance");
+        (region, *layout)
+    }
+
+    /// The region of mapped ring `ring` of an instance, to be read or tampered with.
+    #[must_use]
+    pub fn mapped(&self, node: Node, instance: u32, ring: u32) -> Exposed<'_> {
+        let (region, layout) = self.mapped_ring(node, instance, ring);
+        Exposed::map(region, layout.len_bytes())
+    }
+
+    /// The shape of that region.
+    #[must_use]
+    pub fn mapped_layout(&self, node: Node, instance: u32, ring: u32) -> MappedLayout {
+        self.mapped_ring(node, instance, ring).1
     }
 
     /// The instance page of an instance, to be read or tampered with.

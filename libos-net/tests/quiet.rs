@@ -87,6 +87,74 @@ fn sending_and_receiving_allocate_nothing() {
     assert_eq!(allocations, 0, "in 1,000 hops");
 }
 
+#[test]
+fn handing_a_placed_record_over_allocates_nothing() {
+    let mut plan = Plan::new();
+    let (a, b) = (plan.function("a", &["out"]), plan.function("b", &["out"]));
+    plan.mapped_edge((a, "out"), b);
+    plan.limits(a).outbox_bytes = 4 << 20;
+    let mut wiring = plan.wire();
+    let (mut producer, mut consumer) = (wiring.attach(a, 0), wiring.attach(b, 0));
+    let mut plain = Vec::new();
+    let mut hop = |invocation: u128| {
+        let record = record(invocation);
+        let len_bytes = if invocation.is_multiple_of(2) { 64 } else { 1 << 20 };
+        let placed = producer.sender.place(0, record.invocation, len_bytes);
+        assert_eq!(placed, Ok(true));
+        producer.sender.send_placed(&producer.own, 0, &record).unwrap();
+        let ring = consumer.receiver.ring_with_news().unwrap();
+        let step = consumer.receiver.step_in_place(&consumer.own, ring, &mut plain);
+        let Step::Opened(opened) = step else {
+            panic!("the record that was sent")
+        };
+        let span = consumer.receiver.in_place(&opened).unwrap();
+        assert_eq!(span.len_bytes(), len_bytes);
+        consumer.receiver.release(&consumer.own, opened.record);
+    };
+    (0..1000).for_each(&mut hop);
+    let allocations = allocations_in(|| (1000..2000).for_each(&mut hop));
+    assert_eq!(allocations, 0, "in 1,000 hops");
+}
+
+#[test]
+fn a_trustlet_between_mapped_edges_allocates_nothing() {
+    let view: Handler = |mut input, output| {
+        let view = input.view()?.expect("a mapped input has a view");
+        let mut place = output.place(view.len_bytes())?;
+        let mut at = 0;
+        view.fold((), |(), piece| {
+            let _ = place.write_at(at, piece);
+            at += piece.len();
+        });
+        Ok(())
+    };
+    let copy: Handler = |mut input, output| output.send(input.bytes()?);
+    for handler in [view, copy] {
+        let mut plan = Plan::new();
+        let gateway = plan.gateway(&["out"]);
+        let f = plan.function("f", &["out"]);
+        plan.mapped_edge((gateway, "out"), f);
+        plan.mapped_edge((f, "out"), gateway);
+        let mut wiring = plan.wire();
+        let mut gateway = wiring.attach(gateway, 0);
+        let mut runner = Runner::new(handler, wiring.attach(f, 0));
+        let request = with_headers(&[9; 100_000]);
+        let mut plain = Vec::with_capacity(request.len());
+        let mut round = |invocation: u128| {
+            gateway
+                .sender
+                .send(&gateway.own, 0, &record(invocation), &request, true)
+                .unwrap();
+            runner.settle();
+            answer(&mut gateway, &mut plain);
+            assert_eq!(plain, request);
+        };
+        (0..1000).for_each(&mut round);
+        let allocations = allocations_in(|| (1000..2000).for_each(&mut round));
+        assert_eq!(allocations, 0, "in 1,000 runs");
+    }
+}
+
 fn answer(gateway: &mut Attachment, plain: &mut Vec<u8>) {
     plain.clear();
     let ring = gateway.receiver.ring_with_news().expect("an answer");

@@ -111,12 +111,17 @@ fn hear(gateway: &mut Attachment, plain: &mut Vec<u8>) {
 }
 
 /// Runs `ingress -> copy -> egress` in two processes; how the one with the function ended.
-fn run_two_processes(spin: Duration) -> WaitStatus {
+fn run_two_processes(spin: Duration, mapped: bool) -> WaitStatus {
     let mut plan = Plan::new();
     let gateway_node = plan.gateway(&["out"]);
     let copy = plan.function("copy", &["out"]);
-    plan.edge((gateway_node, "out"), copy);
-    plan.edge((copy, "out"), gateway_node);
+    if mapped {
+        plan.mapped_edge((gateway_node, "out"), copy);
+        plan.mapped_edge((copy, "out"), gateway_node);
+    } else {
+        plan.edge((gateway_node, "out"), copy);
+        plan.edge((copy, "out"), gateway_node);
+    }
     plan.limits(copy).spin = spin;
     let mut wiring = plan.wire();
     let mut gateway = wiring.attach(gateway_node, 0);
@@ -159,8 +164,10 @@ fn hops_between_processes_that_are_awake_make_no_system_call() {
     if is_skipped() {
         return;
     }
-    let ended = run_two_processes(Duration::from_secs(20));
-    assert_eq!(ended.exit_status(), Some(0), "{ended:?}");
+    for mapped in [false, true] {
+        let ended = run_two_processes(Duration::from_secs(20), mapped);
+        assert_eq!(ended.exit_status(), Some(0), "mapped {mapped}: {ended:?}");
+    }
 }
 
 #[test]
@@ -168,6 +175,6 @@ fn a_trustlet_that_goes_to_sleep_is_caught_by_the_same_program() {
     if is_skipped() {
         return;
     }
-    let ended = run_two_processes(Duration::ZERO);
+    let ended = run_two_processes(Duration::ZERO, false);
     assert_eq!(ended.terminating_signal(), Some(SIGSYS), "{ended:?}");
 }

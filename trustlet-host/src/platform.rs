@@ -149,6 +149,12 @@ pub trait Platform: Sized {
     /// The layers of isolation on this machine.
     fn layers(&self) -> Vec<LayerStatus>;
 
+    /// Whether every layer holds, so that a process reaches no memory but what it was given: what a mapped edge of the
+    /// gateway relies on.
+    fn keeps_apart(&self) -> bool {
+        self.layers().iter().all(|layer| layer.missing_because.is_none())
+    }
+
     /// Fills `bytes` from the system's random number generator.
     ///
     /// # Errors

@@ -58,6 +58,7 @@ pub(crate) struct Simulated {
     pub(crate) refuse_spawns: bool,
     pub(crate) refuse_sends: bool,
     pub(crate) backend: &'static str,
+    pub(crate) keeps_apart: bool,
     pub(crate) processes: BTreeMap<ProcessId, SimulatedProcess>,
 }
 
@@ -72,6 +73,7 @@ impl Simulated {
             refuse_spawns: false,
             refuse_sends: false,
             backend: "simulated",
+            keeps_apart: true,
             processes: BTreeMap::new(),
         }
     }
@@ -127,6 +129,10 @@ impl Platform for Simulated {
                 missing_because: Some("this is a simulation".to_owned()),
             },
         ]
+    }
+
+    fn keeps_apart(&self) -> bool {
+        self.keeps_apart
     }
 
     fn random(&mut self, bytes: &mut [u8]) -> Result<(), PlatformError> {

@@ -4,11 +4,12 @@ use super::elf::Linked;
 use super::file::{ChainFile, FunctionFiles};
 use super::gateway_outbox_bytes;
 use super::placement::Seating;
-use hacher_chain_dsl::{Chain, Function, FunctionId, Logs, Source, Target};
+use hacher_chain_dsl::{Chain, Function, FunctionId, Logs, Protection, Source, Target};
 use hacher_libos_net::attach::outbox_flag;
 use hacher_libos_net::name::{Name, NameLength};
 use hacher_trustlet_host::calls::{
-    ANY_CPU, Call, ChainDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition,
+    ANY_CPU, Call, ChainDefinition, EdgeDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition,
+    protection,
 };
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,8 +20,6 @@ use zerocopy::IntoBytes;
 pub const DIGEST_BYTES: usize = 48;
 /// The gateway's function number, in every chain.
 const GATEWAY_FUNCTION: u64 = 0;
-/// `protection` on the wire: sealed.
-const SEALED: u32 = 1;
 
 /// What the gateway may use: bodies of requests and replies in flight are its own memory.
 const GATEWAY_MEMORY_BYTES: u64 = 4 * 1024 * 1024 * 1024;
@@ -164,7 +163,7 @@ pub fn define_chain<D: Definer + ?Sized>(
         deadline_ns: nanoseconds(chain.ingress().deadline()),
         gateway_outbox_bytes: gateway_outbox_bytes(chain),
         in_flight: chain.ingress().in_flight(),
-        protection: SEALED,
+        protection: on_the_wire(chain.protection()),
     };
     let what = format!("the chain `{}`", chain.name());
     let (number, _) = ask(
@@ -324,15 +323,23 @@ fn add_edges<D: Definer + ?Sized>(
                 group_number,
                 member as u64,
             ];
-            let what = format!(
-                "the edge `{} -> {}`",
-                chain.source_name(edge.from()),
-                chain.target_name(edge.to())
-            );
-            ask(monitor, what, Call::AddEdge, &arguments, &[], Vec::new())?;
+            let definition = EdgeDefinition {
+                protection: on_the_wire(edge.protection()),
+                reserved: 0,
+            };
+            let what = format!("the edge `{}`", chain.edge_name(edge));
+            let operand = definition.as_bytes();
+            ask(monitor, what, Call::AddEdge, &arguments, operand, Vec::new())?;
         }
     }
     Ok(())
+}
+
+fn on_the_wire(protection: Protection) -> u32 {
+    match protection {
+        Protection::Mapped => protection::MAPPED,
+        _ => protection::SEALED,
+    }
 }
 
 fn place<D: Definer + ?Sized>(

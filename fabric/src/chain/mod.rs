@@ -5,6 +5,7 @@ pub mod define;
 pub mod elf;
 pub mod file;
 pub mod placement;
+pub mod protection;
 
 use hacher_chain_dsl::{Chain, Source};
 

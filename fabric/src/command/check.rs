@@ -2,6 +2,7 @@
 
 use super::{Failed, print, print_json, stderr_has_colours};
 use crate::chain::file::{ChainFile, ChainFileError};
+use crate::chain::protection::{GIVEN_UP, in_words, mapped_edges};
 use crate::cli::{CheckArgs, Format};
 use hacher_chain_dsl::{Diagnostics, explain_code};
 use serde_json::{Value, json};
@@ -68,6 +69,11 @@ fn print_human(report: &Report<'_>) {
                 chain.name(),
                 counts.join(", ")
             ));
+            if let Some(mapped) = in_words(chain) {
+                print(&format!(
+                    "  note: mapped, and not sealed: {mapped}\n  a mapped edge has {GIVEN_UP}\n"
+                ));
+            }
         }
         Err(ChainFileError::Problems(problems)) => render(problems),
         Err(error) => eprintln!("error: {error}"),
@@ -81,5 +87,9 @@ fn to_json(report: &Report<'_>) -> Value {
         Err(ChainFileError::Problems(problems)) => serde_json::to_value(problems.as_ref()),
         Err(error) => Ok(json!({ "message": error.to_string() })),
     };
-    json!({ "file": report.path, "good": good, "found": found.unwrap_or(Value::Null) })
+    let mapped = report.outcome.as_ref().map(|file| mapped_edges(file.chain()));
+    json!({
+        "file": report.path, "good": good, "found": found.unwrap_or(Value::Null),
+        "mapped_edges": mapped.unwrap_or_default(),
+    })
 }

@@ -3,6 +3,7 @@
 use super::{Failed, print, print_json, read_chain};
 use crate::chain::file::ChainFile;
 use crate::chain::placement::{Chosen, Seat, Seating, microseconds, seat, usable_cpus};
+use crate::chain::protection::{GIVEN_UP, is_mapped, mapped_edges};
 use crate::cli::{ChainArgs, Format};
 use crate::table::{Align, Table, bytes};
 use hacher_chain_dsl::{Chain, Edge, EdgeId, Source, Target, format_duration};
@@ -32,11 +33,33 @@ struct EdgeFacts {
     to: String,
     outbox_bytes: u64,
     descriptors: u32,
-    /// How many edges read the same sealed record.
+    mapped: bool,
+    /// How many edges read the same sealed record; of a mapped record, this one alone.
     readers: usize,
     joined: bool,
     /// How the outbox is backed, where that was asked for.
     backing: Vec<&'static str>,
+}
+
+impl EdgeFacts {
+    const fn memory(&self) -> &'static str {
+        if self.mapped {
+            "a memfd of this edge, for each pair of instances: written by the producer, read by the consumer, \
+             mapped by nobody else"
+        } else {
+            "sealed memfd of the producer, mapped read-only by the consumer"
+        }
+    }
+
+    /// Seals of a record, and its opens by each reader.
+    const fn seals(&self) -> u32 {
+        if self.mapped { 0 } else { 1 }
+    }
+
+    /// Copies besides one write and one read.
+    const fn copies(&self) -> u32 {
+        if self.mapped { 0 } else { staging_copies() }
+    }
 }
 
 fn facts(chain: &Chain, id: EdgeId, edge: &Edge) -> EdgeFacts {
@@ -52,7 +75,13 @@ fn facts(chain: &Chain, id: EdgeId, edge: &Edge) -> EdgeFacts {
         outbox_bytes,
         backing: backing(chain, edge),
         descriptors: ring_capacity(outbox_bytes),
-        readers: chain.edges_from(edge.from()).count(),
+        mapped: is_mapped(edge),
+        readers: if is_mapped(edge) {
+            1
+        } else {
+            let mut readers = chain.edges_from(edge.from());
+            readers.by_ref().filter(|(_, edge)| !is_mapped(edge)).count()
+        },
         joined: chain
             .groups()
             .iter()
@@ -93,11 +122,13 @@ fn data(file: &ChainFile, seating: &Seating) -> Value {
             let facts = facts(chain, id, edge);
             json!({
                 "from": facts.from, "to": facts.to,
-                "memory": "sealed memfd of the producer, mapped read-only by the consumer",
+                "memory": facts.memory(),
                 "outbox_bytes": facts.outbox_bytes, "backing": facts.backing, "ring_descriptors": facts.descriptors,
-                "protection": chain.protection().as_str(), "cipher": "AES-256-GCM", "aead": aead::IMPLEMENTATION,
-                "seals_per_record": 1, "readers_of_that_seal": facts.readers, "opens_per_reader": 1,
-                "staging_copies": staging_copies(), "joined": facts.joined,
+                "protection": edge.protection().as_str(),
+                "cipher": if facts.mapped { "none" } else { "AES-256-GCM" }, "aead": aead::IMPLEMENTATION,
+                "seals_per_record": facts.seals(), "readers_of_that_seal": facts.readers,
+                "opens_per_reader": facts.seals(),
+                "staging_copies": facts.copies(), "joined": facts.joined,
                 "wake": wake(seating),
             })
         })
@@ -199,6 +230,13 @@ fn human(file: &ChainFile, seating: &Seating) -> String {
         chain.protection().as_str(),
         aead::IMPLEMENTATION
     );
+    if !mapped_edges(chain).is_empty() {
+        let _ = writeln!(
+            text,
+            "              mapped edges: a memfd for each pair of instances, mapped by these two alone, not encrypted:\n\
+             \x20             {GIVEN_UP}"
+        );
+    }
     let _ = writeln!(
         text,
         "  isolation   processes in namespaces, behind Landlock and seccomp; the OS itself is trusted"
@@ -206,6 +244,7 @@ fn human(file: &ChainFile, seating: &Seating) -> String {
     let _ = writeln!(text, "  wake        {}\n", wake(seating));
     let mut table = Table::new(&[
         ("edge", Align::Left),
+        ("protection", Align::Left),
         ("outbox", Align::Right),
         ("ring", Align::Right),
         ("seals", Align::Right),
@@ -217,11 +256,12 @@ fn human(file: &ChainFile, seating: &Seating) -> String {
         let facts = facts(chain, id, edge);
         table.row([
             format!("{} -> {}", facts.from, facts.to),
+            edge.protection().as_str().to_owned(),
             bytes(facts.outbox_bytes),
             facts.descriptors.to_string(),
-            "1".to_owned(),
+            facts.seals().to_string(),
             facts.readers.to_string(),
-            staging_copies().to_string(),
+            facts.copies().to_string(),
             facts
                 .joined
                 .then_some("joined")

@@ -2,6 +2,7 @@
 
 use super::call::{check_reply, read_input, write_output};
 use super::{Failed, print, print_json, read_chain};
+use crate::chain::protection::in_words;
 use crate::cli::{Format, RequireIsolation, RunArgs};
 use crate::http::{Connection, Reply, content_type_of};
 use crate::table::{Align, Table, bytes as size, duration};
@@ -25,7 +26,8 @@ const SHOW_PROGRESS_AFTER: Duration = Duration::from_secs(1);
 /// When the chain does not start, or does not answer with success.
 pub fn run(arguments: &RunArgs) -> Result<(), Failed> {
     let format = arguments.format.format;
-    let chain = read_chain(&arguments.chain, format)?.chain().name().to_owned();
+    let file = read_chain(&arguments.chain, format)?;
+    let chain = file.chain().name().to_owned();
     let input = read_input(&arguments.input)?;
     let tree = start(arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -37,6 +39,7 @@ pub fn run(arguments: &RunArgs) -> Result<(), Failed> {
     write_output(arguments.output.as_deref(), &reply.body)?;
     let report = Report {
         chain: &chain,
+        mapped: in_words(file.chain()),
         input: &input,
         reply: &reply,
         took: &took,
@@ -120,6 +123,8 @@ fn start(arguments: &RunArgs) -> Result<Tree, Failed> {
 
 struct Report<'a> {
     chain: &'a str,
+    /// The edges that are not sealed, in words.
+    mapped: Option<String>,
     input: &'a Bytes,
     reply: &'a Reply,
     took: &'a [u64],
@@ -264,11 +269,15 @@ impl Report<'_> {
         let _ = writeln!(
             text,
             "  request {} as the client sees it; in handlers {}, sealing and opening {}, waiting {}\n  \
-             every hop sealed with AES-256-GCM; process isolation, no SNP: the operating system itself is trusted",
+             {}; process isolation, no SNP: the operating system itself is trusted",
             duration(median(self.took.to_vec())),
             duration(sum(|line| line.run_ns)),
             duration(sealing),
             duration(moving),
+            match &self.mapped {
+                None => "every hop sealed with AES-256-GCM".to_owned(),
+                Some(mapped) => format!("hops sealed with AES-256-GCM, but for mapped ones: {mapped}"),
+            },
         );
         text
     }

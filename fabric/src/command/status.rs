@@ -100,6 +100,13 @@ fn human(status: &Value) -> String {
             ]);
         }
         out.push_str(&table.render());
+        let mapped: Vec<&str> = list(chain, "edges")
+            .filter(|edge| text(edge, "protection") == "mapped")
+            .map(|edge| text(edge, "edge"))
+            .collect();
+        if !mapped.is_empty() {
+            let _ = writeln!(out, "  mapped, not sealed: {}", mapped.join(", "));
+        }
     }
     out
 }

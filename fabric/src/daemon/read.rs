@@ -2,10 +2,11 @@
 
 use super::tables::{Chain, Inbound, Instance, Tables};
 use hacher_libos_net::layout::PageLayout;
+use hacher_libos_net::sdk::output::DEFAULT_PORT;
 use hacher_libos_net::telemetry::PageReader;
 use hacher_trustlet_host::calls::{
     Call, ChainEntry, EdgeEntry, FunctionEntry, GatewayEntry, InboundEntry, InstanceEntry, InstanceState,
-    LayerEntry, MonitorEntry, PortEntry, Statistics,
+    LayerEntry, MonitorEntry, PortEntry, Statistics, protection,
 };
 use hacher_trustlet_host::client::{Answer, ClientError, MonitorClient};
 use std::fmt::Write as _;
@@ -102,8 +103,13 @@ fn read_chain(client: &mut MonitorClient, number: u32, extras: &mut Extras) -> R
     for byte in entry.digest {
         let _ = write!(digest, "{byte:02x}");
     }
+    let edges = graph.edges.iter().map(|edge| {
+        let mapped = edge.protection == protection::MAPPED;
+        (graph.edge_name(edge), mapped)
+    });
     let mut chain = Chain {
         number,
+        edges: edges.collect(),
         name: entry.definition.name.to_string(),
         version: entry.definition.version.to_string(),
         digest,
@@ -126,6 +132,21 @@ struct Graph {
 impl Graph {
     fn function(&self, index: u32) -> Option<&FunctionEntry> {
         self.functions.get(usize::try_from(index).ok()?)
+    }
+
+    /// An edge as chain files write it.
+    fn edge_name(&self, edge: &EdgeEntry) -> String {
+        let name = |index: u32, end: &str| match self.function(index) {
+            Some(function) if index > 0 => function.definition.name.to_string(),
+            _ => end.to_owned(),
+        };
+        let port = usize::try_from(edge.port)
+            .ok()
+            .and_then(|port| self.ports.get(port))
+            .filter(|port| port.function > 0 && port.name != *DEFAULT_PORT)
+            .map_or_else(String::new, |port| format!(".{}", port.name));
+        let (from, to) = (name(edge.producer, "ingress"), name(edge.consumer, "egress"));
+        format!("{from}{port} -> {to}")
     }
 
     /// The name of the function that sends over an inbound ring, and the port.

@@ -51,6 +51,8 @@ pub(super) struct Chain {
     pub version: String,
     /// Its digest, in hexadecimal.
     pub digest: String,
+    /// Its edges, as chain files write them, and whether they are mapped.
+    pub edges: Vec<(String, bool)>,
     /// Its instances; the gateway's is the first.
     pub instances: Vec<Instance>,
 }
@@ -155,9 +157,15 @@ impl Tables {
                     .gateway()
                     .map_or(0, |gateway| gateway.page.counter(Counter::Requests));
                 let gateway = chain.gateway().map(Instance::status);
+                let protection = |mapped: bool| if mapped { "mapped" } else { "sealed" };
+                let edges = chain.edges.iter();
+                let edges: Vec<Value> = edges
+                    .map(|(edge, mapped)| json!({ "edge": edge, "protection": protection(*mapped) }))
+                    .collect();
                 json!({
                     "name": chain.name, "version": chain.version, "digest": chain.digest,
                     "requests": requests, "in_flight": chain.in_flight(), "gateway": gateway,
+                    "edges": edges,
                     "instances": chain.functions().map(Instance::status).collect::<Vec<_>>(),
                 })
             })

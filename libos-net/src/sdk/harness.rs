@@ -230,9 +230,9 @@ struct LateSegments {
 }
 
 impl SegmentSource for LateSegments {
-    fn open_next(&mut self, into: &mut Vec<u8>) -> Result<bool, Failure> {
+    fn open_next(&mut self, part: &mut Part) -> Result<bool, Failure> {
         let len = self.rest.len().min(SEGMENT_BYTES);
-        into.extend(self.rest.drain(..len));
+        part.plain_mut().extend(self.rest.drain(..len));
         Ok(self.rest.is_empty())
     }
 }

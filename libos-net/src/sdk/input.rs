@@ -2,10 +2,14 @@
 
 use super::failure::Failure;
 use super::headers::{self, Headers};
+use super::view::{InPlace, View};
 use crate::clock::Monotonic;
+use crate::descriptor::SEGMENT_BYTES;
 use crate::invocation::InvocationId;
+use crate::memory::PeerRegion;
 use crate::name::Name;
 use std::io::{self, BufRead, Read};
+use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -29,11 +33,14 @@ pub(crate) struct Run<'r> {
 pub struct Part {
     upstream: Name,
     port: Name,
-    /// Headers prefix and as much of the body as has been opened and not yet been handed to a [`Reader`].
+    /// Headers prefix and as much of the body as has been opened and not yet been handed to a [`Reader`]; the headers
+    /// alone of what is in place.
     plain: Vec<u8>,
     /// Where in `plain` the body starts.
     body_at: usize,
     complete: bool,
+    /// The body of a record that came over a `mapped` edge.
+    in_place: InPlace,
 }
 
 impl Part {
@@ -44,6 +51,7 @@ impl Part {
             plain: Vec::new(),
             body_at: 0,
             complete: false,
+            in_place: InPlace::default(),
         }
     }
 
@@ -54,6 +62,31 @@ impl Part {
         self.plain.clear();
         self.body_at = 0;
         self.complete = false;
+        self.in_place.clear();
+    }
+
+    /// Adds a segment that stays where it is; its headers follow the first one into private memory.
+    pub(crate) fn add_in_place(&mut self, region: &Arc<PeerRegion>, offset: usize, len_bytes: usize) {
+        self.in_place.add(region, offset, len_bytes, &mut self.plain);
+    }
+
+    /// Whether the body stays where its producer wrote it.
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.in_place.is_used()
+    }
+
+    /// Bytes of the body that have arrived.
+    pub(crate) fn len_bytes(&self) -> usize {
+        if self.is_in_place() {
+            self.in_place.len_bytes()
+        } else {
+            self.plain.len() - self.body_at
+        }
+    }
+
+    /// Bytes of private memory that are kept for the next record.
+    pub(crate) fn kept_bytes(&mut self) -> usize {
+        self.plain.capacity() + self.in_place.kept_bytes()
     }
 
     /// The buffer that segments are opened into; [`Self::parse_headers`] follows the first one.
@@ -69,6 +102,18 @@ impl Part {
 
     pub(crate) fn set_complete(&mut self) {
         self.complete = true;
+    }
+
+    /// Of a body in place, copies the piece from `at` on for a [`Reader`], in place of the piece before; `false` if there
+    /// is no more of it yet.
+    fn copy_piece(&mut self, at: usize) -> bool {
+        let piece = self.in_place.len_bytes().saturating_sub(at).min(SEGMENT_BYTES);
+        if piece == 0 {
+            return false;
+        }
+        self.plain.resize(self.body_at + piece, 0);
+        let into = self.plain.get_mut(self.body_at..).unwrap_or(&mut []);
+        self.in_place.copy_to(at, into) == piece
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -111,16 +156,27 @@ impl Part {
 
     /// The body, as far as it has arrived. The parts of a join have always arrived whole; of a single large
     /// record this may be its beginning, and [`Input::bytes`] waits for all of it.
+    ///
+    /// On a `mapped` edge the bytes are copied when they are first asked for; see [`Self::view`].
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
+        if self.is_in_place() {
+            return self.in_place.bytes();
+        }
         self.plain.get(self.body_at..).unwrap_or(&[])
+    }
+
+    /// The body where its producer wrote it, as far as it has arrived; `None` if it did not come over a `mapped` edge.
+    #[must_use]
+    pub fn view(&self) -> Option<View<'_>> {
+        self.is_in_place().then(|| View::new(&self.in_place))
     }
 }
 
 /// Where the later segments of a record that is still arriving come from.
 pub(crate) trait SegmentSource {
-    /// Waits for the next segment and appends its plaintext; `true` when it was the last.
-    fn open_next(&mut self, into: &mut Vec<u8>) -> Result<bool, Failure>;
+    /// Waits for the next segment and adds it to `part`; `true` when it was the last.
+    fn open_next(&mut self, part: &mut Part) -> Result<bool, Failure>;
 }
 
 /// The input of one run.
@@ -223,21 +279,42 @@ impl<'r> Input<'r> {
     /// # Errors
     /// A transient [`Failure`] when the rest of the record does not arrive, or is refused.
     pub fn bytes(&mut self) -> Result<&[u8], Failure> {
+        Ok(self.whole()?.map_or(&[], Part::bytes))
+    }
+
+    /// The whole body of the (first) record where its producer wrote it, without copying any of it; waits until it has
+    /// arrived. `None` if the record did not come over a `mapped` edge: [`Self::bytes`] gives its body in any case.
+    ///
+    /// # Errors
+    /// As [`Self::bytes`].
+    pub fn view(&mut self) -> Result<Option<View<'_>>, Failure> {
+        Ok(self.whole()?.and_then(Part::view))
+    }
+
+    /// The first part, once all of it has arrived.
+    fn whole(&mut self) -> Result<Option<&Part>, Failure> {
         let Some(part) = self.parts.first_mut() else {
-            return Ok(&[]);
+            return Ok(None);
         };
         if let Some(source) = self.source.as_mut() {
             while !part.complete {
-                part.complete = source.open_next(&mut part.plain)?;
+                part.complete = source.open_next(part)?;
             }
         }
-        Ok(part.bytes())
+        Ok(Some(part))
     }
 
     /// Reads the body of the (first) record as it arrives, holding no more than one segment of it.
     pub fn reader(&mut self) -> Reader<'_, 'r> {
         let at = self.first().map_or(0, |part| part.body_at);
-        Reader { input: self, at }
+        if let Some(part) = self.parts.first_mut().filter(|part| part.is_in_place()) {
+            part.plain.truncate(at); // an earlier reader's piece
+        }
+        Reader {
+            input: self,
+            at,
+            next: 0,
+        }
     }
 }
 
@@ -247,6 +324,8 @@ pub struct Reader<'i, 'r> {
     input: &'i mut Input<'r>,
     /// How far into the part's buffer this reader has come.
     at: usize,
+    /// How far into a body in place its copies have come.
+    next: usize,
 }
 
 impl Read for Reader<'_, '_> {
@@ -268,13 +347,18 @@ impl BufRead for Reader<'_, '_> {
             return Ok(&[]);
         };
         while self.at >= part.plain.len() {
+            if part.copy_piece(self.next) {
+                self.at = part.body_at;
+                self.next += part.plain.len() - part.body_at;
+                break;
+            }
             let Some(source) = self.input.source.as_mut().filter(|_| !part.complete) else {
                 return Ok(&[]);
             };
             // What was read is not needed again: keep the headers, make room for the next segment.
             part.plain.truncate(part.body_at);
             self.at = part.body_at;
-            part.complete = source.open_next(&mut part.plain)?;
+            part.complete = source.open_next(part)?;
         }
         Ok(part.plain.get(self.at..).unwrap_or(&[]))
     }

@@ -6,4 +6,6 @@ pub mod harness;
 pub mod headers;
 pub mod input;
 pub mod output;
+pub mod place;
 pub(crate) mod run;
+pub mod view;

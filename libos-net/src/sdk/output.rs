@@ -3,6 +3,7 @@
 
 use super::failure::Failure;
 use super::headers;
+use super::place::Placed;
 use crate::descriptor::SEGMENT_BYTES;
 use crate::name::Name;
 use std::io::{self, Write};
@@ -14,7 +15,46 @@ pub const DEFAULT_PORT: &str = "out";
 pub(crate) trait RecordSink {
     /// Passes on the next segment of the record on `port`; `last` ends the record.
     fn segment(&mut self, port: usize, plain: &[u8], last: bool) -> Result<(), Failure>;
+
+    /// Most bytes that [`Self::segment`] takes at once on `port`.
+    fn segment_bytes(&self, port: usize) -> usize {
+        let _ = port;
+        SEGMENT_BYTES
+    }
+
+    /// Makes room for a record of `len_bytes` where its consumer will read it; `false` if it does not travel so.
+    fn place(&mut self, port: usize, len_bytes: usize) -> Result<bool, Failure> {
+        let _ = (port, len_bytes);
+        Ok(false)
+    }
+
+    /// Writes to that record; `false` past its end.
+    fn write_placed(&mut self, port: usize, at: usize, bytes: &[u8]) -> bool {
+        let _ = (port, at, bytes);
+        false
+    }
+
+    /// Passes that record on.
+    fn send_placed(&mut self, port: usize) -> Result<(), Failure> {
+        let _ = port;
+        Ok(())
+    }
 }
+
+/// How the record of a port was placed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In the buffer.
+    Private,
+    /// Where its consumer will read it.
+    Direct {
+        /// Bytes of headers before its body.
+        body_at: usize,
+    },
+}
+
+const FIXED: Failure =
+    Failure::permanent("a record that was placed is written through what placing it returned");
 
 /// The record that is being written to one port.
 #[derive(Debug)]
@@ -26,6 +66,7 @@ pub(crate) struct PortBuffer {
     streams: bool,
     /// Segments already passed on; the record can then only be completed or aborted.
     segments_sent: usize,
+    place: Option<Place>,
 }
 
 impl PortBuffer {
@@ -36,6 +77,7 @@ impl PortBuffer {
             used: false,
             streams: false,
             segments_sent: 0,
+            place: None,
         }
     }
 
@@ -45,6 +87,7 @@ impl PortBuffer {
         self.used = false;
         self.streams = false;
         self.segments_sent = 0;
+        self.place = None;
     }
 
     pub(crate) fn is_used(&self) -> bool {
@@ -70,9 +113,13 @@ impl PortBuffer {
 
     /// Passes on everything that is left, and ends the record.
     pub(crate) fn finish(&mut self, port: usize, sink: &mut dyn RecordSink) -> Result<(), Failure> {
+        if let Some(Place::Direct { .. }) = self.place {
+            return sink.send_placed(port);
+        }
+        let segment_bytes = sink.segment_bytes(port);
         let mut rest = self.plain.as_slice();
         while let Some((segment, after)) = rest
-            .split_at_checked(SEGMENT_BYTES)
+            .split_at_checked(segment_bytes)
             .filter(|(_, after)| !after.is_empty())
         {
             sink.segment(port, segment, false)?;
@@ -80,6 +127,43 @@ impl PortBuffer {
             rest = after;
         }
         sink.segment(port, rest, true)
+    }
+
+    /// Fixes the size of the record: what is in the buffer are its headers.
+    fn place(&mut self, port: usize, len_bytes: usize, sink: &mut dyn RecordSink) -> Result<(), Failure> {
+        let body_at = self.plain.len();
+        let whole = body_at.checked_add(len_bytes);
+        let whole = whole.ok_or(Failure::permanent("the output is larger than the outbox"))?;
+        self.place = if sink.place(port, whole)? && sink.write_placed(port, 0, &self.plain) {
+            self.plain.clear();
+            Some(Place::Direct { body_at })
+        } else {
+            self.plain.resize(whole, 0);
+            Some(Place::Private)
+        };
+        Ok(())
+    }
+
+    /// Writes into the body of the record that was placed; `false` past its end.
+    pub(super) fn write_placed(
+        &mut self,
+        port: usize,
+        at: usize,
+        bytes: &[u8],
+        sink: &mut dyn RecordSink,
+    ) -> bool {
+        if let Some(Place::Direct { body_at }) = self.place {
+            return sink.write_placed(port, body_at + at, bytes);
+        }
+        let Ok((headers, _)) = headers::split(&self.plain) else {
+            return false;
+        };
+        let from = headers::PREFIX_BYTES + headers.len() + at;
+        let to = self.plain.get_mut(from..from + bytes.len());
+        to.is_some_and(|to| {
+            to.copy_from_slice(bytes);
+            true
+        })
     }
 
     fn send_full_segments(&mut self, port: usize, sink: &mut dyn RecordSink) -> Result<(), Failure> {
@@ -164,6 +248,14 @@ impl<'r> Output<'r> {
         self.send_to(DEFAULT_PORT, body)
     }
 
+    /// Fixes the size of the record on the port `out`; as [`PortWriter::place`].
+    ///
+    /// # Errors
+    /// As [`Self::port`] and [`PortWriter::place`].
+    pub fn place(&mut self, len_bytes: usize) -> Result<Placed<'_>, Failure> {
+        self.out()?.place(len_bytes)
+    }
+
     /// Sends `body` to `port`, in one go.
     ///
     /// # Errors
@@ -190,7 +282,7 @@ impl core::fmt::Debug for PortWriter<'_> {
     }
 }
 
-impl PortWriter<'_> {
+impl<'o> PortWriter<'o> {
     /// Says what the body is.
     ///
     /// # Errors
@@ -204,6 +296,9 @@ impl PortWriter<'_> {
     /// # Errors
     /// A permanent [`Failure`] when the headers grow past their bound, or part of a streamed record has left.
     pub fn set_header(&mut self, name: &str, value: &str) -> Result<(), Failure> {
+        if self.buffer.place.is_some() {
+            return Err(FIXED);
+        }
         if self.buffer.is_partly_sent() {
             return Err(Failure::permanent(
                 "headers must be set before a streamed record has left",
@@ -211,6 +306,30 @@ impl PortWriter<'_> {
         }
         headers::set(&mut self.buffer.plain, name, value)
             .map_err(|_| Failure::permanent("the headers of an output record are too long"))
+    }
+
+    /// Fixes the size of the body and returns what writes it, in any order and as much of it as is wanted. If the record
+    /// goes over a `mapped` edge alone, that writes where the consumer will read it, without a copy; otherwise into private
+    /// memory. Headers are set before; nothing else is written to this port then.
+    ///
+    /// # Errors
+    /// A permanent [`Failure`] when something of the body was written, or when the record is larger than the outbox; and
+    /// when there is no room for it before the deadline.
+    pub fn place(self, len_bytes: usize) -> Result<Placed<'o>, Failure> {
+        let headers = headers::split(&self.buffer.plain).map(|(headers, _)| headers.len());
+        let is_untouched = headers.is_ok_and(|len| self.buffer.plain.len() == headers::PREFIX_BYTES + len);
+        if !is_untouched || self.buffer.place.is_some() || self.buffer.is_partly_sent() {
+            return Err(Failure::permanent(
+                "a record is placed once, before any of its body is written",
+            ));
+        }
+        self.buffer.place(self.index, len_bytes, self.sink)?;
+        Ok(Placed {
+            index: self.index,
+            buffer: self.buffer,
+            sink: self.sink,
+            len_bytes,
+        })
     }
 
     /// Makes this record leave segment by segment as it is written, instead of all at once after the handler
@@ -226,6 +345,9 @@ impl PortWriter<'_> {
     /// # Errors
     /// Of a streamed record: what kept a segment from leaving (the deadline passed, the outbox is too small).
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if self.buffer.place.is_some() {
+            return Err(FIXED);
+        }
         if !self.buffer.streams {
             self.buffer.plain.extend_from_slice(bytes);
             return Ok(());

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         "slow" => serve(slow),
         "concatenate" => serve(concatenate),
         "keep" => serve(keep),
+        "mirror" => serve(mirror),
         other => {
             eprintln!("there is no test function `{other}`");
             ExitCode::FAILURE
@@ -76,4 +77,21 @@ fn keep(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     std::mem::forget(body);
     KEPT.fetch_add(1, Ordering::Relaxed);
     Ok(())
+}
+
+/// Passes its input on without ever holding more than a piece of it, where it came and where it goes over mapped edges.
+fn mirror(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let view = input.view()?;
+    let view = view.ok_or(Failure::permanent("the input did not come over a mapped edge"))?;
+    let mut place = output.place(view.len_bytes())?;
+    let written = view.fold(Ok(0), |at, piece| {
+        let at = at?;
+        place.write_at(at, piece)?;
+        Ok::<usize, Failure>(at + piece.len())
+    })?;
+    if written == view.len_bytes() {
+        Ok(())
+    } else {
+        Err(Failure::permanent("a view is as long as it says"))
+    }
 }

@@ -47,7 +47,8 @@ operand! {
         gateway_outbox_bytes: u64,
         /// Most requests at the same time.
         in_flight: u32,
-        /// How records are protected between trustlets; 1: sealed.
+        /// How records are protected where the chain's ends are not concerned: a value of [`super::protection`]. What holds
+        /// is what each edge says.
         protection: u32,
     }
 }
@@ -83,6 +84,16 @@ operand! {
         logs: u32,
         /// Bits of [`hacher_libos_net::attach::outbox_flag`].
         outbox_flags: u32,
+    }
+}
+
+operand! {
+    /// An edge, beside the arguments that say where it leads.
+    EdgeDefinition {
+        /// A value of [`super::protection`].
+        protection: u32,
+        /// Zero.
+        reserved: u32,
     }
 }
 
@@ -193,6 +204,10 @@ operand! {
         member: u32,
         /// Members that the join waits for.
         group_width: u32,
+        /// A value of [`super::protection`].
+        protection: u32,
+        /// Zero.
+        reserved: u32,
     }
 }
 

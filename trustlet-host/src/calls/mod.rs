@@ -18,9 +18,9 @@ mod number;
 
 pub use code::ResultCode;
 pub use entry::{
-    ChainDefinition, ChainEntry, EdgeEntry, FunctionDefinition, FunctionEntry, GatewayDefinition,
-    GatewayEntry, InboundEntry, InstanceEntry, InstanceState, LayerEntry, MonitorEntry, PortEntry,
-    Statistics,
+    ChainDefinition, ChainEntry, EdgeDefinition, EdgeEntry, FunctionDefinition, FunctionEntry,
+    GatewayDefinition, GatewayEntry, InboundEntry, InstanceEntry, InstanceState, LayerEntry, MonitorEntry,
+    PortEntry, Statistics,
 };
 pub use number::{Call, EventNumber};
 
@@ -29,9 +29,17 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// The protocol of this project.
 pub const PROTOCOL: u32 = 1;
 /// The version of the protocol.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The longest operand: one page.
 pub const OPERAND_MAX_BYTES: usize = 4096;
+
+/// How the records of an edge are protected.
+pub mod protection {
+    /// Authenticated encryption, in an outbox that every consumer of its producer maps.
+    pub const SEALED: u32 = 1;
+    /// No cipher: a region of its own for each ring, mapped by its two ends alone.
+    pub const MAPPED: u32 = 2;
+}
 /// Most descriptors beside one message.
 pub const DESCRIPTORS_MAX: usize = 4;
 /// The longest message.
@@ -186,7 +194,14 @@ mod tests {
             ResultCode::UnsupportedCall
         );
         assert_eq!(
-            refused(RequestHeader { version: 2, ..good }, b"ab", 1),
+            refused(
+                RequestHeader {
+                    version: VERSION + 1,
+                    ..good
+                },
+                b"ab",
+                1
+            ),
             ResultCode::InvalidFormat
         );
         assert_eq!(

@@ -77,7 +77,8 @@ numbered! {
         AddSecret = 21;
         /// Loader. Arguments: chain, function. Operand: the name. Value 0: the port's index in the function.
         AddPort = 22;
-        /// Loader. Arguments: chain, producer, index of its port, consumer, group, member. Value 0: the edge.
+        /// Loader. Arguments: chain, producer, index of its port, consumer, group, member. Operand:
+        /// [`super::EdgeDefinition`]. Value 0: the edge.
         AddEdge = 23;
         /// Loader. Arguments: chain, function, instance within the function, CPU (or [`super::ANY_CPU`]), how long to
         /// spin in nanoseconds. A hint, not part of the digest.

@@ -7,7 +7,8 @@ use super::sealed::{Chain, SealedChain};
 use crate::ids::{FunctionIndex, InstanceNumber, index, number};
 use crate::platform::{Grant, Platform};
 use hacher_libos_net::attach::{
-    ATTACH_VERSION, Begin, Edge, Inbound, MESSAGE_MAX_ENTRIES, Port, Secret, ZeroizingMessage, kind,
+    ATTACH_VERSION, Begin, Edge, Inbound, MESSAGE_MAX_ENTRIES, Port, SECRET_BYTES, Secret, ZeroizingMessage,
+    kind,
 };
 use hacher_libos_net::keys::{KeyContext, epoch_secret};
 use hacher_libos_net::name::Name;
@@ -81,6 +82,14 @@ impl<'a, P: Platform> Attachment<'a, P> {
             for inbound in chunk {
                 let producer = sealed.plan.instance(inbound.producer)?;
                 let slot = sealed.slots.get(inbound.producer.at())?;
+                let mapped = inbound.edge.mapped;
+                // Of a mapped ring, the one reader gets the ring's own region, and no key: nothing is sealed for it.
+                let (region, port_secret) = if mapped {
+                    (slot.mapped.get(&inbound.ring)?, [0; SECRET_BYTES])
+                } else {
+                    let secret = sealed.port_secrets.get(index(inbound.edge.port))?;
+                    (&slot.outbox, *secret.expose())
+                };
                 entries.push(Inbound {
                     upstream: function_name(chain, inbound.edge.producer, INGRESS)?,
                     port_name: chain.definition.ports.get(index(inbound.edge.port))?.name,
@@ -97,9 +106,11 @@ impl<'a, P: Platform> Attachment<'a, P> {
                     gapless: u32::from(inbound.gapless),
                     fault: u32::from(inbound.edge.is_fault()),
                     edge: inbound.edge.declared,
-                    port_secret: *sealed.port_secrets.get(index(inbound.edge.port))?.expose(),
+                    mapped: u32::from(mapped),
+                    reserved: 0,
+                    port_secret,
                 });
-                grants.push(Grant::ReadOnly(&slot.outbox));
+                grants.push(Grant::ReadOnly(region));
                 grants.push(Grant::Doorbell(&slot.doorbell));
             }
             self.push(kind::INBOUND, &entries, grants);
@@ -141,6 +152,7 @@ impl<'a, P: Platform> Attachment<'a, P> {
 
     fn edges(&mut self, sealed: &'a SealedChain<P>, instance: InstanceNumber) -> Option<()> {
         let planned = sealed.plan.instance(instance)?;
+        let own = sealed.slots.get(instance.at())?;
         let numbered: Vec<_> = planned.rings.iter().enumerate().collect();
         for chunk in numbered.chunks(MESSAGE_MAX_ENTRIES) {
             let mut entries = Vec::with_capacity(chunk.len());
@@ -157,9 +169,13 @@ impl<'a, P: Platform> Attachment<'a, P> {
                     lane: ring.lane,
                     lanes: ring.lanes,
                     to_gateway: u32::from(ring.consumer == InstanceNumber::GATEWAY),
+                    mapped: u32::from(ring.mapped),
                 });
                 grants.push(Grant::ReadOnly(&slot.page));
                 grants.push(Grant::Doorbell(&slot.doorbell));
+                if ring.mapped {
+                    grants.push(Grant::ReadWrite(own.mapped.get(&number(at))?));
+                }
             }
             self.push(kind::EDGE, &entries, grants);
         }

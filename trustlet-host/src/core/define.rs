@@ -6,7 +6,9 @@ use super::definition::{
 use super::refusal::{Refusal, refuse};
 use super::sealed::Chain;
 use super::{Core, Event, Listener, Outcome, function_index, limits, narrow};
-use crate::calls::{ChainDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition, ResultCode};
+use crate::calls::{
+    ChainDefinition, EdgeDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition, ResultCode,
+};
 use crate::ids::{index, number};
 use crate::platform::Platform;
 use hacher_libos_net::attach::SECRET_VALUE_MAX_BYTES;
@@ -163,13 +165,16 @@ impl<P: Platform> Core<P> {
     pub(super) fn add_edge(
         &mut self,
         [chain, producer, port_index, consumer, group, member]: [u64; 6],
+        operand: &[u8],
     ) -> Result<Outcome, Refusal> {
+        let definition: EdgeDefinition = fixed(operand)?;
         let edge = self.chain_mut(chain)?.open_mut()?.add_edge(
             function_index(producer)?,
             narrow(port_index)?,
             function_index(consumer)?,
             narrow(group)?,
             narrow(member)?,
+            &definition,
         )?;
         Ok(Outcome::value(u64::from(edge)))
     }

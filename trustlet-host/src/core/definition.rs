@@ -2,7 +2,9 @@
 
 use super::limits;
 use super::refusal::{Refusal, refuse};
-use crate::calls::{ChainDefinition, FunctionDefinition, GatewayDefinition, ResultCode};
+use crate::calls::{
+    ChainDefinition, EdgeDefinition, FunctionDefinition, GatewayDefinition, ResultCode, protection,
+};
 use crate::ids::{FunctionIndex, index, number};
 use crate::platform::{Limits, Platform};
 use hacher_libos_net::attach::outbox_flag;
@@ -121,6 +123,20 @@ pub(crate) struct Edge {
     pub(crate) consumer: FunctionIndex,
     pub(crate) group: u32,
     pub(crate) member: u32,
+    /// A value of [`protection`].
+    pub(crate) protection: u32,
+}
+
+impl Edge {
+    /// Whether its records are mapped, and not sealed.
+    pub(crate) const fn is_mapped(&self) -> bool {
+        self.protection == protection::MAPPED
+    }
+
+    /// Whether the gateway is one of its ends.
+    pub(crate) fn touches_gateway(&self) -> bool {
+        self.producer == FunctionIndex::GATEWAY || self.consumer == FunctionIndex::GATEWAY
+    }
 }
 
 /// A chain as defined so far.
@@ -142,7 +158,7 @@ impl<P: Platform> Definition<P> {
             && (1..=limits::WAIT_MAX_NS).contains(&chain.deadline_ns)
             && (OUTBOX_MIN_BYTES..=OUTBOX_MAX_BYTES).contains(&chain.gateway_outbox_bytes)
             && (1..=limits::IN_FLIGHT_MAX).contains(&chain.in_flight)
-            && chain.protection == 1;
+            && matches!(chain.protection, protection::SEALED | protection::MAPPED);
         if !in_range {
             return refuse(
                 ResultCode::InvalidParameter,
@@ -360,9 +376,17 @@ impl<P: Platform> Definition<P> {
         consumer: FunctionIndex,
         group: u32,
         member: u32,
+        definition: &EdgeDefinition,
     ) -> Result<u32, Refusal> {
         if self.edges.len() >= limits::EDGES_MAX {
             return refuse(ResultCode::LimitReached, "a chain has at most 1,024 edges");
+        }
+        let protection = definition.protection;
+        if !matches!(protection, protection::SEALED | protection::MAPPED) || definition.reserved != 0 {
+            return refuse(
+                ResultCode::InvalidParameter,
+                "a value of the edge is out of its range",
+            );
         }
         let known = |function: FunctionIndex| function.0 < self.function_count();
         if !known(producer) || !known(consumer) {
@@ -396,6 +420,7 @@ impl<P: Platform> Definition<P> {
             consumer,
             group,
             member,
+            protection,
         });
         Ok(number(self.edges.len() - 1))
     }

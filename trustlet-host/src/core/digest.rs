@@ -6,13 +6,13 @@
 //!
 //! ```text
 //! text      "hacher-chain-digest"
-//! u32       1, the version of this encoding
+//! u32       2, the version of this encoding
 //! text      backend: "process"
 //! gateway   hash of the executable, list(library), text role, u64 memory bytes, u64 scratch bytes, u32 threads,
 //!           u32 logs (0 dropped, 1 forwarded)
 //! text      chain name
 //! text      chain version
-//! u32       protection (1 sealed)
+//! u32       protection between functions, where an edge does not say otherwise (1 sealed, 2 mapped)
 //! u64       ingress: longest body in bytes
 //! u64       ingress: deadline in nanoseconds
 //! u32       ingress: most requests in flight
@@ -29,7 +29,7 @@
 //!   list(secret): text name
 //!   list(port): text name; declared ports and `error` if an edge uses it, not the implicit `fault`
 //! list(edge), in the order in which they were added:
-//!   u32     producer (0 is the gateway), index of its port, consumer, group, member
+//!   u32     producer (0 is the gateway), index of its port, consumer, group, member, protection (1 sealed, 2 mapped)
 //! ```
 //!
 //! Not part of it: values of secrets, placement, and what follows from the rest (fault ports and edges, regions).
@@ -40,7 +40,7 @@ use crate::platform::{MEASUREMENT_BYTES, Measurement, Platform};
 use ring::digest::{Context, SHA384};
 
 /// The version of the encoding.
-const ENCODING_VERSION: u32 = 1;
+const ENCODING_VERSION: u32 = 2;
 
 /// Feeds the encoding to the hash.
 struct Encoder(Context);
@@ -109,6 +109,7 @@ pub(crate) fn chain_digest<P: Platform>(
             edge.consumer.0,
             edge.group,
             edge.member,
+            edge.protection,
         ] {
             encoder.u32(value);
         }

@@ -1,5 +1,5 @@
-//! Who may write which regions (I1): the regions of an instance belong to at most one live process, from before it
-//! is started until after it was reaped.
+//! Who may write which regions (I1): the regions of an instance (its outbox, its page, and one for each of its mapped
+//! rings) belong to at most one live process, from before it is started until after it was reaped.
 
 use super::refusal::{Refusal, refuse};
 use crate::calls::{InstanceState, ResultCode};

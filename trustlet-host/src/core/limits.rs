@@ -14,6 +14,8 @@ pub const INSTANCES_MAX: u32 = 64;
 pub const INSTANCES_TOTAL_MAX: usize = 2048;
 /// Rings of one chain: each is one entry of an attachment at both ends.
 pub const RINGS_TOTAL_MAX: usize = 64 * 1024;
+/// Mapped rings of one chain: each is a region of its own, and costs the monitor two descriptors.
+pub const MAPPED_RINGS_MAX: usize = 4096;
 /// Libraries of one executable.
 pub const LIBRARIES_MAX: usize = 64;
 /// Environment variables of one function, as in the chain language.

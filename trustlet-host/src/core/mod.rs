@@ -302,7 +302,7 @@ impl<P: Platform> Core<P> {
             Call::AddVariable => self.add_variable(arguments, request.operand),
             Call::AddSecret => self.add_secret(arguments, request.operand, files.next()),
             Call::AddPort => self.add_port(arguments, request.operand),
-            Call::AddEdge => self.add_edge(arguments),
+            Call::AddEdge => self.add_edge(arguments, request.operand),
             Call::SetPlacement => self.set_placement(arguments),
             Call::SetListener => self.set_listener(arguments, request.operand, files.collect()),
             Call::SetAdmin => self.set_admin(files.next()),

@@ -11,7 +11,7 @@ use super::refusal::{Refusal, refuse};
 use crate::calls::ResultCode;
 use crate::ids::{FunctionIndex, InstanceNumber, index, number};
 use crate::platform::Platform;
-use hacher_libos_net::layout::{OutboxLayout, PageLayout, ring_capacity};
+use hacher_libos_net::layout::{MappedLayout, OutboxLayout, PageLayout, ring_capacity};
 
 /// An edge with what the graph says about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(crate) struct PlannedEdge {
     pub(crate) group_width: u32,
     /// Position among the declared edges; `u32::MAX` for a fault edge.
     pub(crate) declared: u32,
+    /// Each of its rings has a region of its own, and its records are not sealed.
+    pub(crate) mapped: bool,
 }
 
 impl PlannedEdge {
@@ -43,6 +45,9 @@ pub(crate) struct PlannedRing {
     pub(crate) consumer_inbound: u32,
     pub(crate) lane: u32,
     pub(crate) lanes: u32,
+    /// It lies in a region of its own, which this instance writes and the consumer reads. Its place in the outbox, which
+    /// its number names, stays empty.
+    pub(crate) mapped: bool,
 }
 
 /// A ring that the instance that has it in its plan reads.
@@ -67,6 +72,8 @@ pub(crate) struct PlannedInstance {
     pub(crate) outbox_bytes: u64,
     pub(crate) outbox: OutboxLayout,
     pub(crate) page: PageLayout,
+    /// The shape of the regions of mapped rings.
+    pub(crate) mapped: MappedLayout,
 }
 
 /// All instances of a chain; the gateway's is number 0, those of a function stand together.
@@ -90,13 +97,19 @@ impl Plan {
         }
         let mut rings: Vec<Vec<PlannedRing>> = vec![Vec::new(); owners.len()];
         let mut inbound: Vec<Vec<PlannedInbound>> = vec![Vec::new(); owners.len()];
-        let mut ring_total = 0_usize;
+        let (mut ring_total, mut mapped_total) = (0_usize, 0_usize);
         for edge in edges {
             let producers = instances_from(definition, &firsts, edge.producer);
             let consumers = instances_from(definition, &firsts, edge.consumer);
             ring_total += producers.len() * consumers.len();
             if ring_total > limits::RINGS_TOTAL_MAX {
                 return refuse(ResultCode::LimitReached, "a chain has at most 65,536 rings");
+            }
+            if edge.mapped {
+                mapped_total += producers.len() * consumers.len();
+            }
+            if mapped_total > limits::MAPPED_RINGS_MAX {
+                return refuse(ResultCode::LimitReached, "a chain has at most 4,096 mapped rings");
             }
             let lanes = number(consumers.len());
             for producer in producers {
@@ -113,6 +126,7 @@ impl Plan {
                         consumer_inbound: number(incoming.len()),
                         lane: number(lane),
                         lanes,
+                        mapped: edge.mapped,
                     });
                     incoming.push(PlannedInbound {
                         edge,
@@ -138,9 +152,18 @@ impl Plan {
 }
 
 impl PlannedInstance {
-    /// Descriptors that a process of this instance is given: its own three, and two for each ring.
+    /// Descriptors that a process of this instance is given: its own three, two for each ring, and one more for each
+    /// mapped ring that it writes.
     pub(crate) fn descriptors(&self) -> u32 {
-        number(3 + 2 * (self.rings.len() + self.inbound.len()))
+        let mapped = self.rings.iter().filter(|ring| ring.mapped).count();
+        number(3 + 2 * (self.rings.len() + self.inbound.len()) + mapped)
+    }
+
+    /// The numbers of the mapped rings that it writes.
+    pub(crate) fn mapped_rings(&self) -> impl Iterator<Item = u32> {
+        (0..)
+            .zip(&self.rings)
+            .filter_map(|(at, ring)| ring.mapped.then_some(at))
     }
 }
 
@@ -160,7 +183,8 @@ fn planned_instance<P: Platform>(
     let ring_capacity = ring_capacity(outbox_bytes);
     let outbox = OutboxLayout::new(number(rings.len()), ring_capacity, outbox_bytes);
     let page = PageLayout::new(number(inbound.len()), port_count);
-    let (Some(outbox), Some(page)) = (outbox, page) else {
+    let mapped = MappedLayout::new(ring_capacity, outbox_bytes);
+    let (Some(outbox), Some(page), Some(mapped)) = (outbox, page, mapped) else {
         return refuse(
             ResultCode::LimitReached,
             "an instance's regions are out of their bounds",
@@ -176,6 +200,7 @@ fn planned_instance<P: Platform>(
         outbox_bytes,
         outbox,
         page,
+        mapped,
     })
 }
 
@@ -197,6 +222,7 @@ fn planned_edges<P: Platform>(definition: &Definition<P>) -> Result<Vec<PlannedE
             member: edge.member,
             group_width: number(width),
             declared: number(at),
+            mapped: edge.is_mapped(),
         });
     }
     for (at, function) in definition.functions.iter().enumerate() {
@@ -213,6 +239,7 @@ fn planned_edges<P: Platform>(definition: &Definition<P>) -> Result<Vec<PlannedE
             member: 0,
             group_width: 1,
             declared: u32::MAX,
+            mapped: false,
         });
     }
     Ok(edges)

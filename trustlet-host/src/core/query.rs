@@ -145,6 +145,8 @@ impl<P: Platform> Core<P> {
             group: edge.group,
             member: edge.member,
             group_width: number(width),
+            protection: edge.protection,
+            reserved: 0,
         };
         Ok(Outcome::operand(entry.as_bytes()))
     }

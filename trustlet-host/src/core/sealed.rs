@@ -1,6 +1,6 @@
 //! A chain in the monitor's table: open while it is defined, sealed with regions and keys afterwards.
 
-use super::definition::{Definition, Gateway};
+use super::definition::{Definition, Edge, Gateway};
 use super::digest::chain_digest;
 use super::plan::Plan;
 use super::refusal::{Refusal, refuse};
@@ -8,6 +8,7 @@ use crate::calls::ResultCode;
 use crate::platform::{MEASUREMENT_BYTES, Platform};
 use hacher_libos_net::attach::SECRET_BYTES;
 use hacher_libos_net::keys::SecretBytes;
+use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 /// What an instance owns, from sealing until the monitor ends: a process that replaces another finds the regions
@@ -15,6 +16,8 @@ use zeroize::Zeroizing;
 pub(crate) struct Slot<P: Platform> {
     pub(crate) outbox: P::Region,
     pub(crate) page: P::Region,
+    /// The regions of its mapped rings, by number of the ring. Besides its own process, the ring's consumer alone gets one.
+    pub(crate) mapped: BTreeMap<u32, P::Region>,
     pub(crate) doorbell: P::Doorbell,
     /// Processes that were started here; the present one's number in the derivation of its keys (I4).
     pub(crate) epoch: u32,
@@ -82,6 +85,7 @@ fn seal<P: Platform>(
     gateway: &Gateway<P>,
     epoch: u64,
 ) -> Result<SealedChain<P>, Refusal> {
+    check_mapped(definition, platform)?;
     let plan = Plan::new(definition)?;
     let digest = chain_digest(platform.backend(), gateway, definition);
     let mut port_secrets = Vec::with_capacity(definition.ports.len());
@@ -93,12 +97,20 @@ fn seal<P: Platform>(
     let mut slots = Vec::with_capacity(plan.instances.len());
     let mut region_bytes = 0_u64;
     for instance in &plan.instances {
-        for len_bytes in [instance.outbox.len_bytes(), instance.page.len_bytes()] {
+        let mut region = |name: &str, len_bytes: usize| {
             region_bytes = region_bytes.saturating_add(u64::try_from(len_bytes).unwrap_or(u64::MAX));
+            platform.create_region(name, len_bytes)
+        };
+        let outbox = region("hacher-outbox", instance.outbox.len_bytes())?;
+        let page = region("hacher-instance-page", instance.page.len_bytes())?;
+        let mut mapped = BTreeMap::new();
+        for ring in instance.mapped_rings() {
+            mapped.insert(ring, region("hacher-mapped", instance.mapped.len_bytes())?);
         }
         slots.push(Slot {
-            outbox: platform.create_region("hacher-outbox", instance.outbox.len_bytes())?,
-            page: platform.create_region("hacher-instance-page", instance.page.len_bytes())?,
+            outbox,
+            page,
+            mapped,
             doorbell: platform.create_doorbell()?,
             epoch: 0,
             deaths: 0,
@@ -114,4 +126,18 @@ fn seal<P: Platform>(
         slots,
         region_bytes,
     })
+}
+
+/// Refuses mapped edges of the gateway, which parses what strangers send, where the platform does not hold it apart from
+/// everything else.
+fn check_mapped<P: Platform>(definition: &Definition<P>, platform: &P) -> Result<(), Refusal> {
+    let mut mapped = definition.edges.iter().filter(|edge| edge.is_mapped());
+    if mapped.any(Edge::touches_gateway) && !platform.keeps_apart() {
+        return refuse(
+            ResultCode::Platform,
+            "an edge of ingress or egress is mapped, but layers of isolation are missing on this machine: \
+             seal it, or see `hacher-fabric doctor`",
+        );
+    }
+    Ok(())
 }

@@ -24,6 +24,8 @@ struct Spec {
     chain: ChainDefinition,
     functions: Vec<FunctionSpec>,
     edges: Vec<[u64; 5]>,
+    /// The edge that is mapped.
+    mapped: Option<usize>,
     placement: Option<(u64, u64)>,
 }
 
@@ -58,6 +60,7 @@ fn spec() -> Spec {
             [2, 0, 0, 0, 0],
             [1, 1, 0, 1, 0],
         ],
+        mapped: None,
         placement: None,
     }
 }
@@ -133,8 +136,13 @@ fn digest(spec: &Spec) -> Vec<u8> {
                 .ok();
         }
     }
-    for edge in &spec.edges {
-        driver.edge([0, edge[0], edge[1], edge[2], edge[3], edge[4]]);
+    for (at, edge) in spec.edges.iter().enumerate() {
+        let arguments = [0, edge[0], edge[1], edge[2], edge[3], edge[4]];
+        if spec.mapped == Some(at) {
+            driver.mapped_edge(arguments);
+        } else {
+            driver.edge(arguments);
+        }
     }
     if let Some((cpu, spin_ns)) = spec.placement {
         driver
@@ -232,6 +240,9 @@ const CHANGES: &[Change] = &[
         spec.edges[2][3] = 1;
         spec.edges[2][4] = 0;
     }),
+    ("chain protection", |spec| spec.chain.protection = 2),
+    ("edge protection", |spec| spec.mapped = Some(1)),
+    ("protection of another edge", |spec| spec.mapped = Some(2)),
     ("edge order", |spec| spec.edges.swap(0, 1)),
     ("one edge less", |spec| spec.edges.truncate(4)),
 ];

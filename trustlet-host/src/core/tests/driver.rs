@@ -1,8 +1,8 @@
 //! Calls in few words, and what a process was told, read back.
 
 use crate::calls::{
-    self, Call, ChainDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition, ReplyHeader,
-    RequestHeader, ResultCode,
+    self, Call, ChainDefinition, EdgeDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition,
+    ReplyHeader, RequestHeader, ResultCode, protection,
 };
 use crate::core::{Caller, Core, Exit, ReplyDescriptor};
 use crate::ids::ProcessId;
@@ -208,7 +208,19 @@ impl Driver {
     }
 
     pub(super) fn edge(&mut self, edge: [u64; 6]) {
-        self.load(Call::AddEdge, edge, &[], Vec::new()).ok();
+        self.protected_edge(edge, protection::SEALED).ok();
+    }
+
+    pub(super) fn mapped_edge(&mut self, edge: [u64; 6]) {
+        self.protected_edge(edge, protection::MAPPED).ok();
+    }
+
+    pub(super) fn protected_edge(&mut self, edge: [u64; 6], protection: u32) -> Answer {
+        let definition = EdgeDefinition {
+            protection,
+            reserved: 0,
+        };
+        self.load(Call::AddEdge, edge, definition.as_bytes(), Vec::new())
     }
 
     pub(super) fn seal(&mut self, chain: u64) -> Answer {

@@ -3,5 +3,6 @@
 mod digest;
 mod driver;
 mod lifecycle;
+mod mapped;
 mod policy;
 mod random;

@@ -3,7 +3,7 @@
 use super::driver::{Driver, chain, function, name, text};
 use crate::calls::{
     Call, ChainDefinition, ChainEntry, EdgeEntry, FunctionDefinition, FunctionEntry, GATEWAY_PROCESS,
-    InboundEntry, MonitorEntry, PortEntry, ResultCode, Statistics,
+    InboundEntry, MonitorEntry, PortEntry, ResultCode, Statistics, protection,
 };
 use crate::core::{Caller, LoadError};
 use crate::evidence::verify;
@@ -217,11 +217,11 @@ fn edges_between_what_is_not_there_are_refused() {
         [9, 0, 0, 1, 0, 0],
         [u64::MAX, 0, 0, 1, 0, 0],
     ] {
-        let answer = driver.load(Call::AddEdge, edge, &[], vec![]);
+        let answer = driver.protected_edge(edge, protection::SEALED);
         assert_eq!(answer.code, ResultCode::InvalidParameter, "{edge:?}");
     }
     driver.edge([id, 0, 0, 1, 0, 0]);
-    let answer = driver.load(Call::AddEdge, [id, 0, 0, 1, 0, 0], &[], vec![]);
+    let answer = driver.protected_edge([id, 0, 0, 1, 0, 0], protection::SEALED);
     assert_eq!(answer.code, ResultCode::NameTaken);
 }
 
