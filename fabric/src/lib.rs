@@ -25,6 +25,7 @@ pub mod table;
 pub mod tree;
 mod watched;
 
+use bench::experiment::Guest;
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
 use command::finish;
@@ -33,6 +34,12 @@ use std::process::ExitCode;
 /// Where the executable starts: by the name that it was started under.
 #[must_use]
 pub fn main() -> ExitCode {
+    main_with(Vec::new())
+}
+
+/// As [`main`], for an executable that adds subjects to those of `bench`.
+#[must_use]
+pub fn main_with(guests: Vec<Guest>) -> ExitCode {
     match std::env::args_os()
         .next()
         .and_then(|name| name.into_string().ok())
@@ -44,11 +51,11 @@ pub fn main() -> ExitCode {
         Some("hacher-daemon") => daemon::main(),
         Some("hacher-loader") => loader::main(),
         Some(bench::peer::ROLE) => bench::peer::main(),
-        _ => run_command(Cli::parse().command),
+        _ => run_command(Cli::parse().command, guests),
     }
 }
 
-fn run_command(command: Command) -> ExitCode {
+fn run_command(command: Command, guests: Vec<Guest>) -> ExitCode {
     finish(match command {
         Command::Run(arguments) => command::run::run(&arguments),
         Command::Serve(arguments) => match command::serve::serve(&arguments) {
@@ -66,7 +73,7 @@ fn run_command(command: Command) -> ExitCode {
         Command::Explain(arguments) => command::explain::explain(&arguments),
         Command::Measure(arguments) => command::measure::measure(&arguments),
         Command::Doctor(arguments) => command::doctor::doctor(&arguments),
-        Command::Bench(arguments) => command::bench::bench(&arguments),
+        Command::Bench(arguments) => command::bench::bench(&arguments, guests),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

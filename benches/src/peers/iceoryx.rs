@@ -9,7 +9,7 @@
     reason = "sends samples whose bytes nobody has written, as iceoryx2's own benchmark"
 )]
 
-use hacher_fabric::bench::peer::{self, Start};
+use hacher_fabric::bench::peer::{self, Peer, Start};
 use hacher_fabric::bench::place::Pinned;
 use hacher_fabric::bench::subject::{Cores, Identity, Place, Subject, checksum, payload};
 use hacher_fabric::command::Failed;
@@ -25,7 +25,7 @@ use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ChildStdin, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The name that the other process is started under.
@@ -33,6 +33,8 @@ pub const ROLE: &str = "hacher-bench-iceoryx2";
 
 /// How often to look before asking whether the other process is still there.
 const LOOKS: u32 = 10_000_000;
+/// Round trips of a new pair that are not measured.
+const ROUND_TRIPS_FIRST: u32 = 10;
 
 type Ipc = ipc::Service;
 
@@ -70,8 +72,6 @@ struct Orders {
     waiting: Waiting,
     touched: bool,
     payload_bytes: usize,
-    /// Round trips; then it ends.
-    count: u64,
 }
 
 /// One end of the pair.
@@ -182,66 +182,145 @@ impl End {
     }
 }
 
-/// The other end: sends back as often as it is told.
+/// The other end: sends back as often as it is told, then sleeps until it is told again. Ends with its input.
 pub(super) fn peer() -> Result<(), Failed> {
     let _ = peer::arrive()?;
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
-    let orders: Orders = serde_json::from_str(&line)?;
+    let mut lines = std::io::stdin().lines();
+    let orders: Orders = serde_json::from_str(&lines.next().unwrap_or(Ok(String::new()))?)?;
     let mut end = End::open(&orders, false)?;
     writeln!(std::io::stdout(), "ready")?;
-    for _ in 0..orders.count {
-        while !end.receive()? {}
-        end.send()?;
+    for line in lines {
+        let round_trips: u64 = line?.parse()?;
+        for _ in 0..round_trips {
+            while !end.receive()? {}
+            end.send()?;
+        }
     }
-    // The caller says when it has seen the last one, which is still in this end's memory.
-    std::io::stdin().read_line(&mut line)?;
     Ok(())
 }
 
-/// Two processes, of which the other one lives for one measurement: a busy one would disturb all others.
-#[derive(Debug)]
-pub struct Pair {
+/// Both ends, for payloads of one size.
+struct Pair {
+    end: End,
+    payload_bytes: usize,
+    input: ChildStdin,
+    process: Peer,
+}
+
+impl Pair {
+    fn start(start: &Start<'_>, orders: &Orders) -> Result<Self, Failed> {
+        let end = End::open(orders, true)?;
+        let mut process = Peer::start(start, Stdio::piped(), Stdio::piped())?;
+        let mut input = process.child().stdin.take().ok_or_else(gone)?;
+        let output = process.child().stdout.take().ok_or_else(gone)?;
+        writeln!(input, "{}", serde_json::to_string(orders)?)?;
+        if BufReader::new(output).read_line(&mut String::new())? == 0 {
+            return Err(gone());
+        }
+        let mut pair = Self {
+            end,
+            payload_bytes: orders.payload_bytes,
+            input,
+            process,
+        };
+        // Connects the ports, and touches all memory.
+        pair.round_trips(ROUND_TRIPS_FIRST, &mut |_| ())?;
+        Ok(pair)
+    }
+
+    fn round_trips(&mut self, count: u32, record: &mut dyn FnMut(u64)) -> Result<(), Failed> {
+        writeln!(self.input, "{count}")?;
+        for _ in 0..count {
+            let start = Monotonic::now();
+            self.end.send()?;
+            while !self.end.receive()? {
+                if !self.process.is_alive() {
+                    return Err(gone());
+                }
+            }
+            record(Monotonic::now().ns_since(start) / 2);
+        }
+        Ok(())
+    }
+
+    /// Lets the other process leave in good order, with nothing left in shared memory.
+    fn end(mut self) -> Result<(), Failed> {
+        drop(self.input);
+        self.process.child().wait()?;
+        Ok(())
+    }
+}
+
+fn gone() -> Failed {
+    Failed::new("the other process of iceoryx2 has ended")
+}
+
+/// The subject. Its second process sleeps between measurements, as a busy one would disturb all others.
+pub struct Iceoryx {
     program: PathBuf,
     waiting: Waiting,
     seats: [Option<u32>; 2],
     touched: bool,
+    pair: Option<Pair>,
 }
 
-impl Pair {
+impl Iceoryx {
     /// Gets ready to start them.
     ///
     /// # Errors
     /// When they cannot be placed like this.
-    pub fn new(
-        program: &Path,
-        waiting: Waiting,
-        place: Place,
-        cores: Cores,
-        touched: bool,
-    ) -> Result<Self, Failed> {
+    pub fn new(program: &Path, waiting: Waiting, touched: bool, cores: Cores) -> Result<Self, Failed> {
+        let place = waiting.identity(touched).placement;
         Ok(Self {
             program: program.to_owned(),
             waiting,
             seats: [cores.seat(place, 0)?, cores.seat(place, 1)?],
             touched,
+            pair: None,
         })
     }
 
-    fn orders(&self, payload_bytes: usize, count: u64) -> Orders {
+    /// The pair for payloads of this size; another one ends.
+    fn pair(&mut self, payload_bytes: usize) -> Result<&mut Pair, Failed> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
+        if self
+            .pair
+            .as_ref()
+            .is_some_and(|pair| pair.payload_bytes != payload_bytes)
+            && let Some(other) = self.pair.take()
+        {
+            other.end()?;
+        }
+        if let Some(ref mut pair) = self.pair {
+            return Ok(pair);
+        }
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Orders {
+        let orders = Orders {
             name: format!("hacher-bench/{}/{number}", std::process::id()),
             waiting: self.waiting,
             touched: self.touched,
             payload_bytes,
-            count,
+        };
+        let start = Start {
+            program: &self.program,
+            role: ROLE,
+            part: "end",
+            core: self.seats[1],
+        };
+        Ok(self.pair.insert(Pair::start(&start, &orders)?))
+    }
+}
+
+impl Drop for Iceoryx {
+    fn drop(&mut self) {
+        if let Some(pair) = self.pair.take() {
+            // Otherwise it is killed, and iceoryx2 tidies up after it when it is used next.
+            let _ = pair.end();
         }
     }
 }
 
-impl Subject for Pair {
+impl Subject for Iceoryx {
     fn identity(&self) -> Identity {
         self.waiting.identity(self.touched)
     }
@@ -260,41 +339,7 @@ impl Subject for Pair {
         if hops != 1 {
             return Err(Failed::new("a pair has one hop"));
         }
-        let [home, other] = self.seats;
-        let _pinned = Pinned::to_core(home)?;
-        // One round trip more, which connects the ports and touches all memory.
-        let orders = self.orders(payload_bytes, u64::from(samples) + 1);
-        let mut end = End::open(&orders, true)?;
-        let start = Start {
-            program: &self.program,
-            role: ROLE,
-            part: "end",
-            core: other,
-        };
-        let mut process = peer::Peer::start(&start, Stdio::piped(), Stdio::piped())?;
-        let gone = || Failed::new("the other process of iceoryx2 has ended");
-        let mut input = process.child().stdin.take().ok_or_else(gone)?;
-        let output = process.child().stdout.take().ok_or_else(gone)?;
-        writeln!(input, "{}", serde_json::to_string(&orders)?)?;
-        let mut line = String::new();
-        if BufReader::new(output).read_line(&mut line)? == 0 {
-            return Err(gone());
-        }
-        for round in 0..=samples {
-            let start = Monotonic::now();
-            end.send()?;
-            while !end.receive()? {
-                if !process.is_alive() {
-                    return Err(gone());
-                }
-            }
-            if round > 0 {
-                record(Monotonic::now().ns_since(start) / 2);
-            }
-        }
-        // Lets it leave in good order, with nothing left in shared memory.
-        drop(input);
-        let _ = process.child().wait()?;
-        Ok(())
+        let _pinned = Pinned::to_core(self.seats[0])?;
+        self.pair(payload_bytes)?.round_trips(samples, record)
     }
 }

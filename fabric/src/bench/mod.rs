@@ -28,19 +28,11 @@ use report::Report;
 use report::conditions::Conditions;
 use subject::Cores;
 
-/// Runs the chosen experiments.
+/// Runs the chosen experiments, with `guests` measured beside the subjects of this crate.
 ///
 /// # Errors
 /// When something cannot be measured that should be.
-pub fn run(arguments: &BenchArgs) -> Result<Report, Failed> {
-    run_with(arguments, Vec::new())
-}
-
-/// As [`run`], with subjects that this crate does not know measured beside its own.
-///
-/// # Errors
-/// As [`run`].
-pub fn run_with(arguments: &BenchArgs, guests: Vec<Guest>) -> Result<Report, Failed> {
+pub fn run(arguments: &BenchArgs, guests: Vec<Guest>) -> Result<Report, Failed> {
     let seed = arguments
         .seed
         .unwrap_or_else(|| fastrand::u64(..=u64::from(u32::MAX)));

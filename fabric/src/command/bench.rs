@@ -2,6 +2,7 @@
 
 use super::{Failed, print, print_json};
 use crate::bench;
+use crate::bench::experiment::Guest;
 use crate::bench::report::compare::Comparison;
 use crate::bench::report::{Report, csv, hgrm, table};
 use crate::cli::{BenchArgs, BenchCommand, CompareArgs, Format};
@@ -9,16 +10,16 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Runs the experiments and puts out what they found, or compares two reports.
+/// Runs the experiments, also with `guests`, and puts out what they found; or compares two reports.
 ///
 /// # Errors
 /// When an experiment fails, or a file cannot be written or read.
-pub fn bench(arguments: &BenchArgs) -> Result<(), Failed> {
+pub fn bench(arguments: &BenchArgs, guests: Vec<Guest>) -> Result<(), Failed> {
     if let Some(BenchCommand::Compare(compared)) = &arguments.command {
         return compare(compared);
     }
     make_room(arguments)?;
-    let report = bench::run(arguments)?;
+    let report = bench::run(arguments, guests)?;
     // First the terminal: it still has the figures if a disk is full.
     match arguments.format.format {
         Format::Human => print(&table::render(&report)),
