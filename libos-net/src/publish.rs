@@ -128,6 +128,11 @@ impl<R: Copy> OutRing<R> {
         }
     }
 
+    /// Descriptors that were not released when we last looked.
+    pub(crate) const fn unreclaimed(&self) -> u64 {
+        self.tail - self.released
+    }
+
     /// Where the next descriptor goes.
     pub(crate) const fn tail(&self) -> u64 {
         self.tail
