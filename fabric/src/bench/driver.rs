@@ -12,9 +12,8 @@ use super::step::{Receipt, WANTS_RECEIPT};
 use super::subject::{checksum, payload};
 use hacher_libos_net::attachment::{Assembly, AttachError, Attachment, Channel, Listener, Wish};
 use hacher_libos_net::clock::Monotonic;
-use hacher_libos_net::descriptor::SEGMENT_BYTES;
 use hacher_libos_net::fault::Notice;
-use hacher_libos_net::hop::SendError;
+use hacher_libos_net::hop::{Own, SendError, Sender};
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::peek::{Opened, Step};
 use hacher_libos_net::process::{lock_down, take_channel};
@@ -54,6 +53,9 @@ pub struct Order {
     pub chain: String,
     /// What to time.
     pub timing: Timing,
+    /// Whether records are written before they are sent. If not, they are handed over with whatever their memory holds, which
+    /// only a mapped edge can do, and their receipts are of nothing.
+    pub touched: bool,
     /// Bytes of each record's body.
     pub payload_bytes: usize,
     /// Records.
@@ -139,7 +141,7 @@ fn execute(order: &Order, chains: &mut BTreeMap<String, Client>) -> Result<Vec<u
     let client = chains
         .get_mut(&order.chain)
         .ok_or_else(|| format!("there is no chain `{}`", order.chain))?;
-    client.prepare(order.payload_bytes);
+    client.prepare(order.payload_bytes, order.touched);
     match order.timing {
         Timing::OneWay => (0..order.samples).map(|_| client.one_way()).collect(),
         Timing::Through => (0..order.samples).map(|_| client.through()).collect(),
@@ -153,6 +155,7 @@ struct Client {
     count: u64,
     /// Headers, of which there are none, and the payload.
     plain: Vec<u8>,
+    touched: bool,
     checksum: u64,
     /// The record that is coming in.
     opened: Vec<u8>,
@@ -164,14 +167,16 @@ impl Client {
             attachment,
             count: 0,
             plain: Vec::new(),
+            touched: true,
             checksum: 0,
             opened: Vec::new(),
         }
     }
 
-    fn prepare(&mut self, payload_bytes: usize) {
+    fn prepare(&mut self, payload_bytes: usize, touched: bool) {
         let body = payload(payload_bytes);
-        self.checksum = checksum(&body);
+        self.touched = touched;
+        self.checksum = if touched { checksum(&body) } else { 0 };
         headers::start(&mut self.plain, &[]);
         self.plain.extend_from_slice(&body);
     }
@@ -245,18 +250,16 @@ impl Client {
             attempt: 1,
         };
         self.count += 1;
-        let mut segments = self.plain.chunks(SEGMENT_BYTES).peekable();
+        if !self.touched {
+            return place(own, sender, &record, self.plain.len(), deadline);
+        }
+        let segment_bytes = sender.segment_bytes(INGRESS, record.invocation);
+        let mut segments = self.plain.chunks(segment_bytes).peekable();
         while let Some(segment) = segments.next() {
             let last = segments.peek().is_none();
-            loop {
-                match sender.send(own, INGRESS, &record, segment, last) {
-                    Ok(()) => break,
-                    Err(SendError::Full) if Monotonic::now() < deadline => {
-                        sender.wait_for_room(own, deadline)
-                    }
-                    Err(error) => return Err(error.to_string()),
-                }
-            }
+            once_there_is_room(own, sender, deadline, |sender| {
+                sender.send(own, INGRESS, &record, segment, last)
+            })?;
         }
         Ok(())
     }
@@ -291,6 +294,40 @@ impl Client {
     fn release(&mut self, opened: &Opened) {
         let Attachment { own, receiver, .. } = &mut self.attachment;
         receiver.release(own, opened.record);
+    }
+}
+
+/// Hands over a record of which only the headers are written: that there are none.
+fn place(
+    own: &Own,
+    sender: &mut Sender,
+    record: &RecordContext,
+    len_bytes: usize,
+    deadline: Monotonic,
+) -> Result<(), String> {
+    let placed = once_there_is_room(own, sender, deadline, |sender| {
+        sender.place(INGRESS, record.invocation, len_bytes)
+    })?;
+    if !placed || !sender.write_placed(INGRESS, 0, &[0, 0]) {
+        return Err("only a mapped edge hands over what was not written".to_owned());
+    }
+    once_there_is_room(own, sender, deadline, |sender| {
+        sender.send_placed(own, INGRESS, record)
+    })
+}
+
+fn once_there_is_room<T>(
+    own: &Own,
+    sender: &mut Sender,
+    deadline: Monotonic,
+    mut act: impl FnMut(&mut Sender) -> Result<T, SendError>,
+) -> Result<T, String> {
+    loop {
+        match act(sender) {
+            Ok(done) => return Ok(done),
+            Err(SendError::Full) if Monotonic::now() < deadline => sender.wait_for_room(own, deadline),
+            Err(error) => return Err(error.to_string()),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::driver::{Order, Outcome, Timing};
 use super::place::Pinned;
-use super::step::{NOWHERE, ROLE, WORK, Work};
+use super::step::{NOWHERE, ROLE, TOUCH, WORK, Work};
 use super::subject::{Cores, Identity, Place, Subject};
 use crate::command::Failed;
 use crate::tree::Tree;
@@ -29,17 +29,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub enum Protection {
     /// Authenticated encryption.
     Sealed,
+    /// In memory that the two ends of an edge alone have.
+    Mapped,
 }
 
 impl Protection {
     /// Each of them.
-    pub const ALL: [Self; 1] = [Self::Sealed];
+    pub const ALL: [Self; 2] = [Self::Sealed, Self::Mapped];
 
     /// The word for it in chain files and reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sealed => "sealed",
+            Self::Mapped => "mapped",
         }
     }
 }
@@ -55,6 +58,8 @@ pub struct Shape {
     pub protection: Protection,
     /// Where it is placed.
     pub place: Place,
+    /// Whether records are written and read.
+    pub touched: bool,
 }
 
 impl Shape {
@@ -83,6 +88,7 @@ impl Shape {
             text,
             " -> egress\"]\n\n[ingress]\nmax_body = \"{MAX_BODY}\"\ndeadline = \"{DEADLINE}\"\n\n[defaults]\ntimeout = \"{DEADLINE}\"\n"
         );
+        let touch = if self.touched { "yes" } else { "no" };
         let ports = match self.work {
             Work::Sink => format!("[\"out\", \"{NOWHERE}\"]"),
             Work::Forward | Work::Receipt => "[\"out\"]".to_owned(),
@@ -90,8 +96,16 @@ impl Shape {
         for number in 1..=self.functions {
             let _ = write!(
                 text,
-                "\n[function.{ROLE}-{number}]\nexec = {executable:?}\nports = {ports}\nenv = {{ {WORK} = \"{}\" }}\n",
+                "\n[function.{ROLE}-{number}]\nexec = {executable:?}\nports = {ports}\nenv = {{ {WORK} = \"{}\", {TOUCH} = \"{touch}\" }}\n",
                 self.work.as_str()
+            );
+        }
+        if self.protection == Protection::Mapped {
+            // The driver's edges are as those between functions, or there would be little to measure.
+            let last = self.functions;
+            let _ = write!(
+                text,
+                "\n[edge.\"ingress -> {ROLE}-1\"]\nprotection = \"mapped\"\n\n[edge.\"{ROLE}-{last} -> egress\"]\nprotection = \"mapped\"\n"
             );
         }
         text
@@ -160,6 +174,7 @@ impl Fabric {
         let order = Order {
             chain: self.shape.name(),
             timing,
+            touched: self.shape.touched,
             payload_bytes,
             samples,
         };
@@ -189,7 +204,7 @@ impl Subject for Fabric {
             transport: "fabric",
             protection: self.shape.protection.as_str(),
             placement: self.shape.place,
-            touched: true,
+            touched: self.shape.touched,
         }
     }
 

@@ -12,6 +12,8 @@ use std::process::ExitCode;
 pub const ROLE: &str = "bench-step";
 /// The variable that says which [`Work`] a function does.
 pub const WORK: &str = "WORK";
+/// The variable that is `no` where a function does not read its input.
+pub const TOUCH: &str = "TOUCH";
 /// The port of a sink that leads nowhere.
 pub const NOWHERE: &str = "nowhere";
 /// The first byte of a record whose receipt a sink is to send.
@@ -47,27 +49,19 @@ impl Work {
         }
     }
 
-    fn run(self, mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    fn run(self, touches: bool, mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
         if self == Self::Forward {
             let body = input.bytes()?;
             core::hint::black_box(super::subject::checksum(body));
             return output.send(body);
         }
-        let mut checksum = Checksum::default();
-        let mut first = None;
-        let mut reader = input.reader();
-        loop {
-            let chunk = reader
-                .fill_buf()
-                .map_err(|_| Failure::retry("the input broke off"))?;
-            if chunk.is_empty() {
-                break;
-            }
-            first = first.or_else(|| chunk.first().copied());
-            checksum.update(chunk);
-            let len = chunk.len();
-            reader.consume(len);
-        }
+        let (checksum, first) = if touches {
+            read(&mut input)?
+        } else {
+            // Where it lies, and how long it is: all that a handler needs to have it.
+            input.view()?;
+            (Checksum::default(), None)
+        };
         let receipt = Receipt {
             checksum: checksum.finish(),
             read_at: Monotonic::now(),
@@ -77,6 +71,31 @@ impl Work {
             return output.send_to(NOWHERE, &[]);
         }
         output.send(&receipt.encode())
+    }
+}
+
+/// Reads the body to its end: its checksum and its first byte.
+fn read(input: &mut Input<'_>) -> Result<(Checksum, Option<u8>), Failure> {
+    let start = (Checksum::default(), None);
+    let go_on = |(mut checksum, first): (Checksum, Option<u8>), chunk: &[u8]| {
+        checksum.update(chunk);
+        (checksum, first.or_else(|| chunk.first().copied()))
+    };
+    if let Some(view) = input.view()? {
+        return Ok(view.fold(start, go_on));
+    }
+    let mut read = start;
+    let mut reader = input.reader();
+    loop {
+        let chunk = reader
+            .fill_buf()
+            .map_err(|_| Failure::retry("the input broke off"))?;
+        if chunk.is_empty() {
+            return Ok(read);
+        }
+        read = go_on(read, chunk);
+        let len = chunk.len();
+        reader.consume(len);
     }
 }
 
@@ -113,5 +132,6 @@ impl Receipt {
 #[must_use]
 pub fn main() -> ExitCode {
     let work = Work::from_environment();
-    hacher_libos_net::serve(move |input, output| work.run(input, output))
+    let touches = std::env::var(TOUCH).as_deref() != Ok("no");
+    hacher_libos_net::serve(move |input, output| work.run(touches, input, output))
 }

@@ -39,6 +39,7 @@ pub fn breakdown(run: &mut Run) -> Result<(), Failed> {
         work: Work::Forward,
         protection: Protection::Sealed,
         place: Place::Packed,
+        touched: true,
     };
     let tree = serve(&shape, run.cores, &[])?;
     let mut cells = cells(&shape);

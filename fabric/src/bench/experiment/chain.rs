@@ -33,6 +33,7 @@ pub fn chain(run: &mut Run) -> Result<(), Failed> {
                         work: Work::Forward,
                         protection,
                         place,
+                        touched: true,
                     };
                     subjects.push(Box::new(Fabric::start(shape, run.cores)?));
                 }

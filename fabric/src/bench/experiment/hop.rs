@@ -77,8 +77,16 @@ fn fabrics(run: &mut Run, subjects: &mut Vec<Box<dyn Subject>>) -> Result<(), Fa
                 work: Work::Receipt,
                 protection,
                 place,
+                touched: true,
             };
             subjects.push(Box::new(Fabric::start(shape, run.cores)?));
+            if protection == Protection::Mapped {
+                let untouched = Shape {
+                    touched: false,
+                    ..shape
+                };
+                subjects.push(Box::new(Fabric::start(untouched, run.cores)?));
+            }
         }
     }
     Ok(())

@@ -64,6 +64,7 @@ pub fn load(run: &mut Run) -> Result<(), Failed> {
         work: Work::Forward,
         protection: Protection::Sealed,
         place: Place::Packed,
+        touched: true,
     };
     let tree = serve(&shape, run.cores, &[])?;
     let targets = targets(&shape, &tree);

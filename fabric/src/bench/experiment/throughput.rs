@@ -27,6 +27,7 @@ pub fn throughput(run: &mut Run) -> Result<(), Failed> {
                 work: Work::Sink,
                 protection,
                 place,
+                touched: true,
             };
             subjects.push(Box::new(Fabric::start(shape, run.cores)?));
         }
