@@ -22,6 +22,7 @@ const SHAPE: Shape = Shape {
     work: Work::Forward,
     protection: Protection::Sealed,
     place: Place::Packed,
+    touched: true,
 };
 
 fn main() -> ExitCode {
