@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use hacher_benches::peers::guests_of;
-use hacher_fabric::bench::subject::{Cores, Subject};
+use hacher_fabric::bench::subject::{Cores, Started, Subject};
 use rustix::io::Errno;
 use rustix::process::{WaitOptions, wait};
 use std::path::Path;
@@ -22,7 +22,7 @@ fn samples(subject: &mut dyn Subject, payload_bytes: usize, hops: u32) -> u32 {
 fn every_peer_delivers_payloads_and_leaves_no_process() {
     let program = Path::new(env!("CARGO_BIN_EXE_hacher-bench"));
     for guest in guests_of(program) {
-        let Some(mut subject) = guest(Cores::choose(), HOPS_MAX).unwrap() else {
+        let Started::Ready(mut subject) = guest(Cores::choose(), HOPS_MAX).unwrap() else {
             continue;
         };
         let name = subject.identity();

@@ -3,7 +3,7 @@
 
 use hacher_fabric::bench::baseline::{self, Kind};
 use hacher_fabric::bench::floor::{self, Floor};
-use hacher_fabric::bench::subject::{Cores, Place, Subject};
+use hacher_fabric::bench::subject::{Cores, Place, Started, Subject};
 use hacher_fabric::chain::placement::usable_cpus;
 use hacher_fabric::command::Failed;
 use rustix::io::Errno;
@@ -96,7 +96,7 @@ fn baselines_may_be_spread_or_left_to_the_scheduler() {
 fn every_floor_is_measured_and_leaves_no_process() {
     let _alone = alone();
     for floor in Floor::ALL {
-        let Some(mut subject) = floor::start_with(program(), floor, cores()).unwrap() else {
+        let Started::Ready(mut subject) = floor::start_with(program(), floor, cores()).unwrap() else {
             assert!(cores().away.is_none());
             continue;
         };
@@ -118,7 +118,8 @@ fn what_takes_two_cores_is_left_out_on_one() {
         away: None,
     };
     for floor in [Floor::Spin, Floor::WakeOtherCore] {
-        assert!(floor::start_with(program(), floor, one).unwrap().is_none());
+        let started = floor::start_with(program(), floor, one).unwrap();
+        assert!(matches!(started, Started::LeftOut(_)), "{floor:?}");
     }
 }
 

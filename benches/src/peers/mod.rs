@@ -5,7 +5,7 @@ pub mod nats;
 
 use hacher_fabric::bench::experiment::Guest;
 use hacher_fabric::bench::peer::this_program;
-use hacher_fabric::bench::subject::{Place, Subject};
+use hacher_fabric::bench::subject::{Place, Started};
 use iceoryx::{Iceoryx, Waiting};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,11 +34,11 @@ pub fn guests_of(program: &Path) -> Vec<Guest> {
 fn iceoryx(program: PathBuf, waiting: Waiting, touched: bool) -> Guest {
     Box::new(move |cores, _hops_max| {
         if waiting == Waiting::Busy && cores.away.is_none() {
-            eprintln!("iceoryx2-busy is left out: there is one core");
-            return Ok(None);
+            let notice = "iceoryx2-busy is left out: there is one core";
+            return Ok(Started::LeftOut(notice.to_owned()));
         }
-        let subject: Box<dyn Subject> = Box::new(Iceoryx::new(&program, waiting, touched, cores)?);
-        Ok(Some(subject))
+        let subject = Iceoryx::new(&program, waiting, touched, cores)?;
+        Ok(Started::Ready(Box::new(subject)))
     })
 }
 

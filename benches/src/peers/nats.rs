@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use hacher_fabric::bench::peer::{self, Peer, Start};
 use hacher_fabric::bench::place::Pinned;
-use hacher_fabric::bench::subject::{Cores, Identity, Place, Subject, checksum, payload};
+use hacher_fabric::bench::subject::{Cores, Identity, Place, Started, Subject, checksum, payload};
 use hacher_fabric::command::Failed;
 use hacher_libos_net::clock::Monotonic;
 use rustls::pki_types::CertificateDer;
@@ -174,19 +174,14 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Starts them; `None`, after a notice, if there is no server on this machine.
+    /// Starts them, if there is a server on this machine.
     ///
     /// # Errors
     /// When they cannot be started.
-    pub fn start(
-        program: &Path,
-        place: Place,
-        cores: Cores,
-        functions: u32,
-    ) -> Result<Option<Box<dyn Subject>>, Failed> {
+    pub fn start(program: &Path, place: Place, cores: Cores, functions: u32) -> Result<Started, Failed> {
         if server_program().is_none() {
-            eprintln!("nats-tls is left out: there is no nats-server on this machine");
-            return Ok(None);
+            let notice = "nats-tls is left out: there is no nats-server on this machine";
+            return Ok(Started::LeftOut(notice.to_owned()));
         }
         let folder = tempfile::tempdir()?;
         let seat = cores.seat(place, 0)?;
@@ -207,7 +202,7 @@ impl Chain {
             client.flush().await?;
             Ok::<_, Failed>((client, receipts))
         })?;
-        Ok(Some(Box::new(Self {
+        Ok(Started::Ready(Box::new(Self {
             place,
             seat,
             functions,

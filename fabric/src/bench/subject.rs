@@ -75,6 +75,14 @@ pub trait Subject {
     ) -> Result<(), Failed>;
 }
 
+/// What became of starting a subject.
+pub enum Started {
+    /// It is ready.
+    Ready(Box<dyn Subject>),
+    /// This machine lacks what it takes; says what, for the report.
+    LeftOut(String),
+}
+
 /// A payload without a pattern that a cipher or a copy could profit from.
 #[must_use]
 pub fn payload(len_bytes: usize) -> Vec<u8> {

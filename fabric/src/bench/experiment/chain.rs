@@ -54,7 +54,7 @@ pub fn chain(run: &mut Run) -> Result<(), Failed> {
     run.measure("chain", &mut subjects, cells)
 }
 
-fn baselines(run: &Run, lengths: &[u32], subjects: &mut Vec<Box<dyn Subject>>) -> Result<(), Failed> {
+fn baselines(run: &mut Run, lengths: &[u32], subjects: &mut Vec<Box<dyn Subject>>) -> Result<(), Failed> {
     let longest = lengths.iter().copied().max().unwrap_or(1);
     for kind in Kind::ALL {
         let spread = (kind == Kind::Https && run.cores.away.is_some()).then_some(Place::Spread);
@@ -64,12 +64,6 @@ fn baselines(run: &Run, lengths: &[u32], subjects: &mut Vec<Box<dyn Subject>>) -
             }
         }
     }
-    for guest in &run.guests {
-        if let Some(subject) = guest(run.cores, longest)?
-            && run.wants(subject.identity().transport)
-        {
-            subjects.push(subject);
-        }
-    }
+    subjects.extend(run.start_guests(longest)?);
     Ok(())
 }

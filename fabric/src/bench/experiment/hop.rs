@@ -30,7 +30,7 @@ pub fn hop(run: &mut Run) -> Result<(), Failed> {
     let floors = subjects.len();
     fabrics(run, &mut subjects)?;
     baselines(run, &mut subjects)?;
-    guests(run, &mut subjects)?;
+    subjects.extend(run.start_guests(1)?);
     let sizes: &[usize] = if run.effort.full {
         &FULL_BYTES
     } else {
@@ -55,13 +55,7 @@ fn moves_payload(floor: &dyn Subject) -> bool {
 fn floors(run: &mut Run) -> Result<Vec<Box<dyn Subject>>, Failed> {
     let mut floors = Vec::new();
     for kind in Floor::ALL {
-        match floor::start(kind, run.cores)? {
-            Some(subject) => floors.push(subject),
-            None => run.notices.push(format!(
-                "{} is left out: it takes two cores",
-                kind.identity().transport
-            )),
-        }
+        floors.extend(run.ready(floor::start(kind, run.cores)?));
     }
     Ok(floors)
 }
@@ -106,17 +100,6 @@ fn baselines(run: &Run, subjects: &mut Vec<Box<dyn Subject>>) -> Result<(), Fail
             if run.wants(kind.identity(place).transport) {
                 subjects.push(baseline::start(kind, place, run.cores, 1)?);
             }
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn guests(run: &Run, subjects: &mut Vec<Box<dyn Subject>>) -> Result<(), Failed> {
-    for guest in &run.guests {
-        if let Some(subject) = guest(run.cores, 1)?
-            && run.wants(subject.identity().transport)
-        {
-            subjects.push(subject);
         }
     }
     Ok(())

@@ -14,7 +14,7 @@ pub use load::load;
 pub use throughput::throughput;
 
 use super::report::row::{Measured, Row};
-use super::subject::{Cores, Subject};
+use super::subject::{Cores, Started, Subject};
 use crate::command::Failed;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
@@ -70,9 +70,8 @@ pub struct Run {
     pub guests: Vec<Guest>,
 }
 
-/// Starts a subject that this crate does not know, for chains of up to so many hops. `None`, after a notice, where the
-/// machine lacks something.
-pub type Guest = Box<dyn Fn(Cores, u32) -> Result<Option<Box<dyn Subject>>, Failed>>;
+/// Starts a subject that this crate does not know, for chains of up to so many hops.
+pub type Guest = Box<dyn Fn(Cores, u32) -> Result<Started, Failed>>;
 
 /// What is measured of one subject.
 pub struct Cell {
@@ -108,6 +107,32 @@ impl Run {
     #[must_use]
     pub fn wants(&self, transport: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| only == transport)
+    }
+
+    /// A subject that could be started; notes why another could not.
+    fn ready(&mut self, started: Started) -> Option<Box<dyn Subject>> {
+        match started {
+            Started::Ready(subject) => Some(subject),
+            Started::LeftOut(notice) => {
+                // Several experiments may miss the same.
+                if !self.notices.contains(&notice) {
+                    self.notices.push(notice);
+                }
+                None
+            }
+        }
+    }
+
+    /// The guests that are to be measured, for chains of up to `hops_max` hops.
+    fn start_guests(&mut self, hops_max: u32) -> Result<Vec<Box<dyn Subject>>, Failed> {
+        let start = |guest: &Guest| guest(self.cores, hops_max);
+        let started = self.guests.iter().map(start).collect::<Result<Vec<_>, _>>()?;
+        let mut subjects: Vec<_> = started
+            .into_iter()
+            .filter_map(|started| self.ready(started))
+            .collect();
+        subjects.retain(|subject| self.wants(subject.identity().transport));
+        Ok(subjects)
     }
 
     /// Measures all cells, and keeps their rows.

@@ -9,7 +9,7 @@ pub mod wake;
 
 use super::peer::this_program;
 use super::place::Pinned;
-use super::subject::{Cores, Identity, Place, Subject};
+use super::subject::{Cores, Identity, Place, Started, Subject};
 use crate::command::Failed;
 use memory::Memory;
 use std::path::Path;
@@ -68,11 +68,11 @@ impl Floor {
     }
 }
 
-/// Starts what is needed to measure a floor. `None`, after a notice, if this machine has too few cores for it.
+/// Starts what is needed to measure a floor; leaves out what takes two cores on a machine with one.
 ///
 /// # Errors
 /// When the system refuses memory or processes.
-pub fn start(floor: Floor, cores: Cores) -> Result<Option<Box<dyn Subject>>, Failed> {
+pub fn start(floor: Floor, cores: Cores) -> Result<Started, Failed> {
     start_with(&this_program(), floor, cores)
 }
 
@@ -80,13 +80,13 @@ pub fn start(floor: Floor, cores: Cores) -> Result<Option<Box<dyn Subject>>, Fai
 ///
 /// # Errors
 /// As [`start`].
-pub fn start_with(program: &Path, floor: Floor, cores: Cores) -> Result<Option<Box<dyn Subject>>, Failed> {
+pub fn start_with(program: &Path, floor: Floor, cores: Cores) -> Result<Started, Failed> {
     let Identity {
         transport, placement, ..
     } = floor.identity();
     if placement == Place::Spread && cores.away.is_none() {
-        tell!("{transport} between two cores is left out: there is one core");
-        return Ok(None);
+        let notice = format!("{transport} between two cores is left out: there is one core");
+        return Ok(Started::LeftOut(notice));
     }
     let probe: Box<dyn Probe> = match floor {
         Floor::Spin => Box::new(spin::Spin::start(program, cores.seat(placement, 1)?)?),
@@ -97,7 +97,7 @@ pub fn start_with(program: &Path, floor: Floor, cores: Cores) -> Result<Option<B
         Floor::Open => Box::new(Memory::new(memory::Work::Open)?),
         Floor::Copy => Box::new(Memory::new(memory::Work::Copy)?),
     };
-    Ok(Some(Box::new(Measured { floor, cores, probe })))
+    Ok(Started::Ready(Box::new(Measured { floor, cores, probe })))
 }
 
 /// What is done over and over.
