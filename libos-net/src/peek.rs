@@ -98,6 +98,13 @@ pub(crate) enum Taking {
 }
 
 /// How segments get out of the producer's region.
+#[cfg_attr(
+    not(feature = "aws-lc"),
+    expect(
+        clippy::large_enum_variant,
+        reason = "the key of `ring` is large; there is one of these for each ring, and a box would cost each record a step"
+    )
+)]
 enum Source {
     /// They are opened.
     Sealed { layout: OutboxLayout, opener: Opener },

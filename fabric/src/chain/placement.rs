@@ -2,7 +2,7 @@
 //! about a microsecond, one on another idle core thirty times that; two cores that both look cost a tenth.
 //!
 //! Looking keeps a core busy, so only one that has a core to itself may: the gateway and the instances of all served
-//! chains are counted. `auto` compares the alternatives by the [`model`] over a range of records.
+//! chains are counted. `auto` compares the alternatives by the `model` over a range of records.
 
 mod choice;
 mod model;

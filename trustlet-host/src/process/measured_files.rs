@@ -1,7 +1,7 @@
 //! Programs and libraries that were measured already: functions that share a file share its sealed copy and its
 //! measurement.
 //!
-//! A file is recognised by its [`FileIdentity`]. Could a file change in between, so that something runs that was not
+//! A file is recognised by its `FileIdentity`. Could a file change in between, so that something runs that was not
 //! measured? For a **program** it could not, whatever happens to the file: what runs is the sealed copy, the measurement
 //! is that of the copy, and both are handed out together. Were a change of the file to go unnoticed, the next function
 //! would get the earlier program *and the earlier measurement*, and the chain digest would say so. For a **library**
