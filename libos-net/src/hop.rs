@@ -20,7 +20,9 @@ use crate::clock::Monotonic;
 use crate::descriptor::Descriptor;
 use crate::doorbell::Doorbell;
 use crate::invocation::InvocationId;
-use crate::layout::{CLOSED_ENTRIES, EXTENT_MAX_BYTES, OutboxLayout, PageLayout, outbox_word, page_word};
+use crate::layout::{
+    CLOSED_ENTRIES, EXTENT_MAX_BYTES, OutboxLayout, PageLayout, SLOT_TAIL_BYTES, outbox_word, page_word,
+};
 use crate::mapped::MappedRing;
 use crate::memory::{OwnRegion, PeerRegion, PeerSpan};
 use crate::name::Name;
@@ -99,6 +101,13 @@ fn closed_at(layout: &PageLayout, invocation: InvocationId) -> usize {
     let entry = usize::try_from(invocation.count() % CLOSED_ENTRIES as u64).unwrap_or(0);
     layout.closed_at() + entry * 8
 }
+
+/// A producer looks how far a consumer has come when it has sent this much since: each look moves a cache line between two
+/// cores, which costs as much as sealing a small segment. What is not looked for is not reused, so the bound also is what
+/// must stay in cache besides: a small part of the smallest first-level one.
+const RECLAIM_EVERY_BYTES: usize = 4096;
+/// A smaller segment counts as this, so that a look comes after eight at the latest.
+const RECLAIM_LEAST_BYTES: usize = RECLAIM_EVERY_BYTES / 8;
 
 /// Why a segment could not be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -434,7 +443,18 @@ impl Sender {
         if end == End::Last {
             own.count(Counter::Published, 1);
         }
+        if room.slot.is_some() {
+            self.expect_another(plain.len());
+        }
         Ok(())
+    }
+
+    /// Takes the cache lines of the slot that a segment of this size would get next, while nobody waits for them.
+    fn expect_another(&self, len_bytes: usize) {
+        let place = self.slots.next(len_bytes).and_then(|slot| self.slots.place(slot));
+        if let Some(span) = place.and_then(|(offset, slot_bytes)| self.outbox.span(offset, slot_bytes)) {
+            span.prefetch_for_write(len_bytes + SLOT_TAIL_BYTES);
+        }
     }
 
     /// Seals a segment into `slot`, for `holders` rings.
@@ -508,7 +528,9 @@ impl Sender {
         let mut holders = 0;
         let mut have_room = true;
         for ring in port.rings.iter_mut().filter(|ring| ring.carries(lane)) {
-            ring.reclaim(|slot| slots.let_go(slot));
+            if ring.unreleased() * len_bytes.max(RECLAIM_LEAST_BYTES) >= RECLAIM_EVERY_BYTES {
+                ring.reclaim(|slot| slots.let_go(slot));
+            }
             have_room &= ring.has_room(places);
             holders += 1;
         }

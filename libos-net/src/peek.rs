@@ -112,6 +112,22 @@ enum Source {
     Mapped(Placed),
 }
 
+/// Asks for the segment at `position`, if there is one already: it is opened after the present one.
+fn prefetch(region: &PeerRegion, (ring_at, capacity): (usize, usize), position: u64, layout: &OutboxLayout) {
+    let Some(Found::Words(words)) = region
+        .slots(ring_at, capacity)
+        .map(|slots| ring::peek(slots, position))
+    else {
+        return;
+    };
+    let described = Descriptor::from_words(&words, layout).ok();
+    if let Some(span) =
+        described.and_then(|descriptor| region.span(descriptor.offset, descriptor.len_bytes + TAG_BYTES))
+    {
+        span.prefetch();
+    }
+}
+
 /// One accepted record that is not released.
 #[derive(Debug)]
 struct Held {
@@ -344,11 +360,13 @@ impl InRing {
         taking: Taking,
     ) -> Result<(), Refusal> {
         match &mut self.source {
-            Source::Sealed { opener, .. } => {
+            Source::Sealed { opener, layout } => {
                 let sealed = self
                     .region
                     .span(descriptor.offset, descriptor.len_bytes + TAG_BYTES)
                     .ok_or(Refusal::Malformed)?;
+                sealed.prefetch();
+                prefetch(&self.region, (self.ring_at, self.capacity), self.next + 1, layout);
                 opener.open(descriptor, sealed, into).map_err(|_| Refusal::Forged)
             }
             Source::Mapped(placed) => {

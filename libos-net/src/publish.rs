@@ -92,6 +92,11 @@ impl<R: Copy> OutRing<R> {
         }
     }
 
+    /// Descriptors that the consumer had not released when we last looked.
+    pub(crate) fn unreleased(&self) -> usize {
+        usize::try_from(self.tail - self.released).unwrap_or(usize::MAX)
+    }
+
     /// Whether the consumer has released something since the last look.
     pub(crate) fn has_news(&self) -> bool {
         self.look() > self.released

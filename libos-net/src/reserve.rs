@@ -58,6 +58,15 @@ impl Slots {
             .find_map(|class| class.free.pop())
     }
 
+    /// The slot that [`Self::reserve`] would give now.
+    pub(crate) fn next(&self, len_bytes: usize) -> Option<SlotIndex> {
+        let needed = len_bytes + SLOT_TAIL_BYTES;
+        self.classes
+            .iter()
+            .filter(|class| class.slot_bytes >= needed)
+            .find_map(|class| class.free.last().copied())
+    }
+
     #[cfg(test)]
     fn full_slots_free(&self) -> usize {
         self.classes.last().map_or(0, |class| class.free.len())

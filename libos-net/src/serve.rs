@@ -125,6 +125,8 @@ pub(crate) struct Trustlet<H> {
     inherited: Vec<u8>,
     /// Since when this instance has had nothing to do.
     free_since: Monotonic,
+    /// When the last run ended, if nothing has been waited for since.
+    ended: Option<Monotonic>,
     /// State of the generator of jitter; no secret depends on it.
     jitter: u64,
 }
@@ -148,6 +150,7 @@ where
             died,
             inherited: Vec::new(),
             free_since: now,
+            ended: None,
             jitter: now.as_ns() | 1,
             place,
         }
@@ -159,6 +162,11 @@ where
                 self.rest();
             }
         }
+    }
+
+    /// The present; or when the last run ended, if it was followed by nothing but looking for more.
+    fn now(&mut self) -> Monotonic {
+        self.ended.take().unwrap_or_else(Monotonic::now)
     }
 
     /// Does the next thing that can be done now; `false` if there is none.
@@ -175,6 +183,7 @@ where
 
     /// Sleeps until there is something to do.
     pub(crate) fn rest(&mut self) {
+        self.ended = None;
         self.drop_expired_joins();
         let until = self.next_timer();
         self.place.receiver.wait(&self.place.own, until);
@@ -217,7 +226,7 @@ where
         let Some(upstream) = self.place.receiver.upstream(ring).copied() else {
             return;
         };
-        let seen = Monotonic::now();
+        let seen = self.now();
         let mut bundle = self.pool.take(1, &upstream);
         let Some(part) = bundle.parts.first_mut() else {
             return;
@@ -540,6 +549,7 @@ where
         };
         telemetry::trace(&own.page, &own.page_layout, &trace);
         self.free_since = ran.ended;
+        self.ended = (ran.ended > Monotonic::from_ns(0)).then_some(ran.ended);
         match (ran.result, ran.lost, retry_at) {
             (_, Some(lost), _) => self.lose(job, Some(lost)),
             (Ok(()), None, _) => {

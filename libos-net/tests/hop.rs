@@ -55,7 +55,9 @@ fn a_fan_out_seals_once_and_its_slot_is_reused_after_the_last_release() {
         let slot = layout.ring_at(ring).unwrap() + position * 64;
         wiring.outbox(source, 0).word(slot + 16) >> 32
     };
-    send(&mut producer, 0, &record(0), b"sealed once").unwrap();
+    // Large enough for the producer to look at every send what it can use again.
+    let (once, another) = ([1; 4096], [2; 4096]);
+    send(&mut producer, 0, &record(0), &once).unwrap();
     let words = |ring| {
         let slot = layout.ring_at(ring).unwrap();
         wiring.outbox(source, 0).bytes(slot, 64)
@@ -66,8 +68,8 @@ fn a_fan_out_seals_once_and_its_slot_is_reused_after_the_last_release() {
     for (released, consumer) in consumers.iter_mut().enumerate() {
         let mut taken = Taken::default();
         taken.take(consumer, true);
-        assert_eq!(taken.whole[0].2, b"sealed once");
-        send(&mut producer, 0, &record(1), b"another record").unwrap();
+        assert_eq!(taken.whole[0].2, once);
+        send(&mut producer, 0, &record(1), &another).unwrap();
         let reused = place(0, released + 1) == place(0, 0);
         assert_eq!(reused, released == 2, "after {} releases", released + 1);
     }

@@ -55,13 +55,7 @@ impl Work {
             core::hint::black_box(super::subject::checksum(body));
             return output.send(body);
         }
-        let (checksum, first) = if touches {
-            read(&mut input)?
-        } else {
-            // Where it lies, and how long it is: all that a handler needs to have it.
-            input.view()?;
-            (Checksum::default(), None)
-        };
+        let (checksum, first) = read(&mut input, touches)?;
         let receipt = Receipt {
             checksum: checksum.finish(),
             read_at: Monotonic::now(),
@@ -74,15 +68,18 @@ impl Work {
     }
 }
 
-/// Reads the body to its end: its checksum and its first byte.
-fn read(input: &mut Input<'_>) -> Result<(Checksum, Option<u8>), Failure> {
+/// Reads the body to its end: its checksum and its first byte. Where it is not to be touched, a mapped one is only looked up,
+/// and a sealed one is opened and not read.
+fn read(input: &mut Input<'_>, touches: bool) -> Result<(Checksum, Option<u8>), Failure> {
     let start = (Checksum::default(), None);
     let go_on = |(mut checksum, first): (Checksum, Option<u8>), chunk: &[u8]| {
-        checksum.update(chunk);
+        if touches {
+            checksum.update(chunk);
+        }
         (checksum, first.or_else(|| chunk.first().copied()))
     };
     if let Some(view) = input.view()? {
-        return Ok(view.fold(start, go_on));
+        return Ok(if touches { view.fold(start, go_on) } else { start });
     }
     let mut read = start;
     let mut reader = input.reader();

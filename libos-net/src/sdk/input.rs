@@ -288,6 +288,10 @@ impl<'r> Input<'r> {
     /// # Errors
     /// As [`Self::bytes`].
     pub fn view(&mut self) -> Result<Option<View<'_>>, Failure> {
+        // What was sealed is not waited for: a reader takes it as it comes.
+        if !self.first().is_some_and(Part::is_in_place) {
+            return Ok(None);
+        }
         Ok(self.whole()?.and_then(Part::view))
     }
 

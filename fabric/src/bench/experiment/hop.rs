@@ -66,20 +66,15 @@ fn fabrics(run: &mut Run, subjects: &mut Vec<Box<dyn Subject>>) -> Result<(), Fa
     }
     for protection in Protection::ALL {
         for place in places(run) {
-            let shape = Shape {
-                functions: 1,
-                work: Work::Receipt,
-                protection,
-                place,
-                touched: true,
-            };
-            subjects.push(Box::new(Fabric::start(shape, run.cores)?));
-            if protection == Protection::Mapped {
-                let untouched = Shape {
-                    touched: false,
-                    ..shape
+            for touched in [true, false] {
+                let shape = Shape {
+                    functions: 1,
+                    work: Work::Receipt,
+                    protection,
+                    place,
+                    touched,
                 };
-                subjects.push(Box::new(Fabric::start(untouched, run.cores)?));
+                subjects.push(Box::new(Fabric::start(shape, run.cores)?));
             }
         }
     }

@@ -37,6 +37,14 @@ const fn sealed(experiment: &'static str, placements: &'static [&'static str]) -
     }
 }
 
+/// What it moves when its receivers open it, which authenticates every byte, and do not read it again.
+const fn opened(experiment: &'static str, placements: &'static [&'static str]) -> Select {
+    Select {
+        touched: Some(false),
+        ..sealed(experiment, placements)
+    }
+}
+
 const fn chain_of(functions: u32, chain: Select) -> Select {
     Select {
         hops: Some(functions),
@@ -195,6 +203,13 @@ pub(super) const ALL: &[Definition] = &[
         Some(AtMost(0.7)),
     ),
     hop(
+        "the same, opened and not read again, as the floor is",
+        opened("hop", SPREAD),
+        Sum(SEAL_THEN_OPEN),
+        MIB..=16 * MIB,
+        Some(AtMost(0.7)),
+    ),
+    hop(
         "sealed hop, packed, over an unencrypted hop of iceoryx2 (event)",
         sealed("hop", PACKED),
         Time(P50, ICEORYX2_EVENT),
@@ -221,6 +236,14 @@ pub(super) const ALL: &[Definition] = &[
     Definition {
         name: "sealed throughput of one edge, over the rate of sealing on one core",
         numerator: BytesPerS(sealed("throughput", SPREAD)),
+        denominator: BytesPerSOf(SEAL),
+        payloads: 64 * KIB..=16 * MIB,
+        hops: 1,
+        target: Some(AtLeast(0.8)),
+    },
+    Definition {
+        name: "the same, opened and not read again, as the floor is",
+        numerator: BytesPerS(opened("throughput", SPREAD)),
         denominator: BytesPerSOf(SEAL),
         payloads: 64 * KIB..=16 * MIB,
         hops: 1,
