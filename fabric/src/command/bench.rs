@@ -4,7 +4,7 @@ use super::{Failed, print, print_json};
 use crate::bench;
 use crate::bench::experiment::Guest;
 use crate::bench::report::compare::Comparison;
-use crate::bench::report::{Report, csv, hgrm, table};
+use crate::bench::report::{Report, csv, hgrm, plots, table};
 use crate::cli::{BenchArgs, BenchCommand, CompareArgs, Format};
 use std::fs;
 use std::io;
@@ -51,7 +51,7 @@ fn make_room(arguments: &BenchArgs) -> Result<(), Failed> {
             return Err(cannot_write(file, "no file can be there"));
         }
     }
-    if let Some(folder) = &arguments.hgrm {
+    for folder in [&arguments.hgrm, &arguments.plots].into_iter().flatten() {
         fs::create_dir_all(folder).map_err(|error| cannot_write(folder, error))?;
     }
     Ok(())
@@ -66,6 +66,9 @@ fn write_files(arguments: &BenchArgs, report: &Report) -> Result<(), Failed> {
     }
     if let Some(path) = &arguments.hgrm {
         written(path, hgrm::write(report, path))?;
+    }
+    if let Some(path) = &arguments.plots {
+        written(path, plots::write(report, path))?;
     }
     Ok(())
 }

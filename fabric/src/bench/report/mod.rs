@@ -16,6 +16,7 @@ pub mod conditions;
 pub mod csv;
 pub mod hgrm;
 pub mod noise;
+pub mod plots;
 pub mod ratios;
 pub mod row;
 pub mod table;
