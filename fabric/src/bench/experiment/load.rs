@@ -7,6 +7,7 @@
 //! connections as it takes, each sending its next request when it has its answer.
 
 use super::super::fabric::{Protection, Shape, serve};
+use super::super::place::Pinned;
 use super::super::report::row::Measured;
 use super::super::step::Work;
 use super::super::subject::{Identity, Place, payload};
@@ -68,6 +69,8 @@ pub fn load(run: &mut Run) -> Result<(), Failed> {
     };
     let tree = serve(&shape, run.cores, &[])?;
     let targets = targets(&shape, &tree);
+    // The client has a core of its own, if there is one.
+    let client = Pinned::to_core(run.cores.away)?;
     let step = if run.effort.full {
         Duration::from_millis(1500)
     } else {
@@ -86,6 +89,7 @@ pub fn load(run: &mut Run) -> Result<(), Failed> {
         progress.inc(1);
     }
     progress.finish_and_clear();
+    drop(client);
     tree.stop()
 }
 
