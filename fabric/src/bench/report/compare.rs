@@ -305,7 +305,8 @@ fn cost(row: &Row) -> f64 {
 }
 
 fn is_same_ratio(one: &Ratio, other: &Ratio) -> bool {
-    one.name == other.name && one.payload_bytes == other.payload_bytes && one.hops == other.hops
+    let key = |ratio: &Ratio| (ratio.payload_bytes, ratio.hops);
+    one.name == other.name && one.numerator == other.numerator && key(one) == key(other)
 }
 
 fn differences(before: &Report, after: &Report) -> Vec<Difference> {

@@ -173,7 +173,7 @@ fn powers(base: u64) -> impl Iterator<Item = u64> {
 
 /// The least of 1, 2, 5 times a power of ten that is not below `step`.
 fn nice_step(step: f64) -> f64 {
-    10f64.powf(step_above(step.max(1.0).log10()))
+    10f64.powf(step_above(step.max(1.0).log10())).round()
 }
 
 /// A mark of 1, 2 or 5 without decimals.
@@ -192,4 +192,46 @@ fn thousands(rate: f64) -> String {
 #[allow(clippy::cast_precision_loss, reason = "marks of axes are far below 2^53")]
 const fn float(number: u64) -> f64 {
     number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(axis: &Axis) -> Vec<String> {
+        let ticks = axis.ticks().into_iter().map(|tick| tick.label);
+        ticks.filter(|label| !label.is_empty()).collect()
+    }
+
+    #[test]
+    fn marks_of_a_rate_are_round_whatever_the_highest_rate_is() {
+        for (highest, expected) in [
+            (28_346.9, "0, 5 k, 10 k, 15 k, 20 k, 25 k"),
+            (7_000.0, "0, 2 k, 4 k, 6 k"),
+            (450.0, "0, 100, 200, 300, 400"),
+        ] {
+            let axis = Axis::over(Scale::Rate, "", [100.0, highest].into_iter());
+            assert_eq!(labels(&axis).join(", "), expected);
+        }
+    }
+
+    #[test]
+    fn an_axis_of_time_ends_at_round_values_and_holds_all() {
+        let values = [130.0, 7_400.0, 2_345_678.0];
+        let axis = Axis::over(Scale::Time, "", values.into_iter());
+        assert_eq!(labels(&axis).join(", "), "100 ns, 1 µs, 10 µs, 100 µs, 1 ms");
+        assert!(axis.at(100.0).abs() < 1e-9 && (axis.at(5e6) - 1.0).abs() < 1e-9);
+        assert!(values.iter().all(|value| (0.0..=1.0).contains(&axis.at(*value))));
+        // A short one has more marks.
+        let axis = Axis::over(Scale::Time, "", [130.0, 900.0].into_iter());
+        assert_eq!(labels(&axis).join(", "), "100 ns, 200 ns, 500 ns, 1 µs");
+    }
+
+    #[test]
+    fn an_axis_of_one_value_still_has_a_length() {
+        let axis = Axis::over(Scale::Count, "", [4.0].into_iter());
+        assert!((axis.at(4.0) - 0.5).abs() < 1e-9);
+        let axis = Axis::over(Scale::Bytes, "", core::iter::empty());
+        assert!(axis.ticks().is_empty());
+    }
 }

@@ -287,6 +287,7 @@ pub(super) const ALL: &[Definition] = &[
         16 * KIB,
         90.0,
     ),
+    one_more_function(2, 32),
     one_more_function(2, 4),
     one_more_function(4, 8),
     one_more_function(8, 16),
