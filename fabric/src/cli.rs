@@ -252,9 +252,9 @@ How to read the table:
                A ratio whose rows were not measured is not shown
 
 Examples:
-  hacher-fabric bench --quick                         all experiments, under a minute
+  hacher-fabric bench --quick                         all experiments, about a minute
   hacher-fabric bench hop --only fabric --only https  two transports, and the floors
-  hacher-fabric bench --json new.json --plots plots   full mode, about a quarter of an hour
+  hacher-fabric bench --json new.json --plots plots   full mode, about ten minutes
   hacher-fabric bench compare old.json new.json       what changed beyond noise";
 
 #[derive(Debug, Args)]
@@ -265,10 +265,10 @@ pub struct BenchArgs {
     /// What to measure; everything if nothing is named
     #[arg(value_enum, value_name = "EXPERIMENT")]
     pub experiments: Vec<Experiment>,
-    /// Few repeats and sizes: under a minute in all
+    /// Few repeats and sizes: about a minute in all
     #[arg(long, conflicts_with = "full")]
     pub quick: bool,
-    /// All sizes, with repeats enough for tails: about a quarter of an hour in all. This is the default
+    /// All sizes, with repeats enough for tails: about ten minutes in all. This is the default
     #[arg(long)]
     pub full: bool,
     /// Write the report as JSON, which `bench compare` reads

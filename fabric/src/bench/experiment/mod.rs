@@ -44,7 +44,7 @@ impl Effort {
         rounds: 5,
         budget: Duration::from_millis(8),
     };
-    /// About a quarter of an hour in all.
+    /// About ten minutes in all.
     pub const FULL: Self = Self {
         full: true,
         rounds: 15,

@@ -7,11 +7,10 @@
 use super::conditions::Conditions;
 use super::row::Row;
 
-/// A row with a greater spread is marked as noisy. Quiet machines stay below 0.03; at 0.1 a difference between two rows
-/// of a tenth means nothing.
+/// A row with a greater spread is marked as noisy: a difference of a tenth between two such rows means nothing.
 pub const NOISY: f64 = 0.1;
-/// The least that [`compare`](super::compare) takes for noise: rounds of one run share page colours and code alignment,
-/// which differ between runs by about this much.
+/// The least that [`compare`](super::compare) takes for noise, however close the rounds of one run lie together: they share
+/// page colours and code alignment, which differ between runs. Chosen, not measured.
 pub const LEAST: f64 = 0.02;
 /// Rounds below this number have no spread worth the name.
 const FEWEST_ROUNDS: usize = 3;

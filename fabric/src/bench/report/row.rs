@@ -26,8 +26,8 @@ pub struct Row {
     pub placement: String,
     /// Size of each payload; 0 for a floor that moves none.
     pub payload_bytes: u64,
-    /// What each sample passes: in `hop` one hop, in `chain`, `load` and `breakdown` the chain's functions. 0 for a gateway
-    /// that answers by itself.
+    /// What each sample passes: in `hop` one hop, in `chain` and `load` the chain's functions, 0 for a gateway that answers by
+    /// itself. In `breakdown` which function of the chain it is, from 1.
     pub hops: u32,
     /// How many samples the quantiles are of.
     pub samples: u64,

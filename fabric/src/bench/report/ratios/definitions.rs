@@ -207,7 +207,7 @@ pub(super) const ALL: &[Definition] = &[
         opened("hop", SPREAD),
         Sum(SEAL_THEN_OPEN),
         MIB..=16 * MIB,
-        Some(AtMost(0.7)),
+        None,
     ),
     hop(
         "sealed hop, packed, over an unencrypted hop of iceoryx2 (event)",
@@ -247,7 +247,7 @@ pub(super) const ALL: &[Definition] = &[
         denominator: BytesPerSOf(SEAL),
         payloads: 64 * KIB..=16 * MIB,
         hops: 1,
-        target: Some(AtLeast(0.8)),
+        target: None,
     },
     Definition {
         name: "sealed records/s of one edge, over what sealing or opening allows",
