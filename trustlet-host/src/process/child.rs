@@ -188,9 +188,6 @@ fn become_program<'a>(
     *report_at = kept.report;
     if let Some(cpu) = orders.cpu {
         at(Step::Cpu, pin(cpu))?;
-        if orders.role == Role::Function {
-            at(Step::Cpu, let_neighbours_finish())?;
-        }
     }
     at(Step::Capabilities, capabilities::close_sources())?;
     if let (false, HostIds::Distinct(id)) = (has(Layer::UserNamespace), orders.ids) {
@@ -362,20 +359,6 @@ fn pin(cpu: usize) -> Result<(), Errno> {
     let mut set = CpuSet::new();
     set.set(cpu);
     sched_setaffinity(None, &set)
-}
-
-/// Does not take the core from a neighbour that has just rung: whoever hands over goes to sleep in a moment by itself, and two
-/// switches at every hop instead of one cost more than that moment (sched(7), `SCHED_BATCH`). The gateway stays as it is: its
-/// client waits for what it was woken for.
-fn let_neighbours_finish() -> Result<(), Errno> {
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: reads `parameters`, which lives until it returns; 0 is the calling thread.
-    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
-    if result == 0 {
-        return Ok(());
-    }
-    let error = std::io::Error::last_os_error().raw_os_error();
-    Err(Errno::from_raw_os_error(error.unwrap_or(libc::EINVAL)))
 }
 
 /// SIGKILL when the parent's thread ends, which also holds for the first process of a pid namespace, since the signal
