@@ -102,13 +102,6 @@ fn closed_at(layout: &PageLayout, invocation: InvocationId) -> usize {
     layout.closed_at() + entry * 8
 }
 
-/// A producer looks how far a consumer has come when it has sent this much since: each look moves a cache line between two
-/// cores, which costs as much as sealing a small segment. What is not looked for is not reused, so the bound also is what
-/// must stay in cache besides: a small part of the smallest first-level one.
-const RECLAIM_EVERY_BYTES: usize = 4096;
-/// A smaller segment counts as this, so that a look comes after eight at the latest.
-const RECLAIM_LEAST_BYTES: usize = RECLAIM_EVERY_BYTES / 8;
-
 /// Why a segment could not be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -528,7 +521,7 @@ impl Sender {
         let mut holders = 0;
         let mut have_room = true;
         for ring in port.rings.iter_mut().filter(|ring| ring.carries(lane)) {
-            if ring.unreleased() * len_bytes.max(RECLAIM_LEAST_BYTES) >= RECLAIM_EVERY_BYTES {
+            if ring.is_worth_a_look(len_bytes) {
                 ring.reclaim(|slot| slots.let_go(slot));
             }
             have_room &= ring.has_room(places);

@@ -15,11 +15,6 @@ use crate::park::Sleeper;
 use crate::publish::OutRing;
 use crate::sync::Ordering;
 
-/// Records that may be out before a producer looks what has been released.
-const FEW: u64 = 8;
-/// The longest of them: all together they stay in a near cache.
-const LITTLE_BYTES: usize = 2048;
-
 /// Room for a segment that is not published.
 #[derive(Debug, Clone, Copy)]
 struct Reserved {
@@ -73,10 +68,9 @@ impl MappedRing {
     }
 
     fn take(&mut self, len_bytes: usize, places: u64) -> Option<Reserved> {
-        // To look how far the consumer has come fetches a cache line that it has just written. As long as little is out,
-        // what is free is as good as what it has released.
-        let is_little = self.ring.unreclaimed() < FEW && len_bytes <= LITTLE_BYTES;
-        if is_little && let Some(reserved) = self.take_free(len_bytes, places) {
+        if !self.ring.is_worth_a_look(len_bytes)
+            && let Some(reserved) = self.take_free(len_bytes, places)
+        {
             return Some(reserved);
         }
         self.reclaim();

@@ -16,6 +16,13 @@ use std::os::fd::OwnedFd;
 #[error("the monitor's attachment contradicts itself: {0}")]
 pub struct BadAttachment(pub(crate) &'static str);
 
+/// A producer looks how far a consumer has come when it has sent this much since: each look moves a cache line between two
+/// cores, which costs as much as sealing a small segment. What is not looked for is not reused, so the bound also is what
+/// must stay in cache besides: a small part of the smallest first-level one.
+const LOOK_EVERY_BYTES: usize = 4096;
+/// A smaller segment counts as this, so that a look comes after eight at the latest.
+const LOOK_LEAST_BYTES: usize = LOOK_EVERY_BYTES / 8;
+
 /// The producer's end of the ring towards one consumer instance. `R` names the room of a segment, which is given back when
 /// the consumer has released it.
 pub(crate) struct OutRing<R> {
@@ -92,9 +99,10 @@ impl<R: Copy> OutRing<R> {
         }
     }
 
-    /// Descriptors that the consumer had not released when we last looked.
-    pub(crate) fn unreleased(&self) -> usize {
-        usize::try_from(self.tail - self.released).unwrap_or(usize::MAX)
+    /// Whether enough is out for it to be worth a look how far the consumer has come, before a segment of `len_bytes` is sent.
+    pub(crate) fn is_worth_a_look(&self, len_bytes: usize) -> bool {
+        let out = usize::try_from(self.tail - self.released).unwrap_or(usize::MAX);
+        out.saturating_mul(len_bytes.max(LOOK_LEAST_BYTES)) >= LOOK_EVERY_BYTES
     }
 
     /// Whether the consumer has released something since the last look.
@@ -131,11 +139,6 @@ impl<R: Copy> OutRing<R> {
         {
             self.doorbell.ring();
         }
-    }
-
-    /// Descriptors that were not released when we last looked.
-    pub(crate) const fn unreclaimed(&self) -> u64 {
-        self.tail - self.released
     }
 
     /// Where the next descriptor goes.

@@ -63,6 +63,15 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// What experiments that go through the gateway itself send requests to.
+    pub const BEHIND_GATEWAY: Self = Self {
+        functions: 4,
+        work: Work::Forward,
+        protection: Protection::Sealed,
+        place: Place::Packed,
+        touched: true,
+    };
+
     /// The chain's name.
     #[must_use]
     pub fn name(&self) -> String {

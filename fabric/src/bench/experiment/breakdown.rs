@@ -1,9 +1,8 @@
 //! Where a request's time went, at each function: from the telemetry that every instance keeps of its last runs.
 
-use super::super::fabric::{Protection, Shape, serve};
+use super::super::fabric::{Shape, serve};
 use super::super::report::row::Measured;
-use super::super::step::Work;
-use super::super::subject::{Identity, Place, payload};
+use super::super::subject::{Identity, payload};
 use super::Run;
 use crate::command::Failed;
 use crate::http::Connection;
@@ -12,8 +11,6 @@ use bytes::Bytes;
 use hyper::Method;
 use serde_json::Value;
 
-/// Functions of the chain.
-const FUNCTIONS: u32 = 4;
 const PAYLOAD_BYTES: usize = 4 << 10;
 /// Requests of a round; instances keep their last 256 runs.
 const REQUESTS: usize = 200;
@@ -34,13 +31,7 @@ pub fn breakdown(run: &mut Run) -> Result<(), Failed> {
     if !run.wants("fabric") {
         return Ok(());
     }
-    let shape = Shape {
-        functions: FUNCTIONS,
-        work: Work::Forward,
-        protection: Protection::Sealed,
-        place: Place::Packed,
-        touched: true,
-    };
+    let shape = Shape::BEHIND_GATEWAY;
     let tree = serve(&shape, run.cores, &[])?;
     let mut cells = cells(&shape);
     let progress = super::progress(u64::try_from(run.effort.rounds).unwrap_or(0), "breakdown");
@@ -76,7 +67,7 @@ fn cells(shape: &Shape) -> Vec<Vec<Measured>> {
     let cell = |function, phase| {
         Measured::new("breakdown", identity.clone(), PAYLOAD_BYTES, function).with_phase(phase)
     };
-    (1..=FUNCTIONS)
+    (1..=shape.functions)
         .map(|function| PHASES.iter().map(|(phase, _)| cell(function, *phase)).collect())
         .collect()
 }

@@ -6,11 +6,10 @@
 //! knee. Then half of that rate, in turn for the chain and for the gateway alone, and the closed loop: as many
 //! connections as it takes, each sending its next request when it has its answer.
 
-use super::super::fabric::{Protection, Shape, serve};
+use super::super::fabric::{Shape, serve};
 use super::super::place::Pinned;
 use super::super::report::row::Measured;
-use super::super::step::Work;
-use super::super::subject::{Identity, Place, payload};
+use super::super::subject::{Identity, payload};
 use super::Run;
 use crate::command::Failed;
 use crate::http::Connection;
@@ -25,8 +24,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
-/// Functions of the chain.
-const FUNCTIONS: u32 = 4;
 const PAYLOAD_BYTES: usize = 4 << 10;
 /// Connections of the client; more requests than these wait at the client, and their time counts.
 const CONNECTIONS: usize = 32;
@@ -60,13 +57,7 @@ pub fn load(run: &mut Run) -> Result<(), Failed> {
     if !run.wants("fabric") {
         return Ok(());
     }
-    let shape = Shape {
-        functions: FUNCTIONS,
-        work: Work::Forward,
-        protection: Protection::Sealed,
-        place: Place::Packed,
-        touched: true,
-    };
+    let shape = Shape::BEHIND_GATEWAY;
     let tree = serve(&shape, run.cores, &[])?;
     let targets = targets(&shape, &tree);
     // The client has a core of its own, if there is one.
@@ -105,7 +96,7 @@ fn targets(shape: &Shape, tree: &Tree) -> Vec<Target> {
     vec![
         Target {
             identity: identity("fabric"),
-            hops: FUNCTIONS,
+            hops: shape.functions,
             gateway: tree.gateway,
             method: Method::POST,
             path: format!("/chains/{}", shape.name()),
