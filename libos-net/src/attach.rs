@@ -2,7 +2,7 @@
 //! private channel that the trustlet is born with. Keys travel here and nowhere else (I7).
 //!
 //! One *attachment* is a sequence of messages on a `SOCK_SEQPACKET` socket: [`Begin`], then any number of
-//! [`Inbound`], [`Port`], [`Edge`] and [`Secret`] messages, then `Go`. A message is a [`MessageHeader`] followed
+//! [`Inbound`], [`Port`], [`Edge`], [`Ahead`] and [`Secret`] messages, then `Go`. A message is a [`MessageHeader`] followed
 //! by `count` entries of its kind; the descriptors that belong to the entries travel beside it, in order. A
 //! function has exactly one attachment; the gateway has one for each chain.
 //!
@@ -15,7 +15,7 @@ use zeroize::Zeroize;
 /// The descriptor number at which a trustlet finds its channel to the monitor.
 pub const CHANNEL_FD: i32 = 3;
 /// Version of this protocol. Monitor and trustlet are built from one tree; anything else is refused.
-pub const ATTACH_VERSION: u32 = 2;
+pub const ATTACH_VERSION: u32 = 3;
 /// The longest message, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 16 * 1024;
 /// Most descriptors beside one message (Linux allows 253, see unix(7)).
@@ -60,6 +60,8 @@ pub mod kind {
     /// To a gateway: no entries; one descriptor, an eventfd to ring when requests begin to be in flight
     /// (see [`super::BELL_QUIET_NS`]). Holds for every attachment, earlier and later.
     pub const BELL: u32 = 11;
+    /// One [`super::Ahead`]; descriptors: the instance's page (read-only), its doorbell.
+    pub const AHEAD: u32 = 12;
 }
 
 /// Bits of [`Begin::outbox_flags`]: how the memory of an outbox is backed.
@@ -141,6 +143,10 @@ pub struct Begin {
     pub error_port: u32,
     /// Bits of [`outbox_flag`].
     pub outbox_flags: u32,
+    /// 1: there is an [`Ahead`] message.
+    pub wakes_ahead: u32,
+    /// 1: others sit on this instance's core, so who looks for work gives way to them again and again.
+    pub shares_core: u32,
     /// Zero.
     pub reserved: u32,
 }
@@ -224,6 +230,17 @@ pub struct Edge {
     pub to_gateway: u32,
     /// 1: the ring lies in a region of its own, and its records are not sealed. Its number in the outbox stays unused.
     pub mapped: u32,
+}
+
+/// The instance that this one wakes before it sleeps, if it has published something: the next one on the way of its records
+/// that sits on its core, where others on other cores come before.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Ahead {
+    /// Inbound rings that it has: gives the layout of its instance page.
+    pub inbound_count: u32,
+    /// Output ports that it has: gives the layout of its instance page.
+    pub port_count: u32,
 }
 
 /// A secret from the chain file. `len_bytes` bytes of value follow.

@@ -1,8 +1,9 @@
 //! The trustlet's side of the attach channel: from the monitor's messages to a [`Sender`] and a [`Receiver`].
 
+use crate::ahead::Ahead as WakeAhead;
 use crate::attach::{
-    ATTACH_VERSION, Begin, Edge, Inbound, Listen, MESSAGE_MAX_BYTES, MESSAGE_MAX_DESCRIPTORS, MessageHeader,
-    Port, SECRET_VALUE_MAX_BYTES, Secret, kind, outbox_flag,
+    ATTACH_VERSION, Ahead, Begin, Edge, Inbound, Listen, MESSAGE_MAX_BYTES, MESSAGE_MAX_DESCRIPTORS,
+    MessageHeader, Port, SECRET_VALUE_MAX_BYTES, Secret, kind, outbox_flag,
 };
 use crate::doorbell::Doorbell;
 use crate::hop::{OutPort, Own, Receiver, Sender};
@@ -11,6 +12,7 @@ use crate::mapped::MappedRing;
 use crate::memory::{MapError, OwnRegion, PeerRegion};
 use crate::peek::InRing;
 use crate::publish::{BadAttachment, OutRing};
+use crate::rest::Rest;
 use crate::sdk::input;
 use crate::seal::PortSealer;
 use core::mem::MaybeUninit;
@@ -194,6 +196,7 @@ pub struct Assembly {
     inbound: Vec<(Inbound, OwnedFd, OwnedFd)>,
     ports: Vec<Port>,
     edges: Vec<(Edge, EdgeDescriptors)>,
+    ahead: Option<(Ahead, OwnedFd, OwnedFd)>,
     secrets: Vec<input::Secret>,
 }
 
@@ -246,6 +249,11 @@ impl Assembly {
                     self.edges.push((entry, descriptors));
                 }
             }
+            kind::AHEAD => {
+                let entries = message.entries::<Ahead>()?;
+                let entry = *entries.first().ok_or(BadAttachment("an instance ahead"))?;
+                self.ahead = Some((entry, message.descriptor()?, message.descriptor()?));
+            }
             kind::SECRET => self.secrets.push(read_secret(&message)?),
             kind::LOCKDOWN => return Ok(Some(Wish::Lockdown(message.payload().to_vec()))),
             kind::LISTEN => {
@@ -273,6 +281,7 @@ impl Assembly {
             (begin.inbound_count, self.inbound.len()),
             (begin.port_count, self.ports.len()),
             (begin.edge_count, self.edges.len()),
+            (begin.wakes_ahead, usize::from(self.ahead.is_some())),
         ];
         if counts
             .iter()
@@ -308,7 +317,11 @@ impl Assembly {
         let ports = self.out_ports(&begin, &outbox_layout, &mut own)?;
         let outbox = OwnRegion::map(&outbox, outbox_layout.len_bytes())?;
         back(&outbox, &begin)?;
-        let mut receiver = Receiver::new(&own, rings, begin.spin_ns);
+        let ahead = match self.ahead.take() {
+            Some((entry, page, doorbell)) => WakeAhead::new(&entry, &page, doorbell)??,
+            None => WakeAhead::default(),
+        };
+        let mut receiver = Receiver::new(rings, Rest::new(&own, ahead, &begin));
         receiver.resume(&own, &gapless);
         let mut sender = Sender::new(outbox, outbox_layout, ports, begin.spin_ns);
         sender.resume(&own);

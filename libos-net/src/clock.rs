@@ -44,6 +44,12 @@ impl Monotonic {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// Nanoseconds from this point to the present.
+    #[must_use]
+    pub fn elapsed_ns(self) -> u64 {
+        Self::now().ns_since(self)
+    }
+
     /// The time from `earlier` to this point; zero if it is not earlier.
     #[must_use]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {

@@ -31,6 +31,7 @@ use crate::peek::{InRing, Opened, RecordPlace, Step, Taking, Upstream, published
 use crate::publish::OutRing;
 use crate::refusal::Refusal;
 use crate::reserve::{SlotIndex, Slots};
+use crate::rest::Rest;
 use crate::seal::{End, PortSealer, RecordContext};
 use crate::sync::Ordering;
 use crate::telemetry::{Counter, Phase, count, record};
@@ -68,6 +69,11 @@ impl Own {
         if let Some(word) = self.page.word(at) {
             word.store(value, Ordering::Relaxed);
         }
+    }
+
+    /// How many records this instance has published, as it counts them itself.
+    pub(crate) fn published(&self) -> u64 {
+        self.load(Counter::Published.word())
     }
 
     pub(crate) fn load(&self, at: usize) -> u64 {
@@ -589,7 +595,11 @@ impl Sender {
         own.count(Counter::Waited, 1);
         let start = self.patience.may_look().then(Monotonic::now);
         if let Some(start) = start
-            && look(self.patience.limit_ns(), || elapsed_ns(start), || self.has_news())
+            && look(
+                self.patience.limit_ns(),
+                || start.elapsed_ns(),
+                || self.has_news(),
+            )
         {
             self.patience.found();
             return;
@@ -597,7 +607,7 @@ impl Sender {
         if self.announce_starved() {
             own.doorbell.wait(Some(until));
             if let Some(start) = start {
-                self.patience.slept(elapsed_ns(start));
+                self.patience.slept(start.elapsed_ns());
             }
         }
         self.fed();
@@ -683,27 +693,17 @@ impl Sender {
 /// The consuming side of an instance.
 pub struct Receiver {
     rings: Vec<InRing>,
-    sleeper: Sleeper,
     /// Where the next round over the rings starts, so that none is served last for ever.
     round: usize,
-    patience: Patience,
-    /// The last wait slept, and nothing was opened since.
-    was_asleep: bool,
+    rest: Rest,
 }
 
 impl Receiver {
-    pub(crate) fn new(own: &Own, rings: Vec<InRing>, spin_ns: u64) -> Self {
-        let sleeper = own
-            .page
-            .word(page_word::PARKED)
-            .map(Sleeper::resume)
-            .unwrap_or_default();
+    pub(crate) const fn new(rings: Vec<InRing>, rest: Rest) -> Self {
         Self {
             rings,
-            sleeper,
             round: 0,
-            patience: Patience::new(spin_ns),
-            was_asleep: false,
+            rest,
         }
     }
 
@@ -766,10 +766,10 @@ impl Receiver {
         let Some(in_ring) = self.rings.get_mut(ring) else {
             return Step::Empty;
         };
-        let woken = core::mem::take(&mut self.was_asleep).then(Monotonic::now);
+        let woken = self.rest.woken();
         let step = in_ring.step(into, taking);
         if let (Some(woken), Step::Opened(opened)) = (woken, &step) {
-            self.patience.woken(woken.ns_since(opened.published));
+            self.rest.learn(woken.ns_since(opened.published));
         }
         if let Step::Refused { refusal, .. } = &step {
             own.count(Counter::Refused(*refusal), 1);
@@ -810,37 +810,15 @@ impl Receiver {
 
     /// Waits until there is news on a ring, or `until`; may return without reason.
     pub fn wait(&mut self, own: &Own, until: Option<Monotonic>) {
-        self.wait_unless(own, until, Self::has_news);
+        let rings = &self.rings;
+        self.rest.wait(own, until, || rings.iter().any(InRing::has_news));
     }
 
     /// Waits until there is news on ring `ring`, or `until`; may return without reason.
     pub(crate) fn wait_for(&mut self, own: &Own, ring: usize, until: Monotonic) {
-        self.wait_unless(own, Some(until), |receiver| {
-            receiver.rings.get(ring).is_none_or(InRing::has_news)
-        });
-    }
-
-    fn wait_unless(&mut self, own: &Own, until: Option<Monotonic>, news: impl Fn(&Self) -> bool) {
-        let start = self.patience.may_look().then(Monotonic::now);
-        if let Some(start) = start
-            && look(self.patience.limit_ns(), || elapsed_ns(start), || news(self))
-        {
-            self.patience.found();
-            return;
-        }
-        let Some(word) = own.page.word(page_word::PARKED) else {
-            return;
-        };
-        self.sleeper.announce(word);
-        if !news(self) {
-            own.count(Counter::Slept, 1);
-            own.doorbell.wait(until);
-            if let Some(start) = start {
-                self.patience.slept(elapsed_ns(start));
-                self.was_asleep = true;
-            }
-        }
-        self.sleeper.awake(word);
+        let ring = self.rings.get(ring);
+        self.rest
+            .wait(own, Some(until), || ring.is_none_or(InRing::has_news));
     }
 
     fn has_news(&self) -> bool {
@@ -850,18 +828,17 @@ impl Receiver {
     /// Announces sleep; `false` if there is news, so that there must be none. The caller then waits for the doorbell, and
     /// calls [`Self::awake`].
     pub fn announce(&mut self, own: &Own) -> bool {
-        let Some(word) = own.page.word(page_word::PARKED) else {
-            return false;
-        };
-        self.sleeper.announce(word);
-        !self.has_news()
+        self.rest.announce(own) && !self.has_news()
     }
 
     /// Says that the sleep is over, or did not happen.
     pub fn awake(&mut self, own: &Own) {
-        if let Some(word) = own.page.word(page_word::PARKED) {
-            self.sleeper.awake(word);
-        }
+        self.rest.awake(own);
+    }
+
+    /// Wakes who needs this core next, for one that does not sleep in [`Self::wait`].
+    pub fn make_room(&mut self, own: &Own) {
+        self.rest.make_room(own);
     }
 
     pub(crate) fn resume(&mut self, own: &Own, gapless: &[bool]) {
@@ -869,8 +846,4 @@ impl Receiver {
             ring.resume(&own.page, *gapless);
         }
     }
-}
-
-fn elapsed_ns(start: Monotonic) -> u64 {
-    Monotonic::now().ns_since(start)
 }

@@ -273,6 +273,8 @@ pub struct PageLayout {
 pub mod page_word {
     /// Odd while the instance sleeps until a producer publishes something.
     pub const PARKED: usize = 0;
+    /// 1 if the instance, woken without work, would look for some before it sleeps again.
+    pub const LOOKS: usize = 8;
     /// 1 once the instance serves.
     pub const STATE: usize = 64;
     /// When the present run of the handler started (`CLOCK_MONOTONIC`, ns); 0 when none runs.

@@ -21,6 +21,7 @@
 #![cfg_attr(test, allow(clippy::expect_used, reason = "test code"))]
 
 pub mod aead;
+mod ahead;
 pub mod attach;
 pub mod attachment;
 pub mod clock;
@@ -44,6 +45,7 @@ pub mod process;
 pub mod publish;
 pub mod refusal;
 mod reserve;
+mod rest;
 pub mod ring;
 pub mod sdk;
 pub mod seal;

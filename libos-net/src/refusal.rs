@@ -40,6 +40,19 @@ impl Refusal {
         Self::BadHeaders,
     ];
 
+    /// Its place among [`Self::ALL`].
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Self::CorruptSlot => 0,
+            Self::Malformed => 1,
+            Self::WrongPort => 2,
+            Self::Replayed => 3,
+            Self::OutOfOrder => 4,
+            Self::Forged => 5,
+            Self::BadHeaders => 6,
+        }
+    }
+
     /// The reason as a metric label.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -51,6 +64,18 @@ impl Refusal {
             Self::OutOfOrder => "out_of_order",
             Self::Forged => "forged",
             Self::BadHeaders => "bad_headers",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_a_place_of_its_own() {
+        for (at, refusal) in Refusal::ALL.into_iter().enumerate() {
+            assert_eq!(refusal.index(), at);
         }
     }
 }

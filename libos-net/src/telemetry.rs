@@ -77,24 +77,34 @@ impl Counter {
         (Self::Replies5xx, "replies_5xx"),
     ];
 
-    fn index(self) -> usize {
+    /// Which of all counters it is. Written out, so that a counter's place is known when the program is built.
+    const fn index(self) -> usize {
         match self {
-            Self::Refused(refusal) => {
-                PLAIN_COUNTERS
-                    + Refusal::ALL
-                        .iter()
-                        .position(|known| *known == refusal)
-                        .unwrap_or(0)
-            }
-            plain => Self::PLAIN
-                .iter()
-                .position(|(known, _)| *known == plain)
-                .unwrap_or(0),
+            Self::Succeeded => 0,
+            Self::Retried => 1,
+            Self::Failed => 2,
+            Self::Expired => 3,
+            Self::Cancelled => 4,
+            Self::Abandoned => 5,
+            Self::Published => 6,
+            Self::Waited => 7,
+            Self::BytesIn => 8,
+            Self::BytesOut => 9,
+            Self::Slept => 10,
+            Self::Requests => 11,
+            Self::Shed => 12,
+            Self::TimedOut => 13,
+            Self::Disconnected => 14,
+            Self::Replies2xx => 15,
+            Self::Replies4xx => 16,
+            Self::Replies5xx => 17,
+            Self::Refused(refusal) => PLAIN_COUNTERS + refusal.index(),
         }
     }
 
-    const fn at(index: usize) -> usize {
-        page_word::COUNTERS + index * 8
+    /// Where it lies in the page.
+    pub(crate) const fn word(self) -> usize {
+        page_word::COUNTERS + self.index() * 8
     }
 }
 
@@ -254,7 +264,7 @@ fn add(word: Option<&AtomicU64>, value: u64) {
 
 /// Adds to a counter.
 pub(crate) fn count(page: &OwnRegion, counter: Counter, value: u64) {
-    add(page.word(Counter::at(counter.index())), value);
+    add(page.word(counter.word()), value);
 }
 
 /// Adds one duration to a histogram.
@@ -344,7 +354,7 @@ impl PageReader {
     /// A counter.
     #[must_use]
     pub fn counter(&self, counter: Counter) -> u64 {
-        self.word(Counter::at(counter.index()))
+        self.word(counter.word())
     }
 
     /// Whether the instance says that it serves.
@@ -401,6 +411,13 @@ impl PageReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_counter_has_a_place_of_its_own() {
+        for (at, (counter, _)) in Counter::PLAIN.into_iter().enumerate() {
+            assert_eq!(counter.index(), at);
+        }
+    }
     use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
     #[test]

@@ -17,6 +17,8 @@ use core::hint::spin_loop;
 /// After this many long waits in a row there is no search. A system that falls idle makes no more than that many
 /// searches, each at most its budget.
 const DOUBT_MAX: u32 = 4;
+/// One sleep in so many is ended early even if that has not paid.
+const HOPE_EVERY: u32 = 16;
 /// The clock is read once in so many polls: it costs as much as some of them.
 const POLLS_PER_CLOCK: u32 = 32;
 /// A measured cost of being woken counts by this part of its difference to the estimate.
@@ -33,6 +35,8 @@ pub(crate) struct Patience {
     wake_ns: u64,
     /// Long waits in a row, counted up to [`DOUBT_MAX`].
     doubt: u32,
+    /// Sleeps since looking last was worth it, modulo [`HOPE_EVERY`].
+    hopeless: u32,
 }
 
 impl Patience {
@@ -43,6 +47,7 @@ impl Patience {
             budget_ns,
             wake_ns: budget_ns,
             doubt: 0,
+            hopeless: 0,
         }
     }
 
@@ -62,6 +67,17 @@ impl Patience {
     /// For how long looking is worth it: as long as being woken costs, within the budget.
     fn worth_ns(&self) -> u64 {
         self.wake_ns.min(self.budget_ns)
+    }
+
+    /// Whether to be woken before there is work, to look for it: while looking pays, and else now and then, to find out
+    /// whether times have changed.
+    pub(crate) fn hopes(&mut self) -> bool {
+        self.hopeless = if self.may_look() && self.limit_ns() > 0 {
+            0
+        } else {
+            (self.hopeless + 1) % HOPE_EVERY
+        };
+        self.may_look() && self.hopeless == 0
     }
 
     /// A search found something.
@@ -152,6 +168,17 @@ mod tests {
             patience.slept(1_000_000);
         }
         assert_eq!(searched_ns, [40_000, 20_000, 10_000, 5_000, 0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn an_instance_is_woken_ahead_while_that_pays_and_else_now_and_then() {
+        let mut patience = Patience::new(BUDGET_NS);
+        assert!((0..100).all(|_| patience.hopes()));
+        let mut patience = doubting();
+        let hoped: Vec<bool> = (0..2 * HOPE_EVERY).map(|_| patience.hopes()).collect();
+        assert_eq!(hoped.iter().filter(|hoped| **hoped).count(), 2);
+        let mut never = Patience::new(0);
+        assert!((0..2 * HOPE_EVERY).all(|_| !never.hopes()));
     }
 
     #[test]

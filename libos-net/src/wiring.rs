@@ -26,7 +26,8 @@
 )]
 
 use crate::attach::{
-    ATTACH_VERSION, Begin, Edge, Inbound, MESSAGE_MAX_ENTRIES, Port, SECRET_BYTES, ZeroizingMessage, kind,
+    ATTACH_VERSION, Ahead, Begin, Edge, Inbound, MESSAGE_MAX_ENTRIES, Port, SECRET_BYTES, ZeroizingMessage,
+    kind,
 };
 use crate::attachment::{Assembly, Attachment, Channel, Message, Wish};
 use crate::clock::Monotonic;
@@ -80,6 +81,8 @@ pub struct Limits {
     pub retry_jitter: bool,
     /// For how long to look for work before going to sleep.
     pub spin: Duration,
+    /// Whether others sit on its core, so that it gives way to them while it looks.
+    pub shares_core: bool,
     /// Bits of [`crate::attach::outbox_flag`].
     pub outbox_flags: u32,
 }
@@ -96,6 +99,7 @@ impl Default for Limits {
             retry_factor_milli: 2000,
             retry_jitter: false,
             spin: Duration::ZERO,
+            shares_core: false,
             outbox_flags: 0,
         }
     }
@@ -136,6 +140,8 @@ pub struct Plan {
     ports: u32,
     gateway: Option<usize>,
     deadline: Duration,
+    /// Who wakes whom ahead.
+    ahead: Vec<(usize, usize)>,
 }
 
 impl Default for Plan {
@@ -146,6 +152,7 @@ impl Default for Plan {
             ports: 0,
             gateway: None,
             deadline: Duration::from_secs(30),
+            ahead: Vec::new(),
         }
     }
 }
@@ -212,6 +219,11 @@ impl Plan {
     /// Lets the records of a port flow to `to`, alone.
     pub fn edge(&mut self, from: (Node, &str), to: Node) {
         self.join(&[from], to);
+    }
+
+    /// Has `from`, before it sleeps, wake the first instance of `next`.
+    pub fn wake_ahead(&mut self, from: Node, next: Node) {
+        self.ahead.push((from.0, next.0));
     }
 
     /// As [`Self::edge`], but the records are mapped, and not sealed.
@@ -433,6 +445,9 @@ impl Wiring {
             let descriptors = [&page, doorbell].into_iter().chain(region);
             wire.say(kind::EDGE, &[entry], &descriptors.collect::<Vec<_>>());
         }
+        if let Some((entry, page, doorbell)) = self.ahead(number) {
+            wire.say(kind::AHEAD, &[entry], &[&page, doorbell]);
+        }
         match wire.say::<u8>(kind::GO, &[], &[]) {
             Some(Wish::Attach(attachment)) => {
                 attachment.set_serving();
@@ -476,8 +491,22 @@ impl Wiring {
             in_flight: 128,
             error_port: error_port.map_or(u32::MAX, |port| port as u32),
             outbox_flags: limits.outbox_flags,
+            wakes_ahead: u32::from(self.ahead(number).is_some()),
+            shares_core: u32::from(limits.shares_core),
             reserved: 0,
         }
+    }
+
+    /// Whom the plan has this instance wake ahead.
+    fn ahead(&self, number: usize) -> Option<(Ahead, OwnedFd, &OwnedFd)> {
+        let function = self.instances[number].function;
+        let (_, to) = self.plan.ahead.iter().find(|(from, _)| *from == function)?;
+        let next = &self.instances[self.number(Node(*to), 0)];
+        let entry = Ahead {
+            inbound_count: next.inbound_count,
+            port_count: self.plan.functions[next.function].ports.len() as u32,
+        };
+        Some((entry, read_only(&next.page), &next.doorbell))
     }
 
     fn inbound(&self, number: usize) -> Vec<(Inbound, OwnedFd, &OwnedFd)> {

@@ -240,6 +240,7 @@ impl Machine {
             },
             role,
             cpu: launch.cpu.and_then(|cpu| usize::try_from(cpu).ok()),
+            patient: launch.patient,
             stdout: output,
             stderr: output,
             inherit: &[(theirs.as_fd(), CHANNEL_FD)],

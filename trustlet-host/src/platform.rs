@@ -100,6 +100,9 @@ pub struct Launch<'a, P: Platform> {
     pub forward_logs: bool,
     /// The CPU that it runs on; `None` for any.
     pub cpu: Option<u32>,
+    /// Whether it lets whoever wakes it finish first: on a core with many others, taking it away from the one that rang only
+    /// adds a switch.
+    pub patient: bool,
 }
 
 /// A descriptor that goes to a trustlet beside a message.

@@ -181,6 +181,7 @@ impl Fixture {
             limits: limits(),
             role,
             cpu: None,
+            patient: false,
             stdout,
             stderr: Output::Fd(std::io::stderr().as_fd()),
             inherit,

@@ -2,7 +2,9 @@
 //! about a microsecond, one on another idle core thirty times that; two cores that both look cost a tenth.
 //!
 //! Looking keeps a core busy, so only one that has a core to itself may: the gateway and the instances of all served
-//! chains are counted. `auto` compares the alternatives by the `model` over a range of records.
+//! chains are counted. The functions of a line that has more members than there are cores *take turns* over two of them: each
+//! hop crosses, and whoever has handed over wakes ahead the next one on its core, which looks until its record comes
+//! (`libos-net/src/ahead.rs`). `auto` compares the alternatives by the `model` over a range of records.
 
 mod choice;
 mod model;
@@ -23,7 +25,7 @@ const SPREAD_SPIN_NS: u64 = 40_000;
 pub struct Seat {
     /// The core; `None` leaves it to the scheduler.
     pub cpu: Option<u32>,
-    /// How long to look for work before sleeping.
+    /// How long to look for work before sleeping; where functions take turns, once woken ahead.
     pub spin_ns: u64,
 }
 
@@ -36,6 +38,8 @@ pub struct Seating {
     pub reason: String,
     /// What the alternatives are estimated to cost.
     pub estimates: Vec<Estimate>,
+    /// Whether functions take turns over two cores.
+    pub take_turns: bool,
     /// The gateway's.
     pub gateway: Seat,
     /// The functions' in the order of the file, each with its instances.
@@ -139,7 +143,7 @@ fn seat_one(chain: &Chain, nth: usize, chains: usize, cpus: &[u32], front: Front
     };
     let (chosen, reason) = choice::choose(chain, &members, &room);
     let placed = room.place(chosen, &members);
-    let looks = room.looks(chosen, &placed);
+    let looks = room.looks(chosen, &members, &placed);
     let spin_ns = |at: usize| match looks.get(at) {
         Some(true) => SPREAD_SPIN_NS,
         _ => 0,
@@ -154,6 +158,7 @@ fn seat_one(chain: &Chain, nth: usize, chains: usize, cpus: &[u32], front: Front
         chosen,
         reason,
         estimates: choice::estimates(chain, &members, &room),
+        take_turns: room.take_turns(chosen, &members),
         gateway,
         seats: members.in_file_order(chain, &seats),
     }
@@ -206,6 +211,15 @@ impl Members {
         }
     }
 
+    /// Whether one function works at a time: no output has two takers, and no function several instances.
+    fn is_line(&self) -> bool {
+        let mut sources: Vec<usize> = self.graph.inputs.iter().flatten().copied().collect();
+        let edges = sources.len();
+        sources.sort_unstable();
+        sources.dedup();
+        sources.len() == edges && self.functions.iter().all(|(_, instances)| *instances == 1)
+    }
+
     /// Instances of all functions.
     fn instances(&self) -> usize {
         self.functions.iter().map(|(_, count)| *count as usize).sum()
@@ -253,22 +267,36 @@ impl Room<'_> {
     /// neighbours here, so taking turns over the cores makes every hop but perhaps the last cross cores.
     fn place(&self, chosen: Chosen, members: &Members) -> Vec<Option<u32>> {
         let cpu = |at: usize| self.cpus.get(at % self.cpus.len().max(1)).copied();
+        let take_turns = self.take_turns(chosen, members);
         (0..=members.instances())
             .map(|at| match chosen {
                 // It serves all chains, so it sits with one only if that is the only one.
                 _ if at == 0 && !self.is_alone => None,
                 Chosen::Packed => cpu(self.nth),
+                Chosen::Spread if take_turns => cpu(at % 2),
                 Chosen::Spread => cpu(self.nth + at),
                 Chosen::Floating => None,
             })
             .collect()
     }
 
+    /// Whether functions take turns over two cores, and wake ahead whoever needs their core next: a single spread chain in which
+    /// one function works at a time, with more members than cores.
+    fn take_turns(&self, chosen: Chosen, members: &Members) -> bool {
+        chosen == Chosen::Spread
+            && self.is_alone
+            && self.cpus.len() > 1
+            && members.instances() >= self.cpus.len()
+            && members.is_line()
+    }
+
     /// Which of them look for work before they sleep.
-    fn looks(&self, chosen: Chosen, placed: &[Option<u32>]) -> Vec<bool> {
+    fn looks(&self, chosen: Chosen, members: &Members, placed: &[Option<u32>]) -> Vec<bool> {
+        let take_turns = self.take_turns(chosen, members);
         let looks = placed.iter().enumerate().map(|(at, cpu)| {
             let can = at > 0 || self.front == Front::Driver;
-            can && chosen == Chosen::Spread && has_core_to_itself(*cpu, placed, self.cpus.len())
+            let may = take_turns || has_core_to_itself(*cpu, placed, self.cpus.len());
+            can && chosen == Chosen::Spread && may
         });
         looks.collect()
     }

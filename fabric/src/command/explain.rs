@@ -109,6 +109,9 @@ fn backing(chain: &Chain, edge: &Edge) -> Vec<&'static str> {
 fn wake(seating: &Seating) -> &'static str {
     match seating.chosen {
         Chosen::Packed => "eventfd, same core, only if the reader sleeps",
+        Chosen::Spread if seating.take_turns => {
+            "none for who was woken ahead: each function that has handed over wakes the next one on its core"
+        }
         Chosen::Spread => "none while the reader looks for work; else eventfd, other core",
         Chosen::Floating => "eventfd, only if the reader sleeps",
     }
@@ -183,7 +186,11 @@ fn seats_in_words(chain: &Chain, seating: &Seating) -> String {
             let core = seat
                 .cpu
                 .map_or_else(|| "any core".to_owned(), |cpu| format!("core {cpu}"));
-            let looks = if seat.spin_ns > 0 { ", looks for work" } else { "" };
+            let looks = match (seat.spin_ns, seating.take_turns) {
+                (0, _) => "",
+                (_, true) => ", woken ahead",
+                (_, false) => ", looks for work",
+            };
             format!("{name} ({core}{looks})")
         })
         .collect();

@@ -181,6 +181,7 @@ impl Endpoint {
             .await?;
         }
         drop(turn);
+        self.receiver.borrow_mut().make_room(&self.own);
         if self.in_flight.get() == 1 {
             // Nobody else waits for this process: on a core that they share, who was rung begins now, and not when all that an
             // event loop does before it sleeps is done.

@@ -7,8 +7,8 @@ use super::sealed::{Chain, SealedChain};
 use crate::ids::{FunctionIndex, InstanceNumber, index, number};
 use crate::platform::{Grant, Platform};
 use hacher_libos_net::attach::{
-    ATTACH_VERSION, Begin, Edge, Inbound, MESSAGE_MAX_ENTRIES, Port, SECRET_BYTES, Secret, ZeroizingMessage,
-    kind,
+    ATTACH_VERSION, Ahead, Begin, Edge, Inbound, MESSAGE_MAX_ENTRIES, Port, SECRET_BYTES, Secret,
+    ZeroizingMessage, kind,
 };
 use hacher_libos_net::keys::{KeyContext, epoch_secret};
 use hacher_libos_net::name::Name;
@@ -43,6 +43,7 @@ impl<'a, P: Platform> Attachment<'a, P> {
         attachment.inbound(chain, sealed, instance)?;
         attachment.ports(chain, sealed, instance)?;
         attachment.edges(sealed, instance)?;
+        attachment.ahead(sealed, instance)?;
         let function = sealed.plan.instance(instance)?.function;
         for secret in chain
             .definition
@@ -150,6 +151,21 @@ impl<'a, P: Platform> Attachment<'a, P> {
         Some(())
     }
 
+    fn ahead(&mut self, sealed: &'a SealedChain<P>, instance: InstanceNumber) -> Option<()> {
+        let Some(next) = sealed.plan.instance(instance)?.ahead else {
+            return Some(());
+        };
+        let slot = sealed.slots.get(next.at())?;
+        let planned = sealed.plan.instance(next)?;
+        let entry = Ahead {
+            inbound_count: number(planned.inbound.len()),
+            port_count: planned.port_count,
+        };
+        let grants = vec![Grant::ReadOnly(&slot.page), Grant::Doorbell(&slot.doorbell)];
+        self.push(kind::AHEAD, &[entry], grants);
+        Some(())
+    }
+
     fn edges(&mut self, sealed: &'a SealedChain<P>, instance: InstanceNumber) -> Option<()> {
         let planned = sealed.plan.instance(instance)?;
         let own = sealed.slots.get(instance.at())?;
@@ -228,6 +244,8 @@ fn begin<P: Platform>(chain: &Chain<P>, sealed: &SealedChain<P>, instance: Insta
         in_flight: definition.chain.in_flight,
         error_port,
         outbox_flags: function.map_or(0, |function| function.outbox_flags),
+        wakes_ahead: u32::from(planned.ahead.is_some()),
+        shares_core: u32::from(planned.on_core > 1),
         reserved: 0,
     })
 }

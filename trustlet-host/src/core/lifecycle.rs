@@ -3,6 +3,7 @@
 use super::attachment::Attachment;
 use super::definition::{cpu_hint, process_limits};
 use super::ledger::Owner;
+use super::limits;
 use super::refusal::{Refusal, refuse};
 use super::{Core, Event, Exit, Listener, Outcome, narrow};
 use crate::calls::{GATEWAY_PROCESS, InstanceState, ResultCode};
@@ -230,6 +231,7 @@ impl<P: Platform> Core<P> {
             ),
             forward_logs: definition.logs == 1,
             cpu: entry.definition.placement(planned.function, planned.ordinal).cpu,
+            patient: planned.on_core >= limits::PATIENT_FROM,
         };
         let Spawned { log } = self.platform.spawn(launch)?;
         if let Some(slot) = entry.sealed_mut()?.slots.get_mut(instance.at()) {
@@ -268,6 +270,7 @@ impl<P: Platform> Core<P> {
             ),
             forward_logs: definition.logs == 1,
             cpu: cpu_hint(definition.cpu)?,
+            patient: false,
         };
         let Spawned { log } = self.platform.spawn(launch)?;
         self.gateway_process.log = log;

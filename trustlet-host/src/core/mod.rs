@@ -6,6 +6,7 @@
 //! define a chain nor obtain a key or a writable region. Both are taken to lie: a bad call is an error result,
 //! changes nothing, and never concerns another chain.
 
+mod ahead;
 mod attachment;
 mod define;
 pub(crate) mod definition;

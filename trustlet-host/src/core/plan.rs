@@ -5,6 +5,7 @@
 //! instance's rings follow the edges, then the consumer's instances; the rings that it reads follow the edges,
 //! then the producer's instances; fault edges come last.
 
+use super::ahead;
 use super::definition::Definition;
 use super::limits;
 use super::refusal::{Refusal, refuse};
@@ -48,6 +49,8 @@ pub(crate) struct PlannedRing {
     /// It lies in a region of its own, which this instance writes and the consumer reads. Its place in the outbox, which
     /// its number names, stays empty.
     pub(crate) mapped: bool,
+    /// It carries fault notices.
+    pub(crate) fault: bool,
 }
 
 /// A ring that the instance that has it in its plan reads.
@@ -74,6 +77,10 @@ pub(crate) struct PlannedInstance {
     pub(crate) page: PageLayout,
     /// The shape of the regions of mapped rings.
     pub(crate) mapped: MappedLayout,
+    /// Whom it wakes before it sleeps.
+    pub(crate) ahead: Option<InstanceNumber>,
+    /// Instances on its core, itself included.
+    pub(crate) on_core: usize,
 }
 
 /// All instances of a chain; the gateway's is number 0, those of a function stand together.
@@ -127,6 +134,7 @@ impl Plan {
                         lane: number(lane),
                         lanes,
                         mapped: edge.mapped,
+                        fault: edge.is_fault(),
                     });
                     incoming.push(PlannedInbound {
                         edge,
@@ -142,6 +150,7 @@ impl Plan {
         {
             instances.push(planned_instance(definition, function, ordinal, rings, inbound)?);
         }
+        ahead::note(definition, &mut instances);
         Ok(Self { instances })
     }
 
@@ -152,11 +161,11 @@ impl Plan {
 }
 
 impl PlannedInstance {
-    /// Descriptors that a process of this instance is given: its own three, two for each ring, and one more for each
-    /// mapped ring that it writes.
+    /// Descriptors that a process of this instance is given: its own three, two for each ring and for the instance that it
+    /// wakes ahead, and one more for each mapped ring that it writes.
     pub(crate) fn descriptors(&self) -> u32 {
         let mapped = self.rings.iter().filter(|ring| ring.mapped).count();
-        number(3 + 2 * (self.rings.len() + self.inbound.len()) + mapped)
+        number(3 + 2 * (self.rings.len() + self.inbound.len() + usize::from(self.ahead.is_some())) + mapped)
     }
 
     /// The numbers of the mapped rings that it writes.
@@ -201,6 +210,8 @@ fn planned_instance<P: Platform>(
         outbox,
         page,
         mapped,
+        ahead: None,
+        on_core: 1,
     })
 }
 

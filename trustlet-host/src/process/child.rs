@@ -48,6 +48,7 @@ pub(super) struct Orders<'a> {
     pub(super) limits: Limits,
     pub(super) role: Role,
     pub(super) cpu: Option<usize>,
+    pub(super) patient: bool,
     pub(super) stdout: Output<'a>,
     pub(super) stderr: Output<'a>,
     /// In ascending order of their numbers.
@@ -191,6 +192,9 @@ fn become_program<'a>(
     *report_at = kept.report;
     if let Some(cpu) = orders.cpu {
         at(Step::Cpu, pin(cpu))?;
+    }
+    if orders.patient {
+        at(Step::Cpu, wait_for_others())?;
     }
     at(Step::Capabilities, capabilities::close_sources())?;
     if let (false, HostIds::Distinct(id)) = (has(Layer::UserNamespace), orders.ids) {
@@ -362,6 +366,16 @@ fn pin(cpu: usize) -> Result<(), Errno> {
     let mut set = CpuSet::new();
     set.set(cpu);
     sched_setaffinity(None, &set)
+}
+
+/// Has the scheduler not take the core from another process for this one when it wakes up.
+fn wait_for_others() -> Result<(), Errno> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: concerns the calling thread alone; `parameters` outlives the call.
+    if unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) } == 0 {
+        return Ok(());
+    }
+    Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO))
 }
 
 /// SIGKILL when the parent's thread ends, which also holds for the first process of a pid namespace, since the signal

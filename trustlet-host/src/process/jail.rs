@@ -58,6 +58,8 @@ pub struct Spawn<'a> {
     pub role: Role,
     /// The only CPU that it may run on.
     pub cpu: Option<usize>,
+    /// Whether it lets whoever wakes it finish first (`SCHED_BATCH`, sched(7)).
+    pub patient: bool,
     /// Its descriptor 1.
     pub stdout: Output<'a>,
     /// Its descriptor 2.
@@ -405,6 +407,7 @@ fn prepare<'a>(spawn: &'a Spawn<'a>) -> Result<Orders<'a>, SpawnError> {
         limits: spawn.limits,
         role: spawn.role,
         cpu: spawn.cpu,
+        patient: spawn.patient,
         stdout: spawn.stdout,
         stderr: spawn.stderr,
         inherit,

@@ -127,6 +127,7 @@ pub(super) fn start_daemon(
         limits: DAEMON_LIMITS,
         role: Role::Daemon,
         cpu: None,
+        patient: false,
         stdout: Output::Fd(stdout.as_fd()),
         stderr: Output::Fd(stderr.as_fd()),
         inherit: &[(socket, CHANNEL_FD)],

@@ -110,16 +110,12 @@ enum Parallel {
 
 impl Parallel {
     fn of(members: &Members) -> Self {
-        let mut sources: Vec<usize> = members.graph.inputs.iter().flatten().copied().collect();
-        let edges = sources.len();
-        sources.sort_unstable();
-        sources.dedup();
         if members.functions.iter().any(|(_, instances)| *instances > 1) {
             Self::Instances
-        } else if sources.len() < edges {
-            Self::Branches
-        } else {
+        } else if members.is_line() {
             Self::No
+        } else {
+            Self::Branches
         }
     }
 }
@@ -131,8 +127,9 @@ fn candidates(members: &Members, room: &Room<'_>, parallel: Parallel) -> Vec<Cho
         candidates.push(Chosen::Packed);
     }
     candidates.push(Chosen::Floating);
-    let looks = room.looks(Chosen::Spread, &room.place(Chosen::Spread, members));
-    if looks.into_iter().filter(|looks| *looks).count() <= LOOKING_MAX {
+    let looks = room.looks(Chosen::Spread, members, &room.place(Chosen::Spread, members));
+    let looking = looks.into_iter().filter(|looks| *looks).count();
+    if looking <= LOOKING_MAX || room.take_turns(Chosen::Spread, members) {
         candidates.push(Chosen::Spread);
     }
     candidates
@@ -160,10 +157,11 @@ fn regrets(candidates: &[Chosen], members: &Members, room: &Room<'_>, loads: &[L
 
 fn cost_ns(chosen: Chosen, members: &Members, room: &Room<'_>, load: Load) -> u64 {
     let placed = room.place(chosen, members);
-    let looks = room.looks(chosen, &placed);
+    let looks = room.looks(chosen, members, &placed);
     let plan = Plan {
         cores: &members.firsts(&placed),
         looks: &members.firsts(&looks),
+        take_turns: room.take_turns(chosen, members),
         cores_total: room.cpus.len(),
     };
     request_ns(&members.graph, &plan, load)

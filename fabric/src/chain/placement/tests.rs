@@ -85,13 +85,37 @@ fn a_spread_line_follows_its_flow_and_not_the_order_of_the_file() {
 }
 
 #[test]
+fn a_spread_line_with_more_members_than_cores_takes_turns_over_two_of_them() {
+    for cores in [2, 3] {
+        let seating = seat_all(&[&chain(&line(4), "spread")], &cpus(cores), Front::Driver).remove(0);
+        let seats = [
+            seating.gateway,
+            seating.of(0),
+            seating.of(1),
+            seating.of(2),
+            seating.of(3),
+        ];
+        assert_eq!(seats.map(|seat| seat.cpu), [0, 1, 0, 1, 0].map(Some));
+        // All look once they are woken ahead.
+        assert!(seats.iter().all(|seat| seat.spin_ns > 0));
+    }
+}
+
+#[test]
+fn branches_do_not_take_turns() {
+    let seating = seat_all(&[&chain(FAN, "spread")], &cpus(2), Front::Driver).remove(0);
+    assert!((0..3).all(|nth| seating.of(nth).spin_ns == 0 || seating.of(nth).cpu != seating.gateway.cpu));
+}
+
+#[test]
 fn only_who_has_a_core_to_itself_looks() {
     let enough = seat_all(&[&chain(LINE, "spread")], &cpus(3), Front::Driver).remove(0);
     let looking = |seat: Seat| seat.spin_ns > 0;
     assert!(looking(enough.gateway) && looking(enough.of(0)) && looking(enough.of(1)));
-    let short = seat_all(&[&chain(LINE, "spread")], &cpus(2), Front::Driver).remove(0);
-    // The gateway and the second function share a core.
-    assert!(!looking(short.gateway) && looking(short.of(0)) && !looking(short.of(1)));
+    let short = seat_all(&[&chain(FAN, "spread")], &cpus(3), Front::Driver).remove(0);
+    // The gateway and the last function share a core.
+    assert!(!looking(short.gateway) && !looking(short.of(2)));
+    assert!(looking(short.of(0)) && looking(short.of(1)));
 }
 
 #[test]
@@ -122,8 +146,8 @@ fn the_gateway_sits_with_the_only_packed_chain() {
 }
 
 #[test]
-fn auto_packs_lines_behind_the_gateway_which_sleeps() {
-    for functions in [1, 2, 4, 8, 16, 32] {
+fn auto_packs_short_lines_behind_the_gateway_which_sleeps() {
+    for functions in [1, 2, 4, 8] {
         for cores in [1, 2, 8, 64] {
             assert_eq!(auto(&line(functions), &cpus(cores), Front::Http), Chosen::Packed);
         }
@@ -131,10 +155,11 @@ fn auto_packs_lines_behind_the_gateway_which_sleeps() {
 }
 
 #[test]
-fn auto_spreads_one_function_and_a_driver_over_two_cores_and_packs_longer_lines() {
-    assert_eq!(auto(&line(1), &cpus(2), Front::Driver), Chosen::Spread);
-    for functions in [2, 4, 8, 16, 32] {
-        assert_eq!(auto(&line(functions), &cpus(2), Front::Driver), Chosen::Packed);
+fn auto_has_long_lines_take_turns_over_two_cores() {
+    assert_eq!(auto(&line(32), &cpus(2), Front::Http), Chosen::Spread);
+    assert_eq!(auto(&line(32), &cpus(1), Front::Http), Chosen::Packed);
+    for functions in [1, 2, 4, 8, 16, 32] {
+        assert_eq!(auto(&line(functions), &cpus(2), Front::Driver), Chosen::Spread);
     }
 }
 

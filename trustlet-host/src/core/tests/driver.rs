@@ -7,7 +7,7 @@ use crate::calls::{
 use crate::core::{Caller, Core, Exit, ReplyDescriptor};
 use crate::ids::ProcessId;
 use crate::simulated::{Simulated, SimulatedFile, SimulatedProcess};
-use hacher_libos_net::attach::{Begin, Edge, Inbound, MessageHeader, Port, kind};
+use hacher_libos_net::attach::{Ahead, Begin, Edge, Inbound, MessageHeader, Port, kind};
 use hacher_libos_net::name::Name;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -285,6 +285,7 @@ pub(super) struct Told {
     pub(super) ports: Vec<Port>,
     pub(super) edges: Vec<Edge>,
     pub(super) secrets: Vec<Vec<u8>>,
+    pub(super) ahead: Vec<Ahead>,
 }
 
 /// All attachments of a process, and whether a listening socket came after them.
@@ -301,6 +302,7 @@ pub(super) fn told(process: &SimulatedProcess) -> (Vec<Told>, bool) {
                 ports: Vec::new(),
                 edges: Vec::new(),
                 secrets: Vec::new(),
+                ahead: Vec::new(),
             }),
             kind::INBOUND => {
                 let entries = <[Inbound]>::ref_from_bytes_with_elems(rest, count).unwrap();
@@ -313,6 +315,10 @@ pub(super) fn told(process: &SimulatedProcess) -> (Vec<Told>, bool) {
             kind::EDGE => {
                 let entries = <[Edge]>::ref_from_bytes_with_elems(rest, count).unwrap();
                 attachments.last_mut().unwrap().edges.extend_from_slice(entries);
+            }
+            kind::AHEAD => {
+                let entries = <[Ahead]>::ref_from_bytes_with_elems(rest, count).unwrap();
+                attachments.last_mut().unwrap().ahead.extend_from_slice(entries);
             }
             kind::SECRET => attachments.last_mut().unwrap().secrets.push(rest.to_vec()),
             kind::LISTEN => listen = true,

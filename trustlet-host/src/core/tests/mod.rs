@@ -1,5 +1,6 @@
 //! The core under a simulated platform.
 
+mod ahead;
 mod digest;
 mod driver;
 mod lifecycle;
