@@ -218,6 +218,10 @@ impl Begun {
     }
 }
 
+/// How much longer than for other work a producer looks for room in the cache: a consumer that lags works on a record, and one
+/// of a megabyte takes longer to open than being woken does.
+const CATCH_UP_SPINS: u64 = 4;
+
 /// The producing side of an instance.
 pub struct Sender {
     outbox: OwnRegion,
@@ -227,6 +231,8 @@ pub struct Sender {
     starved: Sleeper,
     published_last: Monotonic,
     patience: Patience,
+    /// For how long to let consumers catch up.
+    pace: Patience,
 }
 
 impl Sender {
@@ -243,6 +249,7 @@ impl Sender {
             starved,
             published_last: Monotonic::from_ns(0),
             patience: Patience::new(spin_ns),
+            pace: Patience::new(spin_ns.saturating_mul(CATCH_UP_SPINS)),
         }
     }
 
@@ -400,6 +407,7 @@ impl Sender {
         end: End,
     ) -> Result<(), SendError> {
         let lane = record.invocation.count();
+        self.let_catch_up(index, lane, plain.len());
         // reserve
         let Some(room) = self.reserve(index, lane, plain.len(), end)? else {
             return Ok(()); // a port that leads nowhere: `check` has warned
@@ -446,6 +454,33 @@ impl Sender {
             self.expect_another(plain.len());
         }
         Ok(())
+    }
+
+    /// Before a record begins: lets a consumer that lags far behind catch up, if it is about to. Only where looking is allowed at
+    /// all, and no longer than it has paid.
+    fn let_catch_up(&mut self, index: usize, lane: u64, len_bytes: usize) {
+        let Some(port) = self.ports.get_mut(index).filter(|port| port.begun.is_none()) else {
+            return;
+        };
+        let slots = &mut self.slots;
+        let mut rings = port.rings.iter_mut().filter(|ring| ring.carries(lane));
+        let Some(ring) = rings.find(|ring| ring.lags(len_bytes)) else {
+            return;
+        };
+        let works = ring.has_news();
+        ring.reclaim(|slot| slots.let_go(slot));
+        if !ring.lags(len_bytes) || !self.pace.may_look() {
+            return;
+        }
+        if works && self.pace.hopes() {
+            self.pace.found();
+        }
+        let start = Monotonic::now();
+        if look(self.pace.limit_ns(), || start.elapsed_ns(), || ring.has_news()) {
+            self.pace.found();
+        } else {
+            self.pace.slept(u64::MAX);
+        }
     }
 
     /// Takes the cache lines of the slot that a segment of this size would get next, while nobody waits for them.

@@ -82,6 +82,8 @@ pub struct OutboxLayout {
     ring_count: usize,
     ring_capacity: usize,
     full_slots: usize,
+    /// Kept, because every descriptor that is read is held against it.
+    len_bytes: usize,
 }
 
 impl OutboxLayout {
@@ -95,11 +97,14 @@ impl OutboxLayout {
         if !bounded {
             return None;
         }
-        Some(Self {
+        let mut layout = Self {
             ring_count: usize::try_from(ring_count).ok()?,
             ring_capacity: usize::try_from(ring_capacity).ok()?,
             full_slots: usize::try_from(outbox_bytes).ok()? / SEGMENT_BYTES,
-        })
+            len_bytes: 0,
+        };
+        layout.len_bytes = layout.segments_at() + layout.segments_bytes();
+        Some(layout)
     }
 
     /// Descriptors in each ring.
@@ -150,8 +155,8 @@ impl OutboxLayout {
 
     /// Bytes of the whole region.
     #[must_use]
-    pub fn len_bytes(&self) -> usize {
-        self.segments_at() + self.segments_bytes()
+    pub const fn len_bytes(&self) -> usize {
+        self.len_bytes
     }
 }
 

@@ -233,11 +233,10 @@ impl InRing {
     /// make this process hold any number of records (I6). And nothing at a corrupt slot that was refused once, until
     /// a later one shows that the producer has gone past it.
     fn find(&self) -> Found {
-        let oldest = self.held.front().map_or(self.next, |held| held.first);
         let Some(slots) = self.region.slots(self.ring_at, self.capacity) else {
             return Found::Empty;
         };
-        if self.next - oldest >= self.capacity as u64 {
+        if self.holds_all() {
             return Found::Empty;
         }
         match ring::peek(slots, self.next) {
@@ -248,10 +247,24 @@ impl InRing {
         }
     }
 
+    /// Whether as much is held as the ring has room for.
+    fn holds_all(&self) -> bool {
+        let oldest = self.held.front().map_or(self.next, |held| held.first);
+        self.next - oldest >= self.capacity as u64
+    }
+
     /// Whether [`Self::step`] would find something. An idle poll is one load.
     pub(crate) fn has_news(&self) -> bool {
-        let slots = self.region.slots(self.ring_at, self.capacity);
-        !slots.is_some_and(|slots| ring::is_empty(slots, self.next)) && self.find() != Found::Empty
+        let Some(slots) = self.region.slots(self.ring_at, self.capacity) else {
+            return false;
+        };
+        if ring::is_empty(slots, self.next) {
+            return false;
+        }
+        if ring::is_published(slots, self.next) {
+            return !self.holds_all();
+        }
+        self.find() != Found::Empty
     }
 
     fn arriving(&self) -> Option<RecordPlace> {

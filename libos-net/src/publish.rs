@@ -23,6 +23,10 @@ const LOOK_EVERY_BYTES: usize = 4096;
 /// A smaller segment counts as this, so that a look comes after eight at the latest.
 const LOOK_LEAST_BYTES: usize = LOOK_EVERY_BYTES / 8;
 
+/// A producer that has this much out lets its consumer catch up before it begins another record, if the consumer does that at
+/// once: records that wait longer than it takes to fill a second-level cache have left it when they are opened.
+const LAG_BYTES: usize = 512 * 1024;
+
 /// The producer's end of the ring towards one consumer instance. `R` names the room of a segment, which is given back when
 /// the consumer has released it.
 pub(crate) struct OutRing<R> {
@@ -36,6 +40,8 @@ pub(crate) struct OutRing<R> {
     tail: u64,
     /// How far the consumer had come when we last looked.
     released: u64,
+    /// Where the last record begins.
+    last_began: u64,
     /// The room of each published descriptor, by ring position.
     rooms: Box<[Option<R>]>,
     lane: u64,
@@ -66,6 +72,7 @@ impl<R: Copy> OutRing<R> {
             waker: Waker::default(),
             tail: 0,
             released: 0,
+            last_began: 0,
             rooms: vec![None; capacity].into_boxed_slice(),
             lane: u64::from(edge.lane),
             lanes: u64::from(edge.lanes),
@@ -105,6 +112,13 @@ impl<R: Copy> OutRing<R> {
         out.saturating_mul(len_bytes.max(LOOK_LEAST_BYTES)) >= LOOK_EVERY_BYTES
     }
 
+    /// Whether the consumer lags behind so far that what is published now will have left the cache when it is opened. Two records
+    /// may be out in any case: one that is read, and one that is written meanwhile.
+    pub(crate) fn lags(&self, len_bytes: usize) -> bool {
+        let out = usize::try_from(self.tail - self.released).unwrap_or(usize::MAX);
+        self.released < self.last_began && out.saturating_mul(len_bytes) > LAG_BYTES
+    }
+
     /// Whether the consumer has released something since the last look.
     pub(crate) fn has_news(&self) -> bool {
         self.look() > self.released
@@ -123,6 +137,9 @@ impl<R: Copy> OutRing<R> {
     /// Makes the descriptor visible. The caller has seen [`Self::has_room`], and rings afterwards.
     pub(crate) fn publish(&mut self, region: &OwnRegion, descriptor: &Descriptor, room: Option<R>) {
         let tail = self.tail;
+        if descriptor.segment == 0 {
+            self.last_began = tail;
+        }
         if let Some(entry) = self.room_mut(tail) {
             *entry = room;
         }

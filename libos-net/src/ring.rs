@@ -115,6 +115,12 @@ pub fn is_empty(slots: &[Slot], position: u64) -> bool {
         .is_some_and(|slot| is_vacant(slots.len(), position, slot.stamp.load(Ordering::Relaxed)))
 }
 
+/// Whether something is published at `position`: [`peek`] would find its words. One load, like [`is_empty`].
+#[must_use]
+pub fn is_published(slots: &[Slot], position: u64) -> bool {
+    slot_of(slots, position).is_some_and(|slot| slot.stamp.load(Ordering::Relaxed) == stamp_of(position))
+}
+
 fn is_vacant(capacity: usize, position: u64, stamp: u64) -> bool {
     match position.checked_sub(capacity as u64) {
         Some(previous) => stamp == stamp_of(previous),
@@ -174,8 +180,10 @@ mod tests {
         for position in 0..10 {
             assert_eq!(peek(&slots, position), Found::Empty);
             assert!(is_empty(&slots, position));
+            assert!(!is_published(&slots, position));
             publish(&slots, position, &[position; WORDS]);
             assert!(!is_empty(&slots, position));
+            assert!(is_published(&slots, position));
             assert_eq!(peek(&slots, position), Found::Words([position; WORDS]));
         }
     }

@@ -265,8 +265,9 @@ where
                     part.set_complete();
                 }
                 bundle.places.push(opened.record);
-                let ready = Monotonic::now();
-                let times = self.times(ring, &opened, seen, ready);
+                // What was left in place was not opened.
+                let ready = if opened.in_place { seen } else { Monotonic::now() };
+                let times = self.times(&opened, seen, ready);
                 let job = Job {
                     bundle,
                     invocation: opened.descriptor.invocation,
@@ -277,15 +278,20 @@ where
                     ready,
                     times,
                 };
+                let joins = upstream.group_width > 1;
+                let pointless = headers.is_ok() && self.is_pointless(&job, seen);
+                if headers.is_ok() && !pointless && !joins {
+                    // Its times are noted when it is settled: until then somebody waits for what it makes.
+                    return self.run(job);
+                }
+                self.note_arrival(ring, &times);
                 if headers.is_err() {
                     self.place.own.count(Counter::Refused(Refusal::BadHeaders), 1);
                     self.give_up(job, &Cause::InputRefused.into());
-                } else if self.is_pointless(&job, seen) {
+                } else if pointless {
                     self.drop_job(job);
-                } else if upstream.group_width > 1 {
-                    self.join(job, ring);
                 } else {
-                    self.run(job);
+                    self.join(job, ring);
                 }
             }
         }
@@ -297,25 +303,22 @@ where
         deadline.min(seen.after(Duration::from_nanos(self.place.begin.deadline_ns)))
     }
 
-    fn times(&mut self, ring: usize, opened: &Opened, seen: Monotonic, ready: Monotonic) -> Times {
-        let own = &self.place.own;
+    fn times(&self, opened: &Opened, seen: Monotonic, ready: Monotonic) -> Times {
         // The time of publishing is the producer's word; clamped, a lie about it changes nothing but this figure.
         let published = opened.published.min(seen);
         let free = self.free_since.clamp(published, seen);
-        let times = Times {
+        Times {
             seen_ns: seen.as_ns(),
             queued_ns: free.ns_since(published),
             hand_over_ns: seen.ns_since(free),
             open_ns: ready.ns_since(seen),
-        };
-        telemetry::record(&own.page, &own.page_layout, Phase::Queued(ring), times.queued_ns);
-        telemetry::record(
-            &own.page,
-            &own.page_layout,
-            Phase::HandOver(ring),
-            times.hand_over_ns,
-        );
-        times
+        }
+    }
+
+    fn note_arrival(&self, ring: usize, times: &Times) {
+        let own = &self.place.own;
+        own.record(Phase::Queued(ring), times.queued_ns);
+        own.record(Phase::HandOver(ring), times.hand_over_ns);
     }
 
     fn is_pointless(&self, job: &Job, now: Monotonic) -> bool {
@@ -518,8 +521,11 @@ where
     fn settle(&mut self, job: Job, ran: Ran) {
         let own = &self.place.own;
         let ring = job.record.ring;
-        telemetry::record(&own.page, &own.page_layout, Phase::Open(ring), job.times.open_ns);
-        telemetry::record(&own.page, &own.page_layout, Phase::Run, ran.run_ns);
+        if job.attempt == 1 && job.bundle.places.len() == 1 {
+            self.note_arrival(ring, &job.times);
+        }
+        own.record(Phase::Open(ring), job.times.open_ns);
+        own.record(Phase::Run, ran.run_ns);
         own.count(Counter::BytesIn, ran.in_bytes);
         own.count(Counter::BytesOut, ran.out_bytes);
         let retry_at = self.retry_at(&job, &ran);

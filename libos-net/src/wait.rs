@@ -21,6 +21,8 @@ const DOUBT_MAX: u32 = 4;
 const HOPE_EVERY: u32 = 16;
 /// The clock is read once in so many polls: it costs as much as some of them.
 const POLLS_PER_CLOCK: u32 = 32;
+/// The processor is told that this is a loop of polls once in so many: a pause takes as long as several.
+const POLLS_PER_PAUSE: u32 = 4;
 /// A measured cost of being woken counts by this part of its difference to the estimate.
 const SMOOTHING: u64 = 8;
 /// No wake-up costs less (a switch between two processes), or is believed to cost more: what is measured depends on a
@@ -113,9 +115,11 @@ pub(crate) fn look(
         return false;
     }
     loop {
-        for _ in 0..POLLS_PER_CLOCK {
-            if news() {
-                return true;
+        for _ in 0..POLLS_PER_CLOCK / POLLS_PER_PAUSE {
+            for _ in 0..POLLS_PER_PAUSE {
+                if news() {
+                    return true;
+                }
             }
             spin_loop();
         }

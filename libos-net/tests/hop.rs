@@ -421,3 +421,30 @@ fn a_parked_consumer_is_woken_and_an_awake_one_is_not_rung() {
     pair.consumer.receiver.awake(&pair.consumer.own);
     std::thread::sleep(Duration::from_millis(1));
 }
+
+#[test]
+fn a_consumer_that_lags_behind_and_does_not_work_holds_its_producer_up_for_no_longer_than_is_worth_it() {
+    let mut plan = Plan::new();
+    let a = plan.function("a", &["out"]);
+    let b = plan.function("b", &["out"]);
+    plan.edge((a, "out"), b);
+    plan.limits(a).outbox_bytes = 8 << 20;
+    plan.limits(a).spin = Duration::from_micros(20);
+    let mut wiring = plan.wire();
+    let (mut producer, mut consumer) = (wiring.attach(a, 0), wiring.attach(b, 0));
+    // Far more than is let out before the consumer is waited for, and all of it within the outbox.
+    let sent: Vec<Vec<u8>> = (0..100).map(|seed| body(SEGMENT, seed)).collect();
+    for (invocation, body) in sent.iter().enumerate() {
+        send(&mut producer, 0, &record(invocation as u128), body).unwrap();
+    }
+    let mut taken = Taken::default();
+    taken.take(&mut consumer, true);
+    assert_eq!(taken.whole.len(), sent.len());
+    assert!(
+        taken
+            .whole
+            .iter()
+            .zip(&sent)
+            .all(|((_, _, got), sent)| got == sent)
+    );
+}
