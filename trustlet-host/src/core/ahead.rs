@@ -19,9 +19,10 @@ pub(super) fn note<P: Platform>(definition: &Definition<P>, instances: &mut [Pla
     let noted: Vec<_> = (0..instances.len())
         .map(|at| (next_here(at, instances, &placements), on_core_of(at, &placements)))
         .collect();
-    for (instance, (ahead, on_core)) in instances.iter_mut().zip(noted) {
+    for ((instance, (ahead, on_core)), placement) in instances.iter_mut().zip(noted).zip(&placements) {
         instance.ahead = ahead;
         instance.on_core = on_core;
+        instance.takes_turns = on_core > 1 && placement.spin_ns > 0;
     }
 }
 

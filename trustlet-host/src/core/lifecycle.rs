@@ -231,7 +231,7 @@ impl<P: Platform> Core<P> {
             ),
             forward_logs: definition.logs == 1,
             cpu: entry.definition.placement(planned.function, planned.ordinal).cpu,
-            patient: planned.on_core >= limits::PATIENT_FROM,
+            patient: planned.on_core >= limits::PATIENT_FROM || planned.takes_turns,
         };
         let Spawned { log } = self.platform.spawn(launch)?;
         if let Some(slot) = entry.sealed_mut()?.slots.get_mut(instance.at()) {

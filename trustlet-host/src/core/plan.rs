@@ -81,6 +81,8 @@ pub(crate) struct PlannedInstance {
     pub(crate) ahead: Option<InstanceNumber>,
     /// Instances on its core, itself included.
     pub(crate) on_core: usize,
+    /// It looks for work though others sit on its core, so it is one of those that wake each other ahead.
+    pub(crate) takes_turns: bool,
 }
 
 /// All instances of a chain; the gateway's is number 0, those of a function stand together.
@@ -212,6 +214,7 @@ fn planned_instance<P: Platform>(
         mapped,
         ahead: None,
         on_core: 1,
+        takes_turns: false,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::baseline::{self, Kind};
 use super::super::fabric::{Fabric, Protection, Shape};
+use super::super::floor::circle::{Circle, TRANSPORT as CIRCLE};
 use super::super::step::Work;
 use super::super::subject::{Place, Subject};
 use super::hop::places;
@@ -40,6 +41,11 @@ pub fn chain(run: &mut Run) -> Result<(), Failed> {
             }
         }
     }
+    if run.wants(CIRCLE) {
+        for functions in lengths.iter().copied() {
+            subjects.push(Box::new(Circle::start(functions, run.cores)?));
+        }
+    }
     baselines(run, lengths, &mut subjects)?;
     let mut cells = Vec::new();
     for (index, subject) in subjects.iter().enumerate() {
@@ -48,7 +54,17 @@ pub fn chain(run: &mut Run) -> Result<(), Failed> {
             .iter()
             .filter(|length| subject.hops().is_none_or(|hops| hops == **length));
         for length in its_lengths {
-            cells.extend(sizes.iter().map(|size| Cell::new("chain", of, *size, *length)));
+            // The circle moves nothing.
+            let its_sizes: &[usize] = if of.1.identity().transport == CIRCLE {
+                &[0]
+            } else {
+                sizes
+            };
+            cells.extend(
+                its_sizes
+                    .iter()
+                    .map(|size| Cell::new("chain", of, *size, *length)),
+            );
         }
     }
     run.measure("chain", &mut subjects, cells)

@@ -3,6 +3,7 @@
 //! Floors are measured as a hop uses them: the cipher by the library of the data path, from private to shared memory in
 //! records of a segment; wake-ups between processes and not threads.
 
+pub mod circle;
 mod memory;
 pub mod spin;
 pub mod wake;

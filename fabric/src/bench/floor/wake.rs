@@ -6,7 +6,7 @@ use crate::command::Failed;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::doorbell::Doorbell;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// What the peer is told to do.
@@ -32,26 +32,27 @@ impl Wake {
             core,
         };
         let peer = Peer::start(&start, there.try_clone()?, back.try_clone()?)?;
-        let back = Doorbell::new(back);
-        // The peer rings once when it is there; from then on waits need no limit, as it does nothing that could fail.
-        let timeout = Timespec {
-            tv_sec: START_S,
-            tv_nsec: 0,
-        };
-        if poll(
-            &mut [PollFd::from_borrowed_fd(back.as_fd(), PollFlags::IN)],
-            Some(&timeout),
-        )? == 0
-        {
-            return Err(Failed::new("the process to be woken did not start"));
-        }
-        back.wait(None);
+        wait_for_start(&back)?;
         Ok(Self {
             there: Doorbell::new(there),
-            back,
+            back: Doorbell::new(back),
             _peer: peer,
         })
     }
+}
+
+/// Waits for a peer, which rings once when it is there. From then on waits need no limit, as it does nothing that could fail.
+pub(super) fn wait_for_start(back: &OwnedFd) -> Result<(), Failed> {
+    let timeout = Timespec {
+        tv_sec: START_S,
+        tv_nsec: 0,
+    };
+    if poll(&mut [PollFd::new(back, PollFlags::IN)], Some(&timeout))? == 0 {
+        return Err(Failed::new("the process to be woken did not start"));
+    }
+    let mut count = [0; 8];
+    rustix::io::read(back, &mut count)?;
+    Ok(())
 }
 
 impl Probe for Wake {

@@ -76,8 +76,13 @@ enum Figure {
     Time(Quantile, Select),
     /// The medians of several rows, one after the other.
     Sum(&'static [Select]),
-    /// What one function more adds to a chain's median, between two lengths.
-    PerFunction { chain: Select, from: u32, to: u32 },
+    /// What one function more adds to a chain's median, between two lengths, and these medians besides.
+    PerFunction {
+        chain: Select,
+        from: u32,
+        to: u32,
+        besides: &'static [Select],
+    },
     /// Records in a second of one row.
     RecordsPerS(Select),
     /// Payload bytes in a second of one row.
@@ -163,7 +168,12 @@ impl Figure {
                 let rows = all(selects)?;
                 named(join(&rows, " + "), rows.iter().map(|row| p50(row)).sum())
             }
-            Self::PerFunction { chain, from, to } => {
+            Self::PerFunction {
+                chain,
+                from,
+                to,
+                besides,
+            } => {
                 let at = |hops| {
                     row(&Select {
                         hops: Some(hops),
@@ -171,10 +181,13 @@ impl Figure {
                     })
                 };
                 let (short, long) = (at(*from)?, at(*to)?);
-                named(
-                    format!("{} per function, from {from} to {to}", long.key()),
-                    (p50(long) - p50(short)) / f64::from(to - from),
-                )
+                let besides = all(besides)?;
+                let per_function = format!("{} per function, from {from} to {to}", long.key());
+                let name = besides
+                    .iter()
+                    .fold(per_function, |name, row| format!("{name} + {}", row.key()));
+                let besides_ns: f64 = besides.iter().map(|row| p50(row)).sum();
+                named(name, (p50(long) - p50(short)) / f64::from(to - from) + besides_ns)
             }
             Self::RecordsPerS(select) => {
                 let row = row(select)?;

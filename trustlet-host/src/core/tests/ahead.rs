@@ -70,6 +70,23 @@ fn who_does_not_look_for_work_is_not_woken_ahead() {
 }
 
 #[test]
+fn who_takes_turns_or_shares_its_core_with_many_lets_its_waker_finish() {
+    let patient = |cpus, spin_ns| {
+        let driver = line(cpus, spin_ns);
+        let processes = driver.processes();
+        processes
+            .iter()
+            .map(|process| driver.process(*process).patient)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(patient([Some(0), Some(1), Some(0), Some(1)], 1_000), [true; 3]);
+    assert_eq!(patient([Some(0), Some(1), Some(0), Some(1)], 0), [false; 3]);
+    assert_eq!(patient([Some(0); 4], 0), [true; 3]);
+    assert_eq!(patient([None, Some(0), Some(0), Some(0)], 0), [false; 3]);
+    assert_eq!(patient([None; 4], 0), [false; 3]);
+}
+
+#[test]
 fn one_further_bell_and_page_and_nothing_else_come_with_it() {
     let with = line([Some(0), Some(1), Some(0), Some(1)], 1_000);
     let without = line([Some(0), Some(1), Some(0), Some(1)], 0);

@@ -75,6 +75,9 @@ const SPREAD_FLOOR: &[Select] = &[floor("spin", SPREAD), SEAL, OPEN];
 const SEAL_THEN_OPEN: &[Select] = &[SEAL, OPEN];
 
 const FABRIC_CHAIN: Select = sealed("chain", PACKED);
+/// As it is placed by default; like what it is compared with then, on as many cores as there are.
+const FABRIC_CHAIN_AUTO: Select = sealed("chain", &["auto"]);
+const BARE_CHAIN: Select = row("chain", "eventfd-circle");
 const MAPPED_UNTOUCHED: Select = Select {
     protection: Some("mapped"),
     placements: SPREAD,
@@ -94,17 +97,20 @@ const ICEORYX2_EVENT: Select = Select {
 const fn faster_chain(
     name: &'static str,
     baseline: Select,
-    functions: u32,
-    payload_bytes: u64,
-    times: f64,
+    fabric: Select,
+    (functions, payload_bytes): (u32, u64),
+    times: Option<f64>,
 ) -> Definition {
     Definition {
         name,
         numerator: Time(P50, chain_of(functions, baseline)),
-        denominator: Time(P50, chain_of(functions, FABRIC_CHAIN)),
+        denominator: Time(P50, chain_of(functions, fabric)),
         payloads: payload_bytes..=payload_bytes,
         hops: functions,
-        target: Some(AtLeast(times)),
+        target: match times {
+            Some(times) => Some(AtLeast(times)),
+            None => None,
+        },
     }
 }
 
@@ -116,11 +122,57 @@ const fn one_more_function(from: u32, to: u32) -> Definition {
             chain: FABRIC_CHAIN,
             from,
             to,
+            besides: &[],
         },
         denominator: Sum(PACKED_FLOOR),
         payloads: 4 * KIB..=4 * KIB,
         hops: to,
         target: Some(AtMost(1.4)),
+    }
+}
+
+/// The same over what the same number of processes cost that do nothing but wake each other, sealing and opening besides.
+const fn one_more_over_bare(from: u32, to: u32) -> Definition {
+    Definition {
+        name: "the same, over one more bare process in a circle, sealing and opening",
+        denominator: PerFunction {
+            chain: BARE_CHAIN,
+            from,
+            to,
+            besides: SEAL_THEN_OPEN,
+        },
+        target: None,
+        ..one_more_function(from, to)
+    }
+}
+
+/// What bare processes cost more, the more there are: a bound to what can be asked of functions.
+const fn one_more_bare(from: u32, to: u32) -> Definition {
+    Definition {
+        name: "one more bare process in a circle, sealing and opening, over the floor of two",
+        numerator: PerFunction {
+            chain: BARE_CHAIN,
+            from,
+            to,
+            besides: SEAL_THEN_OPEN,
+        },
+        target: None,
+        ..one_more_function(from, to)
+    }
+}
+
+/// The cost of one function more where functions take turns over two cores.
+const fn one_more_in_turn(from: u32, to: u32) -> Definition {
+    Definition {
+        name: "one more function in a chain as placed by default, over the same floor",
+        numerator: PerFunction {
+            chain: FABRIC_CHAIN_AUTO,
+            from,
+            to,
+            besides: &[],
+        },
+        target: None,
+        ..one_more_function(from, to)
     }
 }
 
@@ -224,14 +276,24 @@ pub(super) const ALL: &[Definition] = &[
         Some(AtMost(0.8)),
     ),
     faster_chain(
-        "chain through NATS with TLS on one core, over sealed",
+        "chain through NATS with TLS on one core, over sealed on one core",
         Select {
             placements: PACKED,
             ..row("chain", "nats-tls")
         },
-        4,
-        4 * KIB,
-        6.0,
+        FABRIC_CHAIN,
+        (4, 4 * KIB),
+        Some(6.0),
+    ),
+    faster_chain(
+        "the same, over sealed as placed by default",
+        Select {
+            placements: PACKED,
+            ..row("chain", "nats-tls")
+        },
+        FABRIC_CHAIN_AUTO,
+        (4, 4 * KIB),
+        None,
     ),
     Definition {
         name: "sealed throughput of one edge, over the rate of sealing on one core",
@@ -261,37 +323,47 @@ pub(super) const ALL: &[Definition] = &[
         }),
     },
     faster_chain(
-        "chain over HTTPS keep-alive on one core, over sealed",
+        "chain over HTTPS keep-alive on one core, over sealed on one core",
         Select {
             placements: PACKED,
             ..row("chain", "https")
         },
-        32,
-        16 * KIB,
-        5.0,
+        FABRIC_CHAIN,
+        (32, 16 * KIB),
+        Some(5.0),
     ),
     faster_chain(
-        "chain over HTTPS keep-alive on two cores, over sealed",
+        "chain over HTTPS keep-alive on two cores, over sealed as placed by default",
         Select {
             placements: APART,
             ..row("chain", "https")
         },
-        32,
-        16 * KIB,
-        25.0,
+        FABRIC_CHAIN_AUTO,
+        (32, 16 * KIB),
+        Some(25.0),
     ),
     faster_chain(
-        "chain over HTTPS with a connection per call, over sealed",
+        "chain over HTTPS with a connection per call, over sealed as placed by default",
         row("chain", "https-new"),
-        32,
-        16 * KIB,
-        90.0,
+        FABRIC_CHAIN_AUTO,
+        (32, 16 * KIB),
+        Some(90.0),
+    ),
+    faster_chain(
+        "the same, over sealed on one core",
+        row("chain", "https-new"),
+        FABRIC_CHAIN,
+        (32, 16 * KIB),
+        None,
     ),
     one_more_function(2, 32),
     one_more_function(2, 4),
     one_more_function(4, 8),
     one_more_function(8, 16),
     one_more_function(16, 32),
+    one_more_over_bare(2, 32),
+    one_more_bare(2, 32),
+    one_more_in_turn(2, 32),
     gateway(
         "request through a chain at half its knee, over the gateway alone, p50",
         P50,

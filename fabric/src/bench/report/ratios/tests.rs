@@ -60,9 +60,10 @@ fn a_missed_target_is_called_missed() {
 
 #[test]
 fn two_cores_mean_pinned_before_left_to_the_scheduler() {
-    let name = "chain over HTTPS keep-alive on two cores, over sealed";
+    let name = "chain over HTTPS keep-alive on two cores, over sealed as placed by default";
     let mut rows = vec![
-        chain("fabric", "sealed", "packed", 16 * 1024, 32, 10_000),
+        chain("fabric", "sealed", "packed", 16 * 1024, 32, 20_000),
+        chain("fabric", "sealed", "auto", 16 * 1024, 32, 10_000),
         chain("https", "tls1.3", "packed", 16 * 1024, 32, 100_000),
         chain("https", "tls1.3", "floating", 16 * 1024, 32, 300_000),
     ];
@@ -87,6 +88,28 @@ fn one_more_function_is_the_slope_between_two_lengths() {
     };
     assert!((ratio.value - 1.0).abs() < 1e-9, "{ratio:?}");
     assert_eq!(ratio.hops, 4);
+}
+
+#[test]
+fn one_more_function_is_compared_with_one_more_bare_process_of_the_same_run() {
+    let mut rows = floors();
+    rows[1].payload_bytes = 4096;
+    rows[2].payload_bytes = 4096;
+    for (functions, fabric_ns, bare_ns) in [(2, 10_000, 5_000), (32, 130_000, 65_000)] {
+        rows.push(chain("fabric", "sealed", "packed", 4096, functions, fabric_ns));
+        // Moves no payload, and so stands for all.
+        rows.push(chain("eventfd-circle", "none", "packed", 0, functions, bare_ns));
+    }
+    let cipher_ns = rows[1].p50_ns + rows[2].p50_ns;
+    let ratios = of(&rows);
+    let ratio = named(
+        &ratios,
+        "the same, over one more bare process in a circle, sealing and opening",
+    )[0];
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let expected = 4_000.0 / (2_000.0 + cipher_ns as f64);
+    assert!((ratio.value - expected).abs() < 1e-4, "{ratio:?}");
+    assert_eq!(ratio.target, None);
 }
 
 #[test]
