@@ -222,10 +222,15 @@ pub struct Edge {
     pub consumer_inbound_count: u32,
     /// Output ports that the consumer has: gives the layout of its instance page.
     pub consumer_port_count: u32,
+    /// Number of the edge among those of this instance; the rings of one edge have the same, and stand together.
+    pub edge: u32,
     /// Which instance of the downstream function this is, of `lanes`.
     pub lane: u32,
-    /// Instances of the downstream function. A record goes to the one with `lane == invocation count % lanes`.
+    /// Instances of the downstream function.
     pub lanes: u32,
+    /// 1: the consumer joins these records with others, so a record goes to the instance with
+    /// `lane == invocation count % lanes`. 0: to whichever has least to do.
+    pub joined: u32,
     /// 1: the consumer is the gateway.
     pub to_gateway: u32,
     /// 1: the ring lies in a region of its own, and its records are not sealed. Its number in the outbox stays unused.

@@ -162,25 +162,43 @@ impl OutPort {
         }
     }
 
-    fn carries_sealed(&self, lane: u64) -> bool {
-        self.rings.iter().any(|ring| ring.carries(lane))
+    /// Of each edge, has one instance take the record that begins now, of the request numbered `count`.
+    fn choose_instances(&mut self, count: u64) {
+        for beside in self.rings.chunk_by_mut(OutRing::is_beside) {
+            let best = best(beside.iter(), count);
+            for (at, ring) in beside.iter_mut().enumerate() {
+                ring.set_takes(at == best);
+            }
+        }
+        for beside in self
+            .mapped
+            .chunk_by_mut(|one, other| one.ring().is_beside(other.ring()))
+        {
+            let best = best(beside.iter().map(MappedRing::ring), count);
+            for (at, ring) in beside.iter_mut().enumerate() {
+                ring.ring_mut().set_takes(at == best);
+            }
+        }
     }
 
-    /// The mapped ring that `lane` takes, if it takes no other.
-    fn only_mapped(&mut self, lane: u64) -> Option<&mut MappedRing> {
-        if self.mapped.is_empty() || self.carries_sealed(lane) {
+    /// The mapped ring that a record of the request numbered `count` takes, if it takes no other.
+    fn only_mapped(&mut self, count: u64) -> Option<&mut MappedRing> {
+        if !self.rings.is_empty() {
             return None;
         }
-        let mut rings = self.mapped.iter_mut().filter(|ring| ring.carries(lane));
-        let ring = rings.next()?;
-        rings.next().is_none().then_some(ring)
+        let mut edges = self
+            .mapped
+            .chunk_by_mut(|one, other| one.ring().is_beside(other.ring()));
+        let beside = edges.next()?;
+        let best = best(beside.iter().map(MappedRing::ring), count);
+        edges.next().is_none().then(|| beside.get_mut(best)).flatten()
     }
 
-    /// Room in all mapped rings that `lane` takes: how many there are; `None`, and nothing reserved, if one has none.
-    fn reserve_mapped(&mut self, lane: u64, len_bytes: usize, places: u64) -> Option<usize> {
+    /// Room in all mapped rings that take the record: how many there are; `None`, and nothing reserved, if one has none.
+    fn reserve_mapped(&mut self, len_bytes: usize, places: u64) -> Option<usize> {
         let mut count = 0;
         let mut have_room = true;
-        for ring in self.mapped.iter_mut().filter(|ring| ring.carries(lane)) {
+        for ring in self.mapped.iter_mut().filter(|ring| ring.takes()) {
             have_room = have_room && ring.reserve(len_bytes, places);
             count += 1;
         }
@@ -195,6 +213,17 @@ impl OutPort {
             ring.give_back();
         }
     }
+}
+
+/// Which of the instances of one function suits the record of the request numbered `count` best.
+fn best<'a, R: Copy + 'a>(beside: impl ExactSizeIterator<Item = &'a OutRing<R>>, count: u64) -> usize {
+    if beside.len() == 1 {
+        return 0;
+    }
+    let ranked = beside.map(|ring| ring.unfitness(count)).enumerate();
+    ranked
+        .min_by_key(|(_, unfitness)| *unfitness)
+        .map_or(0, |(at, _)| at)
 }
 
 /// Room for one segment on its way to all its consumers.
@@ -274,14 +303,14 @@ impl Sender {
         (self.slots.full_slots() * crate::descriptor::SEGMENT_BYTES) as u64
     }
 
-    /// Most plaintext bytes that one call of [`Self::send`] takes for the request `invocation` on port `port`: more than a
-    /// segment's where the record is sealed for nobody.
+    /// Most plaintext bytes that one call of [`Self::send`] takes on port `port`: more than a segment's where records are sealed
+    /// for nobody.
     #[must_use]
-    pub fn segment_bytes(&self, port: usize, invocation: InvocationId) -> usize {
+    pub fn segment_bytes(&self, port: usize) -> usize {
         let mapped = self
             .ports
             .get(port)
-            .filter(|port| !port.mapped.is_empty() && !port.carries_sealed(invocation.count()));
+            .filter(|port| !port.mapped.is_empty() && port.rings.is_empty());
         mapped.map_or(crate::descriptor::SEGMENT_BYTES, |_| EXTENT_MAX_BYTES)
     }
 
@@ -406,10 +435,16 @@ impl Sender {
         plain: &[u8],
         end: End,
     ) -> Result<(), SendError> {
-        let lane = record.invocation.count();
-        self.let_catch_up(index, lane, plain.len());
+        let port = self
+            .ports
+            .get_mut(index)
+            .ok_or(SendError::NoSuchPort { port: index })?;
+        if port.begun.is_none() {
+            port.choose_instances(record.invocation.count());
+            self.let_catch_up(index, plain.len());
+        }
         // reserve
-        let Some(room) = self.reserve(index, lane, plain.len(), end)? else {
+        let Some(room) = self.reserve(index, plain.len(), end)? else {
             return Ok(()); // a port that leads nowhere: `check` has warned
         };
         // seal
@@ -428,19 +463,19 @@ impl Sender {
             if let Some(word) = self.outbox.word(published_at(descriptor.offset, plain.len())) {
                 word.store(now, Ordering::Relaxed);
             }
-            for ring in port.rings.iter_mut().filter(|ring| ring.carries(lane)) {
+            for ring in port.rings.iter_mut().filter(|ring| ring.takes()) {
                 ring.publish(&self.outbox, &descriptor, Some(slot));
             }
         }
-        for ring in port.mapped.iter_mut().filter(|ring| ring.carries(lane)) {
+        for ring in port.mapped.iter_mut().filter(|ring| ring.takes()) {
             ring.publish(&descriptor, plain, now);
         }
         // wake
         Waker::fence();
-        for ring in port.rings.iter_mut().filter(|ring| ring.carries(lane)) {
+        for ring in port.rings.iter_mut().filter(|ring| ring.takes()) {
             ring.wake();
         }
-        for ring in port.mapped.iter_mut().filter(|ring| ring.carries(lane)) {
+        for ring in port.mapped.iter_mut().filter(|ring| ring.takes()) {
             ring.wake();
         }
         port.begun = (end == End::More).then_some(Begun {
@@ -458,12 +493,12 @@ impl Sender {
 
     /// Before a record begins: lets a consumer that lags far behind catch up, if it is about to. Only where looking is allowed at
     /// all, and no longer than it has paid.
-    fn let_catch_up(&mut self, index: usize, lane: u64, len_bytes: usize) {
-        let Some(port) = self.ports.get_mut(index).filter(|port| port.begun.is_none()) else {
+    fn let_catch_up(&mut self, index: usize, len_bytes: usize) {
+        let Some(port) = self.ports.get_mut(index) else {
             return;
         };
         let slots = &mut self.slots;
-        let mut rings = port.rings.iter_mut().filter(|ring| ring.carries(lane));
+        let mut rings = port.rings.iter_mut().filter(|ring| ring.takes());
         let Some(ring) = rings.find(|ring| ring.lags(len_bytes)) else {
             return;
         };
@@ -543,15 +578,9 @@ impl Sender {
         })
     }
 
-    /// A place in every ring that carries `lane`, and room: a slot for all the sealed ones, an extent for each mapped one.
+    /// A place in every ring that takes the record, and room: a slot for all the sealed ones, an extent for each mapped one.
     /// `None` if there are no such rings.
-    fn reserve(
-        &mut self,
-        index: usize,
-        lane: u64,
-        len_bytes: usize,
-        end: End,
-    ) -> Result<Option<Room>, SendError> {
+    fn reserve(&mut self, index: usize, len_bytes: usize, end: End) -> Result<Option<Room>, SendError> {
         let slots = &mut self.slots;
         let port = self
             .ports
@@ -561,14 +590,14 @@ impl Sender {
         let places = if end == End::More { 2 } else { 1 };
         let mut holders = 0;
         let mut have_room = true;
-        for ring in port.rings.iter_mut().filter(|ring| ring.carries(lane)) {
+        for ring in port.rings.iter_mut().filter(|ring| ring.takes()) {
             if ring.is_worth_a_look(len_bytes) {
                 ring.reclaim(|slot| slots.let_go(slot));
             }
             have_room &= ring.has_room(places);
             holders += 1;
         }
-        let mapped = port.reserve_mapped(lane, len_bytes, places);
+        let mapped = port.reserve_mapped(len_bytes, places);
         if holders == 0 && mapped == Some(0) {
             return Ok(None);
         }
@@ -590,7 +619,7 @@ impl Sender {
         if let Some(port) = self.ports.get_mut(index) {
             port.give_back_mapped();
         }
-        Err(self.full_or_too_large(index, lane, len_bytes, end))
+        Err(self.full_or_too_large(index, len_bytes, end))
     }
 
     fn reclaim_all(&mut self) {
@@ -606,15 +635,15 @@ impl Sender {
     }
 
     /// There is no room: are others' records in the way, or is this one alone too large?
-    fn full_or_too_large(&self, index: usize, lane: u64, len_bytes: usize, end: End) -> SendError {
+    fn full_or_too_large(&self, index: usize, len_bytes: usize, end: End) -> SendError {
         let Some(port) = self.ports.get(index) else {
             return SendError::NoSuchPort { port: index };
         };
         let sent = port.sealer.segments();
         let of_ring = self.layout.ring_capacity() - 1;
-        let mut mapped = port.mapped.iter().filter(|ring| ring.carries(lane));
+        let mut mapped = port.mapped.iter().filter(|ring| ring.takes());
         let is_too_large = (end == End::More && sent >= of_ring)
-            || (port.carries_sealed(lane) && sent >= self.slots.full_slots())
+            || (!port.rings.is_empty() && sent >= self.slots.full_slots())
             || mapped.any(|ring| ring.is_too_small_for(len_bytes));
         if is_too_large {
             SendError::TooLarge {
@@ -693,10 +722,14 @@ impl Sender {
                             .inspect(|slot| self.slots.hold(*slot))
                     },
                 );
-                of_port = of_port.or(last.filter(|descriptor| !descriptor.last));
+                let unfinished = last.filter(|descriptor| !descriptor.last);
+                ring.set_takes(unfinished.is_some());
+                of_port = of_port.or(unfinished);
             }
             for ring in &mut port.mapped {
-                of_port = of_port.or(ring.resume().filter(|descriptor| !descriptor.last));
+                let unfinished = ring.resume().filter(|descriptor| !descriptor.last);
+                ring.ring_mut().set_takes(unfinished.is_some());
+                of_port = of_port.or(unfinished);
             }
             unfinished.push(of_port);
         }
@@ -708,8 +741,15 @@ impl Sender {
                     deadline: descriptor.deadline,
                     attempt: descriptor.attempt,
                 };
-                // If there is no room now, the next record of this epoch ends the unfinished one as well.
-                let _ = self.send_segment(own, index, &record, &[], End::Abort);
+                // To whom it was going, and to nobody else.
+                if let Some(port) = self.ports.get_mut(index) {
+                    port.begun = Some(Begun {
+                        record,
+                        aborting: true,
+                    });
+                }
+                // If there is no room now, it is said before the next record.
+                let _ = self.end_begun(own, index);
             }
         }
     }

@@ -57,8 +57,18 @@ impl MappedRing {
     }
 
     /// Whether this ring leads to the instance that takes the request numbered `count`.
-    pub(crate) fn carries(&self, count: u64) -> bool {
-        self.ring.carries(count)
+    pub(crate) const fn takes(&self) -> bool {
+        self.ring.takes()
+    }
+
+    /// The ring, to be compared with those beside it.
+    pub(crate) const fn ring_mut(&mut self) -> &mut OutRing<Extent> {
+        &mut self.ring
+    }
+
+    /// As [`Self::ring_mut`].
+    pub(crate) const fn ring(&self) -> &OutRing<Extent> {
+        &self.ring
     }
 
     /// Takes back the room of what the consumer has released.

@@ -44,8 +44,12 @@ pub(crate) struct OutRing<R> {
     last_began: u64,
     /// The room of each published descriptor, by ring position.
     rooms: Box<[Option<R>]>,
+    edge: u32,
     lane: u64,
     lanes: u64,
+    joined: bool,
+    /// Takes the record that is being sent.
+    takes: bool,
 }
 
 impl<R: Copy> OutRing<R> {
@@ -74,14 +78,36 @@ impl<R: Copy> OutRing<R> {
             released: 0,
             last_began: 0,
             rooms: vec![None; capacity].into_boxed_slice(),
+            edge: edge.edge,
             lane: u64::from(edge.lane),
             lanes: u64::from(edge.lanes),
+            joined: edge.joined == 1,
+            takes: edge.lanes == 1,
         }))
     }
 
-    /// Whether this ring leads to the instance that takes the request numbered `count`.
-    pub(crate) fn carries(&self, count: u64) -> bool {
-        self.lanes == 1 || count % self.lanes == self.lane
+    /// Whether this ring leads to the instance that takes the record that is being sent.
+    pub(crate) const fn takes(&self) -> bool {
+        self.takes
+    }
+
+    /// Says whether it does.
+    pub(crate) const fn set_takes(&mut self, takes: bool) {
+        self.takes = takes;
+    }
+
+    /// Whether it belongs to the same edge as another, and leads to another instance of the same function.
+    pub(crate) const fn is_beside(&self, other: &Self) -> bool {
+        self.edge == other.edge
+    }
+
+    /// How well its instance suits the record of the request numbered `count`; the least is best. A join must get all that it
+    /// joins in one instance. Else no record waits behind one that takes long while another instance has less to do; among
+    /// equals they take turns.
+    pub(crate) fn unfitness(&self, count: u64) -> (u64, u64) {
+        let turn = (self.lane + self.lanes - count % self.lanes) % self.lanes;
+        let backlog = if self.joined { 0 } else { self.tail - self.look() };
+        (backlog, turn)
     }
 
     fn cursor(&self) -> Option<&AtomicU64> {

@@ -1028,7 +1028,7 @@ impl RecordSink for Sealing<'_> {
         Ok(())
     }
     fn segment_bytes(&self, port: usize) -> usize {
-        self.sender.segment_bytes(port, self.context.invocation)
+        self.sender.segment_bytes(port)
     }
 
     fn place(&mut self, port: usize, len_bytes: usize) -> Result<bool, Failure> {

@@ -122,6 +122,7 @@ struct PlannedPort {
 
 #[derive(Debug, Clone, Copy)]
 struct PlannedEdge {
+    number: u32,
     from: usize,
     port_index: usize,
     to: usize,
@@ -248,6 +249,7 @@ impl Plan {
             let ports = &self.functions[from.0].ports;
             let port_index = ports.iter().position(|known| known.name == **port);
             self.edges.push(PlannedEdge {
+                number: self.edges.len() as u32,
                 from: from.0,
                 port_index: port_index.expect("an edge starts at a port of its function"),
                 to: to.0,
@@ -270,6 +272,7 @@ impl Plan {
                 let group = self.functions[gateway].groups;
                 self.functions[gateway].groups += 1;
                 self.edges.push(PlannedEdge {
+                    number: self.edges.len() as u32,
                     from,
                     port_index: port_index.expect("a function has a fault port"),
                     to: gateway,
@@ -591,8 +594,10 @@ impl Wiring {
                     consumer_inbound: ring.inbound,
                     consumer_inbound_count: consumer.inbound_count,
                     consumer_port_count: self.plan.functions[consumer.function].ports.len() as u32,
+                    edge: ring.edge.number,
                     lane: ring.lane,
                     lanes: self.lanes(ring),
+                    joined: u32::from(ring.edge.group_width > 1),
                     to_gateway: u32::from(self.plan.gateway == Some(consumer.function)),
                     mapped: u32::from(ring.edge.mapped),
                 };

@@ -9,9 +9,10 @@
 
 mod topology;
 
+use hacher_libos_net::attachment::Attachment;
 use hacher_libos_net::hop::SendError;
 use hacher_libos_net::peek::Step;
-use hacher_libos_net::wiring::Plan;
+use hacher_libos_net::wiring::{Node, Plan, Wiring};
 use std::sync::mpsc;
 use std::time::Duration;
 use topology::{Pair, SEGMENT, Taken, record, send};
@@ -275,7 +276,7 @@ fn a_producer_whose_ring_is_full_sleeps_though_other_rings_have_moved() {
 }
 
 #[test]
-fn each_instance_gets_the_records_of_its_lane() {
+fn instances_with_equally_much_to_do_take_turns() {
     let mut plan = Plan::new();
     let source = plan.function("source", &["out"]);
     let pool = plan.function("pool", &["out"]);
@@ -446,5 +447,108 @@ fn a_consumer_that_lags_behind_and_does_not_work_holds_its_producer_up_for_no_lo
             .iter()
             .zip(&sent)
             .all(|((_, _, got), sent)| got == sent)
+    );
+}
+
+/// `source -> pool`, the latter of two instances.
+fn pool_of_two() -> (Wiring, [Node; 2]) {
+    let mut plan = Plan::new();
+    let source = plan.function("source", &["out"]);
+    let pool = plan.function("pool", &["out"]);
+    plan.limits(pool).instances = 2;
+    plan.edge((source, "out"), pool);
+    (plan.wire(), [source, pool])
+}
+
+fn ids(taken: &Taken) -> Vec<u128> {
+    taken.whole.iter().map(|(_, id, _)| id.as_u128()).collect()
+}
+
+#[test]
+fn no_record_waits_behind_a_busy_instance_while_another_has_less_to_do() {
+    let (mut wiring, [source, pool]) = pool_of_two();
+    let mut from = wiring.attach(source, 0);
+    let [mut busy, mut free] = [0, 1].map(|lane| wiring.attach(pool, lane));
+    // It would be the first one's turn every time.
+    send(&mut from, 0, &record(0), b"takes long").unwrap();
+    let (mut held, mut taken) = (Taken::default(), Taken::default());
+    held.take(&mut busy, false);
+    for number in [2, 4, 6, 8] {
+        send(&mut from, 0, &record(number), b"x").unwrap();
+        taken.take(&mut free, true);
+    }
+    held.take(&mut busy, false);
+    assert_eq!(ids(&held), [0]);
+    assert_eq!(ids(&taken), [2, 4, 6, 8]);
+    // Once the long one is released, it takes its turn again.
+    held.whole
+        .iter()
+        .for_each(|(place, ..)| busy.receiver.release(&busy.own, *place));
+    send(&mut from, 0, &record(10), b"x").unwrap();
+    let mut again = Taken::default();
+    again.take(&mut busy, true);
+    assert_eq!(ids(&again), [10]);
+}
+
+#[test]
+fn all_that_a_join_joins_goes_to_one_instance_whatever_it_has_to_do() {
+    let mut plan = Plan::new();
+    let sources = ["left", "right"].map(|name| plan.function(name, &["out"]));
+    let join = plan.function("join", &["out"]);
+    plan.limits(join).instances = 2;
+    plan.join(&sources.map(|source| (source, "out")), join);
+    let mut wiring = plan.wire();
+    let mut from = sources.map(|source| wiring.attach(source, 0));
+    let mut lanes = [0, 1].map(|lane| wiring.attach(join, lane));
+    for number in [0, 2, 4, 6] {
+        for source in &mut from {
+            send(source, 0, &record(number), b"x").unwrap();
+        }
+    }
+    let mut taken = [Taken::default(), Taken::default()];
+    for (taken, lane) in taken.iter_mut().zip(&mut lanes) {
+        taken.take(lane, false);
+    }
+    assert_eq!((taken[0].whole.len(), taken[1].whole.len()), (8, 0));
+}
+
+#[test]
+fn all_of_a_record_goes_to_the_instance_that_got_its_beginning_also_from_a_replacement() {
+    let (mut wiring, [source, pool]) = pool_of_two();
+    let mut from = wiring.attach(source, 0);
+    let mut lanes = [0, 1].map(|lane| wiring.attach(pool, lane));
+    let begin = |from: &mut Attachment, number| {
+        let segment = body(SEGMENT, 1);
+        from.sender
+            .send(&from.own, 0, &record(number), &segment, false)
+            .unwrap();
+    };
+    let end = |from: &mut Attachment, number| {
+        from.sender
+            .send(&from.own, 0, &record(number), b"end", true)
+            .unwrap();
+    };
+    begin(&mut from, 0);
+    end(&mut from, 0);
+    let mut taken = Taken::default();
+    taken.take(&mut lanes[0], false);
+    assert_eq!(ids(&taken), [0]);
+    // The first instance is busy, so this one goes to the second; its producer dies in the middle.
+    begin(&mut from, 2);
+    drop(from);
+    let mut from = wiring.attach(source, 0);
+    let mut second = Taken::default();
+    second.take(&mut lanes[1], true);
+    assert!(second.abandoned > 0, "the one that had got its beginning is told");
+    assert_eq!(second.refused, []);
+    begin(&mut from, 4);
+    end(&mut from, 4);
+    second.take(&mut lanes[1], true);
+    taken.take(&mut lanes[0], false);
+    assert_eq!(ids(&second), [4]);
+    assert_eq!(
+        (ids(&taken), taken.abandoned),
+        (vec![0], 0),
+        "and the other is not"
     );
 }

@@ -282,7 +282,7 @@ fn a_port_with_a_sealed_edge_has_nothing_to_place_in() {
     let mut wiring = plan.wire();
     let mut producer = wiring.attach(a, 0);
     assert_eq!(producer.sender.place(0, InvocationId::new(1), 100), Ok(false));
-    assert_eq!(producer.sender.segment_bytes(0, InvocationId::new(1)), SEGMENT);
+    assert_eq!(producer.sender.segment_bytes(0), SEGMENT);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use hacher_tests::{Service, function, functions};
 use serde_json::Value;
 use std::path::Path;
+use std::time::{Duration, Instant};
 use thumbnails::thumbnail::Size;
 
 const HEAD: &str = "chain = \"t\"\nversion = \"1\"\n";
@@ -188,10 +189,17 @@ fn telemetry_tells_where_the_time_of_a_request_went() {
     let service = Service::start(&chain).unwrap();
     let reply = service.post("t", vec![7; 10_000]).unwrap();
     let invocation = reply.header("hacher-invocation").unwrap().to_owned();
-    let traces = service
-        .operator(&format!("/traces?invocation={invocation}"))
-        .unwrap()
-        .json();
+    // A function notes its run after it has handed over, so the reply may be here first.
+    let patience = Instant::now() + Duration::from_secs(5);
+    let traces = loop {
+        let traces = service
+            .operator(&format!("/traces?invocation={invocation}"))
+            .unwrap()
+            .json();
+        if traces["traces"].as_array().unwrap().len() == 2 || Instant::now() > patience {
+            break traces;
+        }
+    };
     let traces: Vec<&Value> = traces["traces"].as_array().unwrap().iter().collect();
     assert_eq!(traces.len(), 2);
     for (trace, (function, from)) in traces.iter().zip([("a", "ingress"), ("b", "a")]) {

@@ -253,7 +253,7 @@ impl Client {
         if !self.touched && place(own, sender, &record, self.plain.len(), deadline)? {
             return Ok(());
         }
-        let segment_bytes = sender.segment_bytes(INGRESS, record.invocation);
+        let segment_bytes = sender.segment_bytes(INGRESS);
         let mut segments = self.plain.chunks(segment_bytes).peekable();
         while let Some(segment) = segments.next() {
             let last = segments.peek().is_none();

@@ -55,6 +55,10 @@ pub fn run(arguments: &RunArgs) -> Result<(), Failed> {
     Ok(())
 }
 
+/// How often traces are asked for at most, and how long to wait in between: much longer than settling takes.
+const TRACES_ASKED_MAX: u32 = 10;
+const TRACES_ASKED_EVERY: Duration = Duration::from_millis(5);
+
 async fn send(
     arguments: &RunArgs,
     tree: &Tree,
@@ -97,8 +101,23 @@ async fn send(
     } else {
         "/traces".to_owned()
     };
-    let traces = admin.get(&path).await?.json();
+    let traces = settled(&mut admin, &path).await?;
     Ok((reply, took, traces))
+}
+
+/// Traces, once they have stopped to grow: a function notes its run after it has handed over, so the answer can be here before
+/// the last of them.
+async fn settled(admin: &mut Connection, path: &str) -> Result<Value, Failed> {
+    let mut traces = admin.get(path).await?.json();
+    for _ in 0..TRACES_ASKED_MAX {
+        tokio::time::sleep(TRACES_ASKED_EVERY).await;
+        let later = admin.get(path).await?.json();
+        if later == traces {
+            break;
+        }
+        traces = later;
+    }
+    Ok(traces)
 }
 
 fn progress(steps: u64, what: &str) -> ProgressBar {

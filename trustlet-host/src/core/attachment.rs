@@ -182,8 +182,10 @@ impl<'a, P: Platform> Attachment<'a, P> {
                     consumer_inbound: ring.consumer_inbound,
                     consumer_inbound_count: number(consumer.inbound.len()),
                     consumer_port_count: consumer.port_count,
+                    edge: ring.edge,
                     lane: ring.lane,
                     lanes: ring.lanes,
+                    joined: u32::from(ring.joined),
                     to_gateway: u32::from(ring.consumer == InstanceNumber::GATEWAY),
                     mapped: u32::from(ring.mapped),
                 });

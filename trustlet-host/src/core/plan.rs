@@ -44,8 +44,12 @@ pub(crate) struct PlannedRing {
     pub(crate) consumer: InstanceNumber,
     /// Its number among the rings that the consumer reads.
     pub(crate) consumer_inbound: u32,
+    /// Number of its edge among the declared ones; `u32::MAX` for the fault edge.
+    pub(crate) edge: u32,
     pub(crate) lane: u32,
     pub(crate) lanes: u32,
+    /// The consumer joins its records with others.
+    pub(crate) joined: bool,
     /// It lies in a region of its own, which this instance writes and the consumer reads. Its place in the outbox, which
     /// its number names, stays empty.
     pub(crate) mapped: bool,
@@ -133,8 +137,10 @@ impl Plan {
                         port_index: edge.port_index,
                         consumer: InstanceNumber(number(consumer)),
                         consumer_inbound: number(incoming.len()),
+                        edge: edge.declared,
                         lane: number(lane),
                         lanes,
+                        joined: edge.group_width > 1,
                         mapped: edge.mapped,
                         fault: edge.is_fault(),
                     });
