@@ -89,8 +89,6 @@ pub(crate) struct FlagKind {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ChoiceKind {
     pub(crate) words: &'static [&'static str],
-    /// Words that the language keeps, but the system does not honour yet.
-    pub(crate) later: &'static [&'static str],
     pub(crate) default: &'static str,
 }
 
@@ -190,10 +188,10 @@ pub(crate) const FLOW: Key<OwnKind> = Key {
 };
 pub(crate) const PLACEMENT: Key<ChoiceKind> = Key {
     name: "placement",
-    doc: "Where instances run: `packed` on one core, `spread` over cores, `auto` chooses.",
+    doc: "Where instances run: `packed` on one core; `spread` over cores, where the functions of a long line take turns over \
+          two; `auto` chooses.",
     kind: ChoiceKind {
         words: &["packed", "spread", "auto"],
-        later: &[],
         default: "auto",
     },
 };
@@ -206,7 +204,6 @@ pub(crate) const PROTECTION: Key<ChoiceKind> = Key {
 };
 const PROTECTION_KIND: ChoiceKind = ChoiceKind {
     words: &["sealed", "mapped"],
-    later: &[],
     default: "sealed",
 };
 pub(crate) const EDGE_PROTECTION: Key<ChoiceKind> = Key {
@@ -282,7 +279,6 @@ pub(crate) const LOGS: Key<ChoiceKind> = Key {
           out. Forwarding is part of the chain digest that clients verify.",
     kind: ChoiceKind {
         words: &["drop", "forward"],
-        later: &[],
         default: "drop",
     },
 };

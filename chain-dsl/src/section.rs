@@ -205,7 +205,7 @@ impl<'t> Section<'t> {
     /// One of the key's words, as the file has it.
     pub(crate) fn choice(&self, key: &Key<ChoiceKind>, problems: &mut Problems) -> Option<&'t str> {
         let entry = self.entry(key.name)?;
-        let ChoiceKind { words, later, .. } = key.kind;
+        let ChoiceKind { words, .. } = key.kind;
         let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
         let expected = match quoted.as_slice() {
             [one] => one.clone(),
@@ -217,16 +217,6 @@ impl<'t> Section<'t> {
         };
         if words.contains(&word.as_ref()) {
             return Some(word);
-        }
-        if later.contains(&word.as_ref()) {
-            let message = format!("{} = \"{word}\" is not built yet", key.name);
-            let label = format!("expected {expected}");
-            problems.push(
-                Diagnostic::new(Code::NotBuiltYet, entry.span(), message, label)
-                    .with_expected(expected)
-                    .with_note("what the system does not do yet is refused and never ignored"),
-            );
-            return None;
         }
         let message = format!("`{}` cannot be \"{}\"", key.name, excerpt(word));
         let label = format!("expected {expected}");

@@ -6,11 +6,12 @@ use crate::attach::{
     MessageHeader, Port, SECRET_VALUE_MAX_BYTES, Secret, kind, outbox_flag,
 };
 use crate::doorbell::Doorbell;
-use crate::hop::{OutPort, Own, Receiver, Sender};
+use crate::hop::{Own, Receiver, Sender};
 use crate::layout::{MappedLayout, OutboxLayout, PageLayout, page_word};
 use crate::mapped::MappedRing;
 use crate::memory::{MapError, OwnRegion, PeerRegion};
 use crate::peek::InRing;
+use crate::port::OutPort;
 use crate::publish::{BadAttachment, OutRing};
 use crate::rest::Rest;
 use crate::sdk::input;

@@ -28,11 +28,12 @@ use crate::memory::{OwnRegion, PeerRegion, PeerSpan};
 use crate::name::Name;
 use crate::park::{Sleeper, Waker};
 use crate::peek::{InRing, Opened, RecordPlace, Step, Taking, Upstream, published_at};
+use crate::port::{Begun, OutPort};
 use crate::publish::OutRing;
 use crate::refusal::Refusal;
 use crate::reserve::{SlotIndex, Slots};
 use crate::rest::Rest;
-use crate::seal::{End, PortSealer, RecordContext};
+use crate::seal::{End, RecordContext};
 use crate::sync::Ordering;
 use crate::telemetry::{Counter, Phase, count, record};
 use crate::wait::{Patience, look};
@@ -132,119 +133,10 @@ pub enum SendError {
     KeysExhausted,
 }
 
-/// One output port: its sealing key and the rings of its edges.
-pub(crate) struct OutPort {
-    name: Name,
-    fault: bool,
-    sealer: PortSealer,
-    rings: Vec<OutRing<SlotIndex>>,
-    /// The rings of `mapped` edges.
-    mapped: Vec<MappedRing>,
-    /// The record of which segments were sent, and not yet its end.
-    begun: Option<Begun>,
-}
-
-impl OutPort {
-    pub(crate) const fn new(
-        name: Name,
-        fault: bool,
-        sealer: PortSealer,
-        rings: Vec<OutRing<SlotIndex>>,
-        mapped: Vec<MappedRing>,
-    ) -> Self {
-        Self {
-            name,
-            fault,
-            sealer,
-            rings,
-            mapped,
-            begun: None,
-        }
-    }
-
-    /// Of each edge, has one instance take the record that begins now, of the request numbered `count`.
-    fn choose_instances(&mut self, count: u64) {
-        for beside in self.rings.chunk_by_mut(OutRing::is_beside) {
-            let best = best(beside.iter(), count);
-            for (at, ring) in beside.iter_mut().enumerate() {
-                ring.set_takes(at == best);
-            }
-        }
-        for beside in self
-            .mapped
-            .chunk_by_mut(|one, other| one.ring().is_beside(other.ring()))
-        {
-            let best = best(beside.iter().map(MappedRing::ring), count);
-            for (at, ring) in beside.iter_mut().enumerate() {
-                ring.ring_mut().set_takes(at == best);
-            }
-        }
-    }
-
-    /// The mapped ring that a record of the request numbered `count` takes, if it takes no other.
-    fn only_mapped(&mut self, count: u64) -> Option<&mut MappedRing> {
-        if !self.rings.is_empty() {
-            return None;
-        }
-        let mut edges = self
-            .mapped
-            .chunk_by_mut(|one, other| one.ring().is_beside(other.ring()));
-        let beside = edges.next()?;
-        let best = best(beside.iter().map(MappedRing::ring), count);
-        edges.next().is_none().then(|| beside.get_mut(best)).flatten()
-    }
-
-    /// Room in all mapped rings that take the record: how many there are; `None`, and nothing reserved, if one has none.
-    fn reserve_mapped(&mut self, len_bytes: usize, places: u64) -> Option<usize> {
-        let mut count = 0;
-        let mut have_room = true;
-        for ring in self.mapped.iter_mut().filter(|ring| ring.takes()) {
-            have_room = have_room && ring.reserve(len_bytes, places);
-            count += 1;
-        }
-        if !have_room {
-            self.give_back_mapped();
-        }
-        have_room.then_some(count)
-    }
-
-    fn give_back_mapped(&mut self) {
-        for ring in &mut self.mapped {
-            ring.give_back();
-        }
-    }
-}
-
-/// Which of the instances of one function suits the record of the request numbered `count` best.
-fn best<'a, R: Copy + 'a>(beside: impl ExactSizeIterator<Item = &'a OutRing<R>>, count: u64) -> usize {
-    if beside.len() == 1 {
-        return 0;
-    }
-    let ranked = beside.map(|ring| ring.unfitness(count)).enumerate();
-    ranked
-        .min_by_key(|(_, unfitness)| *unfitness)
-        .map_or(0, |(at, _)| at)
-}
-
 /// Room for one segment on its way to all its consumers.
 struct Room {
     /// In the outbox, and how many rings name it; `None` if all of its rings are mapped ones.
     slot: Option<(SlotIndex, usize)>,
-}
-
-/// A record that was sent in part.
-#[derive(Clone, Copy)]
-struct Begun {
-    record: RecordContext,
-    /// Its consumers are to be told to drop it, as soon as there is room for that.
-    aborting: bool,
-}
-
-impl Begun {
-    /// Whether `record` is another one, which must not become a part of this.
-    fn is_other_than(&self, record: &RecordContext) -> bool {
-        self.aborting || (self.record.invocation, self.record.attempt) != (record.invocation, record.attempt)
-    }
 }
 
 /// How much longer than for other work a producer looks for room in the cache: a consumer that lags works on a record, and one

@@ -41,6 +41,7 @@ mod open;
 pub mod park;
 pub mod peek;
 mod placed;
+mod port;
 pub mod process;
 pub mod publish;
 pub mod refusal;
