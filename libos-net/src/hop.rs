@@ -226,11 +226,16 @@ impl Sender {
         if ring.place(len_bytes) {
             return Ok(true);
         }
-        Err(if ring.is_too_small_for(len_bytes) {
-            SendError::TooLarge { outbox_bytes }
-        } else {
-            SendError::Full
-        })
+        if ring.is_too_small_for(len_bytes) {
+            return Err(SendError::TooLarge { outbox_bytes });
+        }
+        // Whoever waits for room next must wait for more than what was released already, by whomever.
+        self.reclaim_all();
+        let out = self.ports.get_mut(port).ok_or(SendError::NoSuchPort { port })?;
+        let has_room = out
+            .only_mapped(invocation.count())
+            .is_some_and(|ring| ring.place(len_bytes));
+        if has_room { Ok(true) } else { Err(SendError::Full) }
     }
 
     fn placed(&mut self, port: usize) -> Option<&mut MappedRing> {
@@ -251,6 +256,14 @@ impl Sender {
     pub fn send_placed(&mut self, own: &Own, port: usize, record: &RecordContext) -> Result<(), SendError> {
         if self.ports.get(port).is_some_and(|port| port.begun.is_some()) {
             self.end_begun(own, port)?;
+        }
+        let out = self.ports.get_mut(port).ok_or(SendError::NoSuchPort { port })?;
+        let mut rings = out.mapped.iter_mut();
+        let Some(ring) = rings.find(|ring| ring.placed_bytes().is_some()) else {
+            return Ok(());
+        };
+        if !ring.has_room(1) {
+            self.reclaim_all();
         }
         let out = self.ports.get_mut(port).ok_or(SendError::NoSuchPort { port })?;
         let mut rings = out.mapped.iter_mut();
@@ -615,12 +628,13 @@ impl Sender {
                     },
                 );
                 let unfinished = last.filter(|descriptor| !descriptor.last);
-                ring.set_takes(unfinished.is_some());
+                ring.set_takes(unfinished.is_some() || ring.takes_all());
                 of_port = of_port.or(unfinished);
             }
             for ring in &mut port.mapped {
                 let unfinished = ring.resume().filter(|descriptor| !descriptor.last);
-                ring.ring_mut().set_takes(unfinished.is_some());
+                let takes_all = ring.ring().takes_all();
+                ring.ring_mut().set_takes(unfinished.is_some() || takes_all);
                 of_port = of_port.or(unfinished);
             }
             unfinished.push(of_port);
@@ -633,7 +647,7 @@ impl Sender {
                     deadline: descriptor.deadline,
                     attempt: descriptor.attempt,
                 };
-                // To whom it was going, and to nobody else.
+                // To whom it was going; and to all who take every record of the port, for they miss none of its numbers.
                 if let Some(port) = self.ports.get_mut(index) {
                     port.begun = Some(Begun {
                         record,

@@ -96,6 +96,11 @@ impl<R: Copy> OutRing<R> {
         self.takes = takes;
     }
 
+    /// Whether it leads to the only instance of its function, and so takes every record of its port.
+    pub(crate) const fn takes_all(&self) -> bool {
+        self.lanes == 1
+    }
+
     /// Whether it belongs to the same edge as another, and leads to another instance of the same function.
     pub(crate) const fn is_beside(&self, other: &Self) -> bool {
         self.edge == other.edge

@@ -418,6 +418,9 @@ where
     /// One attempt.
     fn run(&mut self, mut job: Job) {
         if let Some(died) = self.died.take_if(|died| job.bundle.places.contains(&died.record)) {
+            if job.bundle.places.len() == 1 {
+                self.note_arrival(job.record.ring, &job.times);
+            }
             job.attempt = died.attempt.saturating_add(1);
             if job.attempt > self.place.begin.retry_attempts {
                 job.attempt = died.attempt;
@@ -555,7 +558,8 @@ where
         };
         telemetry::trace(&own.page, &own.page_layout, &trace);
         self.free_since = ran.ended;
-        self.ended = (ran.ended > Monotonic::from_ns(0)).then_some(ran.ended);
+        // Of a run that failed it is not known what was waited for since.
+        self.ended = (ran.result.is_ok() && ran.lost.is_none()).then_some(ran.ended);
         match (ran.result, ran.lost, retry_at) {
             (_, Some(lost), _) => self.lose(job, Some(lost)),
             (Ok(()), None, _) => {

@@ -552,3 +552,39 @@ fn all_of_a_record_goes_to_the_instance_that_got_its_beginning_also_from_a_repla
         "and the other is not"
     );
 }
+
+#[test]
+fn a_replacement_says_to_all_who_miss_nothing_that_its_predecessors_record_will_not_end() {
+    let mut plan = Plan::new();
+    let source = plan.function("source", &["out"]);
+    let sinks = ["early", "late"].map(|name| plan.function(name, &["out"]));
+    for sink in sinks {
+        plan.edge((source, "out"), sink);
+    }
+    let mut wiring = plan.wire();
+    let mut from = wiring.attach(source, 0);
+    let [mut early, mut late] = sinks.map(|sink| wiring.attach(sink, 0));
+    let segment = body(SEGMENT, 1);
+    from.sender
+        .send(&from.own, 0, &record(0), &segment, false)
+        .unwrap();
+    // One consumer has given up on the record and released what there is of it; the other still holds it.
+    let ring = early.receiver.ring_with_news().unwrap();
+    let mut plain = Vec::new();
+    let Step::Opened(opened) = early.receiver.step(&early.own, ring, &mut plain) else {
+        panic!("a segment was sent");
+    };
+    early.receiver.give_up_arriving(ring);
+    early.receiver.release(&early.own, opened.record);
+    drop(from);
+    let mut from = wiring.attach(source, 0);
+    for number in [1, 2] {
+        send(&mut from, 0, &record(number), b"x").unwrap();
+    }
+    for sink in [&mut early, &mut late] {
+        let mut taken = Taken::default();
+        taken.take(sink, true);
+        assert_eq!(taken.refused, []);
+        assert_eq!(ids(&taken), [1, 2]);
+    }
+}

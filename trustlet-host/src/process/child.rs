@@ -19,7 +19,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, read, write};
 use rustix::process::{
     DumpableBehavior, Gid, Signal, Uid, set_dumpable_behavior, set_parent_process_death_signal, setpgid,
-    umask,
+    setsid, umask,
 };
 use rustix::system::sethostname;
 use rustix::thread::{
@@ -170,10 +170,15 @@ fn become_program<'a>(
     let has = |layer| orders.layers.has(layer);
     at(Step::Handshake, wait_for_maps(orders, parent))?;
     at(Step::Signals, reset_signals())?;
-    // A process group of its own: no signals from a terminal. Not a session of its own, although there is no terminal to be
-    // had from in here either way: the kernel schedules each session as a group of tasks (autogroup, sched(7)), and a
-    // switch between two groups costs a tenth more than one within a group.
-    at(Step::Signals, setpgid(None, None))?;
+    if matches!(orders.role, Role::Daemon) {
+        // A session of its own, because it has its parent's standard error: no terminal controls it.
+        at(Step::Signals, setsid().map(|_| ()))?;
+    } else {
+        // A process group of its own: no signals from a terminal. Not a session of its own, although there is no terminal to be
+        // had from in here either way: the kernel schedules each session as a group of tasks (autogroup, sched(7)), and a
+        // switch between two groups costs a tenth more than one within a group.
+        at(Step::Signals, setpgid(None, None))?;
+    }
     // The directories of the new root are for another user where that changes later.
     umask(Mode::empty());
     if has(Layer::UserNamespace) && matches!(orders.ids, HostIds::Distinct(_)) {
@@ -368,14 +373,18 @@ fn pin(cpu: usize) -> Result<(), Errno> {
     sched_setaffinity(None, &set)
 }
 
-/// Has the scheduler not take the core from another process for this one when it wakes up.
+/// Has the scheduler not take the core from another process for this one when it wakes up. Only a matter of speed: where the
+/// monitor runs under a policy that may not be left, that one stays.
 fn wait_for_others() -> Result<(), Errno> {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: concerns the calling thread alone; `parameters` outlives the call.
     if unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) } == 0 {
         return Ok(());
     }
-    Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO))
+    match Errno::from_io_error(&std::io::Error::last_os_error()) {
+        Some(Errno::PERM) => Ok(()),
+        other => Err(other.unwrap_or(Errno::IO)),
+    }
 }
 
 /// SIGKILL when the parent's thread ends, which also holds for the first process of a pid namespace, since the signal

@@ -18,6 +18,8 @@ const CROWD: usize = 4;
 const TURN_NS: u64 = 5_000;
 /// Being woken on another core.
 const WAKE_AWAY_NS: u64 = 35_000;
+/// Being woken on another core that is kept from idling by a chain whose functions take turns.
+const WAKE_AWAKE_NS: u64 = 10_000;
 /// A hand-over to an instance that is looking for work on another core.
 const HAND_OVER_NS: u64 = 150;
 /// Sealing or opening a segment, besides its bytes.
@@ -44,6 +46,11 @@ impl Load {
 
     fn segments(self) -> u64 {
         self.record_bytes.div_ceil(SEGMENT_BYTES).max(1)
+    }
+
+    /// How long one that was woken ahead waits for the function before it.
+    fn turn_ns(self) -> u64 {
+        self.handler_ns + 2 * self.cipher_ns()
     }
 
     /// Sealing and opening on two cores.
@@ -122,6 +129,8 @@ fn arrival_ns(
             plan.wake_here_ns(core) + 2 * load.cipher_ns()
         } else if finds_it_looking(graph, plan, load, reader) {
             HAND_OVER_NS + load.overlapped_ns()
+        } else if plan.take_turns && load.turn_ns() <= SPREAD_SPIN_NS {
+            WAKE_AWAKE_NS + load.overlapped_ns()
         } else {
             WAKE_AWAY_NS + load.overlapped_ns()
         };
@@ -136,8 +145,7 @@ fn arrival_ns(
 fn finds_it_looking(graph: &Graph, plan: &Plan<'_>, load: Load, reader: usize) -> bool {
     if plan.take_turns {
         let is_called = reader != 1 || plan.looks.first() == Some(&true);
-        let waits_ns = load.handler_ns + 2 * load.cipher_ns();
-        return is_called && plan.looks.get(reader) == Some(&true) && waits_ns <= SPREAD_SPIN_NS;
+        return is_called && plan.looks.get(reader) == Some(&true) && load.turn_ns() <= SPREAD_SPIN_NS;
     }
     let functions = graph.inputs.len() as u64;
     let others = if reader == 0 {
