@@ -257,12 +257,7 @@ impl Sender {
         if self.ports.get(port).is_some_and(|port| port.begun.is_some()) {
             self.end_begun(own, port)?;
         }
-        let out = self.ports.get_mut(port).ok_or(SendError::NoSuchPort { port })?;
-        let mut rings = out.mapped.iter_mut();
-        let Some(ring) = rings.find(|ring| ring.placed_bytes().is_some()) else {
-            return Ok(());
-        };
-        if !ring.has_room(1) {
+        if self.placed(port).is_some_and(|ring| !ring.has_room(1)) {
             self.reclaim_all();
         }
         let out = self.ports.get_mut(port).ok_or(SendError::NoSuchPort { port })?;
