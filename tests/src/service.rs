@@ -178,6 +178,27 @@ impl Service {
         Ok(self.operator("/status")?.json())
     }
 
+    /// What `/status` says once every instance of the first chain has run `runs` times, or after five seconds: a function counts a
+    /// run after it has handed over, so a reply may be here first.
+    ///
+    /// # Errors
+    /// [`ServiceError::Http`].
+    pub fn status_after(&self, runs: u64) -> Result<Value, ServiceError> {
+        let end = Instant::now() + Duration::from_secs(5);
+        loop {
+            let status = self.status()?;
+            let instances = status.pointer("/chains/0/instances").and_then(Value::as_array);
+            let all_ran = instances.is_some_and(|instances| {
+                let ran = |instance: &Value| instance.get("runs_succeeded").and_then(Value::as_u64);
+                instances.iter().all(|instance| ran(instance) == Some(runs))
+            });
+            if all_ran || Instant::now() > end {
+                return Ok(status);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// All processes of the tree but the monitor, with the names that they were started under.
     #[must_use]
     pub fn processes(&self) -> Vec<(i32, String)> {

@@ -44,7 +44,7 @@ fn a_chain_of_32_functions_answers() {
     for _ in 0..20 {
         assert_eq!(service.post("t", "through 32").unwrap().body, "through 32");
     }
-    let status = service.status().unwrap();
+    let status = service.status_after(20).unwrap();
     let instances = status["chains"][0]["instances"].as_array().unwrap();
     assert_eq!(instances.len(), 32);
     assert!(
@@ -242,7 +242,7 @@ fn two_chains_are_served_by_one_gateway_and_several_instances_share_the_work() {
             format!("{i}")
         );
     }
-    let status = service.status().unwrap();
+    let status = service.status_after(10).unwrap();
     let instances = status["chains"][0]["instances"].as_array().unwrap();
     assert_eq!(instances.len(), 6);
     assert!(

@@ -61,7 +61,7 @@ fn killing_the_daemon_fails_no_request_and_it_comes_back() {
     until("a new daemon answers", Duration::from_secs(10), || {
         service.status().is_ok()
     });
-    let status = service.status().unwrap();
+    let status = service.status_after(1000).unwrap();
     assert_ne!(service.process("hacher-daemon"), Some(before));
     assert_eq!(status["daemon_restarts"], 1);
     let instances = status["chains"][0]["instances"].as_array().unwrap();
