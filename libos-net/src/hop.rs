@@ -623,13 +623,12 @@ impl Sender {
                     },
                 );
                 let unfinished = last.filter(|descriptor| !descriptor.last);
-                ring.set_takes(unfinished.is_some() || ring.takes_all());
+                ring.take_over(unfinished.is_some());
                 of_port = of_port.or(unfinished);
             }
             for ring in &mut port.mapped {
                 let unfinished = ring.resume().filter(|descriptor| !descriptor.last);
-                let takes_all = ring.ring().takes_all();
-                ring.ring_mut().set_takes(unfinished.is_some() || takes_all);
+                ring.ring_mut().take_over(unfinished.is_some());
                 of_port = of_port.or(unfinished);
             }
             unfinished.push(of_port);
@@ -642,7 +641,6 @@ impl Sender {
                     deadline: descriptor.deadline,
                     attempt: descriptor.attempt,
                 };
-                // To whom it was going; and to all who take every record of the port, for they miss none of its numbers.
                 if let Some(port) = self.ports.get_mut(index) {
                     port.begun = Some(Begun {
                         record,

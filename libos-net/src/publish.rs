@@ -96,9 +96,10 @@ impl<R: Copy> OutRing<R> {
         self.takes = takes;
     }
 
-    /// Whether it leads to the only instance of its function, and so takes every record of its port.
-    pub(crate) const fn takes_all(&self) -> bool {
-        self.lanes == 1
+    /// Has it take the end of the record that a predecessor left unfinished, if that went this way; or if it takes every record of
+    /// its port, because then none of their numbers may be missing here.
+    pub(crate) const fn take_over(&mut self, has_unfinished: bool) {
+        self.takes = has_unfinished || self.lanes == 1;
     }
 
     /// Whether it belongs to the same edge as another, and leads to another instance of the same function.

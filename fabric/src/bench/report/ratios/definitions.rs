@@ -114,16 +114,21 @@ const fn faster_chain(
     }
 }
 
+/// What one function more costs between two lengths of a chain, and these besides.
+const fn per_function(chain: Select, (from, to): (u32, u32), besides: &'static [Select]) -> super::Figure {
+    PerFunction {
+        chain,
+        from,
+        to,
+        besides,
+    }
+}
+
 /// The cost of one function more, between two lengths of a packed chain.
 const fn one_more_function(from: u32, to: u32) -> Definition {
     Definition {
         name: "one more function in a packed chain, over its floor",
-        numerator: PerFunction {
-            chain: FABRIC_CHAIN,
-            from,
-            to,
-            besides: &[],
-        },
+        numerator: per_function(FABRIC_CHAIN, (from, to), &[]),
         denominator: Sum(PACKED_FLOOR),
         payloads: 4 * KIB..=4 * KIB,
         hops: to,
@@ -135,12 +140,7 @@ const fn one_more_function(from: u32, to: u32) -> Definition {
 const fn one_more_over_bare(from: u32, to: u32) -> Definition {
     Definition {
         name: "the same, over one more bare process in a circle, sealing and opening",
-        denominator: PerFunction {
-            chain: BARE_CHAIN,
-            from,
-            to,
-            besides: SEAL_THEN_OPEN,
-        },
+        denominator: per_function(BARE_CHAIN, (from, to), SEAL_THEN_OPEN),
         target: None,
         ..one_more_function(from, to)
     }
@@ -150,12 +150,7 @@ const fn one_more_over_bare(from: u32, to: u32) -> Definition {
 const fn one_more_bare(from: u32, to: u32) -> Definition {
     Definition {
         name: "one more bare process in a circle, sealing and opening, over the floor of two",
-        numerator: PerFunction {
-            chain: BARE_CHAIN,
-            from,
-            to,
-            besides: SEAL_THEN_OPEN,
-        },
+        numerator: per_function(BARE_CHAIN, (from, to), SEAL_THEN_OPEN),
         target: None,
         ..one_more_function(from, to)
     }
@@ -165,12 +160,7 @@ const fn one_more_bare(from: u32, to: u32) -> Definition {
 const fn one_more_in_turn(from: u32, to: u32) -> Definition {
     Definition {
         name: "one more function in a chain as placed by default, over the same floor",
-        numerator: PerFunction {
-            chain: FABRIC_CHAIN_AUTO,
-            from,
-            to,
-            besides: &[],
-        },
+        numerator: per_function(FABRIC_CHAIN_AUTO, (from, to), &[]),
         target: None,
         ..one_more_function(from, to)
     }
