@@ -5,12 +5,16 @@
 //! listener   accepts connections, TLS, HTTP/1.1 and HTTP/2
 //! request    one request: admit, collect, seal towards the first functions, wait for the answer
 //! endpoint   the gateway's place in one chain: outbox, rings, who waits for which invocation
+//! carried    which headers of a request its record carries
+//! reply      the reply that a record at egress makes
 //! problem    errors as RFC 9457 has them
 //! ```
 
+mod carried;
 mod endpoint;
 mod listener;
 mod problem;
+mod reply;
 mod request;
 mod tls;
 

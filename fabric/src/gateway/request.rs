@@ -1,38 +1,28 @@
 //! One request: which chain, how much, sealed in, answered.
 
 use super::Gateway;
+use super::carried::carry;
 use super::endpoint::{Answer, Endpoint, NotSent, deadline};
 use super::problem::Problem;
+use super::reply::{self, Reply};
 use bytes::Bytes;
 use hacher_libos_net::clock::Monotonic;
-use hacher_libos_net::sdk::headers::{self, Headers};
+use hacher_libos_net::sdk::headers;
 use hacher_libos_net::telemetry::{Counter, Phase};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::timeout_at;
 
 /// The path of a chain.
 const CHAINS: &str = "/chains/";
-/// Headers that travel with a request through the chain and back, besides `ce-*` (CloudEvents, binary mode).
-const CARRIED: [&str; 5] = [
-    "content-type",
-    "traceparent",
-    "tracestate",
-    "baggage",
-    "idempotency-key",
-];
-/// A function sets this header on a record to choose the status of the reply.
-const STATUS_HEADER: &str = "hacher-status";
 /// Names the request in logs, metrics and `run`.
 const INVOCATION_HEADER: HeaderName = HeaderName::from_static("hacher-invocation");
 /// What a client that is turned away should wait, in seconds.
 const RETRY_AFTER_S: u32 = 1;
-
-type Reply = Response<Full<Bytes>>;
 
 /// Answers a request.
 pub(super) async fn answer(gateway: Rc<Gateway>, request: Request<Incoming>) -> Reply {
@@ -151,7 +141,7 @@ async fn invoke(endpoint: Rc<Endpoint>, request: Request<Incoming>) -> Reply {
                         Some(Answer::Fault { function, notice }) => {
                             Problem::of_notice(&chain, &function, &notice).response()
                         }
-                        Some(Answer::Record(plain)) => reply_of(plain),
+                        Some(Answer::Record(plain)) => reply::of_record(plain),
                     }
                 }
             };
@@ -231,31 +221,6 @@ async fn collect(
     }
 }
 
-fn is_carried(name: &str) -> bool {
-    CARRIED.contains(&name) || name.starts_with("ce-")
-}
-
-fn carry(from: &HeaderMap, plain: &mut Vec<u8>) -> Result<(), Problem> {
-    let too_long = || {
-        let detail = format!(
-            "the headers that a chain carries have at most {} bytes",
-            headers::HEADERS_MAX_BYTES
-        );
-        Problem::new(
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "headers too large",
-            detail,
-        )
-    };
-    for (name, value) in from.iter().filter(|(name, _)| is_carried(name.as_str())) {
-        // A value that is not visible ASCII has no meaning for any of these.
-        if let Ok(value) = value.to_str() {
-            headers::set(plain, name.as_str(), value).map_err(|_| too_long())?;
-        }
-    }
-    Ok(())
-}
-
 fn refused(not_sent: NotSent, size: usize) -> Problem {
     match not_sent {
         NotSent::Full => Problem::new(
@@ -280,43 +245,4 @@ fn late(endpoint: &Endpoint) -> Problem {
     let limit = Duration::from_nanos(endpoint.begin.deadline_ns);
     let detail = format!("the chain did not answer within {limit:?}");
     Problem::new(StatusCode::GATEWAY_TIMEOUT, "the deadline has passed", detail)
-}
-
-/// The reply that a record at egress makes.
-fn reply_of(plain: Vec<u8>) -> Reply {
-    let Ok((encoded, body)) = headers::split(&plain) else {
-        return Problem::new(
-            StatusCode::BAD_GATEWAY,
-            "a function failed",
-            "its record has malformed headers",
-        )
-        .response();
-    };
-    let body_at = plain.len() - body.len();
-    let mut status = StatusCode::OK;
-    let mut reply_headers = HeaderMap::new();
-    for (name, value) in Headers::new(encoded) {
-        if name == STATUS_HEADER {
-            // Informational and redirecting statuses would change what the reply means to HTTP itself.
-            let wished = value
-                .parse::<u16>()
-                .ok()
-                .filter(|status| matches!(status, 200..300 | 400..600));
-            status = wished
-                .and_then(|wished| StatusCode::from_u16(wished).ok())
-                .unwrap_or(status);
-        } else if (is_carried(name) || name.starts_with("hacher-error-"))
-            && name != "idempotency-key"
-            && let (Ok(name), Ok(value)) = (
-                HeaderName::from_bytes(name.as_bytes()),
-                HeaderValue::from_str(value),
-            )
-        {
-            reply_headers.insert(name, value);
-        }
-    }
-    let mut response = Response::new(Full::new(Bytes::from(plain).slice(body_at..)));
-    *response.status_mut() = status;
-    *response.headers_mut() = reply_headers;
-    response
 }
