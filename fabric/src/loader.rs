@@ -4,7 +4,7 @@
 
 use crate::bench::driver;
 use crate::chain::build::build;
-use crate::chain::define::{Definer, define_chain, define_gateway};
+use crate::chain::define::{Definer, GatewayKind, define_chain, define_gateway};
 use crate::chain::elf;
 use crate::chain::file::{ChainFile, FunctionFiles};
 use crate::chain::placement::{Front, seat_all, usable_cpus};
@@ -14,7 +14,7 @@ use crate::command::{Failed, finish, report_chain_error, stderr_has_colours};
 use crate::gateway;
 use clap::Parser;
 use hacher_libos_net::process::take_channel;
-use hacher_trustlet_host::calls::{Call, LayerEntry, MonitorEntry};
+use hacher_trustlet_host::calls::{Call, LayerEntry, MonitorEntry, tls, tls_file};
 use hacher_trustlet_host::client::{ClientError, MonitorClient};
 use hacher_trustlet_host::process::doctor::huge_outboxes_missing_because;
 use std::fs::File;
@@ -78,11 +78,17 @@ fn load(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result<(), Failed
     let seatings = seat_all(&chains, &usable_cpus(), front);
     // It is one process for all chains, and has the same core in each of them.
     let gateway_cpu = seatings.first().and_then(|seating| seating.gateway.cpu);
-    define_gateway(monitor, executable, linked, role, gateway_cpu)?;
+    let tls = if arguments.tls_cert.is_some() {
+        tls::SERVER
+    } else {
+        tls::NONE
+    };
+    let kind = GatewayKind::shared(role, tls, gateway_cpu);
+    let gateway = define_gateway(monitor, executable, linked, kind)?;
     for ((file, functions), seating) in files.into_iter().zip(&seatings) {
-        define_chain(monitor, &file, functions, seating)?;
+        define_chain(monitor, gateway, &file, functions, seating)?;
     }
-    set_listener(arguments, monitor, listener)?;
+    set_listener(arguments, monitor, gateway, listener)?;
     Definer::call(monitor, Call::SetAdmin, &[], &[], vec![admin.into()]).map_err(Failed::new)?;
     Ok(())
 }
@@ -193,18 +199,22 @@ fn listen(address: SocketAddr, option: &str) -> Result<TcpListener, Failed> {
 fn set_listener(
     arguments: &ServeArgs,
     monitor: &mut MonitorClient,
+    gateway: u64,
     listener: TcpListener,
 ) -> Result<(), Failed> {
     let address = listener.local_addr()?.to_string();
-    let mut files: Vec<OwnedFd> = vec![listener.into()];
     if let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) {
-        for path in [certificate, key] {
+        for (which, path) in [(tls_file::CERTIFICATE, certificate), (tls_file::KEY, key)] {
             let file = File::open(path)
                 .map_err(|error| Failed::new(format!("cannot read `{}`: {error}", path.display())))?;
-            files.push(file.into());
+            let path = std::path::absolute(path)?;
+            let operand = path.as_os_str().as_encoded_bytes();
+            let arguments = [gateway, which];
+            Definer::call(monitor, Call::SetTlsFile, &arguments, operand, vec![file.into()])
+                .map_err(Failed::new)?;
         }
     }
-    let tls = u64::from(files.len() > 1);
-    Definer::call(monitor, Call::SetListener, &[tls], address.as_bytes(), files).map_err(Failed::new)?;
+    let files = vec![listener.into()];
+    Definer::call(monitor, Call::SetListener, &[gateway], address.as_bytes(), files).map_err(Failed::new)?;
     Ok(())
 }

@@ -48,8 +48,8 @@ pub mod kind {
     pub const SECRET: u32 = 5;
     /// A seccomp program (`struct sock_filter` after `struct sock_filter`) to install before the first record.
     pub const LOCKDOWN: u32 = 6;
-    /// For a gateway: one [`super::Listen`]; descriptors: the listening socket, then certificate chain and
-    /// private key (PEM) if `tls` is 1.
+    /// For a gateway: one [`super::Listen`]; descriptors: the listening socket, then what its TLS needs (PEM): certificate
+    /// chain and private key, and the certificates of those who sign clients' certificates if clients need one.
     pub const LISTEN: u32 = 7;
     /// The attachment is complete.
     pub const GO: u32 = 8;
@@ -258,11 +258,21 @@ pub struct Secret {
     pub len_bytes: u32,
 }
 
+/// How a gateway speaks TLS: values of [`Listen::tls`].
+pub mod listen_tls {
+    /// Not at all.
+    pub const NONE: u32 = 0;
+    /// It shows a certificate.
+    pub const SERVER: u32 = 1;
+    /// Clients show one too, or are refused in the handshake.
+    pub const MUTUAL: u32 = 2;
+}
+
 /// How a gateway listens.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Listen {
-    /// 1: TLS.
+    /// A value of [`listen_tls`].
     pub tls: u32,
     /// Unused, zero.
     pub reserved: u32,

@@ -3,7 +3,7 @@
 use crate::ahead::Ahead as WakeAhead;
 use crate::attach::{
     ATTACH_VERSION, Ahead, Begin, Edge, Inbound, Listen, MESSAGE_MAX_BYTES, MESSAGE_MAX_DESCRIPTORS,
-    MessageHeader, Port, SECRET_VALUE_MAX_BYTES, Secret, kind, outbox_flag,
+    MessageHeader, Port, SECRET_VALUE_MAX_BYTES, Secret, kind, listen_tls, outbox_flag,
 };
 use crate::doorbell::Doorbell;
 use crate::hop::{Own, Receiver, Sender};
@@ -166,8 +166,35 @@ pub enum Wish {
 pub struct Listener {
     /// The socket.
     pub socket: OwnedFd,
-    /// PEM files: certificate chain, private key.
-    pub tls: Option<(OwnedFd, OwnedFd)>,
+    /// What TLS needs; `None` for plain HTTP.
+    pub tls: Option<TlsFiles>,
+}
+
+/// PEM files that TLS needs.
+#[derive(Debug)]
+pub struct TlsFiles {
+    /// The certificate chain, the gateway's own certificate first.
+    pub certificates: OwnedFd,
+    /// Its private key.
+    pub key: OwnedFd,
+    /// Certificates of those who sign clients' certificates; `None` where clients need none.
+    pub client_ca: Option<OwnedFd>,
+}
+
+impl TlsFiles {
+    /// What comes beside a message with this value of [`listen_tls`].
+    fn take(tls: u32, message: &mut Message) -> Result<Option<Self>, BadAttachment> {
+        if tls == listen_tls::NONE {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            certificates: message.descriptor()?,
+            key: message.descriptor()?,
+            client_ca: (tls == listen_tls::MUTUAL)
+                .then(|| message.descriptor())
+                .transpose()?,
+        }))
+    }
 }
 
 /// A place in a chain: regions, keys, rings and limits of one instance.
@@ -261,11 +288,7 @@ impl Assembly {
                 let listen = message.entries::<Listen>()?;
                 let listen = *listen.first().ok_or(BadAttachment("an empty listener"))?;
                 let socket = message.descriptor()?;
-                let tls = if listen.tls == 1 {
-                    Some((message.descriptor()?, message.descriptor()?))
-                } else {
-                    None
-                };
+                let tls = TlsFiles::take(listen.tls, &mut message)?;
                 return Ok(Some(Wish::Listen(Listener { socket, tls })));
             }
             kind::DRAIN => return Ok(Some(Wish::Drain)),

@@ -61,7 +61,7 @@ pub enum Event {
     InstanceReady {
         /// Its chain, or [`calls::GATEWAY_PROCESS`].
         chain: u64,
-        /// Its number.
+        /// Its number; the gateway's, for a gateway's process.
         instance: u64,
         /// Its epoch.
         epoch: u64,
@@ -70,7 +70,7 @@ pub enum Event {
     InstanceDied {
         /// Its chain, or [`calls::GATEWAY_PROCESS`].
         chain: u64,
-        /// Its number.
+        /// Its number; the gateway's, for a gateway's process.
         instance: u64,
         /// The epoch that ended.
         epoch: u64,

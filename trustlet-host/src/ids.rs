@@ -21,6 +21,10 @@ id! {
     ChainId(u32)
 }
 id! {
+    /// A gateway of this monitor, by its place in the table.
+    GatewayId(u32)
+}
+id! {
     /// A function of a chain; 0 is the gateway.
     FunctionIndex(u32)
 }
@@ -34,6 +38,12 @@ id! {
 }
 
 impl ChainId {
+    pub(crate) fn at(self) -> usize {
+        index(self.0)
+    }
+}
+
+impl GatewayId {
     pub(crate) fn at(self) -> usize {
         index(self.0)
     }

@@ -221,6 +221,10 @@ impl Machine {
             .iter()
             .map(|(name, value)| (name.as_ref(), value.as_ref()))
             .collect();
+        let args: &[&OsStr] = match (launch.role, launch.chain) {
+            (TrustletRole::Gateway, chain) if !chain.is_empty() => &[chain.as_ref()],
+            _ => &[],
+        };
         let name = match launch.chain {
             "" => launch.function.to_owned(),
             chain => format!("{chain}/{}", launch.function),
@@ -230,7 +234,8 @@ impl Machine {
             image: launch.image,
             libraries: launch.libraries,
             argv0: argv0.as_ref(),
-            args: &[],
+            // Whose gateway it is, for whoever looks at the processes.
+            args,
             env: &environment,
             limits: Limits {
                 memory_bytes: launch.limits.memory_bytes,

@@ -84,7 +84,7 @@ pub struct Launch<'a, P: Platform> {
     pub process: ProcessId,
     /// What it is.
     pub role: TrustletRole,
-    /// The chain's name; empty for the gateway.
+    /// The chain's name; empty for a gateway that is shared.
     pub chain: &'a str,
     /// The function's name; `gateway` for the gateway.
     pub function: &'a str,

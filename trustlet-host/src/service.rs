@@ -176,7 +176,7 @@ struct Daemon {
 
 enum Stage {
     Running,
-    /// The gateway finishes what is in flight; everything else goes when it has, or at this time.
+    /// Gateways finish what is in flight; everything else goes when all have, or at this time.
     Draining(Monotonic),
 }
 
@@ -304,7 +304,7 @@ impl Service {
         }
         notify("STOPPING=1");
         self.exit_code = exit_code;
-        let grace = if self.core.drain_gateway() {
+        let grace = if self.core.drain_gateways() {
             self.config.grace
         } else {
             Duration::ZERO
@@ -497,12 +497,8 @@ impl Service {
             return;
         };
         let Some(exit) = found.reap() else { return };
-        let was_gateway = self.core.gateway_process() == Some(process);
         self.core.died(process, exit);
         self.core.platform_mut().forget(process);
-        if was_gateway && matches!(self.stage, Stage::Draining(_)) {
-            self.stage = Stage::Draining(Monotonic::now());
-        }
     }
 
     /// Passes on what has happened.
@@ -532,7 +528,7 @@ impl Service {
                 }
                 Ok(false)
             }
-            Stage::Draining(until) if until > now && self.core.gateway_process().is_some() => Ok(false),
+            Stage::Draining(until) if until > now && self.core.has_live_gateway() => Ok(false),
             Stage::Draining(_) => {
                 self.stop_everything();
                 Ok(true)

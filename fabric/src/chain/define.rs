@@ -92,7 +92,33 @@ fn nanoseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Defines the gateway's process, which serves all chains: this executable itself, under the name `role`.
+/// What a gateway is.
+#[derive(Debug, Clone, Copy)]
+pub struct GatewayKind<'a> {
+    /// The name under which this executable, which is also the gateway's, takes its part.
+    pub role: &'a str,
+    /// Whether it serves one chain alone.
+    pub own: bool,
+    /// How it speaks TLS: a value of [`hacher_trustlet_host::calls::tls`].
+    pub tls: u32,
+    /// The core that it runs on; `None` for any.
+    pub cpu: Option<u32>,
+}
+
+impl<'a> GatewayKind<'a> {
+    /// One that is shared.
+    #[must_use]
+    pub const fn shared(role: &'a str, tls: u32, cpu: Option<u32>) -> Self {
+        Self {
+            role,
+            own: false,
+            tls,
+            cpu,
+        }
+    }
+}
+
+/// Defines a gateway's process; its number.
 ///
 /// # Errors
 /// [`DefineError`].
@@ -100,18 +126,19 @@ pub fn define_gateway<D: Definer + ?Sized>(
     monitor: &mut D,
     executable: File,
     linked: Vec<Linked>,
-    role: &str,
-    cpu: Option<u32>,
-) -> Result<(), DefineError> {
+    kind: GatewayKind<'_>,
+) -> Result<u64, DefineError> {
     let definition = GatewayDefinition {
-        role: name(role)?,
+        role: name(kind.role)?,
         memory_bytes: GATEWAY_MEMORY_BYTES,
         scratch_bytes: 0,
-        cpu: cpu.map_or(ANY_CPU, u64::from),
+        cpu: kind.cpu.map_or(ANY_CPU, u64::from),
         threads: GATEWAY_THREADS,
         logs: 1,
+        own: u32::from(kind.own),
+        tls: kind.tls,
     };
-    ask(
+    let (number, _) = ask(
         monitor,
         "the gateway",
         Call::SetGateway,
@@ -119,7 +146,8 @@ pub fn define_gateway<D: Definer + ?Sized>(
         definition.as_bytes(),
         vec![executable.into()],
     )?;
-    add_libraries(monitor, GATEWAY_PROCESS, GATEWAY_FUNCTION, "the gateway", linked)
+    add_libraries(monitor, GATEWAY_PROCESS, number, "the gateway", linked)?;
+    Ok(number)
 }
 
 fn add_libraries<D: Definer + ?Sized>(
@@ -145,12 +173,13 @@ fn add_libraries<D: Definer + ?Sized>(
     Ok(())
 }
 
-/// Defines and seals a chain; returns its digest.
+/// Defines and seals a chain that this gateway serves; returns its digest.
 ///
 /// # Errors
 /// [`DefineError`]; the monitor then runs nothing of this chain.
 pub fn define_chain<D: Definer + ?Sized>(
     monitor: &mut D,
+    gateway: u64,
     file: &ChainFile,
     functions: Vec<FunctionFiles>,
     seating: &Seating,
@@ -170,7 +199,7 @@ pub fn define_chain<D: Definer + ?Sized>(
         monitor,
         &*what,
         Call::BeginChain,
-        &[],
+        &[gateway],
         definition.as_bytes(),
         Vec::new(),
     )?;

@@ -1,6 +1,6 @@
 //! Reads the monitor's tables: everything that a fresh daemon needs to know.
 
-use super::tables::{Chain, Inbound, Instance, Tables};
+use super::tables::{Chain, Gateway, Inbound, Instance, Tables};
 use hacher_libos_net::layout::PageLayout;
 use hacher_libos_net::sdk::output::DEFAULT_PORT;
 use hacher_libos_net::telemetry::PageReader;
@@ -67,18 +67,37 @@ pub(super) fn all(client: &mut MonitorClient) -> Result<(Tables, Extras), Client
     if !extras.loaded {
         return Ok((tables, extras));
     }
-    let mut answer = client.call(Call::QueryGateway, &[], &[], &[])?;
-    let (gateway, address) = entry::<GatewayEntry>(&answer)?;
-    tables.gateway_address = String::from_utf8_lossy(address).into_owned();
-    tables.gateway_tls = gateway.tls == 1;
-    tables.gateway_state = InstanceState::from_number(gateway.state);
-    extras
-        .logs
-        .extend(answer.descriptors.pop().map(|pipe| ("gateway".to_owned(), pipe)));
     for chain in 0..monitor.chain_count {
         tables.chains.push(read_chain(client, chain, &mut extras)?);
     }
+    for gateway in 0..monitor.gateway_count {
+        let gateway = read_gateway(client, gateway, &tables.chains, &mut extras)?;
+        tables.gateways.push(gateway);
+    }
     Ok((tables, extras))
+}
+
+fn read_gateway(
+    client: &mut MonitorClient,
+    number: u32,
+    chains: &[Chain],
+    extras: &mut Extras,
+) -> Result<Gateway, ClientError> {
+    let mut answer = client.call(Call::QueryGateway, &[u64::from(number)], &[], &[])?;
+    let (gateway, address) = entry::<GatewayEntry>(&answer)?;
+    let address = String::from_utf8_lossy(address).into_owned();
+    let own = gateway.definition.own == 1;
+    if let Some(pipe) = answer.descriptors.pop() {
+        let chain = chains.iter().find(|chain| own && chain.gateway == number);
+        let name = chain.map_or_else(|| "gateway".to_owned(), |chain| format!("{}/gateway", chain.name));
+        extras.logs.push((name, pipe));
+    }
+    Ok(Gateway {
+        address,
+        tls: gateway.definition.tls,
+        own,
+        state: InstanceState::from_number(gateway.state).unwrap_or(InstanceState::Absent),
+    })
 }
 
 fn read_chain(client: &mut MonitorClient, number: u32, extras: &mut Extras) -> Result<Chain, ClientError> {
@@ -113,6 +132,7 @@ fn read_chain(client: &mut MonitorClient, number: u32, extras: &mut Extras) -> R
         name: entry.definition.name.to_string(),
         version: entry.definition.version.to_string(),
         digest,
+        gateway: entry.gateway,
         instances: Vec::new(),
     };
     for instance in 0..entry.instance_count {

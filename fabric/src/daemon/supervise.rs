@@ -1,6 +1,6 @@
 //! The daemon's loop: create what is absent, replace what dies, end what overruns; sleep otherwise.
 
-use super::tables::Tables;
+use super::tables::{Chain, Tables};
 use super::{admin, logs, metrics, read};
 use crate::cli::Format;
 use crate::command::print;
@@ -8,11 +8,11 @@ use crate::watched::{watch, watch_shared};
 use hacher_libos_net::attach::BELL_QUIET_NS;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::process::take_channel;
-use hacher_trustlet_host::calls::{Call, GATEWAY_PROCESS, InstanceState};
+use hacher_trustlet_host::calls::{Call, GATEWAY_PROCESS, InstanceState, tls};
 use hacher_trustlet_host::client::{ClientError, Event, MonitorClient};
 use serde_json::json;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
@@ -36,10 +36,13 @@ const WATCH_MAX: Duration = Duration::from_millis(50);
 /// Exit code that asks the monitor to stop everything: the service cannot start.
 const CANNOT_START: u8 = hacher_trustlet_host::service::EXIT_CANNOT_START;
 
-/// What is created, dies and is replaced: an instance of a chain, or the gateway's process.
+/// What is created, dies and is replaced: an instance of a chain, or a gateway's process.
 type Key = (u64, u64);
 
-const GATEWAY: Key = (GATEWAY_PROCESS, 0);
+/// The process of the gateway with this number.
+fn gateway_key(number: usize) -> Key {
+    (GATEWAY_PROCESS, number as u64)
+}
 
 #[derive(Debug, Default)]
 struct Life {
@@ -236,9 +239,13 @@ impl Supervisor {
 
     fn set_state(&self, (chain, instance): Key, state: InstanceState) {
         let mut tables = self.tables.borrow_mut();
-        if (chain, instance) == GATEWAY {
-            tables.gateway_state = Some(state);
-            for chain in &mut tables.chains {
+        if chain == GATEWAY_PROCESS {
+            let number = usize::try_from(instance).ok();
+            if let Some(gateway) = number.and_then(|number| tables.gateways.get_mut(number)) {
+                gateway.state = state;
+            }
+            let served = |chain: &&mut Chain| u64::from(chain.gateway) == instance;
+            for chain in tables.chains.iter_mut().filter(served) {
                 if let Some(gateway) = chain.instances.first_mut() {
                     gateway.state = state;
                 }
@@ -265,8 +272,15 @@ impl Supervisor {
     /// `chain/function#ordinal`.
     fn name(&self, (chain, instance): Key) -> (String, String) {
         let tables = self.tables.borrow();
-        if (chain, instance) == GATEWAY {
-            return (String::new(), "gateway".to_owned());
+        if chain == GATEWAY_PROCESS {
+            let served = |chain: &&Chain| u64::from(chain.gateway) == instance;
+            let number = u32::try_from(instance).unwrap_or(u32::MAX);
+            let chain = match tables.gateway(number) {
+                Some(gateway) if gateway.own => tables.chains.iter().find(served),
+                _ => None,
+            };
+            let chain = chain.map_or_else(String::new, |chain| chain.name.clone());
+            return (chain, "gateway".to_owned());
         }
         let chain = usize::try_from(chain)
             .ok()
@@ -281,7 +295,7 @@ impl Supervisor {
         found.unwrap_or_default()
     }
 
-    /// Plans the creation of whatever is absent: functions first, and the gateway once all of them serve.
+    /// Plans the creation of whatever is absent: functions first, and a gateway once all functions that it leads to serve.
     fn reconcile(&mut self) -> Result<(), Stop> {
         if !self.loaded {
             return Ok(());
@@ -290,30 +304,36 @@ impl Supervisor {
         let mut all_serve = true;
         {
             let tables = self.tables.borrow();
+            // Gateways behind which not all functions serve.
+            let mut waiting = BTreeSet::new();
             for chain in &tables.chains {
                 for instance in chain.functions() {
-                    all_serve &= instance.state == InstanceState::Ready;
+                    if instance.state != InstanceState::Ready {
+                        waiting.insert(chain.gateway);
+                    }
                     if instance.state == InstanceState::Absent {
                         absent.push((u64::from(chain.number), u64::from(instance.number)));
                     }
                 }
             }
-            let gateway_absent = tables
-                .gateway_state
-                .is_none_or(|state| state == InstanceState::Absent);
-            // Once it has served, the gateway answers for functions that are being replaced.
-            let may_open =
-                all_serve || self.announced || self.lives.get(&GATEWAY).is_some_and(|life| life.served);
-            if gateway_absent && may_open {
-                absent.push(GATEWAY);
+            for (number, (at, gateway)) in (0..).zip(tables.gateways.iter().enumerate()) {
+                let key = gateway_key(at);
+                // Once it has served, a gateway answers for functions that are being replaced.
+                let may_open = !waiting.contains(&number)
+                    || self.announced
+                    || self.lives.get(&key).is_some_and(|life| life.served);
+                if gateway.state == InstanceState::Absent && may_open {
+                    absent.push(key);
+                }
+                all_serve &= gateway.state == InstanceState::Ready;
             }
+            all_serve &= waiting.is_empty();
         }
         let now = Instant::now();
         for key in absent {
             self.lives.entry(key).or_default().due.get_or_insert(now);
         }
-        let gateway_serves = self.tables.borrow().gateway_state == Some(InstanceState::Ready);
-        if all_serve && gateway_serves && !self.announced {
+        if all_serve && !self.announced {
             self.announced = true;
             self.client.call(Call::DaemonReady, &[], &[], &[])?;
             self.announce();
@@ -452,34 +472,52 @@ impl Supervisor {
                 let chains: Vec<_> = tables
                     .chains
                     .iter()
-                    .map(|chain| json!({ "name": chain.name, "version": chain.version, "digest": chain.digest }))
+                    .map(|chain| {
+                        let data =
+                            json!({ "name": chain.name, "version": chain.version, "digest": chain.digest });
+                        tables.with_gateway(chain, data)
+                    })
                     .collect();
+                let shared = tables.shared_gateway();
                 print(&format!(
                     "{}\n",
                     json!({
-                        "event": "ready", "listen": tables.gateway_address, "tls": tables.gateway_tls, "admin": admin,
+                        "event": "ready", "listen": shared.map(|gateway| &gateway.address),
+                        "tls": shared.is_some_and(|gateway| gateway.tls != tls::NONE), "admin": admin,
                         "backend": tables.backend, "snp": false, "isolation_missing": tables.isolation_missing,
                         "chains": chains,
                     })
                 ));
             }
             Format::Human => {
-                let scheme = if tables.gateway_tls { "https" } else { "http" };
-                let names: Vec<_> = tables.chains.iter().map(|chain| chain.name.as_str()).collect();
                 let missing = if tables.isolation_missing.is_empty() {
                     "every layer".to_owned()
                 } else {
                     format!("WITHOUT {}", tables.isolation_missing.join(", "))
                 };
                 print(&format!(
-                    "ready: POST {scheme}://{}/chains/{{{}}}  operators: http://{admin}  isolation: {} ({missing}; no SNP)\n",
-                    tables.gateway_address,
-                    names.join(","),
+                    "ready: POST {}  operators: http://{admin}  isolation: {} ({missing}; no SNP)\n",
+                    where_served(&tables),
                     tables.backend,
                 ));
             }
         }
     }
+}
+
+/// For each gateway where it listens, and which chains it serves.
+fn where_served(tables: &Tables) -> String {
+    let gateways = (0..).zip(&tables.gateways);
+    let places = gateways.map(|(number, gateway)| {
+        let chains = tables.chains.iter().filter(|chain| chain.gateway == number);
+        let names: Vec<_> = chains.map(|chain| chain.name.as_str()).collect();
+        let names = match names.as_slice() {
+            [name] if gateway.own => (*name).to_owned(),
+            names => format!("{{{}}}", names.join(",")),
+        };
+        format!("{}://{}/chains/{names}", gateway.scheme(), gateway.address)
+    });
+    places.collect::<Vec<_>>().join(", ")
 }
 
 async fn rung(bell: Option<&AsyncFd<OwnedFd>>) {

@@ -2,8 +2,8 @@
 
 use hacher_libos_net::refusal::Refusal;
 use hacher_libos_net::telemetry::{Counter, Outcome, PageReader, Phase, Trace};
-use hacher_trustlet_host::calls::InstanceState;
-use serde_json::{Value, json};
+use hacher_trustlet_host::calls::{InstanceState, tls};
+use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 /// One ring that an instance reads.
@@ -40,6 +40,19 @@ pub(super) struct Instance {
     pub ports: Vec<String>,
 }
 
+/// One gateway.
+#[derive(Debug)]
+pub(super) struct Gateway {
+    /// Where clients connect to.
+    pub address: String,
+    /// How it speaks TLS: a value of [`tls`].
+    pub tls: u32,
+    /// Whether it serves one chain alone.
+    pub own: bool,
+    /// Its process.
+    pub state: InstanceState,
+}
+
 /// One chain.
 #[derive(Debug)]
 pub(super) struct Chain {
@@ -51,6 +64,8 @@ pub(super) struct Chain {
     pub version: String,
     /// Its digest, in hexadecimal.
     pub digest: String,
+    /// The number of the gateway that serves it.
+    pub gateway: u32,
     /// Its edges, as chain files write them, and whether they are mapped.
     pub edges: Vec<(String, bool)>,
     /// Its instances; the gateway's is the first.
@@ -66,14 +81,29 @@ pub(super) struct Tables {
     pub isolation_missing: Vec<String>,
     /// Daemons before this one.
     pub daemon_restarts: u64,
-    /// Where clients connect to.
-    pub gateway_address: String,
-    /// Whether it speaks TLS.
-    pub gateway_tls: bool,
-    /// The gateway's process.
-    pub gateway_state: Option<InstanceState>,
+    /// Gateways, by their numbers.
+    pub gateways: Vec<Gateway>,
     /// Chains, by their numbers.
     pub chains: Vec<Chain>,
+}
+
+impl Gateway {
+    /// How to connect to it.
+    #[must_use]
+    pub(super) const fn scheme(&self) -> &'static str {
+        if self.tls == tls::NONE { "http" } else { "https" }
+    }
+
+    /// What a report says of it, for the chain that it serves or for all.
+    #[must_use]
+    pub(super) fn data(&self) -> Map<String, Value> {
+        let mut data = Map::new();
+        data.insert("listen".to_owned(), self.address.as_str().into());
+        data.insert("tls".to_owned(), (self.tls != tls::NONE).into());
+        data.insert("client_certificates".to_owned(), (self.tls == tls::MUTUAL).into());
+        data.insert("own_gateway".to_owned(), self.own.into());
+        data
+    }
 }
 
 impl Chain {
@@ -146,6 +176,27 @@ impl Instance {
 }
 
 impl Tables {
+    /// A gateway.
+    #[must_use]
+    pub(super) fn gateway(&self, number: u32) -> Option<&Gateway> {
+        self.gateways.get(usize::try_from(number).ok()?)
+    }
+
+    /// The gateway of all chains that have none of their own.
+    #[must_use]
+    pub(super) fn shared_gateway(&self) -> Option<&Gateway> {
+        self.gateways.iter().find(|gateway| !gateway.own)
+    }
+
+    /// A chain with where it is served.
+    #[must_use]
+    pub(super) fn with_gateway(&self, chain: &Chain, mut data: Value) -> Value {
+        if let (Some(object), Some(gateway)) = (data.as_object_mut(), self.gateway(chain.gateway)) {
+            object.extend(gateway.data());
+        }
+        data
+    }
+
     /// The status as data.
     #[must_use]
     pub(super) fn status(&self) -> Value {
@@ -162,17 +213,19 @@ impl Tables {
                 let edges: Vec<Value> = edges
                     .map(|(edge, mapped)| json!({ "edge": edge, "protection": protection(*mapped) }))
                     .collect();
-                json!({
+                let data = json!({
                     "name": chain.name, "version": chain.version, "digest": chain.digest,
                     "requests": requests, "in_flight": chain.in_flight(), "gateway": gateway,
                     "edges": edges,
                     "instances": chain.functions().map(Instance::status).collect::<Vec<_>>(),
-                })
+                });
+                self.with_gateway(chain, data)
             })
             .collect();
+        let shared = self.shared_gateway();
         json!({
-            "gateway": self.gateway_address,
-            "gateway_state": self.gateway_state.map_or("absent", InstanceState::text),
+            "gateway": shared.map(|gateway| &gateway.address),
+            "gateway_state": shared.map(|gateway| gateway.state.text()),
             "backend": self.backend, "snp": false, "isolation_missing": self.isolation_missing,
             "daemon_restarts": self.daemon_restarts, "chains": chains,
         })

@@ -57,10 +57,7 @@ pub(super) fn prepare(listener: Listener) -> Result<Acceptor, ListenError> {
     let flags = fcntl_getfl(&listener.socket).map_err(io::Error::from)?;
     fcntl_setfl(&listener.socket, flags | OFlags::NONBLOCK).map_err(io::Error::from)?;
     let socket = TcpListener::from_std(listener.socket.into())?;
-    let tls = listener
-        .tls
-        .map(|(certificates, key)| tls::acceptor(certificates, key))
-        .transpose()?;
+    let tls = listener.tls.map(tls::acceptor).transpose()?;
     Ok(Acceptor { socket, tls })
 }
 

@@ -1,5 +1,6 @@
 //! TLS for the listening socket: rustls with ring, certificate and key from files that the monitor passed on.
 
+use hacher_libos_net::attachment::TlsFiles;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -30,7 +31,10 @@ fn from_the_start(file: OwnedFd) -> io::Result<BufReader<File>> {
 }
 
 /// Makes an acceptor that offers HTTP/2 and HTTP/1.1.
-pub(super) fn acceptor(certificates: OwnedFd, key: OwnedFd) -> Result<TlsAcceptor, TlsError> {
+pub(super) fn acceptor(files: TlsFiles) -> Result<TlsAcceptor, TlsError> {
+    let TlsFiles {
+        certificates, key, ..
+    } = files;
     let certificates = CertificateDer::pem_reader_iter(from_the_start(certificates)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(TlsError::Certificate)?;

@@ -15,7 +15,7 @@ macro_rules! operand {
 }
 
 operand! {
-    /// The process that speaks HTTP for all chains.
+    /// A process that speaks HTTP: for one chain, or for all that have none of their own.
     GatewayDefinition {
         /// Its `argv[0]`: which of the roles that its executable has it takes.
         role: Name,
@@ -29,6 +29,10 @@ operand! {
         threads: u32,
         /// 1: its standard output and error are forwarded.
         logs: u32,
+        /// 1: it serves one chain alone. 0: it is shared.
+        own: u32,
+        /// A value of [`super::tls`].
+        tls: u32,
     }
 }
 
@@ -110,6 +114,10 @@ operand! {
         missing_layer_count: u32,
         /// 1: the loader has finished.
         loaded: u32,
+        /// Gateways.
+        gateway_count: u32,
+        /// Zero.
+        reserved: u32,
         /// The public key that signs evidence.
         evidence_key: [u8; 32],
     }
@@ -146,8 +154,8 @@ operand! {
         port_count: u32,
         /// Declared edges.
         edge_count: u32,
-        /// Zero.
-        reserved: u32,
+        /// The gateway that serves it.
+        gateway: u32,
     }
 }
 
@@ -262,7 +270,7 @@ operand! {
 }
 
 operand! {
-    /// The gateway's process.
+    /// A gateway, and its process.
     GatewayEntry {
         /// What it was defined with.
         definition: GatewayDefinition,
@@ -276,10 +284,10 @@ operand! {
         deaths: u32,
         /// 1: a listening socket is set.
         listening: u32,
-        /// 1: it speaks TLS.
-        tls: u32,
         /// Bytes of address that follow.
         address_bytes: u32,
+        /// Zero.
+        reserved: u32,
     }
 }
 

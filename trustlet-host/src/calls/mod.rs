@@ -29,7 +29,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// The protocol of this project.
 pub const PROTOCOL: u32 = 1;
 /// The version of the protocol.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// The longest operand: one page.
 pub const OPERAND_MAX_BYTES: usize = 4096;
 
@@ -40,11 +40,24 @@ pub mod protection {
     /// No cipher: a region of its own for each ring, mapped by its two ends alone.
     pub const MAPPED: u32 = 2;
 }
+
+/// How a gateway speaks TLS.
+pub use hacher_libos_net::attach::listen_tls as tls;
+
+/// Which of the files of TLS one is.
+pub mod tls_file {
+    /// The certificate chain (PEM).
+    pub const CERTIFICATE: u64 = 0;
+    /// The private key (PEM).
+    pub const KEY: u64 = 1;
+    /// The certificates of those who sign clients' certificates (PEM).
+    pub const CLIENT_CA: u64 = 2;
+}
 /// Most descriptors beside one message.
 pub const DESCRIPTORS_MAX: usize = 4;
 /// The longest message.
 pub const MESSAGE_MAX_BYTES: usize = size_of::<RequestHeader>() + OPERAND_MAX_BYTES;
-/// In place of a chain's number: the gateway's process, which serves all chains.
+/// In place of a chain's number: a gateway's process. What else says an instance says the gateway's number then.
 pub const GATEWAY_PROCESS: u64 = u64::MAX;
 /// In place of a CPU's number: any.
 pub const ANY_CPU: u64 = u64::MAX;

@@ -55,20 +55,20 @@ numbered! {
         /// Anyone. Arguments: chain, instance, first inbound ring. Value 0: inbound rings of the instance; operand:
         /// [`super::InboundEntry`] entries from the first on, as many as fit.
         QueryInbound = 7;
-        /// Anyone. Reply: [`super::GatewayEntry`], then the address as text; descriptor, if value 0 is 1 and the
-        /// daemon asks: the reading end of the gateway's standard output and error.
+        /// Anyone. Argument: gateway. Reply: [`super::GatewayEntry`], then the address as text; descriptor, if value 0 is
+        /// 1 and the daemon asks: the reading end of the gateway's standard output and error.
         QueryGateway = 8;
         /// Daemon. Descriptors: the socket on which the daemon listens for operators, if value 0 is 1; then the bell
-        /// that the gateway rings when requests in flight go from none to one.
+        /// that gateways ring when their requests in flight go from none to one.
         QueryAdmin = 9;
-        /// Loader. Operand: [`super::GatewayDefinition`]; descriptor: the executable.
+        /// Loader. Operand: [`super::GatewayDefinition`]; descriptor: the executable. Value 0: the gateway.
         SetGateway = 16;
-        /// Loader. Operand: [`super::ChainDefinition`]. Value 0: the chain.
+        /// Loader. Argument: the gateway that serves it. Operand: [`super::ChainDefinition`]. Value 0: the chain.
         BeginChain = 17;
         /// Loader. Argument: chain. Operand: [`super::FunctionDefinition`]; descriptor: the executable. Value 0:
         /// the function, from 1.
         AddFunction = 18;
-        /// Loader. Arguments: chain (or [`super::GATEWAY_PROCESS`]), function, 1 if it is the dynamic loader.
+        /// Loader. Arguments: chain, function, 1 if it is the dynamic loader; or [`super::GATEWAY_PROCESS`], gateway, 1.
         /// Operand: the path at which the executable looks for it; descriptor: the library.
         AddLibrary = 19;
         /// Loader. Arguments: chain, function, bytes of the name. Operand: name and value.
@@ -83,16 +83,19 @@ numbered! {
         /// Loader. Arguments: chain, function, instance within the function, CPU (or [`super::ANY_CPU`]), how long to
         /// spin in nanoseconds. A hint, not part of the digest.
         SetPlacement = 24;
-        /// Loader. Argument: 1 for TLS. Operand: the address as text; descriptors: the listening socket, and with
-        /// TLS the certificate chain and the private key (PEM).
+        /// Loader. Argument: gateway. Operand: the address as text; descriptor: the listening socket. With TLS its files
+        /// are set before.
         SetListener = 25;
         /// Loader. Descriptor: the socket on which the daemon listens for operators.
         SetAdmin = 26;
         /// Loader. Argument: chain. Operand of the reply: the chain digest (48 bytes). Nothing can be added then.
         SealChain = 27;
-        /// Daemon. Arguments: chain, instance; or [`super::GATEWAY_PROCESS`], 0. Value 0: the instance's epoch.
+        /// Loader. Arguments: gateway, a value of [`super::tls_file`]. Operand: the path at which to look for a
+        /// replacement; descriptor: what the file holds.
+        SetTlsFile = 28;
+        /// Daemon. Arguments: chain, instance; or [`super::GATEWAY_PROCESS`], gateway. Value 0: the instance's epoch.
         CreateTrustlet = 32;
-        /// Daemon. Arguments: chain, instance, epoch; or [`super::GATEWAY_PROCESS`], 0, epoch. The process is gone
+        /// Daemon. Arguments: chain, instance, epoch; or [`super::GATEWAY_PROCESS`], gateway, epoch. The process is gone
         /// when the event [`EventNumber::InstanceDied`] says so.
         DeleteTrustlet = 33;
         /// Anyone. Arguments: chain (or [`super::GATEWAY_PROCESS`] for all), first byte. Operand: a nonce of 64
@@ -108,9 +111,9 @@ numbered! {
 numbered! {
     /// What the monitor tells the daemon without being asked.
     EventNumber {
-        /// Values: chain (or [`super::GATEWAY_PROCESS`]), instance, epoch.
+        /// Values: chain, instance, epoch; or [`super::GATEWAY_PROCESS`], gateway, epoch.
         InstanceReady = 0x100;
-        /// Values: chain (or [`super::GATEWAY_PROCESS`]), instance, epoch, 0 for an exit code and 1 for a signal,
+        /// Values: chain and instance (or [`super::GATEWAY_PROCESS`] and gateway), epoch, 0 for an exit code and 1 for a signal,
         /// its number, how long the process lived in nanoseconds.
         InstanceDied = 0x101;
         /// Value: chain.

@@ -2,7 +2,8 @@
 //! `libos-net/src/attach.rs`. This is the only place where keys leave the monitor, and it gives a process exactly
 //! the epoch secrets of its own ports and the port secrets of the rings that it reads (I7, deny by default).
 
-use super::definition::{ERROR_PORT, GATEWAY, INGRESS};
+use super::definition::{ERROR_PORT, INGRESS};
+use super::gateway::GATEWAY;
 use super::sealed::{Chain, SealedChain};
 use crate::ids::{FunctionIndex, InstanceNumber, index, number};
 use crate::platform::{Grant, Platform};

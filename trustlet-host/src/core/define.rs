@@ -1,14 +1,10 @@
 //! The loader's calls.
 
-use super::definition::{
-    Definition, GATEWAY, Gateway, Placement, Program, canonical_name, check_gateway, cpu_hint,
-};
+use super::definition::{Definition, Placement, canonical_name, cpu_hint};
 use super::refusal::{Refusal, refuse};
 use super::sealed::Chain;
-use super::{Core, Event, Listener, Outcome, function_index, limits, narrow};
-use crate::calls::{
-    ChainDefinition, EdgeDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition, ResultCode,
-};
+use super::{Core, Event, Outcome, function_index, limits, narrow};
+use crate::calls::{ChainDefinition, EdgeDefinition, FunctionDefinition, GATEWAY_PROCESS, ResultCode};
 use crate::ids::{index, number};
 use crate::platform::Platform;
 use hacher_libos_net::attach::SECRET_VALUE_MAX_BYTES;
@@ -16,23 +12,15 @@ use hacher_libos_net::name::Name;
 use zerocopy::FromBytes;
 
 impl<P: Platform> Core<P> {
-    pub(super) fn set_gateway(&mut self, operand: &[u8], file: Option<P::File>) -> Result<Outcome, Refusal> {
-        let mut definition: GatewayDefinition = fixed(operand)?;
-        definition.role = canonical_name(&definition.role)?;
-        check_gateway(&definition)?;
-        cpu_hint(definition.cpu)?;
-        if self.gateway.is_some() {
-            return refuse(ResultCode::InvalidRequest, "the gateway is set");
+    pub(super) fn begin_chain(
+        &mut self,
+        [gateway, ..]: [u64; 6],
+        operand: &[u8],
+    ) -> Result<Outcome, Refusal> {
+        let gateway = self.gateway_id(gateway)?;
+        if self.gateway(gateway)?.is_own() && !self.chains_of(gateway).is_empty() {
+            return refuse(ResultCode::InvalidRequest, "the gateway is another chain's own");
         }
-        let image = self.image(GATEWAY, file)?;
-        self.gateway = Some(Gateway {
-            definition,
-            program: Program::new(image),
-        });
-        Ok(Outcome::default())
-    }
-
-    pub(super) fn begin_chain(&mut self, operand: &[u8]) -> Result<Outcome, Refusal> {
         let definition = Definition::new(fixed::<ChainDefinition>(operand)?)?;
         if self.chains.len() >= limits::CHAINS_MAX {
             return refuse(ResultCode::LimitReached, "a monitor has at most 64 chains");
@@ -47,6 +35,7 @@ impl<P: Platform> Core<P> {
         self.take_instances(1)?;
         self.chains.push(Chain {
             definition,
+            gateway,
             sealed: None,
         });
         Ok(Outcome::value(u64::from(number(self.chains.len() - 1))))
@@ -82,15 +71,7 @@ impl<P: Platform> Core<P> {
         let file = present(file)?;
         self.check_text(path.len())?;
         if chain == GATEWAY_PROCESS {
-            if self.chains.iter().any(|chain| chain.sealed.is_some()) {
-                return refuse(ResultCode::Sealed, "the gateway is part of a sealed chain");
-            }
-            let Some(gateway) = self.gateway.as_mut() else {
-                return refuse(ResultCode::InvalidRequest, "the gateway is not set");
-            };
-            gateway
-                .program
-                .add_library(&mut self.platform, file, path, interpreter)?;
+            self.add_gateway_library(function, file, path, interpreter)?;
         } else {
             let function = function_index(function)?;
             let chain = self.chain_id(chain)?;
@@ -195,44 +176,6 @@ impl<P: Platform> Core<P> {
         Ok(Outcome::default())
     }
 
-    pub(super) fn set_listener(
-        &mut self,
-        [tls, ..]: [u64; 6],
-        operand: &[u8],
-        files: Vec<P::File>,
-    ) -> Result<Outcome, Refusal> {
-        let address = text(operand)?;
-        let expected = match tls {
-            0 => 1,
-            1 => 3,
-            _ => return Err(ResultCode::InvalidParameter.into()),
-        };
-        let Some(socket) = files.first().filter(|_| files.len() == expected) else {
-            return refuse(
-                ResultCode::InvalidAddress,
-                "a listener is one socket, and with TLS also a certificate chain and a private key",
-            );
-        };
-        if !self.platform.is_listener(socket) {
-            return refuse(
-                ResultCode::InvalidAddress,
-                "the descriptor is no listening socket",
-            );
-        }
-        if address.len() > limits::ADDRESS_MAX_BYTES {
-            return refuse(ResultCode::InvalidParameter, "an address has at most 256 bytes");
-        }
-        if self.listener.is_some() {
-            return refuse(ResultCode::InvalidRequest, "the listener is set");
-        }
-        self.listener = Some(Listener {
-            tls: tls == 1,
-            address: address.to_owned(),
-            files,
-        });
-        Ok(Outcome::default())
-    }
-
     pub(super) fn set_admin(&mut self, file: Option<P::File>) -> Result<Outcome, Refusal> {
         let file = present(file)?;
         if !self.platform.is_listener(&file) {
@@ -250,10 +193,10 @@ impl<P: Platform> Core<P> {
 
     pub(super) fn seal_chain(&mut self, [chain, ..]: [u64; 6]) -> Result<Outcome, Refusal> {
         let id = self.chain_id(chain)?;
-        let Some(gateway) = self.gateway.as_ref() else {
-            return refuse(ResultCode::InvalidRequest, "the gateway is not set");
-        };
         let Some(entry) = self.chains.get_mut(id.at()) else {
+            return Err(ResultCode::InvalidParameter.into());
+        };
+        let Some(gateway) = self.gateways.get(entry.gateway.at()) else {
             return Err(ResultCode::InvalidParameter.into());
         };
         entry.seal(&mut self.platform, gateway, self.sealings + 1)?;
@@ -262,7 +205,7 @@ impl<P: Platform> Core<P> {
         Ok(Outcome::operand(&entry.sealed()?.digest))
     }
 
-    fn image(&mut self, name: &str, file: Option<P::File>) -> Result<P::Image, Refusal> {
+    pub(super) fn image(&mut self, name: &str, file: Option<P::File>) -> Result<P::Image, Refusal> {
         self.platform
             .load_image(name, present(file)?)
             .map_err(|error| Refusal::new(ResultCode::BadImage, error.to_string()))
@@ -276,7 +219,7 @@ impl<P: Platform> Core<P> {
         Ok(())
     }
 
-    fn check_text(&self, len_bytes: usize) -> Result<(), Refusal> {
+    pub(super) fn check_text(&self, len_bytes: usize) -> Result<(), Refusal> {
         if self.text_bytes + len_bytes > limits::TEXT_TOTAL_MAX_BYTES {
             return refuse(
                 ResultCode::LimitReached,
@@ -288,11 +231,11 @@ impl<P: Platform> Core<P> {
 }
 
 /// An operand of fixed layout.
-fn fixed<T: FromBytes>(operand: &[u8]) -> Result<T, Refusal> {
+pub(super) fn fixed<T: FromBytes>(operand: &[u8]) -> Result<T, Refusal> {
     T::read_from_bytes(operand).map_err(|_| ResultCode::InvalidFormat.into())
 }
 
-fn text(operand: &[u8]) -> Result<&str, Refusal> {
+pub(super) fn text(operand: &[u8]) -> Result<&str, Refusal> {
     core::str::from_utf8(operand).map_err(|_| ResultCode::InvalidFormat.into())
 }
 
@@ -300,6 +243,6 @@ fn name(operand: &[u8]) -> Result<Name, Refusal> {
     canonical_name(&fixed(operand)?)
 }
 
-fn present<F>(file: Option<F>) -> Result<F, Refusal> {
+pub(super) fn present<F>(file: Option<F>) -> Result<F, Refusal> {
     file.ok_or_else(|| Refusal::new(ResultCode::InvalidAddress, "the call needs a descriptor"))
 }

@@ -2,9 +2,7 @@
 
 use super::limits;
 use super::refusal::{Refusal, refuse};
-use crate::calls::{
-    ChainDefinition, EdgeDefinition, FunctionDefinition, GatewayDefinition, ResultCode, protection,
-};
+use crate::calls::{ChainDefinition, EdgeDefinition, FunctionDefinition, ResultCode, protection};
 use crate::ids::{FunctionIndex, index, number};
 use crate::platform::{Limits, Platform};
 use hacher_libos_net::attach::outbox_flag;
@@ -19,8 +17,6 @@ pub(crate) const FAULT_PORT: &str = "fault";
 pub(crate) const ERROR_PORT: &str = "error";
 /// The gateway's port, and the name under which functions see the gateway.
 pub(crate) const INGRESS: &str = "ingress";
-/// The gateway's name as a function.
-pub(crate) const GATEWAY: &str = "gateway";
 
 /// A library, and where its executable looks for it.
 pub(crate) struct Library {
@@ -220,7 +216,7 @@ impl<P: Platform> Definition<P> {
     /// Refuses what [`Definition::add_function`] would, before the executable is read.
     pub(crate) fn check_function(&self, definition: &FunctionDefinition) -> Result<(), Refusal> {
         let name = definition.name.as_str();
-        if [INGRESS, "egress", GATEWAY].contains(&name) {
+        if [INGRESS, "egress", super::gateway::GATEWAY].contains(&name) {
             return refuse(ResultCode::NameTaken, "the name is reserved");
         }
         if self
@@ -442,28 +438,6 @@ impl<P: Platform> Definition<P> {
         }
         self.placements.insert((function, ordinal), placement);
         Ok(())
-    }
-}
-
-/// The gateway: one process for all chains.
-pub(crate) struct Gateway<P: Platform> {
-    pub(crate) definition: GatewayDefinition,
-    pub(crate) program: Program<P>,
-}
-
-/// Refuses a gateway with values out of their range.
-pub(crate) fn check_gateway(definition: &GatewayDefinition) -> Result<(), Refusal> {
-    let in_range = (limits::MEMORY_MIN_BYTES..=limits::MEMORY_MAX_BYTES).contains(&definition.memory_bytes)
-        && definition.scratch_bytes <= limits::SCRATCH_MAX_BYTES
-        && (1..=limits::THREADS_MAX).contains(&definition.threads)
-        && definition.logs <= 1;
-    if in_range {
-        Ok(())
-    } else {
-        refuse(
-            ResultCode::InvalidParameter,
-            "a value of the gateway is out of its range",
-        )
     }
 }
 

@@ -6,10 +6,11 @@
 //!
 //! ```text
 //! text      "hacher-chain-digest"
-//! u32       2, the version of this encoding
+//! u32       3, the version of this encoding
 //! text      backend: "process"
 //! gateway   hash of the executable, list(library), text role, u64 memory bytes, u64 scratch bytes, u32 threads,
-//!           u32 logs (0 dropped, 1 forwarded)
+//!           u32 logs (0 dropped, 1 forwarded), u32 1 if it serves this chain alone, and then, else 0: u32 TLS (0 none,
+//!           1 with a certificate, 2 clients need one too)
 //! text      chain name
 //! text      chain version
 //! u32       protection between functions, where an edge does not say otherwise (1 sealed, 2 mapped)
@@ -32,15 +33,18 @@
 //!   u32     producer (0 is the gateway), index of its port, consumer, group, member, protection (1 sealed, 2 mapped)
 //! ```
 //!
-//! Not part of it: values of secrets, placement, and what follows from the rest (fault ports and edges, regions).
+//! Not part of it: values of secrets, placement, where a gateway listens and what its certificates say (the same chain moves
+//! to another address, and certificates are renewed), whether a shared gateway speaks TLS, which is the service's and not the
+//! chain's and which every client sees for itself, and what follows from the rest (fault ports and edges, regions).
 
-use super::definition::{Definition, Function, Gateway, Program};
+use super::definition::{Definition, Function, Program};
+use super::gateway::Gateway;
 use crate::ids::number;
 use crate::platform::{MEASUREMENT_BYTES, Measurement, Platform};
 use ring::digest::{Context, SHA384};
 
 /// The version of the encoding.
-const ENCODING_VERSION: u32 = 2;
+const ENCODING_VERSION: u32 = 3;
 
 /// Feeds the encoding to the hash.
 struct Encoder(Context);
@@ -126,6 +130,12 @@ fn encode_gateway<P: Platform>(encoder: &mut Encoder, gateway: &Gateway<P>) {
     encoder.u64(gateway.definition.scratch_bytes);
     encoder.u32(gateway.definition.threads);
     encoder.u32(gateway.definition.logs);
+    encoder.u32(gateway.definition.own);
+    encoder.u32(if gateway.is_own() {
+        gateway.definition.tls
+    } else {
+        0
+    });
 }
 
 fn encode_function<P: Platform>(encoder: &mut Encoder, definition: &Definition<P>, function: &Function<P>) {

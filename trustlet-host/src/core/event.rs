@@ -1,7 +1,8 @@
 //! What the monitor tells the daemon.
 
+use super::ledger::Owner;
 use crate::calls::{self, EventNumber, GATEWAY_PROCESS, ReplyHeader};
-use crate::ids::{ChainId, InstanceNumber};
+use crate::ids::{ChainId, GatewayId, InstanceNumber};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,19 +21,15 @@ pub struct Exit {
 pub enum Event {
     /// An instance serves.
     InstanceReady {
-        /// Its chain; `None` for the gateway's process.
-        chain: Option<ChainId>,
-        /// Its number.
-        instance: InstanceNumber,
+        /// Which.
+        owner: Owner,
         /// Its epoch.
         epoch: u32,
     },
     /// An instance's process is gone; it can be created again.
     InstanceDied {
-        /// Its chain; `None` for the gateway's process.
-        chain: Option<ChainId>,
-        /// Its number.
-        instance: InstanceNumber,
+        /// Which.
+        owner: Owner,
         /// The epoch that ended.
         epoch: u32,
         /// How it ended.
@@ -59,32 +56,30 @@ impl Event {
     /// The message for the daemon.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let owner = |chain: Option<ChainId>| chain.map_or(GATEWAY_PROCESS, |chain| u64::from(chain.0));
+        let numbers = |owner| match owner {
+            Owner::Function(chain, instance) => [u64::from(chain.0), u64::from(instance.0)],
+            Owner::Gateway(gateway) => [GATEWAY_PROCESS, u64::from(gateway.0)],
+        };
         let (number, values) = match *self {
-            Self::InstanceReady {
-                chain,
-                instance,
-                epoch,
-            } => (
-                EventNumber::InstanceReady,
-                [owner(chain), u64::from(instance.0), u64::from(epoch), 0, 0, 0],
-            ),
-            Self::InstanceDied {
-                chain,
-                instance,
-                epoch,
-                exit,
-            } => (
-                EventNumber::InstanceDied,
-                [
-                    owner(chain),
-                    u64::from(instance.0),
+            Self::InstanceReady { owner, epoch } => {
+                let [chain, instance] = numbers(owner);
+                (
+                    EventNumber::InstanceReady,
+                    [chain, instance, u64::from(epoch), 0, 0, 0],
+                )
+            }
+            Self::InstanceDied { owner, epoch, exit } => {
+                let [chain, instance] = numbers(owner);
+                let values = [
+                    chain,
+                    instance,
                     u64::from(epoch),
                     u64::from(exit.signalled),
                     u64::from(exit.code),
                     exit.lived_ns,
-                ],
-            ),
+                ];
+                (EventNumber::InstanceDied, values)
+            }
             Self::ChainSealed { chain } => (EventNumber::ChainSealed, [u64::from(chain.0), 0, 0, 0, 0, 0]),
             Self::Loaded { chain_count } => (EventNumber::Loaded, [u64::from(chain_count), 0, 0, 0, 0, 0]),
             Self::ShuttingDown { grace_ns } => (EventNumber::ShuttingDown, [grace_ns, 0, 0, 0, 0, 0]),
@@ -103,19 +98,20 @@ impl Event {
     pub fn decode(header: &ReplyHeader) -> Option<Self> {
         let [first, second, third, fourth, fifth, sixth] = header.values;
         let narrow = |value: u64| u32::try_from(value).ok();
-        let owner = |value: u64| match value {
-            GATEWAY_PROCESS => Some(None),
-            chain => narrow(chain).map(|chain| Some(ChainId(chain))),
+        let owner = |chain: u64, instance: u64| {
+            let instance = narrow(instance)?;
+            Some(match chain {
+                GATEWAY_PROCESS => Owner::Gateway(GatewayId(instance)),
+                chain => Owner::Function(ChainId(narrow(chain)?), InstanceNumber(instance)),
+            })
         };
         Some(match EventNumber::from_number(header.call)? {
             EventNumber::InstanceReady => Self::InstanceReady {
-                chain: owner(first)?,
-                instance: InstanceNumber(narrow(second)?),
+                owner: owner(first, second)?,
                 epoch: narrow(third)?,
             },
             EventNumber::InstanceDied => Self::InstanceDied {
-                chain: owner(first)?,
-                instance: InstanceNumber(narrow(second)?),
+                owner: owner(first, second)?,
                 epoch: narrow(third)?,
                 exit: Exit {
                     signalled: fourth == 1,
@@ -148,13 +144,11 @@ mod tests {
         };
         for event in [
             Event::InstanceReady {
-                chain: None,
-                instance: InstanceNumber(0),
+                owner: Owner::Gateway(GatewayId(2)),
                 epoch: 2,
             },
             Event::InstanceDied {
-                chain: Some(ChainId(3)),
-                instance: InstanceNumber(4),
+                owner: Owner::Function(ChainId(3), InstanceNumber(4)),
                 epoch: 5,
                 exit,
             },

@@ -3,16 +3,16 @@
 
 use super::refusal::{Refusal, refuse};
 use crate::calls::{InstanceState, ResultCode};
-use crate::ids::{ChainId, InstanceNumber, ProcessId};
+use crate::ids::{ChainId, GatewayId, InstanceNumber, ProcessId};
 use std::collections::BTreeMap;
 
 /// What a process is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Owner {
+pub enum Owner {
     /// One instance of a function.
     Function(ChainId, InstanceNumber),
-    /// The gateway, with one instance in each chain.
-    Gateway,
+    /// A gateway, with one instance in each of its chains.
+    Gateway(GatewayId),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(crate) struct Ledger {
     next: u64,
     live: BTreeMap<ProcessId, Live>,
     writers: BTreeMap<(ChainId, InstanceNumber), ProcessId>,
-    gateway: Option<ProcessId>,
+    gateways: BTreeMap<GatewayId, ProcessId>,
 }
 
 impl Ledger {
@@ -53,7 +53,9 @@ impl Ledger {
             Owner::Function(chain, instance) => {
                 self.writers.insert((chain, instance), process);
             }
-            Owner::Gateway => self.gateway = Some(process),
+            Owner::Gateway(gateway) => {
+                self.gateways.insert(gateway, process);
+            }
         }
         self.live.insert(
             process,
@@ -67,10 +69,14 @@ impl Ledger {
         Ok(process)
     }
 
-    /// Gives the live gateway the right to write its instance of `chain`.
-    pub(crate) fn claim_for_gateway(&mut self, chain: ChainId) -> Result<ProcessId, Refusal> {
+    /// Gives a live gateway the right to write its instance of `chain`.
+    pub(crate) fn claim_for_gateway(
+        &mut self,
+        gateway: GatewayId,
+        chain: ChainId,
+    ) -> Result<ProcessId, Refusal> {
         let key = (chain, InstanceNumber::GATEWAY);
-        let Some(process) = self.gateway else {
+        let Some(&process) = self.gateways.get(&gateway) else {
             return refuse(ResultCode::NotRunning, ResultCode::NotRunning.text());
         };
         if self.writers.contains_key(&key) {
@@ -84,9 +90,7 @@ impl Ledger {
     pub(crate) fn release(&mut self, process: ProcessId) -> Option<(Owner, u32)> {
         let live = self.live.remove(&process)?;
         self.writers.retain(|_, writer| *writer != process);
-        if self.gateway == Some(process) {
-            self.gateway = None;
-        }
+        self.gateways.retain(|_, gateway| *gateway != process);
         Some((live.owner, live.epoch))
     }
 
@@ -94,7 +98,7 @@ impl Ledger {
     pub(crate) fn holder(&self, owner: Owner) -> Option<Holder> {
         let process = match owner {
             Owner::Function(chain, instance) => *self.writers.get(&(chain, instance))?,
-            Owner::Gateway => self.gateway?,
+            Owner::Gateway(gateway) => *self.gateways.get(&gateway)?,
         };
         self.live.get(&process).map(|live| Holder {
             process,
@@ -167,22 +171,31 @@ mod tests {
     }
 
     #[test]
-    fn the_gateways_death_frees_its_instance_in_every_chain() {
+    fn a_gateways_death_frees_its_instance_in_every_chain_of_its_own_and_in_no_other() {
+        let (one, other) = (GatewayId(0), GatewayId(1));
         let mut ledger = Ledger::default();
-        let gateway = ledger.claim(Owner::Gateway, 1).unwrap();
-        ledger.claim_for_gateway(ChainId(0)).unwrap();
-        ledger.claim_for_gateway(ChainId(1)).unwrap();
-        assert!(ledger.claim_for_gateway(ChainId(1)).is_err());
-        ledger.release(gateway);
-        assert!(ledger.claim_for_gateway(ChainId(0)).is_err());
-        ledger.claim(Owner::Gateway, 2).unwrap();
-        ledger.claim_for_gateway(ChainId(0)).unwrap();
+        let first = ledger.claim(Owner::Gateway(one), 1).unwrap();
+        let second = ledger.claim(Owner::Gateway(other), 1).unwrap();
+        ledger.claim_for_gateway(one, ChainId(0)).unwrap();
+        ledger.claim_for_gateway(one, ChainId(1)).unwrap();
+        ledger.claim_for_gateway(other, ChainId(2)).unwrap();
+        assert!(ledger.claim_for_gateway(one, ChainId(1)).is_err());
+        assert!(ledger.claim_for_gateway(other, ChainId(1)).is_err(), "one writer");
+        ledger.release(first);
+        assert!(ledger.claim_for_gateway(one, ChainId(0)).is_err());
+        assert_eq!(ledger.holder(Owner::Gateway(other)).unwrap().process, second);
+        assert!(
+            ledger.claim_for_gateway(other, ChainId(2)).is_err(),
+            "still its own"
+        );
+        ledger.claim(Owner::Gateway(one), 2).unwrap();
+        ledger.claim_for_gateway(one, ChainId(0)).unwrap();
     }
 
     #[test]
     fn a_process_is_ready_once_all_its_attachments_are_answered() {
         let mut ledger = Ledger::default();
-        let gateway = ledger.claim(Owner::Gateway, 1).unwrap();
+        let gateway = ledger.claim(Owner::Gateway(GatewayId(0)), 1).unwrap();
         ledger.attached(gateway);
         ledger.attached(gateway);
         assert_eq!(ledger.answered(gateway), Some(false));
@@ -195,7 +208,7 @@ mod tests {
     #[test]
     fn a_process_that_was_told_to_end_is_not_starting_any_more() {
         let mut ledger = Ledger::default();
-        let gateway = ledger.claim(Owner::Gateway, 1).unwrap();
+        let gateway = ledger.claim(Owner::Gateway(GatewayId(0)), 1).unwrap();
         assert!(ledger.is_starting(gateway));
         ledger.ending(gateway);
         assert!(!ledger.is_starting(gateway));

@@ -1,20 +1,21 @@
 //! The lives of trustlets: create, ready, delete, died.
 
 use super::attachment::Attachment;
-use super::definition::{cpu_hint, process_limits};
+use super::definition::process_limits;
 use super::ledger::Owner;
 use super::limits;
 use super::refusal::{Refusal, refuse};
-use super::{Core, Event, Exit, Listener, Outcome, narrow};
+use super::{Core, Event, Exit, Outcome, narrow};
 use crate::calls::{GATEWAY_PROCESS, InstanceState, ResultCode};
-use crate::ids::{ChainId, InstanceNumber, ProcessId, number};
-use crate::platform::{Grant, Launch, Platform, PlatformError, Spawned, TrustletRole};
-use hacher_libos_net::attach::{Listen, MESSAGE_MAX_BYTES, MessageHeader, ZeroizingMessage, kind};
+use crate::ids::{ChainId, GatewayId, InstanceNumber, ProcessId};
+use crate::platform::{Launch, Platform, PlatformError, Spawned, TrustletRole};
+use hacher_libos_net::attach::{MESSAGE_MAX_BYTES, MessageHeader};
 
 impl<P: Platform> Core<P> {
     pub(super) fn create_trustlet(&mut self, [chain, instance, ..]: [u64; 6]) -> Result<Outcome, Refusal> {
         let (owner, epoch) = if chain == GATEWAY_PROCESS {
-            (Owner::Gateway, self.next_gateway_epoch(instance)?)
+            let gateway = self.gateway_id(instance)?;
+            (Owner::Gateway(gateway), self.next_gateway_epoch(gateway)?)
         } else {
             let chain = self.chain_id(chain)?;
             let instance = InstanceNumber(narrow(instance)?);
@@ -26,7 +27,7 @@ impl<P: Platform> Core<P> {
         let process = self.ledger.claim(owner, epoch)?;
         let spawned = match owner {
             Owner::Function(chain, instance) => self.start_function(process, chain, instance, epoch),
-            Owner::Gateway => self.start_gateway(process, epoch),
+            Owner::Gateway(gateway) => self.start_gateway(process, gateway, epoch),
         };
         if let Err(refusal) = spawned {
             // No process, so nobody who could write.
@@ -37,7 +38,7 @@ impl<P: Platform> Core<P> {
         self.counts.created += 1;
         let attached = match owner {
             Owner::Function(chain, instance) => self.attach(process, chain, instance),
-            Owner::Gateway => self.attach_gateway(process),
+            Owner::Gateway(gateway) => self.attach_gateway(process, gateway),
         };
         if let Err(refusal) = attached {
             self.end(process);
@@ -51,15 +52,15 @@ impl<P: Platform> Core<P> {
         [chain, instance, epoch, ..]: [u64; 6],
     ) -> Result<Outcome, Refusal> {
         let owner = if chain == GATEWAY_PROCESS {
-            Owner::Gateway
+            Owner::Gateway(self.gateway_id(instance)?)
         } else {
             Owner::Function(self.chain_id(chain)?, InstanceNumber(narrow(instance)?))
         };
-        // The gateway's instances live and die with its process.
-        if instance == 0 && owner != Owner::Gateway {
+        // A gateway's instances live and die with its process.
+        if matches!(owner, Owner::Function(_, InstanceNumber::GATEWAY)) {
             return refuse(
                 ResultCode::InvalidParameter,
-                "the gateway's process serves all chains",
+                "a gateway's process is named by the gateway's number",
             );
         }
         let Some(holder) = self.ledger.holder(owner) else {
@@ -78,12 +79,7 @@ impl<P: Platform> Core<P> {
             return false;
         };
         if ready && let Some((owner, epoch)) = self.ledger.owner(process) {
-            let (chain, instance) = event_names(owner);
-            self.events.push_back(Event::InstanceReady {
-                chain,
-                instance,
-                epoch,
-            });
+            self.events.push_back(Event::InstanceReady { owner, epoch });
         }
         true
     }
@@ -109,20 +105,9 @@ impl<P: Platform> Core<P> {
         self.counts.died += 1;
         match owner {
             Owner::Function(chain, instance) => self.note_death(chain, instance, exit),
-            Owner::Gateway => {
-                self.gateway_process.deaths += 1;
-                for chain in 0..self.chains.len() {
-                    self.note_death(ChainId(number(chain)), InstanceNumber::GATEWAY, exit);
-                }
-            }
+            Owner::Gateway(gateway) => self.note_gateway_death(gateway, exit),
         }
-        let (chain, instance) = event_names(owner);
-        self.events.push_back(Event::InstanceDied {
-            chain,
-            instance,
-            epoch,
-            exit,
-        });
+        self.events.push_back(Event::InstanceDied { owner, epoch, exit });
     }
 
     /// Tells the daemon that the monitor stops.
@@ -130,21 +115,7 @@ impl<P: Platform> Core<P> {
         self.events.push_back(Event::ShuttingDown { grace_ns });
     }
 
-    /// Asks the gateway's process to finish what is in flight; `false` if there is none to ask.
-    pub fn drain_gateway(&mut self) -> bool {
-        let Some(process) = self.gateway_process() else {
-            return false;
-        };
-        let message = ZeroizingMessage::new::<[u8; 0]>(kind::DRAIN, &[]);
-        self.platform.send(process, message, &[]).is_ok()
-    }
-
-    /// The gateway's process, if it is alive.
-    pub fn gateway_process(&self) -> Option<ProcessId> {
-        self.ledger.holder(Owner::Gateway).map(|holder| holder.process)
-    }
-
-    fn note_death(&mut self, chain: ChainId, instance: InstanceNumber, exit: Exit) {
+    pub(super) fn note_death(&mut self, chain: ChainId, instance: InstanceNumber, exit: Exit) {
         let slot = self
             .chains
             .get_mut(chain.at())
@@ -161,32 +132,13 @@ impl<P: Platform> Core<P> {
         if instance == InstanceNumber::GATEWAY {
             return refuse(
                 ResultCode::InvalidParameter,
-                "the gateway's process serves all chains",
+                "a gateway's process is named by the gateway's number",
             );
         }
         let Some(slot) = sealed.slots.get(instance.at()) else {
             return refuse(ResultCode::InvalidParameter, "there is no such instance");
         };
         slot.epoch
-            .checked_add(1)
-            .ok_or_else(|| ResultCode::LimitReached.into())
-    }
-
-    fn next_gateway_epoch(&self, instance: u64) -> Result<u32, Refusal> {
-        if instance != 0 {
-            return refuse(ResultCode::InvalidParameter, "there is one gateway");
-        }
-        if self.gateway.is_none() {
-            return refuse(ResultCode::InvalidRequest, "the gateway is not set");
-        }
-        if !self.loaded {
-            return refuse(
-                ResultCode::InvalidRequest,
-                "the gateway starts when all chains are defined",
-            );
-        }
-        self.gateway_process
-            .epoch
             .checked_add(1)
             .ok_or_else(|| ResultCode::LimitReached.into())
     }
@@ -240,45 +192,8 @@ impl<P: Platform> Core<P> {
         Ok(())
     }
 
-    fn start_gateway(&mut self, process: ProcessId, epoch: u32) -> Result<(), Refusal> {
-        self.gateway_process.epoch = epoch;
-        let Some(gateway) = self.gateway.as_ref() else {
-            return refuse(ResultCode::InvalidRequest, "the gateway is not set");
-        };
-        let descriptors = self
-            .chains
-            .iter()
-            .filter_map(|chain| {
-                let plan = &chain.sealed.as_ref()?.plan;
-                Some(plan.instance(InstanceNumber::GATEWAY)?.descriptors())
-            })
-            .fold(0, u32::saturating_add);
-        let definition = &gateway.definition;
-        let launch = Launch {
-            process,
-            role: TrustletRole::Gateway,
-            chain: "",
-            function: definition.role.as_str(),
-            image: &gateway.program.image,
-            libraries: &gateway.program.loaded,
-            environment: &[],
-            limits: process_limits(
-                definition.memory_bytes,
-                definition.scratch_bytes,
-                definition.threads,
-                descriptors,
-            ),
-            forward_logs: definition.logs == 1,
-            cpu: cpu_hint(definition.cpu)?,
-            patient: false,
-        };
-        let Spawned { log } = self.platform.spawn(launch)?;
-        self.gateway_process.log = log;
-        Ok(())
-    }
-
     /// Sends a process its attachment to one chain.
-    fn attach(
+    pub(super) fn attach(
         &mut self,
         process: ProcessId,
         chain: ChainId,
@@ -291,7 +206,7 @@ impl<P: Platform> Core<P> {
         } else {
             TrustletRole::Function
         };
-        // The gateway's is sent once, before its chains.
+        // A gateway's is sent once, before its chains.
         let lockdown = match role {
             TrustletRole::Function => self.lockdown(role)?,
             TrustletRole::Gateway => None,
@@ -305,45 +220,8 @@ impl<P: Platform> Core<P> {
         Ok(())
     }
 
-    fn attach_gateway(&mut self, process: ProcessId) -> Result<(), Refusal> {
-        // Before there is anything to attack it with: it parses what strangers send as soon as it listens.
-        if let Some(filters) = self.lockdown(TrustletRole::Gateway)? {
-            self.platform
-                .send(process, ZeroizingMessage::new(kind::LOCKDOWN, &filters), &[])?;
-        }
-        for chain in 0..self.chains.len() {
-            let chain = ChainId(number(chain));
-            self.ledger.claim_for_gateway(chain)?;
-            if let Some(slot) = self
-                .chains
-                .get_mut(chain.at())
-                .and_then(|chain| chain.sealed.as_mut())
-                .and_then(|sealed| sealed.slots.get_mut(InstanceNumber::GATEWAY.at()))
-            {
-                // Follows the process, so that one number names its epoch everywhere.
-                slot.epoch = self.gateway_process.epoch;
-            }
-            self.attach(process, chain, InstanceNumber::GATEWAY)?;
-        }
-        self.bell()?;
-        if let Some(bell) = self.bell.as_ref() {
-            let message = ZeroizingMessage::new::<[u8; 0]>(kind::BELL, &[]);
-            self.platform.send(process, message, &[Grant::Doorbell(bell)])?;
-        }
-        if let Some(Listener { tls, files, .. }) = self.listener.as_ref() {
-            let listen = Listen {
-                tls: u32::from(*tls),
-                reserved: 0,
-            };
-            let grants: Vec<_> = files.iter().map(Grant::File).collect();
-            self.platform
-                .send(process, ZeroizingMessage::new(kind::LISTEN, &[listen]), &grants)?;
-        }
-        Ok(())
-    }
-
     /// The platform's filter, if one message holds it.
-    fn lockdown(&self, role: TrustletRole) -> Result<Option<Vec<[u8; 8]>>, Refusal> {
+    pub(super) fn lockdown(&self, role: TrustletRole) -> Result<Option<Vec<[u8; 8]>>, Refusal> {
         let filters = self.platform.lockdown(role);
         let too_long = filters.as_ref().is_some_and(|filters| {
             size_of::<MessageHeader>() + size_of_val(filters.as_slice()) > MESSAGE_MAX_BYTES
@@ -363,16 +241,10 @@ impl<P: Platform> Core<P> {
             .map_or(InstanceState::Absent, |holder| holder.state)
     }
 
-    pub(super) fn gateway_state(&self) -> InstanceState {
+    /// Where a gateway's process is in its life.
+    pub(super) fn gateway_state(&self, gateway: GatewayId) -> InstanceState {
         self.ledger
-            .holder(Owner::Gateway)
+            .holder(Owner::Gateway(gateway))
             .map_or(InstanceState::Absent, |holder| holder.state)
-    }
-}
-
-fn event_names(owner: Owner) -> (Option<ChainId>, InstanceNumber) {
-    match owner {
-        Owner::Function(chain, instance) => (Some(chain), instance),
-        Owner::Gateway => (None, InstanceNumber::GATEWAY),
     }
 }

@@ -2,6 +2,8 @@
 
 /// Chains of one monitor.
 pub const CHAINS_MAX: usize = 64;
+/// Gateways of one monitor: one for each chain, and the shared one.
+pub const GATEWAYS_MAX: usize = CHAINS_MAX + 1;
 /// Functions of one chain, as in the chain language.
 pub const FUNCTIONS_MAX: usize = 256;
 /// Ports that one function declares, as in the chain language.

@@ -33,7 +33,7 @@ impl<P: Platform> Core<P> {
         Ok(outcome)
     }
 
-    fn manifest<'a>(&self, chains: impl Iterator<Item = &'a Chain<P>>) -> String
+    fn manifest<'a>(&self, chains: impl Iterator<Item = &'a Chain<P>> + Clone) -> String
     where
         P: 'a,
     {
@@ -49,9 +49,25 @@ impl<P: Platform> Core<P> {
                 Some(_) => line(&mut text, format_args!("layer {} missing", layer.name)),
             }
         }
-        if let Some(gateway) = &self.gateway {
+        // Of the gateways, those that serve one of the chains; an own one with the name of its chain.
+        let mut named = Vec::new();
+        for chain in chains.clone() {
+            let Some(gateway) = self.gateways.get(chain.gateway.at()) else {
+                continue;
+            };
+            if named.contains(&chain.gateway) {
+                continue;
+            }
+            named.push(chain.gateway);
             let measurement = P::image_measurement(&gateway.program.image);
-            line(&mut text, format_args!("gateway {}", Hex(&measurement)));
+            let hash = Hex(&measurement);
+            match gateway.is_own() {
+                true => line(
+                    &mut text,
+                    format_args!("gateway {hash} {}", chain.definition.chain.name),
+                ),
+                false => line(&mut text, format_args!("gateway {hash}")),
+            }
         }
         for chain in chains {
             let Some(sealed) = &chain.sealed else {

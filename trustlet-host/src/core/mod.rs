@@ -12,6 +12,7 @@ mod define;
 pub(crate) mod definition;
 mod digest;
 mod event;
+mod gateway;
 mod ledger;
 mod lifecycle;
 pub mod limits;
@@ -24,11 +25,12 @@ mod sealed;
 mod tests;
 
 pub use event::{Event, Exit};
+pub use ledger::Owner;
 
 use crate::calls::{self, Call, ReplyHeader, Request, ResultCode};
-use crate::ids::{ChainId, FunctionIndex, InstanceNumber};
+use crate::ids::{ChainId, FunctionIndex, GatewayId, InstanceNumber};
 use crate::platform::{LayerStatus, Platform};
-use definition::Gateway;
+use gateway::Gateway;
 use ledger::Ledger;
 use refusal::{Refusal, refuse};
 use sealed::Chain;
@@ -80,7 +82,7 @@ pub enum ReplyDescriptor<'a, P: Platform> {
 enum Handle {
     Page(ChainId, InstanceNumber),
     Log(ChainId, InstanceNumber),
-    GatewayLog,
+    GatewayLog(GatewayId),
     Admin,
     Bell,
 }
@@ -109,22 +111,6 @@ impl Outcome {
     }
 }
 
-/// Where clients connect to.
-struct Listener<P: Platform> {
-    tls: bool,
-    address: String,
-    /// The socket; with TLS, certificate chain and private key.
-    files: Vec<P::File>,
-}
-
-/// The gateway's process over its lives.
-#[derive(Default)]
-struct GatewayProcess<L> {
-    epoch: u32,
-    deaths: u32,
-    log: Option<L>,
-}
-
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
     calls: u64,
@@ -140,11 +126,10 @@ pub struct Core<P: Platform> {
     platform: P,
     layers: Vec<LayerStatus>,
     chains: Vec<Chain<P>>,
-    gateway: Option<Gateway<P>>,
-    gateway_process: GatewayProcess<P::Log>,
-    listener: Option<Listener<P>>,
+    /// By their numbers.
+    gateways: Vec<Gateway<P>>,
     admin: Option<P::File>,
-    /// What the gateway rings to wake the daemon when the first request comes in.
+    /// What gateways ring to wake the daemon when the first request comes in.
     bell: Option<P::Doorbell>,
     ledger: Ledger,
     events: VecDeque<Event>,
@@ -166,13 +151,7 @@ impl<P: Platform> Core<P> {
             layers: platform.layers(),
             platform,
             chains: Vec::new(),
-            gateway: None,
-            gateway_process: GatewayProcess {
-                epoch: 0,
-                deaths: 0,
-                log: None,
-            },
-            listener: None,
+            gateways: Vec::new(),
             admin: None,
             bell: None,
             ledger: Ledger::default(),
@@ -294,10 +273,10 @@ impl<P: Platform> Core<P> {
             Call::QueryEdge => self.query_edge(arguments),
             Call::QueryInstance => self.query_instance(arguments),
             Call::QueryInbound => self.query_inbound(arguments),
-            Call::QueryGateway => self.query_gateway(caller),
+            Call::QueryGateway => self.query_gateway(caller, arguments),
             Call::QueryAdmin => self.query_admin(),
             Call::SetGateway => self.set_gateway(request.operand, files.next()),
-            Call::BeginChain => self.begin_chain(request.operand),
+            Call::BeginChain => self.begin_chain(arguments, request.operand),
             Call::AddFunction => self.add_function(arguments, request.operand, files.next()),
             Call::AddLibrary => self.add_library(arguments, request.operand, files.next()),
             Call::AddVariable => self.add_variable(arguments, request.operand),
@@ -305,7 +284,8 @@ impl<P: Platform> Core<P> {
             Call::AddPort => self.add_port(arguments, request.operand),
             Call::AddEdge => self.add_edge(arguments, request.operand),
             Call::SetPlacement => self.set_placement(arguments),
-            Call::SetListener => self.set_listener(arguments, request.operand, files.collect()),
+            Call::SetListener => self.set_listener(arguments, request.operand, files.next()),
+            Call::SetTlsFile => self.set_tls_file(arguments, request.operand, files.next()),
             Call::SetAdmin => self.set_admin(files.next()),
             Call::SealChain => self.seal_chain(arguments),
             Call::CreateTrustlet => self.create_trustlet(arguments),
@@ -346,6 +326,7 @@ impl<P: Platform> Core<P> {
             | Call::AddEdge
             | Call::SetPlacement
             | Call::SetListener
+            | Call::SetTlsFile
             | Call::SetAdmin
             | Call::SealChain => Caller::Loader,
         };
@@ -366,7 +347,10 @@ impl<P: Platform> Core<P> {
         match handle {
             Handle::Page(chain, instance) => Some(ReplyDescriptor::Region(&slot(chain, instance)?.page)),
             Handle::Log(chain, instance) => slot(chain, instance)?.log.as_ref().map(ReplyDescriptor::Log),
-            Handle::GatewayLog => self.gateway_process.log.as_ref().map(ReplyDescriptor::Log),
+            Handle::GatewayLog(gateway) => {
+                let gateway = self.gateways.get(gateway.at())?;
+                gateway.log.as_ref().map(ReplyDescriptor::Log)
+            }
             Handle::Admin => self.admin.as_ref().map(ReplyDescriptor::File),
             Handle::Bell => self.bell.as_ref().map(ReplyDescriptor::Doorbell),
         }

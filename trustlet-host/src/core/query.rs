@@ -1,7 +1,8 @@
 //! The tables, as a daemon reads them: enough to go on after it was started anew.
 
-use super::definition::{GATEWAY, Program};
-use super::refusal::{Refusal, refuse};
+use super::definition::Program;
+use super::gateway::GATEWAY;
+use super::refusal::Refusal;
 use super::{Caller, Core, Handle, Outcome, function_index, narrow};
 use crate::calls::{
     self, ANY_CPU, ChainEntry, EdgeEntry, FunctionDefinition, FunctionEntry, GatewayEntry, InboundEntry,
@@ -25,6 +26,8 @@ impl<P: Platform> Core<P> {
             layer_count: number(self.layers.len()),
             missing_layer_count: number(missing),
             loaded: u32::from(self.loaded),
+            gateway_count: number(self.gateways.len()),
+            reserved: 0,
             evidence_key: self.platform.evidence_key(),
         };
         Outcome::operand(entry.as_bytes())
@@ -63,21 +66,20 @@ impl<P: Platform> Core<P> {
             instance_count: instances,
             port_count: number(definition.ports.len()),
             edge_count: number(definition.edges.len()),
-            reserved: 0,
+            gateway: chain.gateway.0,
         };
         Ok(Outcome::operand(entry.as_bytes()))
     }
 
     pub(super) fn query_function(&self, [chain, function, ..]: [u64; 6]) -> Result<Outcome, Refusal> {
-        let definition = &self.chain(chain)?.definition;
+        let chain = self.chain(chain)?;
+        let definition = &chain.definition;
         let function = function_index(function)?;
         let first_instance: u32 = (0..function.0.min(definition.function_count()))
             .map(|function| definition.instances_of(FunctionIndex(function)))
             .sum();
         let entry = if function == FunctionIndex::GATEWAY {
-            let Some(gateway) = self.gateway.as_ref() else {
-                return refuse(ResultCode::InvalidRequest, "the gateway is not set");
-            };
+            let gateway = self.gateway(chain.gateway)?;
             let values = FunctionDefinition {
                 name: short_name(GATEWAY),
                 memory_bytes: gateway.definition.memory_bytes,
@@ -215,28 +217,25 @@ impl<P: Platform> Core<P> {
         Ok(outcome)
     }
 
-    pub(super) fn query_gateway(&self, caller: Caller) -> Result<Outcome, Refusal> {
-        let Some(gateway) = self.gateway.as_ref() else {
-            return refuse(ResultCode::InvalidRequest, "the gateway is not set");
-        };
-        let address = self
-            .listener
-            .as_ref()
-            .map_or("", |listener| listener.address.as_str());
+    pub(super) fn query_gateway(&self, caller: Caller, [gateway, ..]: [u64; 6]) -> Result<Outcome, Refusal> {
+        let id = self.gateway_id(gateway)?;
+        let gateway = self.gateway(id)?;
+        let listener = gateway.listener.as_ref();
+        let address = listener.map_or("", |listener| listener.address.as_str());
         let entry = GatewayEntry {
             definition: gateway.definition,
             measurement: P::image_measurement(&gateway.program.image),
-            state: self.gateway_state().number(),
-            epoch: self.gateway_process.epoch,
-            deaths: self.gateway_process.deaths,
-            listening: u32::from(self.listener.is_some()),
-            tls: u32::from(self.listener.as_ref().is_some_and(|listener| listener.tls)),
+            state: self.gateway_state(id).number(),
+            epoch: gateway.epoch,
+            deaths: gateway.deaths,
+            listening: u32::from(listener.is_some()),
             address_bytes: number(address.len()),
+            reserved: 0,
         };
         let mut outcome = Outcome::operand(entry.as_bytes());
         outcome.operand.extend_from_slice(address.as_bytes());
-        if caller == Caller::Daemon && self.gateway_process.log.is_some() {
-            outcome.handles.push(Handle::GatewayLog);
+        if caller == Caller::Daemon && gateway.log.is_some() {
+            outcome.handles.push(Handle::GatewayLog(id));
             outcome.values = [1, 0, 0, 0, 0, 0];
         }
         Ok(outcome)

@@ -1,10 +1,12 @@
 //! A chain in the monitor's table: open while it is defined, sealed with regions and keys afterwards.
 
-use super::definition::{Definition, Edge, Gateway};
+use super::definition::{Definition, Edge};
 use super::digest::chain_digest;
+use super::gateway::Gateway;
 use super::plan::Plan;
 use super::refusal::{Refusal, refuse};
 use crate::calls::ResultCode;
+use crate::ids::GatewayId;
 use crate::platform::{MEASUREMENT_BYTES, Platform};
 use hacher_libos_net::attach::SECRET_BYTES;
 use hacher_libos_net::keys::SecretBytes;
@@ -41,6 +43,8 @@ pub(crate) struct SealedChain<P: Platform> {
 /// One chain.
 pub(crate) struct Chain<P: Platform> {
     pub(crate) definition: Definition<P>,
+    /// The one that serves it.
+    pub(crate) gateway: GatewayId,
     pub(crate) sealed: Option<SealedChain<P>>,
 }
 

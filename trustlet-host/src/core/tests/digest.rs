@@ -1,7 +1,7 @@
 //! The chain digest tells any two chains apart.
 
 use super::driver::{Driver, chain, function, gateway, name, text};
-use crate::calls::{Call, ChainDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition};
+use crate::calls::{Call, ChainDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition, tls};
 use crate::simulated::SimulatedFile;
 use hacher_libos_net::attach::outbox_flag;
 use std::collections::BTreeMap;
@@ -166,6 +166,15 @@ const CHANGES: &[Change] = &[
     ("gateway scratch", |spec| spec.gateway.scratch_bytes += 1),
     ("gateway threads", |spec| spec.gateway.threads += 1),
     ("gateway logs", |spec| spec.gateway.logs = 0),
+    ("a gateway of its own", |spec| spec.gateway.own = 1),
+    ("a gateway of its own with TLS", |spec| {
+        spec.gateway.own = 1;
+        spec.gateway.tls = tls::SERVER;
+    }),
+    ("a gateway of its own for clients with certificates", |spec| {
+        spec.gateway.own = 1;
+        spec.gateway.tls = tls::MUTUAL;
+    }),
     ("gateway library path", |spec| {
         spec.gateway_libraries[0].0 = "/lib/h"
     }),
@@ -261,6 +270,13 @@ fn any_single_change_changes_the_digest() {
             panic!("{what} and {other} have the same digest");
         }
     }
+}
+
+#[test]
+fn the_digest_is_the_same_whether_or_not_a_shared_gateway_speaks_tls() {
+    let mut other = spec();
+    other.gateway.tls = tls::SERVER;
+    assert_eq!(digest(&spec()), digest(&other));
 }
 
 #[test]

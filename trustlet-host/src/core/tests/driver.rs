@@ -52,6 +52,8 @@ pub(super) fn gateway() -> GatewayDefinition {
         cpu: calls::ANY_CPU,
         threads: 4,
         logs: 1,
+        own: 0,
+        tls: 0,
     }
 }
 
@@ -86,6 +88,10 @@ pub(super) fn function(text: &str, instances: u32) -> FunctionDefinition {
     }
 }
 
+pub(super) fn tls_file_count(tls: u32) -> usize {
+    [0, 2, 3][crate::ids::index(tls)]
+}
+
 pub(super) struct Driver {
     pub(super) core: Core<Simulated>,
     sequence: u32,
@@ -110,6 +116,32 @@ impl Driver {
             )
             .ok();
         driver
+    }
+
+    /// Adds a gateway with this TLS and its files, which serves one chain alone; its number.
+    pub(super) fn own_gateway(&mut self, tls: u32) -> u64 {
+        let definition = GatewayDefinition {
+            own: 1,
+            tls,
+            ..gateway()
+        };
+        let file = vec![text("gateway")];
+        let answer = self.load(Call::SetGateway, [0; 6], definition.as_bytes(), file);
+        let number = answer.ok().values[0];
+        let files = ["certificate", "key", "client ca"];
+        for (which, content) in (0..).zip(files).take(tls_file_count(tls)) {
+            let path = format!("/tls/{content}");
+            let arguments = [number, which, 0, 0, 0, 0];
+            self.load(Call::SetTlsFile, arguments, path.as_bytes(), vec![text(content)])
+                .ok();
+        }
+        number
+    }
+
+    pub(super) fn listen(&mut self, gateway: u64) -> Answer {
+        let arguments = [gateway, 0, 0, 0, 0, 0];
+        let socket = vec![SimulatedFile::Listener];
+        self.load(Call::SetListener, arguments, b"127.0.0.1:1", socket)
     }
 
     pub(super) fn call(
@@ -178,9 +210,13 @@ impl Driver {
     }
 
     pub(super) fn begin(&mut self, text: &str) -> u64 {
-        self.load(Call::BeginChain, [0; 6], chain(text).as_bytes(), Vec::new())
-            .ok()
-            .values[0]
+        self.begin_at(0, text).ok().values[0]
+    }
+
+    /// Begins a chain that this gateway serves.
+    pub(super) fn begin_at(&mut self, gateway: u64, text: &str) -> Answer {
+        let arguments = [gateway, 0, 0, 0, 0, 0];
+        self.load(Call::BeginChain, arguments, chain(text).as_bytes(), Vec::new())
     }
 
     pub(super) fn function(&mut self, chain: u64, text: &str, instances: u32, ports: &[&str]) -> u64 {
@@ -230,7 +266,12 @@ impl Driver {
     /// `ingress -> decode -> small & large -> pack -> egress`, `decode.reject -> egress`; `small` has two instances.
     /// Instances: 0 gateway, 1 decode, 2 and 3 small, 4 large, 5 pack.
     pub(super) fn thumbnails(&mut self, text: &str) -> u64 {
-        let chain = self.begin(text);
+        self.thumbnails_at(0, text)
+    }
+
+    /// The same, served by this gateway.
+    pub(super) fn thumbnails_at(&mut self, gateway: u64, text: &str) -> u64 {
+        let chain = self.begin_at(gateway, text).ok().values[0];
         let decode = self.function(chain, "decode", 1, &["out", "reject"]);
         let small = self.function(chain, "small", 2, &["out"]);
         let large = self.function(chain, "large", 1, &["out"]);

@@ -2,7 +2,7 @@
 
 use super::driver::{Driver, chain, function, name, text, told};
 use crate::calls::{Call, GATEWAY_PROCESS, InstanceEntry, InstanceState, ResultCode};
-use crate::core::{Caller, Event};
+use crate::core::{Caller, Event, Owner};
 use crate::ids::{ChainId, InstanceNumber};
 use crate::simulated::SimulatedFile;
 use hacher_libos_net::attach::{MessageHeader, kind};
@@ -197,17 +197,9 @@ fn states_follow_the_life_of_a_process() {
         (1, 1, 9)
     );
     let events: Vec<_> = std::iter::from_fn(|| driver.core.next_event()).collect();
-    let chain = Some(ChainId(0));
-    let instance = InstanceNumber(1);
+    let owner = Owner::Function(ChainId(0), InstanceNumber(1));
     assert_eq!(events[0], Event::ChainSealed { chain: ChainId(0) });
-    assert_eq!(
-        events[1],
-        Event::InstanceReady {
-            chain,
-            instance,
-            epoch: 1
-        }
-    );
+    assert_eq!(events[1], Event::InstanceReady { owner, epoch: 1 });
     assert!(matches!(events[2], Event::InstanceDied { epoch: 1, .. }));
     driver.core.died(process, super::driver::EXIT);
     assert_eq!(driver.core.next_event(), None, "a process dies once");
@@ -218,14 +210,7 @@ fn the_gateway_is_attached_to_every_chain_and_then_listens() {
     let mut driver = Driver::with_gateway();
     let first = driver.thumbnails("a");
     driver.thumbnails("b");
-    driver
-        .load(
-            Call::SetListener,
-            [1, 0, 0, 0, 0, 0],
-            b"0.0.0.0:8443",
-            vec![SimulatedFile::Listener, text("certificate"), text("key")],
-        )
-        .ok();
+    driver.listen(0).ok();
     assert_eq!(driver.create_gateway().code, ResultCode::InvalidRequest);
     driver.core.finish_loading().unwrap();
     driver.create_gateway().ok();
@@ -234,7 +219,7 @@ fn the_gateway_is_attached_to_every_chain_and_then_listens() {
     assert!(listens);
     assert_eq!(attachments.len(), 2);
     assert_eq!(driver.process(process).writable.len(), 4);
-    assert_eq!(driver.process(process).files, 3);
+    assert_eq!(driver.process(process).files, 1);
     assert!(
         attachments
             .iter()

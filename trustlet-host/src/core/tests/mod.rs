@@ -3,6 +3,7 @@
 mod ahead;
 mod digest;
 mod driver;
+mod gateways;
 mod lifecycle;
 mod mapped;
 mod policy;

@@ -294,13 +294,6 @@ fn a_call_without_its_descriptor_is_refused() {
     );
     assert_eq!(answer.code, ResultCode::InvalidAddress);
     let listener = SimulatedFile::Listener;
-    let answer = driver.load(
-        Call::SetListener,
-        [1, 0, 0, 0, 0, 0],
-        b"a",
-        vec![listener.clone()],
-    );
-    assert_eq!(answer.code, ResultCode::InvalidAddress);
     let answer = driver.load(Call::SetListener, [0, 0, 0, 0, 0, 0], b"a", vec![text("file")]);
     assert_eq!(answer.code, ResultCode::InvalidAddress);
     driver

@@ -27,7 +27,7 @@ enum Step {
     Add(u64, u8),
     FinishLoading,
     Create(u64, u64),
-    CreateGateway,
+    CreateGateway(u64),
     Delete(u64, u64, u64),
     Ready(usize),
     Die(usize),
@@ -56,7 +56,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::FinishLoading),
         // Few chains and instances, so that the same one is asked for again while it lives.
         9 => (0..3_u64, 0..4_u64).prop_map(|(chain, instance)| Step::Create(chain, instance)),
-        2 => Just(Step::CreateGateway),
+        2 => (0..2_u64).prop_map(Step::CreateGateway),
         2 => (0..3_u64, 0..4_u64, 0..4_u64)
             .prop_map(|(chain, instance, epoch)| Step::Delete(chain, instance, epoch)),
         3 => (0..8_usize).prop_map(Step::Ready),
@@ -123,7 +123,7 @@ impl Run {
                 return;
             }
             Step::Create(chain, instance) => driver.create(chain, instance),
-            Step::CreateGateway => driver.create_gateway(),
+            Step::CreateGateway(gateway) => driver.create(GATEWAY_PROCESS, gateway),
             Step::Delete(chain, instance, epoch) => {
                 driver.daemon(Call::DeleteTrustlet, [chain, instance, epoch, 0, 0, 0])
             }
@@ -206,7 +206,8 @@ impl Run {
         self.named += 1;
         let driver = &mut self.driver;
         let definition = chain(&format!("chain-{}", self.named));
-        let begun = driver.load(Call::BeginChain, [0; 6], definition.as_bytes(), vec![]);
+        let arguments = [u64::from(which == 4), 0, 0, 0, 0, 0];
+        let begun = driver.load(Call::BeginChain, arguments, definition.as_bytes(), vec![]);
         if begun.code != ResultCode::Success {
             return;
         }
@@ -338,11 +339,8 @@ impl Run {
                 assert!(!running, "an open chain runs");
                 continue;
             };
-            let now = chain_digest(
-                core.platform.backend(),
-                core.gateway.as_ref().unwrap(),
-                &chain.definition,
-            );
+            let gateway = core.gateway(chain.gateway).unwrap();
+            let now = chain_digest(core.platform.backend(), gateway, &chain.definition);
             assert_eq!(now, sealed.digest, "a sealed chain changed");
             let before = self.digests.entry(at).or_insert_with(|| now.to_vec());
             assert_eq!(*before, now);
@@ -360,7 +358,10 @@ proptest! {
 
     #[test]
     fn no_sequence_of_calls_breaks_the_monitor(set_gateway in proptest::bool::weighted(0.9), steps in vec(step(), 1..160)) {
-        let driver = if set_gateway { Driver::with_gateway() } else { Driver::new() };
+        let mut driver = if set_gateway { Driver::with_gateway() } else { Driver::new() };
+        if set_gateway {
+            driver.own_gateway(0);
+        }
         let mut run = Run {
             driver,
             digests: BTreeMap::new(),

@@ -1,0 +1,376 @@
+//! Gateways: one that is shared by all chains without one of their own, and one for each chain that has its own. A gateway
+//! is a process with its own definition, listening socket and TLS files; tenants with a gateway each share no process that
+//! sees plaintext.
+
+use super::define::{fixed, present, text};
+use super::definition::{Program, canonical_name, cpu_hint, process_limits};
+use super::ledger::Owner;
+use super::refusal::{Refusal, refuse};
+use super::{Core, Outcome, limits, narrow};
+use crate::calls::{GatewayDefinition, ResultCode, tls};
+use crate::ids::{ChainId, GatewayId, InstanceNumber, ProcessId, number};
+use crate::platform::{Grant, Launch, Platform, Spawned, TrustletRole};
+use hacher_libos_net::attach::{Listen, ZeroizingMessage, kind};
+
+/// The name of a gateway's image, and of the gateway as a function.
+pub(crate) const GATEWAY: &str = "gateway";
+
+/// One gateway: what was asked for, and its process over its lives.
+pub(crate) struct Gateway<P: Platform> {
+    pub(crate) definition: GatewayDefinition,
+    pub(crate) program: Program<P>,
+    pub(crate) listener: Option<Listener<P>>,
+    /// By the numbers of [`crate::calls::tls_file`], as far as they were set.
+    pub(crate) tls_files: Vec<TlsFile<P>>,
+    pub(crate) epoch: u32,
+    pub(crate) deaths: u32,
+    pub(crate) log: Option<P::Log>,
+}
+
+/// Where clients connect to.
+pub(crate) struct Listener<P: Platform> {
+    pub(crate) address: String,
+    pub(crate) socket: P::File,
+}
+
+/// A file that TLS needs: what it holds, and where a replacement is looked for.
+pub(crate) struct TlsFile<P: Platform> {
+    pub(crate) path: String,
+    pub(crate) content: P::File,
+}
+
+impl<P: Platform> Gateway<P> {
+    /// Whether it serves one chain alone.
+    pub(crate) const fn is_own(&self) -> bool {
+        self.definition.own == 1
+    }
+
+    /// How many files its TLS needs.
+    const fn tls_file_count(&self) -> usize {
+        match self.definition.tls {
+            tls::NONE => 0,
+            tls::SERVER => 2,
+            _ => 3,
+        }
+    }
+}
+
+/// Refuses a gateway with values out of their range.
+pub(crate) fn check_gateway(definition: &GatewayDefinition) -> Result<(), Refusal> {
+    let in_range = (limits::MEMORY_MIN_BYTES..=limits::MEMORY_MAX_BYTES).contains(&definition.memory_bytes)
+        && definition.scratch_bytes <= limits::SCRATCH_MAX_BYTES
+        && (1..=limits::THREADS_MAX).contains(&definition.threads)
+        && definition.logs <= 1
+        && definition.own <= 1
+        && definition.tls <= tls::MUTUAL;
+    if in_range {
+        Ok(())
+    } else {
+        refuse(
+            ResultCode::InvalidParameter,
+            "a value of the gateway is out of its range",
+        )
+    }
+}
+
+/// The loader's calls.
+impl<P: Platform> Core<P> {
+    pub(super) fn set_gateway(&mut self, operand: &[u8], file: Option<P::File>) -> Result<Outcome, Refusal> {
+        let mut definition: GatewayDefinition = fixed(operand)?;
+        definition.role = canonical_name(&definition.role)?;
+        check_gateway(&definition)?;
+        cpu_hint(definition.cpu)?;
+        if self.gateways.len() >= limits::GATEWAYS_MAX {
+            return refuse(ResultCode::LimitReached, "a monitor has at most 65 gateways");
+        }
+        if definition.own == 0 && self.gateways.iter().any(|gateway| !gateway.is_own()) {
+            return refuse(ResultCode::InvalidRequest, "the shared gateway is set");
+        }
+        let image = self.image(GATEWAY, file)?;
+        self.gateways.push(Gateway {
+            definition,
+            program: Program::new(image),
+            listener: None,
+            tls_files: Vec::new(),
+            epoch: 0,
+            deaths: 0,
+            log: None,
+        });
+        Ok(Outcome::value(u64::from(number(self.gateways.len() - 1))))
+    }
+
+    /// Adds a library to a gateway of which no sealed chain is measured yet.
+    pub(super) fn add_gateway_library(
+        &mut self,
+        gateway: u64,
+        file: P::File,
+        path: &str,
+        interpreter: bool,
+    ) -> Result<(), Refusal> {
+        let id = self.gateway_id(gateway)?;
+        let is_sealed = |chain: &super::Chain<P>| chain.gateway == id && chain.sealed.is_some();
+        if self.chains.iter().any(is_sealed) {
+            return refuse(ResultCode::Sealed, "the gateway is part of a sealed chain");
+        }
+        let Some(gateway) = self.gateways.get_mut(id.at()) else {
+            return no_such_gateway();
+        };
+        gateway
+            .program
+            .add_library(&mut self.platform, file, path, interpreter)
+    }
+
+    pub(super) fn set_listener(
+        &mut self,
+        [gateway, ..]: [u64; 6],
+        operand: &[u8],
+        file: Option<P::File>,
+    ) -> Result<Outcome, Refusal> {
+        let address = text(operand)?;
+        let socket = present(file)?;
+        if !self.platform.is_listener(&socket) {
+            return refuse(
+                ResultCode::InvalidAddress,
+                "the descriptor is no listening socket",
+            );
+        }
+        if address.len() > limits::ADDRESS_MAX_BYTES {
+            return refuse(ResultCode::InvalidParameter, "an address has at most 256 bytes");
+        }
+        let gateway = self.gateway_mut(gateway)?;
+        if gateway.listener.is_some() {
+            return refuse(ResultCode::InvalidRequest, "the listener is set");
+        }
+        if gateway.tls_files.len() != gateway.tls_file_count() {
+            return refuse(
+                ResultCode::InvalidRequest,
+                "a file that the gateway's TLS needs is not set",
+            );
+        }
+        gateway.listener = Some(Listener {
+            address: address.to_owned(),
+            socket,
+        });
+        Ok(Outcome::default())
+    }
+
+    pub(super) fn set_tls_file(
+        &mut self,
+        [gateway, which, ..]: [u64; 6],
+        operand: &[u8],
+        file: Option<P::File>,
+    ) -> Result<Outcome, Refusal> {
+        let path = text(operand)?;
+        let content = present(file)?;
+        if !path.starts_with('/') || path.contains('\0') {
+            return refuse(ResultCode::InvalidParameter, "a file's path is absolute");
+        }
+        self.check_text(path.len())?;
+        let gateway = self.gateway_mut(gateway)?;
+        let next = gateway.tls_files.len();
+        if usize::try_from(which) != Ok(next) || next >= gateway.tls_file_count() {
+            return refuse(
+                ResultCode::InvalidParameter,
+                "the gateway needs no such file, or another one before it",
+            );
+        }
+        gateway.tls_files.push(TlsFile {
+            path: path.to_owned(),
+            content,
+        });
+        self.text_bytes += path.len();
+        Ok(Outcome::default())
+    }
+
+    /// The gateway that an argument names.
+    pub(super) fn gateway_id(&self, argument: u64) -> Result<GatewayId, Refusal> {
+        let gateway = GatewayId(narrow(argument)?);
+        if gateway.at() < self.gateways.len() {
+            Ok(gateway)
+        } else {
+            no_such_gateway()
+        }
+    }
+
+    pub(super) fn gateway(&self, gateway: GatewayId) -> Result<&Gateway<P>, Refusal> {
+        match self.gateways.get(gateway.at()) {
+            Some(gateway) => Ok(gateway),
+            None => no_such_gateway(),
+        }
+    }
+
+    fn gateway_mut(&mut self, argument: u64) -> Result<&mut Gateway<P>, Refusal> {
+        let gateway = self.gateway_id(argument)?;
+        match self.gateways.get_mut(gateway.at()) {
+            Some(gateway) => Ok(gateway),
+            None => no_such_gateway(),
+        }
+    }
+}
+
+fn no_such_gateway<T>() -> Result<T, Refusal> {
+    refuse(ResultCode::InvalidParameter, "there is no such gateway")
+}
+
+/// The lives of gateways.
+impl<P: Platform> Core<P> {
+    /// The chains that a gateway serves.
+    pub(super) fn chains_of(&self, gateway: GatewayId) -> Vec<ChainId> {
+        let chains = self.chains.iter().enumerate();
+        chains
+            .filter(|(_, chain)| chain.gateway == gateway)
+            .map(|(at, _)| ChainId(number(at)))
+            .collect()
+    }
+
+    pub(super) fn next_gateway_epoch(&self, gateway: GatewayId) -> Result<u32, Refusal> {
+        if !self.loaded {
+            return refuse(
+                ResultCode::InvalidRequest,
+                "gateways start when all chains are defined",
+            );
+        }
+        self.gateway(gateway)?
+            .epoch
+            .checked_add(1)
+            .ok_or_else(|| ResultCode::LimitReached.into())
+    }
+
+    pub(super) fn start_gateway(
+        &mut self,
+        process: ProcessId,
+        id: GatewayId,
+        epoch: u32,
+    ) -> Result<(), Refusal> {
+        let chains = self.chains_of(id);
+        let entries = || chains.iter().filter_map(|chain| self.chains.get(chain.at()));
+        let descriptors = entries()
+            .filter_map(|chain| {
+                let plan = &chain.sealed.as_ref()?.plan;
+                Some(plan.instance(InstanceNumber::GATEWAY)?.descriptors())
+            })
+            .fold(0, u32::saturating_add);
+        let Some(gateway) = self.gateways.get_mut(id.at()) else {
+            return no_such_gateway();
+        };
+        gateway.epoch = epoch;
+        let definition = &gateway.definition;
+        let chain = if gateway.definition.own == 1 {
+            let chain = chains.first().and_then(|chain| self.chains.get(chain.at()));
+            chain.map_or("", |chain| chain.definition.chain.name.as_str())
+        } else {
+            ""
+        };
+        let launch = Launch {
+            process,
+            role: TrustletRole::Gateway,
+            chain,
+            function: definition.role.as_str(),
+            image: &gateway.program.image,
+            libraries: &gateway.program.loaded,
+            environment: &[],
+            limits: process_limits(
+                definition.memory_bytes,
+                definition.scratch_bytes,
+                definition.threads,
+                descriptors,
+            ),
+            forward_logs: definition.logs == 1,
+            cpu: cpu_hint(definition.cpu)?,
+            patient: false,
+        };
+        let Spawned { log } = self.platform.spawn(launch)?;
+        gateway.log = log;
+        Ok(())
+    }
+
+    /// Sends a gateway all that it needs to serve its chains, and nothing of others.
+    pub(super) fn attach_gateway(&mut self, process: ProcessId, id: GatewayId) -> Result<(), Refusal> {
+        // Before there is anything to attack it with: it parses what strangers send as soon as it listens.
+        if let Some(filters) = self.lockdown(TrustletRole::Gateway)? {
+            self.platform
+                .send(process, ZeroizingMessage::new(kind::LOCKDOWN, &filters), &[])?;
+        }
+        let epoch = self.gateway(id)?.epoch;
+        for chain in self.chains_of(id) {
+            self.ledger.claim_for_gateway(id, chain)?;
+            if let Some(slot) = self
+                .chains
+                .get_mut(chain.at())
+                .and_then(|chain| chain.sealed.as_mut())
+                .and_then(|sealed| sealed.slots.get_mut(InstanceNumber::GATEWAY.at()))
+            {
+                // Follows the process, so that one number names its epoch everywhere.
+                slot.epoch = epoch;
+            }
+            self.attach(process, chain, InstanceNumber::GATEWAY)?;
+        }
+        self.bell()?;
+        if let Some(bell) = self.bell.as_ref() {
+            let message = ZeroizingMessage::new::<[u8; 0]>(kind::BELL, &[]);
+            self.platform.send(process, message, &[Grant::Doorbell(bell)])?;
+        }
+        self.listen(process, id)
+    }
+
+    fn listen(&mut self, process: ProcessId, id: GatewayId) -> Result<(), Refusal> {
+        let Some(gateway) = self.gateways.get(id.at()) else {
+            return no_such_gateway();
+        };
+        let Some(listener) = gateway.listener.as_ref() else {
+            return Ok(());
+        };
+        let listen = Listen {
+            tls: gateway.definition.tls,
+            reserved: 0,
+        };
+        let mut grants = vec![Grant::File(&listener.socket)];
+        grants.extend(gateway.tls_files.iter().map(|file| Grant::File(&file.content)));
+        let message = ZeroizingMessage::new(kind::LISTEN, &[listen]);
+        Ok(self.platform.send(process, message, &grants)?)
+    }
+
+    /// A gateway's process is gone, and with it its instance in each of its chains.
+    pub(super) fn note_gateway_death(&mut self, id: GatewayId, exit: super::Exit) {
+        if let Some(gateway) = self.gateways.get_mut(id.at()) {
+            gateway.deaths = gateway.deaths.saturating_add(1);
+        }
+        for chain in self.chains_of(id) {
+            self.note_death(chain, InstanceNumber::GATEWAY, exit);
+        }
+    }
+
+    /// Asks every gateway to finish what is in flight; `false` if there is none to ask.
+    pub fn drain_gateways(&mut self) -> bool {
+        let mut asked = false;
+        for process in self.live_gateways() {
+            let message = ZeroizingMessage::new::<[u8; 0]>(kind::DRAIN, &[]);
+            asked |= self.platform.send(process, message, &[]).is_ok();
+        }
+        asked
+    }
+
+    /// Whether the process of any gateway is alive.
+    pub fn has_live_gateway(&self) -> bool {
+        !self.live_gateways().is_empty()
+    }
+
+    /// The gateways that speak TLS, and where the files are looked for that each needs.
+    pub fn tls_paths(&self) -> Vec<(GatewayId, Vec<String>)> {
+        let gateways = self.gateways.iter().enumerate();
+        let with_tls = gateways.filter(|(_, gateway)| !gateway.tls_files.is_empty());
+        with_tls
+            .map(|(at, gateway)| {
+                let paths = gateway.tls_files.iter().map(|file| file.path.clone());
+                (GatewayId(number(at)), paths.collect())
+            })
+            .collect()
+    }
+
+    fn live_gateways(&self) -> Vec<ProcessId> {
+        (0..self.gateways.len())
+            .filter_map(|at| self.ledger.holder(Owner::Gateway(GatewayId(number(at)))))
+            .map(|holder| holder.process)
+            .collect()
+    }
+}
