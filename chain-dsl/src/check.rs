@@ -11,6 +11,7 @@ use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, Problems};
 use crate::document::Document;
 use crate::edge_check;
+use crate::encoding;
 use crate::file::{self, FileTree, FunctionTree, PortsTree, SettingsTree};
 use crate::function::{Function, Logs, Retry};
 use crate::graph::{self, Graph, NodeId, Port};
@@ -34,12 +35,11 @@ pub struct Checked {
 ///
 /// Every problem of the file, in its order, warnings included, when at least one is an error.
 pub fn check(text: &str, file_name: &str) -> Result<Checked, Diagnostics> {
-    let mut problems = Problems::default();
     if text.len() > keys::MAX_TEXT_BYTES {
-        problems.push(too_large(text));
-        return Err(problems.into_diagnostics(Arc::new(Source::new(file_name, ""))));
+        return Err(too_large(text.len(), file_name));
     }
-    let source = Arc::new(Source::new(file_name, text));
+    let mut problems = Problems::default();
+    let source = Arc::new(Source::of_file(file_name, text));
     let document = Document::read(&source, &mut problems);
     let file = file::read(&document.root, &source, document.complete, &mut problems);
     let checked = if document.complete {
@@ -65,6 +65,26 @@ pub fn check(text: &str, file_name: &str) -> Result<Checked, Diagnostics> {
             secrets,
         }),
         None => Err(found),
+    }
+}
+
+/// Checks the bytes of a chain file, which may be in another encoding than UTF-8.
+///
+/// # Errors
+///
+/// As [`check`]; of a file that is not UTF-8, one problem that names the encoding as far as it can be told.
+pub fn check_bytes(bytes: &[u8], file_name: &str) -> Result<Checked, Diagnostics> {
+    if bytes.len() > keys::MAX_TEXT_BYTES {
+        // Before the encoding is looked at: whoever reads with a bound has cut the last character in two.
+        return Err(too_large(bytes.len(), file_name));
+    }
+    match encoding::text_of(bytes) {
+        Ok(text) => check(text, file_name),
+        Err((before, problem)) => {
+            let mut problems = Problems::default();
+            problems.push(*problem);
+            Err(problems.into_diagnostics(Arc::new(Source::of_file(file_name, before))))
+        }
     }
 }
 
@@ -107,13 +127,17 @@ impl Checked {
     }
 }
 
-fn too_large(text: &str) -> Diagnostic {
+fn too_large(len_bytes: usize, file_name: &str) -> Diagnostics {
     let message = format!(
-        "the file is too large: {} bytes, at most {}",
-        text.len(),
+        "the file is too large: {len_bytes} bytes, at most {}",
         keys::MAX_TEXT_BYTES
     );
-    Diagnostic::new(Code::FileTooLarge, Span::default(), message, "").with_expected("at most 1 MiB of text")
+    let mut problems = Problems::default();
+    problems.push(
+        Diagnostic::new(Code::FileTooLarge, Span::default(), message, "")
+            .with_expected("at most 1 MiB of text"),
+    );
+    problems.into_diagnostics(Arc::new(Source::new(file_name, "")))
 }
 
 fn no_functions(file: &FileTree, problems: &mut Problems) {

@@ -69,6 +69,10 @@ codes! {
     DuplicateKey "E0103" "a key is written twice"
         "A key may be written once in its table, and a table may be opened once. Two functions cannot \
          have the same name."
+    NotUtf8 "E0104" "the file is not UTF-8"
+        "A chain file is text in UTF-8, with or without a byte-order mark, its lines ended by a line feed or \
+         by a carriage return and a line feed. Save a file in another encoding, such as UTF-16 or Latin-1, \
+         as UTF-8."
     UnknownKey "E0201" "an unknown key"
         "Every key that is accepted is honoured, so a key that means nothing is an error: it is usually \
          a slip, or stands in the wrong table. Keys that belong to the whole file stand above the first \
@@ -105,7 +109,8 @@ codes! {
          ports, 64 environment variables and 64 secrets for each function."
     BadSecret "E0212" "a secret that is not a reference"
         "A secret never stands in the chain file. It is a reference, `file:` and an absolute path, that \
-         the monitor resolves and hands to this one function."
+         the monitor resolves and hands to this one function; or a table with this reference as `from`, and \
+         `trim = true` where line breaks at the end of the file are not part of the secret."
     NotBuiltYet "E0213" "not built yet"
         "The language has room for this, but the system does not do it yet. A key that is accepted is \
          honoured, so it is refused rather than ignored."
@@ -180,7 +185,8 @@ codes! {
     ExecNotExecutable "E0502" "a file that cannot be executed"
         "The file named by `exec` exists, but is not a regular file that may be executed."
     SecretUnresolvable "E0503" "a secret that cannot be resolved"
-        "The file that a secret refers to is missing, cannot be read, or is too large."
+        "The file that a secret refers to is missing, cannot be read, is not a regular file, or holds more than \
+         8 KiB. It is read when the chain is loaded."
     ExecNotUsable "E0504" "an executable that this machine cannot run"
         "The file named by `exec` is not an executable for this machine and operating system."
     UnconnectedPort "W0601" "a port that leads nowhere"

@@ -437,7 +437,9 @@ fn env(entry: &Entry<'_>, problems: &mut Problems) -> BTreeMap<String, String> {
         let Some(text) = string(&item, "a string", problems) else {
             continue;
         };
-        match unpassable(text, &item, keys::MAX_VALUE_BYTES) {
+        // Name and value travel together.
+        let room = keys::MAX_VALUE_BYTES.saturating_sub(item.name.len());
+        match unpassable(text, &item, room) {
             Some((message, label)) => {
                 problems.push(Diagnostic::new(Code::BadText, item.span(), message, label))
             }
@@ -448,49 +450,73 @@ fn env(entry: &Entry<'_>, problems: &mut Problems) -> BTreeMap<String, String> {
 }
 
 fn secrets(entry: &Entry<'_>, problems: &mut Problems) -> BTreeMap<String, Spanned<SecretRef>> {
-    const EXPECTED: &str = "a reference such as \"file:/run/secrets/api\"";
     let mut secrets = BTreeMap::new();
     for item in named_values(
         entry,
         "a table such as { API_KEY = \"file:/run/secrets/api\" }",
         problems,
     ) {
-        let Some(text) = string(&item, EXPECTED, problems) else {
-            continue;
+        let secret = match item.value.get_ref() {
+            DeValue::Table(table) => secret_table(&item, table, problems),
+            _ => secret_reference(&item, problems).map(|path| SecretRef { path, trim: false }),
         };
-        let Some(text) = usable(text, &item, keys::MAX_VALUE_BYTES, problems) else {
-            continue;
-        };
-        match text.value.strip_prefix(keys::SECRET_SCHEME) {
-            Some(path) if path.starts_with('/') => {
-                let secret = SecretRef {
-                    path: path.to_owned(),
-                };
-                secrets.insert(item.name.to_owned(), Spanned::new(secret, item.span()));
-            }
-            Some(_) => problems.push(
-                Diagnostic::new(
-                    Code::BadSecret,
-                    item.span(),
-                    "the path of a secret is not absolute",
-                    "expected `file:/...`",
-                )
-                .with_expected(EXPECTED),
-            ),
-            // The value may be the secret itself: it is never repeated in the message.
-            None => problems.push(
-                Diagnostic::new(
-                    Code::BadSecret,
-                    item.span(),
-                    "a secret is not a reference",
-                    "expected `file:/...`",
-                )
-                .with_expected(EXPECTED)
-                .with_help("put the secret in a file and refer to it; a chain file never holds one"),
-            ),
+        if let Some(secret) = secret {
+            secrets.insert(item.name.to_owned(), Spanned::new(secret, item.span()));
         }
     }
     secrets
+}
+
+/// `{ from = "file:/run/secrets/api", trim = true }`. Whatever else stands there may be a secret: no message repeats it.
+fn secret_table(item: &Entry<'_>, table: &DeTable<'_>, problems: &mut Problems) -> Option<SecretRef> {
+    let parts = entries(table);
+    let part = |name| parts.iter().find(|part| part.name == name);
+    let known = |part: &Entry<'_>| matches!(part.name, keys::SECRET_FROM | keys::SECRET_TRIM);
+    let trim = match part(keys::SECRET_TRIM).map(|part| part.value.get_ref()) {
+        None => Some(false),
+        Some(DeValue::Boolean(trim)) => Some(*trim),
+        Some(_) => None,
+    };
+    match (part(keys::SECRET_FROM), trim, parts.iter().all(known)) {
+        (Some(from), Some(trim), true) => {
+            let path = secret_reference(from, problems)?;
+            Some(SecretRef { path, trim })
+        }
+        _ => {
+            let label = "expected { from = \"file:/...\", trim = true or false }";
+            problems.push(
+                Diagnostic::new(Code::BadSecret, item.span(), "a secret is not a reference", label)
+                    .with_expected("the keys `from`, a reference, and `trim`, true or false")
+                    .with_help("put the secret in a file and refer to it; a chain file never holds one"),
+            );
+            None
+        }
+    }
+}
+
+/// The absolute path that a reference names.
+fn secret_reference(item: &Entry<'_>, problems: &mut Problems) -> Option<String> {
+    const EXPECTED: &str = "a reference such as \"file:/run/secrets/api\"";
+    let problem = |message| {
+        Diagnostic::new(Code::BadSecret, item.span(), message, "expected `file:/...`").with_expected(EXPECTED)
+    };
+    let reference = match item.value.get_ref().as_str() {
+        Some(text) => {
+            let text = usable(text, item, keys::MAX_VALUE_BYTES, problems)?;
+            text.value.strip_prefix(keys::SECRET_SCHEME).map(str::to_owned)
+        }
+        None => None,
+    };
+    match reference {
+        Some(path) if path.starts_with('/') => return Some(path),
+        Some(_) => problems.push(problem("the path of a secret is not absolute")),
+        // The value may be the secret itself: it is never repeated in the message.
+        None => problems.push(
+            problem("a secret is not a reference")
+                .with_help("put the secret in a file and refer to it; a chain file never holds one"),
+        ),
+    }
+    None
 }
 
 /// The entries of `env` or `secrets` that have proper names, within the bound.
@@ -514,14 +540,14 @@ fn check_env_name(item: &Entry<'_>, problems: &mut Problems) -> bool {
         .next()
         .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     let rest = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if !first || !rest || name.len() > keys::MAX_ENV_NAME_BYTES {
+    if !first || !rest || name.len() > keys::MAX_NAME_BYTES {
         let message = format!(
             "`{}` cannot be the name of an environment variable or secret",
             excerpt(name)
         );
         let label = format!(
             "a letter or `_`, then letters, digits and `_`, {} at most",
-            keys::MAX_ENV_NAME_BYTES
+            keys::MAX_NAME_BYTES
         );
         problems.push(Diagnostic::new(Code::BadName, item.key_span, message, label));
         return false;

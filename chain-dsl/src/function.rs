@@ -81,6 +81,7 @@ impl Retry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretRef {
     pub(crate) path: String,
+    pub(crate) trim: bool,
 }
 
 impl SecretRef {
@@ -88,6 +89,12 @@ impl SecretRef {
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Whether line breaks at the end of the file are not part of the secret.
+    #[must_use]
+    pub fn trim(&self) -> bool {
+        self.trim
     }
 }
 

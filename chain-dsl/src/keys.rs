@@ -19,13 +19,12 @@ pub const MAX_PORTS: usize = 64;
 pub const MAX_JOIN_WIDTH: usize = 64;
 /// The bound on `env` entries of a function, and on its `secrets`.
 pub const MAX_ENV_ENTRIES: usize = 64;
+/// The longest name of a chain, a function, a port, an environment variable or a secret.
+pub const MAX_NAME_BYTES: usize = 63;
+/// The longest path, command or description, and the longest name and value of an environment variable together: what
+/// one message to the monitor holds.
+pub const MAX_VALUE_BYTES: usize = 4096;
 
-/// The longest name of a chain, a function or a port.
-pub(crate) const MAX_NAME_BYTES: usize = 63;
-/// The longest name of an environment variable or a secret.
-pub(crate) const MAX_ENV_NAME_BYTES: usize = 128;
-/// The longest value of an environment variable, path, command or description.
-pub(crate) const MAX_VALUE_BYTES: usize = 4096;
 /// Environment names that begin so belong to the system.
 pub(crate) const RESERVED_ENV_PREFIX: &str = "HACHER_";
 /// Names that no function can have.
@@ -38,6 +37,10 @@ pub(crate) const DEFAULT_PORT: &str = "out";
 pub(crate) const RESERVED_PORTS: &[&str] = &[ERROR_PORT, "fault"];
 /// The only way a secret can be referred to.
 pub(crate) const SECRET_SCHEME: &str = "file:";
+/// In the table of a secret: what it refers to.
+pub(crate) const SECRET_FROM: &str = "from";
+/// In the table of a secret: whether line breaks at its end are dropped.
+pub(crate) const SECRET_TRIM: &str = "trim";
 
 /// One key: its name, its meaning for editors and messages, and what its value is.
 #[derive(Debug, Clone, Copy)]
@@ -401,7 +404,8 @@ pub(crate) const ENV: Key<OwnKind> = Key {
 };
 pub(crate) const SECRETS: Key<OwnKind> = Key {
     name: "secrets",
-    doc: "References to secrets, resolved by the monitor and given to this function alone.",
+    doc: "References to secrets, resolved by the monitor and given to this function alone: `file:` and an absolute path, or \
+          a table { from = \"file:/...\", trim = true } that drops line breaks at the end of the file.",
     kind: OwnKind::Secrets,
 };
 

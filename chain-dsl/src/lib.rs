@@ -36,6 +36,7 @@ mod diagnostic;
 mod document;
 mod draw;
 mod edge_check;
+mod encoding;
 mod file;
 mod flow;
 mod function;
@@ -54,11 +55,14 @@ mod units;
 pub use chain::{
     Chain, Edge, EdgeId, FunctionId, Group, GroupId, Ingress, Placement, PortId, Protection, Source, Target,
 };
-pub use check::{Checked, check};
+pub use check::{Checked, check, check_bytes};
 pub use code::{Code, Severity, explain_code};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, MAX_DIAGNOSTICS};
 pub use function::{Function, Logs, Retry, SecretRef};
-pub use keys::{MAX_EDGES, MAX_ENV_ENTRIES, MAX_FUNCTIONS, MAX_JOIN_WIDTH, MAX_PORTS, MAX_TEXT_BYTES};
+pub use keys::{
+    MAX_EDGES, MAX_ENV_ENTRIES, MAX_FUNCTIONS, MAX_JOIN_WIDTH, MAX_NAME_BYTES, MAX_PORTS, MAX_TEXT_BYTES,
+    MAX_VALUE_BYTES,
+};
 pub use schema::schema;
 pub use source::{Position, Span};
 pub use units::{ByteSize, format_duration};

@@ -95,7 +95,13 @@ fn write_function(out: &mut String, function: &Function) -> std::fmt::Result {
     }
     if !function.secrets.is_empty() {
         let secrets = function.secrets.iter();
-        let secrets = secrets.map(|(name, secret)| format!("{name} = {}", quoted(&secret.to_string())));
+        let secrets = secrets.map(|(name, secret)| {
+            let reference = quoted(&secret.to_string());
+            match secret.trim {
+                true => format!("{name} = {{ from = {reference}, trim = true }}"),
+                false => format!("{name} = {reference}"),
+            }
+        });
         writeln!(out, "secrets = {{ {} }}", secrets.collect::<Vec<_>>().join(", "))?;
     }
     writeln!(out, "logs = {}", quoted(function.logs.as_str()))?;

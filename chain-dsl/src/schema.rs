@@ -11,7 +11,7 @@ use crate::units::format_duration;
 const NAME_PATTERN: &str = "^[a-z][a-z0-9_-]{0,62}$";
 const SIZE_PATTERN: &str = "^[0-9]+(B|KiB|MiB|GiB|TiB)$";
 const DURATION_PATTERN: &str = "^[0-9]+(us|ms|s|m|h)$";
-const ENV_NAME_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_]{0,127}$";
+const ENV_NAME_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_]{0,62}$";
 
 /// The schema of a chain file.
 #[must_use]
@@ -137,9 +137,22 @@ fn own(kind: OwnKind) -> Value {
             "type": "integer", "minimum": range.min, "maximum": range.max, "default": range.default,
         }),
         OwnKind::Env => named_values(&json!({ "type": "string", "maxLength": keys::MAX_VALUE_BYTES })),
-        OwnKind::Secrets => named_values(&json!({
-            "type": "string", "pattern": format!("^{}/", keys::SECRET_SCHEME), "maxLength": keys::MAX_VALUE_BYTES,
-        })),
+        OwnKind::Secrets => {
+            let reference = json!({
+                "type": "string", "pattern": format!("^{}/", keys::SECRET_SCHEME), "maxLength": keys::MAX_VALUE_BYTES,
+            });
+            named_values(&json!({
+                "oneOf": [reference, {
+                    "type": "object",
+                    "properties": {
+                        keys::SECRET_FROM: reference,
+                        keys::SECRET_TRIM: { "type": "boolean", "default": false },
+                    },
+                    "required": [keys::SECRET_FROM],
+                    "additionalProperties": false,
+                }],
+            }))
+        }
         OwnKind::Functions(function_keys) => json!({
             "type": "object",
             "minProperties": 1,

@@ -79,7 +79,17 @@ pub(crate) struct Source {
     line_starts: Vec<usize>,
 }
 
+/// What some editors put before the text of a UTF-8 file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 impl Source {
+    /// The text of a file without its byte-order mark, and with plain line feeds where it has carriage returns before
+    /// them: so columns count what an editor shows, and a text over several lines has the same value from every editor.
+    pub(crate) fn of_file(name: &str, text: &str) -> Self {
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        Self::new(name, &text.replace("\r\n", "\n"))
+    }
+
     pub(crate) fn new(name: &str, text: &str) -> Self {
         let starts = text
             .bytes()
@@ -155,6 +165,14 @@ mod tests {
         assert_eq!(source.position(4), Position { line: 2, column: 1 });
         assert_eq!(source.position(6), Position { line: 2, column: 2 });
         assert_eq!(source.position(usize::MAX).line, 3);
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_carriage_returns_are_not_counted() {
+        let source = Source::of_file("f", "\u{feff}a = 1\r\nb = 2\r\n");
+        assert_eq!(source.text(), "a = 1\nb = 2\n");
+        assert_eq!(source.position(0), Position { line: 1, column: 1 });
+        assert_eq!(source.position(6), Position { line: 2, column: 1 });
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use hacher_chain_dsl::{
     Code, Diagnostics, MAX_DIAGNOSTICS, MAX_EDGES, MAX_ENV_ENTRIES, MAX_FUNCTIONS, MAX_JOIN_WIDTH, MAX_PORTS,
-    MAX_TEXT_BYTES, check,
+    MAX_TEXT_BYTES, check, check_bytes,
 };
 
 fn chain(flow: &[String], rest: &str) -> String {
@@ -164,11 +164,15 @@ fn names_and_values_have_lengths() {
         let flow = vec![format!("ingress -> {name} -> egress")];
         chain(
             &flow,
-            &format!("[function.{name}]\nexec = \"{value}\"\nenv = {{ A = \"{value}\" }}\n"),
+            // A variable's name and its value have the bound together.
+            &format!(
+                "[function.{name}]\nexec = \"{value}\"\nenv = {{ {name} = \"{}\" }}\n",
+                &value[name.len()..]
+            ),
         )
     };
     assert!(check(&text(63, 4096), "f").is_ok());
-    assert_eq!(refused(&text(64, 4096)), [Code::BadName]);
+    assert_eq!(refused(&text(64, 4096)), [Code::BadName, Code::BadName]);
     assert_eq!(refused(&text(63, 4097)), [Code::BadText, Code::BadText]);
 }
 
@@ -219,4 +223,12 @@ fn hostile_text_ends_in_a_few_diagnostics() {
             );
         }
     }
+}
+
+#[test]
+fn a_file_that_is_cut_in_the_middle_of_a_character_is_too_large_and_not_in_another_encoding() {
+    let bytes = "é".repeat(MAX_TEXT_BYTES).into_bytes();
+    let problems = check_bytes(&bytes[..=MAX_TEXT_BYTES], "f").unwrap_err();
+    let codes: Vec<Code> = problems.iter().map(hacher_chain_dsl::Diagnostic::code).collect();
+    assert_eq!(codes, [Code::FileTooLarge]);
 }

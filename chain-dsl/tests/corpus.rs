@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use hacher_chain_dsl::{Code, Severity, check};
+use hacher_chain_dsl::{Code, Severity, check, check_bytes};
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
@@ -32,8 +32,8 @@ fn every_wrong_file_gives_its_expected_diagnostics() {
     assert!(files.len() >= 40, "only {} wrong files", files.len());
     let mut different = Vec::new();
     for path in files {
-        let text = std::fs::read_to_string(&path).unwrap();
-        let problems = match check(&text, &name(&path)) {
+        let bytes = std::fs::read(&path).unwrap();
+        let problems = match check_bytes(&bytes, &name(&path)) {
             Ok(checked) => checked.warnings().clone(),
             Err(problems) => problems,
         };
@@ -82,8 +82,8 @@ fn every_code_that_the_checker_can_give_stands_in_the_corpus() {
         .chain(too_large_for_the_corpus)
         .collect();
     for path in files("wrong") {
-        let text = std::fs::read_to_string(&path).unwrap();
-        match check(&text, "f") {
+        let bytes = std::fs::read(&path).unwrap();
+        match check_bytes(&bytes, "f") {
             Ok(checked) => seen.extend(checked.warnings().iter().map(|diagnostic| diagnostic.code())),
             Err(problems) => seen.extend(problems.iter().map(|diagnostic| diagnostic.code())),
         }
@@ -95,8 +95,8 @@ fn every_code_that_the_checker_can_give_stands_in_the_corpus() {
 #[test]
 fn an_error_in_the_corpus_makes_no_chain_and_a_warning_does() {
     for path in files("wrong") {
-        let text = std::fs::read_to_string(&path).unwrap();
-        match check(&text, "f") {
+        let bytes = std::fs::read(&path).unwrap();
+        match check_bytes(&bytes, "f") {
             Ok(checked) => assert!(
                 checked
                     .warnings()
@@ -105,5 +105,21 @@ fn an_error_in_the_corpus_makes_no_chain_and_a_warning_does() {
             ),
             Err(problems) => assert!(problems.error_count() > 0),
         }
+    }
+}
+
+/// An editor that ends lines in another way, or marks the encoding, changes no value.
+#[test]
+fn line_endings_and_a_byte_order_mark_are_no_part_of_any_value() {
+    for path in files("valid") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let plain = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
+        let other = format!("\u{feff}{}", plain.replace('\n', "\r\n"));
+        let chain = |text: &str| {
+            check(text, "f")
+                .unwrap_or_else(|problems| panic!("{problems}"))
+                .into_chain()
+        };
+        assert_eq!(chain(&plain), chain(&other), "{}", name(&path));
     }
 }

@@ -55,9 +55,9 @@ fn matches(pattern: &str, text: &str) -> bool {
         }
         "^[0-9]+(B|KiB|MiB|GiB|TiB)$" => unit(&["B", "KiB", "MiB", "GiB", "TiB"]),
         "^[0-9]+(us|ms|s|m|h)$" => unit(&["us", "ms", "s", "m", "h"]),
-        "^[A-Za-z_][A-Za-z0-9_]{0,127}$" => {
+        "^[A-Za-z_][A-Za-z0-9_]{0,62}$" => {
             (first.is_ascii_alphabetic() || first == b'_')
-                && text.len() <= 128
+                && text.len() <= 63
                 && bytes
                     .iter()
                     .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
@@ -137,7 +137,10 @@ fn valid(schema: &Value, value: &Value) -> bool {
         }
         _ => true,
     };
-    type_fits && words && not && rest
+    let one = schema["oneOf"]
+        .as_array()
+        .is_none_or(|forms| forms.iter().filter(|form| valid(form, value)).count() == 1);
+    type_fits && words && not && one && rest
 }
 
 fn text(folder: &str, name: &str) -> String {

@@ -317,8 +317,13 @@ impl Platform for Machine {
         // Room for one byte more than may be, so that the buffer never moves and leaves a copy behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(max_bytes + 1));
         let limit = u64::try_from(max_bytes + 1).unwrap_or(u64::MAX);
-        File::from(file)
-            .take(limit)
+        let file = File::from(file);
+        // The monitor waits for nobody, and a pipe or a device might make it.
+        if !file.metadata().map_err(os("looking at a secret"))?.is_file() {
+            let text = "a secret is read from a regular file".to_owned();
+            return Err(PlatformError::Unsuitable(text));
+        }
+        file.take(limit)
             .read_to_end(&mut bytes)
             .map_err(os("reading a secret"))?;
         if bytes.len() > max_bytes {

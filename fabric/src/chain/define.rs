@@ -269,16 +269,17 @@ fn define_function<D: Definer + ?Sized>(
             Vec::new(),
         )?;
     }
-    for (key, file) in files.secrets {
+    for secret in files.secrets {
+        let key = &secret.name;
         let what = format!("the secret `{key}` of {of}");
-        let operand = name(&key)?;
+        let operand = name(key)?;
         ask(
             monitor,
             what,
             Call::AddSecret,
-            &[chain_number, number],
+            &[chain_number, number, u64::from(secret.trim)],
             operand.as_bytes(),
-            vec![file.into()],
+            vec![secret.file.into()],
         )?;
     }
     for port in ports_of(chain, id, function) {

@@ -1,7 +1,10 @@
 //! A chain file together with what it names on this machine: executables and secrets.
 
 use super::elf::{self, Linked};
-use hacher_chain_dsl::{Chain, Checked, Code, Diagnostic, Diagnostics, FunctionId, MAX_TEXT_BYTES, check};
+use super::secret;
+use hacher_chain_dsl::{
+    Chain, Checked, Code, Diagnostic, Diagnostics, FunctionId, MAX_TEXT_BYTES, check_bytes,
+};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -38,8 +41,19 @@ pub struct FunctionFiles {
     pub executable: File,
     /// What it links.
     pub linked: Vec<Linked>,
-    /// Names and files of its secrets.
-    pub secrets: Vec<(String, File)>,
+    /// Its secrets.
+    pub secrets: Vec<SecretFile>,
+}
+
+/// A secret of a function: its name, and the file that the monitor will read it from.
+#[derive(Debug)]
+pub struct SecretFile {
+    /// Its name.
+    pub name: String,
+    /// A regular file of at most as many bytes as a secret may have, when it was opened.
+    pub file: File,
+    /// Whether line breaks at the end of the file are not part of it.
+    pub trim: bool,
 }
 
 impl ChainFile {
@@ -58,12 +72,7 @@ impl ChainFile {
         File::open(path)
             .and_then(|file| file.take(limit).read_to_end(&mut bytes))
             .map_err(read_error)?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let at = error.utf8_error().valid_up_to();
-            let text = format!("it is not UTF-8 text (byte {at})");
-            read_error(io::Error::new(io::ErrorKind::InvalidData, text))
-        })?;
-        let checked = check(&text, &path.display().to_string())
+        let checked = check_bytes(&bytes, &path.display().to_string())
             .map_err(|problems| ChainFileError::Problems(Box::new(problems)))?;
         Ok(Self {
             path: path.to_owned(),
@@ -111,8 +120,11 @@ impl ChainFile {
                 .secrets()
                 .iter()
                 .map(|(name, secret)| {
-                    self.open_secret(id, name, secret.path())
-                        .map(|file| (name.clone(), file))
+                    self.open_secret(id, name, secret.path()).map(|file| SecretFile {
+                        name: name.clone(),
+                        file,
+                        trim: secret.trim(),
+                    })
                 })
                 .filter_map(|secret| secret.map_err(|problem| problems.push(*problem)).ok())
                 .collect();
@@ -181,7 +193,7 @@ impl ChainFile {
 
     fn open_secret(&self, function: FunctionId, name: &str, path: &str) -> Result<File, Box<Diagnostic>> {
         let path = self.folder().join(path);
-        File::open(&path).map_err(|error| {
+        secret::open(&path).map_err(|error| {
             let span = self.checked.secret_span(function, name).unwrap_or_default();
             let message = format!("cannot read secret `{name}` from `{}`: {error}", path.display());
             Box::new(Diagnostic::new(

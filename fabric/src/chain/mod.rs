@@ -6,6 +6,7 @@ pub mod elf;
 pub mod file;
 pub mod placement;
 pub mod protection;
+mod secret;
 
 use hacher_chain_dsl::{Chain, Source};
 

@@ -233,7 +233,8 @@ impl<'r> Input<'r> {
         (self.run.closed)(self.run.invocation)
     }
 
-    /// A secret by the name that the chain file gives it.
+    /// A secret by the name that the chain file gives it: the bytes of its file when the chain was loaded, with any line
+    /// break at its end, unless the chain file says `trim = true` of it.
     #[must_use]
     pub fn secret(&self, name: &str) -> Option<&[u8]> {
         let secret = self.run.secrets.iter().find(|secret| secret.name == *name)?;

@@ -73,7 +73,8 @@ numbered! {
         AddLibrary = 19;
         /// Loader. Arguments: chain, function, bytes of the name. Operand: name and value.
         AddVariable = 20;
-        /// Loader. Arguments: chain, function. Operand: the name; descriptor: a file with the value.
+        /// Loader. Arguments: chain, function, 1 if line breaks at the end of the file are not part of the value.
+        /// Operand: the name; descriptor: a file with the value.
         AddSecret = 21;
         /// Loader. Arguments: chain, function. Operand: the name. Value 0: the port's index in the function.
         AddPort = 22;

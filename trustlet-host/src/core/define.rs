@@ -110,19 +110,29 @@ impl<P: Platform> Core<P> {
 
     pub(super) fn add_secret(
         &mut self,
-        [chain, function, ..]: [u64; 6],
+        [chain, function, trim, ..]: [u64; 6],
         operand: &[u8],
         file: Option<P::File>,
     ) -> Result<Outcome, Refusal> {
         let name = name(operand)?;
+        if trim > 1 {
+            return refuse(ResultCode::InvalidParameter, "whether to trim is 0 or 1");
+        }
         let function = function_index(function)?;
         self.chain_mut(chain)?.open_mut()?.check_secret(function, &name)?;
-        let value = self
+        let mut value = self
             .platform
             .read_secret(present(file)?, SECRET_VALUE_MAX_BYTES)
             .map_err(|error| Refusal::new(ResultCode::BadSecret, error.to_string()))?;
         if value.len() > SECRET_VALUE_MAX_BYTES {
             return refuse(ResultCode::BadSecret, "a secret has at most 8 KiB");
+        }
+        if trim == 1 {
+            let kept = value
+                .iter()
+                .rposition(|byte| !matches!(byte, b'\n' | b'\r'))
+                .map_or(0, |last| last + 1);
+            value.truncate(kept);
         }
         self.check_text(value.len())?;
         self.text_bytes += value.len();

@@ -286,6 +286,43 @@ fn the_gateway_is_locked_down_before_it_is_given_anything() {
 }
 
 #[test]
+fn line_breaks_at_the_end_of_a_secret_go_where_that_is_asked_for() {
+    let mut driver = Driver::with_gateway();
+    let id = driver.begin("s");
+    let one = driver.function(id, "one", 1, &["out"]);
+    for (key, trim) in [("KEPT", 0), ("TRIMMED", 1)] {
+        let value = text("\nsword\nfish\r\n\n");
+        driver
+            .load(
+                Call::AddSecret,
+                [id, one, trim, 0, 0, 0],
+                name(key).as_bytes(),
+                vec![value],
+            )
+            .ok();
+    }
+    let answer = driver.load(
+        Call::AddSecret,
+        [id, one, 2, 0, 0, 0],
+        name("X").as_bytes(),
+        vec![text("x")],
+    );
+    assert_eq!(answer.code, ResultCode::InvalidParameter);
+    driver.edge([id, 0, 0, one, 0, 0]);
+    driver.edge([id, one, 0, 0, 0, 0]);
+    driver.seal(id).ok();
+    driver.create(id, 1).ok();
+    let process = driver.process(driver.latest()).clone();
+    let secrets = &told(&process).0[0].secrets;
+    assert!(
+        secrets
+            .iter()
+            .any(|secret| secret.ends_with(b"\nsword\nfish\r\n\n"))
+    );
+    assert!(secrets.iter().any(|secret| secret.ends_with(b"\nsword\nfish")));
+}
+
+#[test]
 fn secrets_and_variables_go_to_their_function_alone() {
     let mut driver = Driver::with_gateway();
     let id = driver.begin("s");
