@@ -1,7 +1,9 @@
 //! Tests that need more than one crate, or a crate's sources. The tests are in `tests/`; here is what they share: a
 //! service on a loopback port of its own, and functions to put into its chains.
 
+pub mod generated;
 pub mod hostile;
+pub mod modelled;
 mod service;
 
-pub use service::{Service, ServiceError, function, functions};
+pub use service::{Service, ServiceError, executable, function, functions};

@@ -64,11 +64,12 @@ pub fn functions<'a>(names: impl IntoIterator<Item = &'a str>, what: &str, more:
     })
 }
 
-/// An executable of this package; it stands beside the folder of the test that runs.
-fn executable(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap_or_default();
-    let folder = test.parent().and_then(|deps| deps.parent());
-    folder.map(|folder| folder.join(name)).unwrap_or_default()
+/// An executable of this package; it stands beside another of them, and beside the folder of the test that runs.
+#[must_use]
+pub fn executable(name: &str) -> PathBuf {
+    let runs = std::env::current_exe().unwrap_or_default();
+    let mut folders = runs.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    folders.find(|path| path.exists()).unwrap_or_default()
 }
 
 impl Service {

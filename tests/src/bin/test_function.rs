@@ -2,6 +2,7 @@
 
 use hacher_libos_net::{Failure, Input, Output, serve};
 use hacher_tests::hostile;
+use hacher_tests::modelled::Modelled;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,6 +29,10 @@ fn main() -> ExitCode {
         "concatenate" => serve(concatenate),
         "keep" => serve(keep),
         "mirror" => serve(mirror),
+        "modelled" => {
+            let modelled = Modelled::from_environment();
+            serve(move |input: Input<'_>, output: &mut Output<'_>| modelled.run(input, output))
+        }
         other => {
             eprintln!("there is no test function `{other}`");
             ExitCode::FAILURE
