@@ -106,9 +106,23 @@ pub struct RunArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
     pub repeat: u32,
     #[command(flatten)]
+    pub start: StartArgs,
+    #[command(flatten)]
     pub isolation: IsolationArgs,
     #[command(flatten)]
     pub format: FormatArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    /// How long a function may take from its start until it serves, in seconds
+    #[arg(
+        long,
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u32).range(1..=3600),
+        value_name = "SECONDS"
+    )]
+    pub start_timeout: u32,
 }
 
 #[derive(Debug, Args)]
@@ -150,12 +164,17 @@ pub struct ServeArgs {
     /// Stop when the process that started this one ends
     #[arg(long, hide = true)]
     pub tied: bool,
+    /// Say `ready` as data, whatever the format of everything else
+    #[arg(long, hide = true)]
+    pub ready_json: bool,
     /// Put the driver of `bench` in the gateway's place
     #[arg(long, hide = true)]
     pub bench_driver: bool,
     /// How long requests in flight may take after SIGTERM, in seconds
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     pub grace: u32,
+    #[command(flatten)]
+    pub start: StartArgs,
     #[command(flatten)]
     pub isolation: IsolationArgs,
     #[command(flatten)]

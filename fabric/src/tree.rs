@@ -1,6 +1,6 @@
 //! A service in a child process: the whole tree, for as long as a command needs it.
 
-use crate::command::Failed;
+use crate::command::{Failed, print};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::ffi::OsString;
@@ -20,7 +20,8 @@ pub struct Tree {
 
 impl Tree {
     /// Starts `serve` with these arguments, chain files among them, and waits until it is ready. What it says on standard
-    /// error goes to `messages`.
+    /// error goes to `messages`, and what it prints before it is ready, such as the problems of a chain file as data, is
+    /// printed.
     ///
     /// # Errors
     /// When it does not start; it has then said why.
@@ -31,8 +32,7 @@ impl Tree {
             "127.0.0.1:0",
             "--admin",
             "127.0.0.1:0",
-            "--format",
-            "json",
+            "--ready-json",
             "--tied",
         ]);
         let mut monitor = command
@@ -41,10 +41,14 @@ impl Tree {
             .stderr(messages)
             .spawn()?;
         let ready = monitor.stdout.take().and_then(|out| {
-            let lines = BufReader::new(out).lines().map_while(Result::ok);
-            lines
-                .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
-                .find(is_ready)
+            let mut lines = BufReader::new(out).lines().map_while(Result::ok);
+            lines.find_map(|line| {
+                let ready = serde_json::from_str(&line).ok().filter(is_ready);
+                if ready.is_none() {
+                    print(&format!("{line}\n"));
+                }
+                ready
+            })
         });
         let address = |key: &str| ready.as_ref()?.get(key)?.as_str()?.parse().ok();
         if let (Some(gateway), Some(admin)) = (address("listen"), address("admin")) {

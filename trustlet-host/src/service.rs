@@ -16,7 +16,7 @@ use children::{Loader, start_daemon, start_loader};
 use core::time::Duration;
 use hacher_libos_net::attach::{MessageHeader, kind};
 use hacher_libos_net::clock::Monotonic;
-use rustix::event::{Timespec, epoll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
@@ -44,9 +44,8 @@ const DAEMON_BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const DAEMON_BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// A daemon that lived this long is replaced without a wait.
 const DAEMON_LIVED_LONG: Duration = Duration::from_secs(10);
-/// A trustlet that has not said for this long that it serves never will; long enough for a function that loads a model
-/// before it serves. It counts as died, and is replaced as one that died early.
-const START_PATIENCE: Duration = Duration::from_secs(30);
+/// A daemon that has closed its socket is about to end, and its exit code says why; killed before, it could not say so.
+const DAEMON_EXIT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long killed processes may take to be gone.
 const REAP_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -59,6 +58,9 @@ pub struct MonitorConfig {
     pub daemon: Vec<OsString>,
     /// How long requests in flight may take after SIGTERM.
     pub grace: Duration,
+    /// A trustlet that has not said for this long that it serves never will. It counts as died, and is replaced as one that
+    /// died early.
+    pub start_patience: Duration,
 }
 
 /// The service could not start, or its kernel failed it.
@@ -172,6 +174,19 @@ struct Daemon {
     child: crate::process::jail::Child,
     socket: OwnedFd,
     born: Monotonic,
+    /// When it is killed: set once it has closed its socket.
+    exit_due: Option<Monotonic>,
+}
+
+impl Daemon {
+    /// It has closed its socket, so it is ending.
+    fn await_end(&mut self, epoll: &OwnedFd) {
+        if self.exit_due.is_none() {
+            // A closed socket would be reported over and over until it ends, which its pidfd reports.
+            let _ = epoll::delete(epoll, self.socket.as_fd());
+            self.exit_due = Some(Monotonic::now().after(DAEMON_EXIT_PATIENCE));
+        }
+    }
 }
 
 enum Stage {
@@ -267,7 +282,8 @@ impl Service {
             Stage::Running => self.daemon_due,
         };
         let given_up = self.deadlines().map(|(_, deadline)| deadline);
-        let due = stage.into_iter().chain(given_up).min()?;
+        let daemon = self.daemon.as_ref().and_then(|daemon| daemon.exit_due);
+        let due = stage.into_iter().chain(daemon).chain(given_up).min()?;
         let left = due.saturating_duration_since(Monotonic::now());
         Some(Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
@@ -363,6 +379,7 @@ impl Service {
             child,
             socket: ours,
             born: Monotonic::now(),
+            exit_due: None,
         });
         Ok(())
     }
@@ -370,8 +387,12 @@ impl Service {
     fn answer_daemon(&mut self) {
         let Some(daemon) = &mut self.daemon else { return };
         if answer(&mut self.core, Caller::Daemon, daemon.socket.as_fd()).is_none() {
-            // It broke the protocol or closed its end: a fresh one may do better. Its end is reported by its pidfd.
-            let _ = daemon.child.kill();
+            if has_hung_up(daemon.socket.as_fd()) {
+                daemon.await_end(&self.epoll);
+            } else {
+                // It broke the protocol: a fresh one may do better. Its end is reported by its pidfd.
+                let _ = daemon.child.kill();
+            }
         }
     }
 
@@ -411,22 +432,28 @@ impl Service {
         let starting = machine
             .births()
             .filter(|&(process, _)| self.core.is_starting(process))
-            .map(|(process, born)| (process, born.after(START_PATIENCE)));
+            .map(|(process, born)| (process, born.after(self.config.start_patience)));
         machine.slow_readers().chain(starting)
     }
 
-    /// Ends trustlets that are given up.
+    /// Ends trustlets that are given up, and a daemon that does not end by itself.
     fn end_overdue(&mut self) {
         let now = Monotonic::now();
+        if let Some(daemon) = &mut self.daemon
+            && daemon.exit_due.is_some_and(|due| due <= now)
+        {
+            let _ = daemon.child.kill();
+            daemon.exit_due = Some(now.after(DAEMON_EXIT_PATIENCE));
+        }
         let overdue: Vec<_> = self
             .deadlines()
             .filter(|&(_, deadline)| deadline <= now)
             .collect();
         for (process, _) in overdue {
             if self.core.is_starting(process) {
-                let patience_s = START_PATIENCE.as_secs();
+                let patience_s = self.config.start_patience.as_secs();
                 tell!(
-                    "hacher-fabric: a trustlet was not ready {patience_s} s after its start; it is being ended"
+                    "hacher-fabric: a trustlet did not serve within {patience_s} s of its start; it is being ended"
                 );
             }
             self.core.end(process);
@@ -503,13 +530,20 @@ impl Service {
 
     /// Passes on what has happened.
     fn tell_daemon(&mut self) {
-        let Some(daemon) = &self.daemon else { return };
+        let Some(daemon) = &mut self.daemon else { return };
+        if daemon.exit_due.is_some() {
+            return;
+        }
         while let Some(event) = self.core.next_event() {
             let sent = wire::send(&daemon.socket, &event.encode(), &[], SendFlags::DONTWAIT);
-            if sent.is_err() {
+            match sent {
+                Ok(_) => {}
+                Err(Errno::PIPE | Errno::CONNRESET) => return daemon.await_end(&self.epoll),
                 // It does not read; a fresh one will read the tables instead.
-                let _ = daemon.child.kill();
-                return;
+                Err(_) => {
+                    let _ = daemon.child.kill();
+                    return;
+                }
             }
         }
     }
@@ -568,6 +602,16 @@ impl Service {
             }
         }
     }
+}
+
+/// Whether the other end of a socket is closed.
+fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::new(&socket, PollFlags::IN)];
+    let now = Timespec::default();
+    poll(&mut polled, Some(&now)).is_ok()
+        && polled
+            .iter()
+            .any(|polled| polled.revents().intersects(PollFlags::HUP | PollFlags::ERR))
 }
 
 fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>, token: Token) -> Result<(), ServiceError> {

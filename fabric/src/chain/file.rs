@@ -1,13 +1,15 @@
 //! A chain file together with what it names on this machine: executables and secrets.
 
 use super::elf::{self, Linked};
+use super::magic;
 use super::secret;
 use hacher_chain_dsl::{
     Chain, Checked, Code, Diagnostic, Diagnostics, FunctionId, MAX_TEXT_BYTES, check_bytes,
 };
+use rustix::fs::OFlags;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// A chain file that could not be used.
@@ -155,7 +157,12 @@ impl ChainFile {
         let span = self.checked.exec_span(function).unwrap_or_default();
         let shown = path.display();
         let problem = |code, message: String, label: &str| Diagnostic::new(code, span, message, label);
-        let found = File::open(&path).and_then(|file| file.metadata().map(|metadata| (file, metadata)));
+        // Opening a pipe would wait for its writer.
+        let opened = File::options()
+            .read(true)
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(&path);
+        let found = opened.and_then(|file| file.metadata().map(|metadata| (file, metadata)));
         let (file, metadata) = found.map_err(|error| {
             let message = match error.kind() {
                 io::ErrorKind::NotFound => format!("there is no executable `{shown}`"),
@@ -180,6 +187,11 @@ impl ChainFile {
             } else {
                 not
             }));
+        }
+        if let Some(misfit) = magic::misfit(&file) {
+            let message = format!("cannot run `{shown}`: {}", misfit.what);
+            let not = problem(Code::ExecNotUsable, message, "named here");
+            return Err(Box::new(not.with_help(misfit.help)));
         }
         let linked = elf::linked(&file, &path).map_err(|error| {
             Box::new(problem(

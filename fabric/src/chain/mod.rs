@@ -4,6 +4,7 @@ pub mod build;
 pub mod define;
 pub mod elf;
 pub mod file;
+mod magic;
 pub mod placement;
 pub mod protection;
 mod secret;

@@ -137,6 +137,13 @@ fn start(arguments: &RunArgs) -> Result<Tree, Failed> {
     if arguments.isolation.require_isolation == RequireIsolation::Full {
         serve.extend(["--require-isolation".into(), "full".into()]);
     }
+    if arguments.format.format == Format::Json {
+        serve.extend(["--format".into(), "json".into()]);
+    }
+    serve.extend([
+        "--start-timeout".into(),
+        arguments.start.start_timeout.to_string().into(),
+    ]);
     Tree::start(serve, Stdio::inherit())
 }
 

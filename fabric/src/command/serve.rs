@@ -2,6 +2,7 @@
 
 use super::Failed;
 use crate::cli::{Format, ServeArgs};
+use crate::daemon::settings::Settings;
 use hacher_trustlet_host::service::{self, MonitorConfig};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::ffi::OsString;
@@ -30,14 +31,21 @@ pub fn serve(arguments: &ServeArgs) -> Result<ExitCode, Failed> {
     }
     let mut loader: Vec<OsString> = vec!["hacher-loader".into()];
     loader.extend(std::env::args_os().skip(1));
-    let mut daemon: Vec<OsString> = vec!["hacher-daemon".into()];
-    if arguments.format.format == Format::Json {
-        daemon.push("json".into());
-    }
+    let start_patience = Duration::from_secs(u64::from(arguments.start.start_timeout));
+    let ready_as = if arguments.ready_json || arguments.format.format == Format::Json {
+        Format::Json
+    } else {
+        Format::Human
+    };
+    let daemon = Settings {
+        ready_as,
+        start_patience,
+    };
     let config = MonitorConfig {
         loader,
-        daemon,
+        daemon: daemon.arguments(),
         grace: Duration::from_secs(u64::from(arguments.grace)),
+        start_patience,
     };
     Ok(service::run(config)?)
 }

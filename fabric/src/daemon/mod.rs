@@ -6,6 +6,8 @@ mod admin;
 mod logs;
 mod metrics;
 mod read;
+pub mod settings;
+mod start;
 mod supervise;
 mod tables;
 

@@ -221,6 +221,7 @@ fn read_instance(
         ordinal: entry.ordinal,
         state: InstanceState::from_number(entry.state).unwrap_or(InstanceState::Absent),
         epoch: entry.epoch,
+        forwards_logs: function.definition.logs == 1,
         timeout: Duration::from_nanos(function.definition.timeout_ns),
         page,
         inbound: inbound.iter().map(|inbound| graph.source(inbound)).collect(),

@@ -1,5 +1,7 @@
 //! The daemon's loop: create what is absent, replace what dies, end what overruns; sleep otherwise.
 
+use super::settings::Settings;
+use super::start::{self, Stillborn, Waiting};
 use super::tables::{Chain, Tables};
 use super::{admin, logs, metrics, read};
 use crate::cli::Format;
@@ -69,18 +71,14 @@ impl Life {
 /// The daemon's life. Started by the monitor, with the call socket as its only channel.
 #[must_use]
 pub fn main() -> ExitCode {
-    let format = if std::env::args().any(|argument| argument == "json") {
-        Format::Json
-    } else {
-        Format::Human
-    };
+    let settings = Settings::from_arguments(std::env::args().skip(1));
     let Some(channel) = take_channel() else {
         tell!("hacher-daemon: this process is started by `hacher-fabric serve`");
         return ExitCode::from(2);
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => LocalSet::new().block_on(&runtime, daemon(channel, format)),
+        Ok(runtime) => LocalSet::new().block_on(&runtime, daemon(channel, settings)),
         Err(error) => Err(Stop::Error(error.to_string())),
     };
     match result {
@@ -122,7 +120,7 @@ impl From<std::io::Error> for Stop {
     }
 }
 
-async fn daemon(channel: OwnedFd, format: Format) -> Result<(), Stop> {
+async fn daemon(channel: OwnedFd, settings: Settings) -> Result<(), Stop> {
     let own = metrics::install();
     let mut client = MonitorClient::new(channel);
     let (tables, extras) = read::all(&mut client)?;
@@ -151,7 +149,8 @@ async fn daemon(channel: OwnedFd, format: Format) -> Result<(), Stop> {
         client,
         tables,
         lives: BTreeMap::new(),
-        format,
+        settings,
+        waiting: Waiting::new(),
         admin_address,
         announced: false,
         loaded: extras.loaded,
@@ -164,7 +163,9 @@ struct Supervisor {
     client: MonitorClient,
     tables: Rc<RefCell<Tables>>,
     lives: BTreeMap<Key, Life>,
-    format: Format,
+    settings: Settings,
+    /// While the service starts.
+    waiting: Waiting,
     admin_address: Option<String>,
     announced: bool,
     loaded: bool,
@@ -183,7 +184,9 @@ impl Supervisor {
             }
             self.create_due()?;
             let watch = self.watch_timeouts()?.map(|period| Instant::now() + period);
-            let due = self.lives.values().filter_map(|life| life.due).chain(watch).min();
+            let shown = self.show_waiting();
+            let dues = self.lives.values().filter_map(|life| life.due);
+            let due = dues.chain(watch).chain(shown).min();
             tokio::select! {
                 ready = channel.readable() => ready?.clear_ready(),
                 () = rung(bell.as_ref()) => {
@@ -267,6 +270,15 @@ impl Supervisor {
             }
             found.state = state;
         }
+    }
+
+    /// Whether what it prints is forwarded.
+    fn forwards_logs(&self, (chain, instance): Key) -> bool {
+        let tables = self.tables.borrow();
+        chain == GATEWAY_PROCESS
+            || tables
+                .instance(chain, instance)
+                .is_some_and(|instance| instance.forwards_logs)
     }
 
     /// `chain/function#ordinal`.
@@ -366,9 +378,8 @@ impl Supervisor {
                     let life = self.lives.entry(key).or_default();
                     life.short_lives += 1;
                     if !announced && !life.served && life.short_lives >= STILLBIRTHS_MAX {
-                        return Err(Stop::CannotStart(format!(
-                            "cannot start {chain}/{function}: {text}"
-                        )));
+                        let who = start::in_words(&chain, &function);
+                        return Err(Stop::CannotStart(Stillborn::Refused(&text).reason(&who, false)));
                     }
                     life.due = Some(now + life.wait());
                     if announced {
@@ -395,22 +406,51 @@ impl Supervisor {
             ("how", how.clone()),
         ];
         ::metrics::counter!(metrics::TRUSTLET_DEATHS, &labels).increment(1);
+        let who = start::in_words(&chain, &function);
+        let logs_shown = self.forwards_logs(key);
         let life = self.lives.entry(key).or_default();
+        if !life.served && !self.announced && lived >= self.settings.start_patience {
+            // The monitor ended it. Another would be as silent.
+            let cause = Stillborn::Silent(self.settings.start_patience);
+            return Err(Stop::CannotStart(cause.reason(&who, logs_shown)));
+        }
         // One that never served did not live, however long it took.
         let lived_long = core::mem::take(&mut life.serves) && lived >= LIVED_LONG;
         life.short_lives = if lived_long { 0 } else { life.short_lives + 1 };
         if !life.served && !self.announced && life.short_lives >= STILLBIRTHS_MAX {
-            let reason = format!(
-                "function `{function}` of chain `{chain}` {how} before it served, {STILLBIRTHS_MAX} times; \
-                 `logs = \"forward\"` in its table shows what it prints"
-            );
-            return Err(Stop::CannotStart(reason));
+            let cause = Stillborn::Ended {
+                how: &how,
+                code: (!signalled).then_some(code),
+                times: STILLBIRTHS_MAX,
+            };
+            return Err(Stop::CannotStart(cause.reason(&who, logs_shown)));
         }
         life.due = Some(Instant::now() + life.wait());
-        if self.format == Format::Human && self.announced {
+        if self.settings.ready_as == Format::Human && self.announced {
             tell!("hacher-daemon: {chain}/{function} {how}; it is being replaced");
         }
         Ok(())
+    }
+
+    /// Shows that a start goes on; returns when to do so again.
+    fn show_waiting(&mut self) -> Option<Instant> {
+        if self.announced || !self.loaded {
+            return None;
+        }
+        let tables = self.tables.borrow();
+        let instances = tables
+            .chains
+            .iter()
+            .flat_map(|chain| chain.functions().map(move |instance| (chain, instance)));
+        let mut starting: Vec<String> = instances
+            .filter(|(_, instance)| instance.state != InstanceState::Ready)
+            .map(|(chain, instance)| format!("{}/{}#{}", chain.name, instance.function, instance.ordinal))
+            .collect();
+        if starting.is_empty() {
+            starting.push("the gateway".to_owned());
+        }
+        self.waiting.show(&starting, self.settings.start_patience);
+        Some(self.waiting.due())
     }
 
     /// Ends handlers that overrun. Returns when to look again; `None` while no request is in flight.
@@ -467,7 +507,7 @@ impl Supervisor {
             return;
         }
         let admin = self.admin_address.clone().unwrap_or_default();
-        match self.format {
+        match self.settings.ready_as {
             Format::Json => {
                 let chains: Vec<_> = tables
                     .chains

@@ -30,6 +30,8 @@ pub(super) struct Instance {
     pub state: InstanceState,
     /// Processes that it has had.
     pub epoch: u32,
+    /// Whether what it prints is forwarded.
+    pub forwards_logs: bool,
     /// How long one run may take.
     pub timeout: Duration,
     /// What it tells about itself.
@@ -195,6 +197,16 @@ impl Tables {
             object.extend(gateway.data());
         }
         data
+    }
+
+    /// An instance of a chain, by their numbers.
+    #[must_use]
+    pub(super) fn instance(&self, chain: u64, instance: u64) -> Option<&Instance> {
+        let chain = self.chains.get(usize::try_from(chain).ok()?)?;
+        chain
+            .instances
+            .iter()
+            .find(|found| u64::from(found.number) == instance)
     }
 
     /// The status as data.

@@ -33,6 +33,16 @@ fn main() -> ExitCode {
             let modelled = Modelled::from_environment();
             serve(move |input: Input<'_>, output: &mut Output<'_>| modelled.run(input, output))
         }
+        "talk" => talk(),
+        "leave" => ExitCode::SUCCESS,
+        "die" => {
+            eprint!("last words, without a newline");
+            ExitCode::from(3)
+        }
+        "abort" => std::process::abort(),
+        "never-serve" => loop {
+            std::thread::sleep(Duration::from_secs(1));
+        },
         other => {
             eprintln!("there is no test function `{other}`");
             ExitCode::FAILURE
@@ -82,6 +92,22 @@ fn keep(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     std::mem::forget(body);
     KEPT.fetch_add(1, Ordering::Relaxed);
     Ok(())
+}
+
+/// Prints before it serves, and for each request as many bytes as it says, in lines of 64.
+fn talk() -> ExitCode {
+    println!("before it serves");
+    serve(|mut input, output| {
+        let wanted: usize = str::from_utf8(input.bytes()?)
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .ok_or(Failure::permanent("not a number"))?;
+        for line in 0..wanted / 64 {
+            println!("line {line:058}");
+        }
+        eprint!("printed {wanted}");
+        output.send(b"printed")
+    })
 }
 
 /// Passes its input on without ever holding more than a piece of it, where it came and where it goes over mapped edges.

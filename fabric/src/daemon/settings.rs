@@ -1,0 +1,61 @@
+//! What the command line says that concerns the daemon, as its arguments: it reads no file and no environment.
+
+use crate::cli::Format;
+use std::ffi::OsString;
+use std::time::Duration;
+
+/// The daemon's name, which it is started under.
+pub const ROLE: &str = "hacher-daemon";
+/// Patience with functions that start, unless told otherwise.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How the daemon behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// How `ready` is said.
+    pub ready_as: Format,
+    /// How long a function may take from its start until it serves. The monitor ends it then.
+    pub start_patience: Duration,
+}
+
+impl Settings {
+    /// The arguments of a daemon that behaves so, its name first.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<OsString> {
+        let format = match self.ready_as {
+            Format::Json => "json",
+            Format::Human => "human",
+        };
+        let patience = self.start_patience.as_secs().to_string();
+        vec![ROLE.into(), format.into(), patience.into()]
+    }
+
+    /// What these arguments say, without the name.
+    pub(super) fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Self {
+        let ready_as = match arguments.next().as_deref() {
+            Some("json") => Format::Json,
+            _ => Format::Human,
+        };
+        let patience = arguments.next().and_then(|seconds| seconds.parse().ok());
+        Self {
+            ready_as,
+            start_patience: patience.map_or(START_PATIENCE, Duration::from_secs),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_back_as_they_were_written() {
+        let settings = Settings {
+            ready_as: Format::Json,
+            start_patience: Duration::from_secs(7),
+        };
+        let arguments = settings.arguments().into_iter().skip(1);
+        let read = Settings::from_arguments(arguments.map(|text| text.into_string().unwrap()));
+        assert_eq!(read, settings);
+    }
+}
