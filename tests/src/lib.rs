@@ -6,4 +6,4 @@ pub mod hostile;
 pub mod modelled;
 mod service;
 
-pub use service::{Service, ServiceError, executable, function, functions};
+pub use service::{Service, ServiceError, executable, function, functions, instances};

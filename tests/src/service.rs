@@ -29,6 +29,14 @@ pub enum ServiceError {
     /// It did not answer.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// Something was not to be seen in its status.
+    #[error("not within {PATIENCE:?}: {what}\n{status}")]
+    NotSeen {
+        /// What was waited for.
+        what: &'static str,
+        /// The status at last.
+        status: String,
+    },
     /// It did not stop.
     #[error("the service did not stop within {PATIENCE:?}")]
     NotStopped,
@@ -179,25 +187,41 @@ impl Service {
         Ok(self.operator("/status")?.json())
     }
 
-    /// What `/status` says once every instance of the first chain has run `runs` times, or after five seconds: a function counts a
-    /// run after it has handed over, so a reply may be here first.
+    /// What `/status` says as soon as `condition` holds of it. What a function, the gateway or the daemon counts may be there after
+    /// the reply that it counts, and on a loaded machine much later: no test looks at such a figure but in this way.
     ///
     /// # Errors
-    /// [`ServiceError::Http`].
-    pub fn status_after(&self, runs: u64) -> Result<Value, ServiceError> {
-        let end = Instant::now() + Duration::from_secs(5);
+    /// [`ServiceError::NotSeen`] with what it said last; [`ServiceError::Http`] only if it never answered.
+    pub fn status_when(
+        &self,
+        what: &'static str,
+        condition: impl Fn(&Value) -> bool,
+    ) -> Result<Value, ServiceError> {
+        let end = Instant::now() + PATIENCE;
         loop {
-            let status = self.status()?;
-            let instances = status.pointer("/chains/0/instances").and_then(Value::as_array);
-            let all_ran = instances.is_some_and(|instances| {
-                let ran = |instance: &Value| instance.get("runs_succeeded").and_then(Value::as_u64);
-                instances.iter().all(|instance| ran(instance) == Some(runs))
-            });
-            if all_ran || Instant::now() > end {
-                return Ok(status);
+            let status = self.status();
+            match status {
+                Ok(status) if condition(&status) => return Ok(status),
+                Ok(status) if Instant::now() > end => {
+                    let status = format!("{status:#}");
+                    return Err(ServiceError::NotSeen { what, status });
+                }
+                // A daemon that has just been killed does not answer yet.
+                Err(error) if Instant::now() > end => return Err(error),
+                _ => std::thread::sleep(Duration::from_millis(10)),
             }
-            std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// What `/status` says once every instance of the first chain has run `runs` times.
+    ///
+    /// # Errors
+    /// As [`Service::status_when`].
+    pub fn status_after(&self, runs: u64) -> Result<Value, ServiceError> {
+        self.status_when("every instance has run so often", |status| {
+            let ran = |instance: &Value| instance.get("runs_succeeded").and_then(Value::as_u64);
+            instances(status).all(|instance| ran(instance) == Some(runs))
+        })
     }
 
     /// All processes of the tree but the monitor, with the names that they were started under.
@@ -254,6 +278,12 @@ impl Drop for Service {
         let _ = self.monitor.kill();
         let _ = self.monitor.wait();
     }
+}
+
+/// The instances of the first chain in a status.
+pub fn instances(status: &Value) -> impl Iterator<Item = &Value> {
+    let instances = status.pointer("/chains/0/instances").and_then(Value::as_array);
+    instances.into_iter().flatten()
 }
 
 fn descendants(root: i32) -> Vec<(i32, String)> {

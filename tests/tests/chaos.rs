@@ -1,7 +1,7 @@
 //! Killing parts of the tree: what clients see, and what is left behind.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
-use hacher_tests::{Service, function, functions};
+use hacher_tests::{Service, function, functions, instances};
 use rustix::process::Signal;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -130,7 +130,13 @@ fn a_killed_function_is_replaced_and_its_record_is_redelivered() {
                 })
             })
             .collect();
-        std::thread::sleep(Duration::from_millis(300));
+        // The first record has gone on to `b`, and others wait for `a` or are in it.
+        service
+            .status_when("a request has been run by `a`", |status| {
+                instances(status)
+                    .any(|instance| instance["function"] == "a" && instance["runs_succeeded"] == 1)
+            })
+            .unwrap();
         service.signal(service.process("a").unwrap(), Signal::KILL);
         std::thread::sleep(Duration::from_millis(100));
         service.signal(service.process("b").unwrap(), Signal::KILL);
@@ -138,12 +144,13 @@ fn a_killed_function_is_replaced_and_its_record_is_redelivered() {
             request.join().unwrap();
         }
     });
-    let status = service.status().unwrap();
-    let instances = status["chains"][0]["instances"].as_array().unwrap();
+    let status = service
+        .status_when("both have been replaced", |status| {
+            instances(status).all(|instance| instance["epoch"] == 2 && instance["state"] == "ready")
+        })
+        .unwrap();
     assert!(
-        instances
-            .iter()
-            .all(|instance| instance["epoch"] == 2 && instance["refused"] == 0),
+        instances(&status).all(|instance| instance["refused"] == 0),
         "{status:#}"
     );
 }
@@ -151,8 +158,8 @@ fn a_killed_function_is_replaced_and_its_record_is_redelivered() {
 #[test]
 fn sigterm_answers_what_is_in_flight_and_then_stops() {
     let chain = format!(
-        "{HEAD}flow = [\"ingress -> a -> egress\"]\n{}",
-        function("a", "slow", "timeout = \"10s\"")
+        "{HEAD}flow = [\"ingress -> a -> egress\"]\n[ingress]\ndeadline = \"30s\"\n{}",
+        function("a", "slower", "timeout = \"20s\"")
     );
     let mut service = Service::start(&chain).unwrap();
     let gateway = service.gateway;
@@ -169,7 +176,11 @@ fn sigterm_answers_what_is_in_flight_and_then_stops() {
                 .unwrap()
         })
     });
-    std::thread::sleep(Duration::from_millis(100));
+    service
+        .status_when("the request is in flight", |status| {
+            status["chains"][0]["in_flight"] == 1
+        })
+        .unwrap();
     service.signal(service.monitor_pid(), Signal::TERM);
     assert_eq!(request.join().unwrap().body, "last");
     assert_eq!(service.wait().unwrap(), Some(0));

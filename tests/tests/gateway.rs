@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use bytes::Bytes;
-use hacher_tests::{Service, function, functions};
+use hacher_tests::{Service, function, functions, instances};
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -171,8 +171,8 @@ fn too_many_requests_are_shed_and_told_when_to_come_back() {
 #[test]
 fn a_client_that_goes_away_is_noticed_and_its_request_is_not_run() {
     let chain = format!(
-        "{HEAD}flow = [\"ingress -> a -> b -> egress\"]\n{}{}",
-        function("a", "slow", "timeout = \"4s\""),
+        "{HEAD}flow = [\"ingress -> a -> b -> egress\"]\n[ingress]\ndeadline = \"30s\"\n{}{}",
+        function("a", "slower", "timeout = \"20s\""),
         function("b", "echo", "")
     );
     let service = Service::start(&chain).unwrap();
@@ -180,25 +180,23 @@ fn a_client_that_goes_away_is_noticed_and_its_request_is_not_run() {
     client
         .write_all(b"POST /chains/t HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\nx")
         .unwrap();
-    std::thread::sleep(Duration::from_millis(100));
+    service
+        .status_when("the request is in flight", |status| {
+            status["chains"][0]["in_flight"] == 1
+        })
+        .unwrap();
     drop(client);
-    let end = Instant::now() + Duration::from_secs(5);
-    loop {
-        let status = service.status().unwrap();
-        let chain = &status["chains"][0];
-        let cancelled = chain["instances"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|i| i["function"] == "b")
-            .unwrap();
-        if chain["gateway"]["requests_disconnected"] == 1 && cancelled["records_cancelled"] == 1 {
-            assert_eq!(cancelled["runs_succeeded"], 0);
-            break;
-        }
-        assert!(Instant::now() < end, "{status:#}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let b = |status: &serde_json::Value| {
+        let found = instances(status).find(|instance| instance["function"] == "b");
+        found.unwrap().clone()
+    };
+    let status = service
+        .status_when("the client is missed, and its record dropped", |status| {
+            status["chains"][0]["gateway"]["requests_disconnected"] == 1
+                && b(status)["records_cancelled"] == 1
+        })
+        .unwrap();
+    assert_eq!(b(&status)["runs_succeeded"], 0);
 }
 
 #[test]

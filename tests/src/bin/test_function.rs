@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         "panic" => serve(|_: Input<'_>, _: &mut Output<'_>| panic!("as the test wants")),
         "hang" => serve(hang),
         "slow" => serve(slow),
+        "slower" => serve(slower),
         "concatenate" => serve(concatenate),
         "keep" => serve(keep),
         "mirror" => serve(mirror),
@@ -74,6 +75,12 @@ fn hang(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
 /// Takes a while.
 fn slow(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     std::thread::sleep(Duration::from_millis(200));
+    output.send(input.bytes()?)
+}
+
+/// Takes so long that a test can see a request in flight, on a loaded machine too.
+fn slower(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    std::thread::sleep(Duration::from_secs(3));
     output.send(input.bytes()?)
 }
 
