@@ -5,5 +5,6 @@ pub mod generated;
 pub mod hostile;
 pub mod modelled;
 mod service;
+pub mod soak;
 
 pub use service::{Service, ServiceError, executable, function, functions, instances};

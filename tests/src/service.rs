@@ -94,6 +94,14 @@ impl Service {
     /// # Errors
     /// [`ServiceError`].
     pub fn start_with(chain: &str, arguments: &[&str]) -> Result<Self, ServiceError> {
+        Self::start_telling(chain, arguments, Stdio::inherit())
+    }
+
+    /// Serves a chain, with `told` in place of this process's standard error.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub fn start_telling(chain: &str, arguments: &[&str], told: Stdio) -> Result<Self, ServiceError> {
         let folder = TempDir::new()?;
         let path = folder.path().join("chain.toml");
         std::fs::write(&path, chain)?;
@@ -112,6 +120,7 @@ impl Service {
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(told)
             .spawn()?;
         let ready = monitor.stdout.take().and_then(|out| {
             let lines = BufReader::new(out).lines().map_while(Result::ok);
@@ -286,7 +295,8 @@ pub fn instances(status: &Value) -> impl Iterator<Item = &Value> {
     instances.into_iter().flatten()
 }
 
-fn descendants(root: i32) -> Vec<(i32, String)> {
+/// All processes below `root`, with the names that they were started under.
+pub(crate) fn descendants(root: i32) -> Vec<(i32, String)> {
     let mut found = Vec::new();
     let mut waiting = vec![root];
     while let Some(pid) = waiting.pop() {

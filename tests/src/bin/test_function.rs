@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         "concatenate" => serve(concatenate),
         "keep" => serve(keep),
         "mirror" => serve(mirror),
+        "poisonable" => serve(poisonable),
+        "chatty" => serve(chatty),
         "modelled" => {
             let modelled = Modelled::from_environment();
             serve(move |input: Input<'_>, output: &mut Output<'_>| modelled.run(input, output))
@@ -70,6 +72,37 @@ fn hang(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
         }
     }
     output.send(input.bytes()?)
+}
+
+/// Comes to the end that the first word of its input asks for; echoes anything else.
+fn poisonable(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let body = input.bytes()?;
+    let word = body.split(|byte| *byte == b' ').next().unwrap_or(&[]);
+    match word {
+        b"fail" => Err(Failure::retry("as the input asks")),
+        b"reject" => Err(Failure::permanent("as the input asks")),
+        b"panic" => panic!("as the input asks"),
+        b"abort" => std::process::abort(),
+        b"exit" => std::process::exit(7),
+        b"hang" => loop {
+            std::thread::sleep(Duration::from_secs(1));
+        },
+        _ => output.send(body),
+    }
+}
+
+/// Prints as many bytes as its input has, in lines, to both outputs in turn, and echoes it.
+fn chatty(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let body = input.bytes()?;
+    for (number, line) in body.chunks(100).enumerate() {
+        let line = "said of the input ".repeat(line.len() / 20 + 1);
+        if number % 2 == 0 {
+            println!("{line}");
+        } else {
+            eprintln!("{line}");
+        }
+    }
+    output.send(body)
 }
 
 /// Takes a while.
