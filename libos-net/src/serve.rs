@@ -121,7 +121,7 @@ pub(crate) struct Trustlet<H> {
     joins: Joins,
     delayed: Vec<Delayed>,
     died: Option<Died>,
-    /// Headers of the input, which outputs inherit.
+    /// What outputs inherit of the input's headers.
     inherited: Vec<u8>,
     /// Since when this instance has had nothing to do.
     free_since: Monotonic,
@@ -464,7 +464,7 @@ where
         }
         self.inherited.clear();
         if let Some(part) = job.bundle.parts.first() {
-            self.inherited.extend_from_slice(part.encoded_headers());
+            headers::inherit(&mut self.inherited, part.encoded_headers());
         }
         ran.in_bytes = job.bundle.parts.iter().map(|part| part.len_bytes() as u64).sum();
         let context = RecordContext {

@@ -2,13 +2,17 @@
 
 use hacher_libos_net::{Failure, Input, Output};
 
-/// Sends its input to the port `out`. Headers, such as the content type, are inherited from the input.
+/// Sends its input to the port `out`, and says that it is what the input was: what a body is, each function says of its own.
 ///
 /// # Errors
 /// A transient [`Failure`] when the input does not arrive whole; the chain then tries again.
 pub fn echo(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let mut out = output.out()?;
+    if let Some(part) = input.parts().first() {
+        out.describe_as(part)?; // the same content type and coding
+    }
     let body = input.bytes()?; // opened into this trustlet's private memory, checked, whole
-    output.send(body) // sealed and handed over once this handler has returned
+    out.append(body) // sealed and handed over once this handler has returned
 }
 
 #[cfg(test)]
@@ -21,6 +25,7 @@ mod tests {
         let reply = Call::new()
             .body(b"hello")
             .content_type("text/plain")
+            .header("ce-id", "7")
             .header("traceparent", "00-4bf9")
             .run(echo);
 
@@ -28,6 +33,11 @@ mod tests {
         assert_eq!(record.body(), b"hello");
         assert_eq!(record.content_type(), Some("text/plain"));
         assert_eq!(record.header("traceparent"), Some("00-4bf9"));
+        assert_eq!(
+            record.header("ce-id"),
+            None,
+            "the answer is not the event that was asked"
+        );
     }
 
     #[test]

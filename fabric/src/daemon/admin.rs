@@ -5,7 +5,7 @@ use super::tables::Tables;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{ALLOW, CONTENT_TYPE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -69,12 +69,12 @@ fn reply(status: StatusCode, content_type: &'static str, body: String) -> Respon
 fn answer(request: &Request<Incoming>, tables: &Tables, own: &PrometheusHandle) -> Response<Full<Bytes>> {
     const JSON: &str = "application/json";
     const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-    if request.method() != Method::GET {
-        return reply(
-            StatusCode::METHOD_NOT_ALLOWED,
-            TEXT,
-            "only GET is answered here\n".to_owned(),
-        );
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let detail = "only GET and HEAD are answered here\n".to_owned();
+        let mut refusal = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, detail);
+        let allowed = hyper::header::HeaderValue::from_static("GET, HEAD");
+        refusal.headers_mut().insert(ALLOW, allowed);
+        return refusal;
     }
     match request.uri().path() {
         "/metrics" => reply(StatusCode::OK, TEXT, metrics::render(tables, own)),

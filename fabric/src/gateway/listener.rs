@@ -1,12 +1,14 @@
 //! Accepts connections and speaks HTTP over them.
 
 use super::Gateway;
-use super::request::answer;
+use super::framing::HEAD_MAX_BYTES;
+use super::route::answer;
+use super::screen::Screen;
 use super::tls::{self, TlsError};
 use hacher_libos_net::attachment::Listener;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::rt::{Executor, Read, Write};
+use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -17,6 +19,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
@@ -29,8 +32,6 @@ const CONNECTIONS_MAX: usize = 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest head of a request.
-const HEAD_MAX_BYTES: usize = 32 * 1024;
 /// Requests at a time on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 256;
 /// A pause when descriptors run out.
@@ -109,23 +110,38 @@ impl Acceptor {
 }
 
 async fn connect(gateway: &Rc<Gateway>, stream: TcpStream, tls: Option<&TlsAcceptor>) {
-    match tls {
-        None => speak(gateway, TokioIo::new(stream)).await,
-        Some(tls) => {
-            // A client that fails the handshake is told so by TLS itself.
-            if let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-                speak(gateway, TokioIo::new(stream)).await;
-            }
-        }
+    let Some(tls) = tls else {
+        return speak(gateway, Screen::new(stream), None).await;
+    };
+    // A client that fails the handshake is told so by TLS itself.
+    if let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+        let agreed = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        let screen = match agreed.as_deref() {
+            Some(b"h2") => Screen::through(stream),
+            _ => Screen::new(stream),
+        };
+        screen.exchange().set_over_tls();
+        speak(gateway, screen, agreed.as_deref()).await;
     }
 }
 
-async fn speak<I: Read + Write + Unpin + 'static>(gateway: &Rc<Gateway>, io: I) {
+/// Speaks what was agreed on; what the client begins with, if nothing was.
+async fn speak<S>(gateway: &Rc<Gateway>, screen: Screen<S>, agreed: Option<&[u8]>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let exchange = screen.exchange();
+    let io = TokioIo::new(screen);
     let service = service_fn(|request: Request<Incoming>| {
-        let gateway = Rc::clone(gateway);
-        async move { Ok::<_, Infallible>(answer(gateway, request).await) }
+        let (gateway, exchange) = (Rc::clone(gateway), Rc::clone(&exchange));
+        async move { Ok::<_, Infallible>(answer(gateway, exchange, request).await) }
     });
-    let mut builder = Builder::new(Local);
+    let builder = Builder::new(Local);
+    let mut builder = match agreed {
+        Some(b"h2") => builder.http2_only(),
+        Some(b"http/1.1") => builder.http1_only(),
+        _ => builder,
+    };
     builder
         .http1()
         .timer(TokioTimer::new())

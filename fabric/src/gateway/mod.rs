@@ -3,7 +3,11 @@
 //!
 //! ```text
 //! listener   accepts connections, TLS, HTTP/1.1 and HTTP/2
-//! request    one request: admit, collect, seal towards the first functions, wait for the answer
+//! screen     lets through to hyper what framing has judged, and knows a client that waits from one that has gone
+//! framing    where HTTP/1 messages begin and end, and which are refused
+//! target     whom a request means: target, host, path
+//! route      which resource that is, and which methods it has
+//! request    one request to a chain: admit, collect, seal towards the first functions, wait for the answer
 //! endpoint   the gateway's place in one chain: outbox, rings, who waits for which invocation
 //! carried    which headers of a request its record carries
 //! reply      the reply that a record at egress makes
@@ -12,10 +16,14 @@
 
 mod carried;
 mod endpoint;
+mod framing;
 mod listener;
 mod problem;
 mod reply;
 mod request;
+mod route;
+mod screen;
+mod target;
 mod tls;
 
 use crate::watched::watch_shared;

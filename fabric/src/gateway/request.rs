@@ -1,117 +1,27 @@
-//! One request: which chain, how much, sealed in, answered.
+//! One request to a chain: how much, sealed in, answered.
 
-use super::Gateway;
 use super::carried::carry;
 use super::endpoint::{Answer, Endpoint, NotSent, deadline};
 use super::problem::Problem;
 use super::reply::{self, Reply};
-use bytes::Bytes;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::sdk::headers;
 use hacher_libos_net::telemetry::{Counter, Phase};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use hyper::{Request, StatusCode};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::timeout_at;
 
-/// The path of a chain.
-const CHAINS: &str = "/chains/";
 /// Names the request in logs, metrics and `run`.
 const INVOCATION_HEADER: HeaderName = HeaderName::from_static("hacher-invocation");
 /// What a client that is turned away should wait, in seconds.
-const RETRY_AFTER_S: u32 = 1;
-
-/// Answers a request.
-pub(super) async fn answer(gateway: Rc<Gateway>, request: Request<Incoming>) -> Reply {
-    let path = request.uri().path();
-    match path {
-        "/healthz" | "/readyz" if request.method() != Method::GET => not_allowed("GET"),
-        "/healthz" => text(StatusCode::OK, "ok\n"),
-        "/readyz" => readiness(&gateway),
-        _ => match path.strip_prefix(CHAINS).and_then(|name| gateway.endpoint(name)) {
-            None => unknown(&gateway, path),
-            Some(_) if request.method() != Method::POST => not_allowed("POST"),
-            Some(endpoint) => {
-                let guard = InFlight::new(&gateway);
-                let reply = invoke(endpoint, request).await;
-                drop(guard);
-                reply
-            }
-        },
-    }
-}
-
-/// Counts a request over all chains.
-struct InFlight<'a>(&'a Gateway);
-
-impl<'a> InFlight<'a> {
-    fn new(gateway: &'a Gateway) -> Self {
-        gateway.request_begins();
-        Self(gateway)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.request_ends();
-    }
-}
-
-fn text(status: StatusCode, body: &'static str) -> Reply {
-    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    response
-}
-
-fn readiness(gateway: &Gateway) -> Reply {
-    let endpoints = gateway.endpoints.borrow();
-    let waiting: Vec<&str> = endpoints
-        .iter()
-        .filter(|(_, endpoint)| !endpoint.is_ready())
-        .map(|(name, _)| name.as_str())
-        .collect();
-    if waiting.is_empty() && !gateway.draining.get() {
-        return text(StatusCode::OK, "ready\n");
-    }
-    let detail = if waiting.is_empty() {
-        "the service is stopping".to_owned()
-    } else {
-        waiting.join(", ")
-    };
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not ready", detail)
-        .retry_after(RETRY_AFTER_S)
-        .response()
-}
-
-fn not_allowed(allowed: &'static str) -> Reply {
-    let detail = format!("only {allowed} is answered here");
-    let mut reply = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail).response();
-    reply
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allowed));
-    reply
-}
-
-fn unknown(gateway: &Gateway, path: &str) -> Reply {
-    let chains: Vec<String> = gateway.endpoints.borrow().keys().cloned().collect();
-    let detail = if path.starts_with(CHAINS) {
-        "there is no such chain"
-    } else {
-        "requests go to /chains/{name}"
-    };
-    Problem::new(StatusCode::NOT_FOUND, "not found", detail)
-        .with("chains", chains)
-        .response()
-}
+pub(super) const RETRY_AFTER_S: u32 = 1;
 
 /// Puts a request through its chain.
-async fn invoke(endpoint: Rc<Endpoint>, request: Request<Incoming>) -> Reply {
+pub(super) async fn invoke(endpoint: Rc<Endpoint>, request: Request<Incoming>) -> Reply {
     let begun = Monotonic::now();
     let chain = endpoint.begin.chain.to_string();
     let Some(admission) = endpoint.admit() else {
@@ -195,7 +105,7 @@ async fn collect(
     let expected = usize::try_from(body.size_hint().lower().min(limit)).unwrap_or(0);
     let mut plain = Vec::with_capacity(expected + headers::HEADERS_MAX_BYTES.min(1024));
     headers::start(&mut plain, &[]);
-    carry(&parts.headers, &mut plain)?;
+    carry(&parts.headers, parts.uri.query(), &mut plain)?;
     let mut body = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
     let read = async {
         while let Some(frame) = body.frame().await {

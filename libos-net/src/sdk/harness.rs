@@ -13,7 +13,7 @@
 //! ```
 
 use super::failure::Failure;
-use super::headers::{self, HeaderError};
+use super::headers::{self, HeaderError, Headers};
 use super::input::{Input, Part, Run, Secret, SegmentSource};
 use super::output::{DEFAULT_PORT, Output, PortBuffer, RecordSink};
 use super::run::run_caught;
@@ -92,7 +92,7 @@ impl Call {
         self
     }
 
-    /// Sets a header of the record that was added last.
+    /// Adds a header to the record that was added last; a name may have several values.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         if let Some(input) = self.inputs.last_mut() {
@@ -171,7 +171,7 @@ impl Call {
             let plain = part.plain_mut();
             headers::start(plain, &[]);
             for (key, value) in headers {
-                headers::set(plain, key, value)?;
+                headers::append(plain, key, value)?;
             }
             plain.extend_from_slice(body);
             if single && plain.len() > SEGMENT_BYTES {
@@ -182,10 +182,10 @@ impl Call {
             part.parse_headers()?;
             parts.push(part);
         }
-        let inherited = parts
-            .first()
-            .map(|part| part.encoded_headers().to_vec())
-            .unwrap_or_default();
+        let mut inherited = Vec::new();
+        if let Some(part) = parts.first() {
+            headers::inherit(&mut inherited, part.encoded_headers());
+        }
         let declared = if self.ports.is_empty() {
             vec![DEFAULT_PORT.to_owned()]
         } else {
@@ -271,10 +271,16 @@ impl Record {
         self.split().1
     }
 
-    /// A header's value.
+    /// A header's first value.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         headers::find(self.split().0, name)
+    }
+
+    /// All headers.
+    #[must_use]
+    pub fn headers(&self) -> Headers<'_> {
+        Headers::new(self.split().0)
     }
 
     /// What the handler says the body is.
@@ -370,6 +376,54 @@ mod tests {
         assert_eq!(record.content_type(), Some("text/plain"));
         assert_eq!(record.header("traceparent"), Some("00-1"));
         assert!(reply.port("out").is_none());
+    }
+
+    #[test]
+    fn what_describes_the_input_is_not_said_of_the_output_unless_the_handler_says_so() {
+        let call = || {
+            Call::new()
+                .body(b"{}")
+                .content_type("application/json")
+                .header("content-encoding", "gzip")
+                .header("ce-id", "7")
+                .header("baggage", "a=1")
+                .header("traceparent", "00-1")
+        };
+        let silent = call().run(|_, output| output.send(b"made here"));
+        let headers: Vec<_> = silent.port("out").unwrap().headers().collect();
+        assert_eq!(headers, [("baggage", "a=1"), ("traceparent", "00-1")]);
+        let speaking = call().run(|mut input, output| {
+            let mut out = output.out()?;
+            out.set_content_type("text/plain")?;
+            out.describe_as(&input.parts()[0])?;
+            out.set_header("ce-id", "8")?;
+            out.append_header("link", "<a>")?;
+            out.append_header("link", "<b>")?;
+            out.remove_header("baggage")?;
+            out.append(input.bytes()?)
+        });
+        let headers: Vec<_> = speaking.port("out").unwrap().headers().collect();
+        assert_eq!(
+            headers,
+            [
+                ("traceparent", "00-1"),
+                ("content-type", "application/json"),
+                ("content-encoding", "gzip"),
+                ("ce-id", "8"),
+                ("link", "<a>"),
+                ("link", "<b>"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_header_that_http_could_not_carry_is_a_permanent_failure() {
+        for (name, value) in [("Content-Type", "a"), ("x y", "a"), ("x", "a\r\nb: c")] {
+            let reply = Call::new()
+                .body(b"")
+                .run(move |_, output| output.out()?.set_header(name, value));
+            assert!(!reply.result().unwrap_err().is_transient());
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The headers of a record: content type, trace context, CloudEvents attributes. They are sealed together with
 //! the body, as a prefix of the record's plaintext: a 16-bit length, then for each header a byte with the
-//! name's length, the name, a 16-bit value length, the value (integers little-endian).
+//! name's length, the name, a 16-bit value length, the value (integers little-endian). Names are lower case, values are
+//! text (UTF-8). A name may occur more than once; its values keep their order.
 
 /// Most bytes that the headers of one record may take, their lengths included.
 pub const HEADERS_MAX_BYTES: usize = 8 * 1024;
@@ -11,6 +12,25 @@ pub(crate) const PREFIX_BYTES: usize = 2;
 /// Name of the header that says what the body is (RFC 9110, section 8.3).
 pub const CONTENT_TYPE: &str = "content-type";
 
+/// Headers that speak of the whole request, not of one body: every record that a request causes has them.
+const OF_THE_REQUEST: [&str; 5] = ["traceparent", "tracestate", "baggage", "idempotency-key", QUERY];
+
+/// Headers that say how the bytes of a body are to be read.
+pub(super) const OF_THE_BODY: [&str; 2] = [CONTENT_TYPE, "content-encoding"];
+
+/// Name of the header that holds the query of the request's target (RFC 3986, section 3.4), as the client encoded it.
+pub const QUERY: &str = "hacher-query";
+
+/// How the names begin that explain why a record is on an `error` port. They stay with what is made of that record.
+pub const ERROR_PREFIX: &str = "hacher-error-";
+
+/// Whether a record that a function makes starts with header `name` of its input. What describes the input's own body
+/// (its type, its coding, which event it is) does not: the function made another body.
+#[must_use]
+pub fn is_inherited(name: &str) -> bool {
+    OF_THE_REQUEST.contains(&name) || name.starts_with(ERROR_PREFIX)
+}
+
 /// A record's headers could not be read or would not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -18,6 +38,9 @@ pub enum HeaderError {
     /// The encoded headers are cut short or not UTF-8: the producer misbehaved.
     #[error("the record's headers are malformed")]
     Malformed,
+    /// A name that is no lower-case token (RFC 9110, section 5.6.2), or a control character in a value.
+    #[error("a header has a lower-case name and a value without control characters")]
+    Invalid,
     /// A name over 255 bytes, a value over 65,535 bytes, or all headers together over [`HEADERS_MAX_BYTES`].
     #[error("the headers of a record have at most {HEADERS_MAX_BYTES} bytes")]
     TooLong,
@@ -89,7 +112,7 @@ impl<'a> Iterator for Headers<'a> {
     }
 }
 
-/// Finds the value of header `name` (lower case).
+/// Finds the first value of header `name` (lower case).
 #[must_use]
 pub fn find<'a>(encoded: &'a [u8], name: &str) -> Option<&'a str> {
     Headers::new(encoded)
@@ -98,42 +121,91 @@ pub fn find<'a>(encoded: &'a [u8], name: &str) -> Option<&'a str> {
 }
 
 /// Sets a header inside `plain`, a buffer that starts with the prefix and may already hold body bytes after the
-/// headers. Replaces an earlier value of the same name.
+/// headers. Replaces all earlier values of the same name; if the new one is refused, these stay.
 ///
 /// # Errors
-/// [`HeaderError::TooLong`] when the headers would pass their bound.
+/// [`HeaderError::TooLong`] when the headers would pass their bound, [`HeaderError::Invalid`].
 pub fn set(plain: &mut Vec<u8>, name: &str, value: &str) -> Result<(), HeaderError> {
+    insert(plain, name, value, true)
+}
+
+/// Adds a header as [`set`] does, after earlier values of the same name.
+///
+/// # Errors
+/// As [`set`].
+pub fn append(plain: &mut Vec<u8>, name: &str, value: &str) -> Result<(), HeaderError> {
+    insert(plain, name, value, false)
+}
+
+fn insert(plain: &mut Vec<u8>, name: &str, value: &str, replaces: bool) -> Result<(), HeaderError> {
     let name_len = u8::try_from(name.len()).map_err(|_| HeaderError::TooLong)?;
     let value_len = u16::try_from(value.len()).map_err(|_| HeaderError::TooLong)?;
-    remove(plain, name)?;
+    if !is_name(name) || value.chars().any(|c| c.is_control() && c != '\t') {
+        return Err(HeaderError::Invalid);
+    }
     let (headers, _) = split(plain)?;
-    let old_len = headers.len();
-    let new_len = old_len.saturating_add(3 + name.len()).saturating_add(value.len());
-    if new_len > HEADERS_MAX_BYTES {
+    let replaced: usize = Headers::new(headers)
+        .filter(|(found, _)| replaces && *found == name)
+        .map(|(name, value)| encoded_len(name, value))
+        .sum();
+    if headers.len() - replaced + encoded_len(name, value) > HEADERS_MAX_BYTES {
         return Err(HeaderError::TooLong);
     }
-    let at = PREFIX_BYTES + old_len;
+    if replaced > 0 {
+        remove(plain, name)?;
+    }
+    let at = PREFIX_BYTES + split(plain)?.0.len();
     let encoded = core::iter::once(name_len)
         .chain(name.bytes())
         .chain(value_len.to_le_bytes())
         .chain(value.bytes());
     plain.splice(at..at, encoded);
-    write_length(plain, new_len)
+    write_length(plain, at - PREFIX_BYTES + encoded_len(name, value))
 }
 
-fn remove(plain: &mut Vec<u8>, name: &str) -> Result<(), HeaderError> {
-    let (headers, _) = split(plain)?;
-    let total = headers.len();
-    let mut walk = Headers::new(headers);
-    loop {
-        let start = total - walk.rest.len();
-        let Some((found, _)) = walk.next() else {
-            return Ok(());
+const fn encoded_len(name: &str, value: &str) -> usize {
+    3 + name.len() + value.len()
+}
+
+/// Whether `name` is a token without upper case.
+fn is_name(name: &str) -> bool {
+    let is_token = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9') || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_token)
+}
+
+/// Removes all values of header `name` from `plain`.
+///
+/// # Errors
+/// [`HeaderError`] when `plain` does not start with well-formed headers.
+pub fn remove(plain: &mut Vec<u8>, name: &str) -> Result<(), HeaderError> {
+    let mut total = split(plain)?.0.len();
+    let mut at = 0;
+    while let Some(rest) = plain.get(PREFIX_BYTES + at..PREFIX_BYTES + total) {
+        let Some((found, value)) = Headers::new(rest).next() else {
+            break;
         };
+        let len = encoded_len(found, value);
         if found == name {
-            let end = total - walk.rest.len();
-            plain.drain(PREFIX_BYTES + start..PREFIX_BYTES + end);
-            return write_length(plain, total - (end - start));
+            plain.drain(PREFIX_BYTES + at..PREFIX_BYTES + at + len);
+            total -= len;
+        } else {
+            at += len;
+        }
+    }
+    write_length(plain, total)
+}
+
+/// Adds to `inherited` what a record starts with whose input has the headers `encoded`, in their encoded form.
+pub(crate) fn inherit(inherited: &mut Vec<u8>, encoded: &[u8]) {
+    let mut walk = Headers::new(encoded);
+    loop {
+        let from = walk.rest;
+        let Some((name, _)) = walk.next() else {
+            return;
+        };
+        if is_inherited(name) {
+            let (header, _) = from.split_at(from.len() - walk.rest.len());
+            inherited.extend_from_slice(header);
         }
     }
 }
@@ -156,41 +228,4 @@ pub fn start(plain: &mut Vec<u8>, inherited: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_are_found_replaced_and_inherited() {
-        let mut plain = vec![0, 0];
-        set(&mut plain, "content-type", "image/jpeg").unwrap();
-        set(&mut plain, "traceparent", "00-abc").unwrap();
-        plain.extend_from_slice(b"body");
-        set(&mut plain, "content-type", "image/png").unwrap();
-        let (headers, body) = split(&plain).unwrap();
-        assert_eq!(find(headers, CONTENT_TYPE), Some("image/png"));
-        assert_eq!(find(headers, "traceparent"), Some("00-abc"));
-        assert_eq!(Headers::new(headers).count(), 2);
-        assert_eq!(body, b"body");
-        let mut next = Vec::new();
-        start(&mut next, headers);
-        assert_eq!(split(&next).unwrap(), (headers, &[][..]));
-    }
-
-    #[test]
-    fn cut_or_oversized_headers_are_refused() {
-        assert_eq!(split(&[1]), Err(HeaderError::Malformed));
-        assert_eq!(split(&[4, 0, 1, b'a', 9, 0]), Err(HeaderError::Malformed));
-        assert_eq!(split(&[0xff, 0xff]), Err(HeaderError::TooLong));
-        let mut plain = vec![0, 0];
-        assert_eq!(set(&mut plain, "x", &"v".repeat(9000)), Err(HeaderError::TooLong));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..64)) {
-            if let Ok((headers, _)) = split(&bytes) {
-                let _ = Headers::new(headers).count();
-            }
-        }
-    }
-}
+mod tests;

@@ -2,7 +2,8 @@
 //! handler has returned `Ok`, unless a port is told to [`PortWriter::stream`].
 
 use super::failure::Failure;
-use super::headers;
+use super::headers::{self, HeaderError};
+use super::input::Part;
 use super::place::Placed;
 use crate::descriptor::SEGMENT_BYTES;
 use crate::name::Name;
@@ -181,7 +182,7 @@ impl PortBuffer {
 /// The output of one run.
 pub struct Output<'r> {
     ports: &'r mut [PortBuffer],
-    /// Encoded headers that every output record starts with: those of the input.
+    /// Encoded headers that every output record starts with.
     inherited: &'r [u8],
     sink: &'r mut dyn RecordSink,
 }
@@ -266,7 +267,8 @@ impl<'r> Output<'r> {
     }
 }
 
-/// Writes the record of one port. Headers of the input are inherited; set others, or replace them, here.
+/// Writes the record of one port. It starts with the headers of the input that speak of the whole request
+/// ([`headers::is_inherited`]): trace context, idempotency key, query. What describes the body is set here.
 pub struct PortWriter<'o> {
     index: usize,
     buffer: &'o mut PortBuffer,
@@ -291,11 +293,49 @@ impl<'o> PortWriter<'o> {
         self.set_header(headers::CONTENT_TYPE, content_type)
     }
 
-    /// Sets a header (lower-case name), replacing an earlier value.
+    /// Sets a header (lower-case name), replacing all earlier values. Which headers of the last record a client gets is
+    /// the gateway's to say; functions see all.
     ///
     /// # Errors
-    /// A permanent [`Failure`] when the headers grow past their bound, or part of a streamed record has left.
+    /// A permanent [`Failure`] when name or value is none, when the headers grow past their bound, or when part of a
+    /// streamed record has left.
     pub fn set_header(&mut self, name: &str, value: &str) -> Result<(), Failure> {
+        headers::set(self.headers()?, name, value).map_err(refused)
+    }
+
+    /// Adds a header (lower-case name) after earlier values of the same name, as lists such as `link` have them.
+    ///
+    /// # Errors
+    /// As [`Self::set_header`].
+    pub fn append_header(&mut self, name: &str, value: &str) -> Result<(), Failure> {
+        headers::append(self.headers()?, name, value).map_err(refused)
+    }
+
+    /// Removes all values of a header (lower-case name), inherited ones too.
+    ///
+    /// # Errors
+    /// As [`Self::set_header`].
+    pub fn remove_header(&mut self, name: &str) -> Result<(), Failure> {
+        headers::remove(self.headers()?, name).map_err(refused)
+    }
+
+    /// Says that the body is what the body of `part` is: takes over its content type and content coding.
+    ///
+    /// # Errors
+    /// As [`Self::set_header`].
+    pub fn describe_as(&mut self, part: &Part) -> Result<(), Failure> {
+        for name in headers::OF_THE_BODY {
+            self.remove_header(name)?;
+        }
+        let of_the_body = |(name, _): &(&str, &str)| headers::OF_THE_BODY.contains(name);
+        for (name, value) in part.headers().filter(of_the_body) {
+            self.append_header(name, value)?;
+        }
+        Ok(())
+    }
+
+    /// What starts with the headers, as long as they may still be changed.
+    fn headers(&mut self) -> Result<&mut Vec<u8>, Failure> {
         if self.buffer.place.is_some() {
             return Err(FIXED);
         }
@@ -304,8 +344,7 @@ impl<'o> PortWriter<'o> {
                 "headers must be set before a streamed record has left",
             ));
         }
-        headers::set(&mut self.buffer.plain, name, value)
-            .map_err(|_| Failure::permanent("the headers of an output record are too long"))
+        Ok(&mut self.buffer.plain)
     }
 
     /// Fixes the size of the body and returns what writes it, in any order and as much of it as is wanted. If the record
@@ -358,6 +397,15 @@ impl<'o> PortWriter<'o> {
         }
         Ok(())
     }
+}
+
+const fn refused(error: HeaderError) -> Failure {
+    Failure::permanent(match error {
+        HeaderError::Invalid => {
+            "a header of an output record needs a lower-case name and a value without control characters"
+        }
+        HeaderError::Malformed | HeaderError::TooLong => "the headers of an output record are too long",
+    })
 }
 
 impl Write for PortWriter<'_> {

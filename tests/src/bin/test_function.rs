@@ -46,6 +46,9 @@ fn main() -> ExitCode {
         "never-serve" => loop {
             std::thread::sleep(Duration::from_secs(1));
         },
+        "headers" => serve(headers),
+        "pass" => serve(pass),
+        "event" => serve(event),
         other => {
             eprintln!("there is no test function `{other}`");
             ExitCode::FAILURE
@@ -154,7 +157,9 @@ fn talk() -> ExitCode {
 fn mirror(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     let view = input.view()?;
     let view = view.ok_or(Failure::permanent("the input did not come over a mapped edge"))?;
-    let mut place = output.place(view.len_bytes())?;
+    let mut out = output.out()?;
+    out.set_content_type("application/octet-stream")?;
+    let mut place = out.place(view.len_bytes())?;
     let written = view.fold(Ok(0), |at, piece| {
         let at = at?;
         place.write_at(at, piece)?;
@@ -165,4 +170,32 @@ fn mirror(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> 
     } else {
         Err(Failure::permanent("a view is as long as it says"))
     }
+}
+
+/// Answers with the headers of its input, a line for each.
+#[expect(clippy::needless_pass_by_value, reason = "the signature of a handler")]
+fn headers(input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let headers = input.parts().iter().flat_map(hacher_libos_net::Part::headers);
+    let lines: String = headers
+        .map(|(name, value)| format!("{name}: {value}\n"))
+        .collect();
+    output.send(lines.as_bytes())
+}
+
+/// Passes the body on and says nothing of it.
+fn pass(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    output.send(input.bytes()?)
+}
+
+/// Answers with an event of its own.
+fn event(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let mut out = output.out()?;
+    out.set_content_type("application/json")?;
+    out.set_header("content-encoding", "identity")?;
+    out.set_header("ce-id", "own")?;
+    out.set_header("ce-own", "x")?;
+    out.append_header("link", "<a>")?;
+    out.append_header("link", "<b>")?;
+    out.remove_header("tracestate")?;
+    out.append(input.bytes()?)
 }

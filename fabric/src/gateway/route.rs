@@ -1,0 +1,197 @@
+//! Which resource a request is for, and what may be done with it.
+
+use super::Gateway;
+use super::endpoint::Endpoint;
+use super::problem::Problem;
+use super::reply::{self, Reply};
+use super::request::{RETRY_AFTER_S, invoke};
+use super::screen::Exchange;
+use super::target;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use std::rc::Rc;
+
+/// The path of a chain.
+const CHAINS: &str = "/chains/";
+/// What is allowed on any resource.
+const ANYWHERE: &str = "GET, HEAD, OPTIONS, POST";
+
+/// What the gateway has.
+enum Resource {
+    /// Whether the gateway runs.
+    Health,
+    /// Whether all chains serve.
+    Readiness,
+    /// A chain.
+    Chain(Rc<Endpoint>),
+    /// The gateway as a whole: the target `*`.
+    Server,
+}
+
+impl Resource {
+    fn at(gateway: &Gateway, path: &str) -> Option<Self> {
+        match path {
+            "/healthz" => Some(Self::Health),
+            "/readyz" => Some(Self::Readiness),
+            "*" => Some(Self::Server),
+            _ => {
+                let name = path.strip_prefix(CHAINS)?;
+                gateway.endpoint(name).map(Self::Chain)
+            }
+        }
+    }
+
+    const fn allowed(&self) -> &'static str {
+        match self {
+            Self::Health | Self::Readiness => "GET, HEAD, OPTIONS",
+            Self::Chain(_) => "POST, OPTIONS",
+            Self::Server => ANYWHERE,
+        }
+    }
+}
+
+/// Answers a request.
+pub(super) async fn answer(
+    gateway: Rc<Gateway>,
+    exchange: Rc<Exchange>,
+    request: Request<Incoming>,
+) -> Reply {
+    let is_head = request.method() == Method::HEAD;
+    let mut reply = match exchange
+        .begin()
+        .map_or_else(|| target::judge(&request, exchange.is_over_tls()), Err)
+    {
+        Ok(()) => route(&gateway, request).await,
+        Err(problem) => problem.response(),
+    };
+    if is_head {
+        reply = reply::without_content(reply);
+    }
+    if exchange.end() {
+        let close = HeaderValue::from_static("close");
+        reply.headers_mut().insert(CONNECTION, close);
+    }
+    reply
+}
+
+async fn route(gateway: &Gateway, request: Request<Incoming>) -> Reply {
+    if request.method() == Method::CONNECT {
+        return not_allowed(ANYWHERE);
+    }
+    if !is_known(request.method()) {
+        let detail = "there is no such method";
+        return Problem::new(StatusCode::NOT_IMPLEMENTED, "method not implemented", detail).response();
+    }
+    let path = match target::path_of(request.uri().path()) {
+        Ok(path) => path,
+        Err(problem) => return problem.response(),
+    };
+    let Some(resource) = Resource::at(gateway, &path) else {
+        return unknown(gateway, &path);
+    };
+    let allowed = resource.allowed();
+    match (resource, request.method()) {
+        (_, &Method::OPTIONS) => options(allowed),
+        (Resource::Health, &Method::GET | &Method::HEAD) => text(StatusCode::OK, "ok\n"),
+        (Resource::Readiness, &Method::GET | &Method::HEAD) => readiness(gateway),
+        (Resource::Chain(endpoint), &Method::POST) => {
+            let guard = InFlight::new(gateway);
+            let reply = invoke(endpoint, request).await;
+            drop(guard);
+            reply
+        }
+        _ => not_allowed(allowed),
+    }
+}
+
+/// Whether a method is registered (RFC 9110, section 9.1): others are not implemented, rather than not allowed.
+fn is_known(method: &Method) -> bool {
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::PATCH,
+    ];
+    known.contains(method)
+}
+
+fn options(allowed: &'static str) -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::new()));
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    let headers = reply.headers_mut();
+    headers.insert(ALLOW, HeaderValue::from_static(allowed));
+    reply
+}
+
+/// Counts a request over all chains.
+struct InFlight<'a>(&'a Gateway);
+
+impl<'a> InFlight<'a> {
+    fn new(gateway: &'a Gateway) -> Self {
+        gateway.request_begins();
+        Self(gateway)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.request_ends();
+    }
+}
+
+fn text(status: StatusCode, body: &'static str) -> Reply {
+    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
+
+fn readiness(gateway: &Gateway) -> Reply {
+    let endpoints = gateway.endpoints.borrow();
+    let waiting: Vec<&str> = endpoints
+        .iter()
+        .filter(|(_, endpoint)| !endpoint.is_ready())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if waiting.is_empty() && !gateway.draining.get() {
+        return text(StatusCode::OK, "ready\n");
+    }
+    let detail = if waiting.is_empty() {
+        "the service is stopping".to_owned()
+    } else {
+        waiting.join(", ")
+    };
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not ready", detail)
+        .retry_after(RETRY_AFTER_S)
+        .response()
+}
+
+fn not_allowed(allowed: &'static str) -> Reply {
+    let detail = format!("only {allowed} is answered here");
+    let mut reply = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail).response();
+    reply
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
+    reply
+}
+
+fn unknown(gateway: &Gateway, path: &str) -> Reply {
+    let chains: Vec<String> = gateway.endpoints.borrow().keys().cloned().collect();
+    let detail = if path.starts_with(CHAINS) {
+        "there is no such chain"
+    } else {
+        "requests go to /chains/{name}"
+    };
+    Problem::new(StatusCode::NOT_FOUND, "not found", detail)
+        .with("chains", chains)
+        .response()
+}
