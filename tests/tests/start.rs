@@ -97,7 +97,7 @@ fn what_an_exec_is_instead_of_a_function_is_said_alike_by_check_run_and_serve() 
     executable(&at("empty"), b"");
     executable(&at("text"), b"hello");
     executable(&at("short"), &own[..2000]);
-    let mut other = own.clone();
+    let mut other = own;
     other[18] = 8;
     executable(&at("other"), &other);
     rustix::fs::mknodat(
