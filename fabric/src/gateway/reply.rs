@@ -103,6 +103,7 @@ pub(super) fn without_content(reply: Reply) -> Reply {
 
 #[cfg(test)]
 mod tests {
+    use super::super::carried::carry;
     use super::*;
     use proptest::prelude::*;
 
@@ -184,6 +185,43 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn whatever_a_client_sends_comes_back_as_headers_that_http_can_carry(
+            fields in proptest::collection::vec(
+                (
+                    "(ce-[a-z0-9._~-]{0,6}|content-type|content-encoding|traceparent|tracestate|baggage|x_y|[a-z!#]{1,9})",
+                    proptest::collection::vec(any::<u8>(), 0..40),
+                ),
+                0..12,
+            ),
+            query in proptest::option::of("[!-~]{0,20}"),
+        ) {
+            let mut from = HeaderMap::new();
+            for (name, value) in &fields {
+                // What hyper does not take never comes here.
+                if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value)) {
+                    from.append(name, value);
+                }
+            }
+            let mut plain = vec![0, 0];
+            match carry(&from, query.as_deref(), &mut plain) {
+                Err(problem) => prop_assert!(problem.response().status().is_client_error()),
+                Ok(()) => {
+                    plain.extend_from_slice(b"body");
+                    let (encoded, body) = headers::split(&plain).unwrap();
+                    prop_assert_eq!(body, b"body");
+                    let mut names: Vec<_> = Headers::new(encoded).map(|(name, _)| name).collect();
+                    names.sort_unstable();
+                    let count = names.len();
+                    names.dedup();
+                    prop_assert_eq!(names.len(), count, "each name once");
+                    for (_, value) in of_record(plain).headers() {
+                        prop_assert!(!value.as_bytes().iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127)));
+                    }
+                }
+            }
+        }
+
         #[test]
         fn whatever_a_function_writes_makes_a_reply_that_http_can_carry(
             bytes in proptest::collection::vec(any::<u8>(), 0..200),

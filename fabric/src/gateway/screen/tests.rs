@@ -1,4 +1,12 @@
 use super::*;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use proptest::prelude::*;
+use std::convert::Infallible;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
 
@@ -116,4 +124,76 @@ fn an_end_within_a_body_is_told_at_once_and_a_body_that_breaks_its_framing_is_an
         let error = screen.read_to_end(&mut Vec::new()).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     });
+}
+
+/// What hyper makes of a stream behind the screen: heads that it was given, requests that it found, and their bodies.
+async fn read_by_hyper(stream: &[u8]) -> (u64, u64, Vec<Bytes>) {
+    let (mut client, screen) = screened();
+    let exchange = screen.exchange();
+    let bodies = RefCell::new(Vec::new());
+    let service = service_fn(async |request: Request<Incoming>| {
+        let is_refused = exchange.begin().is_some();
+        let body = request.into_body().collect().await;
+        if let Some(body) = body.ok().filter(|_| !is_refused) {
+            bodies.borrow_mut().push(body.to_bytes());
+        }
+        exchange.end();
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"reply"))))
+    });
+    let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(screen), service);
+    client.write_all(stream).await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut replies = Vec::new();
+    let (served, read) = tokio::join!(
+        timeout(Duration::from_secs(20), serving),
+        client.read_to_end(&mut replies)
+    );
+    assert!(served.is_ok(), "the connection ends");
+    assert!(read.is_ok());
+    (exchange.passed.get(), exchange.begun.get(), bodies.into_inner())
+}
+
+/// Pieces of which a stream is made that is read differently by whoever is not strict.
+fn piece() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\n",
+        "Content-Length: 4\r\n",
+        "Content-Length: 0\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: identity\r\n",
+        "\r\n",
+        "\n",
+        "body",
+        "4\r\nbody\r\n",
+        "4;a=\"b\"\r\nbody\r\n",
+        "4 \r\nbody\r\n",
+        "0\r\n",
+        "0\r\n\r\n",
+        "0\r\nX: y\r\n\r\n",
+        "00000004\r\nbody\r\n",
+    ])
+}
+
+#[test]
+fn hyper_finds_what_was_judged() {
+    let (passed, begun, bodies) = runtime().block_on(read_by_hyper(
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4;a\r\nbody\r\n0\r\nX: y\r\n\r\n\
+          GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    ));
+    assert_eq!((passed, begun), (2, 2));
+    assert_eq!(bodies, ["body", ""]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    #[test]
+    fn hyper_finds_the_requests_that_were_judged_and_no_others(pieces in prop::collection::vec(piece(), 1..8)) {
+        let stream = pieces.concat();
+        let (passed, begun, _) = runtime().block_on(read_by_hyper(stream.as_bytes()));
+        // A connection that breaks within a body leaves the heads behind it unread; more than were judged is never found.
+        prop_assert!(begun <= passed, "{stream:?}");
+    }
 }
