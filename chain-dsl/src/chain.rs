@@ -4,6 +4,7 @@
 //! knows that it kept every rule: names resolve, the graph has no cycle, every function lies on a way
 //! from ingress to egress, every value is within its bounds.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::function::Function;
@@ -142,12 +143,42 @@ impl Group {
     }
 }
 
-/// Limits on what comes in.
+/// The files with which a chain's own gateway speaks TLS, as written: relative to the chain file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    pub(crate) cert: String,
+    pub(crate) key: String,
+    pub(crate) client_ca: Option<String>,
+}
+
+impl Tls {
+    /// The certificate chain.
+    #[must_use]
+    pub fn cert(&self) -> &str {
+        &self.cert
+    }
+
+    /// The private key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Who signs clients' certificates; with it clients need one.
+    #[must_use]
+    pub fn client_ca(&self) -> Option<&str> {
+        self.client_ca.as_deref()
+    }
+}
+
+/// Where requests come in, and limits on them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ingress {
     pub(crate) max_body: ByteSize,
     pub(crate) deadline: Duration,
     pub(crate) in_flight: u32,
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Ingress {
@@ -167,6 +198,18 @@ impl Ingress {
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.in_flight
+    }
+
+    /// Where a gateway of the chain's own listens; `None` for a chain that the shared one serves.
+    #[must_use]
+    pub fn listen(&self) -> Option<SocketAddr> {
+        self.listen
+    }
+
+    /// What the chain's own gateway speaks TLS with; always there where it listens beyond loopback.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
 }
 

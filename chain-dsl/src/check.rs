@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chain::{
-    Chain, Edge, EdgeId, FunctionId, Group, GroupId, Ingress, PortId, Protection, Source as From, Target,
+    Chain, Edge, EdgeId, FunctionId, Group, GroupId, Ingress, PortId, Protection, Source as From, Target, Tls,
 };
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, Problems};
 use crate::document::Document;
 use crate::edge_check;
 use crate::encoding;
-use crate::file::{self, FileTree, FunctionTree, PortsTree, SettingsTree};
+use crate::file::{self, FileTree, FunctionTree, PortsTree, SettingsTree, TlsTree};
 use crate::function::{Function, Logs, Retry};
 use crate::graph::{self, Graph, NodeId, Port};
 use crate::graph_check;
@@ -25,8 +25,28 @@ use crate::units::{ByteSize, format_duration};
 pub struct Checked {
     chain: Chain,
     warnings: Diagnostics,
+    spans: Spans,
+}
+
+/// Where what a file names on its machine is written in it.
+#[derive(Debug, Clone, Default)]
+struct Spans {
     execs: Vec<Span>,
     secrets: BTreeMap<(FunctionId, String), Span>,
+    listen: Option<Span>,
+    tls: Option<TlsSpans>,
+}
+
+/// Where the files of `tls` are written in a chain file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsSpans {
+    /// The certificate chain.
+    pub cert: Span,
+    /// The key.
+    pub key: Span,
+    /// Who signs clients' certificates.
+    pub client_ca: Option<Span>,
 }
 
 /// Checks the text of a chain file. `file_name` is only for messages; nothing is opened.
@@ -58,11 +78,10 @@ pub fn check(text: &str, file_name: &str) -> Result<Checked, Diagnostics> {
     };
     let found = problems.into_diagnostics(source);
     match checked {
-        Some((chain, execs, secrets)) => Ok(Checked {
+        Some((chain, spans)) => Ok(Checked {
             chain,
             warnings: found,
-            execs,
-            secrets,
+            spans,
         }),
         None => Err(found),
     }
@@ -110,13 +129,25 @@ impl Checked {
     /// Where a function's `exec` stands in the file.
     #[must_use]
     pub fn exec_span(&self, function: FunctionId) -> Option<Span> {
-        self.execs.get(function.index()).copied()
+        self.spans.execs.get(function.index()).copied()
     }
 
     /// Where the reference of one of a function's secrets stands in the file.
     #[must_use]
     pub fn secret_span(&self, function: FunctionId, name: &str) -> Option<Span> {
-        self.secrets.get(&(function, name.to_owned())).copied()
+        self.spans.secrets.get(&(function, name.to_owned())).copied()
+    }
+
+    /// Where the address of the chain's own gateway stands in the file.
+    #[must_use]
+    pub fn listen_span(&self) -> Option<Span> {
+        self.spans.listen
+    }
+
+    /// Where the files of its TLS stand in the file.
+    #[must_use]
+    pub fn tls_spans(&self) -> Option<TlsSpans> {
+        self.spans.tls
     }
 
     /// The warnings together with what the caller found on its machine, such as a missing `exec`: make
@@ -176,7 +207,10 @@ fn resolve(file: &FileTree, graph: &Graph, problems: &mut Problems) -> (Ingress,
         max_body: or(&file.max_body, &None, keys::MAX_BODY.kind.default),
         deadline: or(&file.deadline, &None, keys::DEADLINE.kind.default),
         in_flight: or(&file.in_flight, &None, keys::IN_FLIGHT.kind.default),
+        listen: file.listen.as_ref().map(|listen| listen.value),
+        tls: file.tls.as_ref().and_then(tls),
     };
+    check_listener(file, problems);
     check_timeouts(file, ingress.deadline, problems);
     check_bodies(file, graph, ingress.max_body, problems);
     let settings = file
@@ -185,6 +219,47 @@ fn resolve(file: &FileTree, graph: &Graph, problems: &mut Problems) -> (Ingress,
         .map(|function| settings(function, &file.defaults, problems))
         .collect();
     (ingress, settings)
+}
+
+/// The files of TLS, where both that it cannot do without are right.
+fn tls(tree: &TlsTree) -> Option<Tls> {
+    Some(Tls {
+        cert: tree.cert.as_ref()?.value.clone(),
+        key: tree.key.as_ref()?.value.clone(),
+        client_ca: tree.client_ca.as_ref().map(|path| path.value.clone()),
+    })
+}
+
+/// Refuses plain HTTP beyond loopback, and TLS for a gateway that the chain shares with others.
+fn check_listener(file: &FileTree, problems: &mut Problems) {
+    if let (Some(tls), false) = (&file.tls, file.has_listen) {
+        let message = "`tls` is for a gateway of the chain's own, and there is no `listen`";
+        problems.push(
+            Diagnostic::new(Code::Contradiction, tls.span, message, "for which address?")
+                .with_expected("listen = \"127.0.0.1:9001\"")
+                .with_help(
+                    "add listen = \"127.0.0.1:9001\" to [ingress]; the gateway that chains share has its TLS from \
+                     `serve --tls-cert` and `--tls-key`",
+                ),
+        );
+    }
+    if let (Some(listen), false) = (&file.listen, file.has_tls)
+        && !listen.value.ip().is_loopback()
+    {
+        let message = format!(
+            "`listen` is {}, which is not loopback, and there is no `tls`",
+            listen.value
+        );
+        problems.push(
+            Diagnostic::new(
+                Code::PlainText,
+                listen.span,
+                message,
+                "plain HTTP is for loopback only",
+            )
+            .with_help("add tls = { cert = \"...\", key = \"...\" }, or listen on 127.0.0.1 or [::1]"),
+        );
+    }
 }
 
 fn or<T: Copy>(own: &Option<Spanned<T>>, defaults: &Option<Spanned<T>>, otherwise: T) -> T {
@@ -307,8 +382,6 @@ fn check_bodies(file: &FileTree, graph: &Graph, max_body: ByteSize, problems: &m
     }
 }
 
-type Parts = (Chain, Vec<Span>, BTreeMap<(FunctionId, String), Span>);
-
 /// The chain. Nothing here can fail after the checks; a part that is missing all the same makes no chain.
 fn assemble(
     file: &FileTree,
@@ -316,16 +389,19 @@ fn assemble(
     order: &[NodeId],
     settings: (Ingress, Vec<Settings>),
     protections: &[Option<Protection>],
-) -> Option<Parts> {
+) -> Option<(Chain, Spans)> {
     let (ingress, settings) = settings;
     let mut functions = Vec::new();
-    let mut execs = Vec::new();
-    let mut secrets = BTreeMap::new();
+    let mut spans = Spans {
+        listen: file.listen.as_ref().map(|listen| listen.span),
+        tls: file.tls.as_ref().and_then(tls_spans),
+        ..Spans::default()
+    };
     for (tree, settings) in file.functions.iter().zip(settings) {
         let id = FunctionId(u16::try_from(functions.len()).ok()?);
         let exec = tree.exec.as_ref()?;
-        execs.push(exec.span);
-        secrets.extend(
+        spans.execs.push(exec.span);
+        spans.secrets.extend(
             tree.secrets
                 .iter()
                 .map(|(name, secret)| ((id, name.clone()), secret.span)),
@@ -352,7 +428,15 @@ fn assemble(
         groups: graph.groups.iter().map(group).collect::<Option<_>>()?,
         order: order.iter().map(|id| function_id(*id)).collect::<Option<_>>()?,
     };
-    Some((chain, execs, secrets))
+    Some((chain, spans))
+}
+
+fn tls_spans(tree: &TlsTree) -> Option<TlsSpans> {
+    Some(TlsSpans {
+        cert: tree.cert.as_ref()?.span,
+        key: tree.key.as_ref()?.span,
+        client_ca: tree.client_ca.as_ref().map(|path| path.span),
+    })
 }
 
 fn function(tree: &FunctionTree, exec: String, settings: Settings) -> Function {

@@ -119,6 +119,12 @@ codes! {
     Contradiction "E0215" "two values that contradict each other"
         "Each value is fine alone, but together they cannot be honoured, such as a longest back-off that \
          is shorter than the first one."
+    BadAddress "E0216" "not an address"
+        "An address is an IP address, `:` and a port, in quotes: `\"127.0.0.1:9001\"`, or `\"[::1]:9001\"`. Names are not \
+         looked up, so that a chain file means the same on each machine."
+    PlainText "E0217" "plain HTTP beyond this machine"
+        "Plain HTTP is served on loopback only. A gateway that listens on another address needs `tls` with a certificate \
+         and its key."
     FlowSyntax "E0301" "a flow line that cannot be read"
         "A flow line is two or more steps joined by `->`. A step is a function, or several joined by `&` \
          (all of them) or, in the first step, by `|` (any of them). `name.port` names an output port."
@@ -189,6 +195,13 @@ codes! {
          8 KiB. It is read when the chain is loaded."
     ExecNotUsable "E0504" "an executable that this machine cannot run"
         "The file named by `exec` is not an executable for this machine and operating system."
+    TlsNotUsable "E0511" "a TLS file that cannot be used"
+        "A file that `tls` names is missing, is no regular file, is empty or too large, is not PEM, holds something else, or \
+         the key does not belong to the certificate. An encrypted key cannot be used either: nobody is there to type its \
+         passphrase."
+    AddressTaken "E0512" "an address that two chains want"
+        "Each chain with `listen` has a gateway of its own, and one address leads to one of them. An address without a host, \
+         such as `0.0.0.0:9001`, takes the port of every address."
     UnconnectedPort "W0601" "a port that leads nowhere"
         "A port is declared, but no flow line takes from it: a record written there goes no further. \
          Connect it, or drop it from `ports`."
@@ -200,6 +213,9 @@ codes! {
     JoinOfTwoPorts "W0604" "a join that waits for two ports of one function"
         "The join completes only when the function writes to both ports for one record. If it chooses \
          between them, the join never completes."
+    CertificateDoubtful "W0611" "a certificate that clients will not like"
+        "The certificate can be served, but has expired, is not valid yet, or is not for servers, so that clients which check \
+         it refuse the connection."
 }
 
 impl Code {

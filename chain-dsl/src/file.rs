@@ -1,10 +1,12 @@
 //! TOML tree to file tree: every key read, every value within its bounds, nothing resolved yet.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
+use crate::address::address;
 use crate::chain::{Placement, Protection};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
@@ -28,6 +30,12 @@ pub(crate) struct FileTree {
     pub(crate) max_body: Option<Spanned<ByteSize>>,
     pub(crate) deadline: Option<Spanned<Duration>>,
     pub(crate) in_flight: Option<Spanned<u32>>,
+    pub(crate) listen: Option<Spanned<SocketAddr>>,
+    /// Whether `listen` is written at all, right or wrong.
+    pub(crate) has_listen: bool,
+    pub(crate) tls: Option<TlsTree>,
+    /// Whether `tls` is written at all, right or wrong.
+    pub(crate) has_tls: bool,
     pub(crate) defaults: SettingsTree,
     pub(crate) functions: Vec<FunctionTree>,
     pub(crate) flow: Vec<LineText>,
@@ -35,6 +43,14 @@ pub(crate) struct FileTree {
     pub(crate) lacks_functions: bool,
     /// Whether `flow` is there and is an array, so that what is not in it is really missing.
     pub(crate) has_flow: bool,
+}
+
+/// The `tls` table of `[ingress]`.
+pub(crate) struct TlsTree {
+    pub(crate) span: Span,
+    pub(crate) cert: Option<Spanned<String>>,
+    pub(crate) key: Option<Spanned<String>>,
+    pub(crate) client_ca: Option<Spanned<String>>,
 }
 
 /// The table of one edge.
@@ -123,6 +139,12 @@ pub(crate) fn read(root: &DeTable<'_>, source: &Source, complete: bool, problems
         max_body: ingress.and_then(|table| table.size(&keys::MAX_BODY, problems)),
         deadline: ingress.and_then(|table| table.duration(&keys::DEADLINE, problems)),
         in_flight: ingress.and_then(|table| table.integer(&keys::IN_FLIGHT, problems)),
+        listen: ingress
+            .and_then(|table| table.entry(keys::LISTEN.name))
+            .and_then(|entry| address(&entry, problems)),
+        has_listen: ingress.is_some_and(|table| table.entry(keys::LISTEN.name).is_some()),
+        tls: ingress.and_then(|table| tls(table, complete, problems)),
+        has_tls: ingress.is_some_and(|table| table.entry(keys::TLS.name).is_some()),
         defaults: defaults
             .map(|table| settings(&table, "[defaults]", problems))
             .unwrap_or_default(),
@@ -139,6 +161,33 @@ pub(crate) fn read(root: &DeTable<'_>, source: &Source, complete: bool, problems
             .map(|entry| flow_lines(&entry, source, problems))
             .unwrap_or_default(),
     }
+}
+
+fn tls(ingress: &Section<'_>, complete: bool, problems: &mut Problems) -> Option<TlsTree> {
+    let entry = ingress.entry(keys::TLS.name)?;
+    let table = ingress.table(&keys::TLS, "`tls` of `[ingress]`", problems)?;
+    for key in [&keys::TLS_CERT, &keys::TLS_KEY] {
+        if complete && table.entry(key.name).is_none() {
+            let message = format!("`tls` has no `{}`", key.name);
+            let example = format!("{} = \"{}\"", key.name, key.kind.example);
+            problems.push(
+                Diagnostic::new(
+                    Code::MissingKey,
+                    entry.key_span,
+                    message,
+                    "a certificate and its key belong together",
+                )
+                .with_expected(example.clone())
+                .with_help(format!("add {example} to `tls`")),
+            );
+        }
+    }
+    Some(TlsTree {
+        span: entry.key_span,
+        cert: table.text(&keys::TLS_CERT, problems),
+        key: table.text(&keys::TLS_KEY, problems),
+        client_ca: table.text(&keys::TLS_CLIENT_CA, problems),
+    })
 }
 
 fn require(file: &Section<'_>, key: &str, example: &str, problems: &mut Problems) {

@@ -126,6 +126,8 @@ pub(crate) enum OwnKind {
     Env,
     /// References to secrets.
     Secrets,
+    /// An address and a port.
+    Address,
     /// A table of functions, each with these keys.
     Functions(&'static [AnyKey]),
     /// A table of edges, each with these keys.
@@ -245,6 +247,49 @@ pub(crate) const IN_FLIGHT: Key<IntegerKind> = Key {
         min: 1,
         max: 65536,
         default: 128,
+    },
+};
+
+pub(crate) const LISTEN: Key<OwnKind> = Key {
+    name: "listen",
+    doc: "An address and a port of the chain's own, such as \"127.0.0.1:9001\": a gateway of its own serves the chain there, \
+          and nowhere else, so that it shares no process that sees plaintext with other chains. Without it the chain is \
+          served by the gateway that `serve --listen` places, with all others that have none of their own. Anything but \
+          loopback needs `tls`.",
+    kind: OwnKind::Address,
+};
+pub(crate) const TLS: Key<TableKind> = Key {
+    name: "tls",
+    doc: "What the chain's own gateway speaks TLS with, as { cert = \"...\", key = \"...\" }. The files are PEM, relative to \
+          this file, and may be replaced while the chain is served.",
+    kind: TableKind { keys: TLS_KEYS },
+};
+pub(crate) const TLS_CERT: Key<TextKind> = Key {
+    name: "cert",
+    doc: "The certificate chain (PEM), the gateway's own certificate first.",
+    kind: TextKind {
+        max_bytes: MAX_VALUE_BYTES,
+        required: true,
+        example: "tls/server.pem",
+    },
+};
+pub(crate) const TLS_KEY: Key<TextKind> = Key {
+    name: "key",
+    doc: "The private key of the certificate (PEM, not encrypted).",
+    kind: TextKind {
+        max_bytes: MAX_VALUE_BYTES,
+        required: true,
+        example: "tls/server.key",
+    },
+};
+pub(crate) const TLS_CLIENT_CA: Key<TextKind> = Key {
+    name: "client_ca",
+    doc: "The certificates of those who sign clients' certificates (PEM). With it, a client without such a certificate is \
+          refused in the handshake.",
+    kind: TextKind {
+        max_bytes: MAX_VALUE_BYTES,
+        required: false,
+        example: "tls/clients.pem",
     },
 };
 
@@ -411,7 +456,7 @@ pub(crate) const SECRETS: Key<OwnKind> = Key {
 
 pub(crate) const INGRESS: Key<TableKind> = Key {
     name: "ingress",
-    doc: "Limits on what comes in.",
+    doc: "Where requests come in, and limits on them.",
     kind: TableKind { keys: INGRESS_KEYS },
 };
 pub(crate) const DEFAULTS: Key<TableKind> = Key {
@@ -447,6 +492,15 @@ pub(crate) const INGRESS_KEYS: &[AnyKey] = &[
     AnyKey::Size(MAX_BODY),
     AnyKey::Duration(DEADLINE),
     AnyKey::Integer(IN_FLIGHT),
+    AnyKey::Own(LISTEN),
+    AnyKey::Table(TLS),
+];
+
+/// The keys of `tls` in `[ingress]`.
+pub(crate) const TLS_KEYS: &[AnyKey] = &[
+    AnyKey::Text(TLS_CERT),
+    AnyKey::Text(TLS_KEY),
+    AnyKey::Text(TLS_CLIENT_CA),
 ];
 
 /// The keys of `retry`.
@@ -496,6 +550,7 @@ pub(crate) fn tables_with(name: &str) -> Vec<&'static str> {
     let tables = [
         ("at the top of the file, above the first `[table]`", ROOT_KEYS),
         ("in `[ingress]`", INGRESS_KEYS),
+        ("in `tls` of `[ingress]`", TLS_KEYS),
         ("in `[defaults]`", DEFAULTS_KEYS),
         ("in `[function.NAME]`", FUNCTION_KEYS),
         ("in `[edge.\"SOURCE -> TARGET\"]`", EDGE_KEYS),

@@ -28,6 +28,7 @@
 //! No input makes it panic, recurse without bound, or take time or memory beyond a fixed multiple of the text.
 #![forbid(unsafe_code)]
 
+mod address;
 mod chain;
 mod check;
 mod code;
@@ -54,8 +55,9 @@ mod units;
 
 pub use chain::{
     Chain, Edge, EdgeId, FunctionId, Group, GroupId, Ingress, Placement, PortId, Protection, Source, Target,
+    Tls,
 };
-pub use check::{Checked, check, check_bytes};
+pub use check::{Checked, TlsSpans, check, check_bytes};
 pub use code::{Code, Severity, explain_code};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, MAX_DIAGNOSTICS};
 pub use function::{Function, Logs, Retry, SecretRef};

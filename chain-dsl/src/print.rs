@@ -39,6 +39,16 @@ impl Chain {
             quoted(&format_duration(self.ingress.deadline))
         )?;
         writeln!(out, "in_flight = {}", self.ingress.in_flight)?;
+        if let Some(listen) = self.ingress.listen {
+            writeln!(out, "listen = {}", quoted(&listen.to_string()))?;
+        }
+        if let Some(tls) = &self.ingress.tls {
+            let client_ca = tls.client_ca.as_ref();
+            let client_ca =
+                client_ca.map_or_else(String::new, |path| format!(", client_ca = {}", quoted(path)));
+            let (cert, key) = (quoted(&tls.cert), quoted(&tls.key));
+            writeln!(out, "tls = {{ cert = {cert}, key = {key}{client_ca} }}")?;
+        }
         for edge in &self.edges {
             // Only what the chain's own word does not say already.
             if edge.protection != self.protection.of_edge(edge.from, edge.to) {

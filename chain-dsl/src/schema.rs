@@ -11,6 +11,7 @@ use crate::units::format_duration;
 const NAME_PATTERN: &str = "^[a-z][a-z0-9_-]{0,62}$";
 const SIZE_PATTERN: &str = "^[0-9]+(B|KiB|MiB|GiB|TiB)$";
 const DURATION_PATTERN: &str = "^[0-9]+(us|ms|s|m|h)$";
+const ADDRESS_PATTERN: &str = "^([0-9.]+|\\[[0-9A-Fa-f:.%]+\\]):[0-9]+$";
 const ENV_NAME_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_]{0,62}$";
 
 /// The schema of a chain file.
@@ -153,6 +154,9 @@ fn own(kind: OwnKind) -> Value {
                 }],
             }))
         }
+        OwnKind::Address => json!({
+            "type": "string", "pattern": ADDRESS_PATTERN, "examples": ["127.0.0.1:9001"],
+        }),
         OwnKind::Functions(function_keys) => json!({
             "type": "object",
             "minProperties": 1,

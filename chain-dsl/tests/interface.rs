@@ -229,3 +229,24 @@ fn an_edge_is_protected_as_its_table_says_or_else_as_the_chain_says_between_func
     let chain = check(&all_sealed, "sealed.toml").unwrap().into_chain();
     assert!(chain.edges().iter().all(|edge| edge.protection() == Sealed));
 }
+
+#[test]
+fn an_own_gateway_has_an_address_and_files_and_the_places_where_they_are_written() {
+    let text = include_str!("valid/every-key.toml");
+    let checked = check(text, "every-key").unwrap();
+    let ingress = checked.chain().ingress();
+    assert_eq!(ingress.listen().unwrap().to_string(), "0.0.0.0:9001");
+    let tls = ingress.tls().unwrap();
+    assert_eq!(
+        (tls.cert(), tls.key(), tls.client_ca()),
+        ("tls/server.pem", "tls/server.key", Some("/etc/ssl/clients.pem"))
+    );
+    let written = |span: hacher_chain_dsl::Span| &text[span.start()..span.end()];
+    assert_eq!(written(checked.listen_span().unwrap()), "\"0.0.0.0:9001\"");
+    let spans = checked.tls_spans().unwrap();
+    assert_eq!(written(spans.cert), "\"tls/server.pem\"");
+    assert_eq!(written(spans.key), "\"tls/server.key\"");
+    assert_eq!(written(spans.client_ca.unwrap()), "\"/etc/ssl/clients.pem\"");
+    let shared = check(include_str!("valid/echo.toml"), "echo").unwrap();
+    assert!(shared.chain().ingress().listen().is_none() && shared.tls_spans().is_none());
+}

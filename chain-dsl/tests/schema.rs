@@ -68,6 +68,17 @@ fn matches(pattern: &str, text: &str) -> bool {
                     .iter()
                     .all(|b| b.is_ascii_alphanumeric() || b".+-".contains(b))
         }
+        "^([0-9.]+|\\[[0-9A-Fa-f:.%]+\\]):[0-9]+$" => text.rsplit_once(':').is_some_and(|(host, port)| {
+            let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+            let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            digits(port)
+                && match inner {
+                    Some(inner) => inner
+                        .bytes()
+                        .all(|b| b.is_ascii_hexdigit() || b":.%".contains(&b)),
+                    None => digits(&host.replace('.', "")),
+                }
+        }),
         "->" => text.contains("->"),
         "^file:/" => text.starts_with("file:/"),
         "^HACHER_" => text.starts_with("HACHER_"),
@@ -196,6 +207,8 @@ fn mistakes_that_a_schema_can_see_are_refused_by_it() {
         "text-empty-and-control",
         "secret-not-a-reference",
         "flow-empty",
+        "listen-addresses",
+        "listen-tls-incomplete",
     ];
     for file in files {
         let text = text("wrong", &format!("{file}.toml"));

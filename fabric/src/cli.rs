@@ -11,6 +11,8 @@ use std::path::PathBuf;
 
 /// Where the gateway listens unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+/// The port of that.
+const DEFAULT_LISTEN_PORT: u16 = 8080;
 /// Where the daemon answers operators unless told otherwise.
 pub const DEFAULT_ADMIN: &str = "127.0.0.1:9464";
 
@@ -146,13 +148,17 @@ pub struct ServeArgs {
     /// The chain files
     #[arg(required = true)]
     pub chains: Vec<PathBuf>,
-    /// Where the gateway listens. Anything but loopback needs --tls-cert and --tls-key
-    #[arg(long, default_value = DEFAULT_LISTEN, value_name = "ADDRESS")]
-    pub listen: SocketAddr,
-    /// Certificate chain of the gateway (PEM)
+    /// Where the gateway listens that serves all chains without `listen` of their own; not opened if there are none [default:
+    /// 127.0.0.1:8080]. Anything but loopback needs --tls-cert and --tls-key
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Serve every chain at --listen, whatever its own `listen` and `tls` say
+    #[arg(long, hide = true)]
+    pub ignore_listen: bool,
+    /// Certificate chain of the gateway (PEM). Looked at again when it is replaced, and on SIGHUP
     #[arg(long, requires = "tls_key", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
-    /// Private key of the gateway (PEM)
+    /// Private key of the gateway (PEM, not encrypted)
     #[arg(long, requires = "tls_cert", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
     /// Where the daemon answers operators: /metrics, /status, /traces. Loopback only
@@ -179,6 +185,15 @@ pub struct ServeArgs {
     pub isolation: IsolationArgs,
     #[command(flatten)]
     pub format: FormatArgs,
+}
+
+impl ServeArgs {
+    /// Where the shared gateway listens.
+    #[must_use]
+    pub fn shared_listen(&self) -> SocketAddr {
+        self.listen
+            .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], DEFAULT_LISTEN_PORT)))
+    }
 }
 
 #[derive(Debug, Args)]

@@ -22,6 +22,7 @@ pub mod gateway;
 pub mod http;
 pub mod loader;
 pub mod table;
+pub mod tls;
 pub mod tree;
 mod watched;
 

@@ -6,17 +6,20 @@ use crate::bench::driver;
 use crate::chain::build::build;
 use crate::chain::define::{Definer, GatewayKind, define_chain, define_gateway};
 use crate::chain::elf;
-use crate::chain::file::{ChainFile, FunctionFiles};
-use crate::chain::placement::{Front, seat_all, usable_cpus};
+use crate::chain::file::{ChainFile, Opened};
+use crate::chain::own_gateway::{self, address_taken_twice};
+use crate::chain::placement::{Front, Seating, seat_all, usable_cpus};
 use crate::chain::protection::in_words;
-use crate::cli::{Cli, Command, Format, RequireIsolation, ServeArgs};
+use crate::cli::{Cli, Command, RequireIsolation, ServeArgs};
 use crate::command::{Failed, finish, report_chain_error, stderr_has_colours};
 use crate::gateway;
+use crate::tls::{Source, Which};
 use clap::Parser;
 use hacher_libos_net::process::take_channel;
-use hacher_trustlet_host::calls::{Call, LayerEntry, MonitorEntry, tls, tls_file};
+use hacher_trustlet_host::calls::{Call, LayerEntry, MonitorEntry, tls};
 use hacher_trustlet_host::client::{ClientError, MonitorClient};
 use hacher_trustlet_host::process::doctor::huge_outboxes_missing_because;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -61,14 +64,13 @@ pub fn main() -> ExitCode {
 
 fn load(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result<(), Failed> {
     let is_isolated = check_isolation(arguments, monitor)?;
-    let files = read_all(&arguments.chains, arguments.build, arguments.format.format)?;
+    let files = read_all(arguments)?;
     warn_of_missing_pages(&files);
     if !is_isolated {
         warn_of_mapped(&files);
     }
-    let listener = listen(arguments.listen, "--listen")?;
+    let mut fronts = Fronts::open(arguments, &files)?;
     let admin = listen(arguments.admin, "--admin")?;
-    let (executable, linked) = own_executable()?;
     let (role, front) = if arguments.bench_driver {
         (driver::ROLE, Front::Driver)
     } else {
@@ -76,21 +78,125 @@ fn load(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result<(), Failed
     };
     let chains: Vec<_> = files.iter().map(|(file, _)| file.chain()).collect();
     let seatings = seat_all(&chains, &usable_cpus(), front);
-    // It is one process for all chains, and has the same core in each of them.
-    let gateway_cpu = seatings.first().and_then(|seating| seating.gateway.cpu);
-    let tls = if arguments.tls_cert.is_some() {
-        tls::SERVER
-    } else {
-        tls::NONE
-    };
-    let kind = GatewayKind::shared(role, tls, gateway_cpu);
-    let gateway = define_gateway(monitor, executable, linked, kind)?;
-    for ((file, functions), seating) in files.into_iter().zip(&seatings) {
-        define_chain(monitor, gateway, &file, functions, seating)?;
+    for ((file, opened), seating) in files.into_iter().zip(&seatings) {
+        let gateway = fronts.gateway_of(monitor, &file, opened.tls.as_ref(), role, seating)?;
+        define_chain(monitor, gateway, &file, opened.functions, seating)?;
     }
-    set_listener(arguments, monitor, gateway, listener)?;
     Definer::call(monitor, Call::SetAdmin, &[], &[], vec![admin.into()]).map_err(Failed::new)?;
     Ok(())
+}
+
+/// Where chains are served: the sockets of their gateways, opened before anything is defined.
+struct Fronts {
+    /// For each chain in turn its own socket, unless the shared gateway serves it.
+    own: VecDeque<Option<TcpListener>>,
+    shared: Option<(TcpListener, Option<Source>)>,
+    /// The shared gateway, once it is defined.
+    shared_number: Option<u64>,
+}
+
+impl Fronts {
+    fn open(arguments: &ServeArgs, files: &[(ChainFile, Opened)]) -> Result<Self, Failed> {
+        let own = files.iter().map(|(file, _)| {
+            let chain = file.chain();
+            let wanted = chain.ingress().listen().filter(|_| !arguments.ignore_listen);
+            let who = || format!("`listen` of chain `{}`, {}", chain.name(), file.path().display());
+            wanted.map(|address| listen(address, &who())).transpose()
+        });
+        let own = own.collect::<Result<VecDeque<_>, _>>()?;
+        let shared = if own.iter().any(Option::is_none) {
+            let tls = shared_tls(arguments)?;
+            Some((listen(arguments.shared_listen(), "--listen")?, tls))
+        } else {
+            if arguments.listen.is_some() {
+                tell!("warning: --listen is not opened: every chain has a `listen` of its own");
+            }
+            None
+        };
+        Ok(Self {
+            own,
+            shared,
+            shared_number: None,
+        })
+    }
+
+    /// The gateway that serves the next chain; defined if it is not yet.
+    fn gateway_of(
+        &mut self,
+        monitor: &mut MonitorClient,
+        file: &ChainFile,
+        tls: Option<&Source>,
+        role: &str,
+        seating: &Seating,
+    ) -> Result<u64, Failed> {
+        if let Some(socket) = self.own.pop_front().flatten() {
+            let kind = own_gateway::kind(file.chain(), role, seating.gateway.cpu);
+            return define_front(monitor, kind, socket, tls);
+        }
+        if let Some(number) = self.shared_number {
+            return Ok(number);
+        }
+        let (socket, tls) = self.shared.take().ok_or_else(|| Failed::new("no gateway"))?;
+        let mode = tls.as_ref().map_or(tls::NONE, Source::mode);
+        // It is one process for many chains, and has the same core in each of them.
+        let kind = GatewayKind::shared(role, mode, seating.gateway.cpu);
+        let number = define_front(monitor, kind, socket, tls.as_ref())?;
+        self.shared_number = Some(number);
+        Ok(number)
+    }
+}
+
+/// Defines a gateway with its socket and its files.
+fn define_front(
+    monitor: &mut MonitorClient,
+    kind: GatewayKind<'_>,
+    socket: TcpListener,
+    tls: Option<&Source>,
+) -> Result<u64, Failed> {
+    let (executable, linked) = own_executable()?;
+    let gateway = define_gateway(monitor, executable, linked, kind)?;
+    let files = tls.map(Source::sealed_copies).transpose()?.unwrap_or_default();
+    for (which, (path, content)) in (0..).zip(files) {
+        let operand = path.as_os_str().as_encoded_bytes();
+        let arguments = [gateway, which];
+        Definer::call(monitor, Call::SetTlsFile, &arguments, operand, vec![content]).map_err(Failed::new)?;
+    }
+    let address = socket.local_addr()?.to_string();
+    let files = vec![socket.into()];
+    Definer::call(monitor, Call::SetListener, &[gateway], address.as_bytes(), files).map_err(Failed::new)?;
+    Ok(gateway)
+}
+
+/// What the shared gateway speaks TLS with.
+fn shared_tls(arguments: &ServeArgs) -> Result<Option<Source>, Failed> {
+    let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) else {
+        return Ok(None);
+    };
+    let paths = [
+        (Which::Certificate, certificate.clone()),
+        (Which::Key, key.clone()),
+    ];
+    let source = Source::read(paths).map_err(|faults| {
+        let lines = faults
+            .iter()
+            .map(|fault| format!("{}: {fault}", option_of(fault.which)));
+        Failed::new(lines.collect::<Vec<_>>().join("\n"))
+    })?;
+    for (which, warning) in source.warnings() {
+        tell!(
+            "warning: {} `{}`: {warning}",
+            option_of(which),
+            source.path(which).display()
+        );
+    }
+    Ok(Some(source))
+}
+
+const fn option_of(which: Which) -> &'static str {
+    match which {
+        Which::Key => "--tls-key",
+        _ => "--tls-cert",
+    }
 }
 
 /// This executable, which is also the gateway's.
@@ -105,7 +211,7 @@ pub fn own_executable() -> Result<(File, Vec<elf::Linked>), Failed> {
 }
 
 /// A mapped edge relies on isolation alone.
-fn warn_of_mapped(files: &[(ChainFile, Vec<FunctionFiles>)]) {
+fn warn_of_mapped(files: &[(ChainFile, Opened)]) {
     for chain in files.iter().map(|(file, _)| file.chain()) {
         if let Some(mapped) = in_words(chain) {
             tell!(
@@ -148,7 +254,7 @@ fn check_isolation(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result
 }
 
 /// Says so where a chain asks for huge pages in vain: its records flow as well without.
-fn warn_of_missing_pages(files: &[(ChainFile, Vec<FunctionFiles>)]) {
+fn warn_of_missing_pages(files: &[(ChainFile, Opened)]) {
     let mut functions = files.iter().flat_map(|(file, _)| file.chain().functions());
     if let Some(function) = functions.find(|function| function.huge_pages())
         && let Some(reason) = huge_outboxes_missing_because()
@@ -159,14 +265,11 @@ fn warn_of_missing_pages(files: &[(ChainFile, Vec<FunctionFiles>)]) {
 }
 
 /// Reads, builds and opens all chain files; reports the problems of all of them.
-fn read_all(
-    paths: &[std::path::PathBuf],
-    with_build: bool,
-    format: Format,
-) -> Result<Vec<(ChainFile, Vec<FunctionFiles>)>, Failed> {
+fn read_all(arguments: &ServeArgs) -> Result<Vec<(ChainFile, Opened)>, Failed> {
+    let format = arguments.format.format;
     let mut files = Vec::new();
     let mut failed = None;
-    for path in paths {
+    for path in &arguments.chains {
         match ChainFile::read(path) {
             Ok(file) => files.push(file),
             Err(error) => failed = Some(report_chain_error(&error, format)),
@@ -175,16 +278,31 @@ fn read_all(
     if let Some(failed) = failed {
         return Err(failed);
     }
+    if !arguments.ignore_listen
+        && let Some((_, error)) = address_taken_twice(&files.iter().collect::<Vec<_>>())
+    {
+        return Err(report_chain_error(&error, format));
+    }
     let mut opened = Vec::new();
     for file in files {
-        if !file.warnings().is_empty() {
-            eprint!("{}", file.warnings().render(stderr_has_colours()));
-        }
-        if with_build {
+        if arguments.build {
             build(&file)?;
         }
-        match file.open_functions() {
-            Ok(functions) => opened.push((file, functions)),
+        let found = match arguments.ignore_listen {
+            false => file.open_all(),
+            true => file.open_functions().map(|functions| Opened {
+                functions,
+                tls: None,
+                warnings: file.warnings().clone(),
+            }),
+        };
+        match found {
+            Ok(found) => {
+                if !found.warnings.is_empty() {
+                    eprint!("{}", found.warnings.render(stderr_has_colours()));
+                }
+                opened.push((file, found));
+            }
             Err(error) => failed = Some(report_chain_error(&error, format)),
         }
     }
@@ -194,27 +312,4 @@ fn read_all(
 fn listen(address: SocketAddr, option: &str) -> Result<TcpListener, Failed> {
     TcpListener::bind(address)
         .map_err(|error| Failed::new(format!("cannot listen on {address} ({option}): {error}")))
-}
-
-fn set_listener(
-    arguments: &ServeArgs,
-    monitor: &mut MonitorClient,
-    gateway: u64,
-    listener: TcpListener,
-) -> Result<(), Failed> {
-    let address = listener.local_addr()?.to_string();
-    if let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) {
-        for (which, path) in [(tls_file::CERTIFICATE, certificate), (tls_file::KEY, key)] {
-            let file = File::open(path)
-                .map_err(|error| Failed::new(format!("cannot read `{}`: {error}", path.display())))?;
-            let path = std::path::absolute(path)?;
-            let operand = path.as_os_str().as_encoded_bytes();
-            let arguments = [gateway, which];
-            Definer::call(monitor, Call::SetTlsFile, &arguments, operand, vec![file.into()])
-                .map_err(Failed::new)?;
-        }
-    }
-    let files = vec![listener.into()];
-    Definer::call(monitor, Call::SetListener, &[gateway], address.as_bytes(), files).map_err(Failed::new)?;
-    Ok(())
 }

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
-/// A tree of processes that serves chains on loopback ports of its own. Stopped when dropped.
+/// A tree of processes that serves chains on a loopback port of its own, wherever they would listen else. Stopped when dropped.
 #[derive(Debug)]
 pub struct Tree {
     monitor: Child,
@@ -34,6 +34,7 @@ impl Tree {
             "127.0.0.1:0",
             "--ready-json",
             "--tied",
+            "--ignore-listen",
         ]);
         let mut monitor = command
             .stdin(Stdio::null())

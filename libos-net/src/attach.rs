@@ -62,6 +62,13 @@ pub mod kind {
     pub const BELL: u32 = 11;
     /// One [`super::Ahead`]; descriptors: the instance's page (read-only), its doorbell.
     pub const AHEAD: u32 = 12;
+    /// To a gateway that speaks TLS: one [`super::Renew`]; descriptors: new files of its TLS, as beside `LISTEN`. It answers
+    /// with `TLS_TAKEN` or `TLS_REFUSED`.
+    pub const TLS: u32 = 32;
+    /// Gateway to monitor: the files of the last `TLS` message serve from the next handshake on.
+    pub const TLS_TAKEN: u32 = 33;
+    /// Gateway to monitor: the files of the last `TLS` message cannot be used; those before them stay.
+    pub const TLS_REFUSED: u32 = 34;
 }
 
 /// Bits of [`Begin::outbox_flags`]: how the memory of an outbox is backed.
@@ -276,6 +283,16 @@ pub struct Listen {
     pub tls: u32,
     /// Unused, zero.
     pub reserved: u32,
+}
+
+/// New files for a gateway's TLS.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Renew {
+    /// A value of [`listen_tls`], not `NONE`.
+    pub tls: u32,
+    /// 1: the gateway says why it refuses them, if it does. 0: they may be half of a replacement, so it does not.
+    pub say: u32,
 }
 
 impl Drop for ZeroizingMessage {

@@ -3,7 +3,7 @@
 use crate::ahead::Ahead as WakeAhead;
 use crate::attach::{
     ATTACH_VERSION, Ahead, Begin, Edge, Inbound, Listen, MESSAGE_MAX_BYTES, MESSAGE_MAX_DESCRIPTORS,
-    MessageHeader, Port, SECRET_VALUE_MAX_BYTES, Secret, kind, listen_tls, outbox_flag,
+    MessageHeader, Port, Renew, SECRET_VALUE_MAX_BYTES, Secret, kind, listen_tls, outbox_flag,
 };
 use crate::doorbell::Doorbell;
 use crate::hop::{Own, Receiver, Sender};
@@ -109,10 +109,19 @@ impl Channel {
     /// # Errors
     /// [`AttachError::Os`].
     pub fn say_ready(&self) -> Result<(), AttachError> {
-        let header = MessageHeader {
-            kind: kind::READY,
-            count: 0,
-        };
+        self.say(kind::READY)
+    }
+
+    /// Tells the monitor whether new files of TLS were taken.
+    ///
+    /// # Errors
+    /// [`AttachError::Os`].
+    pub fn say_renewed(&self, taken: bool) -> Result<(), AttachError> {
+        self.say(if taken { kind::TLS_TAKEN } else { kind::TLS_REFUSED })
+    }
+
+    fn say(&self, kind: u32) -> Result<(), AttachError> {
+        let header = MessageHeader { kind, count: 0 };
         rustix::net::send(&self.0, header.as_bytes(), SendFlags::NOSIGNAL)?;
         Ok(())
     }
@@ -155,6 +164,8 @@ pub enum Wish {
     Lockdown(Vec<u8>),
     /// Gateway: a socket to accept connections from.
     Listen(Listener),
+    /// Gateway: new files of its TLS, and whether to say why they are refused.
+    Renew(TlsFiles, bool),
     /// Gateway: finish what is in flight, then exit.
     Drain,
     /// Gateway: the bell to ring when requests begin to be in flight.
@@ -290,6 +301,13 @@ impl Assembly {
                 let socket = message.descriptor()?;
                 let tls = TlsFiles::take(listen.tls, &mut message)?;
                 return Ok(Some(Wish::Listen(Listener { socket, tls })));
+            }
+            kind::TLS => {
+                let renew = message.entries::<Renew>()?;
+                let renew = *renew.first().ok_or(BadAttachment("an empty renewal"))?;
+                let files = TlsFiles::take(renew.tls, &mut message)?;
+                let files = files.ok_or(BadAttachment("a renewal without files"))?;
+                return Ok(Some(Wish::Renew(files, renew.say == 1)));
             }
             kind::DRAIN => return Ok(Some(Wish::Drain)),
             kind::BELL => return Ok(Some(Wish::Bell(Doorbell::new(message.descriptor()?)))),

@@ -71,7 +71,7 @@ fn attach(channel: &Channel) -> Result<Attachment, AttachError> {
         match assembly.feed(channel.receive()?)? {
             Some(Wish::Lockdown(program)) => lock_down(&program)?,
             Some(Wish::Attach(attachment)) => return Ok(*attachment),
-            Some(Wish::Listen(_) | Wish::Bell(_) | Wish::Drain) | None => {}
+            Some(Wish::Listen(_) | Wish::Renew(..) | Wish::Bell(_) | Wish::Drain) | None => {}
         }
     }
 }

@@ -6,5 +6,6 @@ pub mod hostile;
 pub mod modelled;
 mod service;
 pub mod soak;
+pub mod tenants;
 
 pub use service::{Service, ServiceError, executable, function, functions, instances};

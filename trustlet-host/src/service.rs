@@ -16,6 +16,7 @@ use children::{Loader, start_daemon, start_loader};
 use core::time::Duration;
 use hacher_libos_net::attach::{MessageHeader, kind};
 use hacher_libos_net::clock::Monotonic;
+use renewal::Renewals;
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -33,9 +34,11 @@ use zerocopy::FromBytes;
 macro_rules! tell {
     ($($argument:tt)*) => {{
         use std::io::Write as _;
-        let _ = writeln!(io::stderr().lock(), $($argument)*);
+        let _ = writeln!(std::io::stderr().lock(), $($argument)*);
     }};
 }
+
+mod renewal;
 
 /// A daemon's exit code that says: the service cannot start, stop everything.
 pub const EXIT_CANNOT_START: u8 = 78; // EX_CONFIG of sysexits.h
@@ -207,6 +210,7 @@ struct Service {
     daemon_backoff: Duration,
     /// When the next daemon is to be started.
     daemon_due: Option<Monotonic>,
+    renewals: Renewals,
     stage: Stage,
     exit_code: u8,
     notified: bool,
@@ -236,6 +240,7 @@ impl Service {
             daemon: None,
             daemon_backoff: DAEMON_BACKOFF_FIRST,
             daemon_due: None,
+            renewals: Renewals::default(),
             stage: Stage::Running,
             exit_code: 0,
             notified: false,
@@ -264,6 +269,7 @@ impl Service {
             }
             self.adopt_newborn();
             self.end_overdue();
+            self.renewals.look_if_due(&mut self.core);
             self.tell_daemon();
             if self.core.daemon_is_ready() && !self.notified {
                 self.notified = true;
@@ -281,9 +287,18 @@ impl Service {
             // A daemon is replaced only while the service runs.
             Stage::Running => self.daemon_due,
         };
+        let renewal = match self.stage {
+            Stage::Running => self.renewals.due(),
+            Stage::Draining(_) => None,
+        };
         let given_up = self.deadlines().map(|(_, deadline)| deadline);
         let daemon = self.daemon.as_ref().and_then(|daemon| daemon.exit_due);
-        let due = stage.into_iter().chain(daemon).chain(given_up).min()?;
+        let due = stage
+            .into_iter()
+            .chain(renewal)
+            .chain(daemon)
+            .chain(given_up)
+            .min()?;
         let left = due.saturating_duration_since(Monotonic::now());
         Some(Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
@@ -306,7 +321,11 @@ impl Service {
     }
 
     fn take_signals(&mut self) {
-        if children::take_stop_signal(&self.signals) {
+        let asked = children::take_signals(&self.signals);
+        if asked.look {
+            self.renewals.look(&mut self.core);
+        }
+        if asked.stop {
             self.begin_stop(0);
         }
     }
@@ -359,6 +378,7 @@ impl Service {
             self.begin_stop(1);
             return Ok(());
         }
+        self.renewals = Renewals::of(&self.core);
         self.start_daemon()
     }
 
@@ -504,9 +524,7 @@ impl Service {
                 let header = buffer
                     .get(..len)
                     .and_then(|bytes| MessageHeader::read_from_bytes(bytes).ok());
-                descriptors.is_empty()
-                    && header.is_some_and(|header| header.kind == kind::READY && header.count == 0)
-                    && self.core.ready(process)
+                descriptors.is_empty() && header.is_some_and(|header| self.hear(process, &header))
             }
             Ok(None) | Err(_) => false,
         };
@@ -516,6 +534,22 @@ impl Service {
             if let Some(found) = self.core.platform_mut().process_mut(process) {
                 let _ = epoll::delete(&self.epoll, found.channel());
             }
+        }
+    }
+
+    /// Takes what a trustlet says; `false` if it has no business to say that.
+    fn hear(&mut self, process: ProcessId, header: &MessageHeader) -> bool {
+        if header.count != 0 {
+            return false;
+        }
+        match header.kind {
+            kind::READY => self.core.ready(process),
+            answer @ (kind::TLS_TAKEN | kind::TLS_REFUSED) => {
+                let taken = answer == kind::TLS_TAKEN;
+                let gateway = self.core.tls_answered(process, taken);
+                gateway.is_some_and(|gateway| self.renewals.answered(gateway, taken))
+            }
+            _ => false,
         }
     }
 

@@ -3,8 +3,9 @@
 use super::elf::{self, Linked};
 use super::magic;
 use super::secret;
+use crate::tls::Source;
 use hacher_chain_dsl::{
-    Chain, Checked, Code, Diagnostic, Diagnostics, FunctionId, MAX_TEXT_BYTES, check_bytes,
+    Chain, Checked, Code, Diagnostic, Diagnostics, FunctionId, MAX_TEXT_BYTES, Severity, check_bytes,
 };
 use rustix::fs::OFlags;
 use std::fs::File;
@@ -45,6 +46,16 @@ pub struct FunctionFiles {
     pub linked: Vec<Linked>,
     /// Its secrets.
     pub secrets: Vec<SecretFile>,
+}
+
+/// What a chain needs on this machine, opened.
+pub struct Opened {
+    /// What the functions need, in their order.
+    pub functions: Vec<FunctionFiles>,
+    /// What its own gateway speaks TLS with.
+    pub tls: Option<Source>,
+    /// What is probably not meant, of the text and of what was opened.
+    pub warnings: Diagnostics,
 }
 
 /// A secret of a function: its name, and the file that the monitor will read it from.
@@ -109,11 +120,55 @@ impl ChainFile {
         self.checked.warnings()
     }
 
+    /// What the checker made of the text.
+    pub(super) fn checked(&self) -> &Checked {
+        &self.checked
+    }
+
+    /// Opens all that the file names on this machine.
+    ///
+    /// # Errors
+    /// [`ChainFileError::Problems`] with everything that is missing or cannot be used.
+    pub fn open_all(&self) -> Result<Opened, ChainFileError> {
+        let (functions, mut problems) = self.functions_and_problems();
+        let tls = self.open_tls().unwrap_or_else(|found| {
+            problems.extend(found);
+            None
+        });
+        let doubts = tls
+            .as_ref()
+            .map_or_else(Vec::new, |source| self.tls_warnings(source));
+        problems.extend(doubts.iter().cloned());
+        if problems
+            .iter()
+            .any(|problem| problem.severity() == Severity::Error)
+        {
+            return Err(self.with_problems(problems));
+        }
+        Ok(Opened {
+            functions,
+            tls,
+            warnings: self.checked.with_found(doubts),
+        })
+    }
+
     /// Opens what the functions need, in the order of the functions.
     ///
     /// # Errors
     /// [`ChainFileError::Problems`] with everything that is missing, each where the chain file names it.
     pub fn open_functions(&self) -> Result<Vec<FunctionFiles>, ChainFileError> {
+        let (opened, problems) = self.functions_and_problems();
+        if problems.is_empty() {
+            return Ok(opened);
+        }
+        Err(self.with_problems(problems))
+    }
+
+    fn with_problems(&self, problems: Vec<Diagnostic>) -> ChainFileError {
+        ChainFileError::Problems(Box::new(self.checked.with_found(problems)))
+    }
+
+    fn functions_and_problems(&self) -> (Vec<FunctionFiles>, Vec<Diagnostic>) {
         let mut problems = Vec::new();
         let mut opened = Vec::new();
         for (id, function) in self.chain().functions_with_ids() {
@@ -139,12 +194,7 @@ impl ChainFile {
                 Err(problem) => problems.push(*problem),
             }
         }
-        if problems.is_empty() {
-            return Ok(opened);
-        }
-        Err(ChainFileError::Problems(Box::new(
-            self.checked.with_found(problems),
-        )))
+        (opened, problems)
     }
 
     fn open_executable(

@@ -5,6 +5,7 @@ pub mod define;
 pub mod elf;
 pub mod file;
 mod magic;
+pub mod own_gateway;
 pub mod placement;
 pub mod protection;
 mod secret;

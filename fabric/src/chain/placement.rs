@@ -107,7 +107,7 @@ pub fn seat(chain: &Chain, cpus: &[u32]) -> Seating {
     seat_one(chain, 0, 1, cpus, Front::Http)
 }
 
-/// Seats chains that are served together: each of them, and the gateway, which is one for all.
+/// Seats chains that are served together: each of them, and their gateways, which float.
 #[must_use]
 pub fn seat_all(chains: &[&Chain], cpus: &[u32], front: Front) -> Vec<Seating> {
     let mut seatings: Vec<Seating> = chains
@@ -117,7 +117,12 @@ pub fn seat_all(chains: &[&Chain], cpus: &[u32], front: Front) -> Vec<Seating> {
         .collect();
     if seatings.len() > 1 {
         // What each may do by itself may be too much for all of them.
-        let all: Vec<Option<u32>> = core::iter::once(None)
+        let own = chains
+            .iter()
+            .filter(|chain| chain.ingress().listen().is_some())
+            .count();
+        let gateways = own + usize::from(own < chains.len());
+        let all: Vec<Option<u32>> = core::iter::repeat_n(None, gateways)
             .chain(
                 seatings
                     .iter()

@@ -2,6 +2,7 @@
 
 use super::{Failed, print, print_json, read_chain};
 use crate::chain::file::ChainFile;
+use crate::chain::own_gateway;
 use crate::chain::placement::{Chosen, Seat, Seating, microseconds, seat, usable_cpus};
 use crate::chain::protection::{GIVEN_UP, is_mapped, mapped_edges};
 use crate::cli::{ChainArgs, Format};
@@ -139,7 +140,15 @@ fn data(file: &ChainFile, seating: &Seating) -> Value {
     json!({
         "chain": chain.name(), "placement": seating.chosen.as_str(), "placement_reason": seating.reason,
         "estimates": estimates(seating), "seats": seats(chain, seating),
-        "backend": "process", "edges": edges,
+        "backend": "process", "gateway": gateway(chain), "edges": edges,
+    })
+}
+
+fn gateway(chain: &Chain) -> Value {
+    let tls = chain.ingress().tls();
+    json!({
+        "own": chain.ingress().listen().is_some(), "listen": chain.ingress().listen(), "tls": tls.is_some(),
+        "client_certificates": tls.is_some_and(|tls| tls.client_ca().is_some()),
     })
 }
 
@@ -231,6 +240,9 @@ fn human(file: &ChainFile, seating: &Seating) -> String {
     for (record_bytes, costs) in costs_by_size(seating) {
         let _ = writeln!(text, "  estimate    {} records: {costs}", bytes(record_bytes));
     }
+    let gateway = own_gateway::in_words(chain)
+        .unwrap_or_else(|| "shared with all chains that have no `listen` of their own".to_owned());
+    let _ = writeln!(text, "  gateway     {gateway}");
     let _ = writeln!(
         text,
         "  protection  {}, AES-256-GCM ({}); one key for each port, instance and start",

@@ -1,13 +1,14 @@
 //! `measure`: the digest of a chain and the measurements in it, without running anything.
 
 use super::{Failed, print, print_json, read_chain, report_chain_error};
-use crate::chain::define::{Definer, GatewayKind, define_chain, define_gateway};
+use crate::chain::define::{Definer, define_chain, define_gateway};
+use crate::chain::own_gateway;
 use crate::chain::placement::{seat, usable_cpus};
 use crate::cli::{ChainArgs, Format};
 use crate::gateway;
 use crate::loader::own_executable;
 use crate::table::{Align, Table};
-use hacher_trustlet_host::calls::{Call, FunctionEntry, tls};
+use hacher_trustlet_host::calls::{Call, FunctionEntry};
 use hacher_trustlet_host::measure::Measurer;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -38,7 +39,7 @@ pub fn measure(arguments: &ChainArgs) -> Result<(), Failed> {
         .map_err(|error| report_chain_error(&error, format))?;
     let mut measurer = Measurer::new();
     let (executable, linked) = own_executable()?;
-    let kind = GatewayKind::shared(gateway::ROLE, tls::NONE, None);
+    let kind = own_gateway::kind(file.chain(), gateway::ROLE, None);
     let gateway = define_gateway(&mut measurer, executable, linked, kind)?;
     let seating = seat(file.chain(), &usable_cpus());
     let digest = hex(&define_chain(&mut measurer, gateway, &file, functions, &seating)?);

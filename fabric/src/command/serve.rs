@@ -14,10 +14,10 @@ use std::time::Duration;
 /// # Errors
 /// When the arguments contradict each other, or the service cannot start.
 pub fn serve(arguments: &ServeArgs) -> Result<ExitCode, Failed> {
-    if !arguments.listen.ip().is_loopback() && arguments.tls_cert.is_none() {
+    let listen = arguments.shared_listen();
+    if !listen.ip().is_loopback() && arguments.tls_cert.is_none() {
         return Err(Failed::new(format!(
-            "--listen {}: plain HTTP is served on loopback only; give --tls-cert and --tls-key",
-            arguments.listen
+            "--listen {listen}: plain HTTP is served on loopback only; give --tls-cert and --tls-key"
         )));
     }
     if !arguments.admin.ip().is_loopback() {

@@ -47,12 +47,15 @@ fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
 
 fn human(status: &Value) -> String {
     let mut out = String::new();
-    let _ = writeln!(
-        out,
-        "gateway {}, {}",
-        text(status, "gateway"),
-        text(status, "gateway_state")
-    );
+    // There is none where every chain has its own.
+    if status.get("gateway").is_some_and(Value::is_string) {
+        let _ = writeln!(
+            out,
+            "gateway {}, {}",
+            text(status, "gateway"),
+            text(status, "gateway_state")
+        );
+    }
     let missing: Vec<&str> = list(status, "isolation_missing")
         .filter_map(Value::as_str)
         .collect();
@@ -77,6 +80,19 @@ fn human(status: &Value) -> String {
             number(chain, "in_flight"),
             text(chain, "digest"),
         );
+        if chain.get("own_gateway") == Some(&Value::Bool(true)) {
+            let tls = match (chain.get("tls"), chain.get("client_certificates")) {
+                (_, Some(Value::Bool(true))) => ", TLS, clients need a certificate",
+                (Some(Value::Bool(true)), _) => ", TLS",
+                _ => "",
+            };
+            let state = chain.get("gateway").map_or("?", |gateway| text(gateway, "state"));
+            let _ = writeln!(
+                out,
+                "  gateway of its own {}{tls}, {state}",
+                text(chain, "listen")
+            );
+        }
         let mut table = Table::new(&[
             ("function", Align::Left),
             ("state", Align::Left),

@@ -250,6 +250,9 @@ impl Supervisor {
             let served = |chain: &&mut Chain| u64::from(chain.gateway) == instance;
             for chain in tables.chains.iter_mut().filter(served) {
                 if let Some(gateway) = chain.instances.first_mut() {
+                    if state == InstanceState::Starting {
+                        gateway.epoch += 1;
+                    }
                     gateway.state = state;
                 }
             }

@@ -4,7 +4,7 @@ use super::Gateway;
 use super::framing::HEAD_MAX_BYTES;
 use super::route::answer;
 use super::screen::Screen;
-use super::tls::{self, TlsError};
+use super::tls::{Tls, TlsError};
 use hacher_libos_net::attachment::Listener;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -49,7 +49,7 @@ pub(super) enum ListenError {
 /// A socket that connections come in on.
 pub(super) struct Acceptor {
     socket: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Rc<Tls>>,
 }
 
 /// Makes the monitor's socket usable here.
@@ -58,7 +58,10 @@ pub(super) fn prepare(listener: Listener) -> Result<Acceptor, ListenError> {
     let flags = fcntl_getfl(&listener.socket).map_err(io::Error::from)?;
     fcntl_setfl(&listener.socket, flags | OFlags::NONBLOCK).map_err(io::Error::from)?;
     let socket = TcpListener::from_std(listener.socket.into())?;
-    let tls = listener.tls.map(tls::acceptor).transpose()?;
+    let tls = listener
+        .tls
+        .map(|files| Tls::new(files).map(Rc::new))
+        .transpose()?;
     Ok(Acceptor { socket, tls })
 }
 
@@ -75,10 +78,14 @@ impl<F: Future + 'static> Executor<F> for Local {
 }
 
 impl Acceptor {
+    /// What its handshakes use; `None` for plain HTTP.
+    pub(super) fn tls(&self) -> Option<Rc<Tls>> {
+        self.tls.clone()
+    }
+
     /// Accepts until draining begins.
     pub(super) async fn accept(self, gateway: Rc<Gateway>) {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let tls = self.tls.map(Rc::new);
         while !gateway.draining.get() {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 return;
@@ -94,9 +101,9 @@ impl Acceptor {
             // Replies are written whole; waiting for more to send would only add latency.
             let _ = stream.set_nodelay(true);
             gateway.connections.set(gateway.connections.get() + 1);
-            let (gateway, tls) = (Rc::clone(&gateway), tls.clone());
+            let (gateway, tls) = (Rc::clone(&gateway), self.tls.as_ref().map(|tls| tls.acceptor()));
             spawn_local(async move {
-                connect(&gateway, stream, tls.as_deref()).await;
+                connect(&gateway, stream, tls.as_ref()).await;
                 gateway
                     .connections
                     .set(gateway.connections.get().saturating_sub(1));

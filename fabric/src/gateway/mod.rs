@@ -28,7 +28,7 @@ mod tls;
 
 use crate::watched::watch_shared;
 use endpoint::Endpoint;
-use hacher_libos_net::attachment::{Assembly, AttachError, Channel, Wish};
+use hacher_libos_net::attachment::{Assembly, AttachError, Channel, TlsFiles, Wish};
 use hacher_libos_net::doorbell::Doorbell;
 use hacher_libos_net::process::{lock_down, take_channel};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -37,6 +37,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::rc::Rc;
+use tls::Tls;
 use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
 
@@ -108,6 +109,7 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
     let watched = watch_shared(&channel).map_err(as_errno)?;
     let gateway = Rc::new(Gateway::default());
     let mut assembly = Assembly::default();
+    let mut tls = None;
     loop {
         let mut ready = watched.readable().await.map_err(as_errno)?;
         let message = match channel.receive() {
@@ -130,8 +132,10 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
                     tell!("hacher-gateway: {error}");
                     AttachError::Os(Errno::INVAL)
                 })?;
+                tls = acceptor.tls();
                 spawn_local(acceptor.accept(Rc::clone(&gateway)));
             }
+            Some(Wish::Renew(files, say)) => channel.say_renewed(renew(tls.as_deref(), files, say))?,
             Some(Wish::Bell(bell)) => *gateway.bell.borrow_mut() = Some(bell),
             Some(Wish::Lockdown(program)) => lock_down(&program)?,
             Some(Wish::Drain) => {
@@ -139,6 +143,26 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
                 return Ok(());
             }
             None => {}
+        }
+    }
+}
+
+/// Takes new files for TLS, if they can be used. `say`: says why, if they cannot.
+fn renew(tls: Option<&Tls>, files: TlsFiles, say: bool) -> bool {
+    let Some(tls) = tls else { return false };
+    match tls.renew(files) {
+        Ok(warnings) => {
+            tell!("hacher-gateway: new TLS files are in use, from the next handshake on");
+            for warning in warnings {
+                tell!("hacher-gateway: warning: {warning}");
+            }
+            true
+        }
+        Err(error) => {
+            if say {
+                tell!("hacher-gateway: warning: new TLS files are not used, those before them stay: {error}");
+            }
+            false
         }
     }
 }

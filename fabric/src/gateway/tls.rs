@@ -1,49 +1,78 @@
-//! TLS for the listening socket: rustls with ring, certificate and key from files that the monitor passed on.
+//! TLS for connections: what new handshakes use, from files that the monitor passed on, and may pass on again while connections
+//! are open. Those keep what they began with.
 
+use crate::tls::{Fault, Material, dates};
 use hacher_libos_net::attachment::TlsFiles;
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::UnixTime;
+use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, BufReader, Seek};
+use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
 
-/// Certificate or key cannot be used.
+/// The files cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TlsError {
-    #[error("the certificate file holds no usable PEM: {0}")]
-    Certificate(rustls::pki_types::pem::Error),
-    #[error("the key file holds no usable PEM: {0}")]
-    Key(rustls::pki_types::pem::Error),
-    #[error("the certificate or key file cannot be read: {0}")]
+    #[error("the files of TLS cannot be read: {0}")]
     Read(#[from] io::Error),
-    #[error("certificate and key do not fit: {0}")]
-    Config(#[from] rustls::Error),
+    #[error(transparent)]
+    Material(#[from] Fault),
 }
 
-/// A replaced gateway gets the same open file, which its predecessor has read to the end.
-fn from_the_start(file: OwnedFd) -> io::Result<BufReader<File>> {
-    let mut file = File::from(file);
-    file.rewind()?;
-    Ok(BufReader::new(file))
+/// What new handshakes use.
+pub(super) struct Tls(RefCell<Arc<ServerConfig>>);
+
+impl Tls {
+    /// Uses these files.
+    pub(super) fn new(files: TlsFiles) -> Result<Self, TlsError> {
+        let (configuration, _) = read(files)?;
+        Ok(Self(RefCell::new(configuration)))
+    }
+
+    /// For the next handshake.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.0.borrow()))
+    }
+
+    /// Uses these files from the next handshake on, if they can be used; what clients will not like about them. Sessions that
+    /// began with others cannot be resumed, so what a changed authority would refuse does not come in that way.
+    pub(super) fn renew(&self, files: TlsFiles) -> Result<Vec<String>, TlsError> {
+        let (configuration, warnings) = read(files)?;
+        *self.0.borrow_mut() = configuration;
+        Ok(warnings)
+    }
 }
 
-/// Makes an acceptor that offers HTTP/2 and HTTP/1.1.
-pub(super) fn acceptor(files: TlsFiles) -> Result<TlsAcceptor, TlsError> {
-    let TlsFiles {
-        certificates, key, ..
-    } = files;
-    let certificates = CertificateDer::pem_reader_iter(from_the_start(certificates)?)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(TlsError::Certificate)?;
-    let key = PrivateKeyDer::from_pem_reader(from_the_start(key)?).map_err(TlsError::Key)?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+fn read(files: TlsFiles) -> Result<(Arc<ServerConfig>, Vec<String>), TlsError> {
+    let certificates = whole(files.certificates)?;
+    let key = whole(files.key)?;
+    let client_ca = files.client_ca.map(whole).transpose()?;
+    let material = Material {
+        certificates: &certificates,
+        key: &key,
+        client_ca: client_ca.as_ref().map(|bytes| bytes.as_slice()),
+    };
+    let configuration = material.configuration()?;
+    let warnings = dates::warnings(&material, UnixTime::now()).into_iter();
+    let warnings = warnings.map(|(which, text)| format!("{} file: {text}", which.noun()));
+    Ok((configuration, warnings.collect()))
+}
+
+/// All bytes of a file, whatever its offset, which a gateway that is replaced shares with its predecessor.
+fn whole(file: OwnedFd) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = File::from(file);
+    let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    // The monitor's copies are sealed and have at most a MiB.
+    let mut bytes = Zeroizing::new(vec![
+        0;
+        len.min(
+            hacher_trustlet_host::core::limits::TLS_FILE_MAX_BYTES
+        )
+    ]);
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
 }

@@ -7,10 +7,10 @@ use super::definition::{Program, canonical_name, cpu_hint, process_limits};
 use super::ledger::Owner;
 use super::refusal::{Refusal, refuse};
 use super::{Core, Outcome, limits, narrow};
-use crate::calls::{GatewayDefinition, ResultCode, tls};
+use crate::calls::{GatewayDefinition, InstanceState, ResultCode, tls};
 use crate::ids::{ChainId, GatewayId, InstanceNumber, ProcessId, number};
 use crate::platform::{Grant, Launch, Platform, Spawned, TrustletRole};
-use hacher_libos_net::attach::{Listen, ZeroizingMessage, kind};
+use hacher_libos_net::attach::{Listen, Renew, ZeroizingMessage, kind};
 
 /// The name of a gateway's image, and of the gateway as a function.
 pub(crate) const GATEWAY: &str = "gateway";
@@ -22,6 +22,8 @@ pub(crate) struct Gateway<P: Platform> {
     pub(crate) listener: Option<Listener<P>>,
     /// By the numbers of [`crate::calls::tls_file`], as far as they were set.
     pub(crate) tls_files: Vec<TlsFile<P>>,
+    /// New contents of these files, which the process has been sent and has not answered.
+    pub(crate) offered: Option<Vec<P::File>>,
     pub(crate) epoch: u32,
     pub(crate) deaths: u32,
     pub(crate) log: Option<P::Log>,
@@ -92,6 +94,7 @@ impl<P: Platform> Core<P> {
             program: Program::new(image),
             listener: None,
             tls_files: Vec::new(),
+            offered: None,
             epoch: 0,
             deaths: 0,
             log: None,
@@ -334,6 +337,8 @@ impl<P: Platform> Core<P> {
     pub(super) fn note_gateway_death(&mut self, id: GatewayId, exit: super::Exit) {
         if let Some(gateway) = self.gateways.get_mut(id.at()) {
             gateway.deaths = gateway.deaths.saturating_add(1);
+            // Its successor begins with what was good.
+            gateway.offered = None;
         }
         for chain in self.chains_of(id) {
             self.note_death(chain, InstanceNumber::GATEWAY, exit);
@@ -355,22 +360,87 @@ impl<P: Platform> Core<P> {
         !self.live_gateways().is_empty()
     }
 
-    /// The gateways that speak TLS, and where the files are looked for that each needs.
-    pub fn tls_paths(&self) -> Vec<(GatewayId, Vec<String>)> {
-        let gateways = self.gateways.iter().enumerate();
-        let with_tls = gateways.filter(|(_, gateway)| !gateway.tls_files.is_empty());
-        with_tls
-            .map(|(at, gateway)| {
-                let paths = gateway.tls_files.iter().map(|file| file.path.clone());
-                (GatewayId(number(at)), paths.collect())
-            })
-            .collect()
-    }
-
     fn live_gateways(&self) -> Vec<ProcessId> {
         (0..self.gateways.len())
             .filter_map(|at| self.ledger.holder(Owner::Gateway(GatewayId(number(at)))))
             .map(|holder| holder.process)
             .collect()
+    }
+}
+
+/// New files of TLS while a gateway serves.
+impl<P: Platform> Core<P> {
+    /// The gateways that speak TLS.
+    pub fn gateways_with_tls(&self) -> Vec<GatewayId> {
+        let gateways = self.gateways.iter().enumerate();
+        gateways
+            .filter(|(_, gateway)| !gateway.tls_files.is_empty())
+            .map(|(at, _)| GatewayId(number(at)))
+            .collect()
+    }
+
+    /// The files of a gateway's TLS: where each is looked for, and the content that is in use.
+    pub fn tls_files(&self, gateway: GatewayId) -> impl Iterator<Item = (&str, &P::File)> {
+        let files = self.gateways.get(gateway.at());
+        let files = files.map_or(&[][..], |gateway| &gateway.tls_files);
+        files.iter().map(|file| (file.path.as_str(), &file.content))
+    }
+
+    /// What people call a gateway.
+    pub fn gateway_name(&self, id: GatewayId) -> String {
+        let own = self.gateways.get(id.at()).is_some_and(Gateway::is_own);
+        let chain = self.chains.iter().find(|chain| own && chain.gateway == id);
+        chain.map_or_else(
+            || "the gateway".to_owned(),
+            |chain| format!("the gateway of chain `{}`", chain.definition.chain.name),
+        )
+    }
+
+    /// Sends a gateway that serves new contents of its files, in their order; it tries them and answers. `say`: it says why it
+    /// refuses them. `false`: it does not serve, or has not answered the last ones.
+    pub fn offer_tls(&mut self, id: GatewayId, contents: Vec<P::File>, say: bool) -> bool {
+        let serves = |holder: &super::ledger::Holder| holder.state == InstanceState::Ready;
+        let Some(holder) = self.ledger.holder(Owner::Gateway(id)).filter(serves) else {
+            return false;
+        };
+        let Some(gateway) = self.gateways.get_mut(id.at()) else {
+            return false;
+        };
+        if gateway.offered.is_some() || contents.len() != gateway.tls_files.len() {
+            return false;
+        }
+        let renew = Renew {
+            tls: gateway.definition.tls,
+            say: u32::from(say),
+        };
+        let grants: Vec<_> = contents.iter().map(Grant::File).collect();
+        let message = ZeroizingMessage::new(kind::TLS, &[renew]);
+        let sent = self.platform.send(holder.process, message, &grants).is_ok();
+        if sent {
+            gateway.offered = Some(contents);
+        }
+        sent
+    }
+
+    /// Whether a gateway has still to answer what it was offered.
+    pub fn tls_is_offered(&self, gateway: GatewayId) -> bool {
+        let gateway = self.gateways.get(gateway.at());
+        gateway.is_some_and(|gateway| gateway.offered.is_some())
+    }
+
+    /// A process answered what it was offered: which gateway it is. From here on a gateway that is replaced begins with what was
+    /// taken. `None`: it was offered nothing, and should be ended.
+    pub fn tls_answered(&mut self, process: ProcessId, taken: bool) -> Option<GatewayId> {
+        let (Owner::Gateway(id), _) = self.ledger.owner(process)? else {
+            return None;
+        };
+        let gateway = self.gateways.get_mut(id.at())?;
+        let offered = gateway.offered.take()?;
+        if taken {
+            for (file, content) in gateway.tls_files.iter_mut().zip(offered) {
+                file.content = content;
+            }
+        }
+        Some(id)
     }
 }

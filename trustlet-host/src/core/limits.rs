@@ -28,6 +28,8 @@ pub const SECRETS_MAX: usize = 64;
 pub const TEXT_TOTAL_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// The longest address of a listening socket, as text.
 pub const ADDRESS_MAX_BYTES: usize = 256;
+/// The longest file of TLS: a bundle of authorities with a few hundred certificates has less.
+pub const TLS_FILE_MAX_BYTES: usize = 1024 * 1024;
 /// Least memory of a process.
 pub const MEMORY_MIN_BYTES: u64 = 1 << 20;
 /// Most memory of a process, as in the chain language.

@@ -11,6 +11,7 @@
 //! of the monitor and allocates memory, which would not be sound advice in a process with several.
 
 pub mod doctor;
+pub mod file_content;
 pub mod image;
 pub mod jail;
 pub mod layers;

@@ -177,15 +177,24 @@ fn unblock_signals() -> io::Result<()> {
     }
 }
 
-/// Reads what has come; whether it asks to stop. SIGHUP does not: a terminal that goes is no reason.
-pub(super) fn take_stop_signal(signals: &OwnedFd) -> bool {
-    let mut stop = false;
+/// What signals ask for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked {
+    /// To stop.
+    pub(super) stop: bool,
+    /// To look at files that may have been replaced. A terminal that goes asks for no more than that.
+    pub(super) look: bool,
+}
+
+/// Reads what has come.
+pub(super) fn take_signals(signals: &OwnedFd) -> Asked {
+    let mut asked = Asked::default();
     let mut info = [0; size_of::<libc::signalfd_siginfo>()];
     while rustix::io::read(signals, &mut info) == Ok(info.len()) {
         let number = info.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
-        stop |= [libc::SIGTERM, libc::SIGINT]
-            .iter()
-            .any(|signal| u32::try_from(*signal) == Ok(number));
+        let is = |signal: i32| u32::try_from(signal) == Ok(number);
+        asked.stop |= is(libc::SIGTERM) || is(libc::SIGINT);
+        asked.look |= is(libc::SIGHUP);
     }
-    stop
+    asked
 }

@@ -233,3 +233,64 @@ fn the_tables_say_which_gateway_serves_a_chain() {
         .collect();
     assert_eq!(own, [(0, 0, 1), (1, tls::SERVER, 1), (1, tls::MUTUAL, 1)]);
 }
+
+/// Starts gateway 1, which shows a certificate, and has it serve.
+fn serving(driver: &mut Driver) -> ProcessId {
+    let process = start(driver, 1);
+    assert!(driver.core.ready(process));
+    process
+}
+
+fn offer(driver: &mut Driver, contents: [&str; 2]) -> bool {
+    let contents = contents.map(text).to_vec();
+    driver.core.offer_tls(GatewayId(1), contents, false)
+}
+
+fn in_use(driver: &Driver) -> Vec<SimulatedFile> {
+    let files = driver.core.tls_files(GatewayId(1));
+    files.map(|(_, content)| content.clone()).collect()
+}
+
+#[test]
+fn new_tls_files_are_in_use_once_the_gateway_has_taken_them_and_its_successor_begins_with_them() {
+    let mut driver = tenants();
+    assert_eq!(driver.core.gateways_with_tls(), [GatewayId(1), GatewayId(2)]);
+    let before = [text("certificate"), text("key")];
+    assert!(!offer(&mut driver, ["c2", "k2"]), "nobody is there to take them");
+    let process = serving(&mut driver);
+    let other = start(&mut driver, 0);
+    let others_messages = driver.process(other).messages.len();
+    assert!(offer(&mut driver, ["c2", "k2"]));
+    assert!(!offer(&mut driver, ["c3", "k3"]), "one after the other");
+    assert_eq!(in_use(&driver), before);
+    assert_eq!(driver.core.tls_answered(process, true), Some(GatewayId(1)));
+    assert_eq!(in_use(&driver), [text("c2"), text("k2")]);
+    assert_eq!(
+        driver.core.tls_answered(process, true),
+        None,
+        "nothing is offered"
+    );
+    assert_eq!(driver.core.tls_answered(other, true), None);
+    assert_eq!(driver.process(other).messages.len(), others_messages);
+    driver.die(process);
+    let successor = start(&mut driver, 1);
+    assert_eq!(driver.process(successor).files, 3);
+    assert_eq!(in_use(&driver), [text("c2"), text("k2")]);
+}
+
+#[test]
+fn tls_files_that_are_refused_or_kill_their_gateway_change_nothing() {
+    let mut driver = tenants();
+    let process = serving(&mut driver);
+    let before = in_use(&driver);
+    assert!(offer(&mut driver, ["c2", "k2"]));
+    assert_eq!(driver.core.tls_answered(process, false), Some(GatewayId(1)));
+    assert_eq!(in_use(&driver), before);
+    assert!(offer(&mut driver, ["c3", "k3"]));
+    assert!(driver.core.tls_is_offered(GatewayId(1)));
+    driver.die(process);
+    assert!(!driver.core.tls_is_offered(GatewayId(1)));
+    assert_eq!(in_use(&driver), before);
+    let wrong_count = driver.core.offer_tls(GatewayId(1), vec![text("c")], false);
+    assert!(!wrong_count);
+}

@@ -1,0 +1,438 @@
+//! Files of TLS that are replaced while the service runs. The monitor, which alone has kept the right to open what is named by
+//! a path, looks at them every now and then and on SIGHUP. It hands new contents to the gateway that they are for, which tries
+//! them and takes or refuses them; the monitor itself makes no sense of what they hold.
+//!
+//! Certificate and key are replaced one after the other, so for a moment they do not fit: what is bad is said only if it stays.
+
+use crate::core::Core;
+use crate::core::limits::TLS_FILE_MAX_BYTES;
+use crate::ids::GatewayId;
+use crate::machine::Machine;
+use crate::process::file_content::{self, ContentError};
+use core::time::Duration;
+use hacher_libos_net::clock::Monotonic;
+use ring::digest::{Context, Digest, SHA256};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::pread;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// How often files are looked at. Three calls for each file that has not changed.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long new files may be bad before that is said: programs that renew certificates write the files within a second.
+const SETTLING: Duration = Duration::from_secs(5);
+
+/// All gateways that speak TLS.
+#[derive(Default)]
+pub(super) struct Renewals {
+    gateways: Vec<Renewal>,
+    due: Option<Monotonic>,
+}
+
+impl Renewals {
+    /// Those of a monitor that has loaded all chains.
+    pub(super) fn of(core: &Core<Machine>) -> Self {
+        let gateways: Vec<_> = core
+            .gateways_with_tls()
+            .into_iter()
+            .map(|gateway| Renewal::new(gateway, core))
+            .collect();
+        let due = (!gateways.is_empty()).then(|| Monotonic::now().after(LOOK_EVERY));
+        Self { gateways, due }
+    }
+
+    /// When files are to be looked at next; `None` if there are none.
+    pub(super) const fn due(&self) -> Option<Monotonic> {
+        self.due
+    }
+
+    /// Looks at all files, if it is time.
+    pub(super) fn look_if_due(&mut self, core: &mut Core<Machine>) {
+        let now = Monotonic::now();
+        if self.due.is_some_and(|due| due <= now) {
+            self.due = Some(now.after(LOOK_EVERY));
+            for gateway in &mut self.gateways {
+                gateway.look(core, now, false);
+            }
+        }
+    }
+
+    /// Looks at all files because somebody asked; says what is bad at once.
+    pub(super) fn look(&mut self, core: &mut Core<Machine>) {
+        let now = Monotonic::now();
+        for gateway in &mut self.gateways {
+            gateway.look(core, now, true);
+        }
+    }
+
+    /// A gateway took or refused what it was offered; `false` if this was not known here.
+    pub(super) fn answered(&mut self, gateway: GatewayId, taken: bool) -> bool {
+        let found = self.gateways.iter_mut().find(|found| found.gateway == gateway);
+        found.is_some_and(|found| found.state.answered(taken, Monotonic::now()))
+    }
+}
+
+/// The files of one gateway.
+struct Renewal {
+    gateway: GatewayId,
+    paths: Vec<PathBuf>,
+    state: State,
+}
+
+impl Renewal {
+    fn new(gateway: GatewayId, core: &Core<Machine>) -> Self {
+        let files: Vec<_> = core.tls_files(gateway).collect();
+        let contents = files.iter().map(|(_, content)| whole(content));
+        Self {
+            gateway,
+            state: State::new(hash(contents)),
+            paths: files.iter().map(|(path, _)| PathBuf::from(path)).collect(),
+        }
+    }
+
+    fn look(&mut self, core: &mut Core<Machine>, now: Monotonic, asked: bool) {
+        if self.state.awaits_answer(core.tls_is_offered(self.gateway), now) {
+            return;
+        }
+        let stamps = self.paths.iter().map(|path| Stamp::of(path)).collect();
+        if !self.state.wants_to_read(stamps, asked) {
+            return;
+        }
+        let name = || core.gateway_name(self.gateway);
+        match read(&self.paths) {
+            Err((path, error)) => {
+                if self.state.unreadable(now, asked) {
+                    tell!(
+                        "warning: {} keeps its certificate: `{}` cannot be used: {error}",
+                        name(),
+                        path.display()
+                    );
+                }
+            }
+            Ok((contents, hash)) => match self.state.read(hash, now, asked) {
+                Next::Nothing => {}
+                Next::SayUnchanged => tell!("hacher-fabric: the TLS files of {} have not changed", name()),
+                Next::Offer { say } => {
+                    let offered = core.offer_tls(self.gateway, contents, say);
+                    self.state.offered(offered.then_some(hash));
+                }
+            },
+        }
+    }
+}
+
+/// The contents of files, each in memory of its own, and a hash over all.
+fn read(paths: &[PathBuf]) -> Result<(Vec<OwnedFd>, Hash), (&Path, ContentError)> {
+    let mut contents = Vec::with_capacity(paths.len());
+    let mut copies = Vec::with_capacity(paths.len());
+    for path in paths {
+        let content =
+            file_content::read(path, TLS_FILE_MAX_BYTES).map_err(|error| (path.as_path(), error))?;
+        let copy = file_content::sealed_copy("hacher-tls", content.as_bytes());
+        copies.push(copy.map_err(|error| (path.as_path(), error.into()))?);
+        contents.push(content);
+    }
+    let hash = hash(contents.iter().map(file_content::Content::as_bytes));
+    Ok((copies, hash))
+}
+
+/// A SHA-256.
+type Hash = [u8; 32];
+
+fn hash<B: AsRef<[u8]>>(contents: impl Iterator<Item = B>) -> Hash {
+    let mut context = Context::new(&SHA256);
+    for content in contents {
+        let content = content.as_ref();
+        context.update(&content.len().to_le_bytes());
+        context.update(content);
+    }
+    let digest: Digest = context.finish();
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest.as_ref());
+    hash
+}
+
+/// All bytes of a file in memory; as far as they can be read.
+fn whole(file: &OwnedFd) -> zeroize::Zeroizing<Vec<u8>> {
+    let mut bytes = zeroize::Zeroizing::new(vec![0; TLS_FILE_MAX_BYTES + 1]);
+    let mut len = 0;
+    while let Some(rest) = bytes.get_mut(len..).filter(|rest| !rest.is_empty()) {
+        match pread(file.as_fd(), rest, len as u64) {
+            Ok(count) if count > 0 => len += count,
+            _ => break,
+        }
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// What tells one state of a file from another without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    len_bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Of the file that a path leads to, through links; `None` if it leads nowhere.
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            len_bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+/// What to do with contents that were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Nothing,
+    SayUnchanged,
+    /// Offer them to the gateway, which says why it refuses them if `say`.
+    Offer {
+        say: bool,
+    },
+}
+
+/// What is known of the files of one gateway.
+#[derive(Debug)]
+struct State {
+    /// When they were read last.
+    stamps: Option<Vec<Option<Stamp>>>,
+    in_use: Hash,
+    offered: Option<Hash>,
+    refused: Option<Hash>,
+    /// Since when they are bad.
+    bad_since: Option<Monotonic>,
+    /// Whether that was said.
+    said: bool,
+}
+
+impl State {
+    const fn new(in_use: Hash) -> Self {
+        Self {
+            stamps: None,
+            in_use,
+            offered: None,
+            refused: None,
+            bad_since: None,
+            said: false,
+        }
+    }
+
+    /// Whether the gateway has yet to answer. One that ended instead has refused: nothing is offered twice that kills.
+    fn awaits_answer(&mut self, is_offered: bool, now: Monotonic) -> bool {
+        if !is_offered && self.offered.is_some() {
+            self.answered(false, now);
+        }
+        is_offered
+    }
+
+    /// Whether the files are to be read, which now have these stamps.
+    fn wants_to_read(&mut self, stamps: Vec<Option<Stamp>>, asked: bool) -> bool {
+        let changed = self.stamps.as_ref() != Some(&stamps);
+        self.stamps = Some(stamps);
+        let settles = self.bad_since.is_some() && !self.said;
+        changed || settles || asked
+    }
+
+    /// They could not be read; whether to say so now.
+    fn unreadable(&mut self, now: Monotonic, asked: bool) -> bool {
+        self.refused = None;
+        self.bad(now, asked)
+    }
+
+    fn read(&mut self, hash: Hash, now: Monotonic, asked: bool) -> Next {
+        if hash == self.in_use {
+            self.is_good();
+            return if asked { Next::SayUnchanged } else { Next::Nothing };
+        }
+        if self.refused == Some(hash) {
+            return match self.bad(now, asked) {
+                true => Next::Offer { say: true },
+                false => Next::Nothing,
+            };
+        }
+        if self.said {
+            // Something else than what was said to be bad: it gets its own time to settle.
+            self.is_good();
+        }
+        // Asked for, the reason is said at once; what was said need not be said again.
+        self.said = asked;
+        Next::Offer { say: asked }
+    }
+
+    /// What was offered; `None` if the gateway could not be asked, so that it is tried again.
+    fn offered(&mut self, hash: Option<Hash>) {
+        self.offered = hash;
+        if hash.is_none() {
+            self.stamps = None;
+            self.said = false;
+        }
+    }
+
+    /// `false` if nothing was offered.
+    fn answered(&mut self, taken: bool, now: Monotonic) -> bool {
+        let Some(offered) = self.offered.take() else {
+            return false;
+        };
+        if taken {
+            self.in_use = offered;
+            self.is_good();
+        } else {
+            self.refused = Some(offered);
+            self.bad_since.get_or_insert(now);
+        }
+        true
+    }
+
+    fn is_good(&mut self) {
+        self.refused = None;
+        self.bad_since = None;
+        self.said = false;
+    }
+
+    /// Notes that the files are bad; whether to say so now, which is once.
+    fn bad(&mut self, now: Monotonic, asked: bool) -> bool {
+        let since = *self.bad_since.get_or_insert(now);
+        let is_time = now.saturating_duration_since(since) >= SETTLING;
+        let say = asked || (is_time && !self.said);
+        self.said |= say;
+        say
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: Hash = [0; 32];
+    const MIXED: Hash = [1; 32];
+    const NEW: Hash = [2; 32];
+
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::from_ns(1).after(Duration::from_secs(seconds))
+    }
+
+    fn stamps(inode: u64) -> Vec<Option<Stamp>> {
+        vec![Some(Stamp {
+            device: 1,
+            inode,
+            len_bytes: 1,
+            modified: (0, 0),
+            changed: (0, 0),
+        })]
+    }
+
+    fn offer(state: &mut State, hash: Hash, seconds: u64) -> Next {
+        let next = state.read(hash, at(seconds), false);
+        if matches!(next, Next::Offer { .. }) {
+            state.offered(Some(hash));
+        }
+        next
+    }
+
+    #[test]
+    fn files_are_read_once_and_again_when_they_change_or_somebody_asks() {
+        let mut state = State::new(OLD);
+        assert!(state.wants_to_read(stamps(1), false));
+        assert_eq!(state.read(OLD, at(0), false), Next::Nothing);
+        assert!(!state.wants_to_read(stamps(1), false));
+        assert!(state.wants_to_read(stamps(1), true));
+        assert_eq!(state.read(OLD, at(0), true), Next::SayUnchanged);
+        assert!(state.wants_to_read(stamps(2), false), "another file at the path");
+        assert!(state.wants_to_read(vec![None], false), "no file at the path");
+    }
+
+    #[test]
+    fn a_pair_that_is_replaced_one_file_after_the_other_is_taken_without_a_word() {
+        let mut state = State::new(OLD);
+        assert_eq!(offer(&mut state, MIXED, 0), Next::Offer { say: false });
+        assert!(state.answered(false, at(0)));
+        assert_eq!(
+            offer(&mut state, MIXED, 2),
+            Next::Nothing,
+            "it was refused, and waits"
+        );
+        assert_eq!(offer(&mut state, NEW, 4), Next::Offer { say: false });
+        assert!(state.answered(true, at(4)));
+        assert_eq!((state.in_use, state.bad_since), (NEW, None));
+        assert_eq!(state.read(NEW, at(6), false), Next::Nothing);
+    }
+
+    #[test]
+    fn what_stays_bad_is_said_once() {
+        let mut state = State::new(OLD);
+        assert_eq!(offer(&mut state, MIXED, 0), Next::Offer { say: false });
+        state.answered(false, at(0));
+        assert!(state.wants_to_read(stamps(1), false));
+        assert!(
+            state.wants_to_read(stamps(1), false),
+            "until it is said, it is looked at"
+        );
+        assert_eq!(offer(&mut state, MIXED, 4), Next::Nothing);
+        assert_eq!(offer(&mut state, MIXED, 5), Next::Offer { say: true });
+        state.answered(false, at(5));
+        assert_eq!(offer(&mut state, MIXED, 60), Next::Nothing);
+        assert!(!state.wants_to_read(stamps(1), false));
+        assert_eq!(state.read(OLD, at(61), false), Next::Nothing, "and back again");
+        assert_eq!(
+            offer(&mut state, MIXED, 70),
+            Next::Offer { say: false },
+            "and bad again"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_said_once_if_it_stays_away() {
+        let mut state = State::new(OLD);
+        assert!(!state.unreadable(at(0), false));
+        assert!(!state.unreadable(at(4), false));
+        assert!(state.unreadable(at(5), false));
+        assert!(!state.unreadable(at(9), false));
+        assert!(state.unreadable(at(9), true), "somebody asked");
+        assert_eq!(offer(&mut state, NEW, 10), Next::Offer { say: false });
+    }
+
+    #[test]
+    fn who_asks_gets_the_reason_at_once() {
+        let mut state = State::new(OLD);
+        assert_eq!(state.read(MIXED, at(0), true), Next::Offer { say: true });
+        state.offered(Some(MIXED));
+        state.answered(false, at(0));
+        assert_eq!(offer(&mut state, MIXED, 60), Next::Nothing, "it was said");
+        assert_eq!(state.read(MIXED, at(61), true), Next::Offer { say: true });
+    }
+
+    #[test]
+    fn files_that_end_their_gateway_are_not_offered_to_the_next() {
+        let mut state = State::new(OLD);
+        assert_eq!(offer(&mut state, MIXED, 0), Next::Offer { say: false });
+        assert!(state.awaits_answer(true, at(1)));
+        assert!(!state.awaits_answer(false, at(1)), "it died");
+        assert_eq!(offer(&mut state, MIXED, 2), Next::Nothing);
+        assert_eq!(state.in_use, OLD);
+    }
+
+    #[test]
+    fn a_gateway_that_is_not_there_is_asked_later() {
+        let mut state = State::new(OLD);
+        assert!(state.wants_to_read(stamps(1), false));
+        assert_eq!(state.read(NEW, at(0), false), Next::Offer { say: false });
+        state.offered(None);
+        assert!(state.wants_to_read(stamps(1), false));
+        assert_eq!(state.read(NEW, at(2), false), Next::Offer { say: false });
+    }
+
+    #[test]
+    fn a_hash_tells_where_one_file_ends() {
+        assert_ne!(hash(["ab", "c"].iter()), hash(["a", "bc"].iter()));
+    }
+}
