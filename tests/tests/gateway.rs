@@ -186,6 +186,8 @@ fn a_client_that_goes_away_is_noticed_and_its_request_is_not_run() {
             status["chains"][0]["in_flight"] == 1
         })
         .unwrap();
+    // Sooner, it could be a client that has no more to say and waits for the reply.
+    std::thread::sleep(Duration::from_millis(200));
     drop(client);
     let b = |status: &serde_json::Value| {
         let found = instances(status).find(|instance| instance["function"] == "b");
