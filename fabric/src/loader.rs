@@ -5,8 +5,8 @@
 use crate::bench::driver;
 use crate::chain::build::build;
 use crate::chain::define::{Definer, GatewayKind, define_chain, define_gateway};
-use crate::chain::elf;
 use crate::chain::file::{ChainFile, Opened};
+use crate::chain::linked::{LinkedFiles, linked};
 use crate::chain::own_gateway::{self, address_taken_twice};
 use crate::chain::placement::{Front, Seating, seat_all, usable_cpus};
 use crate::chain::protection::in_words;
@@ -203,10 +203,14 @@ const fn option_of(which: Which) -> &'static str {
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn own_executable() -> Result<(File, Vec<elf::Linked>), Failed> {
+pub fn own_executable() -> Result<(File, LinkedFiles), Failed> {
     let path = Path::new("/proc/self/exe");
     let executable = File::open(path)?;
-    let linked = elf::linked(&executable, path)?;
+    let linked = linked(&executable, path, None)?;
+    if linked.library_path.is_some() {
+        let elsewhere = "this executable links libraries outside of the folders of its dynamic loader";
+        return Err(Failed::new(elsewhere));
+    }
     Ok((executable, linked))
 }
 

@@ -1,8 +1,8 @@
 //! Tells the monitor what a checked chain consists of, call by call, and seals it.
 
-use super::elf::Linked;
 use super::file::{ChainFile, FunctionFiles};
 use super::gateway_outbox_bytes;
+use super::linked::{LIBRARY_PATH, LinkedFiles};
 use super::placement::Seating;
 use hacher_chain_dsl::{Chain, Function, FunctionId, Logs, Protection, Source, Target};
 use hacher_libos_net::attach::outbox_flag;
@@ -125,7 +125,7 @@ impl<'a> GatewayKind<'a> {
 pub fn define_gateway<D: Definer + ?Sized>(
     monitor: &mut D,
     executable: File,
-    linked: Vec<Linked>,
+    linked: LinkedFiles,
     kind: GatewayKind<'_>,
 ) -> Result<u64, DefineError> {
     let definition = GatewayDefinition {
@@ -155,9 +155,9 @@ fn add_libraries<D: Definer + ?Sized>(
     chain: u64,
     function: u64,
     of: &str,
-    linked: Vec<Linked>,
+    linked: LinkedFiles,
 ) -> Result<(), DefineError> {
-    for library in linked {
+    for library in linked.files {
         let path = library.path.to_string_lossy().into_owned();
         let arguments = [chain, function, u64::from(library.interpreter)];
         let what = format!("the library `{path}` of {of}");
@@ -255,8 +255,11 @@ fn define_function<D: Definer + ?Sized>(
         definition.as_bytes(),
         vec![files.executable.into()],
     )?;
+    let library_path = files.linked.library_path;
     add_libraries(monitor, chain_number, number, &of, files.linked)?;
-    for (key, value) in function.env() {
+    let given = function.env().iter().filter(|(key, _)| *key != LIBRARY_PATH);
+    let given = given.map(|(key, value)| (key.as_str(), value.as_str()));
+    for (key, value) in given.chain(library_path.map(|path| (LIBRARY_PATH, path))) {
         let operand = format!("{key}{value}");
         let arguments = [chain_number, number, key.len() as u64];
         let what = format!("the variable `{key}` of {of}");

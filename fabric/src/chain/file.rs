@@ -1,6 +1,6 @@
 //! A chain file together with what it names on this machine: executables and secrets.
 
-use super::elf::{self, Linked};
+use super::linked::{LIBRARY_PATH, LinkedFiles, linked};
 use super::magic;
 use super::secret;
 use crate::tls::Source;
@@ -43,7 +43,7 @@ pub struct FunctionFiles {
     /// The executable.
     pub executable: File,
     /// What it links.
-    pub linked: Vec<Linked>,
+    pub linked: LinkedFiles,
     /// Its secrets.
     pub secrets: Vec<SecretFile>,
 }
@@ -172,7 +172,9 @@ impl ChainFile {
         let mut problems = Vec::new();
         let mut opened = Vec::new();
         for (id, function) in self.chain().functions_with_ids() {
-            let executable = self.open_executable(id, function.exec(), function.build().is_some());
+            let library_path = function.env().get(LIBRARY_PATH).map(String::as_str);
+            let executable =
+                self.open_executable(id, function.exec(), function.build().is_some(), library_path);
             let secrets: Vec<_> = function
                 .secrets()
                 .iter()
@@ -202,7 +204,8 @@ impl ChainFile {
         function: FunctionId,
         exec: &str,
         can_build: bool,
-    ) -> Result<(File, Vec<Linked>), Box<Diagnostic>> {
+        library_path: Option<&str>,
+    ) -> Result<(File, LinkedFiles), Box<Diagnostic>> {
         let path = self.folder().join(exec);
         let span = self.checked.exec_span(function).unwrap_or_default();
         let shown = path.display();
@@ -243,7 +246,7 @@ impl ChainFile {
             let not = problem(Code::ExecNotUsable, message, "named here");
             return Err(Box::new(not.with_help(misfit.help)));
         }
-        let linked = elf::linked(&file, &path).map_err(|error| {
+        let linked = linked(&file, &path, library_path).map_err(|error| {
             Box::new(problem(
                 Code::ExecNotUsable,
                 format!("cannot run `{shown}`: {error}"),

@@ -2,8 +2,10 @@
 
 pub mod build;
 pub mod define;
-pub mod elf;
+mod elf;
 pub mod file;
+mod folders;
+pub mod linked;
 mod magic;
 pub mod own_gateway;
 pub mod placement;
