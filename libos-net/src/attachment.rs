@@ -13,6 +13,7 @@ use crate::memory::{MapError, OwnRegion, PeerRegion};
 use crate::peek::InRing;
 use crate::port::OutPort;
 use crate::publish::{BadAttachment, OutRing};
+use crate::refused_call;
 use crate::rest::Rest;
 use crate::sdk::input;
 use crate::seal::PortSealer;
@@ -335,6 +336,7 @@ impl Assembly {
             .ok_or(BadAttachment("the outbox"))?;
         let page_layout = PageLayout::new(begin.inbound_count, begin.port_count)
             .ok_or(BadAttachment("the instance page"))?;
+        refused_call::count_in(&page, page_layout.len_bytes())?;
         let mut own = Own {
             page: OwnRegion::map(&page, page_layout.len_bytes())?,
             page_layout,

@@ -45,6 +45,8 @@ pub const HISTOGRAM_BUCKETS: usize = 31;
 pub const HISTOGRAM_WORDS: usize = 40;
 /// Histograms for each inbound ring: queued, hand-over, open.
 pub const HISTOGRAMS_PER_INBOUND: usize = 3;
+/// Entries for system calls that were refused: the last one is for all that found no other.
+pub const REFUSED_CALLS: usize = 16;
 /// Traces of runs that an instance page keeps.
 pub const TRACES: usize = 256;
 /// Words of a trace: a stamp and eleven values, in two cache lines.
@@ -296,6 +298,8 @@ pub mod page_word {
     pub const COUNTERS: usize = 256;
     /// Number of the next trace.
     pub const TRACE_HEAD: usize = 1024;
+    /// System calls that were refused, [`super::REFUSED_CALLS`] words; see `refused_call`.
+    pub const REFUSED_CALLS: usize = 2048;
 }
 
 /// Words of an inbound cursor, from the start of its cache line.

@@ -45,6 +45,7 @@ mod port;
 pub mod process;
 pub mod publish;
 pub mod refusal;
+pub mod refused_call;
 mod reserve;
 mod rest;
 pub mod ring;

@@ -16,6 +16,7 @@ use crate::layout::page_word;
 use crate::peek::{Opened, RecordPlace, Step};
 use crate::process::{lock_down, take_channel};
 use crate::refusal::Refusal;
+use crate::refused_call;
 use crate::sdk::failure::Failure;
 use crate::sdk::headers;
 use crate::sdk::input::{Input, Part, Run, SegmentSource};
@@ -69,7 +70,10 @@ fn attach(channel: &Channel) -> Result<Attachment, AttachError> {
     let mut assembly = Assembly::default();
     loop {
         match assembly.feed(channel.receive()?)? {
-            Some(Wish::Lockdown(program)) => lock_down(&program)?,
+            Some(Wish::Lockdown(program)) => {
+                refused_call::answer_all()?;
+                lock_down(&program)?;
+            }
             Some(Wish::Attach(attachment)) => return Ok(*attachment),
             Some(Wish::Listen(_) | Wish::Renew(..) | Wish::Bell(_) | Wish::Drain) | None => {}
         }

@@ -5,6 +5,7 @@ use crate::invocation::InvocationId;
 use crate::layout::{HISTOGRAM_BUCKETS, HISTOGRAM_WORDS, PageLayout, TRACE_WORDS, TRACES, page_word};
 use crate::memory::{OwnRegion, PeerRegion};
 use crate::refusal::Refusal;
+use crate::refused_call::{self, RefusedCall};
 use crate::sync::{AtomicU64, Ordering, fence};
 
 /// Something that is counted.
@@ -355,6 +356,12 @@ impl PageReader {
     #[must_use]
     pub fn counter(&self, counter: Counter) -> u64 {
         self.word(counter.word())
+    }
+
+    /// System calls that were refused to the instance, by number.
+    #[must_use]
+    pub fn refused_calls(&self) -> Vec<RefusedCall> {
+        refused_call::read(|at| self.word(at))
     }
 
     /// Whether the instance says that it serves.

@@ -4,6 +4,7 @@
 pub mod generated;
 pub mod hostile;
 pub mod modelled;
+pub mod ordinary;
 mod service;
 pub mod soak;
 pub mod tenants;

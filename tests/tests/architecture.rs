@@ -23,7 +23,7 @@ const MAY_IMPORT: [(&str, &[&str]); 4] = [
 const LEAVES: [&str; 3] = ["benches", "tests", "examples"];
 
 /// The files of `libos-net/src` that allow unsafe code, and what for.
-const LIBOS_NET_UNSAFE: [(&str, &str); 3] = [
+const LIBOS_NET_UNSAFE: [(&str, &str); 4] = [
     (
         "memory.rs",
         "maps regions, and copies to and from memory that another process can write",
@@ -32,6 +32,10 @@ const LIBOS_NET_UNSAFE: [(&str, &str); 3] = [
     (
         "process.rs",
         "takes an inherited descriptor, and makes system calls that have no safe wrapper",
+    ),
+    (
+        "refused_call.rs",
+        "installs the signal handler that answers refused system calls",
     ),
 ];
 

@@ -357,8 +357,11 @@ impl Platform for Machine {
 
     fn lockdown(&self, role: TrustletRole) -> Option<Vec<[u8; 8]>> {
         // A gateway's libraries are all loaded when it starts, as a function's are.
-        let _ = role;
-        let program = lockdown_program().ok()?;
+        let role = match role {
+            TrustletRole::Function => Role::Function,
+            TrustletRole::Gateway => Role::Gateway,
+        };
+        let program = lockdown_program(role).ok()?;
         Some(
             program
                 .chunks_exact(8)

@@ -10,6 +10,7 @@ use crate::platform::{
 use crate::process::image::Image;
 use crate::process::library::Library;
 use crate::process::measured_files::MeasuredFiles;
+use crate::process::shelf::Shelf;
 use hacher_libos_net::attach::ZeroizingMessage;
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fd::{AsFd, OwnedFd};
@@ -35,7 +36,9 @@ impl Measurer {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            core: Core::new(Scales::default()),
+            core: Core::new(Scales {
+                measured: MeasuredFiles::new(Shelf::scales()),
+            }),
             sequence: 0,
         }
     }
@@ -78,7 +81,6 @@ impl Measurer {
 }
 
 /// Weighs, and does nothing else.
-#[derive(Default)]
 struct Scales {
     measured: MeasuredFiles,
 }

@@ -11,6 +11,7 @@ use crate::process::image::{Image, ImageError};
 use crate::process::layers::Layers;
 use crate::process::library::{Library, LibraryError, own_libraries};
 use crate::process::measured_files::MeasuredFiles;
+use crate::process::shelf::Shelf;
 use crate::wire;
 use children::{Loader, start_daemon, start_loader};
 use core::time::Duration;
@@ -221,14 +222,17 @@ impl Service {
         let signals = children::signals().map_err(os("watching signals"))?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(os("making an epoll"))?;
         let executable = File::open("/proc/self/exe").map_err(os("opening the own executable"))?;
-        let mut measured = MeasuredFiles::new();
+        let layers = Layers::probe();
+        let mut measured = MeasuredFiles::new(Shelf::new(&layers));
         // The gateway's program as well: the loader will name the same file.
         let image = measured.image("hacher-fabric", executable.as_fd())?;
-        let libraries = own_libraries()?;
-        for library in &libraries {
-            measured.remember(library);
+        let libraries = own_libraries(&mut measured)?;
+        if let Some(reason) = measured.shelf().unshared_because() {
+            tell!(
+                "hacher-fabric: each trustlet has copies of its libraries of its own, as they cannot be shared: {reason}"
+            );
         }
-        let core = Core::new(Machine::new(Layers::probe(), measured)?);
+        let core = Core::new(Machine::new(layers, measured)?);
         let mut service = Self {
             config,
             core,

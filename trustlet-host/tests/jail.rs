@@ -20,8 +20,10 @@ use hacher_trustlet_host::process::jail::{
 };
 use hacher_trustlet_host::process::layers::{Layer, Layers};
 use hacher_trustlet_host::process::library::{Library, own_libraries};
+use hacher_trustlet_host::process::measured_files::MeasuredFiles;
 use hacher_trustlet_host::process::region::{Doorbell, Region};
 use hacher_trustlet_host::process::seccomp::lockdown_program;
+use hacher_trustlet_host::process::shelf::Shelf;
 use program::{DOORBELL, MEMORY_BYTES, OPEN_FILES, SCRATCH_BYTES, SOCKET, THREADS};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -48,6 +50,7 @@ const TESTS: &[Test] = tests![
     every_layer_of_this_machine_is_named,
     a_function_can_do_its_work,
     a_function_is_refused_everything_else,
+    what_ordinary_libraries_do_works_and_what_is_next_to_it_does_not,
     without_seccomp_the_other_layers_refuse,
     without_views_of_its_own_landlock_refuses,
     without_namespaces_the_rest_holds,
@@ -58,6 +61,9 @@ const TESTS: &[Test] = tests![
     a_killed_monitor_takes_its_processes_along,
     an_ending_is_reported_as_it_was,
     a_failed_start_names_its_step_and_leaves_nothing,
+    a_library_outlives_its_file,
+    a_library_that_cannot_be_shared_is_copied,
+    without_mounts_a_changed_library_is_refused,
     the_cost_of_a_start,
 ];
 
@@ -125,15 +131,21 @@ struct Fixture {
     image: Image,
     libraries: Vec<Library>,
     layers: Layers,
+    files: MeasuredFiles,
 }
 
 impl Fixture {
     fn new() -> Self {
         let this = std::fs::File::open("/proc/self/exe").unwrap();
+        let layers = Layers::probe();
+        let shelf = Shelf::new(&layers);
+        eprintln!("libraries unshared because: {:?}", shelf.unshared_because());
+        let mut files = MeasuredFiles::new(shelf);
         Self {
             image: Image::load("jailed", this.as_fd(), 1 << 30).unwrap(),
-            libraries: own_libraries().unwrap(),
-            layers: Layers::probe(),
+            libraries: own_libraries(&mut files).unwrap(),
+            layers,
+            files,
         }
     }
 
@@ -315,6 +327,35 @@ fn check_refusals(fixture: &Fixture) {
     }
 }
 
+fn what_ordinary_libraries_do_works_and_what_is_next_to_it_does_not() {
+    let fixture = Fixture::new();
+    if !fixture.has(&[
+        Layer::UserNamespace,
+        Layer::MountNamespace,
+        Layer::Seccomp,
+        Layer::Landlock,
+    ]) {
+        return;
+    }
+    let (text, exit) = fixture.run(Role::Function, &["ordinary"], &[]);
+    println!("{text}");
+    assert_eq!(exit, Exit::Code(0), "{text}");
+    for (name, outcome) in outcomes(&text) {
+        let expected: &[&str] = match name {
+            "copy a file" | "chmod" | "lock" | "POSIX lock" | "hard link" | "pipe" | "socket pair"
+            | "close one way" | "epoll" | "timer" => &["ok"],
+            "chmod its library" | "copy over its library" => &["EACCES", "EROFS", "EPERM"],
+            "hard link to its library" => &["EACCES", "EPERM", "Invalid cross-device link (os error 18)"],
+            "null read" => &["Some(0)"],
+            "full" => &["Err(StorageFull)"],
+            "local time" => &["Some(\"/usr/share/zoneinfo/Etc/UTC\")"],
+            _ if outcome == "true" => &["true"],
+            _ => &["EPERM"],
+        };
+        assert!(expected.contains(&outcome), "{name}: {outcome}, not {expected:?}");
+    }
+}
+
 /// What a jailed process without seccomp gets to hear when it reaches for what belongs to this one.
 fn reach_outside(fixture: &Fixture) -> String {
     use std::os::linux::net::SocketAddrExt;
@@ -417,7 +458,7 @@ fn after_lockdown_no_data_becomes_code() {
         return;
     }
     let (ours, theirs) = channel();
-    rustix::io::write(&ours, &lockdown_program().unwrap()).unwrap();
+    rustix::io::write(&ours, &lockdown_program(Role::Gateway).unwrap()).unwrap();
     let (text, exit) = fixture.run(Role::Function, &["lockdown"], &[(theirs.as_fd(), SOCKET)]);
     println!("{text}");
     assert_eq!(exit, Exit::Code(0), "{text}");
@@ -660,6 +701,67 @@ fn an_ending_is_reported_as_it_was() {
     child.kill().unwrap();
 }
 
+/// A library of the fixture's own, at a path that is its alone.
+fn add_library(fixture: &mut Fixture, bytes: &[u8]) -> std::path::PathBuf {
+    let path = std::env::temp_dir().join(format!("hacher-jail-{}.so", std::process::id()));
+    std::fs::write(&path, bytes).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    let library = fixture.files.library(&path, file.as_fd(), false).unwrap();
+    fixture.libraries.push(library);
+    path
+}
+
+fn a_library_outlives_its_file() {
+    let mut fixture = Fixture::new();
+    if !fixture.has(&[Layer::MountNamespace]) {
+        return;
+    }
+    let path = add_library(&mut fixture, b"measured");
+    let read = |fixture: &Fixture| {
+        fixture
+            .run(Role::Function, &["read", path.to_str().unwrap()], &[])
+            .0
+    };
+    assert_eq!(read(&fixture), "measured\n");
+    std::fs::write(&path, b"otherwise").unwrap();
+    assert_eq!(read(&fixture), "measured\n");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(read(&fixture), "measured\n");
+}
+
+fn a_library_that_cannot_be_shared_is_copied() {
+    let mut fixture = Fixture::new();
+    if !fixture.has(&[Layer::MountNamespace]) {
+        return;
+    }
+    let mut files = MeasuredFiles::new(Shelf::unshared("taken away by a test"));
+    fixture.libraries = own_libraries(&mut files).unwrap();
+    fixture.files = files;
+    let path = add_library(&mut fixture, b"measured");
+    std::fs::remove_file(&path).unwrap();
+    let (text, exit) = fixture.run(Role::Function, &["read", path.to_str().unwrap()], &[]);
+    assert_eq!((text.as_str(), exit), ("measured\n", Exit::Code(0)));
+    if fixture.has(&[Layer::Seccomp, Layer::Landlock]) {
+        check_refusals(&fixture);
+    }
+}
+
+fn without_mounts_a_changed_library_is_refused() {
+    let mut fixture = Fixture::new();
+    fixture.layers = fixture
+        .layers
+        .without(Layer::MountNamespace, "taken away by a test");
+    let path = add_library(&mut fixture, b"measured");
+    std::fs::write(&path, b"otherwise").unwrap();
+    let start = |fixture: &Fixture| fixture.start(Role::Function, &["fail"], &[], Output::Null);
+    let refused = start(&fixture).unwrap_err();
+    let names = matches!(&refused, SpawnError::LibraryChanged { path: named, .. } if *named == path);
+    assert!(names, "{refused}");
+    std::fs::remove_file(&path).unwrap();
+    let refused = start(&fixture).unwrap_err();
+    assert!(matches!(refused, SpawnError::LibraryChanged { .. }), "{refused}");
+}
+
 fn a_failed_start_names_its_step_and_leaves_nothing() {
     let state = || {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -684,20 +786,6 @@ fn a_failed_start_names_its_step_and_leaves_nothing() {
             .unwrap_err();
         assert!(matches!(refused, SpawnError::Request { .. }), "{refused}");
     }
-    // A library that is not the one that was measured.
-    let path = std::env::temp_dir().join(format!("hacher-jail-{}.so", std::process::id()));
-    std::fs::write(&path, b"measured").unwrap();
-    fixture.libraries.push(Library::open(&path, false).unwrap());
-    std::fs::write(&path, b"otherwise").unwrap();
-    let refused = fixture.start(Role::Function, &["fail"], &[], null).unwrap_err();
-    assert!(
-        matches!(&refused, SpawnError::LibraryChanged { path: named, .. } if *named == path),
-        "{refused}"
-    );
-    std::fs::remove_file(&path).unwrap();
-    let refused = fixture.start(Role::Function, &["fail"], &[], null).unwrap_err();
-    assert!(matches!(refused, SpawnError::LibraryChanged { .. }), "{refused}");
-    fixture.libraries.pop();
     // Not a program.
     let text = std::fs::File::open("/proc/self/status").unwrap();
     let image = std::mem::replace(

@@ -48,6 +48,7 @@ impl Unfit {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of `map_err`")]
 fn malformed(error: impl ToString) -> Unfit {
     Unfit::Malformed(error.to_string())
 }

@@ -116,6 +116,19 @@ fn human(status: &Value) -> String {
             ]);
         }
         out.push_str(&table.render());
+        for instance in list(chain, "instances") {
+            let calls = instance.get("refused_calls").and_then(Value::as_object);
+            let calls: Vec<String> = calls.map_or_else(Vec::new, |calls| {
+                calls
+                    .iter()
+                    .map(|(name, count)| format!("{name} {count}"))
+                    .collect()
+            });
+            if !calls.is_empty() {
+                let (function, calls) = (text(instance, "function"), calls.join(", "));
+                let _ = writeln!(out, "  system calls refused to {function}: {calls}");
+            }
+        }
         let mapped: Vec<&str> = list(chain, "edges")
             .filter(|edge| text(edge, "protection") == "mapped")
             .map(|edge| text(edge, "edge"))

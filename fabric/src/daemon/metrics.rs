@@ -1,6 +1,7 @@
 //! The text that Prometheus scrapes (exposition format 0.0.4): histograms and counters that instances keep in their
 //! pages, and the daemon's own counters.
 
+use super::refused;
 use super::tables::{Chain, Instance, Tables};
 use hacher_libos_net::refusal::Refusal;
 use hacher_libos_net::telemetry::{Counter, Histogram, Phase, bucket_bound_ns};
@@ -137,6 +138,15 @@ fn render_instance(families: &mut Families, chain: &Chain, instance: &Instance) 
             "Segments and descriptors refused, by reason",
             &labels,
             value,
+        );
+    }
+    for call in instance.page.refused_calls() {
+        let labels = format!("{labels},syscall=\"{}\"", quoted(&refused::name(&call)));
+        families.count(
+            "hacher_refused_calls_total",
+            "System calls refused, by name",
+            &labels,
+            call.count,
         );
     }
     if let Some(histogram) = instance.page.histogram(Phase::Run) {

@@ -6,6 +6,7 @@ mod admin;
 mod logs;
 mod metrics;
 mod read;
+mod refused;
 pub mod settings;
 mod start;
 mod supervise;

@@ -1,5 +1,6 @@
 //! The daemon's loop: create what is absent, replace what dies, end what overruns; sleep otherwise.
 
+use super::refused::Told;
 use super::settings::Settings;
 use super::start::{self, Stillborn, Waiting};
 use super::tables::{Chain, Tables};
@@ -155,6 +156,7 @@ async fn daemon(channel: OwnedFd, settings: Settings) -> Result<(), Stop> {
         announced: false,
         loaded: extras.loaded,
         watch_until: Instant::now(),
+        refused_calls: Told::default(),
     };
     supervisor.run(extras.bell).await
 }
@@ -171,6 +173,8 @@ struct Supervisor {
     loaded: bool,
     /// Timeouts are watched at least until then, as the bell rang.
     watch_until: Instant,
+    /// Refused system calls that the log tells of.
+    refused_calls: Told,
 }
 
 impl Supervisor {
@@ -183,6 +187,7 @@ impl Supervisor {
                 return Ok(());
             }
             self.create_due()?;
+            self.refused_calls.look(&self.tables.borrow());
             let watch = self.watch_timeouts()?.map(|period| Instant::now() + period);
             let shown = self.show_waiting();
             let dues = self.lives.values().filter_map(|life| life.due);

@@ -1,5 +1,6 @@
 //! What the daemon knows: the monitor's tables, and a reader for each instance's page.
 
+use super::refused;
 use hacher_libos_net::refusal::Refusal;
 use hacher_libos_net::telemetry::{Counter, Outcome, PageReader, Phase, Trace};
 use hacher_trustlet_host::calls::{InstanceState, tls};
@@ -135,6 +136,16 @@ impl Instance {
             .sum()
     }
 
+    /// How often each system call was refused, by name.
+    fn refused_calls(&self) -> Value {
+        let calls = self.page.refused_calls();
+        calls
+            .iter()
+            .map(|call| (refused::name(call), Value::from(call.count)))
+            .collect::<Map<_, _>>()
+            .into()
+    }
+
     fn status(&self) -> Value {
         let run = self.page.histogram(Phase::Run);
         let mean_run_ns = run
@@ -142,7 +153,7 @@ impl Instance {
             .map_or(0, |run| run.sum_ns / run.count);
         let mut status = json!({
             "function": self.function, "ordinal": self.ordinal, "state": self.state.text(), "epoch": self.epoch,
-            "refused": self.refused(), "mean_run_ns": mean_run_ns,
+            "refused": self.refused(), "mean_run_ns": mean_run_ns, "refused_calls": self.refused_calls(),
         });
         if let Some(object) = status.as_object_mut() {
             for (counter, name) in Counter::PLAIN {

@@ -1,8 +1,8 @@
 //! The functions that the tests put into chains: which one, the chain file says in the variable `FUNCTION`.
 
 use hacher_libos_net::{Failure, Input, Output, serve};
-use hacher_tests::hostile;
 use hacher_tests::modelled::Modelled;
+use hacher_tests::{hostile, ordinary};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,6 +19,8 @@ fn main() -> ExitCode {
         },
         "pack" => serve(thumbnails::pack),
         "hostile" => serve(hostile::try_everything),
+        "ordinary" => serve(ordinary::everything),
+        "refused" => serve(ordinary::refused),
         "fail-once" => serve(fail_once),
         "reject" => {
             serve(|_: Input<'_>, _: &mut Output<'_>| Err(Failure::permanent("this is never accepted")))

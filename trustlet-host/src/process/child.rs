@@ -11,6 +11,7 @@ use super::image::Image;
 use super::jail::{Limits, Output, Step};
 use super::layers::{Layer, Layers};
 use super::library::Library;
+use super::provisions::Provision;
 use super::seccomp::{self, Role, Subject};
 use super::{capabilities, landlock, limits, root};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -191,7 +192,11 @@ fn become_program<'a>(
         Step::Descriptors,
         open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()),
     )?;
-    enter_root(orders)?;
+    let provisions: Vec<Provision> = match orders.role {
+        Role::Function => Provision::found().collect(),
+        Role::Gateway | Role::Daemon => Vec::new(),
+    };
+    enter_root(orders, &provisions)?;
     umask(Mode::RWXG | Mode::RWXO);
     let kept = at(Step::Descriptors, place_descriptors(orders, parent, null))?;
     *report_at = kept.report;
@@ -209,14 +214,18 @@ fn become_program<'a>(
     if has(Layer::NoNewPrivileges) {
         at(Step::NoNewPrivileges, set_no_new_privs(true))?;
     }
+    let scratch = has(Layer::MountNamespace) && orders.limits.scratch_bytes > 0;
     if has(Layer::Landlock) {
-        let scratch = has(Layer::MountNamespace) && orders.limits.scratch_bytes > 0;
-        at(Step::Landlock, landlock::restrict(orders.libraries, scratch))?;
+        at(
+            Step::Landlock,
+            landlock::restrict(orders.libraries, &provisions, scratch),
+        )?;
     }
     let subject = Subject {
         role: orders.role,
         image_number: orders.image_number,
         pid: rustix::process::getpid().as_raw_nonzero().get(),
+        scratch,
     };
     // Made before the limits: they bound the program, but already refuse memory to this copy of the monitor.
     let filters = at(Step::Seccomp, seccomp::stage_one(subject))?;
@@ -292,23 +301,23 @@ fn host_name(name: &str) -> &[u8] {
     bytes.get(..64).unwrap_or(bytes)
 }
 
-fn enter_root(orders: &Orders<'_>) -> Result<(), Report> {
-    let mut bound = Vec::with_capacity(orders.libraries.len());
-    let mounts = orders.layers.has(Layer::MountNamespace);
-    for (library, file) in orders.libraries.iter().enumerate() {
-        let failed = |errno| Report::Failed {
-            step: Step::Libraries,
-            errno,
-            library,
-        };
-        if mounts {
-            bound.push(root::bind(file).map_err(failed)?);
-        } else {
-            file.reopen().map_err(failed)?;
+fn enter_root(orders: &Orders<'_>, provisions: &[Provision]) -> Result<(), Report> {
+    let failed = |(library, errno)| Report::Failed {
+        step: Step::Libraries,
+        errno,
+        library,
+    };
+    if !orders.layers.has(Layer::MountNamespace) {
+        for (index, library) in orders.libraries.iter().enumerate() {
+            library
+                .check_unchanged()
+                .map_err(|errno| failed((index, errno)))?;
         }
-    }
-    if !mounts {
         return Ok(());
+    }
+    let mut bound = root::bind(orders.libraries).map_err(failed)?;
+    for provision in provisions {
+        bound.push(at(Step::Root, provision.bind())?);
     }
     // Without a user namespace the change of user comes later.
     let owner = match orders.ids {

@@ -2,6 +2,7 @@
 //! namespaces. If one of the two has a hole, the other still stands.
 
 use super::library::Library;
+use super::provisions::Provision;
 use super::root::SCRATCH;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr,
@@ -16,10 +17,10 @@ use std::path::Path;
 /// The newest rules that are asked for; an older kernel enforces those that it knows.
 const ABI_WANTED: ABI = ABI::V7;
 
-/// Confines this process to reading `libraries` (executing the loader among them), to its scratch directory if it has
-/// one, to no TCP port at all, and to its own signals and abstract sockets.
-pub(super) fn restrict(libraries: &[Library], scratch: bool) -> Result<(), Errno> {
-    let mut opened = Vec::with_capacity(libraries.len() + 1);
+/// Confines this process to reading `libraries` (executing the loader among them), to `provisions`, to its scratch directory
+/// if it has one, to no TCP port at all, and to its own signals and abstract sockets.
+pub(super) fn restrict(libraries: &[Library], provisions: &[Provision], scratch: bool) -> Result<(), Errno> {
+    let mut opened = Vec::with_capacity(libraries.len() + provisions.len() + 1);
     for library in libraries {
         let execute = if library.is_interpreter() {
             BitFlags::from(AccessFs::Execute)
@@ -27,6 +28,9 @@ pub(super) fn restrict(libraries: &[Library], scratch: bool) -> Result<(), Errno
             BitFlags::empty()
         };
         opened.push((open_path(library.path())?, execute | AccessFs::ReadFile));
+    }
+    for provision in provisions {
+        opened.push((open_path(provision.path())?, provision.access()));
     }
     if scratch {
         opened.push((open_path(Path::new(SCRATCH))?, scratch_access()));

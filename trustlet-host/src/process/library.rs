@@ -1,34 +1,33 @@
-//! The shared objects that a program links: measured once, and the same file again at every start.
+//! The shared objects that a program links: copied and measured once, and the same bytes at every start.
 //!
-//! A program's own bytes are copied and sealed ([`super::image`]); its libraries are mapped by the dynamic loader
-//! from where they lie, so that their memory is shared with everything else that uses them. What stands for "has not
-//! changed since it was measured" is the identity of the file: device, inode, length, and both times of change. A
-//! process that can write a library without leaving such a trace owns the machine already.
+//! Like a program's own bytes ([`super::image`]) they are copied into memory that the monitor alone can write
+//! ([`super::shelf`]); the dynamic loader maps them from there. Where a machine has no mount namespaces, programs see the
+//! files on disk instead; then what stands for "has not changed since it was measured" is the identity of the file: device,
+//! inode, length, and both times of change.
 #![allow(unsafe_code, reason = "dl_iterate_phdr is a C callback interface")]
 
 use super::file_identity::FileIdentity;
 use super::image::Measurement;
-use ring::digest;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use super::measured_files::MeasuredFiles;
+pub use super::shelf::LIBRARY_MAX_BYTES;
+use super::shelf::{LibraryFile, Source};
+use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags, open};
-use rustix::io::{Errno, pread};
+use rustix::io::Errno;
 use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
-const READ_BYTES: usize = 64 * 1024;
-/// Longer shared objects are refused: hashing one must not hold up the monitor for long.
-pub const LIBRARY_MAX_BYTES: u64 = 1 << 30;
 /// Most shared objects of one program.
 pub const LIBRARIES_MAX: usize = 256;
 
-/// A measured shared object, bound read-only to the same path in the jail.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A measured shared object, seen read-only at its path in the jail.
+#[derive(Debug, Clone)]
 pub struct Library {
     path: PathBuf,
-    measurement: Measurement,
-    identity: FileIdentity,
+    file: Rc<LibraryFile>,
     interpreter: bool,
 }
 
@@ -57,64 +56,28 @@ pub enum LibraryError {
         /// The path as given.
         path: PathBuf,
     },
+    /// There is no room for its copy.
+    #[error("{path}: cannot be copied into memory: {source}")]
+    Copy {
+        /// The path as given.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// It cannot be read, or is no regular file.
-    #[error("{path}: cannot be read")]
+    #[error("{path}: cannot be read: {source}")]
     Read {
         /// The path as given.
         path: PathBuf,
         /// What the kernel said.
-        #[source]
         source: io::Error,
     },
 }
 
 impl Library {
-    /// Measures the file behind `file`, which the dynamic loader will look for at `path`. `interpreter`: it is the
-    /// loader itself (the program's `PT_INTERP`), the only one that the kernel has to be allowed to execute.
-    ///
-    /// # Errors
-    ///
-    /// A path that is not absolute and plain, a file that is too long, unreadable or changing.
-    pub fn measure(path: &Path, file: BorrowedFd<'_>, interpreter: bool) -> Result<Self, LibraryError> {
-        let owned = || path.to_owned();
-        if !is_plain(path) {
-            return Err(LibraryError::Path { path: owned() });
-        }
-        let read = |errno: Errno| LibraryError::Read {
-            path: owned(),
-            source: errno.into(),
-        };
-        let identity = FileIdentity::of(file).map_err(read)?;
-        let mut context = digest::Context::new(&digest::SHA384);
-        let mut buffer = vec![0_u8; READ_BYTES];
-        let mut position = 0_u64;
-        loop {
-            let count = match pread(file, buffer.as_mut_slice(), position) {
-                Ok(0) => break,
-                Err(Errno::INTR) => continue,
-                other => other.map_err(read)?,
-            };
-            position += count as u64;
-            if position > LIBRARY_MAX_BYTES {
-                return Err(LibraryError::TooLong { path: owned() });
-            }
-            context.update(buffer.split_at(count).0);
-        }
-        if FileIdentity::of(file).map_err(read)? != identity {
-            return Err(LibraryError::Changed { path: owned() });
-        }
-        let mut measurement = [0; 48];
-        measurement.copy_from_slice(context.finish().as_ref());
-        Self::of_known(path, identity, measurement, interpreter)
-    }
-
-    /// The library at `path` whose file is known to have this measurement while it has this identity.
-    pub(super) fn of_known(
-        path: &Path,
-        identity: FileIdentity,
-        measurement: Measurement,
-        interpreter: bool,
-    ) -> Result<Self, LibraryError> {
+    /// The library that `file` holds, which the dynamic loader will look for at `path`. `interpreter`: it is the loader itself
+    /// (the program's `PT_INTERP`), the only one that the kernel has to be allowed to execute.
+    pub(super) fn new(path: &Path, file: Rc<LibraryFile>, interpreter: bool) -> Result<Self, LibraryError> {
         if !is_plain(path) {
             return Err(LibraryError::Path {
                 path: path.to_owned(),
@@ -122,42 +85,27 @@ impl Library {
         }
         Ok(Self {
             path: path.to_owned(),
-            measurement,
-            identity,
+            file,
             interpreter,
         })
     }
 
-    /// Opens `path` and measures what is found there, as [`Library::measure`] does.
-    ///
-    /// # Errors
-    ///
-    /// As [`Library::measure`], or the file cannot be opened.
-    pub fn open(path: &Path, interpreter: bool) -> Result<Self, LibraryError> {
-        let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| {
-            LibraryError::Read {
-                path: path.to_owned(),
-                source: errno.into(),
-            }
-        })?;
-        Self::measure(path, file.as_fd(), interpreter)
-    }
-
-    /// Where the loader looks for it, outside and inside of the jail.
+    /// Where the loader looks for it in the jail.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// SHA-384 over its bytes when it was measured.
+    /// SHA-384 over the bytes that programs see.
     #[must_use]
     pub fn measurement(&self) -> &Measurement {
-        &self.measurement
+        &self.file.measurement
     }
 
-    /// Which file it was when it was measured.
-    pub(super) fn identity(&self) -> FileIdentity {
-        self.identity
+    /// Length in bytes.
+    #[must_use]
+    pub fn len_bytes(&self) -> u64 {
+        self.file.len_bytes
     }
 
     /// Whether it is the program's dynamic loader.
@@ -166,17 +114,21 @@ impl Library {
         self.interpreter
     }
 
-    /// Whether the path still leads to the very file that was measured.
-    #[must_use]
-    pub fn is_unchanged(&self) -> bool {
-        self.reopen().is_ok()
+    /// Whether both are seen at different paths, but are one file; some C libraries go by that.
+    pub(super) fn is_same_file(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.file, &other.file)
     }
 
-    /// The file at the path as a bare `O_PATH` descriptor, if it is the one that was measured (`ESTALE` if not).
-    pub(super) fn reopen(&self) -> Result<OwnedFd, Errno> {
+    /// How a process in a root of its own gets at it.
+    pub(super) fn source(&self) -> Result<Source<'_>, Errno> {
+        self.file.source()
+    }
+
+    /// For a process that sees the machine's own files: `ESTALE` if the path leads to another file than was measured.
+    pub(super) fn check_unchanged(&self) -> Result<(), Errno> {
         let file = open(&self.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        if FileIdentity::of(file.as_fd())? == self.identity {
-            Ok(file)
+        if FileIdentity::of(file.as_fd())? == self.file.identity {
+            Ok(())
         } else {
             Err(Errno::STALE)
         }
@@ -198,7 +150,7 @@ fn is_plain(path: &Path) -> bool {
 /// # Errors
 ///
 /// One of them cannot be measured, for instance because it was replaced on disk and the new one is being written.
-pub fn own_libraries() -> Result<Vec<Library>, LibraryError> {
+pub fn own_libraries(files: &mut MeasuredFiles) -> Result<Vec<Library>, LibraryError> {
     let mut loaded = Loaded::default();
     // SAFETY: `visit` has the signature that dl_iterate_phdr calls, and `loaded` lives until it returns.
     unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut loaded).cast()) };
@@ -210,13 +162,22 @@ pub fn own_libraries() -> Result<Vec<Library>, LibraryError> {
     for path in loaded.paths {
         // The loader is listed under the name that the executable has for it.
         if Some(&path) != interpreter.as_ref() {
-            libraries.push(Library::open(&path, false)?);
+            libraries.push(load(files, &path, false)?);
         }
     }
     if let Some(path) = interpreter {
-        libraries.push(Library::open(&path, true)?);
+        libraries.push(load(files, &path, true)?);
     }
     Ok(libraries)
+}
+
+fn load(files: &mut MeasuredFiles, path: &Path, interpreter: bool) -> Result<Library, LibraryError> {
+    let file =
+        open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| LibraryError::Read {
+            path: path.to_owned(),
+            source: errno.into(),
+        })?;
+    files.library(path, file.as_fd(), interpreter)
 }
 
 #[derive(Default)]
@@ -260,49 +221,43 @@ fn interpreter_of(info: &libc::dl_phdr_info) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::shelf::Shelf;
     use super::*;
 
     #[test]
     fn this_test_links_a_c_library_and_its_loader() {
-        let libraries = own_libraries().unwrap();
+        let libraries = own_libraries(&mut MeasuredFiles::new(Shelf::scales())).unwrap();
         if libraries.is_empty() {
             eprintln!("skipped: this test is a static executable");
             return;
         }
-        assert_eq!(
-            libraries
-                .iter()
-                .filter(|library| library.is_interpreter())
-                .count(),
-            1
-        );
-        assert!(
-            libraries
-                .iter()
-                .any(|library| library.path().to_string_lossy().contains("libc.so"))
-        );
-        assert!(libraries.iter().all(Library::is_unchanged));
+        let interpreters = libraries.iter().filter(|library| library.is_interpreter());
+        assert_eq!(interpreters.count(), 1);
+        let is_c_library = |library: &Library| library.path().to_string_lossy().contains("libc.so");
+        assert!(libraries.iter().any(is_c_library));
+        assert!(libraries.iter().all(|library| library.check_unchanged().is_ok()));
     }
 
     #[test]
-    fn a_library_that_was_replaced_is_noticed() {
+    fn a_library_that_was_replaced_is_noticed_where_it_is_used_from_disk() {
         let path = std::env::temp_dir().join(format!("hacher-library-{}.so", std::process::id()));
         std::fs::write(&path, b"first").unwrap();
-        let library = Library::open(&path, false).unwrap();
-        assert!(library.is_unchanged());
+        let library = load(&mut MeasuredFiles::new(Shelf::scales()), &path, false).unwrap();
+        assert_eq!(library.check_unchanged(), Ok(()));
         std::fs::write(path.with_extension("new"), b"other").unwrap();
         std::fs::rename(path.with_extension("new"), &path).unwrap();
-        let unchanged = library.is_unchanged();
+        let replaced = library.check_unchanged();
         std::fs::remove_file(&path).unwrap();
-        assert!(!unchanged);
-        assert!(!library.is_unchanged());
+        assert_eq!(replaced, Err(Errno::STALE));
+        assert_eq!(library.check_unchanged(), Err(Errno::NOENT));
     }
 
     #[test]
     fn a_relative_or_climbing_path_is_refused() {
         let file = open("/proc/self/exe", OFlags::RDONLY, Mode::empty()).unwrap();
+        let mut files = MeasuredFiles::new(Shelf::scales());
         for path in ["libc.so.6", "/lib/../etc/passwd", "/", "", "/lib/x\0y"] {
-            let measured = Library::measure(Path::new(path), file.as_fd(), false);
+            let measured = files.library(Path::new(path), file.as_fd(), false);
             assert!(matches!(measured, Err(LibraryError::Path { .. })), "{path:?}");
         }
     }

@@ -1,16 +1,14 @@
-//! Programs and libraries that were measured already: functions that share a file share its sealed copy and its
-//! measurement.
+//! Programs and libraries that were measured already: functions that share a file share its copy and its measurement.
 //!
 //! A file is recognised by its `FileIdentity`. Could a file change in between, so that something runs that was not
-//! measured? For a **program** it could not, whatever happens to the file: what runs is the sealed copy, the measurement
-//! is that of the copy, and both are handed out together. Were a change of the file to go unnoticed, the next function
-//! would get the earlier program *and the earlier measurement*, and the chain digest would say so. For a **library**
-//! nothing new is assumed: that an unchanged identity means unchanged bytes is what [`super::library`] relies on at
-//! each start anyway, and a library that is recognised here is looked at again there.
+//! measured? It could not, whatever happens to the file: what runs is the copy, the measurement is that of the copy, and both
+//! are handed out together. Were a change of the file to go unnoticed, the next function would get the earlier bytes *and the
+//! earlier measurement*, and the chain digest would say so.
 
 use super::file_identity::FileIdentity;
-use super::image::{Image, ImageError, Measurement};
+use super::image::{Image, ImageError};
 use super::library::{Library, LibraryError};
+use super::shelf::{LibraryFile, Shelf};
 use rustix::fd::BorrowedFd;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,22 +16,30 @@ use std::rc::{Rc, Weak};
 
 /// The largest executable.
 pub const IMAGE_MAX_BYTES: u64 = 1 << 30;
-/// Most libraries that are remembered (I6). Past it all are forgotten, and measured again when they come again.
-const LIBRARIES_MAX: usize = 512;
 
-/// What has been measured so far.
-#[derive(Debug, Default)]
+/// What has been measured and is still in use: nothing is kept in memory because it once ran.
+#[derive(Debug)]
 pub struct MeasuredFiles {
-    /// Those that are still in use: nothing is kept in memory because it once ran.
     images: BTreeMap<FileIdentity, Weak<Image>>,
-    libraries: BTreeMap<FileIdentity, Measurement>,
+    libraries: BTreeMap<FileIdentity, Weak<LibraryFile>>,
+    shelf: Shelf,
 }
 
 impl MeasuredFiles {
-    /// Nothing yet.
+    /// Nothing yet; libraries will lie on `shelf`.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(shelf: Shelf) -> Self {
+        Self {
+            images: BTreeMap::new(),
+            libraries: BTreeMap::new(),
+            shelf,
+        }
+    }
+
+    /// Where libraries lie.
+    #[must_use]
+    pub fn shelf(&self) -> &Shelf {
+        &self.shelf
     }
 
     /// The program in `file`, copied and measured unless one in use was made from the same file. `name` is what
@@ -54,33 +60,29 @@ impl MeasuredFiles {
         Ok(image)
     }
 
-    /// The library in `file`, which is looked for at `path`; read unless the same file was measured before.
+    /// The library in `file`, which is looked for at `path`, copied and measured unless one in use was made from the same
+    /// file. `interpreter`: it is the dynamic loader.
     ///
     /// # Errors
-    /// As [`Library::measure`].
+    /// [`LibraryError`].
     pub fn library(
         &mut self,
         path: &Path,
         file: BorrowedFd<'_>,
         interpreter: bool,
     ) -> Result<Library, LibraryError> {
-        let known = FileIdentity::of(file)
-            .ok()
-            .and_then(|identity| Some((identity, *self.libraries.get(&identity)?)));
-        if let Some((identity, measurement)) = known {
-            return Library::of_known(path, identity, measurement, interpreter);
+        let identity = FileIdentity::of(file).map_err(|errno| LibraryError::Read {
+            path: path.to_owned(),
+            source: errno.into(),
+        })?;
+        if let Some(known) = self.libraries.get(&identity).and_then(Weak::upgrade) {
+            return Library::new(path, known, interpreter);
         }
-        let library = Library::measure(path, file, interpreter)?;
-        self.remember(&library);
+        let copy = Rc::new(self.shelf.put(path, file)?);
+        let library = Library::new(path, Rc::clone(&copy), interpreter)?;
+        self.libraries.retain(|_, known| known.strong_count() > 0);
+        self.libraries.insert(identity, Rc::downgrade(&copy));
         Ok(library)
-    }
-
-    /// Remembers a library that was measured elsewhere.
-    pub fn remember(&mut self, library: &Library) {
-        if self.libraries.len() >= LIBRARIES_MAX {
-            self.libraries.clear();
-        }
-        self.libraries.insert(library.identity(), *library.measurement());
     }
 }
 
@@ -105,7 +107,7 @@ mod tests {
     #[test]
     fn two_descriptors_of_one_file_share_its_copy() {
         let program = file(b"program");
-        let mut files = MeasuredFiles::new();
+        let mut files = MeasuredFiles::new(Shelf::scales());
         let first = load(&mut files, &program);
         assert!(Rc::ptr_eq(
             &first,
@@ -117,7 +119,7 @@ mod tests {
     #[test]
     fn a_changed_file_gets_a_copy_and_a_measurement_of_its_own() {
         let mut program = file(b"program");
-        let mut files = MeasuredFiles::new();
+        let mut files = MeasuredFiles::new(Shelf::scales());
         let first = load(&mut files, &program);
         program.write_all(b", changed").unwrap();
         let second = load(&mut files, &program);
@@ -127,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_copy_that_nobody_uses_is_not_kept() {
-        let mut files = MeasuredFiles::new();
+        let mut files = MeasuredFiles::new(Shelf::scales());
         drop(load(&mut files, &file(b"program")));
         assert_eq!(files.images.values().filter_map(Weak::upgrade).count(), 0);
         let _other = load(&mut files, &file(b"another"));
@@ -137,7 +139,7 @@ mod tests {
     #[test]
     fn a_known_library_has_the_measurement_of_its_bytes_under_each_path() {
         let library = file(b"library");
-        let mut files = MeasuredFiles::new();
+        let mut files = MeasuredFiles::new(Shelf::scales());
         let first = files
             .library(Path::new("/lib/one.so"), library.as_fd(), false)
             .unwrap();
@@ -153,14 +155,11 @@ mod tests {
     }
 
     #[test]
-    fn no_more_libraries_are_remembered_than_there_is_room_for() {
-        let mut files = MeasuredFiles::new();
-        let kept: Vec<File> = (0..=LIBRARIES_MAX).map(|_| file(b"x")).collect();
-        for library in &kept {
-            files
-                .library(Path::new("/lib/x.so"), library.as_fd(), false)
-                .unwrap();
-        }
+    fn a_library_that_nobody_uses_is_not_kept() {
+        let mut files = MeasuredFiles::new(Shelf::unshared("a test"));
+        let path = Path::new("/lib/x.so");
+        drop(files.library(path, file(b"x").as_fd(), false).unwrap());
+        let _other = files.library(path, file(b"y").as_fd(), false).unwrap();
         assert_eq!(files.libraries.len(), 1);
     }
 }

@@ -19,6 +19,7 @@ pub mod library;
 pub mod measured_files;
 pub mod region;
 pub mod seccomp;
+pub mod shelf;
 
 mod capabilities;
 mod child;
@@ -29,4 +30,5 @@ mod identity;
 mod landlock;
 mod limits;
 mod probe;
+mod provisions;
 mod root;

@@ -95,6 +95,17 @@ fn namespace(layer: Layer, found: &Layers, body: impl FnOnce() -> Result<(), Err
     in_child(flag | user, body)
 }
 
+/// Runs `body` in a child in those of `namespaces` that the machine has.
+pub(super) fn in_namespaces(
+    found: &Layers,
+    namespaces: &[Layer],
+    body: impl FnOnce() -> Result<(), Errno>,
+) -> Result<(), String> {
+    let there = namespaces.iter().filter(|&&layer| found.has(layer));
+    let flags = there.filter_map(|layer| layer.clone_flag());
+    in_child(flags.fold(0, |bits, flag| bits | flag), body)
+}
+
 fn in_child(namespaces: u64, body: impl FnOnce() -> Result<(), Errno>) -> Result<(), String> {
     let (go_read, go_write) = pipe_with(PipeFlags::CLOEXEC).map_err(said)?;
     let (ready_read, ready_write) = pipe_with(PipeFlags::CLOEXEC).map_err(said)?;
@@ -165,7 +176,7 @@ fn no_network() -> Result<(), Errno> {
 
 fn confined_by_landlock() -> Result<(), Errno> {
     set_no_new_privs(true)?;
-    landlock::restrict(&[], false)?;
+    landlock::restrict(&[], &[], false)?;
     let refused = open(
         "/",
         OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
@@ -179,9 +190,10 @@ fn confined_by_seccomp() -> Result<(), Errno> {
         role: Role::Function,
         image_number: 1,
         pid: 1,
+        scratch: false,
     };
     seccomp::install(&seccomp::stage_one(subject)?)?;
-    effect(pipe_with(PipeFlags::CLOEXEC).err() == Some(Errno::PERM))
+    effect(memfd_create("probe", MemfdFlags::CLOEXEC).err() == Some(Errno::PERM))
 }
 
 fn bounded_by_limits() -> Result<(), Errno> {

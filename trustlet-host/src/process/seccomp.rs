@@ -4,6 +4,11 @@
 //! falls back to `clone`, whose flags can be checked. Stage 1 is installed before the program starts and still lets
 //! the dynamic loader map code. Stage 2, [`lockdown_program`], is installed by the trustlet itself once everything is
 //! loaded; from then on no byte that was data can become code.
+//!
+//! A function's stage 2 has the kernel send `SIGSYS` for what it refuses, so that the SDK can count the call by its
+//! number before it answers `EPERM` (`refused_call.rs` of `libos-net`). Stage 1 must not do that: the program has no handler
+//! yet. A call that starts a process is never signalled either, because C libraries block all signals around it, and the
+//! kernel kills whoever blocks a signal that it must take.
 
 use rustix::io::Errno;
 use seccompiler::{
@@ -24,7 +29,7 @@ pub enum Role {
 }
 
 /// What differs from one process to the next.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Subject {
     /// What it is for.
     pub role: Role,
@@ -33,6 +38,17 @@ pub(super) struct Subject {
     pub image_number: i32,
     /// Its process id in its own pid namespace: the only one it may signal.
     pub pid: i32,
+    /// Whether it has a scratch directory, and so files of its own that it could lock.
+    pub scratch: bool,
+}
+
+/// When a program of rules holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// From before the program starts.
+    Start(Subject),
+    /// From when everything is loaded.
+    Locked,
 }
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -42,8 +58,8 @@ const EVERYONE: &[libc::c_long] = &[
     // Memory, but for mmap.
     libc::SYS_brk,
     libc::SYS_madvise,
-    libc::SYS_mprotect,
     libc::SYS_mremap,
+    libc::SYS_msync,
     libc::SYS_munmap,
     libc::SYS_membarrier,
     // Threads.
@@ -79,8 +95,12 @@ const EVERYONE: &[libc::c_long] = &[
     libc::SYS_getegid,
     libc::SYS_geteuid,
     libc::SYS_getgid,
+    libc::SYS_getgroups,
     libc::SYS_getpid,
     libc::SYS_getppid,
+    libc::SYS_getresgid,
+    libc::SYS_getresuid,
+    libc::SYS_getrusage,
     libc::SYS_getuid,
     libc::SYS_sysinfo,
     libc::SYS_uname,
@@ -99,25 +119,49 @@ const EVERYONE: &[libc::c_long] = &[
     libc::SYS_readv,
     libc::SYS_write,
     libc::SYS_writev,
+    // Waiting for several of them. Watching needs a descriptor for each that is watched, so it is bounded by their number.
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+    libc::SYS_eventfd2,
+    libc::SYS_pselect6,
+    libc::SYS_timerfd_create,
+    libc::SYS_timerfd_gettime,
+    libc::SYS_timerfd_settime,
+    // Pipes: the other end is its own.
+    libc::SYS_pipe2,
     // Files: the mount namespace and Landlock decide which.
+    libc::SYS_chdir,
     libc::SYS_copy_file_range,
     libc::SYS_faccessat,
     libc::SYS_faccessat2,
     libc::SYS_fallocate,
+    libc::SYS_fchdir,
     libc::SYS_fdatasync,
     libc::SYS_fsync,
     libc::SYS_ftruncate,
     libc::SYS_getdents64,
+    libc::SYS_linkat,
     libc::SYS_mkdirat,
     libc::SYS_newfstatat,
     libc::SYS_openat,
+    libc::SYS_openat2,
     libc::SYS_readlinkat,
+    libc::SYS_renameat,
     libc::SYS_renameat2,
+    libc::SYS_sendfile,
     libc::SYS_statx,
+    libc::SYS_truncate,
+    libc::SYS_umask,
     libc::SYS_unlinkat,
-    // The one socket it is born with.
+    libc::SYS_utimensat,
+    // The one socket it is born with, and pairs that it makes itself.
+    libc::SYS_getpeername,
+    libc::SYS_getsockname,
     libc::SYS_recvfrom,
     libc::SYS_recvmsg,
+    libc::SYS_shutdown,
 ];
 
 /// The forms of these that newer architectures do not have any more.
@@ -126,13 +170,18 @@ const EVERYONE_LEGACY: &[libc::c_long] = &[
     libc::SYS_access,
     libc::SYS_arch_prctl,
     libc::SYS_dup2,
+    libc::SYS_epoll_wait,
+    libc::SYS_getrlimit,
+    libc::SYS_link,
     libc::SYS_lstat,
     libc::SYS_mkdir,
     libc::SYS_open,
+    libc::SYS_pipe,
     libc::SYS_poll,
     libc::SYS_readlink,
     libc::SYS_rename,
     libc::SYS_rmdir,
+    libc::SYS_select,
     libc::SYS_stat,
     libc::SYS_time,
     libc::SYS_unlink,
@@ -143,24 +192,10 @@ const EVERYONE_LEGACY: &[libc::c_long] = &[];
 /// Allowed to gateway and daemon as well: what an asynchronous runtime needs, but for making sockets.
 const SERVERS: &[libc::c_long] = &[
     libc::SYS_accept4,
-    libc::SYS_epoll_create1,
-    libc::SYS_epoll_ctl,
-    libc::SYS_epoll_pwait,
-    libc::SYS_eventfd2,
-    libc::SYS_getpeername,
-    libc::SYS_getsockname,
     libc::SYS_getsockopt,
     libc::SYS_sendmsg,
     libc::SYS_sendto,
-    libc::SYS_shutdown,
-    libc::SYS_timerfd_create,
-    libc::SYS_timerfd_settime,
-    libc::SYS_timerfd_gettime,
 ];
-#[cfg(target_arch = "x86_64")]
-const SERVERS_LEGACY: &[libc::c_long] = &[libc::SYS_epoll_wait];
-#[cfg(not(target_arch = "x86_64"))]
-const SERVERS_LEGACY: &[libc::c_long] = &[];
 
 const FCNTL: &[i32] = &[
     libc::F_DUPFD,
@@ -170,12 +205,43 @@ const FCNTL: &[i32] = &[
     libc::F_GETFL,
     libc::F_GET_SEALS,
 ];
+/// POSIX locks on files, for functions. Asking for one is real; taking one is answered with success and does nothing
+/// ([`locks_of_one_process`]).
+const FCNTL_LOCKS: &[i32] = &[libc::F_GETLK, libc::F_SETLK, libc::F_SETLKW];
+/// What a function may ask and set of sockets: those of the pairs that it makes.
+const PAIR_OPTIONS_READ: &[i32] = &[
+    libc::SO_TYPE,
+    libc::SO_DOMAIN,
+    libc::SO_ERROR,
+    libc::SO_RCVTIMEO,
+    libc::SO_SNDTIMEO,
+];
+const PAIR_OPTIONS_SET: &[i32] = &[libc::SO_RCVTIMEO, libc::SO_SNDTIMEO];
+/// Requests of `ioctl` that concern a descriptor of its own, or only ask whether it is a terminal.
+const IOCTL: &[libc::Ioctl] = &[
+    libc::FIOCLEX,
+    libc::FIONCLEX,
+    libc::FIONREAD,
+    libc::TCGETS,
+    libc::TCGETS2,
+    libc::TIOCGWINSZ,
+];
+/// Permissions that a file cannot be given: the set-user, set-group and sticky bits.
+const UNUSUAL_MODE: u64 = 0o7000;
 const PRCTL: &[i32] = &[
     libc::PR_SET_NAME,
     libc::PR_GET_NAME,
     libc::PR_GET_DUMPABLE,
     libc::PR_SET_NO_NEW_PRIVS,
     libc::PR_GET_NO_NEW_PRIVS,
+];
+/// Those that are left once everything is loaded.
+const PRCTL_LOCKED: &[i32] = &[
+    libc::PR_SET_NAME,
+    libc::PR_GET_NAME,
+    libc::PR_GET_DUMPABLE,
+    libc::PR_GET_NO_NEW_PRIVS,
+    PR_SET_VMA,
 ];
 /// `PR_SET_VMA`: names memory for `/proc/PID/maps`, as C libraries do for their heap.
 const PR_SET_VMA: i32 = 0x5356_4d41;
@@ -220,57 +286,55 @@ pub(super) fn install(programs: &[BpfProgram]) -> Result<(), Errno> {
 }
 
 /// Stage 1 for `subject`, to be installed in this order.
-pub(super) fn stage_one(subject: Subject) -> Result<[BpfProgram; 2], Errno> {
-    let mut rules = Rules::new();
-    let unconditional = [EVERYONE, EVERYONE_LEGACY].concat();
-    allow(&mut rules, &unconditional);
-    checked_for_everyone(&mut rules, subject)?;
-    if subject.role == Role::Function {
-        // What kind of socket it was born with.
-        for option in [libc::SO_TYPE, libc::SO_DOMAIN] {
-            let conditions = vec![number(1, libc::SOL_SOCKET)?, number(2, option)?];
-            allow_if(&mut rules, libc::SYS_getsockopt, conditions)?;
-        }
-        // A reply on the socket it has; never to an address. Sending descriptors is not needed.
-        allow_if(
-            &mut rules,
-            libc::SYS_sendto,
-            vec![argument(4, Width::Long, SeccompCmpOp::Eq, 0)?],
-        )?;
-    } else {
-        allow(&mut rules, &[SERVERS, SERVERS_LEGACY].concat());
-        checked_for_servers(&mut rules)?;
-    }
-    // Allowed here, so that the second program alone decides: the first of two filters that both refuse would win or
-    // lose by their order.
-    allow(&mut rules, &[libc::SYS_clone3]);
-    let allowed = compile(
-        rules,
-        SeccompAction::Errno(errno(libc::EPERM)),
-        SeccompAction::Allow,
-    )?;
-
+pub(super) fn stage_one(subject: Subject) -> Result<Vec<BpfProgram>, Errno> {
     let mut absent = Rules::new();
     allow(&mut absent, &[libc::SYS_clone3]);
-    let unsupported = compile(
-        absent,
+    let mut programs = vec![answer(absent, libc::ENOSYS)?];
+    if subject.role == Role::Function {
+        programs.push(locks_of_one_process()?);
+    }
+    programs.push(compile(
+        rules(Stage::Start(subject), subject.role)?,
+        SeccompAction::Errno(errno(libc::EPERM)),
         SeccompAction::Allow,
-        SeccompAction::Errno(errno(libc::ENOSYS)),
-    )?;
-    Ok([unsupported, allowed])
+    )?);
+    Ok(programs)
 }
 
-fn checked_for_everyone(rules: &mut Rules, subject: Subject) -> Result<(), Errno> {
-    // Anonymous memory is private and does not grow by itself: so all of it counts against the memory limit.
-    let anonymous = bits(libc::MAP_ANONYMOUS | libc::MAP_GROWSDOWN);
-    allow_if(rules, libc::SYS_mmap, vec![masked(3, anonymous, 0)?])?;
-    let kind = bits(libc::MAP_TYPE | libc::MAP_GROWSDOWN);
-    allow_if(
-        rules,
-        libc::SYS_mmap,
-        vec![masked(3, kind, bits(libc::MAP_PRIVATE))?],
-    )?;
+/// Answers a request for a POSIX lock with success. Such locks never conflict within one process, and no other process has
+/// the files of a function's scratch directory: so they are granted by doing nothing. The kernel would keep as many as are
+/// asked for, in memory that no limit counts, and would let functions signal each other by locks on what they share.
+fn locks_of_one_process() -> Result<BpfProgram, Errno> {
+    let mut locks = Rules::new();
+    for command in [libc::F_SETLK, libc::F_SETLKW] {
+        allow_if(&mut locks, libc::SYS_fcntl, vec![number(1, command)?])?;
+    }
+    answer(locks, 0)
+}
 
+/// What a process of `role` may do, and with which arguments.
+fn rules(stage: Stage, role: Role) -> Result<Rules, Errno> {
+    let mut rules = Rules::new();
+    allow(&mut rules, &[EVERYONE, EVERYONE_LEGACY].concat());
+    // Another program of stage 1 answers it: the first of two filters that both refuse would win or lose by their order.
+    allow(&mut rules, &[libc::SYS_clone3]);
+    match stage {
+        Stage::Start(subject) => checked_at_start(&mut rules, subject)?,
+        Stage::Locked => checked_when_locked(&mut rules)?,
+    }
+    checked_for_everyone(&mut rules, stage)?;
+    if role == Role::Function {
+        checked_for_functions(&mut rules, stage)?;
+    } else {
+        allow(&mut rules, SERVERS);
+        checked_for_servers(&mut rules)?;
+    }
+    Ok(rules)
+}
+
+/// What only a process that is being loaded needs, or what depends on which process it is.
+fn checked_at_start(rules: &mut Rules, subject: Subject) -> Result<(), Errno> {
+    allow(rules, &[libc::SYS_mprotect]);
     let thread = bits(THREAD_FLAGS);
     allow_if(
         rules,
@@ -284,15 +348,6 @@ fn checked_for_everyone(rules: &mut Rules, subject: Subject) -> Result<(), Errno
     )?;
     // abort() and pthread_kill().
     allow_if(rules, libc::SYS_tgkill, vec![number(0, subject.pid)?])?;
-    // Reading its own limits.
-    allow_if(
-        rules,
-        libc::SYS_prlimit64,
-        vec![number(0, 0)?, argument(2, Width::Long, SeccompCmpOp::Eq, 0)?],
-    )?;
-    for &command in FCNTL {
-        allow_if(rules, libc::SYS_fcntl, vec![number(1, command)?])?;
-    }
     for &option in PRCTL {
         allow_if(rules, libc::SYS_prctl, vec![number(0, option)?])?;
     }
@@ -311,17 +366,106 @@ fn checked_for_everyone(rules: &mut Rules, subject: Subject) -> Result<(), Errno
     )
 }
 
-fn checked_for_servers(rules: &mut Rules) -> Result<(), Errno> {
-    // Not for functions: whether reading a doorbell blocks is a property that its holders share.
-    allow_if(rules, libc::SYS_fcntl, vec![number(1, libc::F_SETFL)?])?;
-    for request in [libc::FIONBIO, libc::FIONREAD] {
-        let request = u32::try_from(request).map_err(|_| Errno::INVAL)?;
+/// What is left of that later. Which process may be signalled, and that only threads are made, stage 1 has decided.
+fn checked_when_locked(rules: &mut Rules) -> Result<(), Errno> {
+    allow(rules, &[libc::SYS_clone, libc::SYS_tgkill]);
+    #[cfg(target_arch = "x86_64")]
+    allow(rules, &[libc::SYS_fork, libc::SYS_vfork]);
+    allow_if(rules, libc::SYS_mprotect, vec![not_executable()?])?;
+    for &option in PRCTL_LOCKED {
+        allow_if(rules, libc::SYS_prctl, vec![number(0, option)?])?;
+    }
+    Ok(())
+}
+
+fn checked_for_everyone(rules: &mut Rules, stage: Stage) -> Result<(), Errno> {
+    // Anonymous memory is private and does not grow by itself: so all of it counts against the memory limit.
+    let anonymous = bits(libc::MAP_ANONYMOUS | libc::MAP_GROWSDOWN);
+    let kind = bits(libc::MAP_TYPE | libc::MAP_GROWSDOWN);
+    for (mask, value) in [(anonymous, 0), (kind, bits(libc::MAP_PRIVATE))] {
+        let mut conditions = vec![masked(3, mask, value)?];
+        if stage == Stage::Locked {
+            conditions.push(not_executable()?);
+        }
+        allow_if(rules, libc::SYS_mmap, conditions)?;
+    }
+    // Reading its own limits.
+    allow_if(
+        rules,
+        libc::SYS_prlimit64,
+        vec![number(0, 0)?, argument(2, Width::Long, SeccompCmpOp::Eq, 0)?],
+    )?;
+    // Not into a table of descriptors of its own, whose number would be bounded by itself.
+    let unshare = u64::from(libc::CLOSE_RANGE_UNSHARE);
+    allow_if(rules, libc::SYS_close_range, vec![masked(2, unshare, 0)?])?;
+    for &command in FCNTL {
+        allow_if(rules, libc::SYS_fcntl, vec![number(1, command)?])?;
+    }
+    for &request in IOCTL {
+        let request = request & u64::from(u32::MAX);
         allow_if(
             rules,
             libc::SYS_ioctl,
-            vec![argument(1, Width::Int, SeccompCmpOp::Eq, u64::from(request))?],
+            vec![argument(1, Width::Int, SeccompCmpOp::Eq, request)?],
         )?;
     }
+    Ok(())
+}
+
+fn checked_for_functions(rules: &mut Rules, stage: Stage) -> Result<(), Errno> {
+    for &command in FCNTL_LOCKS {
+        allow_if(rules, libc::SYS_fcntl, vec![number(1, command)?])?;
+    }
+    // The kernel keeps one such lock for each open file, so their number is bounded.
+    let scratch = match stage {
+        Stage::Start(subject) => subject.scratch,
+        Stage::Locked => true,
+    };
+    if scratch {
+        allow(rules, &[libc::SYS_flock]);
+    }
+    // Callers also pass the kind of the file, which the kernel ignores.
+    let unusual = UNUSUAL_MODE;
+    allow_if(rules, libc::SYS_fchmod, vec![masked(1, unusual, 0)?])?;
+    allow_if(rules, libc::SYS_fchmodat, vec![masked(2, unusual, 0)?])?;
+    allow_if(
+        rules,
+        libc::SYS_fchmodat2,
+        vec![
+            masked(2, unusual, 0)?,
+            masked(3, !bits(libc::AT_SYMLINK_NOFOLLOW), 0)?,
+        ],
+    )?;
+    #[cfg(target_arch = "x86_64")]
+    allow_if(rules, libc::SYS_chmod, vec![masked(1, unusual, 0)?])?;
+    // Both ends are its own.
+    allow_if(rules, libc::SYS_socketpair, vec![number(0, libc::AF_UNIX)?])?;
+    for (call, options) in [
+        (libc::SYS_getsockopt, PAIR_OPTIONS_READ),
+        (libc::SYS_setsockopt, PAIR_OPTIONS_SET),
+    ] {
+        for &option in options {
+            let conditions = vec![number(1, libc::SOL_SOCKET)?, number(2, option)?];
+            allow_if(rules, call, conditions)?;
+        }
+    }
+    // On a socket that has a peer; never to an address. Sending descriptors is not needed.
+    allow_if(
+        rules,
+        libc::SYS_sendto,
+        vec![argument(4, Width::Long, SeccompCmpOp::Eq, 0)?],
+    )
+}
+
+fn checked_for_servers(rules: &mut Rules) -> Result<(), Errno> {
+    // Not for functions: whether reading a doorbell blocks is a property that its holders share.
+    allow_if(rules, libc::SYS_fcntl, vec![number(1, libc::F_SETFL)?])?;
+    let request = u32::try_from(libc::FIONBIO).map_err(|_| Errno::INVAL)?;
+    allow_if(
+        rules,
+        libc::SYS_ioctl,
+        vec![argument(1, Width::Int, SeccompCmpOp::Eq, u64::from(request))?],
+    )?;
     for &(level, option) in SOCKET_OPTIONS {
         allow_if(
             rules,
@@ -332,14 +476,58 @@ fn checked_for_servers(rules: &mut Rules) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Stage 2 as the bytes of `struct sock_filter` after `struct sock_filter`: executing, making memory executable, and
-/// changing anything about the process but its threads' names are refused with `EPERM`, further filters too.
+/// One system call that a function has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AllowedCall {
+    /// Its number.
+    pub number: i64,
+    /// Whether it depends on its arguments.
+    pub conditional: bool,
+}
+
+/// What a function with a scratch directory can call while it serves, in the order of the numbers.
 ///
 /// # Errors
 ///
 /// This architecture is not one that seccomp programs can be made for.
-pub fn lockdown_program() -> std::io::Result<Vec<u8>> {
-    Ok(lockdown()?
+pub fn calls_of_functions() -> std::io::Result<Vec<AllowedCall>> {
+    let start = rules(
+        Stage::Start(Subject {
+            role: Role::Function,
+            image_number: 0,
+            pid: 1,
+            scratch: true,
+        }),
+        Role::Function,
+    )?;
+    let locked = rules(Stage::Locked, Role::Function)?;
+    let both = start.iter().filter_map(|(&number, at_start)| {
+        let later = locked.get(&number)?;
+        let answered = number == libc::SYS_clone3;
+        (!answered).then_some(AllowedCall {
+            number,
+            conditional: !at_start.is_empty() || !later.is_empty(),
+        })
+    });
+    Ok(both.collect())
+}
+
+/// The name of a system call of this architecture.
+#[must_use]
+pub fn call_name(number: u64) -> Option<&'static str> {
+    let number = usize::try_from(number).ok()?;
+    syscalls::Sysno::new(number).map(|call| call.name())
+}
+
+/// Stage 2 for `role` as the bytes of `struct sock_filter` after `struct sock_filter`: executing, making memory executable,
+/// and changing anything about the process but its threads' names are refused, further filters too. A function is told by
+/// `SIGSYS` of whatever is refused to it; the gateway gets `EPERM`.
+///
+/// # Errors
+///
+/// This architecture is not one that seccomp programs can be made for.
+pub fn lockdown_program(role: Role) -> std::io::Result<Vec<u8>> {
+    Ok(lockdown(role)?
         .iter()
         .flat_map(|filter| {
             let [code_low, code_high] = filter.code.to_ne_bytes();
@@ -349,27 +537,12 @@ pub fn lockdown_program() -> std::io::Result<Vec<u8>> {
         .collect())
 }
 
-fn lockdown() -> Result<BpfProgram, Errno> {
-    let mut refused = Rules::new();
-    allow(
-        &mut refused,
-        &[libc::SYS_execve, libc::SYS_execveat, libc::SYS_seccomp],
-    );
-    let executable = bits(libc::PROT_EXEC);
-    for call in [libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_pkey_mprotect] {
-        allow_if(&mut refused, call, vec![masked(2, executable, executable)?])?;
-    }
-    let name = u64::from(libc::PR_SET_NAME.unsigned_abs());
-    allow_if(
-        &mut refused,
-        libc::SYS_prctl,
-        vec![argument(0, Width::Int, SeccompCmpOp::Ne, name)?],
-    )?;
-    compile(
-        refused,
-        SeccompAction::Allow,
-        SeccompAction::Errno(errno(libc::EPERM)),
-    )
+fn lockdown(role: Role) -> Result<BpfProgram, Errno> {
+    let otherwise = match role {
+        Role::Function => SeccompAction::Trap,
+        Role::Gateway | Role::Daemon => SeccompAction::Errno(errno(libc::EPERM)),
+    };
+    compile(rules(Stage::Locked, role)?, otherwise, SeccompAction::Allow)
 }
 
 #[derive(Clone, Copy)]
@@ -416,6 +589,16 @@ fn masked(index: u8, mask: u64, value: u64) -> Result<SeccompCondition, Errno> {
     argument(index, Width::Int, SeccompCmpOp::MaskedEq(mask), value)
 }
 
+/// Memory that is asked for without the right to execute it (the third argument of `mmap` and `mprotect`).
+fn not_executable() -> Result<SeccompCondition, Errno> {
+    masked(2, bits(libc::PROT_EXEC), 0)
+}
+
+/// A program that answers the calls of `rules` with an error number, and leaves all others to other programs.
+fn answer(rules: Rules, number: i32) -> Result<BpfProgram, Errno> {
+    compile(rules, SeccompAction::Allow, SeccompAction::Errno(errno(number)))
+}
+
 fn bits(flags: i32) -> u64 {
     u64::from(flags.cast_unsigned())
 }
@@ -445,19 +628,67 @@ mod tests {
                 role,
                 image_number: 64,
                 pid: 1,
+                scratch: true,
             };
-            let [unsupported, allowed] = stage_one(subject).unwrap();
-            assert!(unsupported.len() + allowed.len() < 4096);
+            let programs = stage_one(subject).unwrap();
+            assert!(programs.iter().map(Vec::len).sum::<usize>() < 4096);
+            assert!(lockdown(role).unwrap().len() < 2000);
         }
     }
 
     #[test]
     fn the_lockdown_is_whole_instructions() {
-        let bytes = lockdown_program().unwrap();
+        let bytes = lockdown_program(Role::Function).unwrap();
         assert_eq!(
             bytes.len(),
-            lockdown().unwrap().len() * size_of::<libc::sock_filter>()
+            lockdown(Role::Function).unwrap().len() * size_of::<libc::sock_filter>()
         );
         assert!(!bytes.is_empty());
+    }
+
+    /// The rows of the table under "System calls": names, and whether they have conditions.
+    #[cfg(target_arch = "x86_64")]
+    fn documented() -> BTreeMap<String, bool> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/functions.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let (_, section) = text.split_once("## System calls").unwrap();
+        let rows = section.lines().skip_while(|line| !line.starts_with("| `"));
+        let mut calls = BTreeMap::new();
+        for row in rows.take_while(|line| line.starts_with("| `")) {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+            let conditional = cells.get(1).is_some_and(|cell| !cell.trim().is_empty());
+            for name in cells.first().unwrap().split('`').skip(1).step_by(2) {
+                assert_eq!(
+                    calls.insert(name.to_owned(), conditional),
+                    None,
+                    "{name} stands twice"
+                );
+            }
+        }
+        calls
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn the_documented_calls_are_those_of_the_filter() {
+        let calls = calls_of_functions().unwrap();
+        let allowed: BTreeMap<String, bool> = calls
+            .iter()
+            .map(|call| {
+                let name = call_name(call.number.cast_unsigned()).unwrap();
+                // Its condition is the scratch directory.
+                (name.to_owned(), call.conditional || name == "flock")
+            })
+            .collect();
+        assert_eq!(documented(), allowed);
+    }
+
+    #[test]
+    fn what_is_left_when_locked_was_there_at_the_start() {
+        let calls = calls_of_functions().unwrap();
+        let has = |number| calls.iter().find(|call| call.number == number);
+        assert!(has(libc::SYS_execveat).is_none() && has(libc::SYS_seccomp).is_none());
+        assert_eq!(has(libc::SYS_read).map(|call| call.conditional), Some(false));
+        assert_eq!(has(libc::SYS_clone).map(|call| call.conditional), Some(true));
     }
 }

@@ -22,6 +22,8 @@ pub(crate) fn run(what: &str, args: &[String]) -> i32 {
         "refusals" => refusals(),
         "outside" => outside(args),
         "work" => work(),
+        "ordinary" => ordinary(),
+        "read" => println!("{}", std::fs::read_to_string(&args[0]).unwrap()),
         "lockdown" => lockdown(),
         "exhaust" => exhaust(),
         "wait" => wait(),
@@ -490,6 +492,152 @@ fn receive_descriptors() -> [OwnedFd; 2] {
     };
     let received: Vec<OwnedFd> = rights.collect();
     received.try_into().unwrap()
+}
+
+/// System calls that ordinary libraries make, and what is next to each and must stay refused.
+fn ordinary() {
+    let flat = |result: std::io::Result<()>| {
+        result
+            .map(|()| 0)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    };
+    std::fs::write("/tmp/a", b"copied").unwrap();
+    say("copy a file", flat(std::fs::copy("/tmp/a", "/tmp/b").map(drop)));
+    let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode;
+    say("chmod", flat(std::fs::set_permissions("/tmp/b", mode(0o600))));
+    say(
+        "chmod set-user",
+        flat(std::fs::set_permissions("/tmp/b", mode(0o4700))),
+    );
+    let library = own_library();
+    let library = library.to_str().unwrap();
+    say(
+        "chmod its library",
+        flat(std::fs::set_permissions(library, mode(0o600))),
+    );
+    say(
+        "copy over its library",
+        flat(std::fs::copy("/tmp/a", library).map(drop)),
+    );
+    let (file, other) = (
+        std::fs::File::open("/tmp/a").unwrap(),
+        std::fs::File::open("/tmp/a").unwrap(),
+    );
+    say("lock", flat(file.lock()));
+    println!(
+        "lock twice: {}",
+        matches!(other.try_lock(), Err(std::fs::TryLockError::WouldBlock))
+    );
+    say("POSIX lock", posix_lock(&file, libc::F_SETLK));
+    say("lock of an open file", posix_lock(&file, libc::F_OFD_SETLK));
+    say("hard link", flat(std::fs::hard_link("/tmp/a", "/tmp/c")));
+    say(
+        "hard link to its library",
+        flat(std::fs::hard_link(library, "/tmp/d")),
+    );
+    say("pipe", flat(std::io::pipe().map(drop)));
+    let pair = std::os::unix::net::UnixStream::pair();
+    say(
+        "socket pair",
+        flat(pair.as_ref().map(|_| ()).map_err(|_| ErrorKind::Other.into())),
+    );
+    let (mut left, mut right) = pair.unwrap();
+    left.write_all(b"x").unwrap();
+    right.read_exact(&mut [0]).unwrap();
+    say("close one way", flat(left.shutdown(std::net::Shutdown::Write)));
+    let pair_of = |family: i32| {
+        call(
+            libc::SYS_socketpair,
+            [family as usize, 1, 0, address(c"12345678"), 0, 0],
+        )
+    };
+    say("internet socket pair", pair_of(libc::AF_INET));
+    say("netlink socket pair", pair_of(libc::AF_NETLINK));
+    say(
+        "bind the pair",
+        call(libc::SYS_bind, [right.as_raw_fd() as usize, 0, 0, 0, 0, 0]),
+    );
+    say(
+        "listen on the pair",
+        call(libc::SYS_listen, [right.as_raw_fd() as usize, 1, 0, 0, 0, 0]),
+    );
+    say(
+        "connect the pair",
+        call(libc::SYS_connect, [right.as_raw_fd() as usize, 0, 0, 0, 0, 0]),
+    );
+    say("epoll", call(libc::SYS_epoll_create1, [0; 6]).map(close));
+    say(
+        "timer",
+        call(
+            libc::SYS_timerfd_create,
+            [libc::CLOCK_MONOTONIC as usize, 0, 0, 0, 0, 0],
+        )
+        .map(close),
+    );
+    say("splice", call(libc::SYS_splice, [0; 6]));
+    devices();
+}
+
+fn posix_lock(file: &std::fs::File, command: i32) -> Result<usize, Errno> {
+    let lock = [0_u64; 4];
+    call(
+        libc::SYS_fcntl,
+        [
+            file.as_raw_fd() as usize,
+            command as usize,
+            lock.as_ptr().expose_provenance(),
+            0,
+            0,
+            0,
+        ],
+    )
+}
+
+fn devices() {
+    println!("null: {:?}", std::fs::write("/dev/null", b"gone").is_ok());
+    println!(
+        "null read: {:?}",
+        std::fs::read("/dev/null").map(|bytes| bytes.len()).ok()
+    );
+    let mut bytes = [1_u8; 16];
+    let zero = std::fs::File::open("/dev/zero").and_then(|mut zero| zero.read_exact(&mut bytes));
+    println!("zero: {}", zero.is_ok() && bytes == [0; 16]);
+    let random = std::fs::File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes));
+    println!("random: {}", random.is_ok() && bytes != [0; 16]);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    println!(
+        "full: {:?}",
+        full.and_then(|mut full| full.write_all(b"x"))
+            .map_err(|error| error.kind())
+    );
+    let refused = |result: std::io::Result<()>| result.is_err();
+    println!(
+        "random written refused: {}",
+        refused(std::fs::write("/dev/urandom", b"x"))
+    );
+    println!(
+        "new in /dev refused: {}",
+        refused(std::fs::write("/dev/new", b"x"))
+    );
+    println!(
+        "null removed refused: {}",
+        refused(std::fs::remove_file("/dev/null"))
+    );
+    println!(
+        "list /dev refused: {}",
+        refused(std::fs::read_dir("/dev").map(drop))
+    );
+    println!("local time: {:?}", std::fs::read_link("/etc/localtime").ok());
+    let zones = std::path::Path::new("/usr/share/zoneinfo");
+    let there = zones.join("Etc/UTC").exists();
+    println!(
+        "time zones: {}",
+        !there || std::fs::read("/etc/localtime").is_ok_and(|zone| zone.starts_with(b"TZif"))
+    );
+    println!(
+        "new zone refused: {}",
+        refused(std::fs::write(zones.join("Etc/New"), b"x"))
+    );
 }
 
 /// Installs the program that comes by the socket, and tries what it shall refuse.

@@ -1,0 +1,117 @@
+//! What every function finds in its file system besides its libraries: the devices that give nothing away, and the
+//! machine's time zones, so that libraries which expect them work. They are bind-mounted read-only from the machine; which
+//! bytes a time zone file holds is not measured.
+
+use super::root::Bound;
+use landlock::{AccessFs, BitFlags};
+use rustix::fs::{FileType, Mode, OFlags, RawMode, fstat, open};
+use rustix::io::Errno;
+use rustix::mount::MountAttrFlags;
+use std::path::Path;
+
+/// A path that is the same inside as outside.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Provision {
+    path: &'static str,
+    kind: FileType,
+    /// Of a device: major and minor number, so that nothing else is ever found in its place.
+    device: (u32, u32),
+    writable: bool,
+}
+
+const fn device(path: &'static str, minor: u32, writable: bool) -> Provision {
+    Provision {
+        path,
+        kind: FileType::CharacterDevice,
+        device: (1, minor),
+        writable,
+    }
+}
+
+/// Where time zones lie on all distributions that have them.
+const TIME_ZONES: &str = "/usr/share/zoneinfo";
+
+/// All of them. Numbers of devices: Documentation/admin-guide/devices.txt of the kernel.
+const PROVISIONS: [Provision; 6] = [
+    device("/dev/null", 3, true),
+    device("/dev/zero", 5, true),
+    device("/dev/full", 7, true),
+    device("/dev/random", 8, false),
+    device("/dev/urandom", 9, false),
+    Provision {
+        path: TIME_ZONES,
+        kind: FileType::Directory,
+        device: (0, 0),
+        writable: false,
+    },
+];
+
+/// Symbolic links, path and target. A function's local time is UTC unless its `TZ` says another zone: which one the machine
+/// is in would make it behave differently elsewhere.
+pub(super) const LINKS: [(&str, &str); 1] = [("etc/localtime", "/usr/share/zoneinfo/Etc/UTC")];
+
+impl Provision {
+    /// Those that this machine has; a function does without the others.
+    pub(super) fn found() -> impl Iterator<Item = Self> {
+        PROVISIONS.into_iter().filter(Self::is_there)
+    }
+
+    fn is_there(&self) -> bool {
+        let Ok(file) = open(self.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else {
+            return false;
+        };
+        fstat(&file).is_ok_and(|stat| {
+            FileType::from_raw_mode(RawMode::from(stat.st_mode)) == self.kind
+                && (self.kind == FileType::Directory || device_of(stat.st_rdev) == self.device)
+        })
+    }
+
+    pub(super) fn path(&self) -> &'static Path {
+        Path::new(self.path)
+    }
+
+    /// A mount of its own that is not attached anywhere yet.
+    pub(super) fn bind(&self) -> Result<Bound<'static>, Errno> {
+        let file = open(self.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let mut attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+            | MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        if self.kind == FileType::Directory {
+            attributes |= MountAttrFlags::MOUNT_ATTR_NODEV;
+        }
+        Bound::of(&file, self.path(), attributes, self.kind == FileType::Directory)
+    }
+
+    /// What Landlock lets it be used for.
+    pub(super) fn access(&self) -> BitFlags<AccessFs> {
+        match (self.kind, self.writable) {
+            (FileType::Directory, _) => AccessFs::ReadFile | AccessFs::ReadDir,
+            (_, true) => AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate,
+            (_, false) => BitFlags::from(AccessFs::ReadFile),
+        }
+    }
+}
+
+fn device_of(number: u64) -> (u32, u32) {
+    (rustix::fs::major(number), rustix::fs::minor(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_found_in_the_place_of_a_device_but_the_device() {
+        let wrong = Provision {
+            device: (1, 1),
+            ..device("/dev/null", 3, true)
+        };
+        assert!(!wrong.is_there());
+        assert!(device("/dev/null", 3, true).is_there());
+        let directory = Provision {
+            kind: FileType::Directory,
+            ..device("/dev/null", 3, true)
+        };
+        assert!(!directory.is_there());
+    }
+}
