@@ -19,5 +19,5 @@ pub mod service;
 
 mod wire;
 
-#[cfg(test)]
-mod simulated;
+#[cfg(any(test, feature = "simulated"))]
+pub mod simulated;

@@ -1,5 +1,11 @@
 //! A platform for tests: regions and processes are entries of a table, and everything that a process is given is
 //! written down.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "plays the machine for tests and fuzzers, which want a panic where the core breaks a rule"
+)]
 
 use crate::evidence::{EvidenceSigner, NONCE_BYTES};
 use crate::ids::ProcessId;
@@ -13,58 +19,89 @@ use zeroize::Zeroizing;
 
 /// A descriptor beside a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum SimulatedFile {
+pub enum SimulatedFile {
+    /// A file of this content.
     Bytes(Vec<u8>),
+    /// A listening socket.
     Listener,
 }
 
+/// An executable or library: what is left of it is its measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Measured(Measurement);
+pub struct Measured(Measurement);
 
+/// A region.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct SimulatedRegion {
-    pub(crate) number: u32,
-    pub(crate) len_bytes: usize,
+pub struct SimulatedRegion {
+    /// Counts the regions of the platform.
+    pub number: u32,
+    /// Its length.
+    pub len_bytes: usize,
 }
 
+/// A doorbell, by its number.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct SimulatedDoorbell(pub(crate) u32);
+pub struct SimulatedDoorbell(pub u32);
 
+/// What a process prints.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct SimulatedLog(pub(crate) ProcessId);
+pub struct SimulatedLog(pub ProcessId);
 
 /// All that one process was ever given.
 #[derive(Debug, Clone)]
-pub(crate) struct SimulatedProcess {
-    pub(crate) chain: String,
-    pub(crate) environment: Vec<(String, String)>,
-    pub(crate) limits: Limits,
-    pub(crate) cpu: Option<u32>,
-    pub(crate) patient: bool,
-    pub(crate) messages: Vec<Vec<u8>>,
-    pub(crate) writable: BTreeSet<u32>,
-    pub(crate) readable: BTreeSet<u32>,
-    pub(crate) doorbells: BTreeSet<u32>,
-    pub(crate) files: usize,
-    pub(crate) alive: bool,
-    pub(crate) killed: bool,
+pub struct SimulatedProcess {
+    /// The chain's name.
+    pub chain: String,
+    /// Its environment.
+    pub environment: Vec<(String, String)>,
+    /// Its limits.
+    pub limits: Limits,
+    /// Where it was put.
+    pub cpu: Option<u32>,
+    /// Whether it lets its waker finish.
+    pub patient: bool,
+    /// The messages on its channel.
+    pub messages: Vec<Vec<u8>>,
+    /// Regions that it can write.
+    pub writable: BTreeSet<u32>,
+    /// Regions that it can read.
+    pub readable: BTreeSet<u32>,
+    /// Doorbells that it can ring.
+    pub doorbells: BTreeSet<u32>,
+    /// How many files it was given.
+    pub files: usize,
+    /// Whether it is alive; a test says otherwise when it lets it die.
+    pub alive: bool,
+    /// Whether it was killed.
+    pub killed: bool,
 }
 
-pub(crate) struct Simulated {
+/// The platform.
+pub struct Simulated {
     signer: EvidenceSigner,
     random: u64,
-    pub(crate) regions: u32,
+    /// How many regions were made.
+    pub regions: u32,
     doorbells: u32,
-    pub(crate) region_limit: u32,
-    pub(crate) refuse_spawns: bool,
-    pub(crate) refuse_sends: bool,
-    pub(crate) backend: &'static str,
-    pub(crate) keeps_apart: bool,
-    pub(crate) processes: BTreeMap<ProcessId, SimulatedProcess>,
+    /// How many can be.
+    pub region_limit: u32,
+    /// Whether processes cannot be started now.
+    pub refuse_spawns: bool,
+    /// Whether messages cannot be sent now.
+    pub refuse_sends: bool,
+    /// Its name.
+    pub backend: &'static str,
+    /// Whether it says that it keeps processes apart.
+    pub keeps_apart: bool,
+    /// All processes that were ever started.
+    pub processes: BTreeMap<ProcessId, SimulatedProcess>,
 }
 
 impl Simulated {
-    pub(crate) fn new() -> Self {
+    /// A machine on which nothing runs.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "a machine is made on purpose")]
+    pub fn new() -> Self {
         Self {
             signer: EvidenceSigner::new(&[3; 32]).unwrap(),
             random: 0,
@@ -80,7 +117,8 @@ impl Simulated {
     }
 
     /// Live processes, in the order of their starts.
-    pub(crate) fn live(&self) -> Vec<ProcessId> {
+    #[must_use]
+    pub fn live(&self) -> Vec<ProcessId> {
         self.processes
             .iter()
             .filter(|(_, process)| process.alive)

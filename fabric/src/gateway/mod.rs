@@ -12,11 +12,14 @@
 //! carried    which headers of a request its record carries
 //! reply      the reply that a record at egress makes
 //! problem    errors as RFC 9457 has them
+//! hostile    what a fuzzer reaches of these
 //! ```
 
 mod carried;
 mod endpoint;
 mod framing;
+#[doc(hidden)]
+pub mod hostile;
 mod listener;
 mod problem;
 mod reply;

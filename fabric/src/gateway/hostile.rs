@@ -1,0 +1,65 @@
+//! The gateway's readers of what a client or a function chose, for those who try them with any bytes.
+
+use super::framing::{Framing, Refused};
+use super::{carried, reply};
+use bytes::Bytes;
+use hacher_libos_net::sdk::headers;
+use http_body_util::Full;
+use hyper::{HeaderMap, Response, StatusCode};
+
+/// How far a stream of HTTP/1 is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Framed {
+    /// Heads of requests.
+    pub heads: u64,
+    /// Bytes that are passed on.
+    pub passed: usize,
+    /// Why no more of it is.
+    pub refused: Option<Refusal>,
+}
+
+/// Why a stream is read no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// A head is answered with this status.
+    Head(StatusCode),
+    /// A body is not framed as it says.
+    Body,
+}
+
+/// Judges the framing of a stream that comes in pieces of `piece` bytes.
+#[must_use]
+pub fn framed(stream: &[u8], piece: usize) -> Framed {
+    let mut framing = Framing::new();
+    let mut framed = Framed {
+        heads: 0,
+        passed: 0,
+        refused: None,
+    };
+    let mut come = 0;
+    while come < stream.len() && framed.refused.is_none() {
+        come = come.saturating_add(piece.max(1)).min(stream.len());
+        let judged = framing.judge(stream.get(framed.passed..come).unwrap_or(&[]));
+        framed.heads += judged.heads;
+        framed.passed += judged.passed;
+        framed.refused = judged.refused.map(|refused| match refused {
+            Refused::Head(problem) => Refusal::Head(problem.response().status()),
+            Refused::Body(_) => Refusal::Body,
+        });
+    }
+    framed
+}
+
+/// What a client is told of a record at egress.
+#[must_use]
+pub fn reply_of_record(plain: Vec<u8>) -> Response<Full<Bytes>> {
+    reply::of_record(plain)
+}
+
+/// What a request's record begins with; `None` if its headers are refused.
+#[must_use]
+pub fn carried(sent: &HeaderMap) -> Option<Vec<u8>> {
+    let mut plain = Vec::new();
+    headers::start(&mut plain, &[]);
+    carried::carry(sent, None, &mut plain).ok().map(|()| plain)
+}

@@ -1,0 +1,39 @@
+//! What the fuzzers call: one function for each place where bytes of somebody else are read. A fuzzer (`fuzz/`) makes the
+//! bytes; the tests of this package replay those that were worth keeping, through the same functions.
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a panic is what a fuzzer looks for"
+)]
+
+mod attachment;
+mod chain_file;
+mod data_path;
+mod elf;
+mod http;
+mod monitor_calls;
+mod page;
+mod script;
+
+/// A target: it panics if it finds that something is wrong.
+pub type Target = fn(&[u8]);
+
+/// All targets, by the name of their corpus.
+pub const TARGETS: [(&str, Target); 7] = [
+    ("attachment", attachment),
+    ("chain_file", chain_file),
+    ("data_path", data_path),
+    ("elf", elf),
+    ("http", http),
+    ("monitor_calls", monitor_calls),
+    ("page", page),
+];
+
+pub use attachment::attachment;
+pub use chain_file::chain_file;
+pub use data_path::data_path;
+pub use elf::elf;
+pub use http::http;
+pub use monitor_calls::monitor_calls;
+pub use page::page;

@@ -1,0 +1,42 @@
+//! Instance pages: whatever an instance writes there, what the daemon reads of it is bounded, and it panics at nothing.
+
+use hacher_libos_net::layout::PageLayout;
+use hacher_libos_net::refusal::Refusal;
+use hacher_libos_net::telemetry::{Counter, PageReader, Phase};
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+
+use crate::script::Script;
+
+/// Reads a page that holds `bytes`, again and again.
+pub fn page(bytes: &[u8]) {
+    let mut script = Script::new(bytes);
+    let (inbound, ports) = (u32::from(script.u8() % 8), u32::from(script.u8() % 8));
+    let Some(layout) = PageLayout::new(inbound, ports) else {
+        return;
+    };
+    let fill = script.bytes(usize::MAX);
+    let content: Vec<u8> = if fill.is_empty() {
+        vec![0; layout.len_bytes()]
+    } else {
+        fill.iter().copied().cycle().take(layout.len_bytes()).collect()
+    };
+    let fd = memfd_create("page", MemfdFlags::CLOEXEC).unwrap();
+    ftruncate(&fd, layout.len_bytes() as u64).unwrap();
+    rustix::io::pwrite(&fd, &content, 0).unwrap();
+    let reader = PageReader::map(&fd, layout).unwrap();
+    let traces = reader.traces();
+    assert!(traces.len() * 8 <= layout.len_bytes(), "{} traces", traces.len());
+    for refusal in Refusal::ALL {
+        let _ = reader.counter(Counter::Refused(refusal));
+    }
+    for counter in [Counter::Succeeded, Counter::BytesIn, Counter::Replies5xx] {
+        let _ = reader.counter(counter);
+    }
+    for index in 0..10 {
+        let known = index < inbound as usize;
+        assert_eq!(reader.histogram(Phase::Open(index)).is_some(), known);
+        let known = index < ports as usize;
+        assert_eq!(reader.histogram(Phase::Seal(index)).is_some(), known);
+    }
+    let _ = (reader.serves(), reader.in_flight(), reader.busy_since_ns());
+}
