@@ -53,6 +53,7 @@ pub mod sdk;
 pub mod seal;
 mod sequence;
 mod serve;
+pub mod share;
 pub mod sync;
 pub mod telemetry;
 mod wait;

@@ -149,7 +149,7 @@ where
             handler,
             ports,
             pool: Pool::default(),
-            joins: Joins::default(),
+            joins: Joins::new(place.begin.in_flight),
             delayed: Vec::new(),
             died,
             inherited: Vec::new(),
@@ -387,6 +387,10 @@ where
         {
             Joined::Waiting => {}
             Joined::Duplicate(bundle) => self.release(bundle),
+            Joined::TooMany(bundle) => {
+                self.place.own.count(Counter::Abandoned, 1);
+                self.release(bundle);
+            }
             Joined::Complete(bundle) => {
                 self.run(Job {
                     bundle,
@@ -465,6 +469,11 @@ where
                 ran.lost = source.lost;
                 return ran;
             }
+        }
+        if let Err(failure) = source.reopen_shed(&mut job.bundle) {
+            ran.result = Err(failure);
+            ran.lost = source.lost;
+            return ran;
         }
         self.inherited.clear();
         if let Some(part) = job.bundle.parts.first() {
@@ -627,6 +636,8 @@ where
             }
         }
         job.attempt += 1;
+        // It may wait for long, and others with it: its record is opened again for the next attempt.
+        job.bundle.shed();
         self.delayed.push(Delayed { job, due });
     }
 
@@ -881,6 +892,37 @@ impl<'a> Arriving<'a> {
         // Whether the whole record has arrived does not change by reading it again.
         self.complete = was_complete;
         Ok(())
+    }
+
+    /// Opens again what was given up while it waited.
+    fn reopen_shed(&mut self, bundle: &mut Bundle) -> Result<(), Failure> {
+        while let Some((part, record)) = bundle.first_shed() {
+            let start = Monotonic::now();
+            self.reopen(part, record)?;
+            self.open_ns += Monotonic::now().ns_since(start);
+        }
+        Ok(())
+    }
+
+    /// Opens all of a record that has arrived and is not released.
+    fn reopen(&mut self, part: &mut Part, record: RecordPlace) -> Result<(), Failure> {
+        let refused = Failure::retry("a segment of the input was refused");
+        let Some(upstream) = self.receiver.upstream(record.ring).copied() else {
+            return self.lose(Lost::Refused, refused);
+        };
+        part.clear(upstream.function, upstream.port);
+        for segment in 0.. {
+            let opened = self.receiver.reopen(self.own, record, segment, part.plain_mut());
+            let Some(Ok(descriptor)) = opened else { break };
+            if segment == 0 && part.parse_headers().is_err() {
+                break;
+            }
+            if descriptor.last {
+                part.set_complete();
+                return Ok(());
+            }
+        }
+        self.lose(Lost::Refused, refused)
     }
 
     /// Opens all that is left into `part`.

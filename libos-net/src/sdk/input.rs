@@ -41,6 +41,8 @@ pub struct Part {
     complete: bool,
     /// The body of a record that came over a `mapped` edge.
     in_place: InPlace,
+    /// Its bytes were given up, and have to be opened again.
+    shed: bool,
 }
 
 impl Part {
@@ -52,7 +54,22 @@ impl Part {
             body_at: 0,
             complete: false,
             in_place: InPlace::default(),
+            shed: false,
         }
+    }
+
+    /// Gives its opened bytes up, unless they are where its producer put them.
+    pub(crate) fn shed(&mut self) {
+        if !self.is_in_place() {
+            self.plain = Vec::new();
+            self.body_at = 0;
+            self.shed = true;
+        }
+    }
+
+    /// Whether its bytes were given up.
+    pub(crate) fn is_shed(&self) -> bool {
+        self.shed
     }
 
     /// Forgets the last record, keeps the room.
@@ -63,6 +80,7 @@ impl Part {
         self.body_at = 0;
         self.complete = false;
         self.in_place.clear();
+        self.shed = false;
     }
 
     /// Adds a segment that stays where it is; its headers follow the first one into private memory.
@@ -80,7 +98,7 @@ impl Part {
         if self.is_in_place() {
             self.in_place.len_bytes()
         } else {
-            self.plain.len() - self.body_at
+            self.plain.len().saturating_sub(self.body_at)
         }
     }
 
