@@ -213,6 +213,7 @@ fn resolve(file: &FileTree, graph: &Graph, problems: &mut Problems) -> (Ingress,
     check_listener(file, problems);
     check_timeouts(file, ingress.deadline, problems);
     check_bodies(file, graph, ingress.max_body, problems);
+    check_joins(file, graph, ingress.max_body, problems);
     let settings = file
         .functions
         .iter()
@@ -379,6 +380,41 @@ fn check_bodies(file: &FileTree, graph: &Graph, max_body: ByteSize, problems: &m
             diagnostic = diagnostic.with_related(max_body.span, "the largest body");
         }
         problems.push(diagnostic);
+    }
+}
+
+/// Warns of joins whose records of the largest size together are more than their function's memory.
+fn check_joins(file: &FileTree, graph: &Graph, max_body: ByteSize, problems: &mut Problems) {
+    for (id, function) in (0..).map(NodeId).zip(&file.functions) {
+        let widest = graph.groups_into(id).map(|group| group.len).max().unwrap_or(0);
+        let written = function
+            .settings
+            .memory
+            .as_ref()
+            .or(file.defaults.memory.as_ref());
+        let memory = written.map_or(keys::MEMORY.kind.default, |size| size.value);
+        let together = max_body.bytes().saturating_mul(widest as u64);
+        if widest < 2 || together <= memory.bytes() {
+            continue;
+        }
+        let (name, together) = (&function.name.value, ByteSize::new(together));
+        let message = format!(
+            "`{name}` waits for {widest} records of up to {max_body} each, {together} together, and its memory is {memory}"
+        );
+        let (span, label) = match written {
+            Some(memory) => (memory.span, "they do not fit in one piece"),
+            None => (
+                function.name.span,
+                "the default memory is less than they have together",
+            ),
+        };
+        let diagnostic = Diagnostic::new(Code::JoinPastMemory, span, message, label).with_help(format!(
+            "set memory = \"{together}\" or more in [function.{name}] if its handler puts them together, or lower max_body"
+        ));
+        problems.push(match &file.max_body {
+            Some(max_body) => diagnostic.with_related(max_body.span, "the largest body"),
+            None => diagnostic,
+        });
     }
 }
 

@@ -213,6 +213,11 @@ codes! {
     JoinOfTwoPorts "W0604" "a join that waits for two ports of one function"
         "The join completes only when the function writes to both ports for one record. If it chooses \
          between them, the join never completes."
+    JoinPastMemory "W0605" "a join of more than its memory"
+        "The function waits for several records, and together they can be larger than its `memory`. The records themselves \
+         have memory of their own, up to `max_body` for each, so waiting for them is safe; but a handler that puts them \
+         together in one piece needs as much of `memory` again, and would be killed. Raise `memory`, or lower `max_body`, \
+         which is what the largest record is taken to be."
     CertificateDoubtful "W0611" "a certificate that clients will not like"
         "The certificate can be served, but has expired, is not valid yet, or is not for servers, so that clients which check \
          it refuse the connection."

@@ -295,7 +295,8 @@ pub(crate) const TLS_CLIENT_CA: Key<TextKind> = Key {
 
 pub(crate) const MEMORY: Key<SizeKind> = Key {
     name: "memory",
-    doc: "The memory that one instance may use.",
+    doc: "The memory that one instance may use for its own. What the fabric needs for the stacks of its threads and for \
+          records comes on top.",
     kind: SizeKind {
         min: ByteSize::new(4 << 20),
         max: ByteSize::new(1 << 40),
@@ -363,7 +364,7 @@ pub(crate) const SCRATCH: Key<SizeKind> = Key {
 };
 pub(crate) const THREADS: Key<IntegerKind> = Key {
     name: "threads",
-    doc: "How many threads one instance may have.",
+    doc: "How many threads one instance may have, each with a stack of 2 MiB on top of `memory`.",
     kind: IntegerKind {
         min: 1,
         max: 256,

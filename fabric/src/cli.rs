@@ -58,8 +58,8 @@ pub enum Command {
     Explain(ChainArgs),
     /// Print the measurements and the digest of a chain, without running it
     Measure(ChainArgs),
-    /// Show what this machine can enforce
-    Doctor(FormatArgs),
+    /// Show what this machine can enforce, and whether its limits leave room for a service
+    Doctor(DoctorArgs),
     /// Measure hops, chains and requests beside what nothing can beat and what people use today
     ///
     /// All of it on the same cores in one run, in random order, in repeats. Prints a table, and ratios of the rows:
@@ -215,6 +215,14 @@ pub struct CheckArgs {
 pub struct ChainArgs {
     /// The chain file
     pub chain: PathBuf,
+    #[command(flatten)]
+    pub format: FormatArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Chain files to be served here; a chain of one function if none is named
+    pub chains: Vec<PathBuf>,
     #[command(flatten)]
     pub format: FormatArgs,
 }

@@ -7,24 +7,30 @@ use crate::chain::build::build;
 use crate::chain::define::{Definer, GatewayKind, define_chain, define_gateway};
 use crate::chain::file::{ChainFile, Opened};
 use crate::chain::linked::{LinkedFiles, linked};
+use crate::chain::need;
 use crate::chain::own_gateway::{self, address_taken_twice};
 use crate::chain::placement::{Front, Seating, seat_all, usable_cpus};
 use crate::chain::protection::in_words;
+use crate::chain::share;
 use crate::cli::{Cli, Command, RequireIsolation, ServeArgs};
 use crate::command::{Failed, finish, report_chain_error, stderr_has_colours};
 use crate::gateway;
 use crate::tls::{Source, Which};
 use clap::Parser;
 use hacher_libos_net::process::take_channel;
+use hacher_libos_net::share::fabric_bytes;
 use hacher_trustlet_host::calls::{Call, LayerEntry, MonitorEntry, tls};
 use hacher_trustlet_host::client::{ClientError, MonitorClient};
 use hacher_trustlet_host::process::doctor::huge_outboxes_missing_because;
+use hacher_trustlet_host::process::headroom::shortfall;
+use rustix::process::{Resource, getrlimit};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 use zerocopy::FromBytes;
 
 impl Definer for MonitorClient {
@@ -268,6 +274,50 @@ fn warn_of_missing_pages(files: &[(ChainFile, Opened)]) {
     }
 }
 
+/// How often limits are looked at before they are too low, and how long to wait in between.
+const LIMITS_LOOKED_AT_MAX: u32 = 5;
+const LIMITS_LOOKED_AT_EVERY: Duration = Duration::from_millis(100);
+
+/// Refuses what this machine's limits leave no room for, before anything of it is started.
+fn check_limits(files: &[ChainFile]) -> Result<(), Failed> {
+    let chains: Vec<_> = files.iter().map(ChainFile::chain).collect();
+    let mut need = need::of_chains(&chains);
+    // The monitor runs already, and this process ends before the others start.
+    need.processes = need.processes.saturating_sub(2);
+    // Processes that are ending count until they have been waited for, those among them that tried isolation.
+    for _ in 1..LIMITS_LOOKED_AT_MAX {
+        if shortfall(&need).is_none() {
+            return Ok(());
+        }
+        std::thread::sleep(LIMITS_LOOKED_AT_EVERY);
+    }
+    shortfall(&need).map_or(Ok(()), |short| Err(Failed::new(short)))
+}
+
+/// Says so where a function gets less memory than its chain file says.
+fn warn_of_little_memory(files: &[ChainFile]) {
+    let limits = [(Resource::Data, "ulimit -d"), (Resource::As, "ulimit -v")];
+    let tightest = limits
+        .into_iter()
+        .filter_map(|(resource, setting)| Some((getrlimit(resource).maximum?, setting)))
+        .min();
+    let Some((limit, setting)) = tightest else { return };
+    for chain in files.iter().map(ChainFile::chain) {
+        for (id, function) in chain.functions_with_ids() {
+            let memory = function.memory().bytes();
+            let needed = memory.saturating_add(fabric_bytes(share::of_function(chain, id)));
+            if needed > limit {
+                tell!(
+                    "warning: function `{}` has memory = \"{}\", and with what the fabric needs beside it {needed} bytes; on this \
+                     machine it gets no more than {limit} ({setting})",
+                    function.name(),
+                    function.memory()
+                );
+            }
+        }
+    }
+}
+
 /// Reads, builds and opens all chain files; reports the problems of all of them.
 fn read_all(arguments: &ServeArgs) -> Result<Vec<(ChainFile, Opened)>, Failed> {
     let format = arguments.format.format;
@@ -287,6 +337,8 @@ fn read_all(arguments: &ServeArgs) -> Result<Vec<(ChainFile, Opened)>, Failed> {
     {
         return Err(report_chain_error(&error, format));
     }
+    check_limits(&files)?;
+    warn_of_little_memory(&files);
     let mut opened = Vec::new();
     for file in files {
         if arguments.build {

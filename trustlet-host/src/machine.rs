@@ -7,6 +7,7 @@ use crate::ids::ProcessId;
 use crate::platform::{
     Grant, Launch, LayerStatus, Measurement, Platform, PlatformError, Spawned, TrustletRole,
 };
+use crate::process::headroom::explained;
 use crate::process::image::Image;
 use crate::process::jail::{Child, Exit, Limits, Output, Role, Spawn, spawn};
 use crate::process::layers::Layers;
@@ -20,6 +21,7 @@ use hacher_libos_net::attach::{CHANNEL_FD, ZeroizingMessage};
 use hacher_libos_net::clock::Monotonic;
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_send_buffer_size, socket_acceptconn};
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::collections::BTreeMap;
@@ -30,10 +32,14 @@ use std::path::Path;
 use std::rc::Rc;
 use zeroize::Zeroizing;
 
-/// Descriptors that a process has besides those of its attachments: standard ones, channel, event loop, connections.
+/// Descriptors that a process has besides those of its attachments: standard ones, channel, event loop, files.
 const DESCRIPTORS_OF_ITS_OWN: u32 = 64;
 /// A gateway also has a descriptor for each connection.
 const DESCRIPTORS_OF_A_GATEWAY: u32 = 2048;
+/// Where the machine allows no more: standard ones, the channel, a library that is being loaded, a few of the function's own.
+const DESCRIPTORS_OF_ITS_OWN_MIN: u32 = 12;
+/// Likewise: standard ones, channel, event loop, listening socket, and some connections.
+const DESCRIPTORS_OF_A_GATEWAY_MIN: u32 = 24;
 /// Room for attachment messages that a process has not read yet.
 const CHANNEL_BYTES: usize = 4 * 1024 * 1024;
 
@@ -125,7 +131,10 @@ pub struct Machine {
 }
 
 fn os(what: &'static str) -> impl Fn(std::io::Error) -> PlatformError {
-    move |source| PlatformError::Os { what, source }
+    move |source| PlatformError::Os {
+        what,
+        source: Errno::from_io_error(&source).map_or(source, explained),
+    }
 }
 
 fn unsuitable(error: &dyn core::fmt::Display) -> PlatformError {
@@ -212,9 +221,13 @@ impl Machine {
         let output = log
             .as_ref()
             .map_or(Output::Null, |(_, write)| Output::Fd(write.as_fd()));
-        let (role, argv0, own) = match launch.role {
-            TrustletRole::Function => (Role::Function, launch.function, DESCRIPTORS_OF_ITS_OWN),
-            TrustletRole::Gateway => (Role::Gateway, launch.function, DESCRIPTORS_OF_A_GATEWAY),
+        let (role, own, own_min) = match launch.role {
+            TrustletRole::Function => (Role::Function, DESCRIPTORS_OF_ITS_OWN, DESCRIPTORS_OF_ITS_OWN_MIN),
+            TrustletRole::Gateway => (
+                Role::Gateway,
+                DESCRIPTORS_OF_A_GATEWAY,
+                DESCRIPTORS_OF_A_GATEWAY_MIN,
+            ),
         };
         let environment: Vec<(&OsStr, &OsStr)> = launch
             .environment
@@ -233,7 +246,7 @@ impl Machine {
             name: &name,
             image: launch.image,
             libraries: launch.libraries,
-            argv0: argv0.as_ref(),
+            argv0: launch.function.as_ref(),
             // Whose gateway it is, for whoever looks at the processes.
             args,
             env: &environment,
@@ -242,6 +255,7 @@ impl Machine {
                 scratch_bytes: launch.limits.scratch_bytes,
                 threads: launch.limits.threads,
                 open_files: launch.limits.descriptors.saturating_add(own),
+                open_files_min: launch.limits.descriptors.saturating_add(own_min),
             },
             role,
             cpu: launch.cpu.and_then(|cpu| usize::try_from(cpu).ok()),

@@ -7,10 +7,12 @@ use crate::calls::MESSAGE_MAX_BYTES;
 use crate::core::{Caller, Core, ReplyDescriptor};
 use crate::ids::ProcessId;
 use crate::machine::Machine;
+use crate::process::headroom::{Need, explained, raise_soft_limits, shortfall};
 use crate::process::image::{Image, ImageError};
 use crate::process::layers::Layers;
 use crate::process::library::{Library, LibraryError, own_libraries};
 use crate::process::measured_files::MeasuredFiles;
+use crate::process::patience::is_asked_to_stop;
 use crate::process::shelf::Shelf;
 use crate::wire;
 use children::{Loader, start_daemon, start_loader};
@@ -88,15 +90,24 @@ pub enum ServiceError {
     /// The platform is not usable.
     #[error(transparent)]
     Platform(#[from] crate::platform::PlatformError),
+    /// A limit of the machine is too low.
+    #[error("{0}")]
+    Short(String),
+    /// It cannot be found out what this machine can enforce.
+    #[error("cannot find out whether this machine has a layer of isolation: {0}")]
+    Untried(String),
     /// The daemon cannot be started.
     #[error("the daemon: {0}")]
     Daemon(#[from] crate::process::jail::SpawnError),
 }
 
 fn os<E: Into<io::Error>>(what: &'static str) -> impl Fn(E) -> ServiceError {
-    move |source| ServiceError::Os {
-        what,
-        source: source.into(),
+    move |source| {
+        let source = source.into();
+        ServiceError::Os {
+            what,
+            source: Errno::from_io_error(&source).map_or(source, explained),
+        }
     }
 }
 
@@ -106,6 +117,9 @@ fn os<E: Into<io::Error>>(what: &'static str) -> impl Fn(E) -> ServiceError {
 /// [`ServiceError`] when the service cannot start.
 pub fn run(config: MonitorConfig) -> Result<ExitCode, ServiceError> {
     harden()?;
+    if let Some(short) = shortfall(&Need::to_start()) {
+        return Err(ServiceError::Short(short));
+    }
     Service::start(config)?.run()
 }
 
@@ -118,22 +132,9 @@ fn harden() -> Result<(), ServiceError> {
         maximum: Some(0),
     };
     setrlimit(Resource::Core, none).map_err(os("forbidding core dumps"))?;
-    raise_descriptor_limit();
+    raise_soft_limits();
+    children::outlive_file_limits();
     Ok(())
-}
-
-/// A chain of 256 functions needs a few thousand descriptors.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    // Where the hard limit is low, creating a large chain fails with a clear error instead.
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            ..limit
-        },
-    );
 }
 
 /// What an epoll entry belongs to.
@@ -221,8 +222,11 @@ impl Service {
     fn start(config: MonitorConfig) -> Result<Self, ServiceError> {
         let signals = children::signals().map_err(os("watching signals"))?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(os("making an epoll"))?;
-        let executable = File::open("/proc/self/exe").map_err(os("opening the own executable"))?;
+        let executable = File::open("/proc/self/exe").map_err(os(
+            "opening the own executable, /proc/self/exe (is /proc mounted?)",
+        ))?;
         let layers = Layers::probe();
+        let untried = layers.untried().map(ToString::to_string);
         let mut measured = MeasuredFiles::new(Shelf::new(&layers));
         // The gateway's program as well: the loader will name the same file.
         let image = measured.image("hacher-fabric", executable.as_fd())?;
@@ -250,6 +254,13 @@ impl Service {
             notified: false,
         };
         watch(&service.epoll, service.signals.as_fd(), Token::Signals)?;
+        if is_asked_to_stop() {
+            // Before anything was started: the loop reads the signal first, and ends.
+            return Ok(service);
+        }
+        if let Some(untried) = untried {
+            return Err(ServiceError::Untried(untried));
+        }
         let loader = start_loader(&service.config.loader).map_err(os("starting the loader"))?;
         watch(&service.epoll, loader.socket.as_fd(), Token::LoaderSocket)?;
         watch(&service.epoll, loader.pidfd.as_fd(), Token::LoaderEnd)?;
@@ -396,6 +407,7 @@ impl Service {
             &self.libraries,
             theirs.as_fd(),
             layers,
+            self.core.instance_count(),
         )?;
         watch(&self.epoll, ours.as_fd(), Token::DaemonSocket)?;
         watch(&self.epoll, child.pidfd(), Token::DaemonEnd)?;

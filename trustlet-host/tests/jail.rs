@@ -221,6 +221,7 @@ fn limits() -> Limits {
         scratch_bytes: SCRATCH_BYTES,
         threads: THREADS,
         open_files: OPEN_FILES,
+        open_files_min: OPEN_FILES,
     }
 }
 

@@ -306,7 +306,7 @@ fn outbox_flags(function: &Function) -> u32 {
 }
 
 /// The declared ports, and `error` if an edge starts there.
-fn ports_of(chain: &Chain, id: FunctionId, function: &Function) -> Vec<String> {
+pub(super) fn ports_of(chain: &Chain, id: FunctionId, function: &Function) -> Vec<String> {
     let mut ports = function.ports().to_vec();
     let uses_error = chain.edges().iter().any(
         |edge| matches!(edge.from(), Source::Function(from, port) if from == id && port.index().is_none()),

@@ -7,10 +7,12 @@ pub mod file;
 mod folders;
 pub mod linked;
 mod magic;
+pub mod need;
 pub mod own_gateway;
 pub mod placement;
 pub mod protection;
 mod secret;
+pub mod share;
 
 use hacher_chain_dsl::{Chain, Source};
 

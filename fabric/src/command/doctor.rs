@@ -1,32 +1,70 @@
-//! `doctor`: what this machine can enforce.
+//! `doctor`: what this machine can enforce, and whether its limits leave room for a service.
 
-use super::{Failed, print, print_json};
-use crate::cli::{Format, FormatArgs};
+use super::{Failed, print, print_json, read_chain};
+use crate::chain::file::ChainFile;
+use crate::chain::need;
+use crate::cli::{DoctorArgs, Format};
 use hacher_libos_net::aead;
-use hacher_trustlet_host::process::doctor::{Status, findings};
+use hacher_trustlet_host::process::doctor::{Finding, Status, findings};
+use hacher_trustlet_host::process::headroom::raise_soft_limits;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// Prints one line for each thing that was tried, and what its absence means.
+/// Prints one line for each thing that was tried, and what its absence means; for each limit, what the named chains need of it,
+/// or a chain of one function.
 ///
 /// # Errors
-/// Never; a machine that can enforce little is still reported on.
-pub fn doctor(arguments: &FormatArgs) -> Result<(), Failed> {
-    let findings = findings();
+/// When a limit keeps them from starting. A machine that can enforce little is only reported on.
+pub fn doctor(arguments: &DoctorArgs) -> Result<(), Failed> {
+    let format = arguments.format.format;
+    let files = arguments
+        .chains
+        .iter()
+        .map(|path| read_chain(path, format))
+        .collect::<Result<Vec<_>, _>>()?;
+    let need = if files.is_empty() {
+        need::of_a_small_chain()
+    } else {
+        need::of_chains(&files.iter().map(ChainFile::chain).collect::<Vec<_>>())
+    };
+    raise_soft_limits();
+    let findings = findings(&need);
+    report(&findings, format);
+    // What could not be tried is short of something too, which a limit may say more plainly.
+    let short = findings.iter().filter(|found| found.status == Status::TooLow);
+    match short.min_by_key(|found| found.figures.is_none()) {
+        None => Ok(()),
+        Some(short) => Err(Failed::new(format!(
+            "{} cannot be served here: {}: {}",
+            need.whose, short.name, short.detail
+        ))),
+    }
+}
+
+fn report(findings: &[Finding], format: Format) {
     let word = |status| match status {
         Status::Ok => "ok",
         Status::Missing => "missing",
+        Status::TooLow => "too low",
         _ => "info",
     };
-    if arguments.format == Format::Json {
+    if format == Format::Json {
         let list: Vec<Value> = findings
             .iter()
             .map(|found| {
-                json!({ "name": found.name, "status": word(found.status), "detail": found.detail, "help": found.help })
+                let mut value = json!({
+                    "name": found.name, "status": word(found.status), "detail": found.detail, "help": found.help,
+                });
+                if let (Some(figures), Some(fields)) = (found.figures, value.as_object_mut()) {
+                    fields.insert("limit".to_owned(), json!(figures.limit));
+                    fields.insert("used".to_owned(), json!(figures.used));
+                    fields.insert("need".to_owned(), json!(figures.need));
+                }
+                value
             })
             .collect();
         print_json(&json!({ "findings": list, "aead": aead::IMPLEMENTATION }));
-        return Ok(());
+        return;
     }
     let width = findings
         .iter()
@@ -34,14 +72,13 @@ pub fn doctor(arguments: &FormatArgs) -> Result<(), Failed> {
         .max()
         .unwrap_or(0);
     let mut text = String::new();
-    for found in &findings {
+    for found in findings {
         let name = &found.name;
         let _ = writeln!(text, "{:<8}{name:<width$}  {}", word(found.status), found.detail);
-        if found.status == Status::Missing && !found.help.is_empty() {
+        if !matches!(found.status, Status::Ok | Status::Info) && !found.help.is_empty() {
             let _ = writeln!(text, "{:8}{:width$}  {}", "", "", found.help);
         }
     }
     let _ = writeln!(text, "{:<8}{:<width$}  {}", "info", "AEAD", aead::IMPLEMENTATION);
     print(&text);
-    Ok(())
 }

@@ -5,11 +5,13 @@ use crate::chain::file::ChainFile;
 use crate::chain::own_gateway;
 use crate::chain::placement::{Chosen, Seat, Seating, microseconds, seat, usable_cpus};
 use crate::chain::protection::{GIVEN_UP, is_mapped, mapped_edges};
+use crate::chain::share;
 use crate::cli::{ChainArgs, Format};
 use crate::table::{Align, Table, bytes};
 use hacher_chain_dsl::{Chain, Edge, EdgeId, Source, Target, format_duration};
 use hacher_libos_net::aead;
 use hacher_libos_net::layout::ring_capacity;
+use hacher_libos_net::share::fabric_bytes;
 use hacher_trustlet_host::process::doctor::huge_outboxes_missing_because;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -141,6 +143,7 @@ fn data(file: &ChainFile, seating: &Seating) -> Value {
         "chain": chain.name(), "placement": seating.chosen.as_str(), "placement_reason": seating.reason,
         "estimates": estimates(seating), "seats": seats(chain, seating),
         "backend": "process", "gateway": gateway(chain), "edges": edges,
+        "functions": limits(chain),
     })
 }
 
@@ -150,6 +153,43 @@ fn gateway(chain: &Chain) -> Value {
         "own": chain.ingress().listen().is_some(), "listen": chain.ingress().listen(), "tls": tls.is_some(),
         "client_certificates": tls.is_some_and(|tls| tls.client_ca().is_some()),
     })
+}
+
+/// What each instance may use.
+fn limits(chain: &Chain) -> Vec<Value> {
+    let limits = chain.functions_with_ids().map(|(id, function)| {
+        json!({
+            "function": function.name(), "memory_bytes": function.memory().bytes(),
+            "fabric_memory_bytes": fabric_bytes(share::of_function(chain, id)), "threads": function.threads(),
+            "scratch_bytes": function.scratch().bytes(),
+        })
+    });
+    limits.collect()
+}
+
+/// The same as a table.
+fn limits_in_words(chain: &Chain) -> String {
+    let mut table = Table::new(&[
+        ("function", Align::Left),
+        ("memory", Align::Right),
+        ("of the fabric", Align::Right),
+        ("threads", Align::Right),
+        ("scratch", Align::Right),
+    ]);
+    for (id, function) in chain.functions_with_ids() {
+        table.row([
+            function.name().to_owned(),
+            bytes(function.memory().bytes()),
+            bytes(fabric_bytes(share::of_function(chain, id))),
+            function.threads().to_string(),
+            bytes(function.scratch().bytes()),
+        ]);
+    }
+    format!(
+        "{}\n  memory: for the function's own; what the fabric needs besides, for stacks of threads and records in hand up to \
+         max_body, comes on top.\n",
+        table.render()
+    )
 }
 
 fn estimates(seating: &Seating) -> Vec<Value> {
@@ -295,6 +335,7 @@ fn human(file: &ChainFile, seating: &Seating) -> String {
         "\n  seals: once for a record, however many read it; each reader opens it once, into memory of its own.\n  \
          copies: staging copies besides that one write and one read.\n",
     );
+    let _ = write!(text, "\n{}\n", limits_in_words(chain));
     let joined = chain.edges_into(Target::Egress).count();
     let _ = writeln!(
         text,

@@ -35,6 +35,12 @@ pub(super) struct Instance {
     pub forwards_logs: bool,
     /// How long one run may take.
     pub timeout: Duration,
+    /// Bytes of memory that it has for its own.
+    pub memory_bytes: u64,
+    /// Bytes of memory that it has besides, for what the fabric needs in it.
+    pub fabric_bytes: u64,
+    /// Threads that it may have.
+    pub threads: u32,
     /// What it tells about itself.
     pub page: PageReader,
     /// What it reads from.
@@ -153,6 +159,7 @@ impl Instance {
             .map_or(0, |run| run.sum_ns / run.count);
         let mut status = json!({
             "function": self.function, "ordinal": self.ordinal, "state": self.state.text(), "epoch": self.epoch,
+            "memory_bytes": self.memory_bytes, "fabric_memory_bytes": self.fabric_bytes, "threads": self.threads,
             "refused": self.refused(), "mean_run_ns": mean_run_ns, "refused_calls": self.refused_calls(),
         });
         if let Some(object) = status.as_object_mut() {

@@ -1,10 +1,10 @@
 //! Accepts connections and speaks HTTP over them.
 
-use super::Gateway;
 use super::framing::HEAD_MAX_BYTES;
 use super::route::answer;
 use super::screen::Screen;
 use super::tls::{Tls, TlsError};
+use super::{Gateway, places};
 use hacher_libos_net::attachment::Listener;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -26,7 +26,7 @@ use tokio::task::spawn_local;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-/// Connections at a time; more wait in the socket's backlog.
+/// Connections at a time, where the machine allows as many; more wait in the socket's backlog.
 const CONNECTIONS_MAX: usize = 1024;
 /// How long a request's head may take, and how long a connection may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -85,7 +85,7 @@ impl Acceptor {
 
     /// Accepts until draining begins.
     pub(super) async fn accept(self, gateway: Rc<Gateway>) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let places = Arc::new(Semaphore::new(places::connections(CONNECTIONS_MAX, &self.socket)));
         while !gateway.draining.get() {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 return;

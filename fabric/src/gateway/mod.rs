@@ -21,6 +21,7 @@ mod framing;
 #[doc(hidden)]
 pub mod hostile;
 mod listener;
+mod places;
 mod problem;
 mod reply;
 mod request;

@@ -4,7 +4,8 @@ use hacher_libos_net::{Failure, Input, Output, serve};
 use hacher_tests::modelled::Modelled;
 use hacher_tests::{hostile, ordinary};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use thumbnails::thumbnail::Size;
 
@@ -51,6 +52,8 @@ fn main() -> ExitCode {
         "headers" => serve(headers),
         "pass" => serve(pass),
         "event" => serve(event),
+        "threads" => serve(threads),
+        "fill" => serve(fill),
         other => {
             eprintln!("there is no test function `{other}`");
             ExitCode::FAILURE
@@ -127,6 +130,54 @@ fn slower(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> 
 fn concatenate(input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     let bodies: Vec<&[u8]> = input.parts().iter().map(hacher_libos_net::Part::bytes).collect();
     output.send(&bodies.concat())
+}
+
+/// Starts threads that use their stacks and heaps until no more can be started, and says how many there are, the first included.
+#[expect(clippy::needless_pass_by_value, reason = "the signature of a handler")]
+fn threads(_: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let end = Arc::new(AtomicBool::new(false));
+    let mut started = Vec::new();
+    while started.len() < 1000 {
+        let end = Arc::clone(&end);
+        let thread = std::thread::Builder::new().spawn(move || {
+            let used = vec![1_u8; 64 << 10];
+            while !end.load(Ordering::Relaxed) {
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
+            used.len()
+        });
+        match thread {
+            Ok(thread) => started.push(thread),
+            Err(_) => break,
+        }
+    }
+    let count = started.len() + 1;
+    end.store(true, Ordering::Relaxed);
+    let fine = started.into_iter().all(|thread| thread.join().is_ok());
+    if fine {
+        output.send(count.to_string().as_bytes())
+    } else {
+        Err(Failure::permanent("a thread panicked"))
+    }
+}
+
+/// Fills as many MiB of memory of its own as its input says, and says so.
+fn fill(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let text = String::from_utf8_lossy(input.bytes()?).into_owned();
+    let mib: usize = text
+        .trim()
+        .parse()
+        .map_err(|_| Failure::permanent("the input is no number"))?;
+    let mut filled = Vec::new();
+    for _ in 0..mib {
+        let mut piece: Vec<u8> = Vec::new();
+        if piece.try_reserve_exact(1 << 20).is_err() {
+            break;
+        }
+        piece.resize(1 << 20, 1);
+        filled.push(piece);
+    }
+    output.send(filled.len().to_string().as_bytes())
 }
 
 /// Keeps every body in memory, so that a search of this process has something to find.

@@ -164,6 +164,8 @@ operand! {
     FunctionEntry {
         /// What it was defined with; for the gateway, with what its chain gives it.
         definition: FunctionDefinition,
+        /// Bytes of private memory that one instance has besides, for what the fabric itself needs.
+        fabric_bytes: u64,
         /// SHA-384 of the executable.
         measurement: [u8; 48],
         /// Number of its first instance in the chain.

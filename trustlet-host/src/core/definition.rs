@@ -8,6 +8,7 @@ use crate::platform::{Limits, Platform};
 use hacher_libos_net::attach::outbox_flag;
 use hacher_libos_net::layout::{OUTBOX_MAX_BYTES, OUTBOX_MIN_BYTES};
 use hacher_libos_net::name::Name;
+use hacher_libos_net::share::{Shape, fabric_bytes};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
@@ -447,6 +448,26 @@ pub(crate) fn cpu_hint(cpu: u64) -> Result<Option<u32>, Refusal> {
         crate::calls::ANY_CPU => Ok(None),
         cpu if cpu <= limits::CPU_MAX => Ok(u32::try_from(cpu).ok()),
         _ => refuse(ResultCode::InvalidParameter, "there is no such CPU"),
+    }
+}
+
+impl<P: Platform> Definition<P> {
+    /// Private memory that the fabric needs in a process of this function, besides what its author asked for.
+    pub(crate) fn fabric_bytes(&self, function: FunctionIndex) -> u64 {
+        let Some(found) = self.function(function) else {
+            return 0;
+        };
+        let edges = || self.edges.iter().filter(|edge| edge.consumer == function);
+        let parts_of = |group| edges().filter(|edge| edge.group == group).count();
+        let is_own = |port: &&u32| self.ports.get(index(**port)).is_some_and(|port| !port.fault);
+        let parts = edges().map(|edge| parts_of(edge.group)).max().unwrap_or(1);
+        fabric_bytes(Shape {
+            threads: found.definition.threads,
+            parts: number(parts),
+            ports: number(found.ports.iter().filter(is_own).count()),
+            record_bytes: self.chain.max_body_bytes,
+            in_flight: self.chain.in_flight,
+        })
     }
 }
 

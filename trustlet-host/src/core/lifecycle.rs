@@ -176,7 +176,9 @@ impl<P: Platform> Core<P> {
             libraries: &function.program.loaded,
             environment: &function.environment,
             limits: process_limits(
-                definition.memory_bytes,
+                definition
+                    .memory_bytes
+                    .saturating_add(entry.definition.fabric_bytes(planned.function)),
                 definition.scratch_bytes,
                 definition.threads,
                 planned.descriptors(),

@@ -243,6 +243,11 @@ impl<P: Platform> Core<P> {
         self.events.pop_front()
     }
 
+    /// Instances of all chains, the gateway's among them.
+    pub fn instance_count(&self) -> u32 {
+        crate::ids::number(self.instance_total)
+    }
+
     /// Forgets what a daemon that is gone should have been told; its successor reads the tables.
     pub fn daemon_died(&mut self) {
         self.counts.daemon_restarts += 1;

@@ -78,6 +78,7 @@ impl<P: Platform> Core<P> {
         let first_instance: u32 = (0..function.0.min(definition.function_count()))
             .map(|function| definition.instances_of(FunctionIndex(function)))
             .sum();
+        let fabric_bytes = definition.fabric_bytes(function);
         let entry = if function == FunctionIndex::GATEWAY {
             let gateway = self.gateway(chain.gateway)?;
             let values = FunctionDefinition {
@@ -109,6 +110,10 @@ impl<P: Platform> Core<P> {
                 function.environment.len(),
                 function.secrets.len(),
             )
+        };
+        let entry = FunctionEntry {
+            fabric_bytes,
+            ..entry
         };
         Ok(Outcome::operand(entry.as_bytes()))
     }
@@ -283,6 +288,7 @@ fn function_entry<P: Platform>(
 ) -> FunctionEntry {
     FunctionEntry {
         definition,
+        fabric_bytes: 0,
         measurement: P::image_measurement(&program.image),
         first_instance,
         port_count: number(ports),

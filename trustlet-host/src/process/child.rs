@@ -11,11 +11,13 @@ use super::image::Image;
 use super::jail::{Limits, Output, Step};
 use super::layers::{Layer, Layers};
 use super::library::Library;
+use super::patience::until_readable;
 use super::provisions::Provision;
 use super::seccomp::{self, Role, Subject};
 use super::{capabilities, landlock, limits, root};
+use core::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, read, write};
 use rustix::process::{
@@ -32,8 +34,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Most descriptors that a process can be started with, besides the standard ones.
 pub(super) const INHERIT_MAX: u32 = 256;
-/// Longest wait for a report of the child. All of its steps take a few milliseconds together.
-const REPORT_MAX_S: i64 = 10;
+/// Longest wait for a report of the child. All of its steps take a few milliseconds together; on a machine that is this much
+/// slower nothing can be served.
+const REPORT_MAX: Duration = Duration::from_secs(5);
 /// What the child's exit code is when it reported a failure; nobody sees it.
 const FAILED: i32 = 255;
 
@@ -92,22 +95,9 @@ const PANICKED: u32 = u32::MAX - 1;
 const REPORT_BYTES: usize = 12;
 
 impl Report {
-    /// Waits for the child's next report.
+    /// Waits for the child's next report, for as long as [`until_readable`] does.
     pub(super) fn receive(pipe: &OwnedFd) -> Result<Self, Errno> {
-        let deadline = Timespec {
-            tv_sec: REPORT_MAX_S,
-            tv_nsec: 0,
-        };
-        loop {
-            match poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&deadline)) {
-                Ok(0) => return Err(Errno::TIMEDOUT),
-                Err(Errno::INTR) => {}
-                other => {
-                    other?;
-                    break;
-                }
-            }
-        }
+        until_readable(pipe, REPORT_MAX)?;
         let mut bytes = [0_u8; REPORT_BYTES];
         // Written in one piece, far below the size that a pipe may split.
         if read(pipe, &mut bytes)? == 0 {
@@ -271,13 +261,16 @@ fn wait_for_maps(orders: &Orders<'_>, parent: &Parent<'_>) -> Result<(), Errno> 
     if went == 1 { Ok(()) } else { Err(Errno::SRCH) }
 }
 
-/// Default dispositions, nothing blocked: exec keeps what is ignored and what is blocked.
+/// Default dispositions, nothing blocked: exec keeps what is ignored and what is blocked. A file that reaches its limit is an
+/// error of the call that would make it longer, and no reason to end the program.
 fn reset_signals() -> Result<(), Errno> {
     for signal in 1..=libc::SIGRTMAX() {
         // SAFETY: sets a disposition to the default, which is no handler. The two that cannot be set and those that
         // the C library keeps for itself answer with an error that changes nothing.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
+    // SAFETY: as above; ignoring is no handler either.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     // SAFETY: a signal set is plain data, for which all zeros is a valid value; sigemptyset makes it the empty set.
     let mut none: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: writes to the set that it is given.
@@ -339,6 +332,7 @@ struct Kept {
 /// Leaves open: 0, 1, 2, what is inherited, and (until exec) image and pipes above the limit on descriptor numbers.
 fn place_descriptors(orders: &Orders<'_>, parent: &Parent<'_>, null: OwnedFd) -> Result<Kept, Errno> {
     raise_limit()?;
+    close_unneeded(orders, parent, &null)?;
     let image_number = orders.image_number;
     let (report_number, go_number) = (image_number + 1, image_number + 2);
     // First away from all numbers that are to be filled, then there.
@@ -371,6 +365,21 @@ fn place_descriptors(orders: &Orders<'_>, parent: &Parent<'_>, null: OwnedFd) ->
     // SAFETY: as above.
     let go = unsafe { BorrowedFd::borrow_raw(go_number) };
     Ok(Kept { go, report })
+}
+
+/// Closes what is a copy of the monitor's, or came to the monitor from whoever started it, and could be in the way.
+fn close_unneeded(orders: &Orders<'_>, parent: &Parent<'_>, null: &OwnedFd) -> Result<(), Errno> {
+    let outputs = [orders.stdout, orders.stderr];
+    let outputs = outputs.iter().filter_map(|output| match output {
+        Output::Null => None,
+        Output::Fd(fd) => Some(fd.as_raw_fd()),
+    });
+    let pipes = [parent.report, parent.go, orders.image.memfd(), null.as_fd()];
+    let mut needed: Vec<RawFd> = pipes.iter().map(AsRawFd::as_raw_fd).chain(outputs).collect();
+    needed.extend(orders.inherit.iter().map(|(fd, _)| fd.as_raw_fd()));
+    needed.sort_unstable();
+    needed.dedup();
+    close_all_but(&needed)
 }
 
 fn pin(cpu: usize) -> Result<(), Errno> {

@@ -6,6 +6,9 @@
     reason = "memfd_secret and io_uring are tried by bare system calls"
 )]
 
+mod limits;
+
+use super::headroom::Need;
 use super::layers::{Layer, Layers};
 use rustix::fd::{FromRawFd, OwnedFd};
 use rustix::io::Errno;
@@ -22,6 +25,8 @@ pub enum Status {
     Ok,
     /// It is not there, and something is weaker or slower without it.
     Missing,
+    /// It is a limit that keeps a service from starting.
+    TooLow,
     /// Good to know; nothing depends on it.
     Info,
 }
@@ -37,6 +42,19 @@ pub struct Finding {
     pub detail: String,
     /// What can be done about it; empty if nothing needs to be.
     pub help: String,
+    /// Of a limit: its figures.
+    pub figures: Option<Figures>,
+}
+
+/// The figures of a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures {
+    /// Its value; `None` if there is no limit.
+    pub limit: Option<u64>,
+    /// What others have of it already.
+    pub used: u64,
+    /// What is needed besides.
+    pub need: u64,
 }
 
 impl Finding {
@@ -50,13 +68,15 @@ impl Finding {
             } else {
                 help.to_owned()
             },
+            figures: None,
         }
     }
 }
 
-/// Looks at everything. Tries each isolation layer, which takes some milliseconds.
+/// Looks at everything, and at the machine's limits for a service that has this `need`. Tries each isolation layer, which takes
+/// some milliseconds.
 #[must_use]
-pub fn findings() -> Vec<Finding> {
+pub fn findings(need: &Need) -> Vec<Finding> {
     let mut findings = vec![kernel(), sev_snp(), reports(), vmpl()];
     findings.extend(layers(&Layers::probe()));
     findings.extend([
@@ -68,6 +88,7 @@ pub fn findings() -> Vec<Finding> {
     ]);
     findings.extend(cpu());
     findings.push(cgroups());
+    findings.extend(limits::findings(need));
     findings
 }
 
@@ -148,6 +169,15 @@ fn layers(layers: &Layers) -> Vec<Finding> {
             let name = layer.to_string();
             let missing = layers.missing().iter().find(|missing| missing.layer == layer);
             match missing {
+                Some(missing) if missing.untried => {
+                    let detail = format!("could not be tried: {}", missing.reason);
+                    Finding::new(
+                        &name,
+                        Status::TooLow,
+                        detail,
+                        "the limits below say what is short",
+                    )
+                }
                 Some(missing) => Finding::new(&name, Status::Missing, missing.reason.clone(), layer.help()),
                 None if layer == Layer::Landlock => {
                     Finding::new(&name, Status::Ok, landlock_detail(layers.landlock_abi()), "")
@@ -348,11 +378,11 @@ mod tests {
 
     #[test]
     fn every_finding_says_something_and_every_gap_what_to_do() {
-        let findings = findings();
+        let findings = findings(&Need::to_start());
         for finding in &findings {
             println!("{:24} {:?} {}", finding.name, finding.status, finding.detail);
             assert!(!finding.detail.is_empty(), "{}", finding.name);
-            if finding.status == Status::Missing {
+            if matches!(finding.status, Status::Missing | Status::TooLow) {
                 assert!(!finding.help.is_empty(), "{}", finding.name);
             }
         }

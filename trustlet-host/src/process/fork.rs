@@ -4,13 +4,21 @@
     reason = "clone has no safe wrapper that takes namespaces and returns twice"
 )]
 
+use super::patience::until_readable;
+use core::time::Duration;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, FromRawFd, OwnedFd};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, getpid, pidfd_open, pidfd_send_signal,
+    set_parent_process_death_signal, waitid,
+};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What the child exits with when its body panicked.
 pub(super) const PANICKED: i32 = 254;
+/// What the child exits with when its parent was gone before it began.
+const ORPHANED: i32 = 253;
 
 /// A process that this one started and has not reaped. Dropping it kills and reaps it.
 #[derive(Debug)]
@@ -54,6 +62,17 @@ impl Forked {
     }
 }
 
+impl Forked {
+    /// Waits for its end, but not longer than `patience`, and reaps it.
+    ///
+    /// # Errors
+    /// As [`until_readable`].
+    pub(super) fn wait_for(&mut self, patience: Duration) -> io::Result<Option<WaitIdStatus>> {
+        until_readable(&self.pidfd, patience)?;
+        self.wait(WaitIdOptions::empty())
+    }
+}
+
 impl Drop for Forked {
     fn drop(&mut self) {
         if !self.reaped {
@@ -65,22 +84,30 @@ impl Drop for Forked {
 }
 
 /// Runs `body` in a new process that has its own copies of the namespaces in `namespaces` (`CLONE_NEW*` bits), and
-/// exits it with the returned code. The parent's destructors never run in the child.
+/// exits it with the returned code. The parent's destructors never run in the child. Until it changes its user, the child
+/// is killed when the calling thread ends.
 ///
 /// # Errors
 ///
-/// Whatever clone(2) answers: mostly `EPERM` or `ENOSPC` where the kernel forbids a namespace.
+/// Whatever clone(2) answers: mostly `EPERM` or `ENOSPC` where the kernel forbids a namespace, `EAGAIN` at a limit on
+/// processes.
 pub(super) fn fork(namespaces: u64, body: impl FnOnce() -> i32) -> io::Result<Forked> {
     let exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
     let flags = namespaces | u64::from(libc::CLONE_PIDFD.unsigned_abs()) | exit_signal;
     let mut pidfd: libc::c_int = -1;
+    let parent = pidfd_open(getpid(), PidfdFlags::empty())?;
     // The legacy call, because clone3 is refused by many container runtimes and brings nothing that is needed here.
     // SAFETY: without CLONE_VM the child has a copy of the address space and continues on its own copy of this stack
     // (a null stack means that), as fork(2) does; `pidfd` outlives the call, and the kernel writes one int to it. The
     // remaining arguments are unused with these flags, in the argument order of x86-64 as well as of AArch64.
     let result = unsafe { libc::syscall(libc::SYS_clone, flags, 0_u64, &raw mut pidfd, 0_u64, 0_u64) };
     if result == 0 {
-        let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(PANICKED);
+        let code = if lives_with(&parent) {
+            drop(parent);
+            catch_unwind(AssertUnwindSafe(body)).unwrap_or(PANICKED)
+        } else {
+            ORPHANED
+        };
         // SAFETY: ends this process without running anything of the parent's.
         unsafe { libc::_exit(code) }
     }
@@ -97,4 +124,33 @@ pub(super) fn fork(namespaces: u64, body: impl FnOnce() -> i32) -> io::Result<Fo
         pidfd,
         reaped: false,
     })
+}
+
+/// In the child: ties its life to its parent's; `false` if the parent has ended already. A pidfd says so where process
+/// numbers cannot: in a pid namespace of its own, the child's parent has number 0, alive or not.
+fn lives_with(parent: &OwnedFd) -> bool {
+    set_parent_process_death_signal(Some(Signal::KILL)).is_ok()
+        && poll(
+            &mut [PollFd::new(parent, PollFlags::IN)],
+            Some(&Timespec::default()),
+        ) == Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_does_not_end_is_not_waited_for_without_end() {
+        let mut child = fork(0, || {
+            std::thread::sleep(Duration::from_secs(3600));
+            0
+        })
+        .unwrap();
+        let waited = child.wait_for(Duration::from_millis(20)).unwrap_err();
+        assert_eq!(waited.kind(), io::ErrorKind::TimedOut);
+        child.kill().unwrap();
+        let status = child.wait_for(Duration::from_secs(60)).unwrap().unwrap();
+        assert_eq!(status.terminating_signal(), Some(libc::SIGKILL));
+    }
 }

@@ -9,6 +9,7 @@ pub use super::seccomp::Role;
 
 use super::child::{self, Orders, Parent, Report};
 use super::fork::{Forked, fork};
+use super::headroom::explained;
 use super::identity::HostIds;
 use super::image::Image;
 use super::layers::{Layer, Layers, Missing};
@@ -23,8 +24,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// Numbers above the jail's descriptor limit that starting it needs.
-const SPARE_NUMBERS: u32 = 2 * child::INHERIT_MAX + 64;
+/// Numbers above the jail's descriptor limit that starting it needs besides those for what it inherits: the image and two pipes
+/// at numbers that the program cannot use; duplicates of these and of the standard descriptors, and as many that may lie in
+/// the way.
+const SPARE_NUMBERS: u32 = 3 + 2 * 6;
 /// Fewest descriptors that a process can be given: standard ones, and room for the loader to open libraries.
 const OPEN_FILES_MIN: u32 = 8;
 
@@ -165,6 +168,19 @@ pub enum SpawnError {
         /// Which.
         path: PathBuf,
     },
+    /// The machine allows fewer descriptors than it can work with.
+    #[error(
+        "cannot start {name}: it needs {need} open files, the limit is {limit} (ulimit -n, LimitNOFILE= of systemd); raise it \
+         where the service is started"
+    )]
+    OpenFiles {
+        /// Whom.
+        name: String,
+        /// The least hard limit that it can be started under.
+        need: u64,
+        /// The monitor's hard limit.
+        limit: u64,
+    },
     /// The kernel refused a step.
     #[error("cannot start {name}: {step} failed: {source}")]
     Step {
@@ -283,7 +299,7 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
     let failed = |step: Step, errno: Errno| SpawnError::Step {
         name: spawn.name.to_owned(),
         step,
-        source: errno.into(),
+        source: explained(errno),
     };
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(Step::Clone, errno));
     let (go_read, go_write) = pipe()?;
@@ -351,20 +367,11 @@ fn prepare<'a>(spawn: &'a Spawn<'a>) -> Result<Orders<'a>, SpawnError> {
         name: spawn.name.to_owned(),
         problem,
     };
-    let open_files = spawn.limits.open_files;
-    let hard_limit = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
-    if open_files < OPEN_FILES_MIN || u64::from(open_files) + u64::from(SPARE_NUMBERS) > hard_limit {
-        return Err(refuse(
-            "its limit on open files is too low, or too near to the monitor's own hard limit",
-        ));
-    }
+    let open_files = open_files(spawn)?;
     let image_number =
         RawFd::try_from(open_files).map_err(|_| refuse("its limit on open files is too high"))?;
     let mut inherit = spawn.inherit.to_vec();
     inherit.sort_unstable_by_key(|&(_, number)| number);
-    if inherit.len() > child::INHERIT_MAX as usize {
-        return Err(refuse("it is to inherit too many descriptors"));
-    }
     if !inherit
         .iter()
         .all(|&(_, number)| (3..image_number).contains(&number))
@@ -404,7 +411,10 @@ fn prepare<'a>(spawn: &'a Spawn<'a>) -> Result<Orders<'a>, SpawnError> {
         libraries: spawn.libraries,
         argv,
         envp,
-        limits: spawn.limits,
+        limits: Limits {
+            open_files,
+            ..spawn.limits
+        },
         role: spawn.role,
         cpu: spawn.cpu,
         patient: spawn.patient,
@@ -417,6 +427,40 @@ fn prepare<'a>(spawn: &'a Spawn<'a>) -> Result<Orders<'a>, SpawnError> {
             && matches!(ids, HostIds::Own { .. })
             && spawn.layers.has(Layer::UserNamespace),
     })
+}
+
+/// What is to be its limit on open files: as many as wanted, or as many as this machine allows.
+fn open_files(spawn: &Spawn<'_>) -> Result<u32, SpawnError> {
+    let Limits {
+        open_files,
+        open_files_min,
+        ..
+    } = spawn.limits;
+    let request = |problem| SpawnError::Request {
+        name: spawn.name.to_owned(),
+        problem,
+    };
+    if open_files < OPEN_FILES_MIN {
+        return Err(request("its limit on open files is too low"));
+    }
+    let inherited = u32::try_from(spawn.inherit.len())
+        .ok()
+        .filter(|&count| count <= child::INHERIT_MAX)
+        .ok_or_else(|| request("it is to inherit too many descriptors"))?;
+    let spare = SPARE_NUMBERS + 2 * inherited;
+    let Some(limit) = getrlimit(Resource::Nofile).maximum else {
+        return Ok(open_files);
+    };
+    let allowed = u32::try_from(limit).unwrap_or(u32::MAX).saturating_sub(spare);
+    let least = open_files_min.clamp(OPEN_FILES_MIN, open_files);
+    if allowed < least {
+        return Err(SpawnError::OpenFiles {
+            name: spawn.name.to_owned(),
+            need: u64::from(least) + u64::from(spare),
+            limit,
+        });
+    }
+    Ok(open_files.min(allowed))
 }
 
 fn errno_of(error: &io::Error) -> Errno {

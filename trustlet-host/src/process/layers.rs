@@ -3,7 +3,7 @@
 //! A missing layer is never skipped in silence: every [`super::jail::Child`] names what it runs without, and so does
 //! whoever reports on isolation. Whether that is good enough is for the caller to decide.
 
-use super::probe;
+use super::probe::{self, Lack};
 use std::fmt;
 
 /// One way in which a jailed process is kept from something.
@@ -131,6 +131,9 @@ pub struct Missing {
     pub layer: Layer,
     /// Why, in plain words.
     pub reason: String,
+    /// It was not found out whether it is there, because something else was short. Whoever starts a service does not go on
+    /// then: shortness must not weaken isolation.
+    pub untried: bool,
 }
 
 impl fmt::Display for Missing {
@@ -156,8 +159,12 @@ impl Layers {
         };
         for layer in Layer::ALL {
             // The other namespaces depend on the user namespace, which stands first.
-            if let Err(reason) = probe::try_layer(layer, &layers) {
-                layers.missing.push(Missing { layer, reason });
+            if let Err(Lack { reason, untried }) = probe::try_layer(layer, &layers) {
+                layers.missing.push(Missing {
+                    layer,
+                    reason,
+                    untried,
+                });
             }
         }
         layers
@@ -170,6 +177,7 @@ impl Layers {
             self.missing.push(Missing {
                 layer,
                 reason: reason.to_owned(),
+                untried: false,
             });
         }
         self
@@ -185,6 +193,12 @@ impl Layers {
     #[must_use]
     pub fn missing(&self) -> &[Missing] {
         &self.missing
+    }
+
+    /// The first layer of which it was not found out whether it is there.
+    #[must_use]
+    pub fn untried(&self) -> Option<&Missing> {
+        self.missing.iter().find(|missing| missing.untried)
     }
 
     /// Nothing is missing.

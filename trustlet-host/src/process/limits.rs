@@ -16,8 +16,10 @@ pub struct Limits {
     pub scratch_bytes: u64,
     /// Most threads at one time, the first included.
     pub threads: u32,
-    /// Most open descriptors: every descriptor number is below it.
+    /// Most open descriptors: every descriptor number is below it. Fewer where the machine does not allow as many.
     pub open_files: u32,
+    /// Fewest open descriptors that it can work with.
+    pub open_files_min: u32,
 }
 
 /// Sets the limits of this process for good. `count_threads`: it is alone in its user namespace; otherwise the limit

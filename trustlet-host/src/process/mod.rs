@@ -12,11 +12,13 @@
 
 pub mod doctor;
 pub mod file_content;
+pub mod headroom;
 pub mod image;
 pub mod jail;
 pub mod layers;
 pub mod library;
 pub mod measured_files;
+pub mod patience;
 pub mod region;
 pub mod seccomp;
 pub mod shelf;
@@ -29,6 +31,7 @@ mod fork;
 mod identity;
 mod landlock;
 mod limits;
+mod permission;
 mod probe;
 mod provisions;
 mod root;

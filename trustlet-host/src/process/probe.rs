@@ -5,22 +5,24 @@
 )]
 
 use super::child::change_ids;
+use super::descriptors::close;
 use super::fork::{Forked, fork};
+use super::headroom::shortage;
 use super::identity::{HostIds, INSIDE_ID};
 use super::image::Image;
 use super::layers::{Layer, Layers};
+use super::patience::until_readable;
+use super::permission::{refusal, setting};
 use super::region::Region;
 use super::seccomp::{self, Role, Subject};
 use super::{landlock, limits, root};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
 use rustix::io::{Errno, read, write};
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{
-    DumpableBehavior, Signal, WaitIdOptions, set_dumpable_behavior, set_parent_process_death_signal,
-};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::system::sethostname;
 use rustix::thread::{no_new_privs, set_no_new_privs};
 use std::ptr::null_mut;
@@ -30,22 +32,76 @@ const WORKS: i32 = 0;
 /// Says that a layer took no effect although no call failed. Above all error numbers.
 const NO_EFFECT: i32 = 200;
 /// Longest wait for a signal of the kernel's.
-const SIGNAL_MAX: Timespec = Timespec {
-    tv_sec: 2,
-    tv_nsec: 0,
-};
+const SIGNAL_MAX: Duration = Duration::from_secs(2);
+/// Longest wait for a child that tries a layer, which takes it a millisecond.
+const CHILD_MAX: Duration = Duration::from_secs(5);
 
-/// `Err` says in plain words why `layer` cannot be had. `found`: what has been found out so far.
-pub(super) fn try_layer(layer: Layer, found: &Layers) -> Result<(), String> {
-    match layer {
-        Layer::UserNamespace => namespace(layer, found, || Ok(())),
-        Layer::MountNamespace => namespace(layer, found, || root::enter(&[], 4096, None)),
-        Layer::PidNamespace => namespace(layer, found, || {
-            effect(rustix::process::getpid().as_raw_nonzero().get() == 1)
-        }),
-        Layer::NetNamespace => namespace(layer, found, no_network),
-        Layer::IpcNamespace => namespace(layer, found, || Ok(())),
-        Layer::UtsNamespace => namespace(layer, found, || sethostname(b"probe")),
+/// A layer could not be used.
+#[derive(Debug)]
+pub(super) struct Lack {
+    /// Why, in plain words.
+    pub(super) reason: String,
+    /// It was not found out whether it is there: something else is short, or it took too long.
+    pub(super) untried: bool,
+}
+
+impl From<Errno> for Lack {
+    fn from(errno: Errno) -> Self {
+        let untried = matches!(
+            errno,
+            Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::TIMEDOUT | Errno::CANCELED
+        );
+        let reason = match errno {
+            Errno::TIMEDOUT => "the process that tried it did not answer".to_owned(),
+            Errno::CANCELED => "the monitor was asked to stop meanwhile".to_owned(),
+            errno => shortage(errno).unwrap_or_else(|| said(errno)),
+        };
+        Self { reason, untried }
+    }
+}
+
+impl From<std::io::Error> for Lack {
+    fn from(error: std::io::Error) -> Self {
+        match Errno::from_io_error(&error) {
+            Some(errno) => Self::from(errno),
+            None => Self::from(error.to_string()),
+        }
+    }
+}
+
+impl From<String> for Lack {
+    fn from(reason: String) -> Self {
+        Self {
+            reason,
+            untried: false,
+        }
+    }
+}
+
+impl Lack {
+    /// As for `errno`, of a namespace that was made or used.
+    fn of_namespace(layer: Layer, errno: Errno) -> Self {
+        let lack = Self::from(errno);
+        if lack.untried {
+            return lack;
+        }
+        refusal(layer, errno, setting).into()
+    }
+}
+
+/// `Err` says why `layer` cannot be had. `found`: what has been found out so far.
+pub(super) fn try_layer(layer: Layer, found: &Layers) -> Result<(), Lack> {
+    let tried = match layer {
+        Layer::UserNamespace => return namespace(layer, found, || Ok(())),
+        Layer::MountNamespace => return namespace(layer, found, || root::enter(&[], 4096, None)),
+        Layer::PidNamespace => {
+            return namespace(layer, found, || {
+                effect(rustix::process::getpid().as_raw_nonzero().get() == 1)
+            });
+        }
+        Layer::NetNamespace => return namespace(layer, found, no_network),
+        Layer::IpcNamespace => return namespace(layer, found, || Ok(())),
+        Layer::UtsNamespace => return namespace(layer, found, || sethostname(b"probe")),
         Layer::Landlock => in_child(0, confined_by_landlock),
         Layer::Seccomp => in_child(0, confined_by_seccomp),
         Layer::NoNewPrivileges => in_child(0, || {
@@ -57,7 +113,8 @@ pub(super) fn try_layer(layer: Layer, found: &Layers) -> Result<(), String> {
         Layer::ResourceLimits => in_child(0, bounded_by_limits),
         Layer::SealedImage => executable().map(|_| ()),
         Layer::ReadOnlyDescriptors => read_only_region(),
-    }
+    };
+    tried.map_err(Lack::from)
 }
 
 /// Version of Landlock's interface, 0 if it has none.
@@ -84,15 +141,19 @@ fn effect(seen: bool) -> Result<(), Errno> {
 }
 
 /// Runs `body` in a child in the namespace, and in a user namespace of its own if the machine has those.
-fn namespace(layer: Layer, found: &Layers, body: impl FnOnce() -> Result<(), Errno>) -> Result<(), String> {
+fn namespace(layer: Layer, found: &Layers, body: impl FnOnce() -> Result<(), Errno>) -> Result<(), Lack> {
     let Some(flag) = layer.clone_flag() else {
-        return Err("is not a namespace".to_owned());
+        return Err("is not a namespace".to_owned().into());
     };
     let user = match Layer::UserNamespace.clone_flag() {
         Some(user) if layer == Layer::UserNamespace || found.has(Layer::UserNamespace) => user,
         _ => 0,
     };
-    in_child(flag | user, body)
+    let tried = in_child(flag | user, body);
+    tried.map_err(|failure| match failure {
+        Failure::Refused(errno) => Lack::of_namespace(layer, errno),
+        other => other.into(),
+    })
 }
 
 /// Runs `body` in a child in those of `namespaces` that the machine has.
@@ -103,21 +164,57 @@ pub(super) fn in_namespaces(
 ) -> Result<(), String> {
     let there = namespaces.iter().filter(|&&layer| found.has(layer));
     let flags = there.filter_map(|layer| layer.clone_flag());
-    in_child(flags.fold(0, |bits, flag| bits | flag), body)
+    let tried = in_child(flags.fold(0, |bits, flag| bits | flag), body);
+    tried.map_err(|failure| Lack::from(failure).reason)
 }
 
-fn in_child(namespaces: u64, body: impl FnOnce() -> Result<(), Errno>) -> Result<(), String> {
-    let (go_read, go_write) = pipe_with(PipeFlags::CLOEXEC).map_err(said)?;
-    let (ready_read, ready_write) = pipe_with(PipeFlags::CLOEXEC).map_err(said)?;
+/// How a layer failed.
+enum Failure {
+    /// The kernel refused a step.
+    Refused(Errno),
+    /// In these words.
+    Told(String),
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self::Refused(errno)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        match Errno::from_io_error(&error) {
+            Some(errno) => Self::Refused(errno),
+            None => Self::Told(error.to_string()),
+        }
+    }
+}
+
+impl From<Failure> for Lack {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(errno) => errno.into(),
+            Failure::Told(reason) => reason.into(),
+        }
+    }
+}
+
+fn in_child(namespaces: u64, body: impl FnOnce() -> Result<(), Errno>) -> Result<(), Failure> {
+    let (go_read, go_write) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (ready_read, ready_write) = pipe_with(PipeFlags::CLOEXEC)?;
     let user = Layer::UserNamespace
         .clone_flag()
         .is_some_and(|flag| namespaces & flag != 0);
     let ids = HostIds::next();
     let mut child = fork(namespaces, || {
+        // The parent's ends, without which `go` ends when the parent does.
+        let closed = close(go_write.as_fd()).and_then(|()| close(ready_read.as_fd()));
         let mut byte = [0];
         // As in a jail's child, and undone at once.
-        let ready =
-            set_dumpable_behavior(DumpableBehavior::Dumpable).and_then(|()| write(&ready_write, &[1]));
+        let ready = closed
+            .and_then(|()| set_dumpable_behavior(DumpableBehavior::Dumpable))
+            .and_then(|()| write(&ready_write, &[1]));
         let went = ready.and_then(|_| read(&go_read, &mut byte));
         let hidden = set_dumpable_behavior(DumpableBehavior::NotDumpable);
         let identity = || match ids {
@@ -128,38 +225,28 @@ fn in_child(namespaces: u64, body: impl FnOnce() -> Result<(), Errno>) -> Result
             Ok(()) => WORKS,
             Err(errno) => errno.raw_os_error(),
         }
-    })
-    .map_err(|error| refused(&error))?;
-    drop(ready_write);
+    })?;
+    drop((go_read, ready_write));
     let mut byte = [0];
-    read(&ready_read, &mut byte).map_err(said)?;
-    if user {
-        ids.write_maps(&child)
-            .map_err(|errno| format!("mapping users: {}", said(errno)))?;
+    until_readable(&ready_read, CHILD_MAX)?;
+    if read(&ready_read, &mut byte)? == 1 {
+        if user {
+            ids.write_maps(&child)?;
+        }
+        write(&go_write, &[1])?;
     }
-    write(&go_write, &[1]).map_err(said)?;
     verdict(&mut child)
 }
 
-fn verdict(child: &mut Forked) -> Result<(), String> {
-    let status = child
-        .wait(WaitIdOptions::empty())
-        .map_err(|error| error.to_string())?;
+fn verdict(child: &mut Forked) -> Result<(), Failure> {
+    let status = child.wait_for(CHILD_MAX)?;
     match status.and_then(|status| status.exit_status()) {
         Some(WORKS) => Ok(()),
-        Some(NO_EFFECT) => Err("the kernel accepts it, but it takes no effect".to_owned()),
-        Some(errno) => Err(said(Errno::from_raw_os_error(errno))),
-        None => Err("the process that tried it was killed".to_owned()),
-    }
-}
-
-/// What clone(2) means here by its error numbers.
-fn refused(error: &std::io::Error) -> String {
-    match Errno::from_io_error(error) {
-        Some(Errno::NOSPC) => "the limit on namespaces, user.max_*_namespaces, is reached".to_owned(),
-        Some(Errno::PERM) => "the kernel does not permit it to this user".to_owned(),
-        Some(Errno::INVAL) => "the kernel was built without it".to_owned(),
-        _ => error.to_string(),
+        Some(NO_EFFECT) => Err(Failure::Told(
+            "the kernel accepts it, but it takes no effect".to_owned(),
+        )),
+        Some(errno) => Err(Errno::from_raw_os_error(errno).into()),
+        None => Err(Failure::Told("the process that tried it was killed".to_owned())),
     }
 }
 
@@ -204,6 +291,7 @@ fn bounded_by_limits() -> Result<(), Errno> {
             scratch_bytes: 0,
             threads: 1,
             open_files: 64,
+            open_files_min: 64,
         },
         false,
     )?;
@@ -220,30 +308,32 @@ fn bounded_by_limits() -> Result<(), Errno> {
 }
 
 /// A child of a child says who it is, its parent ends, and the kernel must close its end of the pipe.
-fn dies_with_parent() -> Result<(), String> {
-    let (alive_read, alive_write) = pipe_with(PipeFlags::CLOEXEC).map_err(said)?;
+fn dies_with_parent() -> Result<(), Failure> {
+    let (alive_read, alive_write) = pipe_with(PipeFlags::CLOEXEC)?;
     let mut between = fork(0, || {
         let grandchild = fork(0, || {
-            if set_parent_process_death_signal(Some(Signal::KILL)).is_ok()
-                && write(&alive_write, &[1]).is_ok()
-            {
-                std::thread::sleep(std::time::Duration::from_secs(4));
+            if write(&alive_write, &[1]).is_ok() {
+                std::thread::sleep(2 * SIGNAL_MAX);
             }
             NO_EFFECT
         });
+        let grandchild = match grandchild {
+            Ok(grandchild) => grandchild,
+            Err(error) => return error.raw_os_error().unwrap_or(NO_EFFECT),
+        };
+        // Without this process's own copy, the pipe ends with the grandchild, whatever becomes of that.
+        let closed = close(alive_write.as_fd());
         // Held until it is ready; then this process ends without killing it.
         let mut byte = [0];
-        let ready = read(&alive_read, &mut byte);
+        let ready = closed.and_then(|()| read(&alive_read, &mut byte));
         std::mem::forget(grandchild);
         if ready == Ok(1) { WORKS } else { NO_EFFECT }
-    })
-    .map_err(|error| error.to_string())?;
+    })?;
     drop(alive_write);
     verdict(&mut between)?;
-    match poll(&mut [PollFd::new(&alive_read, PollFlags::IN)], Some(&SIGNAL_MAX)) {
-        Ok(0) => Err("a process outlived its parent".to_owned()),
-        Ok(_) => Ok(()),
-        Err(errno) => Err(said(errno)),
+    match until_readable(&alive_read, SIGNAL_MAX) {
+        Err(Errno::TIMEDOUT) => Err(Failure::Told("a process outlived its parent".to_owned())),
+        other => Ok(other?),
     }
 }
 
@@ -299,17 +389,24 @@ fn program() -> Vec<u8> {
     elf
 }
 
-fn executable() -> Result<Image, String> {
-    let file = memfd_create("probe", MemfdFlags::CLOEXEC).map_err(said)?;
-    write(&file, &program()).map_err(said)?;
+fn executable() -> Result<Image, Failure> {
+    let file = memfd_create("probe", MemfdFlags::CLOEXEC)?;
+    write(&file, &program())?;
     Image::load("probe", file.as_fd(), 4096).map_err(|error| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-        format!("{error}{}", cause.unwrap_or_default())
+        let source = std::error::Error::source(&error);
+        let cause = source.map(|cause| format!(": {cause}")).unwrap_or_default();
+        let errno = source
+            .and_then(|cause| cause.downcast_ref())
+            .and_then(Errno::from_io_error);
+        match errno {
+            Some(errno) if Lack::from(errno).untried => errno.into(),
+            _ => Failure::Told(format!("{error}{cause}")),
+        }
     })
 }
 
 /// An image starts without being dumpable when nothing but its permissions asks for that.
-fn starts_non_dumpable() -> Result<(), String> {
+fn starts_non_dumpable() -> Result<(), Failure> {
     let image = executable()?;
     // A process with the capability to read all files may read the image too, so that is dropped as in a jail.
     let mut child = fork(0, || {
@@ -329,22 +426,23 @@ fn starts_non_dumpable() -> Result<(), String> {
             )
         };
         NO_EFFECT
-    })
-    .map_err(|error| error.to_string())?;
+    })?;
     // 0: not dumpable. 2: dumpable for root alone. 1: for everybody of the same user.
-    let status = child
-        .wait(WaitIdOptions::empty())
-        .map_err(|error| error.to_string())?;
+    let status = child.wait_for(CHILD_MAX)?;
     match status.and_then(|status| status.exit_status()) {
         Some(0 | 2) => Ok(()),
-        Some(1) => Err("a program that cannot be read is dumpable all the same".to_owned()),
-        _ => Err("the program that tells could not be executed".to_owned()),
+        Some(1) => Err(Failure::Told(
+            "a program that cannot be read is dumpable all the same".to_owned(),
+        )),
+        _ => Err(Failure::Told(
+            "the program that tells could not be executed".to_owned(),
+        )),
     }
 }
 
-fn read_only_region() -> Result<(), String> {
-    let region = Region::create("probe", 4096).map_err(|error| error.to_string())?;
-    let reader = region.read_only().map_err(|error| error.to_string())?;
+fn read_only_region() -> Result<(), Failure> {
+    let region = Region::create("probe", 4096)?;
+    let reader = region.read_only()?;
     // SAFETY: a new shared mapping at an address of the kernel's choice touches nothing that exists.
     let mapped = unsafe {
         mmap(
@@ -358,7 +456,9 @@ fn read_only_region() -> Result<(), String> {
     };
     match mapped {
         Err(Errno::ACCESS) => Ok(()),
-        Err(errno) => Err(said(errno)),
-        Ok(_) => Err("memory shared for reading can be mapped for writing".to_owned()),
+        Err(errno) => Err(errno.into()),
+        Ok(_) => Err(Failure::Told(
+            "memory shared for reading can be mapped for writing".to_owned(),
+        )),
     }
 }

@@ -19,13 +19,19 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// What the daemon may use.
+/// What the daemon may use, where the machine allows as much.
 const DAEMON_LIMITS: Limits = Limits {
     memory_bytes: 256 * 1024 * 1024,
     scratch_bytes: 0,
     threads: 4,
     open_files: 16 * 1024,
+    open_files_min: DAEMON_OPEN_FILES_MIN,
 };
+/// Descriptors of a daemon besides those of instances: standard ones, channel, event loop, bell, the operators' socket and some
+/// connections.
+const DAEMON_OPEN_FILES_MIN: u32 = 24;
+/// Descriptors of a daemon for each instance: its page and its log.
+const DAEMON_OPEN_FILES_OF_INSTANCE: u32 = 2;
 
 /// The loader's process.
 pub(super) struct Loader {
@@ -62,10 +68,15 @@ pub(super) fn start_loader(arguments: &[OsString]) -> io::Result<Loader> {
         command.arg0(name).args(rest);
     }
     let number = theirs.as_raw_fd();
+    let monitor = rustix::process::getpid();
     // SAFETY: between fork and exec only system calls are made, on values copied before the fork.
     unsafe {
         command.pre_exec(move || {
             set_parent_process_death_signal(Some(Signal::KILL))?;
+            if rustix::process::getppid() != Some(monitor) {
+                // It ended before its end was a signal.
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
             unblock_signals()?;
             place_channel(number)
         });
@@ -105,13 +116,14 @@ fn place_channel(number: i32) -> io::Result<()> {
     }
 }
 
-/// Starts the daemon in its jail.
+/// Starts the daemon of `instance_count` instances in its jail.
 pub(super) fn start_daemon(
     arguments: &[OsString],
     image: &Image,
     libraries: &[Library],
     socket: BorrowedFd<'_>,
     layers: &Layers,
+    instance_count: u32,
 ) -> Result<Child, SpawnError> {
     let args: Vec<&OsStr> = arguments.iter().skip(1).map(OsString::as_os_str).collect();
     let (stdout, stderr) = (io::stdout(), io::stderr());
@@ -124,7 +136,10 @@ pub(super) fn start_daemon(
             .map_or("hacher-daemon".as_ref(), OsString::as_os_str),
         args: &args,
         env: &[],
-        limits: DAEMON_LIMITS,
+        limits: Limits {
+            open_files_min: DAEMON_OPEN_FILES_MIN + DAEMON_OPEN_FILES_OF_INSTANCE * instance_count,
+            ..DAEMON_LIMITS
+        },
         role: Role::Daemon,
         cpu: None,
         patient: false,
@@ -175,6 +190,12 @@ fn unblock_signals() -> io::Result<()> {
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// Has a file that reaches its limit be an error, not the end of the monitor: regions are files in memory (setrlimit(2)).
+pub(super) fn outlive_file_limits() {
+    // SAFETY: ignoring a signal installs no handler.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
 /// What signals ask for.

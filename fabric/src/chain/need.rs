@@ -1,0 +1,208 @@
+//! What the processes of chains need of this machine's limits, before any of them is started.
+//!
+//! An estimate from above where a chain file cannot say more: which libraries an executable links is seen later.
+
+use super::gateway_outbox_bytes;
+use super::protection::is_mapped;
+use hacher_chain_dsl::{Chain, Edge, Source, Target};
+use hacher_trustlet_host::process::headroom::Need;
+
+/// Open files of a monitor besides those of instances and programs: standard ones, event loop, signals, the loader's and the
+/// daemon's sockets and pidfds and pipes, listening sockets, certificates; and what starting a process takes for a moment.
+const MONITOR_OPEN_FILES: u64 = 32;
+/// An instance's regions, each to write and to read, its doorbell, channel, pidfd and log.
+const OPEN_FILES_OF_INSTANCE: u64 = 8;
+/// A mapped ring's region, to write and to read.
+const OPEN_FILES_OF_MAPPED_RING: u64 = 2;
+/// The sealed copy of an executable.
+const OPEN_FILES_OF_PROGRAM: u64 = 1;
+/// Libraries that all programs of one C library share, and the executable of this command.
+const SHARED_LIBRARIES: u64 = 6;
+/// Monitor and daemon.
+const PROCESSES_BESIDES_TRUSTLETS: u64 = 2;
+/// The daemon.
+const JAILS_BESIDES_TRUSTLETS: u64 = 1;
+/// A gateway's channel, pidfd and log, its listening socket, and three TLS files.
+const OPEN_FILES_OF_GATEWAY: u64 = 8;
+/// Address space of a small program with its libraries, and private memory of one that does nothing yet.
+const PROGRAM_ADDRESS_BYTES: u64 = 32 << 20;
+const PROGRAM_DATA_BYTES: u64 = 4 << 20;
+/// Mappings of a program with its libraries, stacks and heaps; and of one ring at either end.
+const PROGRAM_MAPPINGS: u64 = 256;
+
+/// What `chains` need together.
+#[must_use]
+pub fn of_chains(chains: &[&Chain]) -> Need {
+    let whose = match chains {
+        [chain] => format!("the chain `{}`", chain.name()),
+        chains => format!("serving these {} chains", chains.len()),
+    };
+    let least = Need::to_start();
+    let totals: Vec<Totals> = chains.iter().map(|chain| Totals::of(chain)).collect();
+    let sum = |part: fn(&Totals) -> u64| totals.iter().map(part).fold(0, u64::saturating_add);
+    let most = |part: fn(&Totals) -> u64| totals.iter().map(part).max().unwrap_or(0);
+    let instances = sum(|totals| totals.instances);
+    let own_gateways = chains
+        .iter()
+        .filter(|chain| chain.ingress().listen().is_some())
+        .count();
+    // One for all chains that have none of their own.
+    let gateways = own_gateways as u64 + u64::from(own_gateways < chains.len());
+    let open_files = MONITOR_OPEN_FILES
+        + OPEN_FILES_OF_GATEWAY * own_gateways as u64
+        + SHARED_LIBRARIES
+        // The gateway has regions in each chain.
+        + OPEN_FILES_OF_INSTANCE * (instances + chains.len() as u64)
+        + OPEN_FILES_OF_PROGRAM * (sum(|totals| totals.programs) + 1)
+        + OPEN_FILES_OF_MAPPED_RING * sum(|totals| totals.mapped_rings)
+        + 2 * sum(|totals| totals.gateway_rings).max(most(|totals| totals.rings_of_one));
+    Need {
+        whose,
+        open_files: open_files.max(least.open_files),
+        processes: instances + gateways + PROCESSES_BESIDES_TRUSTLETS,
+        jails: instances + gateways + JAILS_BESIDES_TRUSTLETS,
+        file_bytes: most(|totals| totals.region_bytes).max(least.file_bytes),
+        address_bytes: (PROGRAM_ADDRESS_BYTES
+            + sum(|totals| totals.gateway_address_bytes).max(most(|totals| totals.address_bytes)))
+        .max(least.address_bytes),
+        data_bytes: PROGRAM_DATA_BYTES.max(least.data_bytes),
+        mappings: PROGRAM_MAPPINGS
+            + 3 * sum(|totals| totals.gateway_rings).max(most(|totals| totals.rings_of_one)),
+    }
+}
+
+/// What `doctor` looks for where no chain is named: a chain of one function.
+#[must_use]
+pub fn of_a_small_chain() -> Need {
+    let outbox_bytes = 64 << 20;
+    let least = Need::to_start();
+    Need {
+        whose: "a chain of one function".to_owned(),
+        open_files: MONITOR_OPEN_FILES
+            + SHARED_LIBRARIES
+            + 2 * (OPEN_FILES_OF_INSTANCE + OPEN_FILES_OF_PROGRAM),
+        processes: 2 + PROCESSES_BESIDES_TRUSTLETS,
+        jails: 2 + JAILS_BESIDES_TRUSTLETS,
+        file_bytes: least.file_bytes.max(outbox_bytes + REGION_EXTRA_BYTES),
+        address_bytes: least
+            .address_bytes
+            .max(PROGRAM_ADDRESS_BYTES + 2 * (outbox_bytes + REGION_EXTRA_BYTES)),
+        data_bytes: least.data_bytes.max(PROGRAM_DATA_BYTES),
+        mappings: PROGRAM_MAPPINGS,
+    }
+}
+
+/// What a region of an outbox holds besides segments: rings and its head. A sixteenth and a megabyte are above what any layout
+/// takes; see [`region_bytes`].
+const REGION_EXTRA_BYTES: u64 = 8 << 20;
+
+/// An outbox with its rings, from above.
+const fn region_bytes(outbox_bytes: u64) -> u64 {
+    outbox_bytes + outbox_bytes / 16 + REGION_EXTRA_BYTES
+}
+
+/// The figures of one chain.
+struct Totals {
+    instances: u64,
+    /// Executables with different paths.
+    programs: u64,
+    mapped_rings: u64,
+    /// Rings that the gateway reads or writes.
+    gateway_rings: u64,
+    /// Rings of the function instance that has most.
+    rings_of_one: u64,
+    /// The longest region.
+    region_bytes: u64,
+    gateway_address_bytes: u64,
+    /// Of the function instance that maps most.
+    address_bytes: u64,
+}
+
+impl Totals {
+    fn of(chain: &Chain) -> Self {
+        let mut programs: Vec<&str> = chain
+            .functions()
+            .iter()
+            .map(hacher_chain_dsl::Function::exec)
+            .collect();
+        programs.sort_unstable();
+        programs.dedup();
+        let rings = |edge: &Edge| instances_of(chain, edge.from()) * instances_at(chain, edge.to());
+        let mut totals = Self {
+            instances: chain
+                .functions()
+                .iter()
+                .map(|function| u64::from(function.instances()))
+                .sum(),
+            programs: programs.len() as u64,
+            mapped_rings: chain
+                .edges()
+                .iter()
+                .filter(|edge| is_mapped(edge))
+                .map(rings)
+                .sum(),
+            gateway_rings: 0,
+            rings_of_one: 0,
+            region_bytes: region_bytes(gateway_outbox_bytes(chain)),
+            gateway_address_bytes: region_bytes(gateway_outbox_bytes(chain)),
+            address_bytes: 0,
+        };
+        // Each function has a ring of faults to the gateway.
+        totals.gateway_rings = totals.instances;
+        for edge in chain.edges() {
+            match (edge.from(), edge.to()) {
+                (Source::Function(..), Target::Function(_)) => {}
+                _ => totals.gateway_rings += rings(edge),
+            }
+            if edge.to() == Target::Egress {
+                totals.gateway_address_bytes += outboxes(chain, edge.from());
+            }
+        }
+        for (id, function) in chain.functions_with_ids() {
+            let own = region_bytes(function.outbox().bytes());
+            let (mut rings_of_one, mut address_bytes) = (1, own);
+            for edge in chain.edges() {
+                if edge.to() == Target::Function(id) {
+                    rings_of_one += instances_of(chain, edge.from());
+                    address_bytes += outboxes(chain, edge.from());
+                }
+                if matches!(edge.from(), Source::Function(from, _) if from == id) {
+                    let readers = instances_at(chain, edge.to());
+                    rings_of_one += readers;
+                    address_bytes += if is_mapped(edge) { readers * own } else { 0 };
+                }
+            }
+            totals.region_bytes = totals.region_bytes.max(own);
+            totals.rings_of_one = totals.rings_of_one.max(rings_of_one);
+            totals.address_bytes = totals.address_bytes.max(address_bytes);
+        }
+        totals
+    }
+}
+
+fn instances_of(chain: &Chain, source: Source) -> u64 {
+    match source {
+        Source::Function(id, _) => chain
+            .function(id)
+            .map_or(1, |function| u64::from(function.instances())),
+        _ => 1,
+    }
+}
+
+fn instances_at(chain: &Chain, target: Target) -> u64 {
+    match target {
+        Target::Function(id) => chain
+            .function(id)
+            .map_or(1, |function| u64::from(function.instances())),
+        _ => 1,
+    }
+}
+
+/// The outboxes of all instances at `source`, as whoever reads from them maps them.
+fn outboxes(chain: &Chain, source: Source) -> u64 {
+    let bytes = match source {
+        Source::Function(id, _) => chain.function(id).map_or(0, |function| function.outbox().bytes()),
+        _ => gateway_outbox_bytes(chain),
+    };
+    instances_of(chain, source) * region_bytes(bytes)
+}

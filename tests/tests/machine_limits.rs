@@ -1,0 +1,412 @@
+//! A machine with little to give: a service works with what is there, or says in one message what it needs and what the limit
+//! is. Either way it ends when asked to, and leaves nothing behind.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+#![allow(unsafe_code, reason = "limits are set between fork and exec")]
+
+use hacher_fabric::http::Connection;
+use hacher_tests::{executable, function};
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, getuid, kill_process, setrlimit, wait};
+use serde_json::Value;
+use std::fs::Permissions;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// To detect what hangs: far more than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A user that nobody has, so that nobody else's processes count.
+const NOBODY_ELSES: u32 = 1_414_213_562;
+
+/// One test at a time: what is left behind becomes a child of this process, and is to be told from what belongs to another
+/// test.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// A machine that is as it is but for some limits.
+struct Machine {
+    limits: Vec<(Resource, u64)>,
+    /// Another user than this process's.
+    user: Option<u32>,
+    folder: TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+/// How `serve` went.
+enum Started {
+    Ready(Child, SocketAddr),
+    Failed(ExitStatus),
+}
+
+impl Machine {
+    fn new() -> Self {
+        let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        rustix::process::set_child_subreaper(Pid::from_raw(1)).unwrap();
+        let folder = TempDir::new().unwrap();
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let chain = format!(
+            "chain = \"t\"\nversion = \"1\"\nflow = [\"ingress -> a -> egress\"]\n{}",
+            function("a", "echo", "memory = \"16MiB\"\noutbox = \"1MiB\"\n")
+        );
+        let chain = format!("{chain}[ingress]\nmax_body = \"1MiB\"\n");
+        std::fs::write(folder.path().join("chain.toml"), chain).unwrap();
+        Self {
+            limits: Vec::new(),
+            user: None,
+            folder,
+            _alone: alone,
+        }
+    }
+
+    fn limit(&mut self, resource: Resource, limit: u64) -> &mut Self {
+        self.limits = vec![(resource, limit)];
+        self
+    }
+
+    fn chain(&self) -> PathBuf {
+        self.folder.path().join("chain.toml")
+    }
+
+    /// The command under these limits; what it says on standard error goes to a file.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(executable("fabric-under-test"));
+        command.args(arguments).stdin(Stdio::null());
+        command.stderr(std::fs::File::create(self.folder.path().join("messages")).unwrap());
+        let limits = self.limits.clone();
+        let user = self.user;
+        // SAFETY: between fork and exec only system calls are made, on values made before.
+        unsafe {
+            command.pre_exec(move || {
+                if let Some(user) = user {
+                    let (uid, gid) = (
+                        rustix::process::Uid::from_raw(user),
+                        rustix::process::Gid::from_raw(user),
+                    );
+                    rustix::thread::set_thread_groups(&[])?;
+                    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+                    rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+                }
+                for (resource, limit) in &limits {
+                    let limit = Rlimit {
+                        current: Some(*limit),
+                        maximum: Some(*limit),
+                    };
+                    setrlimit(*resource, limit)?;
+                }
+                Ok(())
+            });
+        }
+        command
+    }
+
+    fn messages(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("messages")).unwrap()
+    }
+
+    fn spawn(&self) -> std::io::Result<Child> {
+        let chain = self.chain();
+        let any = "127.0.0.1:0";
+        let arguments = [
+            "serve",
+            chain.to_str().unwrap(),
+            "--listen",
+            any,
+            "--admin",
+            any,
+            "--format",
+            "json",
+        ];
+        self.command(&arguments).stdout(Stdio::piped()).spawn()
+    }
+
+    /// Serves the chain, if it can be.
+    fn serve(&self) -> Started {
+        let mut child = match self.spawn() {
+            Ok(child) => child,
+            // The limit does not even let the program be executed.
+            Err(error) => panic!("{:?}: {error}", self.limits),
+        };
+        let out = child.stdout.take().unwrap();
+        let (sender, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    let line: Value = serde_json::from_str(&line).unwrap_or_default();
+                    if line["event"] == "ready" {
+                        return Started::Ready(child, line["listen"].as_str().unwrap().parse().unwrap());
+                    }
+                }
+                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => {
+                    return Started::Failed(ended(&mut child));
+                }
+                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                    panic!("{:?}: neither ready nor failed; {}", self.limits, self.messages())
+                }
+            }
+        }
+    }
+
+    /// Starts the service, uses and stops it; or sees that it says what is short. Whether it was ready.
+    fn try_to_serve(&self, words: &[&str]) -> bool {
+        let is_ready = match self.serve() {
+            Started::Ready(mut child, gateway) => {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                let reply = runtime.block_on(async {
+                    let mut connection = Connection::open(gateway).await.unwrap();
+                    connection
+                        .send(hyper::Method::POST, "/chains/t", None, "hello".into())
+                        .await
+                        .unwrap()
+                });
+                assert_eq!((reply.status.as_u16(), reply.body.as_ref()), (200, &b"hello"[..]));
+                stop(&child);
+                let status = ended(&mut child);
+                assert!(
+                    status.success(),
+                    "{:?}: {status}; {}",
+                    self.limits,
+                    self.messages()
+                );
+                true
+            }
+            Started::Failed(status) => {
+                let messages = self.messages();
+                assert!(!status.success(), "{:?}", self.limits);
+                let errors = messages.lines().filter(|line| line.contains("error:")).count();
+                assert_eq!(errors, 1, "{:?}: {status}; {messages}", self.limits);
+                for word in words {
+                    assert!(
+                        messages.contains(word),
+                        "{:?}: no `{word}` in: {messages}",
+                        self.limits
+                    );
+                }
+                false
+            }
+        };
+        self.nothing_is_left();
+        is_ready
+    }
+
+    /// Whether `doctor` says that a service can start; it ends with an error if not.
+    fn doctor(&self) -> bool {
+        let chain = self.chain();
+        let output = self
+            .command(&["doctor", chain.to_str().unwrap(), "--format", "json"])
+            .stdout(Stdio::piped())
+            .output()
+            .unwrap();
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let findings = said["findings"].as_array().cloned().unwrap_or_default();
+        let is_fine = !findings.is_empty() && findings.iter().all(|finding| finding["status"] != "too low");
+        assert_eq!(
+            is_fine,
+            output.status.success(),
+            "{:?}: {}",
+            self.limits,
+            self.messages()
+        );
+        self.nothing_is_left();
+        is_fine
+    }
+
+    /// Ends a service at its very start.
+    fn stop_at_once(&self, after: Duration) {
+        let mut child = self.spawn().unwrap();
+        std::thread::sleep(after);
+        stop(&child);
+        let _ = ended(&mut child);
+        self.nothing_is_left();
+    }
+
+    /// Every process of a tree whose first one has ended becomes a child of this process, and ends.
+    fn nothing_is_left(&self) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Err(_) => return,
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    assert!(Instant::now() < end, "{:?}: a process is left", self.limits);
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            }
+        }
+    }
+}
+
+fn stop(child: &Child) {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+}
+
+fn ended(child: &mut Child) -> ExitStatus {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        assert!(Instant::now() < end, "the monitor does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Serves and asks `doctor` under each limit: they agree, and what suffices once suffices from there on.
+fn sweep(machine: &mut Machine, resource: Resource, limits: &[u64], words: &[&str]) -> Option<u64> {
+    let mut suffices = None;
+    for &limit in limits {
+        machine.limit(resource, limit);
+        let starts = machine.try_to_serve(words);
+        let fine = machine.doctor();
+        assert!(
+            !fine || starts,
+            "{limit}: doctor promises what does not start: {}",
+            machine.messages()
+        );
+        assert!(
+            starts || suffices.is_none(),
+            "{limit} is too few, and {suffices:?} was not"
+        );
+        suffices = suffices.or(starts.then_some(limit));
+    }
+    suffices
+}
+
+#[test]
+fn few_open_files_are_worked_with_or_named() {
+    let mut machine = Machine::new();
+    let words = ["needs ", "open files", "the limit is ", "ulimit -n"];
+    let limits = [16, 32, 64, 128, 256, 1024, 4096, 16384];
+    let suffices = sweep(&mut machine, Resource::Nofile, &limits, &words);
+    println!("{suffices:?} open files suffice");
+    assert!(suffices.is_some_and(|limit| limit <= 128), "{suffices:?}");
+    assert!(machine.doctor(), "{}", machine.messages());
+}
+
+#[test]
+fn short_files_in_memory_are_named_and_kill_nobody() {
+    let mut machine = Machine::new();
+    // The executable's own copy has to fit, which is long when built for debugging.
+    let limits = [4096, 1 << 20, 2 << 30];
+    let words = ["needs ", "the limit is ", "ulimit -f"];
+    assert_eq!(
+        sweep(&mut machine, Resource::Fsize, &limits, &words),
+        Some(2 << 30)
+    );
+}
+
+#[test]
+fn little_address_space_and_little_private_memory_are_named() {
+    let mut machine = Machine::new();
+    // Below, the program itself cannot be loaded.
+    let limits = [40, 64, 256, 2048].map(|mib: u64| mib << 20);
+    let words = ["needs ", "of address space, the limit is ", "ulimit -v"];
+    let suffices = sweep(&mut machine, Resource::As, &limits, &words);
+    assert!(suffices.is_some(), "{}", machine.messages());
+    let words = ["needs ", "of private memory, the limit is ", "ulimit -d"];
+    let limits = [4, 16, 64, 2048].map(|mib: u64| mib << 20);
+    let suffices = sweep(&mut machine, Resource::Data, &limits, &words);
+    assert!(suffices.is_some(), "{}", machine.messages());
+}
+
+#[test]
+fn a_service_without_queues_locks_or_signals_starts() {
+    let mut machine = Machine::new();
+    for resource in [
+        Resource::Memlock,
+        Resource::Msgqueue,
+        Resource::Sigpending,
+        Resource::Core,
+    ] {
+        machine.limit(resource, 0);
+        assert!(machine.try_to_serve(&[]), "{}", machine.messages());
+    }
+}
+
+#[test]
+fn few_processes_are_worked_with_or_named_and_a_signal_ends_the_wait() {
+    let mut machine = Machine::new();
+    let used = if getuid().is_root() {
+        machine.user = Some(NOBODY_ELSES);
+        let runs = machine.command(&["--version"]).stdout(Stdio::null()).status();
+        if !runs.is_ok_and(|status| status.success()) {
+            println!("skipped: another user cannot run what was built here");
+            return;
+        }
+        0
+    } else {
+        processes_of_this_user()
+    };
+    let words = ["needs ", "processes", "the limit is ", "ulimit -u"];
+    let limits = [1, 2, 3, 4, 5, 6, 10, 40].map(|more| used + more);
+    let suffices = sweep(&mut machine, Resource::Nproc, &limits, &words);
+    println!("{:?} processes suffice", suffices.map(|limit| limit - used));
+    assert!(suffices.is_some(), "{}", machine.messages());
+    for (limit, after) in [(1, 0), (2, 1), (3, 5), (4, 20), (5, 50), (10, 100)] {
+        machine.limit(Resource::Nproc, used + limit);
+        machine.stop_at_once(Duration::from_millis(after));
+    }
+}
+
+/// Threads included, as the kernel counts them.
+fn processes_of_this_user() -> u64 {
+    let user = getuid().as_raw().to_string();
+    let statuses = std::fs::read_dir("/proc").unwrap().flatten();
+    statuses
+        .filter_map(|entry| std::fs::read_to_string(entry.path().join("status")).ok())
+        .filter_map(|status| {
+            let field = |name: &str| {
+                let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+                line.split_whitespace().next().map(str::to_owned)
+            };
+            (field("Uid:")? == user).then(|| field("Threads:")?.parse::<u64>().ok())?
+        })
+        .sum()
+}
+
+/// The whole range, one by one: minutes. `cargo test -p hacher-tests --test machine_limits -- --ignored --nocapture`
+#[test]
+#[ignore = "takes minutes: the whole sweep, whose sample the other tests are"]
+fn every_limit_from_one_up() {
+    let mut machine = Machine::new();
+    let open_files: Vec<u64> = (12..=80).collect();
+    let words = ["needs ", "open files", "ulimit -n"];
+    let suffices = sweep(&mut machine, Resource::Nofile, &open_files, &words);
+    println!("open files: {suffices:?} of {open_files:?} suffice");
+    if getuid().is_root() {
+        machine.user = Some(NOBODY_ELSES);
+        let processes: Vec<u64> = (1..=40).collect();
+        let suffices = sweep(
+            &mut machine,
+            Resource::Nproc,
+            &processes,
+            &["needs ", "processes", "ulimit -u"],
+        );
+        println!("processes: {suffices:?} of {processes:?} suffice");
+        let suffices = sweep(&mut machine, Resource::Nofile, &open_files, &words);
+        println!("open files of an ordinary user: {suffices:?} suffice");
+    }
+    for (resource, name) in [
+        (Resource::As, "address space"),
+        (Resource::Data, "private memory"),
+    ] {
+        let limits: Vec<u64> = (24..=64).step_by(4).map(|mib| mib << 20).collect();
+        let suffices = sweep(&mut machine, resource, &limits, &["needs ", "the limit is "]);
+        println!("{name}: {:?} MiB suffice", suffices.map(|bytes| bytes >> 20));
+    }
+}

@@ -1,0 +1,89 @@
+//! The control groups that this process is in, and what they leave.
+
+use super::{Headroom, Unit};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where the hierarchy of version 2 is mounted.
+const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+/// Where version 1 mounts one controller's hierarchy, below its name.
+const MOUNT_V1: &str = "/sys/fs/cgroup";
+/// Version 1 writes that there is no limit as a number of about this size.
+const UNLIMITED_V1: u64 = 1 << 60;
+
+/// The groups of this process for `controller` and those around them.
+fn groups(controller: &str) -> Vec<PathBuf> {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let mut found = Vec::new();
+    for line in own.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        let mounts: Vec<PathBuf> = match controllers {
+            "" => MOUNTS.map(PathBuf::from).to_vec(),
+            controllers if controllers.split(',').any(|name| name == controller) => {
+                vec![Path::new(MOUNT_V1).join(controller)]
+            }
+            _ => continue,
+        };
+        for mount in &mounts {
+            let group = mount.join(path.trim_start_matches('/'));
+            let around = group.ancestors().take_while(|group| group.starts_with(mount));
+            found.extend(around.map(Path::to_owned));
+        }
+    }
+    found
+}
+
+fn number(group: &Path, file: &str) -> Option<u64> {
+    fs::read_to_string(group.join(file)).ok()?.trim().parse().ok()
+}
+
+/// The group that leaves least of a limit, if one is limited. `files` are pairs of a limit's file and that of what is in use.
+fn tightest(controller: &str, files: &[(&str, &str)]) -> Option<(PathBuf, u64, u64)> {
+    groups(controller)
+        .into_iter()
+        .filter_map(|group| {
+            let found = files
+                .iter()
+                .find_map(|(max, now)| Some((number(&group, max)?, *now)));
+            let (limit, now) = found.filter(|&(limit, _)| limit < UNLIMITED_V1)?;
+            let used = number(&group, now).unwrap_or(0);
+            Some((group, limit, used))
+        })
+        .min_by_key(|&(_, limit, used)| limit.saturating_sub(used))
+}
+
+/// What is left for `need` more processes, where their number is limited.
+pub(super) fn processes(need: u64) -> Option<Headroom> {
+    let (group, limit, used) = tightest("pids", &[("pids.max", "pids.current")])?;
+    Some(Headroom {
+        name: "more processes",
+        setting: format!("pids.max of {}, TasksMax= of systemd", group.display()),
+        limit: Some(limit),
+        used,
+        need,
+        unit: Unit::Count,
+        help: "raise it where the service or its container is started".to_owned(),
+    })
+}
+
+/// What is left of memory, where it is limited.
+#[must_use]
+pub fn memory() -> Option<Headroom> {
+    let files = [
+        ("memory.max", "memory.current"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ];
+    let (group, limit, used) = tightest("memory", &files)?;
+    Some(Headroom {
+        name: "of memory",
+        setting: format!("the memory limit of {}", group.display()),
+        limit: Some(limit),
+        used,
+        need: 0,
+        unit: Unit::Bytes,
+        help: "raise it where the service or its container is started".to_owned(),
+    })
+}
