@@ -65,9 +65,11 @@ pub mod kind {
     /// To a gateway that speaks TLS: one [`super::Renew`]; descriptors: new files of its TLS, as beside `LISTEN`. It answers
     /// with `TLS_TAKEN` or `TLS_REFUSED`.
     pub const TLS: u32 = 32;
-    /// Gateway to monitor: the files of the last `TLS` message serve from the next handshake on.
+    /// Gateway to monitor: the files of the last `TLS` message serve from the next handshake on. `count` bytes of text for
+    /// people follow: what clients will not like about them.
     pub const TLS_TAKEN: u32 = 33;
-    /// Gateway to monitor: the files of the last `TLS` message cannot be used; those before them stay.
+    /// Gateway to monitor: the files of the last `TLS` message cannot be used; those before them stay. `count` bytes of text
+    /// for people follow: why.
     pub const TLS_REFUSED: u32 = 34;
 }
 
@@ -291,9 +293,12 @@ pub struct Listen {
 pub struct Renew {
     /// A value of [`listen_tls`], not `NONE`.
     pub tls: u32,
-    /// 1: the gateway says why it refuses them, if it does. 0: they may be half of a replacement, so it does not.
-    pub say: u32,
+    /// Unused, zero.
+    pub reserved: u32,
 }
+
+/// The longest text that a gateway says of new files.
+pub const SAID_MAX_BYTES: usize = 512;
 
 impl Drop for ZeroizingMessage {
     fn drop(&mut self) {

@@ -3,7 +3,8 @@
 use crate::ahead::Ahead as WakeAhead;
 use crate::attach::{
     ATTACH_VERSION, Ahead, Begin, Edge, Inbound, Listen, MESSAGE_MAX_BYTES, MESSAGE_MAX_DESCRIPTORS,
-    MessageHeader, Port, Renew, SECRET_VALUE_MAX_BYTES, Secret, kind, listen_tls, outbox_flag,
+    MessageHeader, Port, Renew, SAID_MAX_BYTES, SECRET_VALUE_MAX_BYTES, Secret, kind, listen_tls,
+    outbox_flag,
 };
 use crate::doorbell::Doorbell;
 use crate::hop::{Own, Receiver, Sender};
@@ -110,20 +111,24 @@ impl Channel {
     /// # Errors
     /// [`AttachError::Os`].
     pub fn say_ready(&self) -> Result<(), AttachError> {
-        self.say(kind::READY)
+        self.say(kind::READY, "")
     }
 
-    /// Tells the monitor whether new files of TLS were taken.
+    /// Tells the monitor whether new files of TLS were taken, and what there is to say of them; of that, as much as fits.
     ///
     /// # Errors
     /// [`AttachError::Os`].
-    pub fn say_renewed(&self, taken: bool) -> Result<(), AttachError> {
-        self.say(if taken { kind::TLS_TAKEN } else { kind::TLS_REFUSED })
+    pub fn say_renewed(&self, taken: bool, text: &str) -> Result<(), AttachError> {
+        let kind = if taken { kind::TLS_TAKEN } else { kind::TLS_REFUSED };
+        let end = text.floor_char_boundary(SAID_MAX_BYTES);
+        self.say(kind, text.get(..end).unwrap_or(""))
     }
 
-    fn say(&self, kind: u32) -> Result<(), AttachError> {
-        let header = MessageHeader { kind, count: 0 };
-        rustix::net::send(&self.0, header.as_bytes(), SendFlags::NOSIGNAL)?;
+    fn say(&self, kind: u32, text: &str) -> Result<(), AttachError> {
+        let count = u32::try_from(text.len()).unwrap_or(0);
+        let mut message = MessageHeader { kind, count }.as_bytes().to_vec();
+        message.extend_from_slice(text.as_bytes());
+        rustix::net::send(&self.0, &message, SendFlags::NOSIGNAL)?;
         Ok(())
     }
 }
@@ -165,8 +170,8 @@ pub enum Wish {
     Lockdown(Vec<u8>),
     /// Gateway: a socket to accept connections from.
     Listen(Listener),
-    /// Gateway: new files of its TLS, and whether to say why they are refused.
-    Renew(TlsFiles, bool),
+    /// Gateway: new files of its TLS.
+    Renew(TlsFiles),
     /// Gateway: finish what is in flight, then exit.
     Drain,
     /// Gateway: the bell to ring when requests begin to be in flight.
@@ -308,7 +313,7 @@ impl Assembly {
                 let renew = *renew.first().ok_or(BadAttachment("an empty renewal"))?;
                 let files = TlsFiles::take(renew.tls, &mut message)?;
                 let files = files.ok_or(BadAttachment("a renewal without files"))?;
-                return Ok(Some(Wish::Renew(files, renew.say == 1)));
+                return Ok(Some(Wish::Renew(files)));
             }
             kind::DRAIN => return Ok(Some(Wish::Drain)),
             kind::BELL => return Ok(Some(Wish::Bell(Doorbell::new(message.descriptor()?)))),

@@ -279,13 +279,7 @@ fn a_client_without_a_certificate_of_the_right_authority_is_refused_in_the_hands
     // Another authority from now on: who was let in is refused.
     write(folder.path(), "clients.pem", &wrong.0.pem()).unwrap();
     service.signal(service.monitor_pid(), Signal::HUP);
-    let is_let_in = || {
-        let identity = Some((stranger.0.as_str(), stranger.1.as_str()));
-        connect(address, &trusted, identity)
-            .and_then(|mut connection| ask(&mut connection))
-            .is_ok()
-    };
-    assert!(until(is_let_in));
+    assert!(service.has_said("uses new TLS files", 1));
     let refused = connect(address, &trusted, Some((&client.0, &client.1)));
     assert!(refused.and_then(|mut connection| ask(&mut connection)).is_err());
     let mut let_in = connect(address, &trusted, Some((&stranger.0, &stranger.1))).unwrap();
@@ -317,6 +311,7 @@ fn files_that_are_replaced_are_taken_by_themselves_and_connections_go_on() {
     service.signal(service.monitor_pid(), Signal::HUP);
     assert!(until(|| shown(address, &trusted).as_ref() == Some(&trusted[2])));
     assert_eq!(ask(&mut open).unwrap(), "HTTP/1.1 200 OK");
+    assert!(service.has_said("uses new TLS files", 2));
     // A gateway that is replaced begins with the newest good pair, whatever is there now.
     write(folder.path(), "key.pem", "rubbish").unwrap();
     let old = service.gateway("t").unwrap();
@@ -337,10 +332,19 @@ fn a_bad_replacement_changes_nothing_and_is_said_once_if_it_stays() {
     first.write(folder.path());
     let service = Tenants::start(folder.path(), &[("t", own(""))], &[]).unwrap();
     let address = service.address("t");
+    let said = "keeps its certificate: the ";
     // The certificate alone: half of a replacement, which is not said at once and then once.
     let new = write(folder.path(), "new", &second.certificate).unwrap();
     std::fs::rename(new, folder.path().join("cert.pem")).unwrap();
+    assert!(service.has_said(said, 1));
+    assert!(service.messages().contains("does not belong to the certificate"));
     std::thread::sleep(SETTLED);
+    assert_eq!(
+        service.messages().matches(said).count(),
+        1,
+        "{}",
+        service.messages()
+    );
     assert_eq!(shown(address, &trusted).as_ref(), Some(&trusted[0]));
     // And its other half.
     write(folder.path(), "key.pem", &second.key).unwrap();
@@ -380,6 +384,7 @@ fn with_a_signal_the_reason_is_said_at_once_and_no_file_can_make_the_monitor_wai
     assert!(service.has_said("the TLS files of the gateway have not changed", 1));
     write(folder.path(), "key.pem", "rubbish").unwrap();
     hang_up();
+    assert!(service.has_said("keeps its certificate: the key file cannot be used", 1));
     std::fs::remove_file(key).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, key, rustix::fs::Mode::RUSR).unwrap();
     hang_up();

@@ -17,7 +17,7 @@ use crate::process::shelf::Shelf;
 use crate::wire;
 use children::{Loader, start_daemon, start_loader};
 use core::time::Duration;
-use hacher_libos_net::attach::{MessageHeader, kind};
+use hacher_libos_net::attach::{MessageHeader, SAID_MAX_BYTES, kind};
 use hacher_libos_net::clock::Monotonic;
 use renewal::Renewals;
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
@@ -532,15 +532,16 @@ impl Service {
             // Fails for a channel that is gone, whose process is about to be reaped.
             let _ = epoll::modify(&self.epoll, found.channel(), data, epoll::EventFlags::IN);
         }
-        let mut buffer = [0; size_of::<MessageHeader>() + 1];
+        // One byte more than may be shows a message that is too long.
+        let mut buffer = [0; size_of::<MessageHeader>() + SAID_MAX_BYTES + 1];
         let message = wire::receive(found.channel(), &mut buffer, RecvFlags::DONTWAIT);
         let good = match message {
             Err(Errno::AGAIN) => flushed.is_ok(),
             Ok(Some((len, descriptors))) => {
-                let header = buffer
+                let said = buffer
                     .get(..len)
-                    .and_then(|bytes| MessageHeader::read_from_bytes(bytes).ok());
-                descriptors.is_empty() && header.is_some_and(|header| self.hear(process, &header))
+                    .and_then(|bytes| MessageHeader::read_from_prefix(bytes).ok());
+                descriptors.is_empty() && said.is_some_and(|(header, text)| self.hear(process, &header, text))
             }
             Ok(None) | Err(_) => false,
         };
@@ -554,16 +555,16 @@ impl Service {
     }
 
     /// Takes what a trustlet says; `false` if it has no business to say that.
-    fn hear(&mut self, process: ProcessId, header: &MessageHeader) -> bool {
-        if header.count != 0 {
+    fn hear(&mut self, process: ProcessId, header: &MessageHeader, text: &[u8]) -> bool {
+        if usize::try_from(header.count) != Ok(text.len()) || text.len() > SAID_MAX_BYTES {
             return false;
         }
         match header.kind {
-            kind::READY => self.core.ready(process),
+            kind::READY => text.is_empty() && self.core.ready(process),
             answer @ (kind::TLS_TAKEN | kind::TLS_REFUSED) => {
                 let taken = answer == kind::TLS_TAKEN;
                 let gateway = self.core.tls_answered(process, taken);
-                gateway.is_some_and(|gateway| self.renewals.answered(gateway, taken))
+                gateway.is_some_and(|gateway| self.renewals.answered(&self.core, gateway, taken, text))
             }
             _ => false,
         }

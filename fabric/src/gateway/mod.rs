@@ -139,7 +139,10 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
                 tls = acceptor.tls();
                 spawn_local(acceptor.accept(Rc::clone(&gateway)));
             }
-            Some(Wish::Renew(files, say)) => channel.say_renewed(renew(tls.as_deref(), files, say))?,
+            Some(Wish::Renew(files)) => match renew(tls.as_deref(), files) {
+                Ok(warnings) => channel.say_renewed(true, &warnings)?,
+                Err(reason) => channel.say_renewed(false, &reason)?,
+            },
             Some(Wish::Bell(bell)) => *gateway.bell.borrow_mut() = Some(bell),
             Some(Wish::Lockdown(program)) => lock_down(&program)?,
             Some(Wish::Drain) => {
@@ -151,24 +154,11 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
     }
 }
 
-/// Takes new files for TLS, if they can be used. `say`: says why, if they cannot.
-fn renew(tls: Option<&Tls>, files: TlsFiles, say: bool) -> bool {
-    let Some(tls) = tls else { return false };
-    match tls.renew(files) {
-        Ok(warnings) => {
-            tell!("hacher-gateway: new TLS files are in use, from the next handshake on");
-            for warning in warnings {
-                tell!("hacher-gateway: warning: {warning}");
-            }
-            true
-        }
-        Err(error) => {
-            if say {
-                tell!("hacher-gateway: warning: new TLS files are not used, those before them stay: {error}");
-            }
-            false
-        }
-    }
+/// Takes new files for TLS, if they can be used: what clients will not like about them, or why not.
+fn renew(tls: Option<&Tls>, files: TlsFiles) -> Result<String, String> {
+    let tls = tls.ok_or_else(|| "it speaks plain HTTP".to_owned())?;
+    let renewed = tls.renew(files).map_err(|error| error.to_string())?;
+    Ok(renewed.join("; "))
 }
 
 /// Waits until every connection has got its answers.

@@ -396,9 +396,9 @@ impl<P: Platform> Core<P> {
         )
     }
 
-    /// Sends a gateway that serves new contents of its files, in their order; it tries them and answers. `say`: it says why it
-    /// refuses them. `false`: it does not serve, or has not answered the last ones.
-    pub fn offer_tls(&mut self, id: GatewayId, contents: Vec<P::File>, say: bool) -> bool {
+    /// Sends a gateway that serves new contents of its files, in their order; it tries them and answers. `false`: it does not
+    /// serve, or has not answered the last ones.
+    pub fn offer_tls(&mut self, id: GatewayId, contents: Vec<P::File>) -> bool {
         let serves = |holder: &super::ledger::Holder| holder.state == InstanceState::Ready;
         let Some(holder) = self.ledger.holder(Owner::Gateway(id)).filter(serves) else {
             return false;
@@ -411,7 +411,7 @@ impl<P: Platform> Core<P> {
         }
         let renew = Renew {
             tls: gateway.definition.tls,
-            say: u32::from(say),
+            reserved: 0,
         };
         let grants: Vec<_> = contents.iter().map(Grant::File).collect();
         let message = ZeroizingMessage::new(kind::TLS, &[renew]);

@@ -65,10 +65,30 @@ impl Renewals {
         }
     }
 
-    /// A gateway took or refused what it was offered; `false` if this was not known here.
-    pub(super) fn answered(&mut self, gateway: GatewayId, taken: bool) -> bool {
+    /// A gateway took or refused what it was offered, and says something of it; `false` if this was not known here.
+    pub(super) fn answered(
+        &mut self,
+        core: &Core<Machine>,
+        gateway: GatewayId,
+        taken: bool,
+        text: &[u8],
+    ) -> bool {
         let found = self.gateways.iter_mut().find(|found| found.gateway == gateway);
-        found.is_some_and(|found| found.state.answered(taken, Monotonic::now()))
+        let Some(found) = found else { return false };
+        let text = printable(text);
+        let Some(say) = found.state.answered(taken, &text, Monotonic::now()) else {
+            return false;
+        };
+        let name = core.gateway_name(gateway);
+        if taken {
+            tell!("hacher-fabric: {name} uses new TLS files, from the next handshake on");
+            if !text.is_empty() {
+                tell!("warning: {name}: {text}");
+            }
+        } else if say {
+            found.tell_refusal(&name);
+        }
+        true
     }
 }
 
@@ -112,12 +132,17 @@ impl Renewal {
             Ok((contents, hash)) => match self.state.read(hash, now, asked) {
                 Next::Nothing => {}
                 Next::SayUnchanged => tell!("hacher-fabric: the TLS files of {} have not changed", name()),
-                Next::Offer { say } => {
-                    let offered = core.offer_tls(self.gateway, contents, say);
-                    self.state.offered(offered.then_some(hash));
+                Next::SayRefused => self.tell_refusal(&name()),
+                Next::Offer => {
+                    let offered = core.offer_tls(self.gateway, contents);
+                    self.state.offered(offered.then_some(hash), asked);
                 }
             },
         }
+    }
+
+    fn tell_refusal(&self, name: &str) {
+        tell!("warning: {name} keeps its certificate: {}", self.state.reason);
     }
 }
 
@@ -134,6 +159,19 @@ fn read(paths: &[PathBuf]) -> Result<(Vec<OwnedFd>, Hash), (&Path, ContentError)
     }
     let hash = hash(contents.iter().map(file_content::Content::as_bytes));
     Ok((copies, hash))
+}
+
+/// What a gateway says, for an operator's terminal: it parses what strangers send, so it may say anything.
+fn printable(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let visible = |c: char| {
+        if c.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
+    text.chars().map(visible).collect()
 }
 
 /// A SHA-256.
@@ -195,10 +233,10 @@ impl Stamp {
 enum Next {
     Nothing,
     SayUnchanged,
-    /// Offer them to the gateway, which says why it refuses them if `say`.
-    Offer {
-        say: bool,
-    },
+    /// They were refused, and it is time to say so.
+    SayRefused,
+    /// Offer them to the gateway.
+    Offer,
 }
 
 /// What is known of the files of one gateway.
@@ -208,7 +246,11 @@ struct State {
     stamps: Option<Vec<Option<Stamp>>>,
     in_use: Hash,
     offered: Option<Hash>,
+    /// Whether somebody asked for what is offered.
+    asked: bool,
     refused: Option<Hash>,
+    /// Why, in the gateway's words.
+    reason: String,
     /// Since when they are bad.
     bad_since: Option<Monotonic>,
     /// Whether that was said.
@@ -221,7 +263,9 @@ impl State {
             stamps: None,
             in_use,
             offered: None,
+            asked: false,
             refused: None,
+            reason: String::new(),
             bad_since: None,
             said: false,
         }
@@ -230,7 +274,7 @@ impl State {
     /// Whether the gateway has yet to answer. One that ended instead has refused: nothing is offered twice that kills.
     fn awaits_answer(&mut self, is_offered: bool, now: Monotonic) -> bool {
         if !is_offered && self.offered.is_some() {
-            self.answered(false, now);
+            self.answered(false, "the gateway ended while it tried new files", now);
         }
         is_offered
     }
@@ -256,7 +300,7 @@ impl State {
         }
         if self.refused == Some(hash) {
             return match self.bad(now, asked) {
-                true => Next::Offer { say: true },
+                true => Next::SayRefused,
                 false => Next::Nothing,
             };
         }
@@ -264,33 +308,29 @@ impl State {
             // Something else than what was said to be bad: it gets its own time to settle.
             self.is_good();
         }
-        // Asked for, the reason is said at once; what was said need not be said again.
-        self.said = asked;
-        Next::Offer { say: asked }
+        Next::Offer
     }
 
     /// What was offered; `None` if the gateway could not be asked, so that it is tried again.
-    fn offered(&mut self, hash: Option<Hash>) {
+    fn offered(&mut self, hash: Option<Hash>, asked: bool) {
         self.offered = hash;
+        self.asked = asked;
         if hash.is_none() {
             self.stamps = None;
-            self.said = false;
         }
     }
 
-    /// `false` if nothing was offered.
-    fn answered(&mut self, taken: bool, now: Monotonic) -> bool {
-        let Some(offered) = self.offered.take() else {
-            return false;
-        };
+    /// Whether to say now that they were refused; `None` if nothing was offered.
+    fn answered(&mut self, taken: bool, reason: &str, now: Monotonic) -> Option<bool> {
+        let offered = self.offered.take()?;
         if taken {
             self.in_use = offered;
             self.is_good();
-        } else {
-            self.refused = Some(offered);
-            self.bad_since.get_or_insert(now);
+            return Some(false);
         }
-        true
+        self.refused = Some(offered);
+        reason.clone_into(&mut self.reason);
+        Some(self.bad(now, self.asked))
     }
 
     fn is_good(&mut self) {
@@ -333,8 +373,8 @@ mod tests {
 
     fn offer(state: &mut State, hash: Hash, seconds: u64) -> Next {
         let next = state.read(hash, at(seconds), false);
-        if matches!(next, Next::Offer { .. }) {
-            state.offered(Some(hash));
+        if next == Next::Offer {
+            state.offered(Some(hash), false);
         }
         next
     }
@@ -354,40 +394,37 @@ mod tests {
     #[test]
     fn a_pair_that_is_replaced_one_file_after_the_other_is_taken_without_a_word() {
         let mut state = State::new(OLD);
-        assert_eq!(offer(&mut state, MIXED, 0), Next::Offer { say: false });
-        assert!(state.answered(false, at(0)));
+        assert_eq!(offer(&mut state, MIXED, 0), Next::Offer);
+        assert_eq!(state.answered(false, "mixed", at(0)), Some(false));
         assert_eq!(
             offer(&mut state, MIXED, 2),
             Next::Nothing,
             "it was refused, and waits"
         );
-        assert_eq!(offer(&mut state, NEW, 4), Next::Offer { say: false });
-        assert!(state.answered(true, at(4)));
+        assert_eq!(offer(&mut state, NEW, 4), Next::Offer);
+        assert_eq!(state.answered(true, "", at(4)), Some(false));
         assert_eq!((state.in_use, state.bad_since), (NEW, None));
         assert_eq!(state.read(NEW, at(6), false), Next::Nothing);
+        assert_eq!(state.answered(true, "", at(6)), None, "nothing was offered");
     }
 
     #[test]
     fn what_stays_bad_is_said_once() {
         let mut state = State::new(OLD);
-        assert_eq!(offer(&mut state, MIXED, 0), Next::Offer { say: false });
-        state.answered(false, at(0));
+        assert_eq!(offer(&mut state, MIXED, 0), Next::Offer);
+        assert_eq!(state.answered(false, "mixed", at(0)), Some(false));
         assert!(state.wants_to_read(stamps(1), false));
         assert!(
             state.wants_to_read(stamps(1), false),
             "until it is said, it is looked at"
         );
         assert_eq!(offer(&mut state, MIXED, 4), Next::Nothing);
-        assert_eq!(offer(&mut state, MIXED, 5), Next::Offer { say: true });
-        state.answered(false, at(5));
+        assert_eq!(offer(&mut state, MIXED, 5), Next::SayRefused);
+        assert_eq!(state.reason, "mixed");
         assert_eq!(offer(&mut state, MIXED, 60), Next::Nothing);
         assert!(!state.wants_to_read(stamps(1), false));
         assert_eq!(state.read(OLD, at(61), false), Next::Nothing, "and back again");
-        assert_eq!(
-            offer(&mut state, MIXED, 70),
-            Next::Offer { say: false },
-            "and bad again"
-        );
+        assert_eq!(offer(&mut state, MIXED, 70), Next::Offer, "and bad again");
     }
 
     #[test]
@@ -398,26 +435,27 @@ mod tests {
         assert!(state.unreadable(at(5), false));
         assert!(!state.unreadable(at(9), false));
         assert!(state.unreadable(at(9), true), "somebody asked");
-        assert_eq!(offer(&mut state, NEW, 10), Next::Offer { say: false });
+        assert_eq!(offer(&mut state, NEW, 10), Next::Offer);
     }
 
     #[test]
     fn who_asks_gets_the_reason_at_once() {
         let mut state = State::new(OLD);
-        assert_eq!(state.read(MIXED, at(0), true), Next::Offer { say: true });
-        state.offered(Some(MIXED));
-        state.answered(false, at(0));
+        assert_eq!(state.read(MIXED, at(0), true), Next::Offer);
+        state.offered(Some(MIXED), true);
+        assert_eq!(state.answered(false, "mixed", at(0)), Some(true));
         assert_eq!(offer(&mut state, MIXED, 60), Next::Nothing, "it was said");
-        assert_eq!(state.read(MIXED, at(61), true), Next::Offer { say: true });
+        assert_eq!(state.read(MIXED, at(61), true), Next::SayRefused);
     }
 
     #[test]
     fn files_that_end_their_gateway_are_not_offered_to_the_next() {
         let mut state = State::new(OLD);
-        assert_eq!(offer(&mut state, MIXED, 0), Next::Offer { say: false });
+        assert_eq!(offer(&mut state, MIXED, 0), Next::Offer);
         assert!(state.awaits_answer(true, at(1)));
         assert!(!state.awaits_answer(false, at(1)), "it died");
         assert_eq!(offer(&mut state, MIXED, 2), Next::Nothing);
+        assert_eq!(offer(&mut state, MIXED, 6), Next::SayRefused);
         assert_eq!(state.in_use, OLD);
     }
 
@@ -425,10 +463,15 @@ mod tests {
     fn a_gateway_that_is_not_there_is_asked_later() {
         let mut state = State::new(OLD);
         assert!(state.wants_to_read(stamps(1), false));
-        assert_eq!(state.read(NEW, at(0), false), Next::Offer { say: false });
-        state.offered(None);
+        assert_eq!(state.read(NEW, at(0), false), Next::Offer);
+        state.offered(None, false);
         assert!(state.wants_to_read(stamps(1), false));
-        assert_eq!(state.read(NEW, at(2), false), Next::Offer { say: false });
+        assert_eq!(state.read(NEW, at(2), false), Next::Offer);
+    }
+
+    #[test]
+    fn what_a_gateway_says_does_not_steer_a_terminal() {
+        assert_eq!(printable(b"bad\x1b[2J\n"), "bad\u{fffd}[2J\u{fffd}");
     }
 
     #[test]

@@ -243,7 +243,7 @@ fn serving(driver: &mut Driver) -> ProcessId {
 
 fn offer(driver: &mut Driver, contents: [&str; 2]) -> bool {
     let contents = contents.map(text).to_vec();
-    driver.core.offer_tls(GatewayId(1), contents, false)
+    driver.core.offer_tls(GatewayId(1), contents)
 }
 
 fn in_use(driver: &Driver) -> Vec<SimulatedFile> {
@@ -291,6 +291,6 @@ fn tls_files_that_are_refused_or_kill_their_gateway_change_nothing() {
     driver.die(process);
     assert!(!driver.core.tls_is_offered(GatewayId(1)));
     assert_eq!(in_use(&driver), before);
-    let wrong_count = driver.core.offer_tls(GatewayId(1), vec![text("c")], false);
+    let wrong_count = driver.core.offer_tls(GatewayId(1), vec![text("c")]);
     assert!(!wrong_count);
 }
