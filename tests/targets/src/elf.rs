@@ -1,6 +1,6 @@
 //! ELF reading: any bytes are an executable that links this and that, or an error.
 
-use hacher_fabric::chain::elf::linked;
+use hacher_fabric::chain::linked::linked;
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -10,8 +10,8 @@ use std::path::Path;
 pub fn elf(bytes: &[u8]) {
     let file = File::from(memfd_create("executable", MemfdFlags::CLOEXEC).unwrap());
     file.write_all_at(bytes, 0).unwrap();
-    match linked(&file, Path::new("/fuzzed")) {
-        Ok(found) => assert!(found.len() <= 64, "{} libraries", found.len()),
+    match linked(&file, Path::new("/fuzzed"), Some("/fuzzed/lib")) {
+        Ok(found) => assert!(found.files.len() <= 64, "{} libraries", found.files.len()),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
