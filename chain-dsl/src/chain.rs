@@ -175,6 +175,7 @@ impl Tls {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ingress {
     pub(crate) max_body: ByteSize,
+    pub(crate) max_reply: ByteSize,
     pub(crate) deadline: Duration,
     pub(crate) in_flight: u32,
     pub(crate) listen: Option<SocketAddr>,
@@ -186,6 +187,12 @@ impl Ingress {
     #[must_use]
     pub fn max_body(&self) -> ByteSize {
         self.max_body
+    }
+
+    /// The largest reply body.
+    #[must_use]
+    pub fn max_reply(&self) -> ByteSize {
+        self.max_reply
     }
 
     /// The time from accepting a request to answering it.

@@ -203,8 +203,10 @@ struct Settings {
 
 /// The values of every function, and checks across tables.
 fn resolve(file: &FileTree, graph: &Graph, problems: &mut Problems) -> (Ingress, Vec<Settings>) {
+    let max_body = or(&file.max_body, &None, keys::MAX_BODY.kind.default);
     let ingress = Ingress {
-        max_body: or(&file.max_body, &None, keys::MAX_BODY.kind.default),
+        max_body,
+        max_reply: or(&file.max_reply, &None, max_body),
         deadline: or(&file.deadline, &None, keys::DEADLINE.kind.default),
         in_flight: or(&file.in_flight, &None, keys::IN_FLIGHT.kind.default),
         listen: file.listen.as_ref().map(|listen| listen.value),

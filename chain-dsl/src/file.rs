@@ -28,6 +28,7 @@ pub(crate) struct FileTree {
     pub(crate) protection: Protection,
     pub(crate) edges: Vec<EdgeTree>,
     pub(crate) max_body: Option<Spanned<ByteSize>>,
+    pub(crate) max_reply: Option<Spanned<ByteSize>>,
     pub(crate) deadline: Option<Spanned<Duration>>,
     pub(crate) in_flight: Option<Spanned<u32>>,
     pub(crate) listen: Option<Spanned<SocketAddr>>,
@@ -137,6 +138,7 @@ pub(crate) fn read(root: &DeTable<'_>, source: &Source, complete: bool, problems
             .unwrap_or_default(),
         edges: edges(&file, problems),
         max_body: ingress.and_then(|table| table.size(&keys::MAX_BODY, problems)),
+        max_reply: ingress.and_then(|table| table.size(&keys::MAX_REPLY, problems)),
         deadline: ingress.and_then(|table| table.duration(&keys::DEADLINE, problems)),
         in_flight: ingress.and_then(|table| table.integer(&keys::IN_FLIGHT, problems)),
         listen: ingress

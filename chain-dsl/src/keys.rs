@@ -231,6 +231,11 @@ pub(crate) const MAX_BODY: Key<SizeKind> = Key {
         default: ByteSize::new(32 << 20),
     },
 };
+pub(crate) const MAX_REPLY: Key<SizeKind> = Key {
+    name: "max_reply",
+    doc: "The largest reply body; a larger one is answered with 502. As large as `max_body` when it is not written.",
+    kind: MAX_BODY.kind,
+};
 pub(crate) const DEADLINE: Key<DurationKind> = Key {
     name: "deadline",
     doc: "How long a request may take from its acceptance to its answer.",
@@ -491,6 +496,7 @@ pub(crate) const EDGE_KEYS: &[AnyKey] = &[AnyKey::Choice(EDGE_PROTECTION)];
 /// The keys of `[ingress]`.
 pub(crate) const INGRESS_KEYS: &[AnyKey] = &[
     AnyKey::Size(MAX_BODY),
+    AnyKey::Size(MAX_REPLY),
     AnyKey::Duration(DEADLINE),
     AnyKey::Integer(IN_FLIGHT),
     AnyKey::Own(LISTEN),

@@ -33,6 +33,7 @@ impl Chain {
         writeln!(out, "]")?;
         writeln!(out, "\n[ingress]")?;
         writeln!(out, "max_body = {}", quoted(&self.ingress.max_body.to_string()))?;
+        writeln!(out, "max_reply = {}", quoted(&self.ingress.max_reply.to_string()))?;
         writeln!(
             out,
             "deadline = {}",

@@ -54,6 +54,7 @@ fn what_is_not_written_has_the_documented_defaults() {
         (ingress.deadline(), ingress.in_flight()),
         (Duration::from_secs(5), 128)
     );
+    assert_eq!(ingress.max_reply(), ingress.max_body());
     assert_eq!(echo.ports(), ["out"]);
     assert_eq!(echo.memory().to_string(), "256MiB");
     assert_eq!(echo.outbox().to_string(), "64MiB");

@@ -15,7 +15,7 @@ use zeroize::Zeroize;
 /// The descriptor number at which a trustlet finds its channel to the monitor.
 pub const CHANNEL_FD: i32 = 3;
 /// Version of this protocol. Monitor and trustlet are built from one tree; anything else is refused.
-pub const ATTACH_VERSION: u32 = 3;
+pub const ATTACH_VERSION: u32 = 4;
 /// The longest message, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 16 * 1024;
 /// Most descriptors beside one message (Linux allows 253, see unix(7)).
@@ -143,6 +143,8 @@ pub struct Begin {
     pub spin_ns: u64,
     /// Gateway: the longest request body.
     pub max_body_bytes: u64,
+    /// Gateway: the longest reply body.
+    pub max_reply_bytes: u64,
     /// How long a request may take in all; nobody waits longer for anything, whatever a record claims.
     pub deadline_ns: u64,
     /// Gateway: most requests at the same time.

@@ -490,6 +490,7 @@ impl Wiring {
             retry_factor_milli: limits.retry_factor_milli,
             spin_ns: ns(limits.spin),
             max_body_bytes: limits.outbox_bytes,
+            max_reply_bytes: limits.outbox_bytes,
             deadline_ns: ns(self.plan.deadline),
             in_flight: 128,
             error_port: error_port.map_or(u32::MAX, |port| port as u32),

@@ -22,7 +22,7 @@ pub const DIGEST_BYTES: usize = 48;
 const GATEWAY_FUNCTION: u64 = 0;
 
 /// What the gateway may use: bodies of requests and replies in flight are its own memory.
-const GATEWAY_MEMORY_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+pub(crate) const GATEWAY_MEMORY_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 const GATEWAY_THREADS: u32 = 4;
 
 /// A call that the monitor refused, or that did not reach it.
@@ -189,6 +189,7 @@ pub fn define_chain<D: Definer + ?Sized>(
         name: name(chain.name())?,
         version: name(chain.version())?,
         max_body_bytes: chain.ingress().max_body().bytes(),
+        max_reply_bytes: chain.ingress().max_reply().bytes(),
         deadline_ns: nanoseconds(chain.ingress().deadline()),
         gateway_outbox_bytes: gateway_outbox_bytes(chain),
         in_flight: chain.ingress().in_flight(),

@@ -45,6 +45,8 @@ operand! {
         version: Name,
         /// The longest request body.
         max_body_bytes: u64,
+        /// The longest reply body.
+        max_reply_bytes: u64,
         /// How long a request may take in all.
         deadline_ns: u64,
         /// Room for sealed records in the gateway's outbox for this chain.

@@ -243,6 +243,7 @@ fn begin<P: Platform>(chain: &Chain<P>, sealed: &SealedChain<P>, instance: Insta
         retry_factor_milli: function.map_or(1000, |function| function.retry_factor_milli),
         spin_ns: definition.placement(planned.function, planned.ordinal).spin_ns,
         max_body_bytes: definition.chain.max_body_bytes,
+        max_reply_bytes: definition.chain.max_reply_bytes,
         deadline_ns: definition.chain.deadline_ns,
         in_flight: definition.chain.in_flight,
         error_port,

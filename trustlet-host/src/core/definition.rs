@@ -152,6 +152,7 @@ impl<P: Platform> Definition<P> {
         chain.name = canonical_name(&chain.name)?;
         chain.version = canonical_name(&chain.version)?;
         let in_range = (1..=limits::BODY_MAX_BYTES).contains(&chain.max_body_bytes)
+            && (1..=limits::BODY_MAX_BYTES).contains(&chain.max_reply_bytes)
             && (1..=limits::WAIT_MAX_NS).contains(&chain.deadline_ns)
             && (OUTBOX_MIN_BYTES..=OUTBOX_MAX_BYTES).contains(&chain.gateway_outbox_bytes)
             && (1..=limits::IN_FLIGHT_MAX).contains(&chain.in_flight)

@@ -14,7 +14,7 @@
 //! text      chain name
 //! text      chain version
 //! u32       protection between functions, where an edge does not say otherwise (1 sealed, 2 mapped)
-//! u64       ingress: longest body in bytes
+//! u64       ingress: longest request body in bytes, longest reply body in bytes
 //! u64       ingress: deadline in nanoseconds
 //! u32       ingress: most requests in flight
 //! u64       gateway's outbox in bytes
@@ -98,6 +98,7 @@ pub(crate) fn chain_digest<P: Platform>(
     encoder.text(chain.version.as_str());
     encoder.u32(chain.protection);
     encoder.u64(chain.max_body_bytes);
+    encoder.u64(chain.max_reply_bytes);
     encoder.u64(chain.deadline_ns);
     encoder.u32(chain.in_flight);
     encoder.u64(chain.gateway_outbox_bytes);

@@ -186,6 +186,7 @@ const CHANGES: &[Change] = &[
     ("chain name", |spec| spec.chain.name = name("d")),
     ("chain version", |spec| spec.chain.version = name("1.0.1")),
     ("body", |spec| spec.chain.max_body_bytes += 1),
+    ("reply", |spec| spec.chain.max_reply_bytes += 1),
     ("deadline", |spec| spec.chain.deadline_ns += 1),
     ("in flight", |spec| spec.chain.in_flight += 1),
     ("gateway outbox", |spec| spec.chain.gateway_outbox_bytes += 1),

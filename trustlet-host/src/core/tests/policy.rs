@@ -108,6 +108,10 @@ fn values_out_of_their_range_are_refused() {
             ..good
         },
         ChainDefinition {
+            max_reply_bytes: 0,
+            ..good
+        },
+        ChainDefinition {
             deadline_ns: 0,
             ..good
         },
