@@ -711,13 +711,13 @@ impl Receiver {
 
     /// Peeks at ring `ring` and opens what is there, appending to `into`. Refusals are counted here.
     pub fn step(&mut self, own: &Own, ring: usize, into: &mut Vec<u8>) -> Step {
-        self.take(own, ring, into, Taking::Copy)
+        self.step_choosing(own, ring, into, |_| Taking::Copy)
     }
 
     /// As [`Self::step`], but leaves what comes over a `mapped` edge where it is: [`Self::in_place`] reads it, until it is
     /// released.
     pub fn step_in_place(&mut self, own: &Own, ring: usize, into: &mut Vec<u8>) -> Step {
-        self.take(own, ring, into, Taking::InPlace)
+        self.step_choosing(own, ring, into, |_| Taking::InPlace)
     }
 
     /// The bytes of a segment that was left in place, as its producer may still change them.
@@ -736,12 +736,21 @@ impl Receiver {
         self.rings.get(ring).map(InRing::region)
     }
 
-    fn take(&mut self, own: &Own, ring: usize, into: &mut Vec<u8>, taking: Taking) -> Step {
+    /// As [`Self::step`], but `choose` looks at the descriptor first: at what it says that the segment belongs to, which is not
+    /// authenticated yet, and how long it is. So a consumer that bounds its memory can leave a large segment of a mapped edge
+    /// where it is; a sealed one has at most [`crate::descriptor::SEGMENT_BYTES`], and is opened in any case.
+    pub fn step_choosing(
+        &mut self,
+        own: &Own,
+        ring: usize,
+        into: &mut Vec<u8>,
+        choose: impl FnOnce(&Descriptor) -> Taking,
+    ) -> Step {
         let Some(in_ring) = self.rings.get_mut(ring) else {
             return Step::Empty;
         };
         let woken = self.rest.woken();
-        let step = in_ring.step(into, taking);
+        let step = in_ring.step(into, choose);
         if let (Some(woken), Step::Opened(opened)) = (woken, &step) {
             self.rest.learn(woken.ns_since(opened.published));
         }

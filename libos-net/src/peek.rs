@@ -90,7 +90,7 @@ pub struct Opened {
 
 /// What to do with a segment that came over a `mapped` edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Taking {
+pub enum Taking {
     /// Copy it to private memory.
     Copy,
     /// Leave it where it is.
@@ -276,7 +276,7 @@ impl InRing {
     }
 
     /// Looks at the next descriptor; if there is one and all is well, appends the segment's plaintext to `into`.
-    pub(crate) fn step(&mut self, into: &mut Vec<u8>, taking: Taking) -> Step {
+    pub(crate) fn step(&mut self, into: &mut Vec<u8>, choose: impl FnOnce(&Descriptor) -> Taking) -> Step {
         loop {
             let words = match self.find() {
                 Found::Empty => return Step::Empty,
@@ -327,7 +327,10 @@ impl InRing {
                         claimed: None,
                     };
                 }
-                Ok(place) => return self.open(&descriptor, place == Place::Begins, into, taking),
+                Ok(place) => {
+                    let taking = choose(&descriptor);
+                    return self.open(&descriptor, place == Place::Begins, into, taking);
+                }
             }
         }
     }
