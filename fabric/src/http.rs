@@ -1,13 +1,17 @@
 //! A small HTTP client for the commands that talk to a gateway or a daemon on this machine.
 
 use bytes::Bytes;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A request that got no reply.
@@ -20,7 +24,7 @@ pub enum HttpError {
         /// Where.
         address: SocketAddr,
         /// Why not.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The connection broke.
     #[error("the connection to {address} broke: {source}")]
@@ -80,7 +84,7 @@ impl Connection {
         stream
             .set_nodelay(true)
             .map_err(|source| HttpError::Connect { address, source })?;
-        let (sender, connection) = handshake(TokioIo::new(stream))
+        let (sender, connection) = handshake(TokioIo::new(Outgoing::new(stream)))
             .await
             .map_err(|source| HttpError::Broken { address, source })?;
         // Ends with the connection; its errors reach us through the sender.
@@ -88,7 +92,8 @@ impl Connection {
         Ok(Self { address, sender })
     }
 
-    /// Sends a request and reads the whole reply.
+    /// Sends a request and reads the whole reply, which may come before all of the request was sent: a server need not read
+    /// what it refuses.
     ///
     /// # Errors
     /// [`HttpError`].
@@ -130,6 +135,64 @@ impl Connection {
     /// [`HttpError`].
     pub async fn get(&mut self, path: &str) -> Result<Reply, HttpError> {
         self.send(Method::GET, path, None, Bytes::new()).await
+    }
+}
+
+/// A socket on which an answer can be read after the server has stopped to read the request (RFC 9112, section 9.5). Hyper
+/// takes a failed write for the end of everything, so what nobody reads any more counts as written, and the reading side
+/// tells how it ended.
+#[derive(Debug)]
+struct Outgoing {
+    stream: TcpStream,
+    /// Why the server reads no more.
+    failed: Option<io::Error>,
+}
+
+impl Outgoing {
+    const fn new(stream: TcpStream) -> Self {
+        Self { stream, failed: None }
+    }
+}
+
+impl AsyncRead for Outgoing {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let is_end = buffer.filled().len() == before && buffer.remaining() > 0;
+        match self.failed.take() {
+            Some(error) if is_end => Poll::Ready(Err(error)),
+            failed => {
+                self.failed = failed;
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Outgoing {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.failed.is_some() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        match ready!(Pin::new(&mut self.stream).poll_write(cx, bytes)) {
+            Ok(written) => Poll::Ready(Ok(written)),
+            Err(error) => {
+                self.failed = Some(error);
+                Poll::Ready(Ok(bytes.len()))
+            }
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
