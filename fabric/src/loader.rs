@@ -4,7 +4,7 @@
 
 use crate::bench::driver;
 use crate::chain::build::build;
-use crate::chain::define::{Definer, GatewayKind, define_chain, define_gateway};
+use crate::chain::define::{Definer, GATEWAY_MEMORY_BYTES, GatewayKind, define_chain, define_gateway};
 use crate::chain::file::{ChainFile, Opened};
 use crate::chain::linked::{LinkedFiles, linked};
 use crate::chain::need;
@@ -14,9 +14,10 @@ use crate::chain::protection::in_words;
 use crate::chain::share;
 use crate::cli::{Cli, Command, RequireIsolation, ServeArgs};
 use crate::command::{Failed, finish, report_chain_error, stderr_has_colours};
-use crate::gateway;
+use crate::gateway::{self, budget};
 use crate::tls::{Source, Which};
 use clap::Parser;
+use hacher_chain_dsl::Chain;
 use hacher_libos_net::process::take_channel;
 use hacher_libos_net::share::fabric_bytes;
 use hacher_trustlet_host::calls::{Call, LayerEntry, MonitorEntry, tls};
@@ -83,6 +84,7 @@ fn load(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result<(), Failed
         (gateway::ROLE, Front::Http)
     };
     let chains: Vec<_> = files.iter().map(|(file, _)| file.chain()).collect();
+    check_memory(&chains)?;
     let seatings = seat_all(&chains, &usable_cpus(), front);
     for ((file, opened), seating) in files.into_iter().zip(&seatings) {
         let gateway = fronts.gateway_of(monitor, &file, opened.tls.as_ref(), role, seating)?;
@@ -365,7 +367,27 @@ fn read_all(arguments: &ServeArgs) -> Result<Vec<(ChainFile, Opened)>, Failed> {
     failed.map_or(Ok(opened), Err)
 }
 
+/// Every gateway, shared or a chain's own, has room for the largest request and reply of each chain that it serves.
+fn check_memory(chains: &[&Chain]) -> Result<(), Failed> {
+    let fits = |chains: &[&Chain]| {
+        budget::check_fit(GATEWAY_MEMORY_BYTES, chains.iter().copied())
+            .map_err(|error| Failed::new(error.to_string()))
+    };
+    let (own, shared): (Vec<&Chain>, Vec<&Chain>) = chains
+        .iter()
+        .partition(|chain| chain.ingress().listen().is_some());
+    fits(&shared)?;
+    own.iter().try_for_each(|chain| fits(&[*chain]))
+}
+
+/// Connections that wait to be accepted, where the system allows as many: a burst of new ones must not wait for a second SYN.
+const BACKLOG: i32 = 4096;
+
 fn listen(address: SocketAddr, option: &str) -> Result<TcpListener, Failed> {
-    TcpListener::bind(address)
-        .map_err(|error| Failed::new(format!("cannot listen on {address} ({option}): {error}")))
+    let listener = TcpListener::bind(address).and_then(|listener| {
+        // The standard library has fewer wait. Listening again changes how many.
+        rustix::net::listen(&listener, BACKLOG)?;
+        Ok(listener)
+    });
+    listener.map_err(|error| Failed::new(format!("cannot listen on {address} ({option}): {error}")))
 }

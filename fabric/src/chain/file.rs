@@ -25,6 +25,9 @@ pub enum ChainFileError {
         /// Why not.
         source: io::Error,
     },
+    /// No gateway has the memory that it takes.
+    #[error("{0}")]
+    Gateway(String),
     /// It has problems; all of them.
     #[error("{}", .0.render(false))]
     Problems(Box<Diagnostics>),

@@ -1,10 +1,12 @@
 //! `check`: all that is wrong with chain files.
 
 use super::{Failed, print, print_json, stderr_has_colours};
+use crate::chain::define::GATEWAY_MEMORY_BYTES;
 use crate::chain::file::{ChainFile, ChainFileError};
 use crate::chain::own_gateway::{self, address_taken_twice};
 use crate::chain::protection::{GIVEN_UP, in_words, mapped_edges};
 use crate::cli::{CheckArgs, Format};
+use crate::gateway::budget;
 use hacher_chain_dsl::{Diagnostics, explain_code};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -44,6 +46,8 @@ struct Report<'a> {
 
 fn check_one(path: &Path, text_only: bool) -> Report<'_> {
     let outcome = ChainFile::read(path).and_then(|file| {
+        budget::check_fit(GATEWAY_MEMORY_BYTES, core::iter::once(file.chain()))
+            .map_err(|error| ChainFileError::Gateway(error.to_string()))?;
         let warnings = match text_only {
             true => file.warnings().clone(),
             false => file.open_all()?.warnings,

@@ -1,15 +1,18 @@
 //! The gateway's place in one chain: it seals requests into its outbox, and matches what comes back with who waits.
 
+use super::arriving::{Arriving, Judgement};
+use super::budget::{self, Account, Budget};
+use super::record::Record;
 use crate::watched::watch_shared;
 use hacher_libos_net::attach::Begin;
 use hacher_libos_net::attachment::Attachment;
 use hacher_libos_net::clock::Monotonic;
-use hacher_libos_net::descriptor::SEGMENT_BYTES;
+use hacher_libos_net::descriptor::Descriptor;
 use hacher_libos_net::fault::Notice;
 use hacher_libos_net::hop::{Own, Receiver, SendError, Sender};
 use hacher_libos_net::invocation::InvocationId;
-use hacher_libos_net::peek::{RecordPlace, Step};
-use hacher_libos_net::sdk::headers;
+use hacher_libos_net::peek::{RecordPlace, Step, Taking};
+use hacher_libos_net::sdk::headers::{self, HEADERS_MAX_BYTES};
 use hacher_libos_net::seal::RecordContext;
 use hacher_libos_net::telemetry::Counter;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -26,11 +29,27 @@ use tokio::time::{Instant, timeout_at};
 
 /// The gateway's one output port.
 const INGRESS: usize = 0;
+/// Segments of one request that are sealed, or bytes and segments that are opened, before other tasks get their turn: some
+/// hundred microseconds of work.
+const SEGMENTS_AT_ONCE: usize = 8;
+const BYTES_AT_ONCE: usize = 512 << 10;
+const STEPS_AT_ONCE: usize = 256;
+/// Bytes that say how long a record's headers are.
+const PREFIX_BYTES: u64 = 2;
 
 /// What a chain answers.
 pub(crate) enum Answer {
     /// A record came to egress: its plaintext, headers first.
-    Record(Vec<u8>),
+    Record(Record),
+    /// A function's record is larger than a reply may be.
+    TooLarge {
+        /// The function's name.
+        function: String,
+        /// Bytes of its body, as far as they came.
+        at_least_bytes: u64,
+    },
+    /// There is no memory for it.
+    NoRoom,
     /// A function gave up.
     Fault {
         /// The function's name, as the monitor knows it.
@@ -58,9 +77,13 @@ pub(crate) enum NotSent {
 pub(crate) struct Endpoint {
     pub(crate) begin: Begin,
     pub(crate) own: Own,
+    /// What requests and replies of this chain hold.
+    pub(super) account: Rc<Account>,
     sender: RefCell<Sender>,
     receiver: RefCell<Receiver>,
     waiters: RefCell<HashMap<InvocationId, oneshot::Sender<Answer>>>,
+    /// Records of which some segments are here, by their ring.
+    arriving: RefCell<Arriving>,
     in_flight: Cell<u32>,
     /// One record at a time leaves; the queue is fair.
     sending: Mutex<()>,
@@ -87,7 +110,7 @@ pub(crate) struct Waiting {
 
 impl Endpoint {
     /// Starts serving an attachment.
-    pub(crate) fn start(attachment: Attachment) -> io::Result<Rc<Self>> {
+    pub(super) fn start(attachment: Attachment, budget: &Rc<Budget>) -> io::Result<Rc<Self>> {
         let Attachment {
             begin,
             own,
@@ -101,9 +124,12 @@ impl Endpoint {
             .map_err(|_| io::Error::other("there is no randomness"))?;
         let bell = watch_shared(own.doorbell())?;
         own.set_in_flight(0);
+        let needed = budget::chain_bytes(begin.max_body_bytes, begin.max_reply_bytes);
         let endpoint = Rc::new(Self {
             begin,
             own,
+            account: budget.account(needed),
+            arriving: RefCell::new(Arriving::new(receiver.ring_count())),
             sender: RefCell::new(sender),
             receiver: RefCell::new(receiver),
             waiters: RefCell::default(),
@@ -158,7 +184,7 @@ impl Endpoint {
         &self,
         invocation: InvocationId,
         until: Instant,
-        plain: &[u8],
+        mut request: Record,
     ) -> Result<(), NotSent> {
         let left = until.saturating_duration_since(Instant::now());
         let record = RecordContext {
@@ -172,13 +198,17 @@ impl Endpoint {
         // A request that was dropped in the middle of its record has left a piece behind.
         self.attempt(until, |sender| sender.abort(&self.own, INGRESS, &record))
             .await?;
-        let mut segments = plain.chunks(SEGMENT_BYTES).peekable();
-        while let Some(segment) = segments.next() {
-            let last = segments.peek().is_none();
+        let mut sent = 0_usize;
+        while let Some(piece) = request.take_piece() {
+            let last = request.len_bytes() == 0;
             self.attempt(until, |sender| {
-                sender.send(&self.own, INGRESS, &record, segment, last)
+                sender.send(&self.own, INGRESS, &record, piece.bytes(), last)
             })
             .await?;
+            sent += 1;
+            if sent.is_multiple_of(SEGMENTS_AT_ONCE) && !last {
+                tokio::task::yield_now().await;
+            }
         }
         drop(turn);
         self.receiver.borrow_mut().make_room(&self.own);
@@ -223,10 +253,8 @@ impl Endpoint {
 
     /// Takes in what functions send, whenever the doorbell rings.
     async fn pump(self: Rc<Self>, bell: AsyncFd<OwnedFd>) {
-        let mut partial: Vec<Vec<u8>> = Vec::new();
-        partial.resize_with(self.receiver.borrow().ring_count(), Vec::new);
         loop {
-            self.take_in(&mut partial);
+            self.take_in();
             if self.starving.get() > 0 {
                 self.room.notify_waiters();
             }
@@ -246,31 +274,59 @@ impl Endpoint {
         }
     }
 
-    fn take_in(&self, partial: &mut [Vec<u8>]) {
+    fn take_in(&self) {
         let mut receiver = self.receiver.borrow_mut();
-        // One round over what is there; the caller comes back.
-        for _ in 0..1024 {
+        let mut arriving = self.arriving.borrow_mut();
+        let mut opened_bytes = 0;
+        // Some of what is there; the caller comes back, when others had their turn.
+        for _ in 0..STEPS_AT_ONCE {
+            if opened_bytes >= BYTES_AT_ONCE {
+                return;
+            }
             let Some(ring) = receiver.ring_with_news() else {
                 return;
             };
-            let Some(plain) = partial.get_mut(ring) else {
-                return;
-            };
-            match receiver.step(&self.own, ring, plain) {
-                Step::Empty => {}
-                Step::Opened(opened) if !opened.descriptor.last => {}
+            let mut record = arriving
+                .take(ring)
+                .unwrap_or_else(|| Record::empty(&self.account));
+            let had_bytes = record.len_bytes();
+            let mut judgement = Judgement::Welcome;
+            let step = receiver.step_choosing(&self.own, ring, record.tail(), |descriptor| {
+                judgement = self.judge(had_bytes, descriptor);
+                if judgement == Judgement::Welcome {
+                    Taking::Copy
+                } else {
+                    Taking::InPlace
+                }
+            });
+            match step {
+                Step::Empty => arriving.put_back(ring, record),
+                Step::Opened(opened) if judgement == Judgement::Welcome => {
+                    let (invocation, len_bytes) = (opened.descriptor.invocation, opened.descriptor.len_bytes);
+                    record.settle(len_bytes);
+                    opened_bytes += len_bytes;
+                    if opened.descriptor.last {
+                        self.answer(&mut receiver, opened.record, invocation, record);
+                        self.drop_arriving(&mut receiver, &mut arriving, invocation);
+                    } else {
+                        arriving.put(ring, opened.record, invocation, record);
+                    }
+                }
                 Step::Opened(opened) => {
-                    let record = core::mem::take(plain);
-                    self.answer(&mut receiver, opened.record, opened.descriptor.invocation, record);
+                    drop(record);
+                    opened_bytes += opened.descriptor.len_bytes;
+                    self.refuse(&receiver, ring, judgement, opened.descriptor.invocation);
+                    if !opened.descriptor.last {
+                        receiver.give_up_arriving(ring);
+                    }
+                    receiver.release(&self.own, opened.record);
                 }
                 Step::Abandoned(record) => {
-                    plain.clear();
                     self.own.count(Counter::Abandoned, 1);
                     receiver.release(&self.own, record);
                 }
-                Step::Refused { arriving, .. } => {
-                    plain.clear();
-                    if let Some(record) = arriving {
+                Step::Refused { arriving: lost, .. } => {
+                    if let Some(record) = lost {
                         receiver.release(&self.own, record);
                     }
                 }
@@ -278,20 +334,74 @@ impl Endpoint {
         }
     }
 
-    fn answer(&self, receiver: &mut Receiver, record: RecordPlace, invocation: InvocationId, plain: Vec<u8>) {
-        self.own.count(Counter::BytesIn, plain.len() as u64);
-        let upstream = receiver.upstream(record.ring).copied();
+    /// Whether a segment is taken in. What nobody waits for is not kept, whoever sends it; nor what is too large.
+    fn judge(&self, had_bytes: usize, descriptor: &Descriptor) -> Judgement {
+        let bytes = (had_bytes as u64).saturating_add(descriptor.len_bytes as u64);
+        let limit = self
+            .begin
+            .max_reply_bytes
+            .saturating_add(HEADERS_MAX_BYTES as u64);
+        if !self.waiters.borrow().contains_key(&descriptor.invocation) {
+            Judgement::Unawaited
+        } else if bytes > limit + PREFIX_BYTES {
+            Judgement::TooLarge(bytes)
+        } else if !self.account.has_room(descriptor.len_bytes as u64) {
+            Judgement::NoRoom
+        } else {
+            Judgement::Welcome
+        }
+    }
+
+    /// Tells who waits that its answer was refused.
+    fn refuse(&self, receiver: &Receiver, ring: usize, judgement: Judgement, invocation: InvocationId) {
+        let answer = match judgement {
+            Judgement::TooLarge(bytes) => Answer::TooLarge {
+                function: receiver
+                    .upstream(ring)
+                    .map(|upstream| upstream.function.to_string())
+                    .unwrap_or_default(),
+                at_least_bytes: bytes.saturating_sub(PREFIX_BYTES),
+            },
+            Judgement::NoRoom => Answer::NoRoom,
+            Judgement::Unawaited | Judgement::Welcome => return,
+        };
+        self.own.close(invocation);
+        if let Some(waiter) = self.waiters.borrow_mut().remove(&invocation) {
+            // Fails if the client has gone meanwhile.
+            drop(waiter.send(answer));
+        }
+    }
+
+    /// Lets go what has arrived so far for a request that nobody waits for any more.
+    fn drop_arriving(&self, receiver: &mut Receiver, arriving: &mut Arriving, invocation: InvocationId) {
+        while let Some(record) = arriving.take_of(invocation) {
+            receiver.give_up_arriving(record.ring);
+            receiver.release(&self.own, record);
+        }
+    }
+
+    fn answer(&self, receiver: &mut Receiver, place: RecordPlace, invocation: InvocationId, record: Record) {
+        self.own.count(Counter::BytesIn, record.len_bytes() as u64);
+        let upstream = receiver.upstream(place.ring).copied();
         // The first answer wins; a record for which nobody waits is a second one, or came too late.
         if let (Some(waiter), Some(upstream)) = (self.waiters.borrow_mut().remove(&invocation), upstream) {
             let notice = upstream.fault.then(|| {
-                headers::split(&plain)
+                headers::split(record.first())
                     .ok()
                     .and_then(|(_, body)| Notice::decode(body))
             });
+            let function = || upstream.function.to_string();
+            let body_bytes = headers::split(record.first()).map_or(0, |(headers, _)| {
+                (record.len_bytes() as u64).saturating_sub(PREFIX_BYTES + headers.len() as u64)
+            });
             let answer = match notice {
-                None => Some(Answer::Record(plain)),
+                None if body_bytes > self.begin.max_reply_bytes => Some(Answer::TooLarge {
+                    function: function(),
+                    at_least_bytes: body_bytes,
+                }),
+                None => Some(Answer::Record(record)),
                 Some(Some(notice)) => Some(Answer::Fault {
-                    function: upstream.function.to_string(),
+                    function: function(),
                     notice,
                 }),
                 Some(None) => None,
@@ -301,7 +411,7 @@ impl Endpoint {
                 drop(waiter.send(answer));
             }
         }
-        receiver.release(&self.own, record);
+        receiver.release(&self.own, place);
     }
 }
 
@@ -356,7 +466,16 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.endpoint.waiters.borrow_mut().remove(&self.invocation);
+        let endpoint = &self.endpoint;
+        endpoint.waiters.borrow_mut().remove(&self.invocation);
+        let mut arriving = endpoint.arriving.borrow_mut();
+        if !arriving.is_empty() {
+            endpoint.drop_arriving(
+                &mut endpoint.receiver.borrow_mut(),
+                &mut arriving,
+                self.invocation,
+            );
+        }
         if !self.answered {
             self.endpoint.own.count(Counter::Disconnected, 1);
             self.endpoint.own.close(self.invocation);

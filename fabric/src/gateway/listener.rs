@@ -1,15 +1,21 @@
 //! Accepts connections and speaks HTTP over them.
 
+use super::connection::{Connection, Ending, RequestTurn};
 use super::framing::HEAD_MAX_BYTES;
+use super::places::Place;
+use super::reply::Reply;
+use super::request_body::{RequestBody, no_room};
 use super::route::answer;
-use super::screen::Screen;
+use super::screen::{Exchange, Screen};
 use super::tls::{Tls, TlsError};
-use super::{Gateway, places};
+use super::wire::Wire;
+use super::{Gateway, open_files, places};
 use hacher_libos_net::attachment::Listener;
-use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::rt::Executor;
 use hyper::service::service_fn;
+use hyper::{Request, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -17,23 +23,26 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-/// Connections at a time, where the machine allows as many; more wait in the socket's backlog.
-const CONNECTIONS_MAX: usize = 1024;
-/// How long a request's head may take, and how long a connection may be idle.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Requests at a time on one HTTP/2 connection.
-const STREAMS_MAX: u32 = 256;
+/// Requests at a time on one HTTP/2 connection at most; at least, where chains take fewer requests at a time.
+const STREAMS_MAX: u32 = 128;
+const STREAMS_MIN: u32 = 8;
+/// Bytes that an HTTP/2 client may have sent and no request has taken, over all streams and for one.
+pub(super) const WINDOW_BYTES: u32 = 1 << 20;
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// Bytes of replies that HTTP/2 takes over before they can be written.
+const SEND_BUFFER_BYTES: usize = 128 << 10;
+/// An HTTP/2 client that is silent for so long is asked whether it is there, and has so long to say so.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// A pause when descriptors run out.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -85,11 +94,9 @@ impl Acceptor {
 
     /// Accepts until draining begins.
     pub(super) async fn accept(self, gateway: Rc<Gateway>) {
-        let places = Arc::new(Semaphore::new(places::connections(CONNECTIONS_MAX, &self.socket)));
+        let room = open_files::connections(places::PLACES_MAX, &self.socket);
+        gateway.places.limit_to(room);
         while !gateway.draining.get() {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                return;
-            };
             let accepted = tokio::select! {
                 accepted = self.socket.accept() => accepted,
                 () = gateway.drain.notified() => return,
@@ -100,48 +107,50 @@ impl Acceptor {
             };
             // Replies are written whole; waiting for more to send would only add latency.
             let _ = stream.set_nodelay(true);
-            gateway.connections.set(gateway.connections.get() + 1);
+            let place = gateway.places.take();
             let (gateway, tls) = (Rc::clone(&gateway), self.tls.as_ref().map(|tls| tls.acceptor()));
-            spawn_local(async move {
-                connect(&gateway, stream, tls.as_ref()).await;
-                gateway
-                    .connections
-                    .set(gateway.connections.get().saturating_sub(1));
-                if gateway.draining.get() {
-                    gateway.drain.notify_waiters();
-                }
-                drop(place);
-            });
+            spawn_local(async move { connect(&gateway, stream, place, tls.as_ref()).await });
         }
     }
 }
 
-async fn connect(gateway: &Rc<Gateway>, stream: TcpStream, tls: Option<&TlsAcceptor>) {
+async fn connect(gateway: &Rc<Gateway>, stream: TcpStream, place: Place, tls: Option<&TlsAcceptor>) {
+    let connection = Rc::clone(&place.connection);
+    let wire = Wire::new(stream, place);
     let Some(tls) = tls else {
-        return speak(gateway, Screen::new(stream), None).await;
+        return speak(gateway, &connection, Screen::new(wire), None).await;
     };
     // A client that fails the handshake is told so by TLS itself.
-    if let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+    let accepted = tokio::select! {
+        accepted = timeout(HANDSHAKE_TIMEOUT, tls.accept(wire)) => accepted,
+        _ = connection.told_to_end(Ending::Gracefully) => return,
+    };
+    if let Ok(Ok(stream)) = accepted {
         let agreed = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
         let screen = match agreed.as_deref() {
             Some(b"h2") => Screen::through(stream),
             _ => Screen::new(stream),
         };
         screen.exchange().set_over_tls();
-        speak(gateway, screen, agreed.as_deref()).await;
+        speak(gateway, &connection, screen, agreed.as_deref()).await;
     }
 }
 
 /// Speaks what was agreed on; what the client begins with, if nothing was.
-async fn speak<S>(gateway: &Rc<Gateway>, screen: Screen<S>, agreed: Option<&[u8]>)
-where
+async fn speak<S>(
+    gateway: &Rc<Gateway>,
+    connection: &Rc<Connection>,
+    screen: Screen<S>,
+    agreed: Option<&[u8]>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let exchange = screen.exchange();
     let io = TokioIo::new(screen);
     let service = service_fn(|request: Request<Incoming>| {
-        let (gateway, exchange) = (Rc::clone(gateway), Rc::clone(&exchange));
-        async move { Ok::<_, Infallible>(answer(gateway, exchange, request).await) }
+        let (gateway, connection) = (Rc::clone(gateway), Rc::clone(connection));
+        let exchange = Rc::clone(&exchange);
+        async move { Ok::<_, Infallible>(serve(&gateway, &connection, &exchange, request).await) }
     });
     let builder = Builder::new(Local);
     let mut builder = match agreed {
@@ -149,23 +158,71 @@ where
         Some(b"http/1.1") => builder.http1_only(),
         _ => builder,
     };
+    // Heads and pauses are timed by the places' clock.
     builder
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(None)
         .max_buf_size(HEAD_MAX_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
+        .max_concurrent_streams(gateway.in_flight_max().clamp(STREAMS_MIN, STREAMS_MAX))
+        .initial_connection_window_size(WINDOW_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT)
         .max_header_list_size(u32::try_from(HEAD_MAX_BYTES).unwrap_or(u32::MAX));
-    let mut connection = pin!(builder.serve_connection(io, service));
-    // Errors of a connection are its client's; what matters was counted.
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        () = gateway.drain.notified() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+    let mut served = pin!(builder.serve_connection(io, service));
+    let mut ending = Ending::Open;
+    loop {
+        if gateway.draining.get() && ending == Ending::Open {
+            ending = Ending::Gracefully;
+            served.as_mut().graceful_shutdown();
+        }
+        // Errors of a connection are its client's; what matters was counted.
+        tokio::select! {
+            _ = served.as_mut() => return,
+            told = connection.told_to_end(ending) => {
+                if told == Ending::Now {
+                    return;
+                }
+                served.as_mut().graceful_shutdown();
+                ending = told;
+            }
+            () = gateway.drain.notified(), if ending == Ending::Open => {}
         }
     }
+}
+
+/// Answers one request, and sees to what is left of it.
+async fn serve(
+    gateway: &Gateway,
+    connection: &Rc<Connection>,
+    exchange: &Exchange,
+    request: Request<Incoming>,
+) -> Reply {
+    let (parts, incoming) = request.into_parts();
+    let mut body = RequestBody::new(&parts.headers, incoming);
+    let turn = RequestTurn::new(connection, &gateway.places);
+    let is_http_2 = parts.version == Version::HTTP_2;
+    let request = Request::from_parts(parts, ());
+    let mut reply = if is_http_2 && !gateway.places.charge_http_2(connection) {
+        no_room().response()
+    } else {
+        answer(gateway, exchange, &turn, &request, &mut body).await
+    };
+    // On HTTP/2 a stream that is not read is reset without an error (RFC 9113, section 8.1).
+    if !is_http_2 {
+        if !body.skip().await || turn.is_spare() {
+            connection.leave_unread();
+            reply
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        connection.writable().await;
+    }
+    let len_bytes = reply.body().len_bytes();
+    reply.body_mut().hold(turn.replies(len_bytes));
+    reply
 }

@@ -2,39 +2,58 @@
 //! function: no files, no network of its own, only the connections that come in over a socket that it was given.
 //!
 //! ```text
-//! listener   accepts connections, TLS, HTTP/1.1 and HTTP/2
-//! screen     lets through to hyper what framing has judged, and knows a client that waits from one that has gone
-//! framing    where HTTP/1 messages begin and end, and which are refused
-//! target     whom a request means: target, host, path
-//! route      which resource that is, and which methods it has
-//! request    one request to a chain: admit, collect, seal towards the first functions, wait for the answer
-//! endpoint   the gateway's place in one chain: outbox, rings, who waits for which invocation
-//! carried    which headers of a request its record carries
-//! reply      the reply that a record at egress makes
-//! problem    errors as RFC 9457 has them
-//! hostile    what a fuzzer reaches of these
+//! budget        what everybody may hold (I11), by accounts of chains and connections
+//! places        who has a connection, who gives way, and the clock of all limits
+//! connection    one connection: what it waits for, and for how long
+//! open_files    how many connections this process has descriptors for
+//! wire          its socket: counted, and drained at the end
+//! listener      accepts connections, TLS, HTTP/1.1 and HTTP/2
+//! screen        lets through to hyper what framing has judged, and knows a client that waits from one that has gone
+//! framing       where HTTP/1 messages begin and end, and which are refused
+//! target        whom a request means: target, host, path
+//! route         which resource that is, and which methods it has
+//! request       one request to a chain: admit, collect, seal towards the first functions, wait for the answer
+//! request_body  the body of a request, within its limits
+//! record        a record in private memory, in pieces that are charged
+//! endpoint      the gateway's place in one chain: outbox, rings, who waits for which invocation
+//! arriving      records of which some segments are here
+//! carried       which headers of a request its record carries
+//! reply         the reply that a record at egress makes
+//! reply_body    the body of a reply, until its last byte is written
+//! problem       errors as RFC 9457 has them
+//! hostile       what a fuzzer reaches of these
 //! ```
 
+mod arriving;
+pub(crate) mod budget;
 mod carried;
+mod connection;
 mod endpoint;
 mod framing;
 #[doc(hidden)]
 pub mod hostile;
 mod listener;
+mod open_files;
 mod places;
 mod problem;
+mod record;
 mod reply;
+mod reply_body;
 mod request;
+mod request_body;
 mod route;
 mod screen;
 mod target;
 mod tls;
+mod wire;
 
 use crate::watched::watch_shared;
+use budget::Budget;
 use endpoint::Endpoint;
 use hacher_libos_net::attachment::{Assembly, AttachError, Channel, TlsFiles, Wish};
 use hacher_libos_net::doorbell::Doorbell;
 use hacher_libos_net::process::{lock_down, take_channel};
+use places::Places;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use std::cell::{Cell, RefCell};
@@ -49,20 +68,42 @@ use tokio::task::{LocalSet, spawn_local};
 pub const ROLE: &str = "hacher-gateway";
 
 /// What all connections share.
-#[derive(Default)]
 pub(crate) struct Gateway {
+    budget: Rc<Budget>,
+    places: Rc<Places>,
     endpoints: RefCell<BTreeMap<String, Rc<Endpoint>>>,
     /// The daemon's bell: it watches handlers' timeouts while requests are in flight, and sleeps otherwise.
     bell: RefCell<Option<Doorbell>>,
     /// Requests in flight, over all chains.
     in_flight: Cell<u64>,
-    connections: Cell<usize>,
     draining: Cell<bool>,
-    /// Told when draining begins, and whenever a connection ends meanwhile.
+    /// Told when draining begins.
     drain: Notify,
 }
 
 impl Gateway {
+    fn new() -> Rc<Self> {
+        let budget = Budget::of_this_process();
+        let places = Places::new(&budget);
+        spawn_local(Rc::clone(&places).watch());
+        Rc::new(Self {
+            budget,
+            places,
+            endpoints: RefCell::default(),
+            bell: RefCell::default(),
+            in_flight: Cell::new(0),
+            draining: Cell::new(false),
+            drain: Notify::new(),
+        })
+    }
+
+    /// Requests at a time that the chain takes which takes most.
+    fn in_flight_max(&self) -> u32 {
+        let endpoints = self.endpoints.borrow();
+        let limits = endpoints.values().map(|endpoint| endpoint.begin.in_flight);
+        limits.max().unwrap_or(0)
+    }
+
     fn endpoint(&self, chain: &str) -> Option<Rc<Endpoint>> {
         self.endpoints.borrow().get(chain).map(Rc::clone)
     }
@@ -111,7 +152,7 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
     let flags = fcntl_getfl(&channel)?;
     fcntl_setfl(&channel, flags | OFlags::NONBLOCK)?;
     let watched = watch_shared(&channel).map_err(as_errno)?;
-    let gateway = Rc::new(Gateway::default());
+    let gateway = Gateway::new();
     let mut assembly = Assembly::default();
     let mut tls = None;
     loop {
@@ -127,7 +168,7 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
             Some(Wish::Attach(attachment)) => {
                 attachment.set_serving();
                 let name = attachment.begin.chain.to_string();
-                let endpoint = Endpoint::start(*attachment).map_err(as_errno)?;
+                let endpoint = Endpoint::start(*attachment, &gateway.budget).map_err(as_errno)?;
                 gateway.endpoints.borrow_mut().insert(name, endpoint);
                 channel.say_ready()?;
             }
@@ -165,9 +206,7 @@ fn renew(tls: Option<&Tls>, files: TlsFiles) -> Result<String, String> {
 async fn drain(gateway: &Gateway) {
     gateway.draining.set(true);
     gateway.drain.notify_waiters();
-    while gateway.connections.get() > 0 {
-        gateway.drain.notified().await;
-    }
+    gateway.places.all_free().await;
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature of `map_err`")]

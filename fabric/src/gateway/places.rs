@@ -1,35 +1,169 @@
-//! How many clients this process has room for: each connection is an open file.
+//! The places for connections: who has one, who gives way when there is none left, and the clock that looks for those who
+//! keep the gateway waiting.
+//!
+//! Nobody can lock others out by holding connections (I6): a new one always gets a place. The one that was idle longest goes
+//! for it, then one whose client has stalled; and if all of them are busy, there are places more, where health is answered
+//! and chains are not.
 
-use rustix::fd::{AsFd, AsRawFd};
-use rustix::io::fcntl_dupfd_cloexec;
-use rustix::process::{Resource, getrlimit};
+use super::budget::{Account, Budget, CONNECTION_BYTES, HTTP_2_BYTES, connections_bytes};
+use super::connection::{Connection, Ending, Tick};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval};
 
-/// Open files that are kept from connections: one that is being accepted, one that is being refused, and a few for good
-/// measure.
-const RESERVE: u64 = 8;
+/// Connections at a time, without the spare ones: half of the descriptors that the monitor lets a gateway have, so that those
+/// which are being closed have some, too.
+const ORDINARY_MAX: usize = 1024;
+/// Further places, for health alone.
+const SPARE_MAX: usize = 64;
+/// All of them.
+pub(super) const PLACES_MAX: usize = ORDINARY_MAX + SPARE_MAX;
+/// What the clock counts.
+const TICK: Duration = Duration::from_secs(1);
 
-/// Connections at a time: as many as `wanted`, or as this process's limit on open files leaves room for once everything else is
-/// open. `open` is any descriptor.
-pub(super) fn connections(wanted: usize, open: impl AsFd) -> usize {
-    let Some(limit) = getrlimit(Resource::Nofile).current else {
-        return wanted;
-    };
-    // The lowest free number, as numbers are given out without gaps.
-    let used =
-        fcntl_dupfd_cloexec(open, 0).map_or(limit, |next| u64::try_from(next.as_raw_fd()).unwrap_or(limit));
-    let room = limit.saturating_sub(used).saturating_sub(RESERVE).max(1);
-    usize::try_from(room).map_or(wanted, |room| room.min(wanted))
+/// All connections.
+pub(super) struct Places {
+    taken: RefCell<BTreeMap<u64, Rc<Connection>>>,
+    next: Cell<u64>,
+    now: Cell<Tick>,
+    order: Cell<u64>,
+    /// Places where chains are answered, and all places: fewer than the most where descriptors are short.
+    ordinary: Cell<usize>,
+    all: Cell<usize>,
+    memory: Rc<Account>,
+    /// Told when the first place is taken, and when the last is given back.
+    changed: Notify,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A connection's place; given back when dropped.
+pub(super) struct Place {
+    places: Rc<Places>,
+    number: u64,
+    pub(super) connection: Rc<Connection>,
+}
 
-    #[test]
-    fn no_more_connections_than_open_files() {
-        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let places = connections(usize::MAX, std::io::stdin());
-        assert!(places as u64 <= limit);
-        assert_eq!(connections(1, std::io::stdin()), 1);
+impl Places {
+    pub(super) fn new(budget: &Rc<Budget>) -> Rc<Self> {
+        Rc::new(Self {
+            taken: RefCell::default(),
+            next: Cell::new(0),
+            now: Cell::new(0),
+            order: Cell::new(0),
+            ordinary: Cell::new(ORDINARY_MAX),
+            all: Cell::new(PLACES_MAX),
+            memory: budget.account(connections_bytes()),
+            changed: Notify::new(),
+        })
+    }
+
+    /// Gives out no more places than this.
+    pub(super) fn limit_to(&self, all: usize) {
+        let all = all.min(PLACES_MAX);
+        self.all.set(all);
+        self.ordinary.set((all - SPARE_MAX.min(all / 8)).max(1));
+    }
+
+    pub(super) fn now(&self) -> Tick {
+        self.now.get()
+    }
+
+    /// A number for each event, in their order.
+    pub(super) fn next_order(&self) -> u64 {
+        let order = self.order.get();
+        self.order.set(order + 1);
+        order
+    }
+
+    /// A place for a new connection. There always is one.
+    pub(super) fn take(self: &Rc<Self>) -> Place {
+        let mut is_spare = false;
+        if self.taken.borrow().len() >= self.ordinary.get() && !self.make_room() {
+            is_spare = true;
+            if self.taken.borrow().len() >= self.all.get() {
+                self.drop_oldest_spare();
+            }
+        }
+        // Places are counted, and the account has what they need in reserve.
+        let mut memory = self.memory.nothing();
+        memory.set(CONNECTION_BYTES);
+        let connection = Rc::new(Connection::new(self.now(), self.next_order(), is_spare, memory));
+        let number = self.next.get();
+        self.next.set(number + 1);
+        let mut taken = self.taken.borrow_mut();
+        taken.insert(number, Rc::clone(&connection));
+        if taken.len() == 1 {
+            self.changed.notify_waiters();
+        }
+        Place {
+            places: Rc::clone(self),
+            number,
+            connection,
+        }
+    }
+
+    /// Closes the connection that can be spared most; `false` if all are busy.
+    fn make_room(&self) -> bool {
+        let now = self.now();
+        let mut taken = self.taken.borrow_mut();
+        let found = taken
+            .iter()
+            .filter_map(|(number, connection)| Some((connection.dispensable(now)?, *number)))
+            .min();
+        let Some(connection) = found.and_then(|(_, number)| taken.remove(&number)) else {
+            return false;
+        };
+        connection.end(Ending::Now, now);
+        true
+    }
+
+    fn drop_oldest_spare(&self) {
+        let mut taken = self.taken.borrow_mut();
+        let oldest = taken.iter().find(|(_, connection)| connection.is_spare);
+        let number = oldest.map(|(number, _)| *number);
+        if let Some(connection) = number.and_then(|number| taken.remove(&number)) {
+            connection.end(Ending::Now, self.now());
+        }
+    }
+
+    /// Memory for a connection over HTTP/2.
+    pub(super) fn charge_http_2(&self, connection: &Connection) -> bool {
+        connection.speaks_http_2(|| self.memory.charge(HTTP_2_BYTES))
+    }
+
+    /// Runs the clock, for ever: while there are connections.
+    pub(super) async fn watch(self: Rc<Self>) {
+        let mut clock = interval(TICK);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            while self.taken.borrow().is_empty() {
+                self.changed.notified().await;
+            }
+            clock.tick().await;
+            self.now.set(self.now.get() + 1);
+            let now = self.now();
+            for connection in self.taken.borrow().values() {
+                connection.tick(now);
+            }
+        }
+    }
+
+    /// Waits until all places are given back.
+    pub(super) async fn all_free(&self) {
+        while !self.taken.borrow().is_empty() {
+            self.changed.notified().await;
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken.borrow_mut();
+        taken.remove(&self.number);
+        if taken.is_empty() {
+            self.places.changed.notify_waiters();
+        }
     }
 }

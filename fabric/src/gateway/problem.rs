@@ -1,11 +1,13 @@
 //! Errors as problem details (RFC 9457). They name chain, function, attempts and cause; never payload.
 
-use bytes::Bytes;
+use super::reply_body::ReplyBody;
 use hacher_libos_net::fault::{Cause, Notice};
-use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde_json::{Map, Value, json};
+
+/// What a client that is turned away should wait, in seconds.
+pub(crate) const RETRY_AFTER_S: u32 = 1;
 
 /// A problem in the making.
 #[derive(Debug)]
@@ -64,14 +66,14 @@ impl Problem {
     }
 
     /// The response.
-    pub(crate) fn response(self) -> Response<Full<Bytes>> {
+    pub(super) fn response(self) -> Response<ReplyBody> {
         let mut body = json!({
             "type": "about:blank", "title": self.title, "status": self.status.as_u16(), "detail": self.detail,
         });
         if let Some(object) = body.as_object_mut() {
             object.extend(self.members);
         }
-        let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+        let mut response = Response::new(ReplyBody::text(body.to_string()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

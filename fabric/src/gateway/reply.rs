@@ -2,10 +2,9 @@
 
 use super::carried::{Arity, arity};
 use super::problem::Problem;
-use bytes::Bytes;
+use super::record::Record;
+use super::reply_body::ReplyBody;
 use hacher_libos_net::sdk::headers::{self, Headers};
-use http_body_util::Full;
-use hyper::body::Body;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
 
@@ -27,7 +26,7 @@ const SINGLE: [&str; 7] = [
 const LISTS: [&str; 4] = ["cache-control", "content-language", "link", "vary"];
 
 /// What goes back to the client.
-pub(super) type Reply = Response<Full<Bytes>>;
+pub(super) type Reply = Response<ReplyBody>;
 
 /// Whether and how header `name` of a record reaches the client.
 fn leaves(name: &str) -> Option<Arity> {
@@ -41,8 +40,9 @@ fn leaves(name: &str) -> Option<Arity> {
 }
 
 /// The reply that a record makes. The record is a function's: what HTTP does not allow, or cannot say, is left out.
-pub(super) fn of_record(plain: Vec<u8>) -> Reply {
-    let Ok((encoded, body)) = headers::split(&plain) else {
+pub(super) fn of_record(record: Record) -> Reply {
+    let first = record.first();
+    let Ok((encoded, body)) = headers::split(first) else {
         return Problem::new(
             StatusCode::BAD_GATEWAY,
             "a function failed",
@@ -50,7 +50,7 @@ pub(super) fn of_record(plain: Vec<u8>) -> Reply {
         )
         .response();
     };
-    let body_at = plain.len() - body.len();
+    let body_at = first.len() - body.len();
     let mut status = StatusCode::OK;
     let mut reply_headers = HeaderMap::new();
     for (name, value) in Headers::new(encoded) {
@@ -70,11 +70,11 @@ pub(super) fn of_record(plain: Vec<u8>) -> Reply {
     }
     let body = if has_content(status) {
         reply_headers.entry(CONTENT_TYPE).or_insert(UNDESCRIBED);
-        Bytes::from(plain).slice(body_at..)
+        ReplyBody::of_record(record, body_at)
     } else {
-        Bytes::new()
+        ReplyBody::text("")
     };
-    let mut response = Response::new(Full::new(body));
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = reply_headers;
     response
@@ -95,25 +95,32 @@ fn has_content(status: StatusCode) -> bool {
 /// The reply to HEAD: what the reply to GET says of its content, without the content (RFC 9110, section 9.3.2).
 pub(super) fn without_content(reply: Reply) -> Reply {
     let (mut parts, body) = reply.into_parts();
-    if let Some(len) = body.size_hint().exact().filter(|_| has_content(parts.status)) {
-        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
+    if has_content(parts.status) {
+        parts
+            .headers
+            .insert(CONTENT_LENGTH, HeaderValue::from(body.len_bytes()));
     }
-    Response::from_parts(parts, Full::new(Bytes::new()))
+    Response::from_parts(parts, ReplyBody::text(""))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::budget::Budget;
     use super::super::carried::carry;
     use super::*;
     use proptest::prelude::*;
 
-    fn record(fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    fn taken_in(plain: Vec<u8>) -> Record {
+        Record::beginning_with(plain, &Budget::of_this_process().account(1 << 20))
+    }
+
+    fn record(fields: &[(&str, &str)], body: &[u8]) -> Record {
         let mut plain = vec![0, 0];
         for (name, value) in fields {
             headers::append(&mut plain, name, value).unwrap();
         }
         plain.extend_from_slice(body);
-        plain
+        taken_in(plain)
     }
 
     #[test]
@@ -168,7 +175,7 @@ mod tests {
         for status in ["204", "205"] {
             let reply = of_record(record(&[("hacher-status", status)], b"body"));
             assert_eq!(reply.status().as_str(), status);
-            assert_eq!(reply.body().size_hint().exact(), Some(0));
+            assert_eq!(reply.body().len_bytes(), 0);
             assert!(reply.headers().get(CONTENT_TYPE).is_none());
         }
         for status in ["100", "101", "304", "600", "x", ""] {
@@ -181,7 +188,7 @@ mod tests {
     fn head_says_the_length_and_sends_nothing() {
         let reply = without_content(of_record(record(&[], b"body")));
         assert_eq!(reply.headers()[CONTENT_LENGTH], "4");
-        assert_eq!(reply.body().size_hint().exact(), Some(0));
+        assert_eq!(reply.body().len_bytes(), 0);
     }
 
     proptest! {
@@ -215,7 +222,7 @@ mod tests {
                     let count = names.len();
                     names.dedup();
                     prop_assert_eq!(names.len(), count, "each name once");
-                    for (_, value) in of_record(plain).headers() {
+                    for (_, value) in of_record(taken_in(plain)).headers() {
                         prop_assert!(!value.as_bytes().iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127)));
                     }
                 }
@@ -229,7 +236,7 @@ mod tests {
                 ("(ce-[a-z]{0,3}|content-type|link|[\\x00-\\x7f]{1,8})", ".{0,12}"), 0..8
             ),
         ) {
-            let _ = of_record(bytes);
+            let _ = of_record(taken_in(bytes));
             // What the SDK would refuse to write, a hostile function writes all the same.
             let mut encoded = Vec::new();
             for (name, value) in &fields {
@@ -241,7 +248,7 @@ mod tests {
             let mut plain = Vec::new();
             headers::start(&mut plain, &encoded);
             plain.extend_from_slice(b"body");
-            for (name, value) in of_record(plain).headers() {
+            for (name, value) in of_record(taken_in(plain)).headers() {
                 prop_assert!(leaves(name.as_str()).is_some() || name == "content-type");
                 prop_assert!(!value.as_bytes().iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127)));
             }

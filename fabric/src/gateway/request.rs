@@ -1,27 +1,33 @@
 //! One request to a chain: how much, sealed in, answered.
 
+use super::budget::REQUEST_BYTES;
 use super::carried::carry;
+use super::connection::RequestTurn;
 use super::endpoint::{Answer, Endpoint, NotSent, deadline};
-use super::problem::Problem;
+use super::problem::{Problem, RETRY_AFTER_S};
+use super::record::Record;
 use super::reply::{self, Reply};
+use super::request_body::{RequestBody, no_room};
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::sdk::headers;
 use hacher_libos_net::telemetry::{Counter, Phase};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
-use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, StatusCode};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::time::timeout_at;
 
 /// Names the request in logs, metrics and `run`.
 const INVOCATION_HEADER: HeaderName = HeaderName::from_static("hacher-invocation");
-/// What a client that is turned away should wait, in seconds.
-pub(super) const RETRY_AFTER_S: u32 = 1;
+/// Room for the headers that most requests carry.
+const HEAD_EXPECTED_BYTES: usize = 512;
 
 /// Puts a request through its chain.
-pub(super) async fn invoke(endpoint: Rc<Endpoint>, request: Request<Incoming>) -> Reply {
+pub(super) async fn invoke(
+    endpoint: Rc<Endpoint>,
+    turn: &RequestTurn,
+    request: &Request<()>,
+    body: &mut RequestBody,
+) -> Reply {
     let begun = Monotonic::now();
     let chain = endpoint.begin.chain.to_string();
     let Some(admission) = endpoint.admit() else {
@@ -33,34 +39,72 @@ pub(super) async fn invoke(endpoint: Rc<Endpoint>, request: Request<Incoming>) -
         );
     };
     let until = deadline(&endpoint.begin);
-    let reply = match collect(&endpoint, request, until).await {
-        Err(problem) => problem.with("chain", chain).response(),
-        Ok(plain) => {
-            let mut waiting = endpoint.expect();
-            let invocation = waiting.invocation;
-            let reply = match endpoint.send(invocation, until, &plain).await {
-                Err(not_sent) => {
-                    waiting.give_up();
-                    refused(not_sent, plain.len()).with("chain", chain).response()
-                }
-                Ok(()) => {
-                    // The chain has it; its memory is better used for others.
-                    drop(plain);
-                    match waiting.answer(until).await {
-                        None => late(&endpoint).with("chain", chain).response(),
-                        Some(Answer::Fault { function, notice }) => {
-                            Problem::of_notice(&chain, &function, &notice).response()
-                        }
-                        Some(Answer::Record(plain)) => reply::of_record(plain),
-                    }
-                }
-            };
-            with_invocation(reply, &invocation.to_string())
+    let reply = match endpoint.account.charge(REQUEST_BYTES + head_bytes(request)) {
+        None => no_room().with("chain", chain).response(),
+        Some(head) => {
+            let reply = exchange(&endpoint, &chain, turn, request, body, until).await;
+            drop(head);
+            reply
         }
     };
     drop(admission);
     endpoint.own.record(Phase::Run, Monotonic::now().ns_since(begun));
     counted(&endpoint, reply)
+}
+
+/// What a head holds while its request is answered.
+fn head_bytes(request: &Request<()>) -> u64 {
+    // As HTTP/2 counts a field (RFC 9113, section 6.5.2).
+    const FIELD_BYTES: usize = 32;
+    let fields = request.headers().iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES);
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |path| path.as_str().len());
+    (path + fields.sum::<usize>()) as u64
+}
+
+/// Sends a request into its chain, and makes a reply of what comes back.
+async fn exchange(
+    endpoint: &Rc<Endpoint>,
+    chain: &str,
+    turn: &RequestTurn,
+    request: &Request<()>,
+    body: &mut RequestBody,
+    until: tokio::time::Instant,
+) -> Reply {
+    let mut head = Vec::with_capacity(HEAD_EXPECTED_BYTES);
+    headers::start(&mut head, &[]);
+    if let Err(problem) = carry(request.headers(), request.uri().query(), &mut head) {
+        return problem.with("chain", chain).response();
+    }
+    let mut record = Record::beginning_with(head, &endpoint.account);
+    if let Err(problem) = body.collect(turn, endpoint, &mut record, until).await {
+        return problem.with("chain", chain).response();
+    }
+    let size = record.len_bytes();
+    let mut waiting = endpoint.expect();
+    let invocation = waiting.invocation;
+    let reply = match endpoint.send(invocation, until, record).await {
+        Err(not_sent) => {
+            waiting.give_up();
+            refused(not_sent, size).with("chain", chain).response()
+        }
+        Ok(()) => match waiting.answer(until).await {
+            None => late(endpoint).with("chain", chain).response(),
+            Some(Answer::Fault { function, notice }) => {
+                Problem::of_notice(chain, &function, &notice).response()
+            }
+            Some(Answer::TooLarge {
+                function,
+                at_least_bytes,
+            }) => too_large_a_reply(endpoint, chain, &function, at_least_bytes).response(),
+            Some(Answer::NoRoom) => no_room().with("chain", chain).response(),
+            Some(Answer::Record(record)) => reply::of_record(record),
+        },
+    };
+    with_invocation(reply, &invocation.to_string())
 }
 
 fn counted(endpoint: &Endpoint, reply: Reply) -> Reply {
@@ -82,55 +126,6 @@ fn with_invocation(mut reply: Reply, invocation: &str) -> Reply {
     reply
 }
 
-/// Reads the body, at most as long as the chain allows, and puts the carried headers before it.
-async fn collect(
-    endpoint: &Endpoint,
-    request: Request<Incoming>,
-    until: tokio::time::Instant,
-) -> Result<Vec<u8>, Problem> {
-    let limit = endpoint.begin.max_body_bytes;
-    let too_large = |size: Option<u64>| {
-        let size = size.map_or_else(|| "more".to_owned(), |size| format!("{size} bytes"));
-        let detail = format!("the body has {size}, this chain takes {limit} bytes");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", detail)
-    };
-    let announced = request
-        .headers()
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    if let Some(size) = announced.filter(|size| *size > limit) {
-        return Err(too_large(Some(size)));
-    }
-    let (parts, body) = request.into_parts();
-    let expected = usize::try_from(body.size_hint().lower().min(limit)).unwrap_or(0);
-    let mut plain = Vec::with_capacity(expected + headers::HEADERS_MAX_BYTES.min(1024));
-    headers::start(&mut plain, &[]);
-    carry(&parts.headers, parts.uri.query(), &mut plain)?;
-    let mut body = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
-    let read = async {
-        while let Some(frame) = body.frame().await {
-            if let Ok(data) = frame?.into_data() {
-                plain.extend_from_slice(&data);
-            }
-        }
-        Ok::<_, Box<dyn core::error::Error + Send + Sync>>(())
-    };
-    match timeout_at(until, read).await {
-        Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "the request is too slow",
-            "the body did not arrive in time",
-        )),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(None)),
-        Ok(Err(_)) => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "the request broke off",
-            "the body did not arrive whole",
-        )),
-        Ok(Ok(())) => Ok(plain),
-    }
-}
-
 fn refused(not_sent: NotSent, size: usize) -> Problem {
     match not_sent {
         NotSent::Full => Problem::new(
@@ -149,6 +144,17 @@ fn refused(not_sent: NotSent, size: usize) -> Problem {
             "the keys of this start are used up",
         ),
     }
+}
+
+fn too_large_a_reply(endpoint: &Endpoint, chain: &str, function: &str, at_least_bytes: u64) -> Problem {
+    let limit = endpoint.begin.max_reply_bytes;
+    let detail = format!(
+        "function `{function}` sent at least {at_least_bytes} bytes, max_reply of this chain is {limit} bytes"
+    );
+    Problem::new(StatusCode::BAD_GATEWAY, "the reply is too large", detail)
+        .with("chain", chain)
+        .with("function", function)
+        .with("cause", "reply_too_large")
 }
 
 fn late(endpoint: &Endpoint) -> Problem {

@@ -1,15 +1,16 @@
 //! Which resource a request is for, and what may be done with it.
 
 use super::Gateway;
+use super::connection::RequestTurn;
 use super::endpoint::Endpoint;
 use super::problem::Problem;
+use super::problem::RETRY_AFTER_S;
 use super::reply::{self, Reply};
-use super::request::{RETRY_AFTER_S, invoke};
+use super::reply_body::ReplyBody;
+use super::request::invoke;
+use super::request_body::RequestBody;
 use super::screen::Exchange;
 use super::target;
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use std::rc::Rc;
@@ -55,29 +56,40 @@ impl Resource {
 
 /// Answers a request.
 pub(super) async fn answer(
-    gateway: Rc<Gateway>,
-    exchange: Rc<Exchange>,
-    request: Request<Incoming>,
+    gateway: &Gateway,
+    exchange: &Exchange,
+    turn: &RequestTurn,
+    request: &Request<()>,
+    body: &mut RequestBody,
 ) -> Reply {
     let is_head = request.method() == Method::HEAD;
-    let mut reply = match exchange
-        .begin()
-        .map_or_else(|| target::judge(&request, exchange.is_over_tls()), Err)
-    {
-        Ok(()) => route(&gateway, request).await,
-        Err(problem) => problem.response(),
+    let mut reply = if let Some(problem) = exchange.begin() {
+        // Its head was refused, and nothing after it is read.
+        turn.leave_unread();
+        problem.response()
+    } else {
+        match target::judge(request, exchange.is_over_tls()) {
+            Ok(()) => route(gateway, turn, request, body).await,
+            Err(problem) => problem.response(),
+        }
     };
     if is_head {
         reply = reply::without_content(reply);
     }
     if exchange.end() {
+        turn.leave_unread();
         let close = HeaderValue::from_static("close");
         reply.headers_mut().insert(CONNECTION, close);
     }
     reply
 }
 
-async fn route(gateway: &Gateway, request: Request<Incoming>) -> Reply {
+async fn route(
+    gateway: &Gateway,
+    turn: &RequestTurn,
+    request: &Request<()>,
+    body: &mut RequestBody,
+) -> Reply {
     if request.method() == Method::CONNECT {
         return not_allowed(ANYWHERE);
     }
@@ -97,9 +109,10 @@ async fn route(gateway: &Gateway, request: Request<Incoming>) -> Reply {
         (_, &Method::OPTIONS) => options(allowed),
         (Resource::Health, &Method::GET | &Method::HEAD) => text(StatusCode::OK, "ok\n"),
         (Resource::Readiness, &Method::GET | &Method::HEAD) => readiness(gateway),
+        (Resource::Chain(_), &Method::POST) if turn.is_spare() => crowded(),
         (Resource::Chain(endpoint), &Method::POST) => {
             let guard = InFlight::new(gateway);
-            let reply = invoke(endpoint, request).await;
+            let reply = invoke(endpoint, turn, request, body).await;
             drop(guard);
             reply
         }
@@ -123,7 +136,7 @@ fn is_known(method: &Method) -> bool {
 }
 
 fn options(allowed: &'static str) -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::new()));
+    let mut reply = Response::new(ReplyBody::text(""));
     *reply.status_mut() = StatusCode::NO_CONTENT;
     let headers = reply.headers_mut();
     headers.insert(ALLOW, HeaderValue::from_static(allowed));
@@ -147,7 +160,7 @@ impl Drop for InFlight<'_> {
 }
 
 fn text(status: StatusCode, body: &'static str) -> Reply {
-    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+    let mut response = Response::new(ReplyBody::text(body));
     *response.status_mut() = status;
     response
         .headers_mut()
@@ -194,4 +207,15 @@ fn unknown(gateway: &Gateway, path: &str) -> Reply {
     Problem::new(StatusCode::NOT_FOUND, "not found", detail)
         .with("chains", chains)
         .response()
+}
+
+/// All places for connections are taken, but for those where only health is answered.
+fn crowded() -> Reply {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the gateway is busy",
+        "all connections are in use",
+    )
+    .retry_after(RETRY_AFTER_S)
+    .response()
 }

@@ -1,0 +1,93 @@
+//! Records of which some segments have arrived and some are still to come: at most one for each ring, and only for requests
+//! that somebody waits for.
+
+use super::record::Record;
+use hacher_libos_net::invocation::InvocationId;
+use hacher_libos_net::peek::RecordPlace;
+
+/// What to do with a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// It is taken in.
+    Welcome,
+    /// Nobody waits for its request.
+    Unawaited,
+    /// With it, its record has so many bytes, which is more than a reply may have.
+    TooLarge(u64),
+    /// There is no memory for it.
+    NoRoom,
+}
+
+/// A record in part.
+struct Part {
+    place: RecordPlace,
+    invocation: InvocationId,
+    record: Record,
+}
+
+/// Records in part, by their ring.
+pub(super) struct Arriving {
+    rings: Vec<Option<Part>>,
+    /// How many there are.
+    count: usize,
+    /// The part that was taken off last, to be put back if nothing was added.
+    taken: Option<(RecordPlace, InvocationId)>,
+}
+
+impl Arriving {
+    pub(super) fn new(rings: usize) -> Self {
+        Self {
+            rings: core::iter::repeat_with(|| None).take(rings).collect(),
+            count: 0,
+            taken: None,
+        }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Takes off what has arrived on a ring.
+    pub(super) fn take(&mut self, ring: usize) -> Option<Record> {
+        let part = self.rings.get_mut(ring)?.take()?;
+        self.count -= 1;
+        self.taken = Some((part.place, part.invocation));
+        Some(part.record)
+    }
+
+    /// Puts back what was taken off, as it was.
+    pub(super) fn put_back(&mut self, ring: usize, record: Record) {
+        if let Some((place, invocation)) = self.taken.take()
+            && place.ring == ring
+            && record.len_bytes() > 0
+        {
+            self.put(ring, place, invocation, record);
+        }
+    }
+
+    /// Keeps what has arrived on a ring.
+    pub(super) fn put(&mut self, ring: usize, place: RecordPlace, invocation: InvocationId, record: Record) {
+        if let Some(slot) = self.rings.get_mut(ring) {
+            self.count += usize::from(slot.is_none());
+            *slot = Some(Part {
+                place,
+                invocation,
+                record,
+            });
+        }
+    }
+
+    /// Drops a record that arrives for this request; where it was.
+    pub(super) fn take_of(&mut self, invocation: InvocationId) -> Option<RecordPlace> {
+        if self.is_empty() {
+            return None;
+        }
+        let slot = self
+            .rings
+            .iter_mut()
+            .find(|slot| slot.as_ref().is_some_and(|part| part.invocation == invocation))?;
+        let part = slot.take()?;
+        self.count -= 1;
+        Some(part.place)
+    }
+}

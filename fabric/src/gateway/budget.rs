@@ -1,0 +1,302 @@
+//! The gateway's one memory budget (I11): what clients and functions can make it hold is charged here, from the head of a
+//! request to the last written byte of its reply, and what does not fit is refused before it is held.
+//!
+//! ```text
+//! memory limit = the process itself + allocator's slack + accounts
+//! accounts     = reserved for connections + reserved for each chain + common
+//! ```
+//!
+//! An account uses what is reserved for it first, then borrows from the common part: as long as it would not hold more of it
+//! than is left for others. So one chain alone gets half of the common part, two get a third each, and nobody takes what is
+//! reserved for another chain: its largest request and its largest reply.
+//!
+//! Sealed records lie in the outboxes, which are no private memory and have bounds of their own.
+
+use hacher_chain_dsl::{ByteSize, Chain};
+use hacher_libos_net::descriptor::SEGMENT_BYTES;
+use hacher_libos_net::sdk::headers::HEADERS_MAX_BYTES;
+use rustix::process::{Resource, getrlimit};
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// The program's own data: tables of rings and keys, the TLS configuration, the runtime.
+const PROCESS_BYTES: u64 = 128 << 20;
+/// One byte in so many is left to the allocator, for what lies unused between allocations.
+const SLACK_DIVISOR: u64 = 8;
+/// What one connection costs besides its requests: a task, buffers for reading a head and for writing (32 KiB each, and as
+/// much again while a head is in use), and TLS records in both directions.
+pub(super) const CONNECTION_BYTES: u64 = 160 << 10;
+/// What an HTTP/2 connection may have received that no request has taken yet: its window, and header blocks in decoding.
+pub(super) const HTTP_2_BYTES: u64 = super::listener::WINDOW_BYTES as u64 + (256 << 10);
+/// What one request costs besides its body: its task, who waits for it, and a problem that answers it.
+pub(super) const REQUEST_BYTES: u64 = 8 << 10;
+
+/// What all accounts may borrow, and what they have.
+#[derive(Debug)]
+pub(super) struct Budget {
+    common: Cell<u64>,
+    borrowed: Cell<u64>,
+}
+
+/// Somebody's part of the budget.
+#[derive(Debug)]
+pub(super) struct Account {
+    budget: Rc<Budget>,
+    reserved: u64,
+    used: Cell<u64>,
+}
+
+/// Bytes that are held; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Charge {
+    account: Rc<Account>,
+    bytes: u64,
+}
+
+impl Budget {
+    /// The budget of this process, whose memory the monitor has limited.
+    pub(super) fn of_this_process() -> Rc<Self> {
+        let limit = getrlimit(Resource::Data).current;
+        Self::new(limit.unwrap_or(crate::chain::define::GATEWAY_MEMORY_BYTES))
+    }
+
+    fn new(memory_bytes: u64) -> Rc<Self> {
+        Rc::new(Self {
+            common: Cell::new(shared_bytes(memory_bytes)),
+            borrowed: Cell::new(0),
+        })
+    }
+
+    /// Opens an account. The loader has checked that all reserves fit; if they do not, the last ones get less.
+    pub(super) fn account(self: &Rc<Self>, reserved: u64) -> Rc<Account> {
+        let reserved = reserved.min(self.common.get());
+        self.common.set(self.common.get() - reserved);
+        Rc::new(Account {
+            budget: Rc::clone(self),
+            reserved,
+            used: Cell::new(0),
+        })
+    }
+}
+
+impl Account {
+    /// How much more than now is borrowed with `bytes` more.
+    fn more_borrowed(&self, bytes: u64) -> u64 {
+        let used = self.used.get();
+        self.beyond(used.saturating_add(bytes)) - self.beyond(used)
+    }
+
+    fn beyond(&self, used: u64) -> u64 {
+        used.saturating_sub(self.reserved)
+    }
+
+    /// Whether `bytes` more may be held.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        let more = self.more_borrowed(bytes);
+        if more == 0 {
+            return true;
+        }
+        let after = self.budget.borrowed.get().saturating_add(more);
+        let left = self.budget.common.get().checked_sub(after);
+        let own = self.beyond(self.used.get().saturating_add(bytes));
+        left.is_some_and(|left| own <= left)
+    }
+
+    fn add(&self, bytes: u64) {
+        let more = self.more_borrowed(bytes);
+        self.budget.borrowed.set(self.budget.borrowed.get() + more);
+        self.used.set(self.used.get() + bytes);
+    }
+
+    fn give_back(&self, bytes: u64) {
+        let used = self.used.get();
+        let left = used.saturating_sub(bytes);
+        let less = self.beyond(used) - self.beyond(left);
+        let borrowed = self.budget.borrowed.get();
+        self.budget.borrowed.set(borrowed.saturating_sub(less));
+        self.used.set(left);
+    }
+
+    /// Charges `bytes`; `None` if there is no room for them.
+    pub(super) fn charge(self: &Rc<Self>, bytes: u64) -> Option<Charge> {
+        self.has_room(bytes).then(|| {
+            let mut charge = self.nothing();
+            charge.set(bytes);
+            charge
+        })
+    }
+
+    /// A charge that may grow.
+    pub(super) fn nothing(self: &Rc<Self>) -> Charge {
+        Charge {
+            account: Rc::clone(self),
+            bytes: 0,
+        }
+    }
+}
+
+impl Charge {
+    /// The account that is charged.
+    pub(super) const fn account(&self) -> &Rc<Account> {
+        &self.account
+    }
+
+    /// Charges `bytes` in all, for memory that was asked for by [`Account::has_room`] and is held now. The allocator may have
+    /// given somewhat more than was asked for, so this does not fail.
+    pub(super) fn set(&mut self, bytes: u64) {
+        if bytes > self.bytes {
+            self.account.add(bytes - self.bytes);
+        } else {
+            self.account.give_back(self.bytes - bytes);
+        }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.account.give_back(self.bytes);
+    }
+}
+
+/// What a gateway with this much memory has for all accounts.
+const fn shared_bytes(memory_bytes: u64) -> u64 {
+    let rest = memory_bytes.saturating_sub(PROCESS_BYTES);
+    rest - rest / SLACK_DIVISOR
+}
+
+/// Memory of a record with a body of this size, in pieces of which each may be half empty.
+const fn record_bytes(body_bytes: u64) -> u64 {
+    (body_bytes + HEADERS_MAX_BYTES as u64).next_multiple_of(SEGMENT_BYTES as u64) + 2 * SEGMENT_BYTES as u64
+}
+
+/// What a chain needs to serve its largest request with its largest reply.
+pub(super) const fn chain_bytes(max_body_bytes: u64, max_reply_bytes: u64) -> u64 {
+    REQUEST_BYTES
+        + super::framing::HEAD_MAX_BYTES as u64
+        + record_bytes(max_body_bytes)
+        + record_bytes(max_reply_bytes)
+}
+
+/// What is reserved for connections.
+pub(super) const fn connections_bytes() -> u64 {
+    super::places::PLACES_MAX as u64 * CONNECTION_BYTES
+}
+
+/// Chains that one gateway cannot serve: their largest requests do not fit into its memory.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the gateway cannot serve these chains: for one request of `max_body` and one reply of `max_reply` each they need {needed}, and \
+     of its {memory} of memory it has {left} for them ({each}); lower `max_body` or `max_reply` in [ingress]"
+)]
+pub(crate) struct DoesNotFit {
+    needed: String,
+    memory: String,
+    left: String,
+    each: String,
+}
+
+/// Checks that a gateway with this much memory can serve these chains.
+///
+/// # Errors
+/// [`DoesNotFit`], with the sum and its parts.
+pub(crate) fn check_fit<'a>(
+    memory_bytes: u64,
+    chains: impl Iterator<Item = &'a Chain> + Clone,
+) -> Result<(), DoesNotFit> {
+    let needs = |chain: &Chain| {
+        let ingress = chain.ingress();
+        chain_bytes(ingress.max_body().bytes(), ingress.max_reply().bytes())
+    };
+    let needed = chains
+        .clone()
+        .fold(0_u64, |sum, chain| sum.saturating_add(needs(chain)));
+    let left = shared_bytes(memory_bytes).saturating_sub(connections_bytes());
+    if needed <= left {
+        return Ok(());
+    }
+    let mut largest: Vec<&Chain> = chains.collect();
+    largest.sort_by_key(|chain| core::cmp::Reverse(needs(chain)));
+    let named = largest.iter().take(NAMED_MAX).map(|chain| {
+        let ingress = chain.ingress();
+        let (name, body, reply) = (chain.name(), ingress.max_body(), ingress.max_reply());
+        format!("`{name}`: max_body {body}, max_reply {reply}")
+    });
+    let mut each: Vec<String> = named.collect();
+    if largest.len() > NAMED_MAX {
+        each.push(format!("{} more", largest.len() - NAMED_MAX));
+    }
+    Err(DoesNotFit {
+        needed: in_mebibytes(needed.next_multiple_of(1 << 20)),
+        memory: in_mebibytes(memory_bytes),
+        left: in_mebibytes(left),
+        each: each.join("; "),
+    })
+}
+
+/// Chains that a message names.
+const NAMED_MAX: usize = 8;
+
+fn in_mebibytes(bytes: u64) -> String {
+    ByteSize::new(bytes >> 20 << 20).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn budget(shared: u64) -> Rc<Budget> {
+        Rc::new(Budget {
+            common: Cell::new(shared),
+            borrowed: Cell::new(0),
+        })
+    }
+
+    #[test]
+    fn what_is_reserved_for_a_chain_is_there_whatever_others_hold() {
+        let budget = budget(100 * MIB);
+        let (hog, modest) = (budget.account(10 * MIB), budget.account(20 * MIB));
+        let mut held = Vec::new();
+        while let Some(charge) = hog.charge(MIB) {
+            held.push(charge);
+        }
+        // Its own 10, and half of the common 70.
+        assert_eq!(held.len(), 45);
+        let first = modest.charge(20 * MIB).unwrap();
+        // And it can borrow, too: half of what the other has left.
+        let mut borrowed = Vec::new();
+        while let Some(charge) = modest.charge(MIB) {
+            borrowed.push(charge);
+        }
+        assert_eq!(borrowed.len(), 17);
+        drop((held, borrowed, first));
+        assert_eq!(
+            (budget.borrowed.get(), hog.used.get(), modest.used.get()),
+            (0, 0, 0)
+        );
+    }
+
+    #[test]
+    fn a_charge_follows_what_is_held() {
+        let budget = budget(10 * MIB);
+        let account = budget.account(MIB);
+        let mut charge = account.nothing();
+        charge.set(3 * MIB);
+        assert_eq!((account.used.get(), budget.borrowed.get()), (3 * MIB, 2 * MIB));
+        charge.set(MIB / 2);
+        assert_eq!((account.used.get(), budget.borrowed.get()), (MIB / 2, 0));
+        drop(charge);
+        assert_eq!(account.used.get(), 0);
+        assert!(!account.has_room(u64::MAX));
+    }
+
+    #[test]
+    fn reserves_that_do_not_fit_are_cut_and_never_wrap() {
+        let budget = budget(MIB);
+        let (first, second) = (budget.account(MIB), budget.account(MIB));
+        assert!(first.has_room(MIB) && !first.has_room(MIB + 1));
+        assert!(!second.has_room(1));
+    }
+}

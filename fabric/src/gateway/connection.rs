@@ -1,0 +1,376 @@
+//! One client's connection, as far as its limits are concerned: what it is waiting for, and for how long.
+//!
+//! The places' clock ticks once a second and looks at every connection, so a request sets no timer of its own. Who keeps the
+//! gateway waiting is closed:
+//!
+//! | waiting for | limit |
+//! |---|---|
+//! | the first request, its first byte or the whole TLS handshake | 10 s |
+//! | the rest of a head | 10 s |
+//! | the next request | 60 s |
+//! | the rest of a body | see `request_body.rs` |
+//! | room to write | less than 16 KiB in 15 s, whatever the reply's length |
+//! | the next segment of a reply | 30 s |
+//! | the end of a reply | 30 s, and a second for every 32 KiB |
+
+use super::budget::Charge;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use tokio::sync::Notify;
+
+/// Seconds of the places' clock.
+pub(super) type Tick = u64;
+
+/// How long the first request of a connection may stay away.
+const FIRST_TICKS: Tick = 10;
+/// How long a head may take from its first byte on.
+const HEAD_TICKS: Tick = 10;
+/// How long a connection may be without a request.
+const IDLE_TICKS: Tick = 60;
+/// How long an idle connection may take to end after it was told to.
+const GOODBYE_TICKS: Tick = 5;
+/// Within so long a client that is being written to takes at least this much.
+const WRITE_TICKS: Tick = 15;
+const WRITE_MIN_BYTES: u64 = 16 << 10;
+/// How long the whole of a reply may take: this, and a second for each so many bytes.
+const REPLY_TICKS: Tick = 30;
+const REPLY_BYTES_PER_TICK: u64 = 32 << 10;
+/// And how long a reply may take to be taken over by another segment: HTTP/2 has windows of its own in front of the socket.
+const SEGMENT_TICKS: Tick = 30;
+/// After so long without a byte, a client that is waited for may be closed to make room for another.
+const STALLED_TICKS: Tick = 2;
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Ending {
+    /// Not at all.
+    Open,
+    /// As the protocol has it, when nothing is in progress.
+    Gracefully,
+    /// Now.
+    Now,
+}
+
+/// Which connections go first when there is no place left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Dispensable {
+    /// No request in progress; the number says how long ago there was one.
+    Idle(u64),
+    /// A client that is waited for, and has not moved a byte since this tick.
+    Stalled(Tick),
+}
+
+/// A reply that is on its way.
+#[derive(Debug)]
+struct Pending {
+    number: u64,
+    latest_end: Tick,
+    moved_at: Tick,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// Whether only health is answered here.
+    pub(super) is_spare: bool,
+    ending: Cell<Ending>,
+    told: Notify,
+    told_at: Cell<Tick>,
+    /// Bytes that came and went.
+    received: Cell<u64>,
+    sent: Cell<u64>,
+    /// What they were at the last tick, and the tick at which they were different.
+    seen: Cell<u64>,
+    moved_at: Cell<Tick>,
+    /// Requests that are being answered, and those of them whose body is still to come.
+    requests: Cell<u32>,
+    uploads: Cell<u32>,
+    /// Replies that are not taken over by the protocol yet.
+    replies: RefCell<Vec<Pending>>,
+    replies_begun: Cell<u64>,
+    /// Whether the socket takes no more.
+    blocked: Cell<bool>,
+    /// Since when it is, and what was sent then; moved on whenever enough was.
+    blocked_since: Cell<(Tick, u64)>,
+    unblocked: Notify,
+    /// Since when there is no request in progress, when that was in the order of such events, and what was received then.
+    idle_since: Cell<Tick>,
+    idle_order: Cell<u64>,
+    idle_mark: Cell<u64>,
+    head_since: Cell<Option<Tick>>,
+    has_served: Cell<bool>,
+    /// Set at the first request over HTTP/2.
+    http_2: RefCell<Option<Charge>>,
+    /// Whether a part of a request was not read: the client may still be sending it when the connection ends.
+    unread: Cell<bool>,
+    has_ended: Cell<bool>,
+    _memory: Charge,
+}
+
+impl Connection {
+    pub(super) fn new(now: Tick, order: u64, is_spare: bool, memory: Charge) -> Self {
+        Self {
+            is_spare,
+            ending: Cell::new(Ending::Open),
+            told: Notify::new(),
+            told_at: Cell::new(0),
+            received: Cell::new(0),
+            sent: Cell::new(0),
+            seen: Cell::new(0),
+            moved_at: Cell::new(now),
+            requests: Cell::new(0),
+            uploads: Cell::new(0),
+            replies: RefCell::default(),
+            replies_begun: Cell::new(0),
+            blocked: Cell::new(false),
+            blocked_since: Cell::new((now, 0)),
+            unblocked: Notify::new(),
+            idle_since: Cell::new(now),
+            idle_order: Cell::new(order),
+            idle_mark: Cell::new(0),
+            head_since: Cell::new(None),
+            has_served: Cell::new(false),
+            http_2: RefCell::default(),
+            unread: Cell::new(false),
+            has_ended: Cell::new(false),
+            _memory: memory,
+        }
+    }
+
+    pub(super) fn note_received(&self, bytes: usize) {
+        self.received.set(self.received.get() + bytes as u64);
+    }
+
+    /// The client will send no more.
+    pub(super) fn note_end(&self) {
+        self.has_ended.set(true);
+    }
+
+    pub(super) fn note_sent(&self, bytes: usize) {
+        self.sent.set(self.sent.get() + bytes as u64);
+        if self.blocked.replace(false) {
+            self.unblocked.notify_waiters();
+        }
+    }
+
+    pub(super) fn note_blocked(&self) {
+        self.blocked.set(true);
+    }
+
+    /// Waits until what was written so far has left: whoever sends requests without reading replies is not answered further.
+    pub(super) async fn writable(&self) {
+        while self.blocked.get() {
+            self.unblocked.notified().await;
+        }
+    }
+
+    /// Whether the peer may still be sending what will not be read.
+    pub(super) fn is_to_linger(&self) -> bool {
+        let is_in_head = self.is_idle() && self.received.get() != self.idle_mark.get();
+        !self.has_ended.get() && self.ending.get() != Ending::Now && (self.unread.get() || is_in_head)
+    }
+
+    /// Says that the rest of a request will not be read.
+    pub(super) fn leave_unread(&self) {
+        self.unread.set(true);
+    }
+
+    /// Notes that it speaks HTTP/2; `false` if there is no memory for that.
+    pub(super) fn speaks_http_2(&self, charge: impl FnOnce() -> Option<Charge>) -> bool {
+        let mut http_2 = self.http_2.borrow_mut();
+        if http_2.is_none() {
+            *http_2 = charge();
+        }
+        http_2.is_some()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.requests.get() == 0 && !self.blocked.get() && self.replies.borrow().is_empty()
+    }
+
+    /// Ends it, more or less at once.
+    pub(super) fn end(&self, ending: Ending, now: Tick) {
+        if ending > self.ending.get() {
+            self.ending.set(ending);
+            self.told_at.set(now);
+            self.told.notify_one();
+        }
+    }
+
+    /// Waits until it is told to end, and how.
+    pub(super) async fn told_to_end(&self, known: Ending) -> Ending {
+        loop {
+            let ending = self.ending.get();
+            if ending > known {
+                return ending;
+            }
+            self.told.notified().await;
+        }
+    }
+
+    /// Whether it may go for another, and how early.
+    pub(super) fn dispensable(&self, now: Tick) -> Option<Dispensable> {
+        if self.is_idle() {
+            return Some(Dispensable::Idle(self.idle_order.get()));
+        }
+        // Nothing is waited for but the client: to read, or to send the rest of its bodies.
+        let waits_for_client = self.blocked.get()
+            || !self.replies.borrow().is_empty()
+            || self.uploads.get() == self.requests.get();
+        let moved_at = self.moved_at.get();
+        (waits_for_client && now.saturating_sub(moved_at) >= STALLED_TICKS)
+            .then_some(Dispensable::Stalled(moved_at))
+    }
+
+    /// Looks whether it has kept the gateway waiting for too long.
+    pub(super) fn tick(&self, now: Tick) {
+        let moved = self.received.get().wrapping_add(self.sent.get());
+        if self.seen.replace(moved) != moved {
+            self.moved_at.set(now);
+        }
+        if self.ending.get() == Ending::Gracefully
+            && now - self.told_at.get() >= GOODBYE_TICKS
+            && self.is_idle()
+        {
+            self.end(Ending::Now, now);
+        }
+        if self.is_slow_reader(now) {
+            self.end(Ending::Now, now);
+        } else if self.is_idle() {
+            self.tick_idle(now);
+        }
+    }
+
+    fn is_slow_reader(&self, now: Tick) -> bool {
+        let sent = self.sent.get();
+        let (since, sent_before) = self.blocked_since.get();
+        if !self.blocked.get() || sent - sent_before >= WRITE_MIN_BYTES {
+            self.blocked_since.set((now, sent));
+        } else if now - since >= WRITE_TICKS {
+            return true;
+        }
+        let is_late =
+            |reply: &Pending| now > reply.latest_end || now.saturating_sub(reply.moved_at) > SEGMENT_TICKS;
+        self.replies.borrow().iter().any(is_late)
+    }
+
+    fn tick_idle(&self, now: Tick) {
+        let waited = now - self.idle_since.get();
+        // HTTP/2 also receives what belongs to no request.
+        let is_in_head = self.received.get() != self.idle_mark.get() && self.http_2.borrow().is_none();
+        if is_in_head {
+            let since = self.head_since.get().unwrap_or(now);
+            self.head_since.set(Some(since));
+            if now - since >= HEAD_TICKS {
+                self.end(Ending::Now, now);
+            }
+        } else if !self.has_served.get() && waited >= FIRST_TICKS {
+            self.end(Ending::Now, now);
+        } else if waited >= IDLE_TICKS {
+            self.end(Ending::Gracefully, now);
+        }
+    }
+
+    fn begins(&self) {
+        self.requests.set(self.requests.get() + 1);
+        self.has_served.set(true);
+        self.head_since.set(None);
+    }
+
+    fn becomes_idle(&self, now: Tick, order: u64) {
+        self.idle_since.set(now);
+        self.idle_order.set(order);
+        self.idle_mark.set(self.received.get());
+    }
+}
+
+/// A request that is being answered on a connection.
+pub(super) struct RequestTurn {
+    connection: Rc<Connection>,
+    places: Rc<super::places::Places>,
+}
+
+/// A reply that hyper has not taken the last byte of.
+pub(super) struct ReplyTurn {
+    turn: RequestTurn,
+    number: u64,
+}
+
+/// A request whose body is being read.
+pub(super) struct UploadTurn<'a>(&'a Connection);
+
+impl RequestTurn {
+    pub(super) fn new(connection: &Rc<Connection>, places: &Rc<super::places::Places>) -> Self {
+        connection.begins();
+        Self {
+            connection: Rc::clone(connection),
+            places: Rc::clone(places),
+        }
+    }
+
+    /// Says that the rest of what its client sends will not be read.
+    pub(super) fn leave_unread(&self) {
+        self.connection.leave_unread();
+    }
+
+    /// Whether only health is answered on this connection.
+    pub(super) fn is_spare(&self) -> bool {
+        self.connection.is_spare
+    }
+
+    /// The body is awaited from now on.
+    pub(super) fn uploads(&self) -> UploadTurn<'_> {
+        self.connection.uploads.set(self.connection.uploads.get() + 1);
+        UploadTurn(&self.connection)
+    }
+
+    /// The reply is there, with so many bytes.
+    pub(super) fn replies(self, len_bytes: usize) -> ReplyTurn {
+        let connection = &self.connection;
+        let number = connection.replies_begun.get();
+        connection.replies_begun.set(number + 1);
+        let now = self.places.now();
+        connection.replies.borrow_mut().push(Pending {
+            number,
+            latest_end: now + REPLY_TICKS + len_bytes as u64 / REPLY_BYTES_PER_TICK,
+            moved_at: now,
+        });
+        ReplyTurn { turn: self, number }
+    }
+}
+
+impl Drop for RequestTurn {
+    fn drop(&mut self) {
+        let connection = &self.connection;
+        connection
+            .requests
+            .set(connection.requests.get().saturating_sub(1));
+        connection.becomes_idle(self.places.now(), self.places.next_order());
+    }
+}
+
+impl ReplyTurn {
+    /// Another segment of it was taken over.
+    pub(super) fn moves(&self) {
+        let now = self.turn.places.now();
+        let mut replies = self.turn.connection.replies.borrow_mut();
+        if let Some(reply) = replies.iter_mut().find(|reply| reply.number == self.number) {
+            reply.moved_at = now;
+        }
+    }
+}
+
+impl Drop for ReplyTurn {
+    fn drop(&mut self) {
+        let mut replies = self.turn.connection.replies.borrow_mut();
+        if let Some(at) = replies.iter().position(|reply| reply.number == self.number) {
+            replies.swap_remove(at);
+        }
+    }
+}
+
+impl Drop for UploadTurn<'_> {
+    fn drop(&mut self) {
+        self.0.uploads.set(self.0.uploads.get().saturating_sub(1));
+    }
+}

@@ -1,0 +1,131 @@
+//! A client's socket: counts what goes over it, and at its end waits for a client that is still sending.
+//!
+//! A socket that is closed while there is something unread makes the kernel send a reset, and a reset makes the client's
+//! kernel drop the reply that it has not read yet (RFC 9112, section 9.6). So the writing half is closed first, and what the
+//! client still sends is read and dropped, within bounds.
+
+use super::connection::{Connection, Ending};
+use super::places::Place;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+
+/// How long a client is listened to after its reply was written.
+const LINGER: Duration = Duration::from_secs(10);
+/// How much it may still send meanwhile: several times what chains usually take, and dropped as it comes.
+const LINGER_MAX_BYTES: usize = 256 << 20;
+/// How much is read at once.
+const LINGER_READ_BYTES: usize = 32 << 10;
+
+/// A client's socket, and its place.
+pub(super) struct Wire {
+    /// `None` once it was given to [`linger`].
+    open: Option<(TcpStream, Place)>,
+    connection: Rc<Connection>,
+}
+
+impl Wire {
+    pub(super) fn new(stream: TcpStream, place: Place) -> Self {
+        Self {
+            connection: Rc::clone(&place.connection),
+            open: Some((stream, place)),
+        }
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        let (stream, _) = self.open.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        Ok(Pin::new(stream))
+    }
+
+    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &written {
+            Poll::Ready(Ok(bytes)) => self.connection.note_sent(*bytes),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.connection.note_blocked(),
+        }
+        written
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if self.connection.is_to_linger()
+            && let Some((stream, place)) = self.open.take()
+        {
+            spawn_local(linger(stream, place));
+        }
+    }
+}
+
+/// Lets a client read its reply although it has not finished sending.
+async fn linger(mut stream: TcpStream, place: Place) {
+    let drain = async {
+        stream.shutdown().await?;
+        let mut buffer = vec![0; LINGER_READ_BYTES];
+        let mut left = LINGER_MAX_BYTES;
+        while left > 0 {
+            match stream.read(&mut buffer).await? {
+                0 => break,
+                bytes => left = left.saturating_sub(bytes),
+            }
+        }
+        Ok::<_, io::Error>(())
+    };
+    tokio::select! {
+        // Whatever happens, nobody is left to be told.
+        _ = timeout(LINGER, drain) => {}
+        _ = place.connection.told_to_end(Ending::Gracefully) => {}
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(self.stream()?.poll_read(cx, buffer))?;
+        let received = buffer.filled().len() - before;
+        if received > 0 {
+            self.connection.note_received(received);
+        } else if buffer.remaining() > 0 {
+            self.connection.note_end();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = self.stream()?.poll_write(cx, bytes);
+        self.note(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.stream()?.poll_write_vectored(cx, slices);
+        self.note(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_shutdown(cx)
+    }
+}
