@@ -26,6 +26,8 @@ fn main() -> ExitCode {
         "reject" => {
             serve(|_: Input<'_>, _: &mut Output<'_>| Err(Failure::permanent("this is never accepted")))
         }
+        "flood" => serve(flood),
+        "stall-in-reply" => serve(stall_in_reply),
         "panic" => serve(|_: Input<'_>, _: &mut Output<'_>| panic!("as the test wants")),
         "hang" => serve(hang),
         "slow" => serve(slow),
@@ -251,4 +253,28 @@ fn event(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     out.append_header("link", "<b>")?;
     out.remove_header("tracestate")?;
     out.append(input.bytes()?)
+}
+
+/// Answers with as many bytes as its input says.
+fn flood(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let wanted = core::str::from_utf8(input.bytes()?)
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let mut left: usize = wanted.ok_or(Failure::permanent("the input is no number"))?;
+    let mut out = output.out()?;
+    while left > 0 {
+        let now = left.min(100_000);
+        out.append(&vec![7; now])?;
+        left -= now;
+    }
+    Ok(())
+}
+
+/// Begins a large answer, and never ends it.
+#[expect(clippy::needless_pass_by_value, reason = "the signature of a handler")]
+fn stall_in_reply(_input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let mut out = output.out()?;
+    out.stream().append(&vec![7; 8 << 20])?;
+    std::thread::sleep(Duration::from_secs(20));
+    Ok(())
 }

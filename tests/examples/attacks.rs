@@ -1,0 +1,135 @@
+//! Measures what two attacks on the gateway cost the clients of another chain that it serves: `cargo run --release -p
+//! hacher-tests --example attacks`. How to read the figures: `tests/README.md`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a measuring program: it ends where something is wrong"
+)]
+
+use hacher_fabric::http::Connection;
+use hacher_tests::{Service, functions};
+use hyper::Method;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Clients of the other chain, each with one connection, one request after another.
+const CLIENTS: usize = 4;
+const BODY_BYTES: usize = 1024;
+/// For how long is measured.
+const MEASURED: Duration = Duration::from_secs(20);
+/// For how long an attacker holds a connection before it begins another: about as long as the gateway waits for it.
+const HELD: Duration = Duration::from_secs(12);
+/// How often each of the three is measured, in turns.
+const ROUNDS: usize = 3;
+
+fn chain(name: &str) -> String {
+    let functions = functions(["a"], "echo", "");
+    format!(
+        "chain = \"{name}\"\nflow = [\"ingress -> a -> egress\"]\n[ingress]\ndeadline = \"10s\"\n{functions}"
+    )
+}
+
+/// Latencies of the other chain's requests in microseconds, sorted; and how many failed.
+fn measure(address: SocketAddr) -> (Vec<u64>, usize) {
+    let threads: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                runtime.block_on(async {
+                    let (mut took, mut failed) = (Vec::new(), 0);
+                    let mut connection = Connection::open(address).await.unwrap();
+                    let end = Instant::now() + MEASURED;
+                    while Instant::now() < end {
+                        let start = Instant::now();
+                        let body = vec![b'x'; BODY_BYTES].into();
+                        let reply = connection.send(Method::POST, "/chains/other", None, body).await;
+                        took.push(u64::try_from(start.elapsed().as_micros()).unwrap());
+                        if !reply.is_ok_and(|reply| reply.status == 200 && reply.body.len() == BODY_BYTES) {
+                            failed += 1;
+                            connection = Connection::open(address).await.unwrap();
+                        }
+                    }
+                    (took, failed)
+                })
+            })
+        })
+        .collect();
+    let (mut all, mut failed) = (Vec::new(), 0);
+    for thread in threads {
+        let (took, failures) = thread.join().unwrap();
+        all.extend(took);
+        failed += failures;
+    }
+    all.sort_unstable();
+    (all, failed)
+}
+
+/// 128 requests that announce 32 MiB and send nothing, again and again.
+fn announce(address: SocketAddr, stop: &AtomicBool) {
+    let head = b"POST /chains/t HTTP/1.1\r\nhost: x\r\ncontent-length: 33554432\r\n\r\n";
+    hold(address, stop, 128, head, &[]);
+}
+
+/// 140 clients that post 16 MiB and never read the echo, again and again.
+fn read_nothing(address: SocketAddr, stop: &AtomicBool) {
+    let head = b"POST /chains/t HTTP/1.1\r\nhost: x\r\ncontent-length: 16777216\r\n\r\n";
+    hold(address, stop, 140, head, &vec![b'x'; 16 << 20]);
+}
+
+fn hold(address: SocketAddr, stop: &AtomicBool, clients: usize, head: &[u8], body: &[u8]) {
+    std::thread::scope(|scope| {
+        for _ in 0..clients {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let Ok(mut stream) = TcpStream::connect(address) else {
+                        continue;
+                    };
+                    let _ = stream.write_all(head).and_then(|()| stream.write_all(body));
+                    // Holds the connection; what comes is left where it is.
+                    let end = Instant::now() + HELD;
+                    while !stop.load(Ordering::Relaxed) && Instant::now() < end {
+                        std::thread::sleep(Duration::from_millis(100));
+                    }
+                }
+            });
+        }
+    });
+}
+
+fn report(what: &str, (took, failed): &(Vec<u64>, usize)) {
+    let at = |part: usize| took[(took.len() * part / 1000).min(took.len() - 1)];
+    println!(
+        "{what:<14} requests {:>7}  errors {failed}  p50 {:>6} us  p99 {:>6} us  p99.9 {:>6} us",
+        took.len(),
+        at(500),
+        at(990),
+        at(999)
+    );
+}
+
+fn main() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other.toml");
+    std::fs::write(&other, chain("other")).unwrap();
+    let service = Service::start_with(&chain("t"), &[other.to_str().unwrap()]).unwrap();
+    let address = service.gateway;
+    let attacks: [(&str, fn(SocketAddr, &AtomicBool)); 2] =
+        [("announced", announce), ("unread replies", read_nothing)];
+    for _ in 0..ROUNDS {
+        report("alone", &measure(address));
+        for (what, attack) in attacks {
+            let stop = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| attack(address, &stop));
+                std::thread::sleep(Duration::from_millis(200));
+                report(what, &measure(address));
+                stop.store(true, Ordering::Relaxed);
+            });
+        }
+    }
+}
