@@ -14,6 +14,7 @@
 //! | the end of a reply | 30 s, and a second for every 32 KiB |
 
 use super::budget::Charge;
+use super::screen::Exchange;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use tokio::sync::Notify;
@@ -293,6 +294,7 @@ pub(super) struct RequestTurn {
 /// A reply that hyper has not taken the last byte of.
 pub(super) struct ReplyTurn {
     turn: RequestTurn,
+    exchange: Rc<Exchange>,
     number: u64,
 }
 
@@ -325,7 +327,7 @@ impl RequestTurn {
     }
 
     /// The reply is there, with so many bytes.
-    pub(super) fn replies(self, len_bytes: usize) -> ReplyTurn {
+    pub(super) fn replies(self, len_bytes: usize, exchange: &Rc<Exchange>) -> ReplyTurn {
         let connection = &self.connection;
         let number = connection.replies_begun.get();
         connection.replies_begun.set(number + 1);
@@ -335,7 +337,12 @@ impl RequestTurn {
             latest_end: now + REPLY_TICKS + len_bytes as u64 / REPLY_BYTES_PER_TICK,
             moved_at: now,
         });
-        ReplyTurn { turn: self, number }
+        exchange.begin_taking();
+        ReplyTurn {
+            turn: self,
+            exchange: Rc::clone(exchange),
+            number,
+        }
     }
 }
 
@@ -362,6 +369,7 @@ impl ReplyTurn {
 
 impl Drop for ReplyTurn {
     fn drop(&mut self) {
+        self.exchange.end_taking();
         let mut replies = self.turn.connection.replies.borrow_mut();
         if let Some(at) = replies.iter().position(|reply| reply.number == self.number) {
             replies.swap_remove(at);

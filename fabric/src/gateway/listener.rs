@@ -199,7 +199,7 @@ async fn speak<S>(
 async fn serve(
     gateway: &Gateway,
     connection: &Rc<Connection>,
-    exchange: &Exchange,
+    exchange: &Rc<Exchange>,
     request: Request<Incoming>,
 ) -> Reply {
     let (parts, incoming) = request.into_parts();
@@ -223,6 +223,6 @@ async fn serve(
         connection.writable().await;
     }
     let len_bytes = reply.body().len_bytes();
-    reply.body_mut().hold(turn.replies(len_bytes));
+    reply.body_mut().hold(turn.replies(len_bytes, exchange));
     reply
 }

@@ -37,6 +37,8 @@ pub(super) struct Exchange {
     begun_at: Cell<Option<Instant>>,
     /// Whether a reply may not have been written yet.
     is_writing: Cell<bool>,
+    /// Replies of which hyper has not taken all pieces: what is flushed between two of them is not the end.
+    untaken: Cell<u64>,
     /// Whether the client has said that no more requests will come.
     half_closed: Cell<bool>,
     /// Whether a body was not framed as it said, so that nothing behind it can be found.
@@ -61,6 +63,16 @@ impl Exchange {
         self.answered.set(self.answered.get() + 1);
         self.is_writing.set(true);
         self.broken.get() || (self.half_closed.get() && self.answered.get() == self.passed.get())
+    }
+
+    /// Hyper begins to take a reply.
+    pub(super) fn begin_taking(&self) {
+        self.untaken.set(self.untaken.get() + 1);
+    }
+
+    /// Hyper has taken the last piece of a reply, or given it up.
+    pub(super) fn end_taking(&self) {
+        self.untaken.set(self.untaken.get().saturating_sub(1));
     }
 
     /// Notes that the connection is one over TLS.
@@ -278,7 +290,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Screen<S> {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(Pin::new(&mut this.stream).poll_flush(context))?;
-        if !this.exchange.awaits_reply() {
+        if !this.exchange.awaits_reply() && this.exchange.untaken.get() == 0 {
             this.exchange.is_writing.set(false);
             if let Some(reader) = this.reader.take() {
                 reader.wake();
