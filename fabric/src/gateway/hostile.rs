@@ -1,10 +1,15 @@
 //! The gateway's readers of what a client or a function chose, for those who try them with any bytes.
 
+use super::budget::Budget;
 use super::framing::{Framing, Refused};
+use super::record::Record;
 use super::{carried, reply};
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
 use hacher_libos_net::sdk::headers;
 use http_body_util::Full;
+use hyper::body::Body;
 use hyper::{HeaderMap, Response, StatusCode};
 
 /// How far a stream of HTTP/1 is taken.
@@ -53,7 +58,18 @@ pub fn framed(stream: &[u8], piece: usize) -> Framed {
 /// What a client is told of a record at egress.
 #[must_use]
 pub fn reply_of_record(plain: Vec<u8>) -> Response<Full<Bytes>> {
-    reply::of_record(plain)
+    let length = plain.len() as u64;
+    let account = Budget::of_this_process().account(length);
+    let (parts, mut body) = reply::of_record(Record::beginning_with(plain, &account)).into_parts();
+    let mut bytes = Vec::new();
+    // It never waits: all of it is here.
+    let mut context = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut context) {
+        if let Ok(data) = frame.into_data() {
+            bytes.put(data);
+        }
+    }
+    Response::from_parts(parts, Full::new(Bytes::from(bytes)))
 }
 
 /// What a request's record begins with; `None` if its headers are refused.
