@@ -262,6 +262,7 @@ fn chain_definition(text: &str) -> ChainDefinition {
         name: name(text),
         version: name("1.0.0"),
         max_body_bytes: 1 << 20,
+        max_reply_bytes: 1 << 20,
         deadline_ns: 5_000_000_000,
         gateway_outbox_bytes: 1 << 20,
         in_flight: 128,
