@@ -11,7 +11,6 @@ use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 ///
 /// # Errors
 /// When the output cannot be sent.
-#[expect(clippy::needless_pass_by_value, reason = "the signature of a handler")]
 pub fn everything(_input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     let mut report = String::new();
     let mut attempt = |what: &str, result: io::Result<()>| {
@@ -80,7 +79,6 @@ fn time_zone() -> io::Result<()> {
 ///
 /// # Errors
 /// When the output cannot be sent.
-#[expect(clippy::needless_pass_by_value, reason = "the signature of a handler")]
 pub fn refused(_input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     let bound = UnixListener::bind("/tmp/socket").map(drop);
     let linked = std::os::unix::fs::symlink("/tmp/a", "/tmp/b");

@@ -281,11 +281,7 @@ mod tests {
         let mut broken = certificate.replace("-----END", "-----ENDE");
         let cases = [
             (reason(&certificate, &other_key), Which::Key, "does not belong"),
-            (
-                reason(&(other.clone() + &certificate), &key),
-                Which::Key,
-                "certificate 2",
-            ),
+            (reason(&(other + &certificate), &key), Which::Key, "certificate 2"),
             (reason("", &key), Which::Certificate, "empty"),
             (reason(&certificate, " \n"), Which::Key, "empty"),
             (reason(&key, &certificate), Which::Certificate, "`PRIVATE KEY`"),

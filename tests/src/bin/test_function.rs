@@ -135,7 +135,6 @@ fn concatenate(input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure>
 }
 
 /// Starts threads that use their stacks and heaps until no more can be started, and says how many there are, the first included.
-#[expect(clippy::needless_pass_by_value, reason = "the signature of a handler")]
 fn threads(_: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     let end = Arc::new(AtomicBool::new(false));
     let mut started = Vec::new();
