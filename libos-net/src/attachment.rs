@@ -348,6 +348,9 @@ impl Assembly {
             doorbell: Doorbell::new(doorbell),
             gateway: None,
         };
+        if begin.role == 1 {
+            own.begin_requests();
+        }
         let mut rings = Vec::with_capacity(self.inbound.len());
         let mut gapless = Vec::with_capacity(self.inbound.len());
         for (index, (inbound, outbox, doorbell)) in core::mem::take(&mut self.inbound).into_iter().enumerate()

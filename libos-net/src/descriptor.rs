@@ -85,13 +85,13 @@ impl Descriptor {
     pub fn words(&self) -> [u64; WORDS] {
         let lines = (self.offset / LINE_BYTES) as u64;
         let flags = if self.last { FLAG_LAST } else { 0 } | if self.abort { FLAG_ABORT } else { 0 };
-        let invocation = self.invocation.as_u128();
+        let (invocation_low, invocation_high) = self.invocation.halves();
         [
             self.sequence,
             (lines << 32) | self.len_bytes as u64,
             join(self.segment, self.attempt, flags),
-            self.invocation.count(),
-            u64::try_from(invocation >> 64).unwrap_or(0),
+            invocation_low,
+            invocation_high,
             self.deadline.as_ns(),
             join(self.epoch, self.port, self.generation),
         ]

@@ -21,7 +21,8 @@ use crate::descriptor::Descriptor;
 use crate::doorbell::Doorbell;
 use crate::invocation::InvocationId;
 use crate::layout::{
-    CLOSED_ENTRIES, EXTENT_MAX_BYTES, OutboxLayout, PageLayout, SLOT_TAIL_BYTES, outbox_word, page_word,
+    CLOSED_ENTRIES, CLOSED_ENTRY_BYTES, EXTENT_MAX_BYTES, OutboxLayout, PageLayout, SLOT_TAIL_BYTES,
+    outbox_word, page_word,
 };
 use crate::mapped::MappedRing;
 use crate::memory::{OwnRegion, PeerRegion, PeerSpan};
@@ -86,8 +87,26 @@ impl Own {
         let Some((page, layout)) = &self.gateway else {
             return false;
         };
-        let word = page.word(closed_at(layout, invocation));
-        word.is_some_and(|word| word.load(Ordering::Relaxed) == invocation.count().wrapping_add(1))
+        let at = closed_at(layout, invocation);
+        let is = |at, half: u64| {
+            let word = page.word(at);
+            word.is_some_and(|word| word.load(Ordering::Relaxed) == !half)
+        };
+        // An entry that is being written may be read half old, half new. That names a third request only if two share
+        // one half of their ids, which are random.
+        let (low, high) = invocation.halves();
+        is(at, low) && is(at + 8, high)
+    }
+
+    /// Gateway: takes its page over from a process before it, whose requests have all ended with it.
+    pub(crate) fn begin_requests(&self) {
+        self.set_in_flight(0);
+        let first = self.page_layout.closed_at();
+        for at in (first..first + CLOSED_ENTRIES * CLOSED_ENTRY_BYTES).step_by(8) {
+            if self.load(at) != 0 {
+                self.store(at, 0);
+            }
+        }
     }
 
     /// Gateway: says how many requests are in flight.
@@ -97,16 +116,16 @@ impl Own {
 
     /// Gateway: says that nobody waits for this request any more, so that functions need not run for it.
     pub fn close(&self, invocation: InvocationId) {
-        self.store(
-            closed_at(&self.page_layout, invocation),
-            invocation.count().wrapping_add(1),
-        );
+        let at = closed_at(&self.page_layout, invocation);
+        let (low, high) = invocation.halves();
+        self.store(at, !low);
+        self.store(at + 8, !high);
     }
 }
 
 fn closed_at(layout: &PageLayout, invocation: InvocationId) -> usize {
     let entry = usize::try_from(invocation.count() % CLOSED_ENTRIES as u64).unwrap_or(0);
-    layout.closed_at() + entry * 8
+    layout.closed_at() + entry * CLOSED_ENTRY_BYTES
 }
 
 /// Why a segment could not be sent.

@@ -49,10 +49,14 @@ pub const HISTOGRAMS_PER_INBOUND: usize = 3;
 pub const REFUSED_CALLS: usize = 16;
 /// Traces of runs that an instance page keeps.
 pub const TRACES: usize = 256;
-/// Words of a trace: a stamp and eleven values, in two cache lines.
+/// Words of a trace: a stamp and ten values, in two cache lines.
 pub const TRACE_WORDS: usize = 16;
-/// Entries of the table of closed invocations; more than may be in flight.
+/// Entries of the table of closed invocations. A chain may have more requests in flight: then a closed one may be
+/// overwritten before its functions look, and they run for nothing.
 pub const CLOSED_ENTRIES: usize = 4096;
+/// Bytes of such an entry: the halves of an id, each inverted, so that zeros name the one id
+/// of all ones, which is no request.
+pub const CLOSED_ENTRY_BYTES: usize = 16;
 
 /// Bytes after a segment's ciphertext: the AEAD's tag, then, aligned to 8 bytes, the time of publishing (telemetry, not authenticated).
 pub const SLOT_TAIL_BYTES: usize = 32;
@@ -385,7 +389,7 @@ impl PageLayout {
     /// Bytes of the whole region.
     #[must_use]
     pub const fn len_bytes(&self) -> usize {
-        round_up(self.closed_at() + CLOSED_ENTRIES * 8, PAGE_BYTES)
+        round_up(self.closed_at() + CLOSED_ENTRIES * CLOSED_ENTRY_BYTES, PAGE_BYTES)
     }
 }
 

@@ -552,7 +552,7 @@ where
         };
         let own = &self.place.own;
         let trace = Trace {
-            invocation: job.invocation,
+            invocation: job.invocation.halves().0,
             inbound: u32::try_from(ring).unwrap_or(u32::MAX),
             attempt: job.attempt,
             outcome,

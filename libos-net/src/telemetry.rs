@@ -1,7 +1,6 @@
 //! What an instance tells about itself, in its own instance page: counters, histograms and the last runs. Written
 //! with plain stores by the one thread that serves, read by the daemon whenever it likes. No payload, no keys.
 
-use crate::invocation::InvocationId;
 use crate::layout::{HISTOGRAM_BUCKETS, HISTOGRAM_WORDS, PageLayout, TRACE_WORDS, TRACES, page_word};
 use crate::memory::{OwnRegion, PeerRegion};
 use crate::refusal::Refusal;
@@ -166,8 +165,9 @@ impl Outcome {
 /// Where the time of one run went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trace {
-    /// The request.
-    pub invocation: InvocationId,
+    /// The low half of the request's id. The page is mapped by those that send to this instance, who need not know
+    /// the requests of others: nobody can answer one of which he knows half the id.
+    pub invocation: u64,
     /// Inbound ring; of a join, the one whose record came last.
     pub inbound: u32,
     /// Which attempt.
@@ -194,11 +194,9 @@ pub struct Trace {
 
 impl Trace {
     fn words(&self) -> [u64; TRACE_WORDS - 1] {
-        let id = self.invocation.as_u128();
         let mut words = [0; TRACE_WORDS - 1];
         let values = [
-            self.invocation.count(),
-            u64::try_from(id >> 64).unwrap_or(0),
+            self.invocation,
             u64::from(self.inbound) << 32 | u64::from(self.attempt),
             self.outcome.code(),
             self.seen_ns,
@@ -219,8 +217,7 @@ impl Trace {
     #[expect(clippy::cast_possible_truncation, reason = "takes a word apart")]
     fn from_words(words: &[u64; TRACE_WORDS - 1]) -> Self {
         let [
-            low,
-            high,
+            invocation,
             place,
             outcome,
             seen_ns,
@@ -237,7 +234,7 @@ impl Trace {
             .ok()
             .and_then(|code| Outcome::ALL.get(code).copied());
         Self {
-            invocation: InvocationId::new(u128::from(high) << 64 | u128::from(low)),
+            invocation,
             inbound: (place >> 32) as u32,
             attempt: place as u32,
             outcome: outcome.unwrap_or(Outcome::Failed),
@@ -439,7 +436,7 @@ mod tests {
         record(&page, &layout, Phase::Seal(1), 300);
         record(&page, &layout, Phase::Seal(1), 100);
         let made = Trace {
-            invocation: InvocationId::new(u128::MAX - 5),
+            invocation: u64::MAX - 5,
             inbound: 1,
             attempt: 2,
             outcome: Outcome::Retried,

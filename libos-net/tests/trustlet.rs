@@ -365,6 +365,44 @@ fn requests_that_nobody_waits_for_are_not_run() {
 }
 
 #[test]
+fn a_replaced_gateway_takes_no_new_request_for_one_that_its_predecessor_closed() {
+    let mut chain = Single::new(|_| {});
+    let mut runner = chain.start(ECHO);
+    for count in 0..4096 {
+        chain.gateway.own.close(InvocationId::new(count));
+    }
+    chain.gateway = chain.wiring.attach(chain.gateway_node, 0);
+    for count in [0, 1, 4095] {
+        chain.request(count, b"new");
+        runner.settle();
+        assert_eq!(chain.answers().bodies, [(count, b"new".to_vec())]);
+    }
+    assert_eq!(chain.count(Counter::Cancelled), 0);
+}
+
+#[test]
+fn a_request_is_cancelled_by_its_own_id_alone() {
+    let mut chain = Single::new(|_| {});
+    let mut runner = chain.start(ECHO);
+    let closed = (7 << 64) | (5 << 20) | 3;
+    chain.gateway.own.close(InvocationId::new(closed));
+    // The same count; the same half; the same place in the table.
+    for other in [3, (5 << 20) | 3, 7 << 64 | 3, (7 << 64) | (5 << 20) | (3 + 4096)] {
+        chain.request(other, b"x");
+        runner.settle();
+        assert_eq!(chain.answers().bodies, [(other, b"x".to_vec())]);
+    }
+    chain.request(closed, b"x");
+    // Closed later, so the table has forgotten it: it runs, for nobody.
+    chain.gateway.own.close(InvocationId::new(9 << 32 | 4));
+    chain.request((9 << 32) | 4, b"x");
+    chain.gateway.own.close(InvocationId::new(9 << 32 | (4 + 4096)));
+    runner.settle();
+    assert_eq!(chain.answers().bodies, [((9 << 32) | 4, b"x".to_vec())]);
+    assert_eq!(chain.count(Counter::Cancelled), 1);
+}
+
+#[test]
 fn a_reader_that_stops_early_does_not_hold_its_producer_up() {
     let mut chain = Single::new(|_| {});
     let mut runner = chain.start(|mut input: Input<'_>, output: &mut Output<'_>| {

@@ -187,7 +187,7 @@ impl Instance {
             "chain": chain, "function": self.function, "ordinal": self.ordinal,
             "from": inbound.map_or("?", |inbound| inbound.from.as_str()),
             "port": inbound.map_or("?", |inbound| inbound.port.as_str()),
-            "invocation": trace.invocation.to_string(), "attempt": trace.attempt, "outcome": outcome,
+            "invocation": format!("{:016x}", trace.invocation), "attempt": trace.attempt, "outcome": outcome,
             "seen_ns": trace.seen_ns, "queued_ns": trace.queued_ns, "hand_over_ns": trace.hand_over_ns,
             "open_ns": trace.open_ns, "run_ns": trace.run_ns, "seal_ns": trace.seal_ns,
             "in_bytes": trace.in_bytes, "out_bytes": trace.out_bytes,
@@ -261,7 +261,7 @@ impl Tables {
         })
     }
 
-    /// The last runs as data; those of one request only, if `invocation` says so.
+    /// The last runs as data; those of one request only, if `invocation` says so. Traces hold the last 16 digits of it.
     #[must_use]
     pub(super) fn traces(&self, invocation: Option<&str>) -> Value {
         let mut traces = Vec::new();
@@ -269,7 +269,8 @@ impl Tables {
             for instance in chain.functions() {
                 let of_instance = instance.page.traces();
                 let wanted = of_instance.iter().filter(|trace| {
-                    invocation.is_none_or(|invocation| trace.invocation.to_string() == invocation)
+                    invocation
+                        .is_none_or(|invocation| invocation.ends_with(&format!("{:016x}", trace.invocation)))
                 });
                 traces.extend(wanted.map(|trace| instance.trace(&chain.name, trace)));
             }

@@ -2,6 +2,7 @@
 
 use super::arriving::{Arriving, Judgement};
 use super::budget::{self, Account, Budget};
+use super::ids::Ids;
 use super::record::Record;
 use crate::watched::watch_shared;
 use hacher_libos_net::attach::Begin;
@@ -15,7 +16,6 @@ use hacher_libos_net::peek::{RecordPlace, Step, Taking};
 use hacher_libos_net::sdk::headers::{self, HEADERS_MAX_BYTES};
 use hacher_libos_net::seal::RecordContext;
 use hacher_libos_net::telemetry::Counter;
-use ring::rand::{SecureRandom, SystemRandom};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
@@ -90,9 +90,7 @@ pub(crate) struct Endpoint {
     /// Requests that wait for room in the outbox.
     starving: Cell<usize>,
     room: Notify,
-    /// Upper half of invocation ids: random, so that those of an earlier gateway are not met again.
-    base: u128,
-    count: Cell<u64>,
+    ids: RefCell<Ids>,
 }
 
 /// A request that is in flight; gives its place back when dropped.
@@ -118,12 +116,8 @@ impl Endpoint {
             receiver,
             ..
         } = attachment;
-        let mut random = [0; 8];
-        SystemRandom::new()
-            .fill(&mut random)
-            .map_err(|_| io::Error::other("there is no randomness"))?;
+        let ids = Ids::new()?;
         let bell = watch_shared(own.doorbell())?;
-        own.set_in_flight(0);
         let needed = budget::chain_bytes(begin.max_body_bytes, begin.max_reply_bytes);
         let endpoint = Rc::new(Self {
             begin,
@@ -137,8 +131,7 @@ impl Endpoint {
             sending: Mutex::new(()),
             starving: Cell::new(0),
             room: Notify::new(),
-            base: u128::from(u64::from_le_bytes(random)) << 64,
-            count: Cell::new(0),
+            ids: RefCell::new(ids),
         });
         spawn_local(Rc::clone(&endpoint).pump(bell));
         Ok(endpoint)
@@ -166,9 +159,7 @@ impl Endpoint {
 
     /// A new invocation, and a place where its answer will arrive.
     pub(crate) fn expect(self: &Rc<Self>) -> Waiting {
-        let count = self.count.get();
-        self.count.set(count.wrapping_add(1));
-        let invocation = InvocationId::new(self.base | u128::from(count));
+        let invocation = self.ids.borrow_mut().next();
         let (sender, answer) = oneshot::channel();
         self.waiters.borrow_mut().insert(invocation, sender);
         Waiting {

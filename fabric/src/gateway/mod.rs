@@ -16,6 +16,7 @@
 //! request_body  the body of a request, within its limits
 //! record        a record in private memory, in pieces that are charged
 //! endpoint      the gateway's place in one chain: outbox, rings, who waits for which invocation
+//! ids           the ids of requests
 //! arriving      records of which some segments are here
 //! carried       which headers of a request its record carries
 //! reply         the reply that a record at egress makes
@@ -32,6 +33,7 @@ mod endpoint;
 mod framing;
 #[doc(hidden)]
 pub mod hostile;
+mod ids;
 mod listener;
 mod open_files;
 mod places;
