@@ -158,6 +158,10 @@ pub struct Begin {
     pub wakes_ahead: u32,
     /// 1: others sit on this instance's core, so who looks for work gives way to them again and again.
     pub shares_core: u32,
+    /// How the process before this one ended, as [`crate::end::End`] encodes it; 0 if there was none.
+    pub last_end_kind: u32,
+    /// Its exit code, or the number of its signal.
+    pub last_end_code: u32,
     /// Zero.
     pub reserved: u32,
 }

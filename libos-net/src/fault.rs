@@ -1,7 +1,9 @@
 //! Fault notices: what a function tells the gateway when it gives up on a record. They travel sealed, over a port of
 //! their own that every function has.
 
+use crate::end::Signal;
 use crate::sdk::failure::Failure;
+use core::fmt;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The longest reason, in bytes; the reasons of handlers are cut to it.
@@ -17,7 +19,7 @@ pub enum Cause {
     Panicked,
     /// The handler took longer than its timeout allows, and its trustlet was replaced.
     TimedOut,
-    /// The trustlet died while it ran.
+    /// The trustlet ended while it ran, and nobody knows how; or the service ended it, as it broke a rule.
     Died,
     /// The input was refused: it is not what its producer sealed.
     InputRefused,
@@ -27,11 +29,41 @@ pub enum Cause {
     NoOutput,
     /// The output could not leave before the deadline, as a consumer was too slow.
     Backlogged,
+    /// The trustlet exited while it ran. The code is the exit code.
+    Exited,
+    /// A signal ended the trustlet while it ran. The code is its number.
+    Signalled,
+    /// The handler used up its memory.
+    OutOfMemory,
+    /// The handler overflowed a stack.
+    StackOverflow,
+    /// The handler reached another limit. The code is one of [`limit`].
+    LimitReached,
+    /// The run was ended because nobody waited for it any more.
+    Unwanted,
+}
+
+/// Codes of [`Cause::LimitReached`].
+pub mod limit {
+    /// Threads.
+    pub const THREADS: u32 = 1;
+    /// Open descriptors.
+    pub const DESCRIPTORS: u32 = 2;
+
+    /// The limit as a word for programs.
+    #[must_use]
+    pub const fn word(code: u32) -> &'static str {
+        match code {
+            THREADS => "threads",
+            DESCRIPTORS => "descriptors",
+            _ => "unknown",
+        }
+    }
 }
 
 impl Cause {
     /// All causes, in the order of their codes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::Failed,
         Self::Panicked,
         Self::TimedOut,
@@ -40,26 +72,142 @@ impl Cause {
         Self::OutputTooLarge,
         Self::NoOutput,
         Self::Backlogged,
+        Self::Exited,
+        Self::Signalled,
+        Self::OutOfMemory,
+        Self::StackOverflow,
+        Self::LimitReached,
+        Self::Unwanted,
     ];
 
-    /// The cause in words, for problem reports.
+    /// The cause as a word for programs: in replies, metrics and `status`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+            Self::TimedOut => "timed_out",
+            Self::Died => "died",
+            Self::InputRefused => "input_refused",
+            Self::OutputTooLarge => "output_too_large",
+            Self::NoOutput => "no_output",
+            Self::Backlogged => "backlogged",
+            Self::Exited => "exited",
+            Self::Signalled => "signalled",
+            Self::OutOfMemory => "out_of_memory",
+            Self::StackOverflow => "stack_overflow",
+            Self::LimitReached => "limit_reached",
+            Self::Unwanted => "unwanted",
+        }
+    }
+
+    /// The cause in words.
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
             Self::Failed => "the handler failed",
             Self::Panicked => "the handler panicked",
             Self::TimedOut => "the handler took longer than its timeout",
-            Self::Died => "the trustlet died while it ran",
+            Self::Died => "the trustlet was ended while it ran",
             Self::InputRefused => "the input failed authentication",
             Self::OutputTooLarge => "the output is larger than the outbox",
             Self::NoOutput => "the handler produced no output",
             Self::Backlogged => "a later function was too slow to take the output",
+            Self::Exited => "the trustlet exited while it ran",
+            Self::Signalled => "a signal ended the trustlet while it ran",
+            Self::OutOfMemory => "the handler used up its memory",
+            Self::StackOverflow => "the handler overflowed its stack",
+            Self::LimitReached => "the handler reached a limit",
+            Self::Unwanted => "nobody waited for the run any more",
+        }
+    }
+
+    /// The cause with its code, in words.
+    #[must_use]
+    pub const fn with(self, code: u32) -> Described {
+        Described { cause: self, code }
+    }
+
+    pub(crate) fn code(self) -> u32 {
+        let index = Self::ALL.iter().position(|cause| *cause == self).unwrap_or(0);
+        u32::try_from(index).unwrap_or(0)
+    }
+}
+
+/// A cause with its code, to be shown to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Described {
+    cause: Cause,
+    code: u32,
+}
+
+impl fmt::Display for Described {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let code = self.code;
+        match self.cause {
+            Cause::Exited => write!(formatter, "the trustlet exited with code {code}"),
+            Cause::Signalled if Signal(code).comes_from_outside() => write!(
+                formatter,
+                "signal {} ended the trustlet; this service did not send it, so the machine may be out of memory",
+                Signal(code)
+            ),
+            Cause::Signalled => write!(formatter, "signal {} ended the trustlet", Signal(code)),
+            Cause::LimitReached if code == limit::THREADS => {
+                formatter.write_str("the handler reached its limit on threads")
+            }
+            Cause::LimitReached if code == limit::DESCRIPTORS => {
+                formatter.write_str("the handler reached its limit on open descriptors")
+            }
+            cause => formatter.write_str(cause.text()),
+        }
+    }
+}
+
+/// Why a record that was given up did not leave by the `error` port, though the chain has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeptBack {
+    /// It is larger than this function's outbox.
+    TooLarge,
+    /// There was no room for it before the deadline.
+    Backlogged,
+    /// There was no memory to copy it.
+    NoMemory,
+    /// It was no longer whole.
+    NotWhole,
+    /// An earlier try to pass it on ended the process.
+    Fatal,
+}
+
+impl KeptBack {
+    const ALL: [Self; 5] = [
+        Self::TooLarge,
+        Self::Backlogged,
+        Self::NoMemory,
+        Self::NotWhole,
+        Self::Fatal,
+    ];
+
+    /// The reason in words.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::TooLarge => "it is larger than the function's outbox",
+            Self::Backlogged => "there was no room for it before the deadline",
+            Self::NoMemory => "the function has not enough memory to copy it",
+            Self::NotWhole => "its sender gave up on it, or changed it",
+            Self::Fatal => "passing it on ended the trustlet",
         }
     }
 
     fn code(self) -> u32 {
-        let index = Self::ALL.iter().position(|cause| *cause == self).unwrap_or(0);
-        u32::try_from(index).unwrap_or(0)
+        let index = Self::ALL.iter().position(|other| *other == self).unwrap_or(0);
+        u32::try_from(index + 1).unwrap_or(0)
+    }
+
+    fn from_code(code: u32) -> Option<Self> {
+        let index = usize::try_from(code.checked_sub(1)?).ok()?;
+        Self::ALL.get(index).copied()
     }
 }
 
@@ -71,6 +219,8 @@ struct Wire {
     attempts: u32,
     cause: u32,
     reason_len: u32,
+    code: u32,
+    kept_back: u32,
     size_bytes: u64,
     limit_bytes: u64,
     reason: [u8; REASON_MAX_BYTES],
@@ -85,9 +235,14 @@ pub struct Notice {
     pub attempts: u32,
     /// Why it gave up.
     pub cause: Cause,
+    /// Exit code, number of a signal, or number of a limit, as the cause says; else 0.
+    pub code: u32,
     /// The handler's own words, fixed at its compile time; empty if it said none.
     pub reason: String,
-    /// Of an output that is too large: its size, as far as it is known, and the size of the outbox.
+    /// Why the record did not leave by the `error` port, if the chain has one.
+    pub kept_back: Option<KeptBack>,
+    /// Of what is too large, be it an output or the record on its way to the `error` port: its size, as far as it is known,
+    /// and the size of the outbox.
     pub sizes_bytes: Option<(u64, u64)>,
 }
 
@@ -95,7 +250,9 @@ pub struct Notice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) cause: Cause,
+    pub(crate) code: u32,
     pub(crate) reason: Option<Failure>,
+    pub(crate) kept_back: Option<KeptBack>,
     pub(crate) sizes_bytes: Option<(u64, u64)>,
 }
 
@@ -103,7 +260,9 @@ impl From<Cause> for Fault {
     fn from(cause: Cause) -> Self {
         Self {
             cause,
+            code: 0,
             reason: None,
+            kept_back: None,
             sizes_bytes: None,
         }
     }
@@ -123,6 +282,8 @@ pub(crate) fn encode(function: u32, attempts: u32, fault: &Fault, body: &mut Vec
         attempts,
         cause: fault.cause.code(),
         reason_len: u32::try_from(text.len()).unwrap_or(0),
+        code: fault.code,
+        kept_back: fault.kept_back.map_or(0, KeptBack::code),
         size_bytes,
         limit_bytes,
         reason: [0; REASON_MAX_BYTES],
@@ -143,7 +304,9 @@ impl Notice {
             function: wire.function,
             attempts: wire.attempts,
             cause: *Cause::ALL.get(usize::try_from(wire.cause).ok()?)?,
+            code: wire.code,
             reason: core::str::from_utf8(reason).ok()?.to_owned(),
+            kept_back: KeptBack::from_code(wire.kept_back),
             sizes_bytes: (wire.limit_bytes > 0).then_some((wire.size_bytes, wire.limit_bytes)),
         })
     }
@@ -163,16 +326,35 @@ mod tests {
                 3,
                 &Fault {
                     cause,
+                    code: 9,
                     reason,
+                    kept_back: Some(KeptBack::Fatal),
                     sizes_bytes: Some((10, 5)),
                 },
                 &mut body,
             );
             let notice = Notice::decode(&body).unwrap();
             assert_eq!((notice.function, notice.attempts, notice.cause), (7, 3, cause));
+            assert_eq!((notice.code, notice.kept_back), (9, Some(KeptBack::Fatal)));
             assert_eq!(notice.reason, "not a photograph");
             assert_eq!(notice.sizes_bytes, Some((10, 5)));
         }
+    }
+
+    #[test]
+    fn a_cause_is_told_with_its_code() {
+        let told = |cause: Cause, code| cause.with(code).to_string();
+        assert_eq!(told(Cause::Exited, 3), "the trustlet exited with code 3");
+        assert_eq!(told(Cause::Signalled, 6), "signal 6 (SIGABRT) ended the trustlet");
+        assert!(told(Cause::Signalled, 9).contains("out of memory"));
+        assert!(told(Cause::LimitReached, limit::THREADS).contains("threads"));
+        assert_eq!(told(Cause::Panicked, 0), "the handler panicked");
+        for (at, kept_back) in KeptBack::ALL.into_iter().enumerate() {
+            assert_eq!(kept_back.code() as usize, at + 1);
+            assert_eq!(KeptBack::from_code(kept_back.code()), Some(kept_back));
+        }
+        assert_eq!(KeptBack::from_code(0), None);
+        assert_eq!(KeptBack::from_code(u32::MAX), None);
     }
 
     #[test]

@@ -21,8 +21,8 @@ use crate::descriptor::Descriptor;
 use crate::doorbell::Doorbell;
 use crate::invocation::InvocationId;
 use crate::layout::{
-    CLOSED_ENTRIES, CLOSED_ENTRY_BYTES, EXTENT_MAX_BYTES, OutboxLayout, PageLayout, SLOT_TAIL_BYTES,
-    outbox_word, page_word,
+    CLOSED_ENTRIES, CLOSED_ENTRY_BYTES, EXTENT_MAX_BYTES, OutboxLayout, PageLayout, SLOT_CLASSES,
+    SLOT_TAIL_BYTES, outbox_word, page_word,
 };
 use crate::mapped::MappedRing;
 use crate::memory::{OwnRegion, PeerRegion, PeerSpan};
@@ -123,7 +123,8 @@ impl Own {
     }
 }
 
-fn closed_at(layout: &PageLayout, invocation: InvocationId) -> usize {
+/// Where the gateway's page says of this request that nobody waits for it any more.
+pub(crate) fn closed_at(layout: &PageLayout, invocation: InvocationId) -> usize {
     let entry = usize::try_from(invocation.count() % CLOSED_ENTRIES as u64).unwrap_or(0);
     layout.closed_at() + entry * CLOSED_ENTRY_BYTES
 }
@@ -212,6 +213,22 @@ impl Sender {
     #[must_use]
     pub fn outbox_bytes(&self) -> u64 {
         (self.slots.full_slots() * crate::descriptor::SEGMENT_BYTES) as u64
+    }
+
+    /// Whether a record of `len_bytes` can ever be sent on port `port`, once everything before it is released.
+    pub(crate) fn can_hold(&self, port: usize, len_bytes: usize) -> bool {
+        let Some(port) = self.ports.get(port) else {
+            return false;
+        };
+        let (full, rest) = (
+            len_bytes / crate::descriptor::SEGMENT_BYTES,
+            len_bytes % crate::descriptor::SEGMENT_BYTES,
+        );
+        // The end of a record may be short, and then lies in a slot of a smaller class.
+        let of_full = full + usize::from(rest + SLOT_TAIL_BYTES > SLOT_CLASSES[1]);
+        let sealed =
+            of_full <= self.slots.full_slots() && full + usize::from(rest > 0) <= self.layout.ring_capacity();
+        (port.rings.is_empty() || sealed) && port.mapped.iter().all(|ring| !ring.is_too_small_for(len_bytes))
     }
 
     /// Most plaintext bytes that one call of [`Self::send`] takes on port `port`: more than a segment's where records are sealed
@@ -748,6 +765,20 @@ impl Receiver {
         let descriptor = &opened.descriptor;
         let region = self.region(opened.record.ring)?;
         region.span(descriptor.offset, descriptor.len_bytes)
+    }
+
+    /// Whether a record that is not released may stand there.
+    pub(crate) fn may_come(&self, record: RecordPlace) -> bool {
+        self.rings
+            .get(record.ring)
+            .is_some_and(|ring| ring.may_come(record.first))
+    }
+
+    /// Whether a predecessor had released this record, before older ones.
+    pub(crate) fn was_done(&mut self, record: RecordPlace) -> bool {
+        self.rings
+            .get_mut(record.ring)
+            .is_some_and(|ring| ring.was_done(record.first))
     }
 
     /// The region that ring `ring` lies in.

@@ -10,6 +10,8 @@
 //!                ...    histograms: run; a set for each inbound ring; seal for each port
 //!                ...    traces: the last 256 runs
 //!                ...    closed: invocations that the gateway answered early
+//!                ...    suspects: records that processes of this instance died in
+//!                ...    done ahead: for each inbound ring, which records were released before older ones
 //!
 //! mapped region  0      header, as in an outbox
 //!                4096   one ring
@@ -57,6 +59,18 @@ pub const CLOSED_ENTRIES: usize = 4096;
 /// Bytes of such an entry: the halves of an id, each inverted, so that zeros name the one id
 /// of all ones, which is no request.
 pub const CLOSED_ENTRY_BYTES: usize = 16;
+
+/// Records that an instance remembers to have died in, at the same time: as many as the smallest ring holds.
+pub const SUSPECTS: usize = 256;
+/// Bytes of such an entry: a cache line.
+const SUSPECT_BYTES: usize = LINE_BYTES;
+/// Places of a ring, from the oldest that is not released on, of which an instance remembers whether they are done. What
+/// lies further on may run again after a death.
+pub const DONE_WINDOW: u64 = 1024;
+/// Words of that.
+pub const DONE_WORDS: usize = 16;
+
+const _: () = assert!(DONE_WORDS * 64 == DONE_WINDOW as usize);
 
 /// Bytes after a segment's ciphertext: the AEAD's tag, then, aligned to 8 bytes, the time of publishing (telemetry, not authenticated).
 pub const SLOT_TAIL_BYTES: usize = 32;
@@ -296,6 +310,14 @@ pub mod page_word {
     pub const RUNNING_INBOUND: usize = 144;
     /// Position in that ring of the record's first descriptor.
     pub const RUNNING_AT: usize = 152;
+    /// When the request that runs now is worth nothing any more.
+    pub const RUNNING_DEADLINE: usize = 160;
+    /// The low half of its id.
+    pub const RUNNING_INVOCATION: usize = 168;
+    /// How far giving up on the record has come; 0 while that has not begun.
+    pub const RUNNING_STAGE: usize = 176;
+    /// Why the process aborts; see `last_words`.
+    pub const LAST_WORDS: usize = 184;
     /// Gateway: requests in flight.
     pub const IN_FLIGHT: usize = 192;
     /// Counters, 64 words; see `telemetry`.
@@ -304,6 +326,22 @@ pub mod page_word {
     pub const TRACE_HEAD: usize = 1024;
     /// System calls that were refused, [`super::REFUSED_CALLS`] words; see `refused_call`.
     pub const REFUSED_CALLS: usize = 2048;
+}
+
+/// Words of an entry of the table of suspects.
+pub mod suspect_word {
+    /// Inbound ring of the record, plus one; 0 if the entry is empty.
+    pub const INBOUND: usize = 0;
+    /// Position in that ring of its first descriptor.
+    pub const AT: usize = 8;
+    /// Attempts so far.
+    pub const ATTEMPTS: usize = 16;
+    /// When it may run again.
+    pub const DUE: usize = 24;
+    /// How far giving up has come.
+    pub const STAGE: usize = 32;
+    /// Cause of the last death, above its code.
+    pub const CAUSE: usize = 40;
 }
 
 /// Words of an inbound cursor, from the start of its cache line.
@@ -386,10 +424,22 @@ impl PageLayout {
         self.traces_at() + TRACES * TRACE_WORDS * 8
     }
 
+    /// Where entry `entry` of the table of suspects starts.
+    #[must_use]
+    pub const fn suspect_at(&self, entry: usize) -> usize {
+        self.closed_at() + CLOSED_ENTRIES * CLOSED_ENTRY_BYTES + entry * SUSPECT_BYTES
+    }
+
+    /// Where the words start that say which records of inbound ring `inbound` are done.
+    #[must_use]
+    pub const fn done_at(&self, inbound: usize) -> usize {
+        self.suspect_at(SUSPECTS) + inbound * DONE_WORDS * 8
+    }
+
     /// Bytes of the whole region.
     #[must_use]
     pub const fn len_bytes(&self) -> usize {
-        round_up(self.closed_at() + CLOSED_ENTRIES * CLOSED_ENTRY_BYTES, PAGE_BYTES)
+        round_up(self.done_at(self.inbound_count), PAGE_BYTES)
     }
 }
 

@@ -7,7 +7,10 @@ use crate::clock::Monotonic;
 use crate::descriptor::Descriptor;
 use crate::doorbell::Doorbell;
 use crate::keys::SecretBytes;
-use crate::layout::{MappedLayout, OutboxLayout, PageLayout, SLOT_TAIL_BYTES, cursor_word, outbox_word};
+use crate::layout::{
+    DONE_WINDOW, DONE_WORDS, MappedLayout, OutboxLayout, PageLayout, SLOT_TAIL_BYTES, cursor_word,
+    outbox_word,
+};
 use crate::memory::{MapError, OwnRegion, PeerRegion};
 use crate::name::Name;
 use crate::open::Opener;
@@ -149,6 +152,12 @@ pub(crate) struct InRing {
     ring_at: usize,
     capacity: usize,
     cursor_at: usize,
+    /// Where the page says which records are done before older ones.
+    done_at: usize,
+    /// How many it says so of.
+    done_ahead: u32,
+    /// What it said when this process began, and from which position on.
+    done_before: Option<Box<(u64, [u64; DONE_WORDS])>>,
     producer_doorbell: Doorbell,
     producer_waker: Waker,
     order: Order,
@@ -195,6 +204,9 @@ impl InRing {
             ring_at,
             capacity,
             cursor_at,
+            done_at: page_layout.done_at(index),
+            done_ahead: 0,
+            done_before: None,
             producer_doorbell: Doorbell::new(doorbell),
             producer_waker: Waker::default(),
             order: Order::new(inbound.gapless == 1),
@@ -220,6 +232,54 @@ impl InRing {
         if self.next > 0 {
             self.order = Order::resume(gapless, epoch, load(cursor_word::SEQUENCE));
         }
+        let done: [u64; DONE_WORDS] = core::array::from_fn(|word| {
+            page.word(self.done_at + word * 8)
+                .map_or(0, |word| word.load(Ordering::Relaxed))
+        });
+        self.done_ahead = done.iter().map(|word| word.count_ones()).sum();
+        if self.done_ahead > 0 {
+            self.done_before = Some(Box::new((self.next, done)));
+        }
+    }
+
+    /// Whether a record that is not released may begin at `position`.
+    pub(crate) const fn may_come(&self, position: u64) -> bool {
+        position >= self.next && position - self.next < self.capacity as u64
+    }
+
+    /// Whether a predecessor had released the record at `first`, before older ones.
+    pub(crate) fn was_done(&mut self, first: u64) -> bool {
+        let Some(before) = &self.done_before else {
+            return false;
+        };
+        let (from, done) = before.as_ref();
+        if first.checked_sub(*from).is_none_or(|ahead| ahead >= DONE_WINDOW) {
+            // All that it can speak of has come.
+            self.done_before = None;
+            return false;
+        }
+        let (word, bit) = done_place(first);
+        done.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    /// Notes in the page that the record at `first` is done, although older ones are not; or, when they are, that this need
+    /// not be noted any more. A death before the cursor has moved then makes it run again, and a death after it has moved
+    /// leaves nothing that a later record at the same place could be taken for.
+    fn note_done(&mut self, first: u64, done: bool, page: &OwnRegion) {
+        let (at, bit) = done_place(first);
+        let Some(word) = page.word(self.done_at + at * 8) else {
+            return;
+        };
+        let noted = word.load(Ordering::Relaxed);
+        if (noted & bit != 0) == done {
+            return;
+        }
+        word.store(noted ^ bit, Ordering::Relaxed);
+        self.done_ahead = if done {
+            self.done_ahead.saturating_add(1)
+        } else {
+            self.done_ahead.saturating_sub(1)
+        };
     }
 
     /// Whether the producer has said that it serves.
@@ -486,8 +546,12 @@ impl InRing {
 
     /// Notes that the record has had all its effects, and tells the producer how far everything is done.
     pub(crate) fn release(&mut self, record: RecordPlace, page: &OwnRegion) {
+        let oldest = self.held.front().map_or(self.next, |held| held.first);
         if let Some(held) = self.held.iter_mut().find(|held| held.first == record.first) {
             held.done = true;
+            if record.first > oldest && record.first - oldest < DONE_WINDOW {
+                self.note_done(record.first, true, page);
+            }
         }
         self.release_done(page);
     }
@@ -513,7 +577,11 @@ impl InRing {
             if held.epoch > 0 {
                 accepted = Some((held.epoch, held.sequence));
             }
+            let first = held.first;
             self.held.pop_front();
+            if self.done_ahead > 0 {
+                self.note_done(first, false, page);
+            }
         }
         let Some(end) = end else { return };
         let Some(cursor) = page.word(self.cursor_at + cursor_word::RELEASED) else {
@@ -538,6 +606,12 @@ impl InRing {
             self.producer_doorbell.ring();
         }
     }
+}
+
+/// In which of the words, and as which bit, it stands whether the record at `position` is done.
+fn done_place(position: u64) -> (usize, u64) {
+    let at = position % DONE_WINDOW;
+    (usize::try_from(at / 64).unwrap_or(0), 1 << (at % 64))
 }
 
 /// What an inbound entry says of the producer's region: how segments get out of it, where its ring starts, how many

@@ -6,12 +6,14 @@
 //! settle    release the input, or keep it for another attempt, or tell the gateway that it failed
 //! ```
 
+use crate::attach::Begin;
 use crate::attachment::{Assembly, AttachError, Attachment, Channel, Wish};
 use crate::clock::Monotonic;
-use crate::fault::{self, Cause, Fault};
+use crate::fault::{self, Cause, Fault, KeptBack};
 use crate::hop::{Own, Receiver, SendError, Sender};
 use crate::invocation::InvocationId;
 use crate::join::{Bundle, Joined, Joins, Pool};
+use crate::last_words;
 use crate::layout::page_word;
 use crate::peek::{Opened, RecordPlace, Step};
 use crate::process::{lock_down, take_channel};
@@ -23,6 +25,7 @@ use crate::sdk::input::{Input, Part, Run, SegmentSource};
 use crate::sdk::output::{Output, PortBuffer, RecordSink};
 use crate::sdk::run::{PANICKED, run_caught};
 use crate::seal::RecordContext;
+use crate::suspects::{Stage, Suspect, Suspects};
 use crate::telemetry::{self, Counter, Outcome, Phase, Trace};
 use core::time::Duration;
 use std::process::ExitCode;
@@ -49,6 +52,7 @@ where
     };
     let channel = Channel::new(channel);
     let ready = attach(&channel).and_then(|attachment| {
+        last_words::install(&attachment.own);
         // Takes over from a predecessor before anybody is told that this process serves.
         let trustlet = Trustlet::new(handler, attachment);
         trustlet.place.set_serving();
@@ -110,13 +114,6 @@ struct Delayed {
     due: Monotonic,
 }
 
-/// The run that a predecessor of this process died in.
-struct Died {
-    record: RecordPlace,
-    attempt: u32,
-    cause: Cause,
-}
-
 pub(crate) struct Trustlet<H> {
     handler: H,
     place: Attachment,
@@ -124,7 +121,8 @@ pub(crate) struct Trustlet<H> {
     pool: Pool,
     joins: Joins,
     delayed: Vec<Delayed>,
-    died: Option<Died>,
+    /// Records that earlier processes have died in.
+    suspects: Suspects,
     /// What outputs inherit of the input's headers.
     inherited: Vec<u8>,
     /// Since when this instance has had nothing to do.
@@ -141,21 +139,30 @@ where
 {
     pub(crate) fn new(handler: H, place: Attachment) -> Self {
         let ports = place.sender.port_names().map(PortBuffer::new).collect();
-        let died = died(&place);
-        place.own.store(page_word::RUNNING_INBOUND, 0);
-        place.own.store(page_word::BUSY_SINCE, 0);
         let now = Monotonic::now();
+        let mut jitter = now.as_ns() | 1;
+        let suspects = Suspects::take_over(&place.own, &place.begin, &place.receiver, |attempts| {
+            backoff_ns(&place.begin, attempts, &mut jitter)
+        });
+        for word in [
+            page_word::RUNNING_INBOUND,
+            page_word::RUNNING_STAGE,
+            page_word::BUSY_SINCE,
+            page_word::LAST_WORDS,
+        ] {
+            place.own.store(word, 0);
+        }
         Self {
             handler,
             ports,
             pool: Pool::default(),
             joins: Joins::new(place.begin.in_flight),
             delayed: Vec::new(),
-            died,
+            suspects,
             inherited: Vec::new(),
             free_since: now,
             ended: None,
-            jitter: now.as_ns() | 1,
+            jitter,
             place,
         }
     }
@@ -269,6 +276,9 @@ where
                     part.set_complete();
                 }
                 bundle.places.push(opened.record);
+                if opened.begins && self.place.receiver.was_done(opened.record) {
+                    return self.pass_over(bundle, &opened);
+                }
                 // What was left in place was not opened.
                 let ready = if opened.in_place { seen } else { Monotonic::now() };
                 let times = self.times(&opened, seen, ready);
@@ -299,6 +309,14 @@ where
                 }
             }
         }
+    }
+
+    /// Releases a record again that a predecessor had released out of order.
+    fn pass_over(&mut self, bundle: Bundle, opened: &Opened) {
+        if !opened.descriptor.last {
+            self.place.receiver.give_up_arriving(opened.record.ring);
+        }
+        self.release(bundle);
     }
 
     /// The deadline that a record brings, which its producer may have made up: no request is worth more than the chain
@@ -346,6 +364,9 @@ where
     }
 
     fn release(&mut self, bundle: Bundle) {
+        if !self.suspects.is_empty() {
+            self.suspects.forget(&self.place.own, &bundle.places);
+        }
         for place in &bundle.places {
             self.place.receiver.release(&self.place.own, *place);
         }
@@ -357,7 +378,14 @@ where
 
     /// Waits for the rest of a record of a join, then runs the handler if no other is missing.
     fn join(&mut self, mut job: Job, ring: usize) {
+        if let Some(suspect) = self.suspect(&job)
+            && self.is_last(&suspect)
+        {
+            return self.give_up_suspect(job, &suspect);
+        }
         if job.streams {
+            // To collect the parts of a join may take more memory than there is.
+            self.mark_running(&job, Monotonic::from_ns(0));
             let mut source = Arriving::new(&self.place.own, &mut self.place.receiver, &job);
             let arrived = job.bundle.parts.first_mut().map(|part| source.open_rest(part));
             job.times.open_ns += source.open_ns;
@@ -366,6 +394,7 @@ where
             if arrived.is_some_and(|arrived| arrived.is_err()) {
                 return self.lose(job, lost);
             }
+            self.place.own.store(page_word::RUNNING_INBOUND, 0);
         }
         // Also here, and not only before sleep: there may be no sleep for long.
         self.drop_expired_joins();
@@ -425,15 +454,21 @@ where
 
     /// One attempt.
     fn run(&mut self, mut job: Job) {
-        if let Some(died) = self.died.take_if(|died| job.bundle.places.contains(&died.record)) {
+        if let Some(suspect) = self.suspect(&job)
+            && job.attempt <= suspect.attempts
+        {
             if job.bundle.places.len() == 1 {
                 self.note_arrival(job.record.ring, &job.times);
             }
-            job.attempt = died.attempt.saturating_add(1);
-            if job.attempt > self.place.begin.retry_attempts {
-                job.attempt = died.attempt;
-                return self.give_up(job, &died.cause.into());
+            if self.is_last(&suspect) || suspect.due >= job.deadline {
+                return self.give_up_suspect(job, &suspect);
             }
+            job.attempt = suspect.attempts;
+            if suspect.due > Monotonic::now() {
+                // As a retry, so that others run meanwhile.
+                return self.delay(job, suspect.due);
+            }
+            job.attempt += 1;
         }
         if job.attempt > 1 {
             job.ready = Monotonic::now();
@@ -441,17 +476,56 @@ where
                 return self.drop_job(job);
             }
         }
-        self.mark_running(&job);
+        self.mark_running(&job, job.ready);
+        last_words::begin_run();
         let ran = self.run_handler(&mut job);
         self.settle(job, ran);
     }
 
-    fn mark_running(&self, job: &Job) {
+    /// The suspect among the records of a job, if there is one.
+    fn suspect(&self, job: &Job) -> Option<Suspect> {
+        if self.suspects.is_empty() {
+            return None;
+        }
+        self.suspects.find(&job.bundle.places)
+    }
+
+    /// Whether it has had all its attempts.
+    fn is_last(&self, suspect: &Suspect) -> bool {
+        suspect.stage > Stage::Run || suspect.last || suspect.attempts >= self.place.begin.retry_attempts
+    }
+
+    /// Gives up on a record that has ended processes, without what has ended one of them while it was given up.
+    fn give_up_suspect(&mut self, mut job: Job, suspect: &Suspect) {
+        job.attempt = suspect.attempts;
+        self.mark_running(&job, Monotonic::from_ns(0));
+        let mut fault = Fault {
+            code: suspect.code,
+            ..suspect.cause.into()
+        };
+        match suspect.stage {
+            Stage::Run => self.give_up(job, &fault),
+            Stage::ErrorPort => {
+                fault.kept_back = Some(KeptBack::Fatal);
+                self.give_up(job, &fault);
+            }
+            // Nobody can be told.
+            Stage::Notice => {
+                self.place.own.count(Counter::Failed, 1);
+                self.drop_job(job);
+            }
+        }
+    }
+
+    /// Says in the instance page what runs now, and since when the handler does.
+    fn mark_running(&self, job: &Job, since: Monotonic) {
         let own = &self.place.own;
+        own.store(page_word::RUNNING_INVOCATION, job.invocation.halves().0);
+        own.store(page_word::RUNNING_DEADLINE, job.deadline.as_ns());
         own.store(page_word::RUNNING_ATTEMPT, u64::from(job.attempt));
         own.store(page_word::RUNNING_AT, job.record.first);
         own.store(page_word::RUNNING_INBOUND, job.record.ring as u64 + 1);
-        own.store(page_word::BUSY_SINCE, job.ready.as_ns());
+        own.store(page_word::BUSY_SINCE, since.as_ns());
     }
 
     fn run_handler(&mut self, job: &mut Job) -> Ran {
@@ -581,15 +655,16 @@ where
             }
             (Err(_), None, Some(due)) => self.delay(job, due),
             (Err(failure), None, None) => {
-                let cause = if failure == PANICKED {
-                    Cause::Panicked
+                let (cause, code) = if failure == PANICKED {
+                    last_words::last_panic().cause()
                 } else {
-                    Cause::Failed
+                    (Cause::Failed, 0)
                 };
                 let fault = ran.fault.unwrap_or(Fault {
-                    cause,
-                    reason: Some(failure),
-                    sizes_bytes: None,
+                    code,
+                    // Of a panic the cause says it all.
+                    reason: (failure != PANICKED || cause == Cause::Panicked).then_some(failure),
+                    ..cause.into()
                 });
                 self.give_up(job, &fault);
             }
@@ -603,28 +678,15 @@ where
         if !transient || ran.lost.is_some() || ran.fault.is_some() || job.attempt >= begin.retry_attempts {
             return None;
         }
-        let mut wait_ns = begin.retry_backoff_ns.min(begin.retry_max_ns);
-        for _ in 1..job.attempt {
-            wait_ns = (wait_ns.saturating_mul(begin.retry_factor_milli) / 1000).min(begin.retry_max_ns);
-        }
-        if begin.retry_jitter == 1 {
-            wait_ns = wait_ns / 2 + self.next_jitter() % (wait_ns / 2 + 1);
-        }
+        let wait_ns = backoff_ns(begin, job.attempt, &mut self.jitter);
         let due = Monotonic::now().after(Duration::from_nanos(wait_ns));
         (due < job.deadline).then_some(due)
-    }
-
-    /// Marsaglia's xorshift: spreads retries, nothing else.
-    fn next_jitter(&mut self) -> u64 {
-        self.jitter ^= self.jitter << 13;
-        self.jitter ^= self.jitter >> 7;
-        self.jitter ^= self.jitter << 17;
-        self.jitter
     }
 
     fn delay(&mut self, mut job: Job, due: Monotonic) {
         self.place.own.count(Counter::Retried, 1);
         self.place.own.store(page_word::BUSY_SINCE, 0);
+        self.place.own.store(page_word::RUNNING_INBOUND, 0);
         if job.streams {
             // What has not been looked at must arrive before the ring can go on to the next record.
             let mut source = Arriving::new(&self.place.own, &mut self.place.receiver, &job);
@@ -644,18 +706,40 @@ where
     /// Gives up on a record: to the `error` port if the chain has one, else as a notice to the gateway.
     fn give_up(&mut self, mut job: Job, fault: &Fault) {
         self.place.own.count(Counter::Failed, 1);
+        let mut fault = *fault;
         let is_error_port = self.place.begin.error_port != u32::MAX && fault.cause != Cause::InputRefused;
-        if !(is_error_port && self.send_to_error_port(&mut job, fault)) {
-            self.tell_gateway(job.invocation, job.deadline, job.deadline, job.attempt, fault);
+        if is_error_port && fault.kept_back.is_none() {
+            self.mark_stage(Stage::ErrorPort);
+            match self.send_to_error_port(&mut job, &fault) {
+                Ok(()) => {
+                    self.drop_job(job);
+                    return self.mark_stage(Stage::Run);
+                }
+                Err((kept_back, sizes_bytes)) => {
+                    fault.kept_back = Some(kept_back);
+                    fault.sizes_bytes = sizes_bytes.or(fault.sizes_bytes);
+                }
+            }
         }
+        self.mark_stage(Stage::Notice);
+        self.tell_gateway(job.invocation, job.deadline, job.deadline, job.attempt, &fault);
         self.drop_job(job);
+        self.mark_stage(Stage::Run);
     }
 
-    /// Passes the input on to the `error` port; `false` if that is not possible.
-    fn send_to_error_port(&mut self, job: &mut Job, fault: &Fault) -> bool {
-        let Ok(index) = usize::try_from(self.place.begin.error_port) else {
-            return false;
-        };
+    /// Says in the instance page how far giving up has come.
+    fn mark_stage(&self, stage: Stage) {
+        self.place.own.store(page_word::RUNNING_STAGE, stage as u64);
+    }
+
+    /// Passes the input on to the `error` port; an error says why that is not possible, and the sizes if it is too large.
+    fn send_to_error_port(
+        &mut self,
+        job: &mut Job,
+        fault: &Fault,
+    ) -> Result<(), (KeptBack, Option<(u64, u64)>)> {
+        let not_whole = (KeptBack::NotWhole, None);
+        let index = usize::try_from(self.place.begin.error_port).map_err(|_| not_whole)?;
         let place = &mut self.place;
         let own = &place.own;
         let mut source = Arriving::new(own, &mut place.receiver, job);
@@ -670,26 +754,19 @@ where
         job.streams = !source.complete;
         let (Some(part), Some(port), true) = (job.bundle.parts.first(), self.ports.get_mut(index), whole)
         else {
-            return false;
+            return Err(not_whole);
         };
         port.clear();
         let plain = port.start(part.encoded_headers());
-        let function = place.begin.function;
-        let attempts = job.attempt.to_string();
-        let explained = [
-            ("hacher-error-function", function.as_str()),
-            ("hacher-error-cause", fault.cause.text()),
-            (
-                "hacher-error-reason",
-                fault.reason.as_ref().map_or("", Failure::reason),
-            ),
-            ("hacher-error-attempts", attempts.as_str()),
-        ];
-        for (name, value) in explained {
-            if !value.is_empty() && headers::set(plain, name, value).is_err() {
-                return false;
-            }
+        explain(plain, place.begin.function.as_str(), job.attempt, fault);
+        if !place.sender.can_hold(index, plain.len() + part.len_bytes()) {
+            // As large as a record can be: it goes without what explains its failure, rather than not at all.
+            headers::start(plain, part.encoded_headers());
         }
+        // A failed allocation would end this process, and the next one in the same place.
+        plain
+            .try_reserve_exact(part.len_bytes())
+            .map_err(|_| (KeptBack::NoMemory, None))?;
         plain.extend_from_slice(part.bytes());
         let context = RecordContext {
             invocation: job.invocation,
@@ -705,11 +782,21 @@ where
             seal_ns: 0,
             out_bytes: 0,
         };
-        let sent = port.finish(index, &mut sealing).is_ok();
-        if !sent {
-            sealing.abort(index);
+        if port.finish(index, &mut sealing).is_ok() {
+            return Ok(());
         }
-        sent
+        let fault = sealing.fault;
+        sealing.abort(index);
+        Err(match fault {
+            Some(fault) if fault.cause == Cause::OutputTooLarge => {
+                let size_bytes = port.pending_bytes() as u64;
+                let sizes_bytes = fault
+                    .sizes_bytes
+                    .map(|(_, limit_bytes)| (size_bytes, limit_bytes));
+                (KeptBack::TooLarge, sizes_bytes)
+            }
+            _ => (KeptBack::Backlogged, None),
+        })
     }
 
     /// Tells the gateway that a record is given up, if there is room for that until `until`.
@@ -747,20 +834,50 @@ where
     }
 }
 
-fn died(place: &Attachment) -> Option<Died> {
-    let own = &place.own;
-    let ring = own.load(page_word::RUNNING_INBOUND).checked_sub(1)?;
-    let busy_since = own.load(page_word::BUSY_SINCE);
-    let ran_ns = Monotonic::now().ns_since(Monotonic::from_ns(busy_since));
-    let timed_out = busy_since > 0 && ran_ns >= place.begin.timeout_ns;
-    Some(Died {
-        record: RecordPlace {
-            ring: usize::try_from(ring).ok()?,
-            first: own.load(page_word::RUNNING_AT),
-        },
-        attempt: u32::try_from(own.load(page_word::RUNNING_ATTEMPT)).unwrap_or(u32::MAX),
-        cause: if timed_out { Cause::TimedOut } else { Cause::Died },
-    })
+/// Puts into the headers of a record why it is given up. They have room for that.
+fn explain(plain: &mut Vec<u8>, function: &str, attempts: u32, fault: &Fault) {
+    let cause = fault.cause.with(fault.code).to_string();
+    let reason = fault.reason.as_ref().map_or("", Failure::reason);
+    let attempts = attempts.to_string();
+    for (name, value) in
+        headers::EXPLANATION
+            .into_iter()
+            .zip([function, cause.as_str(), reason, attempts.as_str()])
+    {
+        let mut end = value.len().min(headers::EXPLANATION_VALUE_MAX_BYTES);
+        while !value.is_char_boundary(end) {
+            end -= 1;
+        }
+        let told = match value.get(..end) {
+            Some(value) if !value.is_empty() => headers::set(plain, name, value),
+            // A reason that an earlier function left is not this one's.
+            _ => headers::remove(plain, name),
+        };
+        debug_assert!(told.is_ok(), "an explanation has room of its own");
+    }
+}
+
+/// How long to wait after so many attempts.
+fn backoff_ns(begin: &Begin, attempts: u32, jitter: &mut u64) -> u64 {
+    let mut wait_ns = begin.retry_backoff_ns.min(begin.retry_max_ns);
+    for _ in 1..attempts {
+        if wait_ns >= begin.retry_max_ns || wait_ns == 0 {
+            break;
+        }
+        wait_ns = (wait_ns.saturating_mul(begin.retry_factor_milli) / 1000).min(begin.retry_max_ns);
+    }
+    if begin.retry_jitter == 1 {
+        wait_ns = wait_ns / 2 + next(jitter) % (wait_ns / 2 + 1);
+    }
+    wait_ns
+}
+
+/// Marsaglia's xorshift: spreads retries, nothing else.
+const fn next(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
 }
 
 /// Sends the records of all ports that the handler used.
@@ -778,9 +895,8 @@ fn send_all(
         let size_bytes = port.pending_bytes() as u64;
         if size_bytes > outbox_bytes {
             sealing.fault = Some(Fault {
-                cause: Cause::OutputTooLarge,
-                reason: None,
                 sizes_bytes: Some((size_bytes, outbox_bytes)),
+                ..Cause::OutputTooLarge.into()
             });
             return Err(Failure::permanent("the output is larger than the outbox"));
         }
@@ -1030,9 +1146,8 @@ impl Sealing<'_> {
                 }
                 Err(SendError::TooLarge { outbox_bytes }) => {
                     self.fault = Some(Fault {
-                        cause: Cause::OutputTooLarge,
-                        reason: None,
                         sizes_bytes: Some((self.out_bytes + len_bytes as u64, outbox_bytes)),
+                        ..Cause::OutputTooLarge.into()
                     });
                     return Err(Failure::permanent("the output is larger than the outbox"));
                 }

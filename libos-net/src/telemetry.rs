@@ -1,6 +1,10 @@
 //! What an instance tells about itself, in its own instance page: counters, histograms and the last runs. Written
 //! with plain stores by the one thread that serves, read by the daemon whenever it likes. No payload, no keys.
 
+use crate::clock::Monotonic;
+use crate::end::LastWords;
+use crate::hop::closed_at;
+use crate::invocation::InvocationId;
 use crate::layout::{HISTOGRAM_BUCKETS, HISTOGRAM_WORDS, PageLayout, TRACE_WORDS, TRACES, page_word};
 use crate::memory::{OwnRegion, PeerRegion};
 use crate::refusal::Refusal;
@@ -326,6 +330,17 @@ pub struct Histogram {
     pub sum_ns: u64,
 }
 
+/// What a handler runs on, as its instance says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Running {
+    /// Since when.
+    pub since: Monotonic,
+    /// When the request is worth nothing any more.
+    pub deadline: Monotonic,
+    /// The low half of the request's id.
+    pub invocation: u64,
+}
+
 /// Reads an instance's page. Everything in it is what that instance says, and may be wrong.
 #[derive(Debug)]
 pub struct PageReader {
@@ -373,10 +388,34 @@ impl PageReader {
         self.word(page_word::IN_FLIGHT)
     }
 
-    /// Since when the handler has been running, ns of `CLOCK_MONOTONIC`; `None` when it is not.
+    /// What the handler runs on; `None` when it does not run.
     #[must_use]
-    pub fn busy_since_ns(&self) -> Option<u64> {
-        Some(self.word(page_word::BUSY_SINCE)).filter(|since| *since > 0)
+    pub fn running(&self) -> Option<Running> {
+        let since_ns = Some(self.word(page_word::BUSY_SINCE)).filter(|since| *since > 0)?;
+        Some(Running {
+            since: Monotonic::from_ns(since_ns),
+            deadline: Monotonic::from_ns(self.word(page_word::RUNNING_DEADLINE)),
+            invocation: self.word(page_word::RUNNING_INVOCATION),
+        })
+    }
+
+    /// Whether the instance says that it is at work on a record.
+    #[must_use]
+    pub fn holds_record(&self) -> bool {
+        self.word(page_word::RUNNING_INBOUND) > 0
+    }
+
+    /// Why its process aborted, as it said itself.
+    #[must_use]
+    pub fn last_words(&self) -> Option<LastWords> {
+        LastWords::from_word(self.word(page_word::LAST_WORDS))
+    }
+
+    /// Gateway: whether nobody waits any more for the request whose id has this low half.
+    #[must_use]
+    pub fn is_closed(&self, invocation: u64) -> bool {
+        let invocation = InvocationId::new(u128::from(invocation));
+        self.word(closed_at(&self.layout, invocation)) == !invocation.halves().0
     }
 
     /// A histogram; `None` if the instance has no such ring or port.

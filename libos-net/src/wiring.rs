@@ -31,6 +31,7 @@ use crate::attach::{
 };
 use crate::attachment::{Assembly, Attachment, Channel, Message, Wish};
 use crate::clock::Monotonic;
+use crate::end::End;
 use crate::keys::{KeyContext, SecretBytes, epoch_secret};
 use crate::layout::{MappedLayout, OutboxLayout, PageLayout, ring_capacity};
 use crate::memory::OwnRegion;
@@ -308,6 +309,7 @@ struct Ring {
 struct Instance {
     function: usize,
     epoch: u32,
+    last_end: Option<End>,
     outbox: OwnedFd,
     outbox_layout: OutboxLayout,
     ring_count: u32,
@@ -390,6 +392,7 @@ impl Wiring {
                 Instance {
                     function: *function,
                     epoch: 0,
+                    last_end: None,
                     outbox: region("outbox", outbox_layout.len_bytes()),
                     outbox_layout,
                     ring_count,
@@ -414,6 +417,12 @@ impl Wiring {
     fn number(&self, node: Node, instance: u32) -> usize {
         let first = self.instances.iter().position(|known| known.function == node.0);
         first.expect("a node of this plan") + instance as usize
+    }
+
+    /// Says how the process before the next one of this instance ended.
+    pub fn ended(&mut self, node: Node, instance: u32, end: End) {
+        let number = self.number(node, instance);
+        self.instances[number].last_end = Some(end);
     }
 
     /// Attaches a new process as instance `instance` of `node`: the first one, or a replacement in the next epoch.
@@ -497,6 +506,8 @@ impl Wiring {
             outbox_flags: limits.outbox_flags,
             wakes_ahead: u32::from(self.ahead(number).is_some()),
             shares_core: u32::from(limits.shares_core),
+            last_end_kind: own.last_end.map_or(0, |end| end.encode().0),
+            last_end_code: own.last_end.map_or(0, |end| end.encode().1),
             reserved: 0,
         }
     }

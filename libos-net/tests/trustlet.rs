@@ -12,6 +12,7 @@ mod topology;
 
 use hacher_libos_net::attachment::Attachment;
 use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::end::End;
 use hacher_libos_net::fault::Cause;
 use hacher_libos_net::hop::SendError;
 use hacher_libos_net::invocation::InvocationId;
@@ -485,23 +486,23 @@ fn a_replaced_consumer_gets_again_what_was_not_released() {
 }
 
 /// Makes the page look as a process leaves it that dies in its handler, on the record at `position` of ring 0.
-fn die_in_handler(chain: &Single, position: u64, attempt: u64, busy_since: u64) {
+fn die_in_handler(chain: &mut Single, position: u64, attempt: u64, end: End) {
     let page = chain.wiring.page(chain.f, 0);
     page.set_word(page_word::RUNNING_ATTEMPT, attempt);
     page.set_word(page_word::RUNNING_AT, position);
     page.set_word(page_word::RUNNING_INBOUND, 1);
-    page.set_word(page_word::BUSY_SINCE, busy_since);
+    page.set_word(page_word::BUSY_SINCE, 1);
+    chain.wiring.ended(chain.f, 0, end);
 }
 
 #[test]
 fn a_death_in_the_handler_counts_as_an_attempt_and_the_last_one_is_told() {
-    let now = after(Duration::ZERO).as_ns();
-    for (busy_since, cause) in [(now, Cause::Died), (1, Cause::TimedOut)] {
+    for (end, cause) in [(End::Ended, Cause::Died), (End::Overran, Cause::TimedOut)] {
         let mut chain = Single::new(|limits| limits.retry_attempts = 2);
         chain.request(1, b"deadly");
         chain.request(2, b"harmless");
         drop(chain.wiring.attach(chain.f, 0));
-        die_in_handler(&chain, 0, 1, busy_since);
+        die_in_handler(&mut chain, 0, 1, end);
         let attempts = Cell::new(Vec::new());
         let note = |mut input: Input<'_>, output: &mut Output<'_>| {
             let mut seen = attempts.take();
@@ -519,7 +520,7 @@ fn a_death_in_the_handler_counts_as_an_attempt_and_the_last_one_is_told() {
         chain.request(1, b"deadly");
         chain.request(2, b"harmless");
         drop(chain.wiring.attach(chain.f, 0));
-        die_in_handler(&chain, 0, 2, busy_since);
+        die_in_handler(&mut chain, 0, 2, end);
         let mut third = chain.start(ECHO);
         third.settle();
         let got = chain.answers();

@@ -29,6 +29,7 @@ const LIBOS_NET_UNSAFE: [(&str, &str); 4] = [
         "maps regions, and copies to and from memory that another process can write",
     ),
     ("aead/aws_lc.rs", "calls AWS-LC, a C library"),
+    ("last_words.rs", "handles SIGABRT, to say why a process aborts"),
     (
         "process.rs",
         "takes an inherited descriptor, and makes system calls that have no safe wrapper",

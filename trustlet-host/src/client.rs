@@ -7,6 +7,7 @@ use crate::calls::{
 use crate::ids::number;
 use crate::wire;
 use core::time::Duration;
+use hacher_libos_net::end::End;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
@@ -74,10 +75,8 @@ pub enum Event {
         instance: u64,
         /// The epoch that ended.
         epoch: u64,
-        /// Whether a signal ended it.
-        signalled: bool,
-        /// The exit code, or the signal's number.
-        code: u32,
+        /// How it ended.
+        end: End,
         /// How long it lived.
         lived: Duration,
     },
@@ -111,8 +110,7 @@ impl Event {
                 chain: first,
                 instance: second,
                 epoch: third,
-                signalled: fourth == 1,
-                code: u32::try_from(fifth).ok()?,
+                end: End::decode(u32::try_from(fourth).ok()?, u32::try_from(fifth).ok()?)?,
                 lived: Duration::from_nanos(sixth),
             },
             EventNumber::ChainSealed => Self::ChainSealed { chain: first },

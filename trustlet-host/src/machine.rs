@@ -102,6 +102,7 @@ impl Process {
             signalled,
             code: u32::try_from(code).unwrap_or(u32::MAX),
             lived_ns,
+            asked: None,
         })
     }
 }

@@ -24,6 +24,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -52,6 +53,9 @@ const DAEMON_BACKOFF_MAX: Duration = Duration::from_secs(1);
 const DAEMON_LIVED_LONG: Duration = Duration::from_secs(10);
 /// A daemon that has closed its socket is about to end, and its exit code says why; killed before, it could not say so.
 const DAEMON_EXIT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a process may live that has closed its channel. As a rule it is on its way out, and the channel ends a moment before
+/// it does; ending it at once would hide how it ended.
+const HANG_UP_PATIENCE: Duration = Duration::from_secs(1);
 /// How long killed processes may take to be gone.
 const REAP_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -213,6 +217,8 @@ struct Service {
     /// When the next daemon is to be started.
     daemon_due: Option<Monotonic>,
     renewals: Renewals,
+    /// Processes that have closed their channel, and when they are ended.
+    hung_up: BTreeMap<ProcessId, Monotonic>,
     stage: Stage,
     exit_code: u8,
     notified: bool,
@@ -249,6 +255,7 @@ impl Service {
             daemon_backoff: DAEMON_BACKOFF_FIRST,
             daemon_due: None,
             renewals: Renewals::default(),
+            hung_up: BTreeMap::new(),
             stage: Stage::Running,
             exit_code: 0,
             notified: false,
@@ -469,7 +476,11 @@ impl Service {
             .births()
             .filter(|&(process, _)| self.core.is_starting(process))
             .map(|(process, born)| (process, born.after(self.config.start_patience)));
-        machine.slow_readers().chain(starting)
+        let hung_up = self
+            .hung_up
+            .iter()
+            .map(|(process, deadline)| (*process, *deadline));
+        machine.slow_readers().chain(starting).chain(hung_up)
     }
 
     /// Ends trustlets that are given up, and a daemon that does not end by itself.
@@ -486,7 +497,8 @@ impl Service {
             .filter(|&(_, deadline)| deadline <= now)
             .collect();
         for (process, _) in overdue {
-            if self.core.is_starting(process) {
+            let has_hung_up = self.hung_up.remove(&process).is_some();
+            if self.core.is_starting(process) && !has_hung_up {
                 let patience_s = self.config.start_patience.as_secs();
                 tell!(
                     "hacher-fabric: a trustlet did not serve within {patience_s} s of its start; it is being ended"
@@ -543,10 +555,15 @@ impl Service {
                     .and_then(|bytes| MessageHeader::read_from_prefix(bytes).ok());
                 descriptors.is_empty() && said.is_some_and(|(header, text)| self.hear(process, &header, text))
             }
-            Ok(None) | Err(_) => false,
+            Ok(None) | Err(_) => {
+                let deadline = Monotonic::now().after(HANG_UP_PATIENCE);
+                self.hung_up.entry(process).or_insert(deadline);
+                let _ = epoll::delete(&self.epoll, found.channel());
+                return;
+            }
         };
         if !good {
-            // It closed its channel, or said something that a trustlet has no business to say.
+            // It said something that a trustlet has no business to say.
             self.core.end(process);
             if let Some(found) = self.core.platform_mut().process_mut(process) {
                 let _ = epoll::delete(&self.epoll, found.channel());
@@ -575,6 +592,7 @@ impl Service {
             return;
         };
         let Some(exit) = found.reap() else { return };
+        self.hung_up.remove(&process);
         self.core.died(process, exit);
         self.core.platform_mut().forget(process);
     }

@@ -128,6 +128,10 @@ fn human(status: &Value) -> String {
                 let (function, calls) = (text(instance, "function"), calls.join(", "));
                 let _ = writeln!(out, "  system calls refused to {function}: {calls}");
             }
+            if let Some(end) = instance.get("last_end") {
+                let name = format!("{}#{}", text(instance, "function"), number(instance, "ordinal"));
+                let _ = writeln!(out, "  {name} ended last because: {}", text(end, "detail"));
+            }
         }
         let mapped: Vec<&str> = list(chain, "edges")
             .filter(|edge| text(edge, "protection") == "mapped")

@@ -11,10 +11,12 @@ use std::fmt::Write as _;
 
 /// Counts trustlets started, by chain and function.
 pub(super) const TRUSTLET_STARTS: &str = "hacher_trustlet_starts_total";
-/// Counts trustlets that died, by chain, function and how.
+/// Counts trustlets that died, by chain, function, cause and code (of an exit, a signal, a limit).
 pub(super) const TRUSTLET_DEATHS: &str = "hacher_trustlet_deaths_total";
 /// Counts handlers that overran their timeout, by chain and function.
 pub(super) const HANDLER_TIMEOUTS: &str = "hacher_handler_timeouts_total";
+/// Counts runs that were ended because nobody waited for them any more, by chain and function.
+pub(super) const UNWANTED_RUNS: &str = "hacher_unwanted_runs_total";
 
 /// Installs the recorder of the daemon's own counters.
 #[must_use]
@@ -24,8 +26,12 @@ pub(super) fn install() -> PrometheusHandle {
     // Only one recorder is ever installed in this process.
     let _ = metrics::set_global_recorder(recorder);
     metrics::describe_counter!(TRUSTLET_STARTS, "Trustlets started");
-    metrics::describe_counter!(TRUSTLET_DEATHS, "Trustlets that ended, by how");
+    metrics::describe_counter!(TRUSTLET_DEATHS, "Trustlets that ended, by cause and code");
     metrics::describe_counter!(HANDLER_TIMEOUTS, "Handlers that overran their timeout");
+    metrics::describe_counter!(
+        UNWANTED_RUNS,
+        "Runs ended because nobody waited for them any more"
+    );
     handle
 }
 
@@ -52,9 +58,10 @@ impl Families {
 
     fn histogram(&mut self, name: &str, help: &'static str, labels: &str, histogram: &Histogram) {
         let lines = self.lines(name, "histogram", help);
-        let mut below = 0;
+        let mut below = 0_u64;
         for (index, count) in histogram.buckets.iter().enumerate() {
-            below += count;
+            // An instance may write anything into its page.
+            below = below.saturating_add(*count);
             if let Some(bound) = bucket_bound_ns(index) {
                 let _ = writeln!(
                     lines,

@@ -3,6 +3,7 @@
 //! When it is killed, records keep flowing; its successor reads the monitor's tables and goes on.
 
 mod admin;
+mod life;
 mod logs;
 mod metrics;
 mod read;

@@ -1,6 +1,7 @@
 //! Reads the monitor's tables: everything that a fresh daemon needs to know.
 
 use super::tables::{Chain, Gateway, Inbound, Instance, Tables};
+use hacher_libos_net::end::End;
 use hacher_libos_net::layout::PageLayout;
 use hacher_libos_net::sdk::output::DEFAULT_PORT;
 use hacher_libos_net::telemetry::PageReader;
@@ -222,6 +223,7 @@ fn read_instance(
         state: InstanceState::from_number(entry.state).unwrap_or(InstanceState::Absent),
         epoch: entry.epoch,
         forwards_logs: function.definition.logs == 1,
+        last_end: End::decode(entry.last_end_kind, entry.last_end_code).map(|end| end.cause(None)),
         timeout: Duration::from_nanos(function.definition.timeout_ns),
         memory_bytes: function.definition.memory_bytes,
         fabric_bytes: function.fabric_bytes,

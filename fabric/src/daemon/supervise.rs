@@ -1,5 +1,6 @@
 //! The daemon's loop: create what is absent, replace what dies, end what overruns; sleep otherwise.
 
+use super::life::Life;
 use super::refused::Told;
 use super::settings::Settings;
 use super::start::{self, Stillborn, Waiting};
@@ -10,9 +11,12 @@ use crate::command::print;
 use crate::watched::{watch, watch_shared};
 use hacher_libos_net::attach::BELL_QUIET_NS;
 use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::end::{End, Signal};
+use hacher_libos_net::fault::Cause;
 use hacher_libos_net::process::take_channel;
 use hacher_trustlet_host::calls::{Call, GATEWAY_PROCESS, InstanceState, tls};
 use hacher_trustlet_host::client::{ClientError, Event, MonitorClient};
+use hacher_trustlet_host::core::EndReason;
 use serde_json::json;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,11 +30,6 @@ use tokio::net::TcpListener;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep_until};
 
-/// A replacement starts at once, then ever later while it does not live long.
-const BACKOFF_FIRST: Duration = Duration::from_millis(10);
-const BACKOFF_MAX: Duration = Duration::from_secs(1);
-/// A process that has lived this long is replaced at once.
-const LIVED_LONG: Duration = Duration::from_secs(1);
 /// Deaths of an instance that has never served, after which the service gives up starting.
 const STILLBIRTHS_MAX: u32 = 3;
 /// While requests are in flight, handlers' timeouts are checked this often, or ten times within the shortest.
@@ -45,28 +44,6 @@ type Key = (u64, u64);
 /// The process of the gateway with this number.
 fn gateway_key(number: usize) -> Key {
     (GATEWAY_PROCESS, number as u64)
-}
-
-#[derive(Debug, Default)]
-struct Life {
-    /// Deaths since it last lived long.
-    short_lives: u32,
-    /// Whether it has ever served under this daemon.
-    served: bool,
-    /// Whether its present process serves.
-    serves: bool,
-    /// When the next process is to be created.
-    due: Option<Instant>,
-}
-
-impl Life {
-    /// How long the next process is put off: not at all after a long life, ever longer after short ones.
-    fn wait(&self) -> Duration {
-        match self.short_lives {
-            0 | 1 => Duration::ZERO,
-            lives => (BACKOFF_FIRST * 2_u32.saturating_pow((lives - 2).min(10))).min(BACKOFF_MAX),
-        }
-    }
 }
 
 /// The daemon's life. Started by the monitor, with the call socket as its only channel.
@@ -188,7 +165,7 @@ impl Supervisor {
             }
             self.create_due()?;
             self.refused_calls.look(&self.tables.borrow());
-            let watch = self.watch_timeouts()?.map(|period| Instant::now() + period);
+            let watch = self.watch_runs()?.map(|period| Instant::now() + period);
             let shown = self.show_waiting();
             let dues = self.lives.values().filter_map(|life| life.due);
             let due = dues.chain(watch).chain(shown).min();
@@ -221,12 +198,11 @@ impl Supervisor {
                 Event::InstanceDied {
                     chain,
                     instance,
-                    signalled,
-                    code,
+                    end,
                     lived,
                     ..
                 } => {
-                    self.died((chain, instance), signalled, code, lived)?;
+                    self.died((chain, instance), end, lived)?;
                 }
                 Event::ShuttingDown { .. } => return Ok(true),
                 _ => {}
@@ -400,40 +376,44 @@ impl Supervisor {
         Ok(())
     }
 
-    fn died(&mut self, key: Key, signalled: bool, code: u32, lived: Duration) -> Result<(), Stop> {
+    fn died(&mut self, key: Key, end: End, lived: Duration) -> Result<(), Stop> {
         self.set_state(key, InstanceState::Absent);
         let (chain, function) = self.name(key);
-        let how = if signalled {
-            format!("was ended by signal {code}")
-        } else {
-            format!("exited with code {code}")
-        };
+        let (cause, code, on_record) = self.note_end(key, end);
+        let how = how(cause, code);
         let labels = [
             ("chain", chain.clone()),
             ("function", function.clone()),
-            ("how", how.clone()),
+            ("cause", cause.word().to_owned()),
+            ("code", code.to_string()),
         ];
         ::metrics::counter!(metrics::TRUSTLET_DEATHS, &labels).increment(1);
         let who = start::in_words(&chain, &function);
         let logs_shown = self.forwards_logs(key);
+        let now = Instant::now();
         let life = self.lives.entry(key).or_default();
         if !life.served && !self.announced && lived >= self.settings.start_patience {
             // The monitor ended it. Another would be as silent.
             let cause = Stillborn::Silent(self.settings.start_patience);
             return Err(Stop::CannotStart(cause.reason(&who, logs_shown)));
         }
+        life.unwanted = None;
         // One that never served did not live, however long it took.
-        let lived_long = core::mem::take(&mut life.serves) && lived >= LIVED_LONG;
-        life.short_lives = if lived_long { 0 } else { life.short_lives + 1 };
-        if !life.served && !self.announced && life.short_lives >= STILLBIRTHS_MAX {
-            let cause = Stillborn::Ended {
-                how: &how,
-                code: (!signalled).then_some(code),
-                times: STILLBIRTHS_MAX,
-            };
-            return Err(Stop::CannotStart(cause.reason(&who, logs_shown)));
+        let served = core::mem::take(&mut life.serves);
+        if served && on_record {
+            life.due = Some(now + life.wait_after_record(now));
+        } else {
+            life.count_death(served, lived);
+            if !life.served && !self.announced && life.short_lives >= STILLBIRTHS_MAX {
+                let cause = Stillborn::Ended {
+                    how: &how,
+                    code: (cause == Cause::Exited).then_some(code),
+                    times: STILLBIRTHS_MAX,
+                };
+                return Err(Stop::CannotStart(cause.reason(&who, logs_shown)));
+            }
+            life.due = Some(now + life.wait());
         }
-        life.due = Some(Instant::now() + life.wait());
         if self.settings.ready_as == Format::Human && self.announced {
             tell!("hacher-daemon: {chain}/{function} {how}; it is being replaced");
         }
@@ -461,50 +441,90 @@ impl Supervisor {
         Some(self.waiting.due())
     }
 
-    /// Ends handlers that overrun. Returns when to look again; `None` while no request is in flight.
-    fn watch_timeouts(&mut self) -> Result<Option<Duration>, Stop> {
-        let mut overrun = Vec::new();
+    /// Notes how an instance's process ended: why, with the code of that, and whether it was at work on a record. What its page
+    /// says is its own word.
+    fn note_end(&self, (chain, instance): Key, end: End) -> (Cause, u32, bool) {
+        let mut tables = self.tables.borrow_mut();
+        let found = usize::try_from(chain)
+            .ok()
+            .and_then(|chain| tables.chains.get_mut(chain))
+            .and_then(|chain| {
+                chain
+                    .instances
+                    .iter_mut()
+                    .find(|found| u64::from(found.number) == instance)
+            });
+        let Some(found) = found else {
+            let (cause, code) = end.cause(None);
+            return (cause, code, false);
+        };
+        let (cause, code) = end.cause(found.page.last_words());
+        found.last_end = Some((cause, code));
+        (cause, code, found.page.holds_record())
+    }
+
+    /// Ends handlers that overrun, and runs that nobody waits for. Returns when to look again; `None` while nothing runs.
+    fn watch_runs(&mut self) -> Result<Option<Duration>, Stop> {
+        let mut to_end = Vec::new();
         // The gateway rings once for many requests, and perhaps before it counts the first.
         let mut period = (Instant::now() < self.watch_until).then_some(WATCH_MAX);
         {
             let tables = self.tables.borrow();
             let now = Monotonic::now();
-            for chain in tables.chains.iter().filter(|chain| chain.in_flight() > 0) {
+            for chain in &tables.chains {
+                let in_flight = chain.in_flight() > 0;
                 for instance in chain
                     .functions()
                     .filter(|instance| instance.state == InstanceState::Ready)
                 {
+                    let running = instance.page.running();
+                    // A run may outlive the request that it is for.
+                    if !in_flight && running.is_none() {
+                        continue;
+                    }
                     let wanted = (instance.timeout / 10).clamp(WATCH_MIN, WATCH_MAX);
                     period = Some(period.map_or(wanted, |period: Duration| period.min(wanted)));
-                    let Some(since) = instance.page.busy_since_ns() else {
+                    let Some(running) = running else {
                         continue;
                     };
-                    if now.saturating_duration_since(Monotonic::from_ns(since)) > instance.timeout {
-                        overrun.push((
-                            u64::from(chain.number),
-                            u64::from(instance.number),
-                            u64::from(instance.epoch),
-                        ));
+                    let key = (u64::from(chain.number), u64::from(instance.number));
+                    let life = self.lives.entry(key).or_default();
+                    let closed = chain
+                        .gateway()
+                        .is_some_and(|gateway| gateway.page.is_closed(running.invocation));
+                    if now.saturating_duration_since(running.since) > instance.timeout {
+                        to_end.push((key, instance.epoch, EndReason::Overran));
+                    } else if life.is_unwanted(&running, closed, now, Instant::now()) {
+                        to_end.push((key, instance.epoch, EndReason::Unwanted));
                     }
                 }
             }
         }
-        for (chain, instance, epoch) in overrun {
-            let (chain_name, function) = self.name((chain, instance));
-            ::metrics::counter!(metrics::HANDLER_TIMEOUTS, "chain" => chain_name.clone(), "function" => function.clone())
-                .increment(1);
-            tell!("hacher-daemon: {chain_name}/{function} overran its timeout; it is being replaced");
-            self.set_state((chain, instance), InstanceState::Ending);
-            match self
-                .client
-                .call(Call::DeleteTrustlet, &[chain, instance, epoch], &[], &[])
-            {
-                // It may have died by itself meanwhile; the event that says so is on its way.
-                Ok(_) | Err(ClientError::Refused { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+        for (key, epoch, reason) in to_end {
+            self.end_run(key, epoch, reason)?;
         }
         Ok(period)
+    }
+
+    /// Ends the process of a run, for the replacement to go on without it.
+    fn end_run(&mut self, key: Key, epoch: u32, reason: EndReason) -> Result<(), Stop> {
+        let (chain, function) = self.name(key);
+        let (metric, why) = match reason {
+            EndReason::Overran => (metrics::HANDLER_TIMEOUTS, "overran its timeout"),
+            _ => (
+                metrics::UNWANTED_RUNS,
+                "ran on for a request that nobody waits for",
+            ),
+        };
+        ::metrics::counter!(metric, "chain" => chain.clone(), "function" => function.clone()).increment(1);
+        tell!("hacher-daemon: {chain}/{function} {why}; it is being replaced");
+        self.set_state(key, InstanceState::Ending);
+        let arguments = [key.0, key.1, u64::from(epoch), reason.number()];
+        match self.client.call(Call::DeleteTrustlet, &arguments, &[], &[]) {
+            // It may have died by itself meanwhile; the event that says so is on its way.
+            Ok(_) | Err(ClientError::Refused { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn announce(&self) {
@@ -566,6 +586,19 @@ fn where_served(tables: &Tables) -> String {
         format!("{}://{}/chains/{names}", gateway.scheme(), gateway.address)
     });
     places.collect::<Vec<_>>().join(", ")
+}
+
+/// What became of a process, as the rest of a sentence about its function.
+fn how(cause: Cause, code: u32) -> String {
+    match cause {
+        Cause::Exited => format!("exited with code {code}"),
+        Cause::Signalled if Signal(code).comes_from_outside() => format!(
+            "was ended by signal {}, which this service did not send: the machine may be out of memory",
+            Signal(code)
+        ),
+        Cause::Signalled => format!("was ended by signal {}", Signal(code)),
+        _ => format!("has ended: {}", cause.with(code)),
+    }
 }
 
 async fn rung(bell: Option<&AsyncFd<OwnedFd>>) {

@@ -1,6 +1,7 @@
 //! What the daemon knows: the monitor's tables, and a reader for each instance's page.
 
 use super::refused;
+use hacher_libos_net::fault::Cause;
 use hacher_libos_net::refusal::Refusal;
 use hacher_libos_net::telemetry::{Counter, Outcome, PageReader, Phase, Trace};
 use hacher_trustlet_host::calls::{InstanceState, tls};
@@ -33,6 +34,8 @@ pub(super) struct Instance {
     pub epoch: u32,
     /// Whether what it prints is forwarded.
     pub forwards_logs: bool,
+    /// Why its last process ended, if one has: the cause and its code.
+    pub last_end: Option<(Cause, u32)>,
     /// How long one run may take.
     pub timeout: Duration,
     /// Bytes of memory that it has for its own.
@@ -139,7 +142,8 @@ impl Instance {
         Refusal::ALL
             .iter()
             .map(|refusal| self.page.counter(Counter::Refused(*refusal)))
-            .sum()
+            // An instance may write anything into its page.
+            .fold(0, u64::saturating_add)
     }
 
     /// How often each system call was refused, by name.
@@ -165,6 +169,11 @@ impl Instance {
         if let Some(object) = status.as_object_mut() {
             for (counter, name) in Counter::PLAIN {
                 object.insert(name.to_owned(), self.page.counter(counter).into());
+            }
+            if let Some((cause, code)) = self.last_end {
+                let end =
+                    json!({ "cause": cause.word(), "code": code, "detail": cause.with(code).to_string() });
+                object.insert("last_end".to_owned(), end);
             }
             for refusal in Refusal::ALL {
                 let count = self.page.counter(Counter::Refused(refusal));

@@ -397,6 +397,11 @@ impl Endpoint {
                 }),
                 Some(None) => None,
             };
+            if matches!(answer, Some(Answer::Fault { .. })) {
+                // Other functions need not go on with it. After a record this is not said: as a rule nothing is left to do,
+                // and a word in a page that all functions read costs each of them a look at another core's cache.
+                self.own.close(invocation);
+            }
             if let Some(answer) = answer {
                 // Fails if the client has gone meanwhile.
                 drop(waiter.send(answer));

@@ -1,7 +1,8 @@
 //! Errors as problem details (RFC 9457). They name chain, function, attempts and cause; never payload.
 
 use super::reply_body::ReplyBody;
-use hacher_libos_net::fault::{Cause, Notice};
+use hacher_libos_net::end::Signal;
+use hacher_libos_net::fault::{Cause, Notice, limit};
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde_json::{Map, Value, json};
@@ -47,17 +48,35 @@ impl Problem {
         let plural = if notice.attempts == 1 { "" } else { "s" };
         let mut detail = format!(
             "{} in function `{function}`, after {} attempt{plural}",
-            notice.cause.text(),
+            notice.cause.with(notice.code),
             notice.attempts
         );
         if let Some((size, limit)) = notice.sizes_bytes {
             detail = format!("{detail}: at least {size} bytes, the outbox holds {limit}");
         }
+        if let Some(kept_back) = notice.kept_back {
+            detail = format!(
+                "{detail}; the record could not leave by the `error` port: {}",
+                kept_back.text()
+            );
+        }
         let mut problem = Self::new(StatusCode::BAD_GATEWAY, "a function failed", detail)
             .with("chain", chain)
             .with("function", function)
             .with("attempts", notice.attempts)
-            .with("cause", cause_word(notice.cause));
+            .with("cause", notice.cause.word());
+        problem = match notice.cause {
+            Cause::Exited => problem.with("exit_code", notice.code),
+            Cause::Signalled => {
+                let problem = problem.with("signal", notice.code);
+                match Signal(notice.code).name() {
+                    Some(name) => problem.with("signal_name", name),
+                    None => problem,
+                }
+            }
+            Cause::LimitReached => problem.with("limit", limit::word(notice.code)),
+            _ => problem,
+        };
         if !notice.reason.is_empty() {
             problem = problem.with("reason", notice.reason.as_str());
             problem.detail = format!("{}: {}", problem.detail, notice.reason);
@@ -81,20 +100,5 @@ impl Problem {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
-    }
-}
-
-/// A cause as a word for programs.
-const fn cause_word(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Failed => "failed",
-        Cause::Panicked => "panicked",
-        Cause::TimedOut => "timed_out",
-        Cause::Died => "died",
-        Cause::InputRefused => "input_refused",
-        Cause::OutputTooLarge => "output_too_large",
-        Cause::NoOutput => "no_output",
-        Cause::Backlogged => "backlogged",
-        _ => "unknown",
     }
 }

@@ -63,8 +63,24 @@ impl From<std::io::Error> for Failure {
         // A `Failure` that travelled through `std::io::Read` or `Write` comes out as it went in.
         match error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
             Some(failure) => *failure,
-            None => Self::retry("an input/output operation failed"),
+            None => Self::retry(reason_of(error.raw_os_error())),
         }
+    }
+}
+
+/// What the number of an error says: fixed text, unlike the error's own.
+const fn reason_of(number: Option<i32>) -> &'static str {
+    match number {
+        Some(libc::ENOMEM) => "an input/output operation failed: out of memory",
+        Some(libc::EMFILE | libc::ENFILE) => {
+            "an input/output operation failed: the limit on open descriptors is reached"
+        }
+        Some(libc::EAGAIN) => {
+            "an input/output operation failed: not available now; of a thread's start: the limit is reached"
+        }
+        Some(libc::ENOSPC | libc::EFBIG) => "an input/output operation failed: the scratch folder is full",
+        Some(libc::EPERM | libc::EACCES) => "an input/output operation failed: not permitted in a trustlet",
+        _ => "an input/output operation failed",
     }
 }
 

@@ -3,8 +3,35 @@
 //! name's length, the name, a 16-bit value length, the value (integers little-endian). Names are lower case, values are
 //! text (UTF-8). A name may occur more than once; its values keep their order.
 
-/// Most bytes that the headers of one record may take, their lengths included.
+use crate::fault::REASON_MAX_BYTES;
+
+/// Most bytes that the headers of one record may take, their lengths included, but for [`EXPLANATION`].
 pub const HEADERS_MAX_BYTES: usize = 8 * 1024;
+
+/// Headers that say why a record was given up, on its way to the `error` port. They have room of their own, so that
+/// whatever clients and functions have set, they fit.
+pub const EXPLANATION: [&str; 4] = [
+    "hacher-error-function",
+    "hacher-error-cause",
+    "hacher-error-reason",
+    "hacher-error-attempts",
+];
+/// Longest value of one of them.
+pub const EXPLANATION_VALUE_MAX_BYTES: usize = REASON_MAX_BYTES;
+/// Most bytes that they take together: lengths, names, values.
+pub const EXPLANATION_MAX_BYTES: usize = EXPLANATION.len() * (3 + 21 + EXPLANATION_VALUE_MAX_BYTES);
+/// Most bytes of all headers of a record.
+pub(crate) const ENCODED_MAX_BYTES: usize = HEADERS_MAX_BYTES + EXPLANATION_MAX_BYTES;
+
+const _: () = {
+    assert!(ENCODED_MAX_BYTES <= u16::MAX as usize);
+    assert!(EXPLANATION[0].len() <= 21 && EXPLANATION[1].len() <= 21);
+    assert!(EXPLANATION[2].len() <= 21 && EXPLANATION[3].len() <= 21);
+};
+
+fn is_explanation(name: &str) -> bool {
+    EXPLANATION.contains(&name)
+}
 
 /// Bytes of the prefix that hold the length of the headers.
 pub(crate) const PREFIX_BYTES: usize = 2;
@@ -55,13 +82,16 @@ pub fn split(plain: &[u8]) -> Result<(&[u8], &[u8]), HeaderError> {
         .split_first_chunk::<PREFIX_BYTES>()
         .ok_or(HeaderError::Malformed)?;
     let len_bytes = usize::from(u16::from_le_bytes(*prefix));
-    if len_bytes > HEADERS_MAX_BYTES {
+    if len_bytes > ENCODED_MAX_BYTES {
         return Err(HeaderError::TooLong);
     }
     let (headers, body) = rest.split_at_checked(len_bytes).ok_or(HeaderError::Malformed)?;
     let mut walk = Headers::new(headers);
     while let Some(header) = walk.step() {
         header?;
+    }
+    if len_bytes > HEADERS_MAX_BYTES && others_bytes(headers) > HEADERS_MAX_BYTES {
+        return Err(HeaderError::TooLong);
     }
     Ok((headers, body))
 }
@@ -112,6 +142,14 @@ impl<'a> Iterator for Headers<'a> {
     }
 }
 
+/// Bytes of the headers that are no explanation.
+fn others_bytes(encoded: &[u8]) -> usize {
+    Headers::new(encoded)
+        .filter(|(name, _)| !is_explanation(name))
+        .map(|(name, value)| encoded_len(name, value))
+        .sum()
+}
+
 /// Finds the first value of header `name` (lower case).
 #[must_use]
 pub fn find<'a>(encoded: &'a [u8], name: &str) -> Option<&'a str> {
@@ -148,7 +186,14 @@ fn insert(plain: &mut Vec<u8>, name: &str, value: &str, replaces: bool) -> Resul
         .filter(|(found, _)| replaces && *found == name)
         .map(|(name, value)| encoded_len(name, value))
         .sum();
-    if headers.len() - replaced + encoded_len(name, value) > HEADERS_MAX_BYTES {
+    let added = encoded_len(name, value);
+    let new_len = headers.len() - replaced + added;
+    let too_long = if is_explanation(name) {
+        value.len() > EXPLANATION_VALUE_MAX_BYTES || new_len > ENCODED_MAX_BYTES
+    } else {
+        new_len > HEADERS_MAX_BYTES && others_bytes(headers) - replaced + added > HEADERS_MAX_BYTES
+    };
+    if too_long {
         return Err(HeaderError::TooLong);
     }
     if replaced > 0 {

@@ -244,11 +244,12 @@ impl<'r> Input<'r> {
         self.run.deadline.saturating_duration_since(Monotonic::now())
     }
 
-    /// Whether nobody waits for the answer any more (the client went away, or the request was answered
-    /// otherwise). A long computation may look now and then, and give up.
+    /// Whether nobody waits for the answer any more: the client went away, the request was answered otherwise, or its
+    /// deadline has passed. A long computation looks now and then, and gives up; one that goes on is ended soon, and its
+    /// trustlet with it.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        (self.run.closed)(self.run.invocation)
+        self.remaining().is_zero() || (self.run.closed)(self.run.invocation)
     }
 
     /// A secret by the name that the chain file gives it: the bytes of its file when the chain was loaded, with any line

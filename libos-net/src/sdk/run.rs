@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::input::Input;
 use super::output::Output;
+use crate::last_words;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a panic in a handler becomes.
@@ -15,5 +16,8 @@ where
 {
     // Unwind safety: input and output are cleared before their next use, and `handler` is `Fn`, so what it
     // leaves half-changed behind a panic is behind its own interior mutability.
-    catch_unwind(AssertUnwindSafe(|| handler(input, output))).unwrap_or(Err(PANICKED))
+    catch_unwind(AssertUnwindSafe(|| handler(input, output))).unwrap_or_else(|_| {
+        last_words::caught();
+        Err(PANICKED)
+    })
 }

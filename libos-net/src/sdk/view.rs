@@ -4,7 +4,7 @@
 
 use crate::layout::EXTENT_MAX_BYTES;
 use crate::memory::PeerRegion;
-use crate::sdk::headers::{HEADERS_MAX_BYTES, PREFIX_BYTES};
+use crate::sdk::headers::{ENCODED_MAX_BYTES, PREFIX_BYTES};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Bytes that [`View::fold`] copies at a time: they stay in the nearest cache.
@@ -140,7 +140,7 @@ fn copy_headers(region: &PeerRegion, offset: usize, len_bytes: usize, plain: &mu
     }
     plain.extend_from_slice(&prefix);
     let headers = usize::from(u16::from_le_bytes(prefix));
-    if headers > HEADERS_MAX_BYTES || PREFIX_BYTES + headers > len_bytes {
+    if headers > ENCODED_MAX_BYTES || PREFIX_BYTES + headers > len_bytes {
         return PREFIX_BYTES; // refused as well
     }
     if headers > 0
@@ -151,7 +151,7 @@ fn copy_headers(region: &PeerRegion, offset: usize, len_bytes: usize, plain: &mu
     PREFIX_BYTES + headers
 }
 
-const _: () = assert!(EXTENT_MAX_BYTES > HEADERS_MAX_BYTES + PREFIX_BYTES);
+const _: () = assert!(EXTENT_MAX_BYTES > ENCODED_MAX_BYTES + PREFIX_BYTES);
 
 /// A body where its producer wrote it, to be read without copying all of it. It costs nothing until it is read.
 ///

@@ -3,6 +3,7 @@
 use hacher_libos_net::{Failure, Input, Output, serve};
 use hacher_tests::modelled::Modelled;
 use hacher_tests::{hostile, ordinary};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         "slower" => serve(slower),
         "concatenate" => serve(concatenate),
         "keep" => serve(keep),
+        "end" => serve(end),
         "mirror" => serve(mirror),
         "poisonable" => serve(poisonable),
         "chatty" => serve(chatty),
@@ -113,6 +115,52 @@ fn chatty(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> 
         }
     }
     output.send(body)
+}
+
+/// Ends itself as its input says; echoes anything else.
+fn end(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    match input.bytes()? {
+        b"abort" => std::process::abort(),
+        b"exit" => std::process::exit(3),
+        b"memory" => {
+            let mut kept = Vec::new();
+            loop {
+                kept.push(vec![1_u8; 1 << 20]);
+                std::hint::black_box(&kept);
+            }
+        }
+        b"memory at once" => {
+            std::hint::black_box(vec![1_u8; 1 << 32]);
+        }
+        b"threads" => loop {
+            std::thread::Builder::new()
+                .stack_size(64 * 1024)
+                .spawn(|| std::thread::sleep(Duration::from_secs(60)))
+                .unwrap();
+        },
+        b"descriptors" => {
+            let mut kept = Vec::new();
+            loop {
+                kept.push(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
+            }
+        }
+        b"stack" => {
+            std::hint::black_box(deeper(1));
+        }
+        b"panic" => panic!("as the test wants"),
+        b"sleep" => std::thread::sleep(Duration::from_secs(60)),
+        _ => {}
+    }
+    output.send(input.bytes()?)
+}
+
+/// Calls itself until there is no stack left.
+fn deeper(depth: u64) -> u64 {
+    let here = std::hint::black_box([depth; 64]);
+    if depth == 0 {
+        return 0;
+    }
+    deeper(depth + 1) + here[usize::try_from(depth % 64).unwrap_or(0)]
 }
 
 /// Takes a while.

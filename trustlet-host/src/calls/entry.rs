@@ -236,10 +236,10 @@ operand! {
         epoch: u32,
         /// Processes that have died.
         deaths: u32,
-        /// 0: the last one exited; 1: it was ended by a signal.
-        last_exit_signalled: u32,
-        /// Exit code or signal of the last one.
-        last_exit_code: u32,
+        /// How its last process ended, as `End` of `libos-net` encodes it; 0 if none has.
+        last_end_kind: u32,
+        /// That process's exit code, or the number of its signal.
+        last_end_code: u32,
         /// Rings that it reads: gives the layout of its instance page.
         inbound_count: u32,
         /// Ports that it writes: gives the layout of its instance page.

@@ -96,8 +96,8 @@ numbered! {
         SetTlsFile = 28;
         /// Daemon. Arguments: chain, instance; or [`super::GATEWAY_PROCESS`], gateway. Value 0: the instance's epoch.
         CreateTrustlet = 32;
-        /// Daemon. Arguments: chain, instance, epoch; or [`super::GATEWAY_PROCESS`], gateway, epoch. The process is gone
-        /// when the event [`EventNumber::InstanceDied`] says so.
+        /// Daemon. Arguments: chain, instance, epoch, reason; or [`super::GATEWAY_PROCESS`], gateway, epoch. Reason: 0, 1 if the
+        /// run took too long, 2 if nobody waits for it. The process is gone when the event [`EventNumber::InstanceDied`] says so.
         DeleteTrustlet = 33;
         /// Anyone. Arguments: chain (or [`super::GATEWAY_PROCESS`] for all), first byte. Operand: a nonce of 64
         /// bytes. Value 0: bytes of the evidence; operand: the evidence from the first byte on, as much as fits.
@@ -114,8 +114,8 @@ numbered! {
     EventNumber {
         /// Values: chain, instance, epoch; or [`super::GATEWAY_PROCESS`], gateway, epoch.
         InstanceReady = 0x100;
-        /// Values: chain and instance (or [`super::GATEWAY_PROCESS`] and gateway), epoch, 0 for an exit code and 1 for a signal,
-        /// its number, how long the process lived in nanoseconds.
+        /// Values: chain and instance (or [`super::GATEWAY_PROCESS`] and gateway), epoch, kind and code of the end (`End` of
+        /// `libos-net`), how long the process lived in nanoseconds.
         InstanceDied = 0x101;
         /// Value: chain.
         ChainSealed = 0x102;

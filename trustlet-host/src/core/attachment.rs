@@ -250,6 +250,8 @@ fn begin<P: Platform>(chain: &Chain<P>, sealed: &SealedChain<P>, instance: Insta
         outbox_flags: function.map_or(0, |function| function.outbox_flags),
         wakes_ahead: u32::from(planned.ahead.is_some()),
         shares_core: u32::from(planned.on_core > 1),
+        last_end_kind: slot.last_exit.map_or(0, |exit| exit.end().encode().0),
+        last_end_code: slot.last_exit.map_or(0, |exit| exit.end().encode().1),
         reserved: 0,
     })
 }

@@ -3,6 +3,43 @@
 use super::ledger::Owner;
 use crate::calls::{self, EventNumber, GATEWAY_PROCESS, ReplyHeader};
 use crate::ids::{ChainId, GatewayId, InstanceNumber};
+use hacher_libos_net::end::End;
+
+/// SIGKILL: what the monitor ends processes with.
+const SIGKILL: u32 = 9;
+
+/// Why the service ends a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndReason {
+    /// Its run took longer than its function's timeout.
+    Overran,
+    /// Nobody waits for what it runs any more.
+    Unwanted,
+    /// Anything else: it broke a rule, never served, or the service stops.
+    Other,
+}
+
+impl EndReason {
+    /// The number on the wire.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        match self {
+            Self::Other => 0,
+            Self::Overran => 1,
+            Self::Unwanted => 2,
+        }
+    }
+
+    /// The reason with this number; [`Self::Other`] for one that has none.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Self {
+        match number {
+            1 => Self::Overran,
+            2 => Self::Unwanted,
+            _ => Self::Other,
+        }
+    }
+}
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +50,41 @@ pub struct Exit {
     pub code: u32,
     /// How long it lived, in nanoseconds.
     pub lived_ns: u64,
+    /// Why the service had ended it, if it had.
+    pub asked: Option<EndReason>,
+}
+
+impl Exit {
+    /// How the process ended. What was asked for and did not come to pass, because the process had ended by itself, does
+    /// not count.
+    #[must_use]
+    pub const fn end(&self) -> End {
+        match (self.signalled, self.code, self.asked) {
+            (true, SIGKILL, Some(EndReason::Overran)) => End::Overran,
+            (true, SIGKILL, Some(EndReason::Unwanted)) => End::Unwanted,
+            (true, SIGKILL, Some(EndReason::Other)) => End::Ended,
+            (true, number, _) => End::Signalled(number),
+            (false, code, _) => End::Exited(code),
+        }
+    }
+}
+
+impl Exit {
+    const fn from_end(end: End, lived_ns: u64) -> Self {
+        let (signalled, code, asked) = match end {
+            End::Exited(code) => (false, code, None),
+            End::Signalled(number) => (true, number, None),
+            End::Overran => (true, SIGKILL, Some(EndReason::Overran)),
+            End::Unwanted => (true, SIGKILL, Some(EndReason::Unwanted)),
+            _ => (true, SIGKILL, Some(EndReason::Other)),
+        };
+        Self {
+            signalled,
+            code,
+            lived_ns,
+            asked,
+        }
+    }
 }
 
 /// Something that happened.
@@ -74,8 +146,8 @@ impl Event {
                     chain,
                     instance,
                     u64::from(epoch),
-                    u64::from(exit.signalled),
-                    u64::from(exit.code),
+                    u64::from(exit.end().encode().0),
+                    u64::from(exit.end().encode().1),
                     exit.lived_ns,
                 ];
                 (EventNumber::InstanceDied, values)
@@ -113,11 +185,7 @@ impl Event {
             EventNumber::InstanceDied => Self::InstanceDied {
                 owner: owner(first, second)?,
                 epoch: narrow(third)?,
-                exit: Exit {
-                    signalled: fourth == 1,
-                    code: narrow(fifth)?,
-                    lived_ns: sixth,
-                },
+                exit: Exit::from_end(End::decode(narrow(fourth)?, narrow(fifth)?)?, sixth),
             },
             EventNumber::ChainSealed => Self::ChainSealed {
                 chain: ChainId(narrow(first)?),
@@ -136,12 +204,42 @@ mod tests {
     use zerocopy::FromBytes;
 
     #[test]
+    fn what_was_asked_for_explains_a_kill_and_nothing_else() {
+        let mut exit = Exit {
+            signalled: true,
+            code: SIGKILL,
+            lived_ns: 1,
+            asked: None,
+        };
+        assert_eq!(exit.end(), End::Signalled(9));
+        for (asked, end) in [
+            (EndReason::Overran, End::Overran),
+            (EndReason::Unwanted, End::Unwanted),
+            (EndReason::Other, End::Ended),
+        ] {
+            assert_eq!(EndReason::from_number(asked.number()), asked);
+            exit.asked = Some(asked);
+            assert_eq!(exit.end(), end);
+            // It ended by itself just before.
+            assert_eq!(Exit { code: 11, ..exit }.end(), End::Signalled(11));
+            let exited = Exit {
+                signalled: false,
+                code: 3,
+                ..exit
+            };
+            assert_eq!(exited.end(), End::Exited(3));
+        }
+    }
+
+    #[test]
     fn an_event_is_read_back_as_it_was_written() {
         let exit = Exit {
             signalled: true,
             code: 9,
             lived_ns: 77,
+            asked: Some(EndReason::Overran),
         };
+        let alone = Exit { asked: None, ..exit };
         for event in [
             Event::InstanceReady {
                 owner: Owner::Gateway(GatewayId(2)),
@@ -151,6 +249,11 @@ mod tests {
                 owner: Owner::Function(ChainId(3), InstanceNumber(4)),
                 epoch: 5,
                 exit,
+            },
+            Event::InstanceDied {
+                owner: Owner::Gateway(GatewayId(0)),
+                epoch: 5,
+                exit: alone,
             },
             Event::ChainSealed { chain: ChainId(1) },
             Event::Loaded { chain_count: 2 },

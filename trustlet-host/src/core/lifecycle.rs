@@ -5,7 +5,7 @@ use super::definition::process_limits;
 use super::ledger::Owner;
 use super::limits;
 use super::refusal::{Refusal, refuse};
-use super::{Core, Event, Exit, Outcome, narrow};
+use super::{Core, EndReason, Event, Exit, Outcome, narrow};
 use crate::calls::{GATEWAY_PROCESS, InstanceState, ResultCode};
 use crate::ids::{ChainId, GatewayId, InstanceNumber, ProcessId};
 use crate::platform::{Launch, Platform, PlatformError, Spawned, TrustletRole};
@@ -49,7 +49,7 @@ impl<P: Platform> Core<P> {
 
     pub(super) fn delete_trustlet(
         &mut self,
-        [chain, instance, epoch, ..]: [u64; 6],
+        [chain, instance, epoch, reason, ..]: [u64; 6],
     ) -> Result<Outcome, Refusal> {
         let owner = if chain == GATEWAY_PROCESS {
             Owner::Gateway(self.gateway_id(instance)?)
@@ -69,7 +69,7 @@ impl<P: Platform> Core<P> {
         if u64::from(holder.epoch) != epoch {
             return Err(ResultCode::Stale.into());
         }
-        self.end(holder.process);
+        self.end_for(holder.process, EndReason::from_number(reason));
         Ok(Outcome::default())
     }
 
@@ -91,14 +91,21 @@ impl<P: Platform> Core<P> {
 
     /// Ends a process that broke the rules or did not listen. Nothing happens to one that is gone.
     pub fn end(&mut self, process: ProcessId) {
+        self.end_for(process, EndReason::Other);
+    }
+
+    fn end_for(&mut self, process: ProcessId, reason: EndReason) {
         if self.ledger.owner(process).is_some() {
             self.ledger.ending(process);
+            // The first reason is the one that ends it.
+            self.ending.entry(process).or_insert(reason);
             self.platform.kill(process);
         }
     }
 
     /// The process is gone and reaped: its instance can be created again.
-    pub fn died(&mut self, process: ProcessId, exit: Exit) {
+    pub fn died(&mut self, process: ProcessId, mut exit: Exit) {
+        exit.asked = self.ending.remove(&process);
         let Some((owner, epoch)) = self.ledger.release(process) else {
             return;
         };

@@ -24,17 +24,17 @@ mod sealed;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Event, Exit};
+pub use event::{EndReason, Event, Exit};
 pub use ledger::Owner;
 
 use crate::calls::{self, Call, ReplyHeader, Request, ResultCode};
-use crate::ids::{ChainId, FunctionIndex, GatewayId, InstanceNumber};
+use crate::ids::{ChainId, FunctionIndex, GatewayId, InstanceNumber, ProcessId};
 use crate::platform::{LayerStatus, Platform};
 use gateway::Gateway;
 use ledger::Ledger;
 use refusal::{Refusal, refuse};
 use sealed::Chain;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Who calls. Each has a connection of its own, so nobody can pass for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -133,6 +133,8 @@ pub struct Core<P: Platform> {
     bell: Option<P::Doorbell>,
     ledger: Ledger,
     events: VecDeque<Event>,
+    /// Processes that are being ended, and why.
+    ending: BTreeMap<ProcessId, EndReason>,
     counts: Counts,
     /// Bytes of paths, variables and secrets so far.
     text_bytes: usize,
@@ -156,6 +158,7 @@ impl<P: Platform> Core<P> {
             bell: None,
             ledger: Ledger::default(),
             events: VecDeque::new(),
+            ending: BTreeMap::new(),
             counts: Counts::default(),
             text_bytes: 0,
             instance_total: 0,

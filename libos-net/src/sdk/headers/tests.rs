@@ -178,3 +178,59 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn an_explanation_always_fits() {
+    let mut plain = vec![0, 0];
+    let room = HEADERS_MAX_BYTES - 3 - "baggage".len();
+    set(&mut plain, "baggage", &"b".repeat(room)).unwrap();
+    assert_eq!(set(&mut plain, "x", ""), Err(HeaderError::TooLong));
+    let longest = "v".repeat(EXPLANATION_VALUE_MAX_BYTES);
+    for _ in 0..2 {
+        for name in EXPLANATION {
+            set(&mut plain, name, &longest).unwrap();
+        }
+    }
+    // What was explained once is carried on, and what fitted before still does.
+    set(&mut plain, "baggage", &"c".repeat(room)).unwrap();
+    let (headers, _) = split(&plain).unwrap();
+    assert_eq!(Headers::new(headers).count(), 5);
+    assert_eq!(set(&mut plain, "x", ""), Err(HeaderError::TooLong));
+    let longer = "v".repeat(EXPLANATION_VALUE_MAX_BYTES + 1);
+    assert_eq!(
+        set(&mut plain, EXPLANATION[0], &longer),
+        Err(HeaderError::TooLong)
+    );
+}
+
+#[test]
+fn headers_that_take_the_room_of_an_explanation_are_refused() {
+    // A hostile function encodes them itself: 8 KiB and some, of one name or of two.
+    let mut plain = vec![0, 0];
+    let name = b"hacher-error-other";
+    for _ in 0..33 {
+        plain.push(name.len() as u8);
+        plain.extend_from_slice(name);
+        plain.extend_from_slice(&256_u16.to_le_bytes());
+        plain.extend_from_slice(&[b'x'; 256]);
+    }
+    let len = u16::try_from(plain.len() - 2).unwrap();
+    assert!(usize::from(len) > HEADERS_MAX_BYTES && usize::from(len) <= ENCODED_MAX_BYTES);
+    plain[..2].copy_from_slice(&len.to_le_bytes());
+    assert_eq!(split(&plain), Err(HeaderError::TooLong));
+    // Many of one name are one when it is set.
+    let mut plain = vec![0, 0];
+    let name = EXPLANATION[1].as_bytes();
+    for _ in 0..30 {
+        plain.push(name.len() as u8);
+        plain.extend_from_slice(name);
+        plain.extend_from_slice(&256_u16.to_le_bytes());
+        plain.extend_from_slice(&[b'x'; 256]);
+    }
+    let len = u16::try_from(plain.len() - 2).unwrap();
+    plain[..2].copy_from_slice(&len.to_le_bytes());
+    for name in EXPLANATION {
+        set(&mut plain, name, "v").unwrap();
+    }
+    assert_eq!(Headers::new(split(&plain).unwrap().0).count(), 4);
+}

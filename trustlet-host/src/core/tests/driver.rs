@@ -15,6 +15,7 @@ pub(super) const EXIT: Exit = Exit {
     signalled: true,
     code: 9,
     lived_ns: 1,
+    asked: None,
 };
 
 pub(super) struct Answer {

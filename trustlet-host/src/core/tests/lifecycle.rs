@@ -2,10 +2,11 @@
 
 use super::driver::{Driver, chain, function, name, text, told};
 use crate::calls::{Call, GATEWAY_PROCESS, InstanceEntry, InstanceState, ResultCode};
-use crate::core::{Caller, Event, Owner};
+use crate::core::{Caller, EndReason, Event, Owner};
 use crate::ids::{ChainId, InstanceNumber};
 use crate::simulated::SimulatedFile;
 use hacher_libos_net::attach::{MessageHeader, kind};
+use hacher_libos_net::end::End;
 use hacher_libos_net::keys::{KeyContext, epoch_secret};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -187,14 +188,20 @@ fn states_follow_the_life_of_a_process() {
         driver.daemon(Call::DeleteTrustlet, [chain, 1, 7, 0, 0, 0]).code,
         ResultCode::Stale
     );
-    driver.daemon(Call::DeleteTrustlet, [chain, 1, 1, 0, 0, 0]).ok();
+    let overran = EndReason::Overran.number();
+    driver
+        .daemon(Call::DeleteTrustlet, [chain, 1, 1, overran, 0, 0])
+        .ok();
     assert_eq!(state(&mut driver), InstanceState::Ending);
     driver.die(process);
     assert_eq!(state(&mut driver), InstanceState::Absent);
     let entry = instance(&mut driver, chain, 1);
     assert_eq!(
-        (entry.deaths, entry.last_exit_signalled, entry.last_exit_code),
-        (1, 1, 9)
+        (
+            entry.deaths,
+            End::decode(entry.last_end_kind, entry.last_end_code)
+        ),
+        (1, Some(End::Overran))
     );
     let events: Vec<_> = std::iter::from_fn(|| driver.core.next_event()).collect();
     let owner = Owner::Function(ChainId(0), InstanceNumber(1));
