@@ -848,10 +848,13 @@ fn explain(plain: &mut Vec<u8>, function: &str, attempts: u32, fault: &Fault) {
         while !value.is_char_boundary(end) {
             end -= 1;
         }
-        let told = match value.get(..end) {
-            Some(value) if !value.is_empty() => headers::set(plain, name, value),
+        // A reason may be of several lines; a header is of one.
+        let line = value.get(..end).unwrap_or("").replace(char::is_control, " ");
+        let told = if line.is_empty() {
             // A reason that an earlier function left is not this one's.
-            _ => headers::remove(plain, name),
+            headers::remove(plain, name)
+        } else {
+            headers::set(plain, name, &line)
         };
         debug_assert!(told.is_ok(), "an explanation has room of its own");
     }

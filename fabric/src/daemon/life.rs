@@ -19,7 +19,7 @@ const FATAL_RECORDS_PER_S: u32 = 20;
 /// A run goes on for so long after its request's deadline, and for so long after its client has gone, before it is ended: a start
 /// costs more than a run that is nearly done, and a client should not have trustlets ended by connecting and leaving.
 const DEADLINE_GRACE: Duration = Duration::from_millis(250);
-const CLOSED_GRACE: Duration = Duration::from_secs(1);
+const CLOSED_GRACE: Duration = Duration::from_secs(5);
 /// One instance.
 #[derive(Debug, Default)]
 pub(super) struct Life {
