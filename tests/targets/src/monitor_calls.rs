@@ -117,6 +117,7 @@ impl Monitor {
             signalled: true,
             code: 9,
             lived_ns: 1,
+            asked: None,
         };
         self.core.died(process, exit);
     }

@@ -38,5 +38,10 @@ pub fn page(bytes: &[u8]) {
         let known = index < ports as usize;
         assert_eq!(reader.histogram(Phase::Seal(index)).is_some(), known);
     }
-    let _ = (reader.serves(), reader.in_flight(), reader.busy_since_ns());
+    let _ = (reader.serves(), reader.in_flight(), reader.running());
+    let _ = (
+        reader.holds_record(),
+        reader.last_words(),
+        reader.is_closed(u64::from(script.u8())),
+    );
 }
