@@ -14,7 +14,7 @@
 
 use hacher_chain_dsl::{ByteSize, Chain};
 use hacher_libos_net::descriptor::SEGMENT_BYTES;
-use hacher_libos_net::sdk::headers::HEADERS_MAX_BYTES;
+use hacher_libos_net::sdk::headers::ENCODED_MAX_BYTES;
 use rustix::process::{Resource, getrlimit};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -167,7 +167,7 @@ const fn shared_bytes(memory_bytes: u64) -> u64 {
 
 /// Memory of a record with a body of this size, in pieces of which each may be half empty.
 const fn record_bytes(body_bytes: u64) -> u64 {
-    (body_bytes + HEADERS_MAX_BYTES as u64).next_multiple_of(SEGMENT_BYTES as u64) + 2 * SEGMENT_BYTES as u64
+    (body_bytes + ENCODED_MAX_BYTES as u64).next_multiple_of(SEGMENT_BYTES as u64) + 2 * SEGMENT_BYTES as u64
 }
 
 /// What a chain needs to serve its largest request with its largest reply.

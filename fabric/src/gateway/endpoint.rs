@@ -13,7 +13,7 @@ use hacher_libos_net::fault::Notice;
 use hacher_libos_net::hop::{Own, Receiver, SendError, Sender};
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::peek::{RecordPlace, Step, Taking};
-use hacher_libos_net::sdk::headers::{self, HEADERS_MAX_BYTES};
+use hacher_libos_net::sdk::headers::{self, ENCODED_MAX_BYTES};
 use hacher_libos_net::seal::RecordContext;
 use hacher_libos_net::telemetry::Counter;
 use std::cell::{Cell, RefCell};
@@ -331,7 +331,7 @@ impl Endpoint {
         let limit = self
             .begin
             .max_reply_bytes
-            .saturating_add(HEADERS_MAX_BYTES as u64);
+            .saturating_add(ENCODED_MAX_BYTES as u64);
         if !self.waiters.borrow().contains_key(&descriptor.invocation) {
             Judgement::Unawaited
         } else if bytes > limit + PREFIX_BYTES {

@@ -21,7 +21,7 @@ pub const EXPLANATION_VALUE_MAX_BYTES: usize = REASON_MAX_BYTES;
 /// Most bytes that they take together: lengths, names, values.
 pub const EXPLANATION_MAX_BYTES: usize = EXPLANATION.len() * (3 + 21 + EXPLANATION_VALUE_MAX_BYTES);
 /// Most bytes of all headers of a record.
-pub(crate) const ENCODED_MAX_BYTES: usize = HEADERS_MAX_BYTES + EXPLANATION_MAX_BYTES;
+pub const ENCODED_MAX_BYTES: usize = HEADERS_MAX_BYTES + EXPLANATION_MAX_BYTES;
 
 const _: () = {
     assert!(ENCODED_MAX_BYTES <= u16::MAX as usize);
