@@ -2,7 +2,8 @@
 //!
 //! The monitor's lockdown has the kernel send `SIGSYS` for a call that a function may not make. The handler here counts the
 //! call in the instance page and lets it fail with `EPERM`, so that a function's author hears which call it was instead of
-//! an error number alone. It protects nothing: a function that takes the handler away dies of its next refused call, and one
+//! an error number alone. The kernel kills a process that must take a signal and blocks it, so changes of what a thread blocks
+//! come here as well, and are made but for `SIGSYS`. It protects nothing: a function that takes the handler away dies of its next refused call, and one
 //! that writes other numbers into its own page lies about nobody but itself.
 #![allow(
     unsafe_code,
@@ -69,11 +70,49 @@ extern "C" fn answer(_signal: i32, info: *mut libc::siginfo_t, context: *mut lib
     // SAFETY: with this code the union holds `_sigsys`, whose first field is an address and whose second is the number
     // (struct siginfo in the kernel's asm-generic/siginfo.h).
     let number = unsafe { (*info.cast::<SigsysInfo>()).number };
-    if let (Some(page), Ok(number)) = (PAGE.get(), u64::try_from(number)) {
-        count(page, number);
+    // SAFETY: the kernel passes a valid context, which it restores when the handler returns, and which nobody else has.
+    let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
+    let result = if libc::c_long::from(number) == libc::SYS_rt_sigprocmask {
+        change_mask(context)
+    } else {
+        if let (Some(page), Ok(number)) = (PAGE.get(), u64::try_from(number)) {
+            count(page, number);
+        }
+        -libc::EPERM
+    };
+    set_result(context, result);
+}
+
+/// Does what `rt_sigprocmask` would, but for blocking `SIGSYS`: in the mask that the kernel restores when the handler returns.
+fn change_mask(context: &mut libc::ucontext_t) -> i32 {
+    const MASK_BYTES: usize = size_of::<u64>();
+    let [how, set, old, len_bytes] = arguments(context);
+    if len_bytes != MASK_BYTES {
+        return -libc::EINVAL;
     }
-    // SAFETY: the kernel passes a valid context, which it restores when the handler returns.
-    unsafe { set_result(&mut *context.cast::<libc::ucontext_t>(), -libc::EPERM) };
+    let mask = (&raw mut context.uc_sigmask).cast::<u64>();
+    // SAFETY: the kernel's mask is the first word of the C library's, which is aligned for it.
+    let before = unsafe { mask.read() };
+    if set != 0 {
+        let set = core::ptr::with_exposed_provenance::<u64>(set);
+        // SAFETY: the caller of the system call says that a mask is there. If it is not, this process ends where the kernel
+        // would have said EFAULT.
+        let set = unsafe { set.read_unaligned() };
+        let after = match i32::try_from(how) {
+            Ok(libc::SIG_BLOCK) => before | set,
+            Ok(libc::SIG_UNBLOCK) => before & !set,
+            Ok(libc::SIG_SETMASK) => set,
+            _ => return -libc::EINVAL,
+        };
+        // SAFETY: as for reading it.
+        unsafe { mask.write(after & !(1 << (libc::SIGSYS - 1))) };
+    }
+    if old != 0 {
+        let old = core::ptr::with_exposed_provenance_mut::<u64>(old);
+        // SAFETY: as for the new mask.
+        unsafe { old.write_unaligned(before) };
+    }
+    0
 }
 
 /// The start of `siginfo_t` for `SIGSYS` on machines of 64 bits.
@@ -86,6 +125,26 @@ struct SigsysInfo {
     address: *mut libc::c_void,
     number: i32,
     architecture: u32,
+}
+
+/// The first four arguments of the system call.
+#[cfg(target_arch = "x86_64")]
+fn arguments(context: &libc::ucontext_t) -> [usize; 4] {
+    [libc::REG_RDI, libc::REG_RSI, libc::REG_RDX, libc::REG_R10].map(|register| {
+        let register = usize::try_from(register).ok();
+        let value = register.and_then(|register| context.uc_mcontext.gregs.get(register));
+        value
+            .and_then(|value| usize::try_from(value.cast_unsigned()).ok())
+            .unwrap_or(0)
+    })
+}
+
+#[cfg(target_arch = "aarch64")]
+fn arguments(context: &libc::ucontext_t) -> [usize; 4] {
+    [0, 1, 2, 3].map(|register| {
+        let value = context.uc_mcontext.regs.get(register);
+        value.and_then(|value| usize::try_from(*value).ok()).unwrap_or(0)
+    })
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -85,6 +85,9 @@ pub fn refused(_input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure
     // From another thread, which has the same filter.
     let elsewhere = std::thread::spawn(|| UnixDatagram::unbound().map(drop)).join();
     let elsewhere = elsewhere.unwrap_or_else(|_| Err(io::Error::other("it panicked")));
-    let codes = [bound, linked, elsewhere].map(|result| result.err().and_then(|error| error.raw_os_error()));
+    // Around this one the C library blocks all signals.
+    let started = std::process::Command::new("/bin/true").status().map(drop);
+    let codes =
+        [bound, linked, elsewhere, started].map(|result| result.err().and_then(|error| error.raw_os_error()));
     output.send(format!("{codes:?}").as_bytes())
 }

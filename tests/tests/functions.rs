@@ -37,13 +37,18 @@ fn refused_calls_fail_are_counted_by_name_and_harm_nothing() {
     for _ in 0..3 {
         let reply = service.post("t", b"x".to_vec()).unwrap();
         assert_eq!(reply.status, 200);
-        assert_eq!(&*reply.body, b"[Some(1), Some(1), Some(1)]");
+        assert_eq!(&*reply.body, b"[Some(1), Some(1), Some(1), Some(1)]");
     }
     let status = service.status().unwrap();
     let instance = &status["chains"][0]["instances"][0];
     assert_eq!(instance["epoch"], 1, "it did not die of them");
     assert_eq!(instance["refused_calls"]["socket"], 6, "{instance}");
     assert_eq!(instance["refused_calls"]["symlink"], 3, "{instance}");
+    let started = instance["refused_calls"]["clone"].as_u64();
+    assert!(started.is_some_and(|count| count >= 3), "{instance}");
+    let metrics = String::from_utf8(service.operator("/metrics").unwrap().body.to_vec()).unwrap();
+    let line = metrics.lines().find(|line| line.contains("syscall=\"socket\""));
+    assert!(line.is_some_and(|line| line.ends_with(" 6")), "{line:?}");
 }
 
 /// A library that this test has loaded, and functions link too.

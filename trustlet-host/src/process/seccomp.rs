@@ -7,8 +7,8 @@
 //!
 //! A function's stage 2 has the kernel send `SIGSYS` for what it refuses, so that the SDK can count the call by its
 //! number before it answers `EPERM` (`refused_call.rs` of `libos-net`). Stage 1 must not do that: the program has no handler
-//! yet. A call that starts a process is never signalled either, because C libraries block all signals around it, and the
-//! kernel kills whoever blocks a signal that it must take.
+//! yet. The kernel kills whoever blocks a signal that it must take, and C libraries block all signals while they start a process.
+//! So blocking signals is signalled too, and done by the same handler, but for `SIGSYS`.
 
 use rustix::io::Errno;
 use seccompiler::{
@@ -78,7 +78,6 @@ const EVERYONE: &[libc::c_long] = &[
     libc::SYS_restart_syscall,
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigpending,
-    libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_rt_sigsuspend,
     libc::SYS_rt_sigtimedwait,
@@ -320,7 +319,7 @@ fn rules(stage: Stage, role: Role) -> Result<Rules, Errno> {
     allow(&mut rules, &[libc::SYS_clone3]);
     match stage {
         Stage::Start(subject) => checked_at_start(&mut rules, subject)?,
-        Stage::Locked => checked_when_locked(&mut rules)?,
+        Stage::Locked => checked_when_locked(&mut rules, role)?,
     }
     checked_for_everyone(&mut rules, stage)?;
     if role == Role::Function {
@@ -334,13 +333,7 @@ fn rules(stage: Stage, role: Role) -> Result<Rules, Errno> {
 
 /// What only a process that is being loaded needs, or what depends on which process it is.
 fn checked_at_start(rules: &mut Rules, subject: Subject) -> Result<(), Errno> {
-    allow(rules, &[libc::SYS_mprotect]);
-    let thread = bits(THREAD_FLAGS);
-    allow_if(
-        rules,
-        libc::SYS_clone,
-        vec![masked(0, thread | bits(NAMESPACE_FLAGS), thread)?],
-    )?;
+    allow(rules, &[libc::SYS_mprotect, libc::SYS_rt_sigprocmask]);
     allow_if(
         rules,
         libc::SYS_execveat,
@@ -366,11 +359,19 @@ fn checked_at_start(rules: &mut Rules, subject: Subject) -> Result<(), Errno> {
     )
 }
 
-/// What is left of that later. Which process may be signalled, and that only threads are made, stage 1 has decided.
-fn checked_when_locked(rules: &mut Rules) -> Result<(), Errno> {
-    allow(rules, &[libc::SYS_clone, libc::SYS_tgkill]);
-    #[cfg(target_arch = "x86_64")]
-    allow(rules, &[libc::SYS_fork, libc::SYS_vfork]);
+/// What is left of that later. Which process may be signalled, stage 1 has decided.
+fn checked_when_locked(rules: &mut Rules, role: Role) -> Result<(), Errno> {
+    allow(rules, &[libc::SYS_tgkill]);
+    if role == Role::Function {
+        // Anything else is done by the handler of refused calls.
+        allow_if(
+            rules,
+            libc::SYS_rt_sigprocmask,
+            vec![number(0, libc::SIG_UNBLOCK)?],
+        )?;
+    } else {
+        allow(rules, &[libc::SYS_rt_sigprocmask]);
+    }
     allow_if(rules, libc::SYS_mprotect, vec![not_executable()?])?;
     for &option in PRCTL_LOCKED {
         allow_if(rules, libc::SYS_prctl, vec![number(0, option)?])?;
@@ -389,6 +390,12 @@ fn checked_for_everyone(rules: &mut Rules, stage: Stage) -> Result<(), Errno> {
         }
         allow_if(rules, libc::SYS_mmap, conditions)?;
     }
+    let thread = bits(THREAD_FLAGS);
+    allow_if(
+        rules,
+        libc::SYS_clone,
+        vec![masked(0, thread | bits(NAMESPACE_FLAGS), thread)?],
+    )?;
     // Reading its own limits.
     allow_if(
         rules,
