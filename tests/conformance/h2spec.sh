@@ -14,7 +14,7 @@ command -v h2spec > /dev/null || skip "there is no h2spec in the path"
 spec() {
   local name=$1
   shift
-  timeout 100 h2spec --host "$host" --port "$port" --path /healthz --timeout 2 "$@" > "$folder/$name" 2>&1 || true
+  timeout 100 h2spec --host "$host" --port "$port" --path /chains/t --timeout 2 "$@" > "$folder/$name" 2>&1 || true
   tail -1 "$folder/$name" | sed "s/^/$name: /"
   if ! grep -q '^[0-9]* tests, .* 0 failed' "$folder/$name"; then
     grep -A8 -E '^ *×|^Failures' "$folder/$name" || cat "$folder/$name"

@@ -718,6 +718,16 @@ fn a_client_that_has_said_all_it_has_to_say_gets_its_replies() {
         let replies = read_all(client);
         assert_eq!(replies.matches("HTTP/1.1 200").count(), expected, "{replies}");
     }
+    // Nor does it matter that its body was for nobody.
+    let mut client = connect(service.gateway);
+    let unread = [
+        &b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 30000\r\n\r\n"[..],
+        &[b'x'; 30_000],
+    ]
+    .concat();
+    client.write_all(&unread).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(status(&read_all(client)), 404);
     // Cut within its body, it is told so.
     let mut client = connect(service.gateway);
     client

@@ -212,15 +212,19 @@ async fn serve(
     } else {
         answer(gateway, exchange, &turn, &request, &mut body).await
     };
-    // On HTTP/2 a stream that is not read is reset without an error (RFC 9113, section 8.1).
+    // A short request is read to its end before the reply, so that one that breaks the rules there is told so. On HTTP/2 a longer
+    // one is reset without an error (RFC 9113, section 8.1).
+    let is_read = body.skip().await;
     if !is_http_2 {
-        if !body.skip().await || turn.is_spare() {
-            connection.leave_unread();
-            reply
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-        }
         connection.writable().await;
+    }
+    // Not before: until then, a client that closes its side closes it while it waits.
+    let is_last = exchange.end();
+    if !is_http_2 && (is_last || !is_read || turn.is_spare()) {
+        connection.leave_unread();
+        reply
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let len_bytes = reply.body().len_bytes();
     reply.body_mut().hold(turn.replies(len_bytes, exchange));

@@ -11,7 +11,7 @@ use super::request::invoke;
 use super::request_body::RequestBody;
 use super::screen::Exchange;
 use super::target;
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use std::rc::Rc;
 
@@ -75,11 +75,6 @@ pub(super) async fn answer(
     };
     if is_head {
         reply = reply::without_content(reply);
-    }
-    if exchange.end() {
-        turn.leave_unread();
-        let close = HeaderValue::from_static("close");
-        reply.headers_mut().insert(CONNECTION, close);
     }
     reply
 }
