@@ -75,6 +75,7 @@ struct Served {
 struct Run {
     served: Served,
     ledger: Rc<RefCell<Ledger>>,
+    begun: Instant,
     until: Instant,
     seed: u64,
 }
@@ -99,12 +100,13 @@ impl Soak {
         let monitors = [&plain, &over_tls].map(|served| served.service.monitor_pid());
         let sampler = Sampler::start(monitors.to_vec(), self.length);
         let ledger = Rc::new(RefCell::new(Ledger::default()));
-        let until = Instant::now() + self.length;
+        let begun = Instant::now();
         let runs = [plain, over_tls].map(|served| {
             Rc::new(Run {
                 served,
                 ledger: Rc::clone(&ledger),
-                until,
+                begun,
+                until: begun + self.length,
                 seed: self.seed,
             })
         });

@@ -177,11 +177,11 @@ impl fmt::Display for Report {
             "  {:<40} {:>10}",
             "bytes compared", ledger.compared_bytes
         )?;
-        writeln!(
-            formatter,
-            "  {:<40} {:>10} ms ({})",
-            "slowest", ledger.slowest.0, ledger.slowest.1
-        )?;
+        let slowest = format!("{:.1?}", ledger.slowest);
+        writeln!(formatter, "  {:<40} {slowest:>10}", "slowest")?;
+        for slow in &ledger.slow {
+            writeln!(formatter, "    {slow}")?;
+        }
         writeln!(formatter, "injected")?;
         for (what, count) in &ledger.injected {
             writeln!(formatter, "  {what:<40} {count:>10}")?;

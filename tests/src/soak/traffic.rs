@@ -53,12 +53,8 @@ async fn good(run: &Run, client: &mut Client, subject: &Subject, body: Vec<u8>) 
     match end {
         Ended::Injected => {}
         Ended::Answered(answer) if allowed.contains(&answer) => {
-            ledger.expected(chain);
-            ledger.compared_bytes += len as u64;
-            let took = (begun.elapsed().as_millis(), chain.to_owned());
-            if took > ledger.slowest {
-                ledger.slowest = took;
-            }
+            let at = run.begun.elapsed();
+            ledger.expected(chain, len, begun.elapsed(), at);
         }
         Ended::Answered(answer) => {
             let what = difference(&answer, &allowed);
