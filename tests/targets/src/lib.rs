@@ -10,7 +10,9 @@
 mod attachment;
 mod chain_file;
 mod data_path;
+#[cfg(feature = "fabric")]
 mod elf;
+#[cfg(feature = "fabric")]
 mod http;
 mod monitor_calls;
 mod page;
@@ -20,11 +22,13 @@ mod script;
 pub type Target = fn(&[u8]);
 
 /// All targets, by the name of their corpus.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: &[(&str, Target)] = &[
     ("attachment", attachment),
     ("chain_file", chain_file),
     ("data_path", data_path),
+    #[cfg(feature = "fabric")]
     ("elf", elf),
+    #[cfg(feature = "fabric")]
     ("http", http),
     ("monitor_calls", monitor_calls),
     ("page", page),
@@ -33,7 +37,9 @@ pub const TARGETS: [(&str, Target); 7] = [
 pub use attachment::attachment;
 pub use chain_file::chain_file;
 pub use data_path::data_path;
+#[cfg(feature = "fabric")]
 pub use elf::elf;
+#[cfg(feature = "fabric")]
 pub use http::http;
 pub use monitor_calls::monitor_calls;
 pub use page::page;

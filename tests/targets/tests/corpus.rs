@@ -15,7 +15,7 @@ fn corpus(target: &str) -> Vec<PathBuf> {
 
 #[test]
 fn every_file_of_every_corpus_is_taken_without_a_panic() {
-    for (name, target) in TARGETS {
+    for &(name, target) in TARGETS {
         let files = corpus(name);
         assert!(!files.is_empty(), "{name} has a corpus");
         for file in files {
@@ -27,7 +27,7 @@ fn every_file_of_every_corpus_is_taken_without_a_panic() {
 
 #[test]
 fn changed_and_cut_files_are_taken_too() {
-    for (name, target) in TARGETS {
+    for &(name, target) in TARGETS {
         for file in corpus(name).into_iter().take(20) {
             let whole = fs::read(&file).unwrap();
             for step in 1..8 {
@@ -48,7 +48,7 @@ fn changed_and_cut_files_are_taken_too() {
 fn each_target_has_its_fuzzer() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/Cargo.toml");
     let manifest = fs::read_to_string(manifest).unwrap();
-    for (name, _) in TARGETS {
+    for &(name, _) in TARGETS {
         assert!(manifest.contains(&format!("name = \"{name}\"")), "{name}");
     }
 }
