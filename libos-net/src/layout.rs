@@ -70,7 +70,7 @@ pub const DONE_WINDOW: u64 = 1024;
 /// Words of that.
 pub const DONE_WORDS: usize = 16;
 
-const _: () = assert!(DONE_WORDS * 64 == DONE_WINDOW as usize);
+const _: () = assert!(DONE_WORDS as u64 * 64 == DONE_WINDOW);
 
 /// Bytes after a segment's ciphertext: the AEAD's tag, then, aligned to 8 bytes, the time of publishing (telemetry, not authenticated).
 pub const SLOT_TAIL_BYTES: usize = 32;

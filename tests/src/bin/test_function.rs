@@ -1,4 +1,5 @@
 //! The functions that the tests put into chains: which one, the chain file says in the variable `FUNCTION`.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_libos_net::{Failure, Input, Output, serve};
 use hacher_tests::modelled::Modelled;
@@ -318,7 +319,6 @@ fn flood(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
 }
 
 /// Begins a large answer, and never ends it.
-#[expect(clippy::needless_pass_by_value, reason = "the signature of a handler")]
 fn stall_in_reply(_input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     let mut out = output.out()?;
     out.stream().append(&vec![7; 8 << 20])?;
