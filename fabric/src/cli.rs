@@ -36,8 +36,9 @@ pub struct Cli {
 pub enum Command {
     /// Serve one chain, put one input through it, show where the time went, and stop
     ///
-    /// Starts the whole tree (monitor, daemon, gateway, functions) on a loopback port of its own, sends the input,
-    /// writes the output, prints a table with a line for each hop, and leaves nothing behind.
+    /// Starts the whole tree (monitor, daemon, gateway, functions) on a loopback port of its own, whatever `listen` the
+    /// chain file says, sends the input, writes the output, prints a table with a line for each hop, and leaves nothing
+    /// behind.
     Run(RunArgs),
     /// Serve chains over HTTP until told to stop
     ///
