@@ -5,12 +5,9 @@
 //! which watches; the [`gateway`], the trustlet that speaks HTTP. Everything else is a [`command`].
 
 /// Writes a line to standard error. Unlike `eprintln!` it does not panic when nobody takes it, as a process of the tree
-/// must outlive whoever reads its messages.
+/// must outlive whoever reads its messages; and the daemon does not wait.
 macro_rules! tell {
-    ($($argument:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr().lock(), $($argument)*);
-    }};
+    ($($argument:tt)*) => { hacher_trustlet_host::lines::say(format_args!($($argument)*)) };
 }
 
 pub mod bench;
@@ -30,6 +27,7 @@ use bench::experiment::Guest;
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
 use command::finish;
+use hacher_trustlet_host::scribe;
 use std::process::ExitCode;
 
 /// Where the executable starts: by the name that it was started under.
@@ -49,7 +47,8 @@ pub fn main_with(guests: Vec<Guest>) -> ExitCode {
         Some(gateway::ROLE) => gateway::main(),
         Some(bench::driver::ROLE) => bench::driver::main(),
         Some(name) if name.starts_with(bench::step::ROLE) => bench::step::main(),
-        Some("hacher-daemon") => daemon::main(),
+        Some(daemon::settings::ROLE) => daemon::main(),
+        Some(scribe::ROLE) => scribe::main(),
         Some("hacher-loader") => loader::main(),
         Some(bench::peer::ROLE) => bench::peer::main(),
         _ => run_command(Cli::parse().command, guests),

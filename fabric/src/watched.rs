@@ -1,4 +1,4 @@
-//! Lets the runtime watch a descriptor for something to read.
+//! Lets the runtime watch a descriptor for something to read, or for room to write.
 #![allow(unsafe_code, reason = "registers an owned descriptor with the runtime")]
 
 use std::io;
@@ -11,8 +11,20 @@ use tokio::io::unix::AsyncFd;
 /// # Errors
 /// When the kernel cannot watch it.
 pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    watch_for(fd, Interest::READABLE)
+}
+
+/// Watches a duplicate of `fd` for room to write.
+///
+/// # Errors
+/// As [`watch_shared`].
+pub(crate) fn watch_room(fd: impl AsFd) -> io::Result<AsyncFd<OwnedFd>> {
+    watch_for(rustix::io::fcntl_dupfd_cloexec(fd, 0)?, Interest::WRITABLE)
+}
+
+fn watch_for(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: the descriptor is owned by what is registered, so it stays open, and the same, until it is deregistered.
-    let watched = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
+    let watched = unsafe { AsyncFd::register_with_interest(fd, interest) };
     watched.map_err(|error| error.into())
 }
 

@@ -180,7 +180,16 @@ fn a_function_that_dies_before_it_serves_ends_run_and_serve_with_one_message() {
             "logs = \"drop\"",
             &["exited with code 3", "`logs = \"forward\"`"],
         ),
-        ("abort", "logs = \"drop\"", &["signal 6"]),
+        (
+            "die",
+            "logs = \"forward\"",
+            &[
+                "exited with code 3",
+                "[t/a#0] last words, without a newline",
+                "above",
+            ],
+        ),
+        ("abort", "logs = \"drop\"", &["signal"]),
     ];
     for (what, logs, words) in cases {
         let chain = format!("{HEAD}{}", function("a", what, logs));

@@ -11,10 +11,12 @@ pub mod client;
 pub mod core;
 pub mod evidence;
 pub mod ids;
+pub mod lines;
 pub mod machine;
 pub mod measure;
 pub mod platform;
 pub mod process;
+pub mod scribe;
 pub mod service;
 
 mod wire;

@@ -213,6 +213,7 @@ impl Machine {
         let (ours, theirs) = wire::pair().map_err(|errno| os("making a channel")(errno.into()))?;
         set_socket_send_buffer_size(&ours, CHANNEL_BYTES)
             .map_err(|errno| os("sizing a channel")(errno.into()))?;
+        // The writing end waits where it is full, as a program expects of its standard output: the daemon always drains it.
         let log = match launch.forward_logs {
             true => Some(
                 pipe_with(PipeFlags::CLOEXEC).map_err(|errno| os("making a pipe for logs")(errno.into()))?,

@@ -2,6 +2,7 @@
 //! core, starts and reaps processes, and sleeps otherwise. One thread; nothing here parses text.
 
 mod children;
+mod console;
 
 use crate::calls::MESSAGE_MAX_BYTES;
 use crate::core::{Caller, Core, ReplyDescriptor};
@@ -16,6 +17,7 @@ use crate::process::patience::is_asked_to_stop;
 use crate::process::shelf::Shelf;
 use crate::wire;
 use children::{Loader, start_daemon, start_loader};
+use console::Console;
 use core::time::Duration;
 use hacher_libos_net::attach::{MessageHeader, SAID_MAX_BYTES, kind};
 use hacher_libos_net::clock::Monotonic;
@@ -33,13 +35,10 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use zerocopy::FromBytes;
 
-/// Writes a line to standard error. Unlike `eprintln!` it does not panic when nobody takes it: the monitor's end is
+/// Writes a line to standard error. Unlike `eprintln!` it neither panics nor waits when nobody takes it: the monitor's end is
 /// everybody's.
 macro_rules! tell {
-    ($($argument:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr().lock(), $($argument)*);
-    }};
+    ($($argument:tt)*) => { crate::lines::say(format_args!($($argument)*)) };
 }
 
 mod renewal;
@@ -56,6 +55,8 @@ const DAEMON_EXIT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a process may live that has closed its channel. As a rule it is on its way out, and the channel ends a moment before
 /// it does; ending it at once would hide how it ended.
 const HANG_UP_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the daemon may take to forward what is left when all trustlets have ended; it takes half of that at most.
+const LAST_LINES_PATIENCE: Duration = Duration::from_secs(1);
 /// How long killed processes may take to be gone.
 const REAP_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -149,6 +150,7 @@ enum Token {
     LoaderEnd,
     DaemonSocket,
     DaemonEnd,
+    ScribeEnd,
     Channel(ProcessId),
     ProcessEnd(ProcessId),
 }
@@ -161,6 +163,7 @@ impl Token {
             Self::LoaderEnd => 2,
             Self::DaemonSocket => 3,
             Self::DaemonEnd => 4,
+            Self::ScribeEnd => 5,
             Self::Channel(process) => 8 + process.0 * 2,
             Self::ProcessEnd(process) => 9 + process.0 * 2,
         }
@@ -173,6 +176,7 @@ impl Token {
             2 => Self::LoaderEnd,
             3 => Self::DaemonSocket,
             4 => Self::DaemonEnd,
+            5 => Self::ScribeEnd,
             data if data.is_multiple_of(2) => Self::Channel(ProcessId((data - 8) / 2)),
             data => Self::ProcessEnd(ProcessId((data - 9) / 2)),
         }
@@ -196,6 +200,21 @@ impl Daemon {
             self.exit_due = Some(Monotonic::now().after(DAEMON_EXIT_PATIENCE));
         }
     }
+
+    /// Has it forward what trustlets that have ended said last, and end.
+    fn finish(mut self) {
+        drop(self.socket);
+        let patience = Timespec {
+            tv_sec: i64::try_from(LAST_LINES_PATIENCE.as_secs()).unwrap_or(1),
+            tv_nsec: 0,
+        };
+        let _ = poll(
+            &mut [PollFd::from_borrowed_fd(self.child.pidfd(), PollFlags::IN)],
+            Some(&patience),
+        );
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 enum Stage {
@@ -211,6 +230,7 @@ struct Service {
     signals: OwnedFd,
     image: Rc<Image>,
     libraries: Vec<Library>,
+    console: Console,
     loader: Option<Loader>,
     daemon: Option<Daemon>,
     daemon_backoff: Duration,
@@ -245,6 +265,7 @@ impl Service {
         let core = Core::new(Machine::new(layers, measured)?);
         let mut service = Self {
             config,
+            console: Console::open()?,
             core,
             epoll,
             signals,
@@ -268,7 +289,10 @@ impl Service {
         if let Some(untried) = untried {
             return Err(ServiceError::Untried(untried));
         }
-        let loader = start_loader(&service.config.loader).map_err(os("starting the loader"))?;
+        // It speaks for itself, with the terminal of whoever started the service.
+        let loader = start_loader(&service.config.loader, service.console.outside())
+            .map_err(os("starting the loader"))?;
+        service.start_scribe()?;
         watch(&service.epoll, loader.socket.as_fd(), Token::LoaderSocket)?;
         watch(&service.epoll, loader.pidfd.as_fd(), Token::LoaderEnd)?;
         service.loader = Some(loader);
@@ -304,6 +328,7 @@ impl Service {
     }
 
     fn timeout(&self) -> Option<Timespec> {
+        let scribe = self.console.due();
         let stage = match self.stage {
             Stage::Draining(until) => Some(until),
             // A daemon is replaced only while the service runs.
@@ -319,6 +344,7 @@ impl Service {
             .into_iter()
             .chain(renewal)
             .chain(daemon)
+            .chain(scribe)
             .chain(given_up)
             .min()?;
         let left = due.saturating_duration_since(Monotonic::now());
@@ -336,6 +362,7 @@ impl Service {
             Token::LoaderEnd => self.loader_ended()?,
             Token::DaemonSocket => self.answer_daemon(),
             Token::DaemonEnd => self.daemon_ended(),
+            Token::ScribeEnd => self.console.scribe_ended(),
             Token::Channel(process) => self.read_channel(process),
             Token::ProcessEnd(process) => self.process_ended(process),
         }
@@ -404,6 +431,15 @@ impl Service {
         self.start_daemon()
     }
 
+    fn start_scribe(&mut self) -> Result<(), ServiceError> {
+        let layers = self.core.platform().found_layers();
+        self.console.start_scribe(&self.image, &self.libraries, layers)?;
+        if let Some(end) = self.console.scribe_end() {
+            watch(&self.epoll, end, Token::ScribeEnd)?;
+        }
+        Ok(())
+    }
+
     fn start_daemon(&mut self) -> Result<(), ServiceError> {
         self.daemon_due = None;
         let (ours, theirs) = wire::pair().map_err(os("making a socket for the daemon"))?;
@@ -413,6 +449,7 @@ impl Service {
             &self.image,
             &self.libraries,
             theirs.as_fd(),
+            self.console.of_daemon(),
             layers,
             self.core.instance_count(),
         )?;
@@ -617,9 +654,13 @@ impl Service {
         }
     }
 
-    /// Whether it is over; starts a daemon that is due.
+    /// Whether it is over; starts a daemon and a scribe that are due.
     fn has_ended(&mut self) -> Result<bool, ServiceError> {
         let now = Monotonic::now();
+        if self.console.due().is_some_and(|due| due <= now) && self.start_scribe().is_err() {
+            // Whoever would say so is what is missing.
+            self.console.put_off_scribe();
+        }
         match self.stage {
             Stage::Running => {
                 if self.daemon_due.is_some_and(|due| due <= now)
@@ -644,10 +685,6 @@ impl Service {
         if let Some(mut loader) = self.loader.take() {
             loader.kill();
         }
-        if let Some(mut daemon) = self.daemon.take() {
-            let _ = daemon.child.kill();
-            let _ = daemon.child.wait();
-        }
         // A child kills and reaps when dropped; waiting here keeps the time bounded and the processes parallel.
         let until = Monotonic::now().after(REAP_PATIENCE);
         while self.core.platform().live_count() > 0 && Monotonic::now() < until {
@@ -669,6 +706,9 @@ impl Service {
                     let _ = epoll::delete(&self.epoll, found.channel());
                 }
             }
+        }
+        if let Some(daemon) = self.daemon.take() {
+            daemon.finish();
         }
     }
 }
@@ -743,6 +783,7 @@ mod tests {
             Token::LoaderEnd,
             Token::DaemonSocket,
             Token::DaemonEnd,
+            Token::ScribeEnd,
         ]
         .into_iter()
         .chain(processes.map(Token::Channel))

@@ -5,6 +5,7 @@ use super::refused;
 use super::tables::{Chain, Instance, Tables};
 use hacher_libos_net::refusal::Refusal;
 use hacher_libos_net::telemetry::{Counter, Histogram, Phase, bucket_bound_ns};
+use hacher_trustlet_host::lines;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,6 +19,9 @@ pub(super) const HANDLER_TIMEOUTS: &str = "hacher_handler_timeouts_total";
 /// Counts runs that were ended because nobody waited for them any more, by chain and function.
 pub(super) const UNWANTED_RUNS: &str = "hacher_unwanted_runs_total";
 
+/// Counts lines of functions that nobody read in time, by chain and function.
+pub(super) const LOG_LINES_DROPPED: &str = "hacher_log_lines_dropped_total";
+
 /// Installs the recorder of the daemon's own counters.
 #[must_use]
 pub(super) fn install() -> PrometheusHandle {
@@ -27,6 +31,10 @@ pub(super) fn install() -> PrometheusHandle {
     let _ = metrics::set_global_recorder(recorder);
     metrics::describe_counter!(TRUSTLET_STARTS, "Trustlets started");
     metrics::describe_counter!(TRUSTLET_DEATHS, "Trustlets that ended, by cause and code");
+    metrics::describe_counter!(
+        LOG_LINES_DROPPED,
+        "Lines of functions dropped, because standard error was not read in time"
+    );
     metrics::describe_counter!(HANDLER_TIMEOUTS, "Handlers that overran their timeout");
     metrics::describe_counter!(
         UNWANTED_RUNS,
@@ -106,6 +114,12 @@ pub(super) fn render(tables: &Tables, own: &PrometheusHandle) -> String {
         "Daemons that ended before this one",
         "",
         tables.daemon_restarts,
+    );
+    families.count(
+        "hacher_messages_dropped_total",
+        "Messages of this daemon dropped, because standard error was not read in time",
+        "",
+        lines::dropped(),
     );
     for chain in &tables.chains {
         let labels = format!("chain=\"{}\"", quoted(&chain.name));

@@ -1,5 +1,6 @@
 //! Reads the monitor's tables: everything that a fresh daemon needs to know.
 
+use super::logs::Printer;
 use super::tables::{Chain, Gateway, Inbound, Instance, Tables};
 use hacher_libos_net::end::End;
 use hacher_libos_net::layout::PageLayout;
@@ -23,7 +24,7 @@ pub(super) struct Extras {
     /// Rings when the gateway's first request comes in.
     pub bell: Option<OwnedFd>,
     /// Reading ends of what instances print.
-    pub logs: Vec<(String, OwnedFd)>,
+    pub logs: Vec<(Printer, OwnedFd)>,
     /// Whether all chains are defined.
     pub loaded: bool,
 }
@@ -90,8 +91,8 @@ fn read_gateway(
     let own = gateway.definition.own == 1;
     if let Some(pipe) = answer.descriptors.pop() {
         let chain = chains.iter().find(|chain| own && chain.gateway == number);
-        let name = chain.map_or_else(|| "gateway".to_owned(), |chain| format!("{}/gateway", chain.name));
-        extras.logs.push((name, pipe));
+        let chain = chain.map_or("", |chain| &chain.name);
+        extras.logs.push((Printer::gateway(chain), pipe));
     }
     Ok(Gateway {
         address,
@@ -210,7 +211,7 @@ fn read_instance(
     if let Some(pipe) = descriptors.next() {
         extras
             .logs
-            .push((format!("{chain_name}/{name}#{}", entry.ordinal), pipe));
+            .push((Printer::function(chain_name, &name, entry.ordinal), pipe));
     }
     let layout = PageLayout::new(entry.inbound_count, entry.port_count).ok_or(ClientError::Malformed)?;
     let page = PageReader::map(&page, layout).map_err(|_| ClientError::Malformed)?;

@@ -1,11 +1,12 @@
 //! The daemon's loop: create what is absent, replace what dies, end what overruns; sleep otherwise.
 
 use super::life::Life;
+use super::logs::{Logs, Printer};
 use super::refused::Told;
 use super::settings::Settings;
 use super::start::{self, Stillborn, Waiting};
 use super::tables::{Chain, Tables};
-use super::{admin, logs, metrics, read};
+use super::{admin, metrics, read};
 use crate::cli::Format;
 use crate::command::print;
 use crate::watched::{watch, watch_shared};
@@ -120,27 +121,33 @@ async fn daemon(channel: OwnedFd, settings: Settings) -> Result<(), Stop> {
         }
         None => None,
     };
-    for (name, pipe) in extras.logs {
-        spawn_local(logs::forward(name, pipe));
+    let mut logs = Logs::new();
+    for (printer, pipe) in extras.logs {
+        logs.forward(printer, pipe);
     }
     let mut supervisor = Supervisor {
         client,
         tables,
+        logs,
         lives: BTreeMap::new(),
         settings,
         waiting: Waiting::new(),
         admin_address,
         announced: false,
         loaded: extras.loaded,
+        stops: false,
         watch_until: Instant::now(),
         refused_calls: Told::default(),
     };
-    supervisor.run(extras.bell).await
+    let result = supervisor.run(extras.bell).await;
+    supervisor.logs.finish().await;
+    result
 }
 
 struct Supervisor {
     client: MonitorClient,
     tables: Rc<RefCell<Tables>>,
+    logs: Logs,
     lives: BTreeMap<Key, Life>,
     settings: Settings,
     /// While the service starts.
@@ -148,6 +155,8 @@ struct Supervisor {
     admin_address: Option<String>,
     announced: bool,
     loaded: bool,
+    /// The monitor stops: nothing is started or replaced any more, and what is printed is forwarded until all have ended.
+    stops: bool,
     /// Timeouts are watched at least until then, as the bell rang.
     watch_until: Instant,
     /// Refused system calls that the log tells of.
@@ -160,8 +169,10 @@ impl Supervisor {
         let bell = bell.map(watch).transpose()?;
         self.reconcile()?;
         loop {
-            if self.handle_events()? {
-                return Ok(());
+            self.handle_events()?;
+            if self.stops {
+                channel.readable().await?.clear_ready();
+                continue;
             }
             self.create_due()?;
             self.refused_calls.look(&self.tables.borrow());
@@ -179,10 +190,11 @@ impl Supervisor {
         }
     }
 
-    /// Handles what the monitor has said; `true` when it stops.
-    fn handle_events(&mut self) -> Result<bool, Stop> {
+    /// Handles what the monitor has said.
+    fn handle_events(&mut self) -> Result<(), Stop> {
         while let Some(event) = self.client.try_event()? {
             match event {
+                _ if self.stops => {}
                 Event::Loaded { .. } => {
                     self.reload()?;
                     self.loaded = true;
@@ -204,20 +216,18 @@ impl Supervisor {
                 } => {
                     self.died((chain, instance), end, lived)?;
                 }
-                Event::ShuttingDown { .. } => return Ok(true),
+                Event::ShuttingDown { .. } => self.stops = true,
                 _ => {}
             }
         }
-        Ok(false)
+        Ok(())
     }
 
     /// Reads the tables again, after the loader has defined all chains.
     fn reload(&mut self) -> Result<(), Stop> {
-        let (tables, extras) = read::all(&mut self.client)?;
+        // Nothing has been started yet, so nothing is forwarded.
+        let (tables, _) = read::all(&mut self.client)?;
         *self.tables.borrow_mut() = tables;
-        for (name, pipe) in extras.logs {
-            spawn_local(logs::forward(name, pipe));
-        }
         Ok(())
     }
 
@@ -265,7 +275,17 @@ impl Supervisor {
                 .is_some_and(|instance| instance.forwards_logs)
     }
 
-    /// `chain/function#ordinal`.
+    /// Who prints what comes from an instance.
+    fn printer(&self, (chain, instance): Key) -> Printer {
+        let (chain_name, function) = self.name((chain, instance));
+        let tables = self.tables.borrow();
+        match tables.instance(chain, instance) {
+            Some(instance) => Printer::function(&chain_name, &function, instance.ordinal),
+            None => Printer::gateway(&chain_name),
+        }
+    }
+
+    /// Its chain and its function.
     fn name(&self, (chain, instance): Key) -> (String, String) {
         let tables = self.tables.borrow();
         if chain == GATEWAY_PROCESS {
@@ -350,8 +370,11 @@ impl Supervisor {
                 life.due = None;
             }
             match self.client.call(Call::CreateTrustlet, &[key.0, key.1], &[], &[]) {
-                Ok(_) => {
+                Ok(mut answer) => {
                     self.set_state(key, InstanceState::Starting);
+                    if let Some(pipe) = answer.descriptors.pop() {
+                        self.logs.forward(self.printer(key), pipe);
+                    }
                     let (chain, function) = self.name(key);
                     ::metrics::counter!(metrics::TRUSTLET_STARTS, "chain" => chain, "function" => function)
                         .increment(1);

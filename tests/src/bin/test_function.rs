@@ -240,10 +240,15 @@ fn keep(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints before it serves, and for each request as many bytes as it says, in lines of 64.
+/// Prints before it serves, and for each request as many bytes as it says, in lines of 64; never comes to an end on `hang`.
 fn talk() -> ExitCode {
     println!("before it serves");
     serve(|mut input, output| {
+        if input.bytes()? == b"hang" {
+            loop {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        }
         let wanted: usize = str::from_utf8(input.bytes()?)
             .ok()
             .and_then(|text| text.trim().parse().ok())

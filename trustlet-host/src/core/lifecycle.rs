@@ -5,7 +5,7 @@ use super::definition::process_limits;
 use super::ledger::Owner;
 use super::limits;
 use super::refusal::{Refusal, refuse};
-use super::{Core, EndReason, Event, Exit, Outcome, narrow};
+use super::{Core, EndReason, Event, Exit, Handle, Outcome, narrow};
 use crate::calls::{GATEWAY_PROCESS, InstanceState, ResultCode};
 use crate::ids::{ChainId, GatewayId, InstanceNumber, ProcessId};
 use crate::platform::{Launch, Platform, PlatformError, Spawned, TrustletRole};
@@ -44,7 +44,19 @@ impl<P: Platform> Core<P> {
             self.end(process);
             return Err(refusal);
         }
-        Ok(Outcome::value(u64::from(epoch)))
+        let mut outcome = Outcome::value(u64::from(epoch));
+        // The daemon forwards from the first line on.
+        outcome.handles.extend(self.log_of(owner));
+        Ok(outcome)
+    }
+
+    /// The reading end of what an owner's present process prints, if that is forwarded.
+    fn log_of(&self, owner: Owner) -> Option<Handle> {
+        let handle = match owner {
+            Owner::Function(chain, instance) => Handle::Log(chain, instance),
+            Owner::Gateway(gateway) => Handle::GatewayLog(gateway),
+        };
+        self.descriptor(handle).map(|_| handle)
     }
 
     pub(super) fn delete_trustlet(

@@ -9,9 +9,9 @@ use crate::process::image::Image;
 use crate::process::jail::{Child, Limits, Output, Role, Spawn, SpawnError, spawn};
 use crate::process::layers::Layers;
 use crate::process::library::Library;
-use crate::wire;
+use crate::{scribe, wire};
 use hacher_libos_net::attach::CHANNEL_FD;
-use rustix::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, set_parent_process_death_signal};
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -32,6 +32,15 @@ const DAEMON_LIMITS: Limits = Limits {
 const DAEMON_OPEN_FILES_MIN: u32 = 24;
 /// Descriptors of a daemon for each instance: its page and its log.
 const DAEMON_OPEN_FILES_OF_INSTANCE: u32 = 2;
+
+/// What the scribe may use: a line of each source, a thread for each output.
+const SCRIBE_LIMITS: Limits = Limits {
+    memory_bytes: 64 * 1024 * 1024,
+    scratch_bytes: 0,
+    threads: 4,
+    open_files: 64,
+    open_files_min: 16,
+};
 
 /// The loader's process.
 pub(super) struct Loader {
@@ -61,9 +70,16 @@ impl Loader {
 }
 
 /// Starts this executable again as the loader, with its call socket at the number where trustlets have their channel.
-pub(super) fn start_loader(arguments: &[OsString]) -> io::Result<Loader> {
+///
+/// # Errors
+/// When descriptors or processes are short.
+pub(super) fn start_loader(arguments: &[OsString], outputs: [BorrowedFd<'_>; 2]) -> io::Result<Loader> {
     let (ours, theirs) = wire::pair()?;
     let mut command = Command::new("/proc/self/exe");
+    let [stdout, stderr] = outputs;
+    command
+        .stdout(stdout.try_clone_to_owned()?)
+        .stderr(stderr.try_clone_to_owned()?);
     if let Some((name, rest)) = arguments.split_first() {
         command.arg0(name).args(rest);
     }
@@ -122,11 +138,12 @@ pub(super) fn start_daemon(
     image: &Image,
     libraries: &[Library],
     socket: BorrowedFd<'_>,
+    outputs: Option<[BorrowedFd<'_>; 2]>,
     layers: &Layers,
     instance_count: u32,
 ) -> Result<Child, SpawnError> {
     let args: Vec<&OsStr> = arguments.iter().skip(1).map(OsString::as_os_str).collect();
-    let (stdout, stderr) = (io::stdout(), io::stderr());
+    let [stdout, stderr] = outputs.map_or([Output::Null; 2], |outputs| outputs.map(Output::Fd));
     spawn(&Spawn {
         name: "hacher-daemon",
         image,
@@ -143,8 +160,34 @@ pub(super) fn start_daemon(
         role: Role::Daemon,
         cpu: None,
         patient: false,
-        stdout: Output::Fd(stdout.as_fd()),
-        stderr: Output::Fd(stderr.as_fd()),
+        stdout,
+        stderr,
+        inherit: &[(socket, CHANNEL_FD)],
+        layers,
+    })
+}
+
+/// Starts the scribe in its jail, with standard output and standard error as the service has them.
+pub(super) fn start_scribe(
+    image: &Image,
+    libraries: &[Library],
+    socket: BorrowedFd<'_>,
+    [stdout, stderr]: [BorrowedFd<'_>; 2],
+    layers: &Layers,
+) -> Result<Child, SpawnError> {
+    spawn(&Spawn {
+        name: scribe::ROLE,
+        image,
+        libraries,
+        argv0: scribe::ROLE.as_ref(),
+        args: &[],
+        env: &[],
+        limits: SCRIBE_LIMITS,
+        role: Role::Daemon,
+        cpu: None,
+        patient: false,
+        stdout: Output::Fd(stdout),
+        stderr: Output::Fd(stderr),
         inherit: &[(socket, CHANNEL_FD)],
         layers,
     })

@@ -1,0 +1,165 @@
+//! The way of messages out of the tree: pipes to the [`crate::scribe`], which the monitor starts and replaces. Standard error
+//! of the monitor itself is one of them, so nothing that it says, not even a panic, can stop it.
+
+use super::children::start_scribe;
+use super::{ServiceError, os};
+use crate::process::image::Image;
+use crate::process::jail::Child;
+use crate::process::layers::Layers;
+use crate::process::library::Library;
+use crate::scribe::Sources;
+use crate::wire;
+use core::time::Duration;
+use hacher_libos_net::clock::Monotonic;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use rustix::stdio::{dup2_stderr, stderr, stdout};
+
+/// What the pipes hold that the daemon writes to: a burst of a function's lines, while the scribe waits for a core.
+const DAEMON_PIPE_BYTES: usize = 1024 * 1024;
+/// The same for the monitor, which says little.
+const MONITOR_PIPE_BYTES: usize = 64 * 1024;
+/// How long the scribe may take to write what is left when the service has stopped.
+const LAST_LINES_PATIENCE: Duration = Duration::from_secs(1);
+/// A scribe that dies is replaced after this long.
+const SCRIBE_BACKOFF: Duration = Duration::from_millis(100);
+
+struct Pipe {
+    read: OwnedFd,
+    write: OwnedFd,
+}
+
+impl Pipe {
+    fn new(size_bytes: usize) -> Result<Self, Errno> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+        // Refused to a user who has many large pipes; a smaller one drops earlier.
+        let _ = fcntl_setpipe_size(&write, size_bytes);
+        Ok(Self { read, write })
+    }
+
+    /// One whose writers do not wait.
+    fn hasty(size_bytes: usize) -> Result<Self, Errno> {
+        let pipe = Self::new(size_bytes)?;
+        fcntl_setfl(&pipe.write, fcntl_getfl(&pipe.write)? | OFlags::NONBLOCK)?;
+        Ok(pipe)
+    }
+}
+
+/// The pipes, and the scribe that reads them.
+pub(super) struct Console {
+    /// Standard output and standard error, as the service was started with.
+    outside: [OwnedFd; 2],
+    /// Its writing end is the monitor's standard error.
+    monitor: OwnedFd,
+    daemon: Option<Pipe>,
+    results: Option<Pipe>,
+    scribe: Option<Child>,
+    due: Option<Monotonic>,
+}
+
+impl Console {
+    /// Takes over standard error. Nobody reads before [`Console::start_scribe`].
+    pub(super) fn open() -> Result<Self, ServiceError> {
+        let make = || -> Result<Self, Errno> {
+            let kept = |fd: BorrowedFd<'_>| fcntl_dupfd_cloexec(fd, 3);
+            let outside = [kept(stdout())?, kept(stderr())?];
+            let monitor = Pipe::hasty(MONITOR_PIPE_BYTES)?;
+            let console = Self {
+                outside,
+                monitor: monitor.read,
+                daemon: Some(Pipe::hasty(DAEMON_PIPE_BYTES)?),
+                // Written once, when the service is ready, and by no function.
+                results: Some(Pipe::new(DAEMON_PIPE_BYTES)?),
+                scribe: None,
+                due: None,
+            };
+            dup2_stderr(&monitor.write)?;
+            Ok(console)
+        };
+        make().map_err(os("making pipes for messages"))
+    }
+
+    /// Standard output and standard error, as the service was started with.
+    pub(super) fn outside(&self) -> [BorrowedFd<'_>; 2] {
+        self.outside.each_ref().map(AsFd::as_fd)
+    }
+
+    /// Starts a scribe.
+    pub(super) fn start_scribe(
+        &mut self,
+        image: &Image,
+        libraries: &[Library],
+        layers: &Layers,
+    ) -> Result<(), ServiceError> {
+        let (Some(daemon), Some(results)) = (&self.daemon, &self.results) else {
+            return Ok(());
+        };
+        self.due = None;
+        let (ours, theirs) = wire::pair().map_err(os("making a socket for the scribe"))?;
+        let sources = Sources {
+            monitor: self.monitor.as_fd(),
+            daemon: daemon.read.as_fd(),
+            results: results.read.as_fd(),
+        };
+        sources.send(&ours).map_err(os("handing pipes to the scribe"))?;
+        let outputs = self.outside();
+        self.scribe = Some(start_scribe(image, libraries, theirs.as_fd(), outputs, layers)?);
+        Ok(())
+    }
+
+    /// Readable once the scribe has ended.
+    pub(super) fn scribe_end(&self) -> Option<BorrowedFd<'_>> {
+        self.scribe.as_ref().map(Child::pidfd)
+    }
+
+    /// Buries a scribe that has ended. What it had not written yet and nobody else has read waits for the next one.
+    pub(super) fn scribe_ended(&mut self) {
+        if let Some(mut scribe) = self.scribe.take() {
+            let _ = scribe.wait();
+            self.put_off_scribe();
+        }
+    }
+
+    /// Has the next scribe start after a wait.
+    pub(super) fn put_off_scribe(&mut self) {
+        self.due = Some(Monotonic::now().after(SCRIBE_BACKOFF));
+    }
+
+    /// When the next scribe is to be started.
+    pub(super) fn due(&self) -> Option<Monotonic> {
+        self.due
+    }
+
+    /// Standard output and standard error of a daemon.
+    pub(super) fn of_daemon(&self) -> Option<[BorrowedFd<'_>; 2]> {
+        Some([
+            self.results.as_ref()?.write.as_fd(),
+            self.daemon.as_ref()?.write.as_fd(),
+        ])
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        // The last writers go, so the scribe ends when it has written what there is.
+        let [_, stderr] = &self.outside;
+        let _ = dup2_stderr(stderr);
+        self.daemon = None;
+        self.results = None;
+        if let Some(scribe) = &self.scribe {
+            let patience = Timespec {
+                tv_sec: i64::try_from(LAST_LINES_PATIENCE.as_secs()).unwrap_or(1),
+                tv_nsec: 0,
+            };
+            let pidfd = scribe.pidfd();
+            let _ = poll(
+                &mut [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)],
+                Some(&patience),
+            );
+        }
+        // Dropped, it is killed if it still waits for a reader.
+    }
+}
