@@ -82,7 +82,7 @@ mod tests {
         for shift in [16, 48, 80] {
             let parts: HashSet<u64> = made
                 .iter()
-                .map(|id| (id.as_u128() >> shift) as u64 & 0xffff_ffff_ffff)
+                .map(|id| u64::try_from((id.as_u128() >> shift) & 0xffff_ffff_ffff).unwrap())
                 .collect();
             assert!(parts.len() >= made.len() - 1, "bits from {shift} on repeat");
         }
