@@ -169,7 +169,8 @@ impl Served {
         told: &std::path::Path,
     ) -> Result<Self, SoakError> {
         let folder = TempDir::new()?;
-        let mut arguments = Vec::new();
+        // Some thirty processes start at once, on a machine that may be busy.
+        let mut arguments = vec!["--start-timeout".to_owned(), "120".to_owned()];
         for subject in subjects.iter().skip(1) {
             let file = folder.path().join(format!("{}.toml", subject.name()));
             std::fs::write(&file, subject.text())?;
