@@ -209,7 +209,7 @@ fn headers_that_take_the_room_of_an_explanation_are_refused() {
     let mut plain = vec![0, 0];
     let name = b"hacher-error-other";
     for _ in 0..33 {
-        plain.push(name.len() as u8);
+        plain.push(u8::try_from(name.len()).unwrap());
         plain.extend_from_slice(name);
         plain.extend_from_slice(&256_u16.to_le_bytes());
         plain.extend_from_slice(&[b'x'; 256]);
@@ -222,7 +222,7 @@ fn headers_that_take_the_room_of_an_explanation_are_refused() {
     let mut plain = vec![0, 0];
     let name = EXPLANATION[1].as_bytes();
     for _ in 0..30 {
-        plain.push(name.len() as u8);
+        plain.push(u8::try_from(name.len()).unwrap());
         plain.extend_from_slice(name);
         plain.extend_from_slice(&256_u16.to_le_bytes());
         plain.extend_from_slice(&[b'x'; 256]);
