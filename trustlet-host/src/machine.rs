@@ -403,10 +403,14 @@ impl Platform for Machine {
                 Grant::File(file) => file.as_fd(),
             })
             .collect();
-        process
+        match process
             .backlog
             .send(&process.channel, message, &descriptors, Monotonic::now())
-            .map_err(|errno| os("sending an attachment")(errno.into()))
+        {
+            // It has ended already. How is about to be reported, and says more than that it does not listen.
+            Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(()),
+            Err(errno) => Err(os("sending an attachment")(errno.into())),
+        }
     }
 
     fn kill(&mut self, process: ProcessId) {

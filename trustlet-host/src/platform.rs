@@ -225,7 +225,7 @@ pub trait Platform: Sized {
     /// Sends a message on a process's channel, after those sent before. Does not wait.
     ///
     /// # Errors
-    /// When the process is gone or does not read.
+    /// When the process does not read. One that has ended counts as told: its end is reported.
     fn send(
         &mut self,
         process: ProcessId,
