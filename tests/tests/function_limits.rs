@@ -62,7 +62,7 @@ fn a_join_of_large_records_does_not_die_of_those_that_wait() {
     .concat();
     let chain = format!(
         "{HEAD}flow = [\"ingress -> first -> quick & slow -> join -> egress\"]\n\
-         [ingress]\nmax_body = \"1MiB\"\ndeadline = \"120s\"\nin_flight = 128\n[defaults]\noutbox = \"96MiB\"\n{tables}"
+         [ingress]\nmax_body = \"1MiB\"\nmax_reply = \"4MiB\"\ndeadline = \"120s\"\nin_flight = 128\n[defaults]\noutbox = \"96MiB\"\n{tables}"
     );
     let service = Service::start(&chain).unwrap();
     let gateway = service.gateway;

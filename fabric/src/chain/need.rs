@@ -4,7 +4,8 @@
 
 use super::gateway_outbox_bytes;
 use super::protection::is_mapped;
-use hacher_chain_dsl::{Chain, Edge, Source, Target};
+use crate::gateway::budget::least_memory_bytes;
+use hacher_chain_dsl::{ByteSize, Chain, Edge, Source, Target};
 use hacher_trustlet_host::process::headroom::Need;
 
 /// Open files of a monitor besides those of instances and programs: standard ones, event loop, signals, the loader's and the
@@ -48,6 +49,7 @@ pub fn of_chains(chains: &[&Chain]) -> Need {
         .count();
     // One for all chains that have none of their own.
     let gateways = own_gateways as u64 + u64::from(own_gateways < chains.len());
+    let gateway_bytes = gateway_memory_bytes(chains);
     let open_files = MONITOR_OPEN_FILES
         + OPEN_FILES_OF_GATEWAY * own_gateways as u64
         + SHARED_LIBRARIES
@@ -63,18 +65,31 @@ pub fn of_chains(chains: &[&Chain]) -> Need {
         jails: instances + gateways + JAILS_BESIDES_TRUSTLETS,
         file_bytes: most(|totals| totals.region_bytes).max(least.file_bytes),
         address_bytes: (PROGRAM_ADDRESS_BYTES
-            + sum(|totals| totals.gateway_address_bytes).max(most(|totals| totals.address_bytes)))
+            + (sum(|totals| totals.gateway_address_bytes) + gateway_bytes)
+                .max(most(|totals| totals.address_bytes)))
         .max(least.address_bytes),
-        data_bytes: PROGRAM_DATA_BYTES.max(least.data_bytes),
+        data_bytes: PROGRAM_DATA_BYTES.max(least.data_bytes).max(gateway_bytes),
         mappings: PROGRAM_MAPPINGS
             + 3 * sum(|totals| totals.gateway_rings).max(most(|totals| totals.rings_of_one)),
     }
+}
+
+/// Memory of the gateway that needs most, at least.
+fn gateway_memory_bytes(chains: &[&Chain]) -> u64 {
+    let sizes = |chain: &&Chain| (chain.ingress().max_body(), chain.ingress().max_reply());
+    let (own, shared): (Vec<&Chain>, Vec<&Chain>) = chains
+        .iter()
+        .partition(|chain| chain.ingress().listen().is_some());
+    let own = own.iter().map(|chain| least_memory_bytes([sizes(chain)])).max();
+    own.unwrap_or(0).max(least_memory_bytes(shared.iter().map(sizes)))
 }
 
 /// What `doctor` looks for where no chain is named: a chain of one function.
 #[must_use]
 pub fn of_a_small_chain() -> Need {
     let outbox_bytes = 64 << 20;
+    let body = ByteSize::new(32 << 20);
+    let gateway_bytes = least_memory_bytes([(body, body)]);
     let least = Need::to_start();
     Need {
         whose: "a chain of one function".to_owned(),
@@ -86,8 +101,8 @@ pub fn of_a_small_chain() -> Need {
         file_bytes: least.file_bytes.max(outbox_bytes + REGION_EXTRA_BYTES),
         address_bytes: least
             .address_bytes
-            .max(PROGRAM_ADDRESS_BYTES + 2 * (outbox_bytes + REGION_EXTRA_BYTES)),
-        data_bytes: least.data_bytes.max(PROGRAM_DATA_BYTES),
+            .max(PROGRAM_ADDRESS_BYTES + 2 * (outbox_bytes + REGION_EXTRA_BYTES) + gateway_bytes),
+        data_bytes: least.data_bytes.max(gateway_bytes),
         mappings: PROGRAM_MAPPINGS,
     }
 }

@@ -183,6 +183,18 @@ pub(super) const fn connections_bytes() -> u64 {
     super::places::PLACES_MAX as u64 * CONNECTION_BYTES
 }
 
+/// The least memory of a gateway that serves chains with these largest bodies and replies: one request of each, and all
+/// connections.
+pub(crate) fn least_memory_bytes(chains: impl IntoIterator<Item = (ByteSize, ByteSize)>) -> u64 {
+    let shared = chains
+        .into_iter()
+        .fold(connections_bytes(), |sum, (body, reply)| {
+            sum.saturating_add(chain_bytes(body.bytes(), reply.bytes()))
+        });
+    // So much that what is left after the allocator's slack is enough.
+    PROCESS_BYTES.saturating_add(shared.saturating_add(shared / (SLACK_DIVISOR - 1)) + SLACK_DIVISOR)
+}
+
 /// Chains that one gateway cannot serve: their largest requests do not fit into its memory.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -252,6 +264,15 @@ mod tests {
             common: Cell::new(shared),
             borrowed: Cell::new(0),
         })
+    }
+
+    #[test]
+    fn the_least_memory_is_enough_and_a_little_less_is_not() {
+        let sizes = [(ByteSize::new(32 << 20), ByteSize::new(1 << 20)); 3];
+        let needed = connections_bytes() + 3 * chain_bytes(32 << 20, 1 << 20);
+        let least = least_memory_bytes(sizes);
+        assert!(shared_bytes(least) >= needed);
+        assert!(shared_bytes(least - 64) < needed);
     }
 
     #[test]
