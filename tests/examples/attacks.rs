@@ -24,6 +24,9 @@ const HELD: Duration = Duration::from_secs(12);
 /// How often each of the three is measured, in turns.
 const ROUNDS: usize = 3;
 
+/// Attacks the gateway at an address until it is told to stop.
+type Attack = fn(SocketAddr, &AtomicBool);
+
 fn chain(name: &str) -> String {
     let functions = functions(["a"], "echo", "");
     format!(
@@ -118,8 +121,7 @@ fn main() {
     std::fs::write(&other, chain("other")).unwrap();
     let service = Service::start_with(&chain("t"), &[other.to_str().unwrap()]).unwrap();
     let address = service.gateway;
-    let attacks: [(&str, fn(SocketAddr, &AtomicBool)); 2] =
-        [("announced", announce), ("unread replies", read_nothing)];
+    let attacks: [(&str, Attack); 2] = [("announced", announce), ("unread replies", read_nothing)];
     for _ in 0..ROUNDS {
         report("alone", &measure(address));
         for (what, attack) in attacks {
