@@ -284,8 +284,8 @@ const LIMITS_LOOKED_AT_EVERY: Duration = Duration::from_millis(100);
 fn check_limits(files: &[ChainFile]) -> Result<(), Failed> {
     let chains: Vec<_> = files.iter().map(ChainFile::chain).collect();
     let mut need = need::of_chains(&chains);
-    // The monitor runs already, and this process ends before the others start.
-    need.processes = need.processes.saturating_sub(2);
+    // Monitor and scribe run already, and this process ends before the others start.
+    need.processes = need.processes.saturating_sub(need::PROCESSES_AT_LOADING + 1);
     // Processes that are ending count until they have been waited for, those among them that tried isolation.
     for _ in 1..LIMITS_LOOKED_AT_MAX {
         if shortfall(&need).is_none() {

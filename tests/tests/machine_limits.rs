@@ -20,8 +20,10 @@ use tempfile::TempDir;
 
 /// To detect what hangs: far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A user that nobody has, so that nobody else's processes count.
-const NOBODY_ELSES: u32 = 1_414_213_562;
+/// A user that nobody has, not even another run of these tests, so that nobody else's processes count.
+fn nobody_elses() -> u32 {
+    1_414_000_000 + std::process::id()
+}
 
 /// One test at a time: what is left behind becomes a child of this process, and is to be told from what belongs to another
 /// test.
@@ -342,7 +344,7 @@ fn a_service_without_queues_locks_or_signals_starts() {
 fn few_processes_are_worked_with_or_named_and_a_signal_ends_the_wait() {
     let mut machine = Machine::new();
     let used = if getuid().is_root() {
-        machine.user = Some(NOBODY_ELSES);
+        machine.user = Some(nobody_elses());
         let runs = machine.command(&["--version"]).stdout(Stdio::null()).status();
         if !runs.is_ok_and(|status| status.success()) {
             println!("skipped: another user cannot run what was built here");
@@ -389,7 +391,7 @@ fn every_limit_from_one_up() {
     let suffices = sweep(&mut machine, Resource::Nofile, &open_files, &words);
     println!("open files: {suffices:?} of {open_files:?} suffice");
     if getuid().is_root() {
-        machine.user = Some(NOBODY_ELSES);
+        machine.user = Some(nobody_elses());
         let processes: Vec<u64> = (1..=40).collect();
         let suffices = sweep(
             &mut machine,

@@ -289,10 +289,11 @@ impl Service {
         if let Some(untried) = untried {
             return Err(ServiceError::Untried(untried));
         }
+        // Before the loader, which sees what is left of the machine's limits, and would only add that its monitor is gone.
+        service.start_scribe()?;
         // It speaks for itself, with the terminal of whoever started the service.
         let loader = start_loader(&service.config.loader, service.console.outside())
             .map_err(os("starting the loader"))?;
-        service.start_scribe()?;
         watch(&service.epoll, loader.socket.as_fd(), Token::LoaderSocket)?;
         watch(&service.epoll, loader.pidfd.as_fd(), Token::LoaderEnd)?;
         service.loader = Some(loader);

@@ -19,10 +19,12 @@ const OPEN_FILES_OF_MAPPED_RING: u64 = 2;
 const OPEN_FILES_OF_PROGRAM: u64 = 1;
 /// Libraries that all programs of one C library share, and the executable of this command.
 const SHARED_LIBRARIES: u64 = 6;
-/// Monitor and daemon.
-const PROCESSES_BESIDES_TRUSTLETS: u64 = 2;
-/// The daemon.
-const JAILS_BESIDES_TRUSTLETS: u64 = 1;
+/// The monitor, and the scribe with its two threads.
+pub(crate) const PROCESSES_AT_LOADING: u64 = 3;
+/// These, and the daemon.
+const PROCESSES_BESIDES_TRUSTLETS: u64 = PROCESSES_AT_LOADING + 1;
+/// Daemon and scribe.
+const JAILS_BESIDES_TRUSTLETS: u64 = 2;
 /// A gateway's channel, pidfd and log, its listening socket, and three TLS files.
 const OPEN_FILES_OF_GATEWAY: u64 = 8;
 /// Address space of a small program with its libraries, and private memory of one that does nothing yet.

@@ -47,8 +47,9 @@ pub struct Need {
 
 /// Open files of a monitor that has read no chain yet, and of the processes that try isolation.
 const START_OPEN_FILES: u64 = 40;
-/// What starting takes: the process that tries a layer, and one that it starts.
-const START_PROCESSES: u64 = 2;
+/// What starting takes: the loader, the scribe with its two threads, and a process that tried isolation and whom init has not
+/// buried yet.
+const START_PROCESSES: u64 = 4;
 /// The monitor before it has read a chain, measured as the least that `serve` of a missing file said so with, and half as
 /// much again.
 const START_ADDRESS_BYTES: u64 = 48 << 20;
