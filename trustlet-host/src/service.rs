@@ -765,7 +765,12 @@ fn notify(state: &str) {
         Some((b'@', name)) => std::os::unix::net::SocketAddr::from_abstract_name(name),
         _ => std::os::unix::net::SocketAddr::from_pathname(&path),
     };
-    let sent = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
+    // A service manager that does not read is not waited for.
+    let sent = address.and_then(|address| {
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        socket.send_to_addr(state.as_bytes(), &address)
+    });
     if let Err(error) = sent {
         tell!("warning: the service manager could not be told `{state}`: {error}");
     }

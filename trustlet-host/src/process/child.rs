@@ -183,7 +183,9 @@ fn become_program<'a>(
         open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()),
     )?;
     let provisions: Vec<Provision> = match orders.role {
-        Role::Function => Provision::found().collect(),
+        Role::Function => Provision::found()
+            .filter(|provision| has(Layer::Landlock) || !provision.needs_landlock())
+            .collect(),
         Role::Gateway | Role::Daemon => Vec::new(),
     };
     enter_root(orders, &provisions)?;

@@ -34,7 +34,7 @@ const TIME_ZONES: &str = "/usr/share/zoneinfo";
 /// All of them. Numbers of devices: Documentation/admin-guide/devices.txt of the kernel.
 const PROVISIONS: [Provision; 6] = [
     device("/dev/null", 3, true),
-    device("/dev/zero", 5, true),
+    device("/dev/zero", 5, false),
     device("/dev/full", 7, true),
     device("/dev/random", 8, false),
     device("/dev/urandom", 9, false),
@@ -68,6 +68,12 @@ impl Provision {
 
     pub(super) fn path(&self) -> &'static Path {
         Path::new(self.path)
+    }
+
+    /// Whether it gives something away where Landlock does not keep it from being opened for writing: a shared mapping of
+    /// `/dev/zero` is memory that no limit of a process counts.
+    pub(super) fn needs_landlock(&self) -> bool {
+        self.device == (1, 5)
     }
 
     /// A mount of its own that is not attached anywhere yet.

@@ -243,7 +243,8 @@ fn protect(mount: BorrowedFd<'_>, attributes: MountAttrFlags) -> Result<(), Errn
     let request = MountAttributes {
         set: u64::from(attributes.bits()),
         clear: 0,
-        propagation: 0,
+        // What is mounted below its source later, outside, must not appear inside.
+        propagation: libc::MS_PRIVATE,
         user_namespace_fd: 0,
     };
     // SAFETY: the path is a NUL-terminated constant, the structure has the layout and the length that are passed and

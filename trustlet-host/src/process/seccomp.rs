@@ -151,10 +151,8 @@ const EVERYONE: &[libc::c_long] = &[
     libc::SYS_renameat2,
     libc::SYS_sendfile,
     libc::SYS_statx,
-    libc::SYS_truncate,
     libc::SYS_umask,
     libc::SYS_unlinkat,
-    libc::SYS_utimensat,
     // The one socket it is born with, and pairs that it makes itself.
     libc::SYS_getpeername,
     libc::SYS_getsockname,
@@ -244,9 +242,9 @@ const PRCTL_LOCKED: &[i32] = &[
 ];
 /// `PR_SET_VMA`: names memory for `/proc/PID/maps`, as C libraries do for their heap.
 const PR_SET_VMA: i32 = 0x5356_4d41;
+/// Not `SO_LINGER`: whoever closes such a socket last waits for its peer, and that may be the monitor, if it was sent there.
 const SOCKET_OPTIONS: &[(i32, i32)] = &[
     (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
-    (libc::SOL_SOCKET, libc::SO_LINGER),
     (libc::SOL_SOCKET, libc::SO_RCVBUF),
     (libc::SOL_SOCKET, libc::SO_SNDBUF),
     (libc::SOL_SOCKET, libc::SO_RCVTIMEO),
@@ -423,14 +421,41 @@ fn checked_for_functions(rules: &mut Rules, stage: Stage) -> Result<(), Errno> {
     for &command in FCNTL_LOCKS {
         allow_if(rules, libc::SYS_fcntl, vec![number(1, command)?])?;
     }
-    // The kernel keeps one such lock for each open file, so their number is bounded.
     let scratch = match stage {
         Stage::Start(subject) => subject.scratch,
         Stage::Locked => true,
     };
     if scratch {
-        allow(rules, &[libc::SYS_flock]);
+        checked_with_scratch(rules)?;
     }
+    // Both ends are its own.
+    allow_if(rules, libc::SYS_socketpair, vec![number(0, libc::AF_UNIX)?])?;
+    for (call, options) in [
+        (libc::SYS_getsockopt, PAIR_OPTIONS_READ),
+        (libc::SYS_setsockopt, PAIR_OPTIONS_SET),
+    ] {
+        for &option in options {
+            let conditions = vec![number(1, libc::SOL_SOCKET)?, number(2, option)?];
+            allow_if(rules, call, conditions)?;
+        }
+    }
+    // On a socket that has a peer; never to an address, nor out of band. Sending descriptors is not needed.
+    allow_if(
+        rules,
+        libc::SYS_sendto,
+        vec![
+            argument(4, Width::Long, SeccompCmpOp::Eq, 0)?,
+            masked(3, bits(libc::MSG_OOB), 0)?,
+        ],
+    )
+}
+
+/// What changes files by their name or their owner's right, where nothing keeps it from files that are not the function's. A
+/// scratch directory is there only in a root of the function's own, where all else is read-only: without one these calls
+/// would reach every file of the user, and the permissions of regions, which Landlock does not look at.
+fn checked_with_scratch(rules: &mut Rules) -> Result<(), Errno> {
+    // The kernel keeps one lock for each open file, so their number is bounded.
+    allow(rules, &[libc::SYS_flock, libc::SYS_truncate, libc::SYS_utimensat]);
     // Callers also pass the kind of the file, which the kernel ignores.
     let unusual = UNUSUAL_MODE;
     allow_if(rules, libc::SYS_fchmod, vec![masked(1, unusual, 0)?])?;
@@ -445,23 +470,7 @@ fn checked_for_functions(rules: &mut Rules, stage: Stage) -> Result<(), Errno> {
     )?;
     #[cfg(target_arch = "x86_64")]
     allow_if(rules, libc::SYS_chmod, vec![masked(1, unusual, 0)?])?;
-    // Both ends are its own.
-    allow_if(rules, libc::SYS_socketpair, vec![number(0, libc::AF_UNIX)?])?;
-    for (call, options) in [
-        (libc::SYS_getsockopt, PAIR_OPTIONS_READ),
-        (libc::SYS_setsockopt, PAIR_OPTIONS_SET),
-    ] {
-        for &option in options {
-            let conditions = vec![number(1, libc::SOL_SOCKET)?, number(2, option)?];
-            allow_if(rules, call, conditions)?;
-        }
-    }
-    // On a socket that has a peer; never to an address. Sending descriptors is not needed.
-    allow_if(
-        rules,
-        libc::SYS_sendto,
-        vec![argument(4, Width::Long, SeccompCmpOp::Eq, 0)?],
-    )
+    Ok(())
 }
 
 fn checked_for_servers(rules: &mut Rules) -> Result<(), Errno> {
@@ -683,11 +692,39 @@ mod tests {
             .iter()
             .map(|call| {
                 let name = call_name(call.number.cast_unsigned()).unwrap();
-                // Its condition is the scratch directory.
-                (name.to_owned(), call.conditional || name == "flock")
+                // The condition of these is the scratch directory.
+                let with_scratch = ["flock", "truncate", "utimensat"].contains(&name);
+                (name.to_owned(), call.conditional || with_scratch)
             })
             .collect();
         assert_eq!(documented(), allowed);
+    }
+
+    #[test]
+    fn without_a_scratch_directory_nobody_changes_files_by_their_name_or_owner() {
+        for role in [Role::Function, Role::Gateway, Role::Daemon] {
+            let subject = Subject {
+                role,
+                image_number: 0,
+                pid: 1,
+                scratch: false,
+            };
+            let rules = rules(Stage::Start(subject), role).unwrap();
+            for call in [
+                libc::SYS_fchmod,
+                libc::SYS_fchmodat,
+                libc::SYS_fchmodat2,
+                libc::SYS_flock,
+                libc::SYS_truncate,
+                libc::SYS_utimensat,
+            ] {
+                assert!(
+                    !rules.contains_key(&call),
+                    "{:?} {role:?}",
+                    call_name(call.cast_unsigned())
+                );
+            }
+        }
     }
 
     #[test]

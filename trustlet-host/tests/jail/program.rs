@@ -616,6 +616,15 @@ fn devices() {
         refused(std::fs::write("/dev/urandom", b"x"))
     );
     println!(
+        "zero opened for writing refused: {}",
+        refused(
+            std::fs::OpenOptions::new()
+                .write(true)
+                .open("/dev/zero")
+                .map(drop)
+        )
+    );
+    println!(
         "new in /dev refused: {}",
         refused(std::fs::write("/dev/new", b"x"))
     );
