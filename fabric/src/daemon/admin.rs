@@ -13,17 +13,22 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
+use tokio::time::timeout;
 
 /// Operators connected at a time; more wait.
 const CONNECTIONS_MAX: usize = 32;
 /// How long a request's head may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may be used before its client must make another: one that reads nothing keeps others out no longer.
+const LIFE: Duration = Duration::from_secs(60);
 
 /// Serves operators for ever.
 pub(super) async fn serve(listener: TcpListener, tables: Rc<RefCell<Tables>>, own: PrometheusHandle) {
@@ -44,13 +49,16 @@ pub(super) async fn serve(listener: TcpListener, tables: Rc<RefCell<Tables>>, ow
                 let reply = answer(&request, &tables.borrow(), &own);
                 async move { Ok::<_, Infallible>(reply) }
             });
-            let served = http1::Builder::new()
+            let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            // A client that breaks off concerns nobody else.
-            drop(served);
+                .serve_connection(TokioIo::new(stream), service);
+            let mut connection = pin!(connection);
+            // A client that breaks off concerns nobody else, so how it ended does not matter.
+            if timeout(LIFE, connection.as_mut()).await.is_err() {
+                connection.as_mut().graceful_shutdown();
+                let _ = timeout(HEAD_TIMEOUT, connection).await;
+            }
             drop(permit);
         });
     }

@@ -24,7 +24,7 @@ const TRAILERS_MAX_BYTES: usize = 8 * 1024;
 /// The longest head of a request.
 pub(super) const HEAD_MAX_BYTES: usize = 32 * 1024;
 /// Most header fields of a request; as many as hyper takes.
-const FIELDS_MAX: usize = 100;
+pub(super) const FIELDS_MAX: usize = 100;
 /// How a connection begins that speaks HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -247,7 +247,8 @@ fn target_too_long() -> Problem {
     Problem::new(StatusCode::URI_TOO_LONG, "the target is too long", detail)
 }
 
-fn head_too_long(what: &str, limit: usize) -> Problem {
+/// The refusal of a head that is past one of its bounds.
+pub(super) fn head_too_long(what: &str, limit: usize) -> Problem {
     let detail = format!("the head of a request has at most {limit} {what}");
     let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
     Problem::new(status, "headers too large", detail)

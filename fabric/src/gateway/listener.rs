@@ -1,7 +1,7 @@
 //! Accepts connections and speaks HTTP over them.
 
 use super::connection::{Connection, Ending, RequestTurn};
-use super::framing::HEAD_MAX_BYTES;
+use super::framing::{FIELDS_MAX, HEAD_MAX_BYTES, head_too_long};
 use super::places::Place;
 use super::reply::Reply;
 use super::request_body::{RequestBody, no_room};
@@ -207,11 +207,17 @@ async fn serve(
     let turn = RequestTurn::new(connection, &gateway.places);
     let is_http_2 = parts.version == Version::HTTP_2;
     let request = Request::from_parts(parts, ());
-    let mut reply = if is_http_2 && !gateway.places.charge_http_2(connection) {
+    let mut reply = if is_http_2 && request.headers().len() > FIELDS_MAX {
+        // On HTTP/1 the reader of heads says so. A map of many short fields takes far more memory than their bytes.
+        head_too_long("fields", FIELDS_MAX).response()
+    } else if is_http_2 && !gateway.places.charge_http_2(connection) {
+        connection.end(Ending::Gracefully, gateway.places.now());
         no_room().response()
     } else {
         answer(gateway, exchange, &turn, &request, &mut body).await
     };
+    // Its fields are not needed while what is left of its body is waited for.
+    drop(request);
     // A short request is read to its end before the reply, so that one that breaks the rules there is told so. On HTTP/2 a longer
     // one is reset without an error (RFC 9113, section 8.1).
     let is_read = body.skip().await;

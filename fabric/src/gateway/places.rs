@@ -80,8 +80,10 @@ impl Places {
     /// A place for a new connection. There always is one.
     pub(super) fn take(self: &Rc<Self>) -> Place {
         let mut is_spare = false;
-        if self.taken.borrow().len() >= self.ordinary.get() && !self.make_room() {
-            is_spare = true;
+        if self.taken.borrow().len() >= self.ordinary.get() {
+            // A newcomer is what the one was that made room for it, so the ordinary never pass their number: among as many as
+            // there may be at all, there always is a spare one.
+            is_spare = self.make_room().unwrap_or(true);
             if self.taken.borrow().len() >= self.all.get() {
                 self.drop_oldest_spare();
             }
@@ -104,19 +106,17 @@ impl Places {
         }
     }
 
-    /// Closes the connection that can be spared most; `false` if all are busy.
-    fn make_room(&self) -> bool {
+    /// Closes the connection that can be dispensed with most, and says whether it had a spare place; `None` if all are busy.
+    fn make_room(&self) -> Option<bool> {
         let now = self.now();
         let mut taken = self.taken.borrow_mut();
         let found = taken
             .iter()
             .filter_map(|(number, connection)| Some((connection.dispensable(now)?, *number)))
             .min();
-        let Some(connection) = found.and_then(|(_, number)| taken.remove(&number)) else {
-            return false;
-        };
+        let connection = found.and_then(|(_, number)| taken.remove(&number))?;
         connection.end(Ending::Now, now);
-        true
+        Some(connection.is_spare)
     }
 
     fn drop_oldest_spare(&self) {
