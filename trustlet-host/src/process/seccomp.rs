@@ -118,7 +118,8 @@ const EVERYONE: &[libc::c_long] = &[
     libc::SYS_readv,
     libc::SYS_write,
     libc::SYS_writev,
-    // Waiting for several of them. Watching needs a descriptor for each that is watched, so it is bounded by their number.
+    // Waiting for several of them. Watches are bounded by the number of descriptors times that of epolls; SECURITY.md says
+    // what that many do to a doorbell.
     libc::SYS_epoll_create1,
     libc::SYS_epoll_ctl,
     libc::SYS_epoll_pwait,
