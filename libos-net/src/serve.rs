@@ -523,8 +523,11 @@ where
         own.store(page_word::RUNNING_INVOCATION, job.invocation.halves().0);
         own.store(page_word::RUNNING_DEADLINE, job.deadline.as_ns());
         own.store(page_word::RUNNING_ATTEMPT, u64::from(job.attempt));
-        own.store(page_word::RUNNING_AT, job.record.first);
-        own.store(page_word::RUNNING_INBOUND, job.record.ring as u64 + 1);
+        // A join is known by the same one of its records in every life, in whatever order they come.
+        let known_by = job.bundle.places.iter().min_by_key(|place| place.ring);
+        let known_by = known_by.copied().unwrap_or(job.record);
+        own.store(page_word::RUNNING_AT, known_by.first);
+        own.store(page_word::RUNNING_INBOUND, known_by.ring as u64 + 1);
         own.store(page_word::BUSY_SINCE, since.as_ns());
     }
 

@@ -132,11 +132,12 @@ impl Suspects {
         self.0.is_empty()
     }
 
-    /// The one among the records of a run, if there is one.
+    /// The one among the records of a run, if there is one. Of a join it may be several, if its records have come in other
+    /// places meanwhile: the one that knows of most attempts.
     pub(crate) fn find(&self, records: &[RecordPlace]) -> Option<Suspect> {
-        self.0
-            .iter()
-            .find(|suspect| records.contains(&suspect.record))
+        let among = self.0.iter().filter(|suspect| records.contains(&suspect.record));
+        among
+            .max_by_key(|suspect| (suspect.stage, suspect.attempts))
             .copied()
     }
 

@@ -229,3 +229,24 @@ fn no_header_of_a_client_keeps_a_record_out_of_the_error_route() {
         );
     }
 }
+
+#[test]
+fn a_join_that_ends_its_function_is_given_up_after_its_attempts_in_whatever_order_its_parts_come() {
+    let chain = format!(
+        "{HEAD}flow = [\"ingress -> first -> a & b & c -> last -> egress\"]\n[ingress]\ndeadline = \"50s\"\n{}{}{}",
+        hacher_tests::functions(["first", "b", "c"], "echo", ""),
+        // Its record completes the join the first time; for a replacement that of `c` does.
+        function("a", "slow", ""),
+        function(
+            "last",
+            "poisonable",
+            "retry = { attempts = 4, backoff = \"1ms\" }"
+        )
+    );
+    let service = Service::start(&chain).unwrap();
+    let (status, body) = post(service.gateway, "", "abort 1");
+    let problem: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &problem["function"]), (502, &"last".into()), "{problem}");
+    assert_eq!(problem["attempts"], 4, "{problem}");
+    assert_eq!(post(service.gateway, "", "good"), (200, "good".to_owned()));
+}
