@@ -94,7 +94,7 @@ pub fn check(text: &str, file_name: &str) -> Result<Checked, Diagnostics> {
 /// As [`check`]; of a file that is not UTF-8, one problem that names the encoding as far as it can be told.
 pub fn check_bytes(bytes: &[u8], file_name: &str) -> Result<Checked, Diagnostics> {
     if bytes.len() > keys::MAX_TEXT_BYTES {
-        // Before the encoding is looked at: whoever reads with a bound has cut the last character in two.
+        // Checked before the encoding: a bounded read may have cut the last character in two.
         return Err(too_large(bytes.len(), file_name));
     }
     match encoding::text_of(bytes) {

@@ -66,7 +66,7 @@ fn bounded(len_bytes: u64) -> Result<(), Unfit> {
 /// Reads what matters of an executable or a library.
 ///
 /// # Errors
-/// [`Unfit`], for any bytes whatever.
+/// [`Unfit`]; no bytes make it panic.
 pub(super) fn parse<'a>(bytes: impl ReadRef<'a>) -> Result<Links, Unfit> {
     let ident = bytes
         .read_bytes_at(0, 6)

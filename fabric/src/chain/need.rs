@@ -215,7 +215,7 @@ fn instances_at(chain: &Chain, target: Target) -> u64 {
     }
 }
 
-/// The outboxes of all instances at `source`, as whoever reads from them maps them.
+/// The outboxes of all instances at `source`, as their readers map them.
 fn outboxes(chain: &Chain, source: Source) -> u64 {
     let bytes = match source {
         Source::Function(id, _) => chain.function(id).map_or(0, |function| function.outbox().bytes()),

@@ -68,7 +68,7 @@ impl Image {
             }
             let (copied, _) = buffer.split_at(count);
             context.update(copied);
-            write_all(&memfd, copied).map_err(|errno| ImageError::Seal(errno.into()))?;
+            write_all(memfd.as_fd(), copied).map_err(|errno| ImageError::Seal(errno.into()))?;
         }
         seal(&memfd).map_err(|errno| ImageError::Seal(errno.into()))?;
         let mut measurement = [0; 48];
@@ -107,9 +107,10 @@ fn executable_memfd(name: &str) -> rustix::io::Result<OwnedFd> {
     }
 }
 
-fn write_all(memfd: &OwnedFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
+/// Writes all of `bytes` to `sink`, however many calls that takes.
+pub(super) fn write_all(sink: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> {
     while !bytes.is_empty() {
-        match write(memfd, bytes) {
+        match write(sink, bytes) {
             Ok(count) => bytes = bytes.split_at(count).1,
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),

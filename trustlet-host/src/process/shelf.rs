@@ -7,7 +7,7 @@
 //! and each process gets copies of its own, which costs their size in memory and the time to write them at every start.
 
 use super::file_identity::FileIdentity;
-use super::image::Measurement;
+use super::image::{Measurement, write_all};
 use super::layers::{Layer, Layers};
 use super::library::LibraryError;
 use super::{probe, root};
@@ -17,7 +17,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, MemfdFlags, Mode, OFlags, SealFlags, fchmod, fcntl_add_seals, memfd_create, openat, unlinkat,
 };
-use rustix::io::{Errno, pread, write};
+use rustix::io::{Errno, pread};
 use rustix::mount::MountAttrFlags;
 use rustix::net::{RecvFlags, SendFlags};
 use std::cell::Cell;
@@ -201,17 +201,6 @@ fn fill(
     let mut measurement = [0; 48];
     measurement.copy_from_slice(context.finish().as_ref());
     Ok((measurement, len_bytes))
-}
-
-fn write_all(sink: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> {
-    while !bytes.is_empty() {
-        match write(sink, bytes) {
-            Ok(count) => bytes = bytes.split_at(count).1,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
 }
 
 /// A file on a shelf, taken off when dropped. Processes that have it mapped keep it.
