@@ -217,7 +217,12 @@ impl Report<'_> {
                     .collect();
                 let mid = |key: &str| median(of.iter().map(|trace| number(trace, key)).collect());
                 Line {
-                    at_ns: of.iter().map(|trace| number(trace, "seen_ns")).min().unwrap_or(0) - start,
+                    at_ns: of
+                        .iter()
+                        .map(|trace| number(trace, "seen_ns"))
+                        .min()
+                        .unwrap_or(0)
+                        .saturating_sub(start),
                     queued_ns: mid("queued_ns"),
                     hand_over_ns: mid("hand_over_ns"),
                     open_ns: mid("open_ns"),
@@ -289,9 +294,10 @@ impl Report<'_> {
         if self.took.len() == 1 {
             text.push_str(&bars(&lines));
         }
-        let sum = |part: fn(&Line) -> u64| lines.iter().map(part).sum::<u64>();
-        let sealing = sum(|line| line.open_ns + line.seal_ns);
-        let moving = sum(|line| line.queued_ns + line.hand_over_ns);
+        // A function may say anything of its times.
+        let sum = |part: fn(&Line) -> u64| lines.iter().map(part).fold(0, u64::saturating_add);
+        let sealing = sum(|line| line.open_ns.saturating_add(line.seal_ns));
+        let moving = sum(|line| line.queued_ns.saturating_add(line.hand_over_ns));
         let _ = writeln!(
             text,
             "  request {} as the client sees it; in handlers {}, sealing and opening {}, waiting {}\n  \
@@ -311,7 +317,10 @@ impl Report<'_> {
 
 /// A bar for each run: when it was, and for how long.
 fn bars(lines: &[Line]) -> String {
-    let end = |line: &Line| line.at_ns + line.open_ns + line.run_ns + line.seal_ns;
+    let end = |line: &Line| {
+        let parts = [line.open_ns, line.run_ns, line.seal_ns];
+        parts.into_iter().fold(line.at_ns, u64::saturating_add)
+    };
     let total = lines.iter().map(end).max().unwrap_or(0).max(1);
     let scale =
         |ns: u64| usize::try_from(u128::from(ns) * BAR_WIDTH as u128 / u128::from(total)).unwrap_or(0);
@@ -336,4 +345,38 @@ fn bars(lines: &[Line]) -> String {
     }
     text.push('\n');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::{HeaderMap, StatusCode};
+
+    #[test]
+    fn times_that_no_run_can_have_taken_are_shown_and_panic_nowhere() {
+        let trace = |figure: u64| {
+            json!({
+                "function": "f", "from": "ingress", "outcome": "succeeded", "seen_ns": figure, "queued_ns": figure,
+                "hand_over_ns": figure, "open_ns": figure, "run_ns": figure, "seal_ns": figure,
+                "in_bytes": figure, "out_bytes": figure,
+            })
+        };
+        let reply = Reply {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        };
+        for figures in [[u64::MAX, u64::MAX], [0, u64::MAX], [u64::MAX, 1]] {
+            let traces = json!({ "traces": figures.map(trace) });
+            let report = Report {
+                chain: "c",
+                mapped: None,
+                input: &Bytes::new(),
+                reply: &reply,
+                took: &[1],
+                traces: &traces,
+            };
+            assert!(report.human().contains("in handlers"));
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! Instance pages: whatever an instance writes there, what the daemon reads of it is bounded, and it panics at nothing.
+//! Instance pages: whatever an instance writes there, what the daemon reads of it is bounded, and neither the reader nor what
+//! makes metrics, status and traces of it panics.
 
 use hacher_libos_net::layout::PageLayout;
 use hacher_libos_net::refusal::Refusal;
@@ -6,6 +7,10 @@ use hacher_libos_net::telemetry::{Counter, PageReader, Phase};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
 use crate::script::Script;
+
+/// No page makes more of what operators are told than this; four instances with seven rings and ports each make a third of it.
+#[cfg(feature = "fabric")]
+const TOLD_MAX_BYTES: usize = 1024 * 1024;
 
 /// Reads a page that holds `bytes`, again and again.
 pub fn page(bytes: &[u8]) {
@@ -44,4 +49,22 @@ pub fn page(bytes: &[u8]) {
         reader.last_words(),
         reader.is_closed(u64::from(script.u8())),
     );
+    #[cfg(feature = "fabric")]
+    told(&fd, inbound, ports);
+}
+
+/// What operators are told of such a page: samples that Prometheus can read, and as much for any content.
+#[cfg(feature = "fabric")]
+fn told(page: &rustix::fd::OwnedFd, inbound: u32, ports: u32) {
+    let report = hacher_fabric::daemon::hostile::report(page, inbound, ports).unwrap();
+    for line in report.metrics.lines().filter(|line| !line.starts_with('#')) {
+        let value = line
+            .rsplit(' ')
+            .next()
+            .and_then(|value| value.parse::<f64>().ok());
+        assert!(line.is_empty() || value.is_some_and(f64::is_finite), "{line}");
+        assert!(!line.contains(char::is_control), "{line:?}");
+    }
+    assert!(report.status.is_object() && report.traces.is_object());
+    assert!(report.status.to_string().len() + report.metrics.len() < TOLD_MAX_BYTES);
 }
