@@ -43,7 +43,8 @@ pub enum Command {
     /// Serve chains over HTTP until told to stop
     ///
     /// This process becomes the monitor: it starts the daemon as its unprivileged child, and every function in a
-    /// trustlet of its own. SIGTERM drains: requests in flight are answered, new connections are not taken.
+    /// trustlet of its own. SIGTERM drains: /readyz says 503, after --drain-delay new requests get 503, and those in flight
+    /// are answered. A second signal cuts them.
     Serve(ServeArgs),
     /// Check chain files and say all that is wrong with them
     Check(CheckArgs),
@@ -128,6 +129,34 @@ pub struct StartArgs {
     pub start_timeout: u32,
 }
 
+/// Longest delay and timeout of a drain: an hour.
+const DRAIN_MAX_S: i64 = 3600;
+
+#[derive(Debug, Args)]
+pub struct DrainArgs {
+    /// For how long after SIGTERM requests are still served while /readyz says 503, in seconds: longer than whoever spreads
+    /// requests takes to notice. SIGINT skips it
+    #[arg(
+        long,
+        default_value_t = 2,
+        value_parser = clap::value_parser!(u32).range(0..=DRAIN_MAX_S),
+        value_name = "SECONDS",
+        overrides_with = "drain_delay"
+    )]
+    pub drain_delay: u32,
+    /// For how long after that requests in flight may take, in seconds, while new ones get 503. What is cut makes the exit
+    /// code 3
+    #[arg(
+        long,
+        alias = "grace",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(0..=DRAIN_MAX_S),
+        value_name = "SECONDS",
+        overrides_with = "drain_timeout"
+    )]
+    pub drain_timeout: u32,
+}
+
 #[derive(Debug, Args)]
 pub struct IsolationArgs {
     /// Refuse to start unless every isolation layer is there
@@ -177,9 +206,8 @@ pub struct ServeArgs {
     /// Put the driver of `bench` in the gateway's place
     #[arg(long, hide = true)]
     pub bench_driver: bool,
-    /// How long requests in flight may take after SIGTERM, in seconds
-    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
-    pub grace: u32,
+    #[command(flatten)]
+    pub drain: DrainArgs,
     #[command(flatten)]
     pub start: StartArgs,
     #[command(flatten)]

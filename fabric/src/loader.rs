@@ -12,7 +12,9 @@ use crate::chain::own_gateway::{self, address_taken_twice};
 use crate::chain::placement::{Front, Seating, seat_all, usable_cpus};
 use crate::chain::protection::in_words;
 use crate::chain::share;
+use crate::chain::sockets::{Listening, Sockets};
 use crate::cli::{Cli, Command, RequireIsolation, ServeArgs};
+use crate::command::serve::{check_admin_address, check_gateway_address};
 use crate::command::{Failed, finish, report_chain_error, stderr_has_colours};
 use crate::gateway::{self, budget};
 use crate::tls::{Source, Which};
@@ -76,8 +78,10 @@ fn load(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result<(), Failed
     if !is_isolated {
         warn_of_mapped(&files);
     }
-    let mut fronts = Fronts::open(arguments, &files)?;
-    let admin = listen(arguments.admin, "--admin")?;
+    let mut given = Sockets::given(monitor)?;
+    let mut fronts = Fronts::open(arguments, &files, &mut given)?;
+    let admin = admin(arguments.admin, &mut given)?;
+    given.none_is_left()?;
     let (role, front) = if arguments.bench_driver {
         (driver::ROLE, Front::Driver)
     } else {
@@ -97,24 +101,36 @@ fn load(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result<(), Failed
 /// Where chains are served: the sockets of their gateways, opened before anything is defined.
 struct Fronts {
     /// For each chain in turn its own socket, unless the shared gateway serves it.
-    own: VecDeque<Option<TcpListener>>,
-    shared: Option<(TcpListener, Option<Source>)>,
+    own: VecDeque<Option<Listening>>,
+    shared: Option<(Listening, Option<Source>)>,
     /// The shared gateway, once it is defined.
     shared_number: Option<u64>,
 }
 
 impl Fronts {
-    fn open(arguments: &ServeArgs, files: &[(ChainFile, Opened)]) -> Result<Self, Failed> {
+    fn open(
+        arguments: &ServeArgs,
+        files: &[(ChainFile, Opened)],
+        given: &mut Sockets,
+    ) -> Result<Self, Failed> {
         let own = files.iter().map(|(file, _)| {
             let chain = file.chain();
             let wanted = chain.ingress().listen().filter(|_| !arguments.ignore_listen);
             let who = || format!("`listen` of chain `{}`, {}", chain.name(), file.path().display());
-            wanted.map(|address| listen(address, &who())).transpose()
+            let open = |address| match given.of_chain(chain.name(), address) {
+                Some(socket) => kept(socket, chain.ingress().tls().is_some(), chain.name()),
+                None => listen(address, &who()).map(Listening::ours),
+            };
+            wanted.map(open).transpose()
         });
         let own = own.collect::<Result<VecDeque<_>, _>>()?;
         let shared = if own.iter().any(Option::is_none) {
             let tls = shared_tls(arguments)?;
-            Some((listen(arguments.shared_listen(), "--listen")?, tls))
+            let listening = match given.of_gateway(arguments.shared_listen()) {
+                Some(socket) => kept(socket, tls.is_some(), "gateway")?,
+                None => Listening::ours(listen(arguments.shared_listen(), "--listen")?),
+            };
+            Some((listening, tls))
         } else {
             if arguments.listen.is_some() {
                 tell!("warning: --listen is not opened: every chain has a `listen` of its own");
@@ -158,7 +174,7 @@ impl Fronts {
 fn define_front(
     monitor: &mut MonitorClient,
     kind: GatewayKind<'_>,
-    socket: TcpListener,
+    Listening { socket, outlives }: Listening,
     tls: Option<&Source>,
 ) -> Result<u64, Failed> {
     let (executable, linked) = own_executable()?;
@@ -171,7 +187,8 @@ fn define_front(
     }
     let address = socket.local_addr()?.to_string();
     let files = vec![socket.into()];
-    Definer::call(monitor, Call::SetListener, &[gateway], address.as_bytes(), files).map_err(Failed::new)?;
+    let arguments = [gateway, u64::from(outlives)];
+    Definer::call(monitor, Call::SetListener, &arguments, address.as_bytes(), files).map_err(Failed::new)?;
     Ok(gateway)
 }
 
@@ -382,6 +399,24 @@ fn check_memory(chains: &[&Chain]) -> Result<(), Failed> {
 
 /// Connections that wait to be accepted, where the system allows as many: a burst of new ones must not wait for a second SYN.
 const BACKLOG: i32 = 4096;
+
+/// A service manager's socket, which has to be where plain HTTP may be served if it has no TLS.
+fn kept(socket: TcpListener, has_tls: bool, name: &str) -> Result<Listening, Failed> {
+    check_gateway_address(socket.local_addr()?, has_tls, &format!("socket `{name}` at"))?;
+    Ok(Listening {
+        socket,
+        outlives: true,
+    })
+}
+
+/// Where operators are answered.
+fn admin(wanted: SocketAddr, given: &mut Sockets) -> Result<TcpListener, Failed> {
+    let Some(socket) = given.of_operators(wanted) else {
+        return listen(wanted, "--admin");
+    };
+    check_admin_address(socket.local_addr()?, "socket `admin` at")?;
+    Ok(socket)
+}
 
 fn listen(address: SocketAddr, option: &str) -> Result<TcpListener, Failed> {
     let listener = TcpListener::bind(address).and_then(|listener| {

@@ -35,6 +35,9 @@ impl Tree {
             "--ready-json",
             "--tied",
             "--ignore-listen",
+            // Its only client is this process.
+            "--drain-delay",
+            "0",
         ]);
         let mut monitor = command
             .stdin(Stdio::null())

@@ -15,7 +15,7 @@ use zeroize::Zeroize;
 /// The descriptor number at which a trustlet finds its channel to the monitor.
 pub const CHANNEL_FD: i32 = 3;
 /// Version of this protocol. Monitor and trustlet are built from one tree; anything else is refused.
-pub const ATTACH_VERSION: u32 = 4;
+pub const ATTACH_VERSION: u32 = 5;
 /// The longest message, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 16 * 1024;
 /// Most descriptors beside one message (Linux allows 253, see unix(7)).
@@ -55,7 +55,7 @@ pub mod kind {
     pub const GO: u32 = 8;
     /// Trustlet to monitor: the attachment stands, records can flow.
     pub const READY: u32 = 9;
-    /// To a gateway: take no more connections, finish what is in flight, then exit.
+    /// To a gateway: one [`super::Drain`]: leave in these steps, say [`DRAINED`], exit. A second one ends all waits.
     pub const DRAIN: u32 = 10;
     /// To a gateway: no entries; one descriptor, an eventfd to ring when requests begin to be in flight
     /// (see [`super::BELL_QUIET_NS`]). Holds for every attachment, earlier and later.
@@ -71,6 +71,8 @@ pub mod kind {
     /// Gateway to monitor: the files of the last `TLS` message cannot be used; those before them stay. `count` bytes of text
     /// for people follow: why.
     pub const TLS_REFUSED: u32 = 34;
+    /// Gateway to monitor: it has drained and exits. One [`super::Drained`]; `count` is its bytes.
+    pub const DRAINED: u32 = 35;
 }
 
 /// Bits of [`Begin::outbox_flags`]: how the memory of an outbox is backed.
@@ -291,6 +293,32 @@ pub struct Listen {
     pub tls: u32,
     /// Unused, zero.
     pub reserved: u32,
+}
+
+/// How a gateway leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Drain {
+    /// For so long requests are still served; whoever asks is told that the gateway is not ready.
+    pub delay_ms: u32,
+    /// For so long after that, requests in flight may finish, and new ones are refused.
+    pub timeout_ms: u32,
+    /// 1: the socket outlives this service, so whoever waits in its queue is left to the successor. 0: they are answered.
+    pub keeps_queue: u32,
+    /// Unused, zero.
+    pub reserved: u32,
+}
+
+/// What became of the requests that a gateway had when it began to drain, or got since.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Drained {
+    /// Answered by their chains.
+    pub served: u64,
+    /// Not finished in time: answered with 503, or their reply broke off.
+    pub cut: u64,
+    /// Refused with 503, before they reached their chains.
+    pub refused: u64,
 }
 
 /// New files for a gateway's TLS.

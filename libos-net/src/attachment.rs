@@ -2,9 +2,9 @@
 
 use crate::ahead::Ahead as WakeAhead;
 use crate::attach::{
-    ATTACH_VERSION, Ahead, Begin, Edge, Inbound, Listen, MESSAGE_MAX_BYTES, MESSAGE_MAX_DESCRIPTORS,
-    MessageHeader, Port, Renew, SAID_MAX_BYTES, SECRET_VALUE_MAX_BYTES, Secret, kind, listen_tls,
-    outbox_flag,
+    ATTACH_VERSION, Ahead, Begin, Drain, Drained, Edge, Inbound, Listen, MESSAGE_MAX_BYTES,
+    MESSAGE_MAX_DESCRIPTORS, MessageHeader, Port, Renew, SAID_MAX_BYTES, SECRET_VALUE_MAX_BYTES, Secret,
+    kind, listen_tls, outbox_flag,
 };
 use crate::doorbell::Doorbell;
 use crate::hop::{Own, Receiver, Sender};
@@ -111,7 +111,7 @@ impl Channel {
     /// # Errors
     /// [`AttachError::Os`].
     pub fn say_ready(&self) -> Result<(), AttachError> {
-        self.say(kind::READY, "")
+        self.say(kind::READY, &[])
     }
 
     /// Tells the monitor whether new files of TLS were taken, and what there is to say of them; of that, as much as fits.
@@ -121,13 +121,21 @@ impl Channel {
     pub fn say_renewed(&self, taken: bool, text: &str) -> Result<(), AttachError> {
         let kind = if taken { kind::TLS_TAKEN } else { kind::TLS_REFUSED };
         let end = text.floor_char_boundary(SAID_MAX_BYTES);
-        self.say(kind, text.get(..end).unwrap_or(""))
+        self.say(kind, text.get(..end).unwrap_or("").as_bytes())
     }
 
-    fn say(&self, kind: u32, text: &str) -> Result<(), AttachError> {
-        let count = u32::try_from(text.len()).unwrap_or(0);
+    /// Tells the monitor what became of requests while this gateway drained.
+    ///
+    /// # Errors
+    /// [`AttachError::Os`].
+    pub fn say_drained(&self, drained: &Drained) -> Result<(), AttachError> {
+        self.say(kind::DRAINED, drained.as_bytes())
+    }
+
+    fn say(&self, kind: u32, content: &[u8]) -> Result<(), AttachError> {
+        let count = u32::try_from(content.len()).unwrap_or(0);
         let mut message = MessageHeader { kind, count }.as_bytes().to_vec();
-        message.extend_from_slice(text.as_bytes());
+        message.extend_from_slice(content);
         rustix::net::send(&self.0, &message, SendFlags::NOSIGNAL)?;
         Ok(())
     }
@@ -172,8 +180,8 @@ pub enum Wish {
     Listen(Listener),
     /// Gateway: new files of its TLS.
     Renew(TlsFiles),
-    /// Gateway: finish what is in flight, then exit.
-    Drain,
+    /// Gateway: finish in these steps, then exit.
+    Drain(Drain),
     /// Gateway: the bell to ring when requests begin to be in flight.
     Bell(Doorbell),
 }
@@ -315,7 +323,11 @@ impl Assembly {
                 let files = files.ok_or(BadAttachment("a renewal without files"))?;
                 return Ok(Some(Wish::Renew(files)));
             }
-            kind::DRAIN => return Ok(Some(Wish::Drain)),
+            kind::DRAIN => {
+                let drain = message.entries::<Drain>()?;
+                let drain = *drain.first().ok_or(BadAttachment("an empty drain"))?;
+                return Ok(Some(Wish::Drain(drain)));
+            }
             kind::BELL => return Ok(Some(Wish::Bell(Doorbell::new(message.descriptor()?)))),
             kind::GO => return Ok(Some(Wish::Attach(Box::new(core::mem::take(self).finish()?)))),
             _ => return Err(BadAttachment("a message of unknown kind").into()),

@@ -79,7 +79,7 @@ fn attach(channel: &Channel) -> Result<Attachment, AttachError> {
                 lock_down(&program)?;
             }
             Some(Wish::Attach(attachment)) => return Ok(*attachment),
-            Some(Wish::Listen(_) | Wish::Renew(..) | Wish::Bell(_) | Wish::Drain) | None => {}
+            Some(Wish::Listen(_) | Wish::Renew(..) | Wish::Bell(_) | Wish::Drain(_)) | None => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Tests that need more than one crate, or a crate's sources. The tests are in `tests/`; here is what they share: a
 //! service on a loopback port of its own, and functions to put into its chains.
 
+pub mod activation;
 pub mod generated;
 pub mod hostile;
 pub mod modelled;
@@ -9,4 +10,4 @@ mod service;
 pub mod soak;
 pub mod tenants;
 
-pub use service::{Service, ServiceError, executable, function, functions, instances};
+pub use service::{Service, ServiceError, descendants, executable, function, functions, instances};

@@ -116,6 +116,8 @@ impl Service {
                 "--format",
                 "json",
                 "--tied",
+                "--drain-delay",
+                "0",
             ])
             .args(arguments)
             .stdin(Stdio::null())
@@ -296,7 +298,8 @@ pub fn instances(status: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// All processes below `root`, with the names that they were started under.
-pub(crate) fn descendants(root: i32) -> Vec<(i32, String)> {
+#[must_use]
+pub fn descendants(root: i32) -> Vec<(i32, String)> {
     let mut found = Vec::new();
     let mut waiting = vec![root];
     while let Some(pid) = waiting.pop() {

@@ -3,9 +3,10 @@
 
 mod children;
 mod console;
+mod drain;
 
 use crate::calls::MESSAGE_MAX_BYTES;
-use crate::core::{Caller, Core, ReplyDescriptor};
+use crate::core::{Caller, Core, NamedSocket, ReplyDescriptor};
 use crate::ids::ProcessId;
 use crate::machine::Machine;
 use crate::process::headroom::{Need, explained, raise_soft_limits, shortfall};
@@ -16,11 +17,13 @@ use crate::process::measured_files::MeasuredFiles;
 use crate::process::patience::is_asked_to_stop;
 use crate::process::shelf::Shelf;
 use crate::wire;
-use children::{Loader, start_daemon, start_loader};
+use children::{Loader, Stop, start_daemon, start_loader};
 use console::Console;
 use core::time::Duration;
-use hacher_libos_net::attach::{MessageHeader, SAID_MAX_BYTES, kind};
+use drain::Drain;
+use hacher_libos_net::attach::{Drained, MessageHeader, SAID_MAX_BYTES, kind};
 use hacher_libos_net::clock::Monotonic;
+use manager::Manager;
 use renewal::Renewals;
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -30,7 +33,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::unix::net::UnixDatagram;
 use std::process::ExitCode;
 use std::rc::Rc;
 use zerocopy::FromBytes;
@@ -41,10 +43,16 @@ macro_rules! tell {
     ($($argument:tt)*) => { crate::lines::say(format_args!($($argument)*)) };
 }
 
+mod manager;
 mod renewal;
+
+pub use drain::DrainTimes;
+pub use manager::daemon_beat;
 
 /// A daemon's exit code that says: the service cannot start, stop everything.
 pub const EXIT_CANNOT_START: u8 = 78; // EX_CONFIG of sysexits.h
+/// The exit code of a service that stopped as it was asked to, but cut requests that were in flight.
+pub const EXIT_CUT: u8 = 3;
 /// A daemon that dies is replaced after this long, doubling while it keeps dying.
 const DAEMON_BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const DAEMON_BACKOFF_MAX: Duration = Duration::from_secs(1);
@@ -67,8 +75,8 @@ pub struct MonitorConfig {
     pub loader: Vec<OsString>,
     /// Arguments of the daemon, its name first.
     pub daemon: Vec<OsString>,
-    /// How long requests in flight may take after SIGTERM.
-    pub grace: Duration,
+    /// How long requests may take after SIGTERM.
+    pub drain: DrainTimes,
     /// A trustlet that has not said for this long that it serves never will. It counts as died, and is replaced as one that
     /// died early.
     pub start_patience: Duration,
@@ -121,11 +129,12 @@ fn os<E: Into<io::Error>>(what: &'static str) -> impl Fn(E) -> ServiceError {
 /// # Errors
 /// [`ServiceError`] when the service cannot start.
 pub fn run(config: MonitorConfig) -> Result<ExitCode, ServiceError> {
+    let sockets = children::inherited_sockets(manager::socket_names());
     harden()?;
     if let Some(short) = shortfall(&Need::to_start()) {
         return Err(ServiceError::Short(short));
     }
-    Service::start(config)?.run()
+    Service::start(config, sockets)?.run()
 }
 
 /// Keeps others out of this process, which holds every key.
@@ -219,8 +228,8 @@ impl Daemon {
 
 enum Stage {
     Running,
-    /// Gateways finish what is in flight; everything else goes when all have, or at this time.
-    Draining(Monotonic),
+    /// Gateways finish what is in flight; everything else goes when all have, or when their time is up.
+    Draining(Drain),
 }
 
 struct Service {
@@ -241,11 +250,12 @@ struct Service {
     hung_up: BTreeMap<ProcessId, Monotonic>,
     stage: Stage,
     exit_code: u8,
+    manager: Manager,
     notified: bool,
 }
 
 impl Service {
-    fn start(config: MonitorConfig) -> Result<Self, ServiceError> {
+    fn start(config: MonitorConfig, sockets: Vec<(String, OwnedFd)>) -> Result<Self, ServiceError> {
         let signals = children::signals().map_err(os("watching signals"))?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(os("making an epoll"))?;
         let executable = File::open("/proc/self/exe").map_err(os(
@@ -262,7 +272,9 @@ impl Service {
                 "hacher-fabric: each trustlet has copies of its libraries of its own, as they cannot be shared: {reason}"
             );
         }
-        let core = Core::new(Machine::new(layers, measured)?);
+        let mut core = Core::new(Machine::new(layers, measured)?);
+        let named = |(name, socket)| NamedSocket { name, socket };
+        core.offer_sockets(sockets.into_iter().map(named).collect());
         let mut service = Self {
             config,
             console: Console::open()?,
@@ -279,6 +291,7 @@ impl Service {
             hung_up: BTreeMap::new(),
             stage: Stage::Running,
             exit_code: 0,
+            manager: Manager::of_environment(),
             notified: false,
         };
         watch(&service.epoll, service.signals.as_fd(), Token::Signals)?;
@@ -318,32 +331,51 @@ impl Service {
             self.end_overdue();
             self.renewals.look_if_due(&mut self.core);
             self.tell_daemon();
-            if self.core.daemon_is_ready() && !self.notified {
-                self.notified = true;
-                notify("READY=1");
-            }
+            self.tell_manager();
             if self.has_ended()? {
                 return Ok(ExitCode::from(self.exit_code));
             }
         }
     }
 
+    /// Tells the service manager what has changed.
+    fn tell_manager(&mut self) {
+        if matches!(self.stage, Stage::Running)
+            && let Some((serving, all)) = self.core.serving_chains()
+        {
+            self.manager.status(&match all {
+                1 if serving == all => "serving 1 chain".to_owned(),
+                all if serving == all => format!("serving {all} chains"),
+                all => format!("serving {serving} of {all} chains"),
+            });
+            if !self.notified {
+                self.notified = true;
+                self.manager.ready();
+            }
+        }
+        let is_offered = |core: &Core<Machine>| {
+            let mut gateways = core.gateways_with_tls().into_iter();
+            gateways.any(|gateway| core.tls_is_offered(gateway))
+        };
+        if self.manager.is_reloading() && !is_offered(&self.core) {
+            self.manager.reloaded();
+        }
+        self.manager.ping_if_due(self.daemon.is_some());
+    }
+
     fn timeout(&self) -> Option<Timespec> {
         let scribe = self.console.due();
-        let stage = match self.stage {
-            Stage::Draining(until) => Some(until),
-            // A daemon is replaced only while the service runs.
-            Stage::Running => self.daemon_due,
-        };
-        let renewal = match self.stage {
-            Stage::Running => self.renewals.due(),
-            Stage::Draining(_) => None,
+        let stage = match &self.stage {
+            Stage::Draining(drain) => Some(drain.until),
+            Stage::Running => None,
         };
         let given_up = self.deadlines().map(|(_, deadline)| deadline);
         let daemon = self.daemon.as_ref().and_then(|daemon| daemon.exit_due);
         let due = stage
             .into_iter()
-            .chain(renewal)
+            .chain(self.renewals.due())
+            .chain(self.daemon_due)
+            .chain(self.manager.due())
             .chain(daemon)
             .chain(scribe)
             .chain(given_up)
@@ -373,30 +405,48 @@ impl Service {
     fn take_signals(&mut self) {
         let asked = children::take_signals(&self.signals);
         if asked.look {
+            self.manager.reloading();
             self.renewals.look(&mut self.core);
         }
-        if asked.stop {
-            self.begin_stop(0);
+        if let Some(stop) = asked.stop {
+            let delay = match stop {
+                Stop::Ordered => self.config.drain.delay,
+                // Somebody sits there and waits.
+                Stop::Interrupted => Duration::ZERO,
+            };
+            self.begin_stop(0, delay);
         }
     }
 
-    /// Stops: at once if nothing serves yet, else after what is in flight.
-    fn begin_stop(&mut self, exit_code: u8) {
-        if matches!(self.stage, Stage::Draining(_)) {
-            // Asked twice: no more patience.
-            self.stage = Stage::Draining(Monotonic::now());
+    /// Stops: at once if nothing serves yet, else after what is in flight. Asked again, it cuts what is in flight; asked a third
+    /// time, it waits for nobody.
+    fn begin_stop(&mut self, exit_code: u8, delay: Duration) {
+        if let Stage::Draining(drain) = &mut self.stage {
+            if drain.hurry() {
+                self.core.drain_gateways(Duration::ZERO, Duration::ZERO);
+            }
             return;
         }
-        notify("STOPPING=1");
-        self.exit_code = exit_code;
-        let grace = if self.core.drain_gateways() {
-            self.config.grace
-        } else {
-            Duration::ZERO
+        let times = DrainTimes {
+            // Who has never been ready has no clients that have to find another.
+            delay: if self.notified { delay } else { Duration::ZERO },
+            ..self.config.drain
         };
+        self.exit_code = exit_code;
+        let asked = match times.is_nothing() {
+            true => Vec::new(),
+            false => self.core.drain_gateways(times.delay, times.timeout),
+        };
+        let longest = match asked.is_empty() {
+            true => Duration::ZERO,
+            false => times.longest(),
+        };
+        self.manager.stopping(longest);
+        self.manager
+            .status(&format!("draining, for {} s at most", longest.as_secs()));
         self.core
-            .shutting_down(u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX));
-        self.stage = Stage::Draining(Monotonic::now().after(grace));
+            .shutting_down(u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX));
+        self.stage = Stage::Draining(Drain::new(asked, longest));
     }
 
     fn answer_loader(&mut self) {
@@ -420,12 +470,12 @@ impl Service {
         let code = loader.exit_code();
         if code != 0 {
             // It has said on standard error why.
-            self.begin_stop(code);
+            self.begin_stop(code, Duration::ZERO);
             return Ok(());
         }
         if let Err(error) = self.core.finish_loading() {
             tell!("error: the loader ended without finishing: {error}");
-            self.begin_stop(1);
+            self.begin_stop(1, Duration::ZERO);
             return Ok(());
         }
         self.renewals = Renewals::of(&self.core);
@@ -467,6 +517,7 @@ impl Service {
 
     fn answer_daemon(&mut self) {
         let Some(daemon) = &mut self.daemon else { return };
+        self.manager.daemon_lives();
         if answer(&mut self.core, Caller::Daemon, daemon.socket.as_fd()).is_none() {
             if has_hung_up(daemon.socket.as_fd()) {
                 daemon.await_end(&self.epoll);
@@ -482,11 +533,8 @@ impl Service {
             return;
         };
         let exit = daemon.child.wait().ok();
-        if matches!(self.stage, Stage::Draining(_)) {
-            return;
-        }
         if exit == Some(crate::process::jail::Exit::Code(i32::from(EXIT_CANNOT_START))) {
-            self.begin_stop(1);
+            self.begin_stop(1, Duration::ZERO);
             return;
         }
         self.core.daemon_died();
@@ -621,6 +669,10 @@ impl Service {
                 let gateway = self.core.tls_answered(process, taken);
                 gateway.is_some_and(|gateway| self.renewals.answered(&self.core, gateway, taken, text))
             }
+            kind::DRAINED => match (&mut self.stage, Drained::read_from_bytes(text)) {
+                (Stage::Draining(drain), Ok(drained)) => drain.drained(process, &drained),
+                _ => false,
+            },
             _ => false,
         }
     }
@@ -631,6 +683,9 @@ impl Service {
         };
         let Some(exit) = found.reap() else { return };
         self.hung_up.remove(&process);
+        if let Stage::Draining(drain) = &mut self.stage {
+            drain.ended(process);
+        }
         self.core.died(process, exit);
         self.core.platform_mut().forget(process);
     }
@@ -664,20 +719,46 @@ impl Service {
         }
         match self.stage {
             Stage::Running => {
-                if self.daemon_due.is_some_and(|due| due <= now)
-                    && let Err(error) = self.start_daemon()
-                {
-                    // Requests flow without it, so whatever is short now may not end the service.
-                    tell!("hacher-fabric: the daemon cannot be replaced yet: {error}");
-                    self.put_off_daemon();
-                }
+                self.replace_daemon_if_due(now);
                 Ok(false)
             }
-            Stage::Draining(until) if until > now && self.core.has_live_gateway() => Ok(false),
+            Stage::Draining(ref drain) if drain.until > now && self.core.has_live_gateway() => {
+                self.replace_daemon_if_due(now);
+                Ok(false)
+            }
             Stage::Draining(_) => {
+                // Nothing is replaced from here on.
+                self.core.shutting_down(0);
+                self.tell_daemon();
                 self.stop_everything();
+                self.say_drained();
                 Ok(true)
             }
+        }
+    }
+
+    fn replace_daemon_if_due(&mut self, now: Monotonic) {
+        if self.daemon_due.is_some_and(|due| due <= now)
+            && let Err(error) = self.start_daemon()
+        {
+            // Requests flow without it, so whatever is short now may not end the service.
+            tell!("hacher-fabric: the daemon cannot be replaced yet: {error}");
+            self.put_off_daemon();
+        }
+    }
+
+    /// Says what became of requests, and lets the exit code tell whether all were answered.
+    fn say_drained(&mut self) {
+        let Stage::Draining(drain) = &mut self.stage else {
+            return;
+        };
+        let (line, whole) = drain.finish();
+        if let Some(line) = line {
+            self.manager.status(&line);
+            tell!("hacher-fabric: {line}");
+        }
+        if !whole && self.exit_code == 0 {
+            self.exit_code = EXIT_CUT;
         }
     }
 
@@ -752,28 +833,6 @@ fn answer(core: &mut Core<Machine>, caller: Caller, socket: BorrowedFd<'_>) -> O
     wire::send(socket, &reply.bytes, &descriptors, SendFlags::DONTWAIT)
         .ok()
         .map(|()| true)
-}
-
-/// Tells the service manager, if there is one (sd_notify(3)).
-fn notify(state: &str) {
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::ffi::OsStrExt;
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
-        return;
-    };
-    let address = match path.as_bytes().split_first() {
-        Some((b'@', name)) => std::os::unix::net::SocketAddr::from_abstract_name(name),
-        _ => std::os::unix::net::SocketAddr::from_pathname(&path),
-    };
-    // A service manager that does not read is not waited for.
-    let sent = address.and_then(|address| {
-        let socket = UnixDatagram::unbound()?;
-        socket.set_nonblocking(true)?;
-        socket.send_to_addr(state.as_bytes(), &address)
-    });
-    if let Err(error) = sent {
-        tell!("warning: the service manager could not be told `{state}`: {error}");
-    }
 }
 
 #[cfg(test)]

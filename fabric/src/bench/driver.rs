@@ -103,7 +103,7 @@ fn attach(channel: &Channel) -> Result<(), AttachError> {
                 obey(listener, &mut chains);
                 return Ok(());
             }
-            Some(Wish::Renew(..) | Wish::Bell(_) | Wish::Drain) | None => {}
+            Some(Wish::Renew(..) | Wish::Bell(_) | Wish::Drain(_)) | None => {}
         }
     }
 }

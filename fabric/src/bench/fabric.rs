@@ -139,7 +139,7 @@ pub fn serve(shape: &Shape, cores: Cores, options: &[&str]) -> Result<Tree, Fail
     let executable = std::env::current_exe()?;
     std::fs::write(&file, shape.chain_file(&executable.to_string_lossy()))?;
     let mut messages = tempfile::tempfile()?;
-    let arguments = [OsString::from(file), "--grace".into(), "0".into()]
+    let arguments = [OsString::from(file), "--drain-timeout".into(), "0".into()]
         .into_iter()
         .chain(options.iter().map(OsString::from));
     // The service finds only the cores that it may use, as if the machine had no others.

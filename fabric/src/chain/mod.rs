@@ -13,6 +13,7 @@ pub mod placement;
 pub mod protection;
 mod secret;
 pub mod share;
+pub mod sockets;
 
 use hacher_chain_dsl::{Chain, Source};
 

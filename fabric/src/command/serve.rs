@@ -3,9 +3,10 @@
 use super::Failed;
 use crate::cli::{Format, ServeArgs};
 use crate::daemon::settings::Settings;
-use hacher_trustlet_host::service::{self, MonitorConfig};
+use hacher_trustlet_host::service::{self, DrainTimes, MonitorConfig};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,18 +15,12 @@ use std::time::Duration;
 /// # Errors
 /// When the arguments contradict each other, or the service cannot start.
 pub fn serve(arguments: &ServeArgs) -> Result<ExitCode, Failed> {
-    let listen = arguments.shared_listen();
-    if !listen.ip().is_loopback() && arguments.tls_cert.is_none() {
-        return Err(Failed::new(format!(
-            "--listen {listen}: plain HTTP is served on loopback only; give --tls-cert and --tls-key"
-        )));
-    }
-    if !arguments.admin.ip().is_loopback() {
-        return Err(Failed::new(format!(
-            "--admin {}: operators are answered on loopback only",
-            arguments.admin
-        )));
-    }
+    check_gateway_address(
+        arguments.shared_listen(),
+        arguments.tls_cert.is_some(),
+        "--listen",
+    )?;
+    check_admin_address(arguments.admin, "--admin")?;
     if arguments.tied {
         set_parent_process_death_signal(Some(Signal::TERM))?;
     }
@@ -40,12 +35,41 @@ pub fn serve(arguments: &ServeArgs) -> Result<ExitCode, Failed> {
     let daemon = Settings {
         ready_as,
         start_patience,
+        beat: service::daemon_beat(),
     };
     let config = MonitorConfig {
         loader,
         daemon: daemon.arguments(),
-        grace: Duration::from_secs(u64::from(arguments.grace)),
+        drain: DrainTimes {
+            delay: Duration::from_secs(u64::from(arguments.drain.drain_delay)),
+            timeout: Duration::from_secs(u64::from(arguments.drain.drain_timeout)),
+        },
         start_patience,
     };
     Ok(service::run(config)?)
+}
+
+/// Refuses to let plain HTTP leave this machine. `whose`: what says the address.
+///
+/// # Errors
+/// Names it.
+pub fn check_gateway_address(address: SocketAddr, has_tls: bool, whose: &str) -> Result<(), Failed> {
+    if address.ip().is_loopback() || has_tls {
+        return Ok(());
+    }
+    Err(Failed::new(format!(
+        "{whose} {address}: plain HTTP is served on loopback only; give --tls-cert and --tls-key"
+    )))
+}
+
+/// Refuses to answer operators beyond this machine.
+///
+/// # Errors
+/// Names the address.
+pub fn check_admin_address(address: SocketAddr, whose: &str) -> Result<(), Failed> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    let text = format!("{whose} {address}: operators are answered on loopback only");
+    Err(Failed::new(text))
 }

@@ -16,6 +16,8 @@ pub struct Settings {
     pub ready_as: Format,
     /// How long a function may take from its start until it serves. The monitor ends it then.
     pub start_patience: Duration,
+    /// How often it makes a call to the monitor, so that this one knows that it lives; never if nobody watches.
+    pub beat: Option<Duration>,
 }
 
 impl Settings {
@@ -27,7 +29,8 @@ impl Settings {
             Format::Human => "human",
         };
         let patience = self.start_patience.as_secs().to_string();
-        vec![ROLE.into(), format.into(), patience.into()]
+        let beat_ms = self.beat.map_or(0, |beat| beat.as_millis().max(1)).to_string();
+        vec![ROLE.into(), format.into(), patience.into(), beat_ms.into()]
     }
 
     /// What these arguments say, without the name.
@@ -37,8 +40,10 @@ impl Settings {
             _ => Format::Human,
         };
         let patience = arguments.next().and_then(|seconds| seconds.parse().ok());
+        let beat_ms = arguments.next().and_then(|millis| millis.parse().ok());
         Self {
             ready_as,
+            beat: beat_ms.filter(|&millis| millis > 0).map(Duration::from_millis),
             start_patience: patience.map_or(START_PATIENCE, Duration::from_secs),
         }
     }
@@ -53,6 +58,7 @@ mod tests {
         let settings = Settings {
             ready_as: Format::Json,
             start_patience: Duration::from_secs(7),
+            beat: Some(Duration::from_millis(250)),
         };
         let arguments = settings.arguments().into_iter().skip(1);
         let read = Settings::from_arguments(arguments.map(|text| text.into_string().unwrap()));

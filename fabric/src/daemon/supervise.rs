@@ -136,7 +136,9 @@ async fn daemon(channel: OwnedFd, settings: Settings) -> Result<(), Stop> {
         announced: false,
         loaded: extras.loaded,
         stops: false,
+        drains: false,
         watch_until: Instant::now(),
+        beat_due: Instant::now(),
         refused_calls: Told::default(),
     };
     let result = supervisor.run(extras.bell).await;
@@ -157,8 +159,12 @@ struct Supervisor {
     loaded: bool,
     /// The monitor stops: nothing is started or replaced any more, and what is printed is forwarded until all have ended.
     stops: bool,
+    /// Gateways finish what is in flight, and are not replaced when they have ended; functions are.
+    drains: bool,
     /// Timeouts are watched at least until then, as the bell rang.
     watch_until: Instant,
+    /// When the monitor is to be shown next that this loop goes round.
+    beat_due: Instant,
     /// Refused system calls that the log tells of.
     refused_calls: Told,
 }
@@ -178,8 +184,9 @@ impl Supervisor {
             self.refused_calls.look(&self.tables.borrow());
             let watch = self.watch_runs()?.map(|period| Instant::now() + period);
             let shown = self.show_waiting();
+            let beat = self.beat()?;
             let dues = self.lives.values().filter_map(|life| life.due);
-            let due = dues.chain(watch).chain(shown).min();
+            let due = dues.chain(watch).chain(shown).chain(beat).min();
             tokio::select! {
                 ready = channel.readable() => ready?.clear_ready(),
                 () = rung(bell.as_ref()) => {
@@ -188,6 +195,19 @@ impl Supervisor {
                 () = sleep_until_some(due) => {}
             }
         }
+    }
+
+    /// Shows the monitor that this loop goes round, if it is time; returns when to do so again.
+    fn beat(&mut self) -> Result<Option<Instant>, Stop> {
+        let Some(beat) = self.settings.beat else {
+            return Ok(None);
+        };
+        let now = Instant::now();
+        if self.beat_due <= now {
+            self.beat_due = now + beat;
+            self.client.call(Call::Statistics, &[], &[], &[])?;
+        }
+        Ok(Some(self.beat_due))
     }
 
     /// Handles what the monitor has said.
@@ -216,7 +236,10 @@ impl Supervisor {
                 } => {
                     self.died((chain, instance), end, lived)?;
                 }
-                Event::ShuttingDown { .. } => self.stops = true,
+                Event::ShuttingDown { grace } => {
+                    self.stops = grace.is_zero();
+                    self.drains = true;
+                }
                 _ => {}
             }
         }
@@ -338,7 +361,7 @@ impl Supervisor {
                 let may_open = !waiting.contains(&number)
                     || self.announced
                     || self.lives.get(&key).is_some_and(|life| life.served);
-                if gateway.state == InstanceState::Absent && may_open {
+                if gateway.state == InstanceState::Absent && may_open && !self.drains {
                     absent.push(key);
                 }
                 all_serve &= gateway.state == InstanceState::Ready;
@@ -349,9 +372,10 @@ impl Supervisor {
         for key in absent {
             self.lives.entry(key).or_default().due.get_or_insert(now);
         }
-        if all_serve && !self.announced {
+        if all_serve && !self.announced && !self.drains {
             self.announced = true;
-            self.client.call(Call::DaemonReady, &[], &[], &[])?;
+            let chains = self.tables.borrow().chains.len() as u64;
+            self.client.call(Call::DaemonReady, &[chains, chains], &[], &[])?;
             self.announce();
         }
         Ok(())
@@ -368,6 +392,9 @@ impl Supervisor {
         for key in due {
             if let Some(life) = self.lives.get_mut(&key) {
                 life.due = None;
+            }
+            if self.drains && key.0 == GATEWAY_PROCESS {
+                continue;
             }
             match self.client.call(Call::CreateTrustlet, &[key.0, key.1], &[], &[]) {
                 Ok(mut answer) => {
@@ -411,6 +438,10 @@ impl Supervisor {
             ("code", code.to_string()),
         ];
         ::metrics::counter!(metrics::TRUSTLET_DEATHS, &labels).increment(1);
+        if self.drains && key.0 == GATEWAY_PROCESS {
+            self.lives.remove(&key);
+            return Ok(());
+        }
         let who = start::in_words(&chain, &function);
         let logs_shown = self.forwards_logs(key);
         let now = Instant::now();

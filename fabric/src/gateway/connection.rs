@@ -13,7 +13,10 @@
 //! | the next segment of a reply | 30 s |
 //! | the end of a reply | 30 s, and a second for every 32 KiB |
 
+use super::Gateway;
 use super::budget::Charge;
+use super::drain::{Draining, Fate};
+use super::places::Places;
 use super::screen::Exchange;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -185,6 +188,10 @@ impl Connection {
         http_2.is_some()
     }
 
+    pub(super) fn is_http_2(&self) -> bool {
+        self.http_2.borrow().is_some()
+    }
+
     fn is_idle(&self) -> bool {
         self.requests.get() == 0 && !self.blocked.get() && self.replies.borrow().is_empty()
     }
@@ -288,7 +295,10 @@ impl Connection {
 /// A request that is being answered on a connection.
 pub(super) struct RequestTurn {
     connection: Rc<Connection>,
-    places: Rc<super::places::Places>,
+    places: Rc<Places>,
+    drain: Rc<Draining>,
+    /// Of a request of a chain.
+    fate: Cell<Option<Fate>>,
 }
 
 /// A reply that hyper has not taken the last byte of.
@@ -302,12 +312,25 @@ pub(super) struct ReplyTurn {
 pub(super) struct UploadTurn<'a>(&'a Connection);
 
 impl RequestTurn {
-    pub(super) fn new(connection: &Rc<Connection>, places: &Rc<super::places::Places>) -> Self {
+    pub(super) fn new(connection: &Rc<Connection>, gateway: &Gateway) -> Self {
         connection.begins();
         Self {
             connection: Rc::clone(connection),
-            places: Rc::clone(places),
+            places: Rc::clone(&gateway.places),
+            drain: Rc::clone(&gateway.drain),
+            fate: Cell::new(None),
         }
+    }
+
+    /// It goes to a chain: the gateway does not end before it has its answer.
+    pub(super) fn admit(&self) {
+        self.drain.admit();
+        self.fate.set(Some(Fate::Admitted));
+    }
+
+    /// It was cut.
+    pub(super) fn cut(&self) {
+        self.fate.set(Some(Fate::Cut));
     }
 
     /// Says that the rest of what its client sends will not be read.
@@ -328,6 +351,9 @@ impl RequestTurn {
 
     /// The reply is there, with so many bytes.
     pub(super) fn replies(self, len_bytes: usize, exchange: &Rc<Exchange>) -> ReplyTurn {
+        if self.fate.get() == Some(Fate::Admitted) {
+            self.fate.set(Some(Fate::Answered));
+        }
         let connection = &self.connection;
         let number = connection.replies_begun.get();
         connection.replies_begun.set(number + 1);
@@ -348,6 +374,9 @@ impl RequestTurn {
 
 impl Drop for RequestTurn {
     fn drop(&mut self) {
+        if let Some(fate) = self.fate.get() {
+            self.drain.over(fate);
+        }
         let connection = &self.connection;
         connection
             .requests

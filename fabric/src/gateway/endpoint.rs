@@ -157,6 +157,17 @@ impl Endpoint {
         })
     }
 
+    /// Counts a request that was refused because the gateway drains.
+    pub(super) fn count_refused(&self) {
+        self.own.count(Counter::Requests, 1);
+        self.own.count(Counter::Replies5xx, 1);
+    }
+
+    /// Counts the reply to a request that was cut because the gateway ends.
+    pub(super) fn count_cut(&self) {
+        self.own.count(Counter::Replies5xx, 1);
+    }
+
     /// A new invocation, and a place where its answer will arrive.
     pub(crate) fn expect(self: &Rc<Self>) -> Waiting {
         let invocation = self.ids.borrow_mut().next();

@@ -92,14 +92,15 @@ impl Acceptor {
         self.tls.clone()
     }
 
-    /// Accepts until draining begins.
+    /// Accepts until the end, or until its beginning if whoever comes then is left to a successor.
     pub(super) async fn accept(self, gateway: Rc<Gateway>) {
         let room = open_files::connections(places::PLACES_MAX, &self.socket);
         gateway.places.limit_to(room);
-        while !gateway.draining.get() {
+        loop {
             let accepted = tokio::select! {
+                biased;
+                () = gateway.drain.stops_accepting() => return,
                 accepted = self.socket.accept() => accepted,
-                () = gateway.drain.notified() => return,
             };
             let Ok((stream, _)) = accepted else {
                 tokio::time::sleep(PAUSE).await;
@@ -176,10 +177,6 @@ async fn speak<S>(
     let mut served = pin!(builder.serve_connection(io, service));
     let mut ending = Ending::Open;
     loop {
-        if gateway.draining.get() && ending == Ending::Open {
-            ending = Ending::Gracefully;
-            served.as_mut().graceful_shutdown();
-        }
         // Errors of a connection are its client's; what matters was counted.
         tokio::select! {
             _ = served.as_mut() => return,
@@ -190,7 +187,6 @@ async fn speak<S>(
                 served.as_mut().graceful_shutdown();
                 ending = told;
             }
-            () = gateway.drain.notified(), if ending == Ending::Open => {}
         }
     }
 }
@@ -204,7 +200,7 @@ async fn serve(
 ) -> Reply {
     let (parts, incoming) = request.into_parts();
     let mut body = RequestBody::new(&parts.headers, incoming);
-    let turn = RequestTurn::new(connection, &gateway.places);
+    let turn = RequestTurn::new(connection, gateway);
     let is_http_2 = parts.version == Version::HTTP_2;
     let request = Request::from_parts(parts, ());
     let mut reply = if is_http_2 && request.headers().len() > FIELDS_MAX {
@@ -220,12 +216,19 @@ async fn serve(
     drop(request);
     // A short request is read to its end before the reply, so that one that breaks the rules there is told so. On HTTP/2 a longer
     // one is reset without an error (RFC 9113, section 8.1).
-    let is_read = body.skip().await;
+    let is_read = tokio::select! {
+        biased;
+        is_read = body.skip() => is_read,
+        () = gateway.drain.cuts() => false,
+    };
     if !is_http_2 {
         connection.writable().await;
     }
     // Not before: until then, a client that closes its side closes it while it waits.
     let is_last = exchange.end();
+    if gateway.drain.has_begun() {
+        say_goodbye(gateway, connection, is_http_2, &mut reply);
+    }
     if !is_http_2 && (is_last || !is_read || turn.is_spare()) {
         connection.leave_unread();
         reply
@@ -235,4 +238,15 @@ async fn serve(
     let len_bytes = reply.body().len_bytes();
     reply.body_mut().hold(turn.replies(len_bytes, exchange));
     reply
+}
+
+/// Has a client leave: over HTTP/1 with this reply; over HTTP/2 once nothing more is served, as it may send many requests at a time.
+fn say_goodbye(gateway: &Gateway, connection: &Connection, is_http_2: bool, reply: &mut Reply) {
+    if !is_http_2 {
+        reply
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    } else if gateway.drain.refuses() {
+        connection.end(Ending::Gracefully, gateway.places.now());
+    }
 }

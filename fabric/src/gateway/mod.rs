@@ -11,6 +11,7 @@
 //! screen        lets through to hyper what framing has judged, and knows a client that waits from one that has gone
 //! framing       where HTTP/1 messages begin and end, and which are refused
 //! target        whom a request means: target, host, path
+//! drain         the end of a gateway, in stages
 //! route         which resource that is, and which methods it has
 //! request       one request to a chain: admit, collect, seal towards the first functions, wait for the answer
 //! request_body  the body of a request, within its limits
@@ -29,6 +30,7 @@ mod arriving;
 pub(crate) mod budget;
 mod carried;
 mod connection;
+mod drain;
 mod endpoint;
 mod framing;
 #[doc(hidden)]
@@ -51,6 +53,7 @@ mod wire;
 
 use crate::watched::watch_shared;
 use budget::Budget;
+use drain::Draining;
 use endpoint::Endpoint;
 use hacher_libos_net::attachment::{Assembly, AttachError, Channel, TlsFiles, Wish};
 use hacher_libos_net::doorbell::Doorbell;
@@ -63,7 +66,6 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::rc::Rc;
 use tls::Tls;
-use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
 
 /// The name that the gateway's process starts under.
@@ -78,9 +80,7 @@ pub(crate) struct Gateway {
     bell: RefCell<Option<Doorbell>>,
     /// Requests in flight, over all chains.
     in_flight: Cell<u64>,
-    draining: Cell<bool>,
-    /// Told when draining begins.
-    drain: Notify,
+    drain: Rc<Draining>,
 }
 
 impl Gateway {
@@ -94,8 +94,7 @@ impl Gateway {
             endpoints: RefCell::default(),
             bell: RefCell::default(),
             in_flight: Cell::new(0),
-            draining: Cell::new(false),
-            drain: Notify::new(),
+            drain: Rc::new(Draining::new()),
         })
     }
 
@@ -158,7 +157,10 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
     let mut assembly = Assembly::default();
     let mut tls = None;
     loop {
-        let mut ready = watched.readable().await.map_err(as_errno)?;
+        let mut ready = tokio::select! {
+            ready = watched.readable() => ready.map_err(as_errno)?,
+            drained = gateway.drain.done() => return channel.say_drained(&drained),
+        };
         let message = match channel.receive() {
             Err(AttachError::Os(Errno::AGAIN)) => {
                 ready.clear_ready();
@@ -188,10 +190,7 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
             },
             Some(Wish::Bell(bell)) => *gateway.bell.borrow_mut() = Some(bell),
             Some(Wish::Lockdown(program)) => lock_down(&program)?,
-            Some(Wish::Drain) => {
-                drain(&gateway).await;
-                return Ok(());
-            }
+            Some(Wish::Drain(plan)) => drain::begin(&gateway, plan),
             None => {}
         }
     }
@@ -202,13 +201,6 @@ fn renew(tls: Option<&Tls>, files: TlsFiles) -> Result<String, String> {
     let tls = tls.ok_or_else(|| "it speaks plain HTTP".to_owned())?;
     let renewed = tls.renew(files).map_err(|error| error.to_string())?;
     Ok(renewed.join("; "))
-}
-
-/// Waits until every connection has got its answers.
-async fn drain(gateway: &Gateway) {
-    gateway.draining.set(true);
-    gateway.drain.notify_waiters();
-    gateway.places.all_free().await;
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature of `map_err`")]

@@ -150,9 +150,29 @@ impl Places {
         }
     }
 
+    /// Has clients that speak HTTP/2 send no further request.
+    pub(super) fn end_http_2(&self) {
+        let taken = self.taken.borrow();
+        for connection in taken.values().filter(|connection| connection.is_http_2()) {
+            connection.end(Ending::Gracefully, self.now());
+        }
+    }
+
+    /// Ends each connection as soon as it is idle.
+    pub(super) fn end_all(&self) {
+        for connection in self.taken.borrow().values() {
+            connection.end(Ending::Gracefully, self.now());
+        }
+    }
+
+    /// Whether there is no connection.
+    pub(super) fn are_free(&self) -> bool {
+        self.taken.borrow().is_empty()
+    }
+
     /// Waits until all places are given back.
     pub(super) async fn all_free(&self) {
-        while !self.taken.borrow().is_empty() {
+        while !self.are_free() {
             self.changed.notified().await;
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Gateway;
 use super::connection::RequestTurn;
+use super::drain;
 use super::endpoint::Endpoint;
 use super::problem::Problem;
 use super::problem::RETRY_AFTER_S;
@@ -105,9 +106,22 @@ async fn route(
         (Resource::Health, &Method::GET | &Method::HEAD) => text(StatusCode::OK, "ok\n"),
         (Resource::Readiness, &Method::GET | &Method::HEAD) => readiness(gateway),
         (Resource::Chain(_), &Method::POST) if turn.is_spare() => crowded(),
+        (Resource::Chain(endpoint), &Method::POST) if gateway.drain.refuses() => {
+            endpoint.count_refused();
+            gateway.drain.refusal().response()
+        }
         (Resource::Chain(endpoint), &Method::POST) => {
             let guard = InFlight::new(gateway);
-            let reply = invoke(endpoint, turn, request, body).await;
+            turn.admit();
+            let reply = tokio::select! {
+                biased;
+                reply = invoke(Rc::clone(&endpoint), turn, request, body) => reply,
+                () = gateway.drain.cuts() => {
+                    turn.cut();
+                    endpoint.count_cut();
+                    drain::cut().response()
+                }
+            };
             drop(guard);
             reply
         }
@@ -170,10 +184,11 @@ fn readiness(gateway: &Gateway) -> Reply {
         .filter(|(_, endpoint)| !endpoint.is_ready())
         .map(|(name, _)| name.as_str())
         .collect();
-    if waiting.is_empty() && !gateway.draining.get() {
+    let stops = gateway.drain.has_begun();
+    if waiting.is_empty() && !stops {
         return text(StatusCode::OK, "ready\n");
     }
-    let detail = if waiting.is_empty() {
+    let detail = if stops {
         "the service is stopping".to_owned()
     } else {
         waiting.join(", ")

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         "hang" => serve(hang),
         "slow" => serve(slow),
         "slower" => serve(slower),
+        "nap" => serve(nap),
         "concatenate" => serve(concatenate),
         "keep" => serve(keep),
         "end" => serve(end),
@@ -168,6 +169,16 @@ fn deeper(depth: u64) -> u64 {
 fn slow(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     std::thread::sleep(Duration::from_millis(200));
     output.send(input.bytes()?)
+}
+
+/// Sleeps for as many milliseconds as its input says, and passes that on.
+fn nap(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let text = input.bytes()?;
+    let millis = std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    std::thread::sleep(Duration::from_millis(millis.unwrap_or(0)));
+    output.send(text)
 }
 
 /// Takes so long that a test can see a request in flight, on a loaded machine too.

@@ -84,8 +84,8 @@ numbered! {
         /// Loader. Arguments: chain, function, instance within the function, CPU (or [`super::ANY_CPU`]), how long to
         /// spin in nanoseconds. A hint, not part of the digest.
         SetPlacement = 24;
-        /// Loader. Argument: gateway. Operand: the address as text; descriptor: the listening socket. With TLS its files
-        /// are set before.
+        /// Loader. Arguments: gateway, 1 if the socket outlives this service. Operand: the address as text; descriptor: the
+        /// listening socket. With TLS its files are set before.
         SetListener = 25;
         /// Loader. Descriptor: the socket on which the daemon listens for operators.
         SetAdmin = 26;
@@ -94,6 +94,9 @@ numbered! {
         /// Loader. Arguments: gateway, a value of [`super::tls_file`]. Operand: the path at which to look for a
         /// replacement; descriptor: what the file holds.
         SetTlsFile = 28;
+        /// Loader. Argument: which of the sockets that a service manager has handed to the monitor. Operand of the reply: its
+        /// name; descriptor: the socket.
+        TakeSocket = 29;
         /// Daemon. Arguments: chain, instance; or [`super::GATEWAY_PROCESS`], gateway. Value 0: the instance's epoch.
         CreateTrustlet = 32;
         /// Daemon. Arguments: chain, instance, epoch, reason; or [`super::GATEWAY_PROCESS`], gateway, epoch. Reason: 0, 1 if the
@@ -104,7 +107,7 @@ numbered! {
         Evidence = 34;
         /// Anyone. Reply: [`super::Statistics`].
         Statistics = 35;
-        /// Daemon. It serves: the service is ready.
+        /// Daemon. Arguments: chains that serve, all chains. The service is ready, as far as these do; said again when it changes.
         DaemonReady = 36;
     }
 }

@@ -10,7 +10,8 @@ use super::{Core, Outcome, limits, narrow};
 use crate::calls::{GatewayDefinition, InstanceState, ResultCode, tls};
 use crate::ids::{ChainId, GatewayId, InstanceNumber, ProcessId, number};
 use crate::platform::{Grant, Launch, Platform, Spawned, TrustletRole};
-use hacher_libos_net::attach::{Listen, Renew, ZeroizingMessage, kind};
+use core::time::Duration;
+use hacher_libos_net::attach::{Drain, Listen, Renew, ZeroizingMessage, kind};
 
 /// The name of a gateway's image, and of the gateway as a function.
 pub(crate) const GATEWAY: &str = "gateway";
@@ -33,6 +34,8 @@ pub(crate) struct Gateway<P: Platform> {
 pub(crate) struct Listener<P: Platform> {
     pub(crate) address: String,
     pub(crate) socket: P::File,
+    /// Whether a service manager holds it too, and keeps it for the successor of this service.
+    pub(crate) outlives: bool,
 }
 
 /// A file that TLS needs: what it holds, and where a replacement is looked for.
@@ -125,11 +128,17 @@ impl<P: Platform> Core<P> {
 
     pub(super) fn set_listener(
         &mut self,
-        [gateway, ..]: [u64; 6],
+        [gateway, outlives, ..]: [u64; 6],
         operand: &[u8],
         file: Option<P::File>,
     ) -> Result<Outcome, Refusal> {
         let address = text(operand)?;
+        if outlives > 1 {
+            return refuse(
+                ResultCode::InvalidParameter,
+                "a socket outlives the service or not",
+            );
+        }
         let socket = present(file)?;
         if !self.platform.is_listener(&socket) {
             return refuse(
@@ -153,6 +162,7 @@ impl<P: Platform> Core<P> {
         gateway.listener = Some(Listener {
             address: address.to_owned(),
             socket,
+            outlives: outlives == 1,
         });
         Ok(Outcome::default())
     }
@@ -345,12 +355,23 @@ impl<P: Platform> Core<P> {
         }
     }
 
-    /// Asks every gateway to finish what is in flight; `false` if there is none to ask.
-    pub fn drain_gateways(&mut self) -> bool {
-        let mut asked = false;
-        for process in self.live_gateways() {
-            let message = ZeroizingMessage::new::<[u8; 0]>(kind::DRAIN, &[]);
-            asked |= self.platform.send(process, message, &[]).is_ok();
+    /// Asks every gateway to drain: to serve on for `delay`, and to finish within `timeout` after that. Those that were asked.
+    pub fn drain_gateways(&mut self, delay: Duration, timeout: Duration) -> Vec<ProcessId> {
+        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        let mut asked = Vec::new();
+        for (gateway, process) in self.live_gateways() {
+            let listener = self.gateways.get(gateway.at());
+            let listener = listener.and_then(|gateway| gateway.listener.as_ref());
+            let drain = Drain {
+                delay_ms: millis(delay),
+                timeout_ms: millis(timeout),
+                keeps_queue: u32::from(listener.is_some_and(|listener| listener.outlives)),
+                reserved: 0,
+            };
+            let message = ZeroizingMessage::new(kind::DRAIN, &[drain]);
+            if self.platform.send(process, message, &[]).is_ok() {
+                asked.push(process);
+            }
         }
         asked
     }
@@ -360,11 +381,16 @@ impl<P: Platform> Core<P> {
         !self.live_gateways().is_empty()
     }
 
-    fn live_gateways(&self) -> Vec<ProcessId> {
-        (0..self.gateways.len())
-            .filter_map(|at| self.ledger.holder(Owner::Gateway(GatewayId(number(at)))))
-            .map(|holder| holder.process)
+    fn live_gateways(&self) -> Vec<(GatewayId, ProcessId)> {
+        let ids = (0..self.gateways.len()).map(|at| GatewayId(number(at)));
+        ids.filter_map(|id| Some((id, self.ledger.holder(Owner::Gateway(id))?.process)))
             .collect()
+    }
+
+    /// Whether the process is a gateway's.
+    pub fn is_gateway(&self, process: ProcessId) -> bool {
+        let owner = self.ledger.owner(process);
+        owner.is_some_and(|(owner, _)| matches!(owner, Owner::Gateway(_)))
     }
 }
 

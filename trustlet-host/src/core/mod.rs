@@ -85,6 +85,15 @@ enum Handle {
     GatewayLog(GatewayId),
     Admin,
     Bell,
+    Socket(usize),
+}
+
+/// A listening socket that a service manager has opened, by the name that it gave it.
+pub struct NamedSocket<P: Platform> {
+    /// Its name: whom it is for, in the loader's judgement.
+    pub name: String,
+    /// The socket.
+    pub socket: P::File,
 }
 
 /// What a call returns.
@@ -129,6 +138,8 @@ pub struct Core<P: Platform> {
     /// By their numbers.
     gateways: Vec<Gateway<P>>,
     admin: Option<P::File>,
+    /// What the loader may listen on instead of sockets of its own.
+    sockets: Vec<NamedSocket<P>>,
     /// What gateways ring to wake the daemon when the first request comes in.
     bell: Option<P::Doorbell>,
     ledger: Ledger,
@@ -143,7 +154,8 @@ pub struct Core<P: Platform> {
     /// Sealings so far.
     sealings: u64,
     loaded: bool,
-    daemon_ready: bool,
+    /// Chains that serve, and all chains, since the present daemon has said so.
+    daemon_ready: Option<(u32, u32)>,
 }
 
 impl<P: Platform> Core<P> {
@@ -155,6 +167,7 @@ impl<P: Platform> Core<P> {
             chains: Vec::new(),
             gateways: Vec::new(),
             admin: None,
+            sockets: Vec::new(),
             bell: None,
             ledger: Ledger::default(),
             events: VecDeque::new(),
@@ -164,7 +177,7 @@ impl<P: Platform> Core<P> {
             instance_total: 0,
             sealings: 0,
             loaded: false,
-            daemon_ready: false,
+            daemon_ready: None,
         }
     }
 
@@ -254,13 +267,29 @@ impl<P: Platform> Core<P> {
     /// Forgets what a daemon that is gone should have been told; its successor reads the tables.
     pub fn daemon_died(&mut self) {
         self.counts.daemon_restarts += 1;
-        self.daemon_ready = false;
+        self.daemon_ready = None;
         self.events.clear();
     }
 
-    /// Whether the present daemon has said that it serves.
-    pub const fn daemon_is_ready(&self) -> bool {
+    /// How many chains serve, and of how many, once the present daemon has said that the service is ready.
+    pub const fn serving_chains(&self) -> Option<(u32, u32)> {
         self.daemon_ready
+    }
+
+    /// Lets the loader take sockets that a service manager has opened.
+    pub fn offer_sockets(&mut self, sockets: Vec<NamedSocket<P>>) {
+        self.sockets = sockets;
+    }
+
+    fn take_socket(&self, [number, ..]: [u64; 6]) -> Result<Outcome, Refusal> {
+        let found = usize::try_from(number).ok();
+        let found = found.and_then(|at| Some((at, self.sockets.get(at)?)));
+        let Some((at, socket)) = found else {
+            return refuse(ResultCode::InvalidParameter, "there is no such socket");
+        };
+        let mut outcome = Outcome::operand(socket.name.as_bytes());
+        outcome.handles.push(Handle::Socket(at));
+        Ok(outcome)
     }
 
     fn dispatch(
@@ -295,13 +324,15 @@ impl<P: Platform> Core<P> {
             Call::SetListener => self.set_listener(arguments, request.operand, files.next()),
             Call::SetTlsFile => self.set_tls_file(arguments, request.operand, files.next()),
             Call::SetAdmin => self.set_admin(files.next()),
+            Call::TakeSocket => self.take_socket(arguments),
             Call::SealChain => self.seal_chain(arguments),
             Call::CreateTrustlet => self.create_trustlet(arguments),
             Call::DeleteTrustlet => self.delete_trustlet(arguments),
             Call::Evidence => self.evidence(arguments, request.operand),
             Call::Statistics => Ok(self.statistics()),
             Call::DaemonReady => {
-                self.daemon_ready = true;
+                let [serving, all, ..] = arguments;
+                self.daemon_ready = Some((narrow(serving)?, narrow(all)?));
                 Ok(Outcome::default())
             }
         }
@@ -336,6 +367,7 @@ impl<P: Platform> Core<P> {
             | Call::SetListener
             | Call::SetTlsFile
             | Call::SetAdmin
+            | Call::TakeSocket
             | Call::SealChain => Caller::Loader,
         };
         if caller != owner {
@@ -360,6 +392,10 @@ impl<P: Platform> Core<P> {
                 gateway.log.as_ref().map(ReplyDescriptor::Log)
             }
             Handle::Admin => self.admin.as_ref().map(ReplyDescriptor::File),
+            Handle::Socket(at) => self
+                .sockets
+                .get(at)
+                .map(|named| ReplyDescriptor::File(&named.socket)),
             Handle::Bell => self.bell.as_ref().map(ReplyDescriptor::Doorbell),
         }
     }

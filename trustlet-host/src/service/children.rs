@@ -193,6 +193,20 @@ pub(super) fn start_scribe(
     })
 }
 
+/// The sockets that a service manager has opened at 3 and above, one for each of `names`. Called once, before this process opens
+/// anything; numbers that are no open descriptors are passed over.
+pub(super) fn inherited_sockets(names: Vec<String>) -> Vec<(String, OwnedFd)> {
+    const FIRST: i32 = 3;
+    let numbered = (FIRST..).zip(names);
+    let open = numbered.filter(|&(number, _)| {
+        // SAFETY: only a flag of the number is set, so that no other program gets it; for one that is not open this is an error.
+        unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) == 0 }
+    });
+    // SAFETY: open, and handed to this process for it to own; nothing else here does, as this is called once and first.
+    open.map(|(number, name)| (name, unsafe { OwnedFd::from_raw_fd(number) }))
+        .collect()
+}
+
 /// The signals that the monitor takes through a descriptor.
 fn taken_signals() -> libc::sigset_t {
     // SAFETY: a signal set is plain data for which zeros are valid; it is initialised right below.
@@ -241,11 +255,20 @@ pub(super) fn outlive_file_limits() {
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
+/// How somebody asks the service to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// SIGTERM: a service manager, or an operator.
+    Ordered,
+    /// SIGINT: somebody at a terminal.
+    Interrupted,
+}
+
 /// What signals ask for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Asked {
     /// To stop.
-    pub(super) stop: bool,
+    pub(super) stop: Option<Stop>,
     /// To look at files that may have been replaced. A terminal that goes asks for no more than that.
     pub(super) look: bool,
 }
@@ -257,7 +280,11 @@ pub(super) fn take_signals(signals: &OwnedFd) -> Asked {
     while rustix::io::read(signals, &mut info) == Ok(info.len()) {
         let number = info.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
         let is = |signal: i32| u32::try_from(signal) == Ok(number);
-        asked.stop |= is(libc::SIGTERM) || is(libc::SIGINT);
+        if is(libc::SIGTERM) {
+            asked.stop = Some(Stop::Ordered);
+        } else if is(libc::SIGINT) {
+            asked.stop = asked.stop.or(Some(Stop::Interrupted));
+        }
         asked.look |= is(libc::SIGHUP);
     }
     asked

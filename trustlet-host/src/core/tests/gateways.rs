@@ -8,7 +8,8 @@ use crate::calls::{
 use crate::core::{Event, Owner};
 use crate::ids::{GatewayId, ProcessId};
 use crate::simulated::SimulatedFile;
-use hacher_libos_net::attach::{Listen, MessageHeader, kind};
+use core::time::Duration;
+use hacher_libos_net::attach::{Drain, Listen, MessageHeader, kind};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Chains `a` and `b` at the shared gateway 0, `c` at gateway 1 of its own, `d` at gateway 2 of its own.
@@ -116,16 +117,25 @@ fn the_death_of_one_gateway_is_nothing_to_the_others() {
 #[test]
 fn all_gateways_are_drained_and_waited_for() {
     let mut driver = tenants();
-    assert!(!driver.core.drain_gateways(), "there is none to ask");
+    let (delay, timeout) = (Duration::from_secs(2), Duration::from_secs(10));
+    assert!(
+        driver.core.drain_gateways(delay, timeout).is_empty(),
+        "there is none to ask"
+    );
     let processes: Vec<_> = (0..3).map(|gateway| start(&mut driver, gateway)).collect();
     driver.die(processes[0]);
-    assert!(driver.core.drain_gateways());
-    let last_kind = |driver: &Driver, process| {
+    let asked = driver.core.drain_gateways(delay, timeout);
+    assert_eq!(asked, [processes[1], processes[2]]);
+    for process in asked {
         let message = driver.process(process).messages.last().unwrap();
-        MessageHeader::read_from_prefix(message).unwrap().0.kind
-    };
-    for process in [processes[1], processes[2]] {
-        assert_eq!(last_kind(&driver, process), kind::DRAIN);
+        let (header, rest) = MessageHeader::read_from_prefix(message).unwrap();
+        assert_eq!((header.kind, header.count), (kind::DRAIN, 1));
+        let drain = Drain::read_from_bytes(rest).unwrap();
+        assert_eq!(
+            (drain.delay_ms, drain.timeout_ms, drain.keeps_queue),
+            (2_000, 10_000, 0)
+        );
+        assert!(driver.core.is_gateway(process));
         assert!(driver.core.has_live_gateway());
         driver.die(process);
     }

@@ -1,0 +1,236 @@
+//! The end of a gateway, in stages, so that nobody who asks is left without an answer:
+//!
+//! | stage | new connections | requests | readiness |
+//! |---|---|---|---|
+//! | serving | accepted | served | 200 |
+//! | leaving, for the delay | accepted | served, and told that the connection closes | 503 |
+//! | refusing, until what is in flight is done | accepted | 503 with `Retry-After`; HTTP/2: GOAWAY | 503 |
+//! | cutting | accepted | 503, those in flight too | 503 |
+//!
+//! A socket that outlives the service is not accepted from after the first stage: whoever waits in its queue is served by
+//! the successor.
+
+use super::Gateway;
+use super::problem::{Problem, RETRY_AFTER_S};
+use hacher_libos_net::attach::{self, Drained};
+use hyper::StatusCode;
+use std::cell::Cell;
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+/// How often a gateway that leaves looks whether it is done.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// For so long whoever is in the queue, or about to send on an open connection, is still answered when all else is done.
+const LAST_CALL: Duration = Duration::from_millis(50);
+/// How long replies of the last stage may take to be written. The monitor waits longer than this and the last call together.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How far the end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Serving,
+    Leaving,
+    Refusing,
+    Cutting,
+    Done,
+}
+
+/// What becomes of a request of a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is with its chain.
+    Admitted,
+    /// Its reply is on its way.
+    Answered,
+    /// It was cut.
+    Cut,
+}
+
+/// Where the gateway is in its end, and the requests that it has to answer before.
+pub(super) struct Draining {
+    stage: Cell<Stage>,
+    keeps_queue: Cell<bool>,
+    changed: Notify,
+    /// Requests of chains whose reply's last byte is still to be taken.
+    open: Cell<u64>,
+    drained: Cell<Drained>,
+}
+
+impl Draining {
+    pub(super) fn new() -> Self {
+        Self {
+            stage: Cell::new(Stage::Serving),
+            keeps_queue: Cell::new(false),
+            changed: Notify::new(),
+            open: Cell::new(0),
+            drained: Cell::new(Drained::default()),
+        }
+    }
+
+    /// Whether the end has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.stage.get() > Stage::Serving
+    }
+
+    /// Whether new requests are refused.
+    pub(super) fn refuses(&self) -> bool {
+        self.stage.get() >= Stage::Refusing
+    }
+
+    /// Waits until no connection is accepted any more.
+    pub(super) async fn stops_accepting(&self) {
+        self.until(|drain| drain.has_begun() && drain.keeps_queue.get())
+            .await;
+    }
+
+    /// Waits until requests in flight are cut.
+    pub(super) async fn cuts(&self) {
+        self.until(|drain| drain.stage.get() >= Stage::Cutting).await;
+    }
+
+    /// Waits for the end: what became of requests since it began.
+    pub(super) async fn done(&self) -> Drained {
+        self.until(|drain| drain.stage.get() == Stage::Done).await;
+        self.drained.get()
+    }
+
+    async fn until(&self, condition: impl Fn(&Self) -> bool) {
+        while !condition(self) {
+            self.changed.notified().await;
+        }
+    }
+
+    fn enter(&self, stage: Stage) {
+        // It only goes forward, whoever is in a hurry.
+        if stage > self.stage.get() {
+            self.stage.set(stage);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// A chain's request is let in.
+    pub(super) fn admit(&self) {
+        self.open.set(self.open.get() + 1);
+    }
+
+    /// A request that was let in is over.
+    pub(super) fn over(&self, fate: Fate) {
+        self.open.set(self.open.get().saturating_sub(1));
+        if self.has_begun() {
+            self.count(|drained| match fate {
+                // Its client has gone.
+                Fate::Admitted => {}
+                Fate::Answered => drained.served += 1,
+                Fate::Cut => drained.cut += 1,
+            });
+        }
+    }
+
+    /// The answer to a request that is refused.
+    pub(super) fn refusal(&self) -> Problem {
+        self.count(|drained| drained.refused += 1);
+        stopping("it takes no more requests")
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Drained)) {
+        let mut drained = self.drained.get();
+        change(&mut drained);
+        self.drained.set(drained);
+    }
+}
+
+/// The answer to a request that is cut.
+pub(super) fn cut() -> Problem {
+    stopping("the request was not done in time")
+}
+
+fn stopping(detail: &'static str) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the service is stopping", detail)
+        .retry_after(RETRY_AFTER_S)
+}
+
+/// Begins the end, or hurries it if it has begun.
+pub(super) fn begin(gateway: &Rc<Gateway>, plan: attach::Drain) {
+    let drain = &gateway.drain;
+    if drain.has_begun() {
+        return drain.enter(Stage::Cutting);
+    }
+    drain.keeps_queue.set(plan.keeps_queue == 1);
+    // At once, not when the task gets its turn.
+    drain.enter(Stage::Leaving);
+    tokio::task::spawn_local(leave(Rc::clone(gateway), plan));
+}
+
+async fn leave(gateway: Rc<Gateway>, plan: attach::Drain) {
+    let drain = &gateway.drain;
+    let delay = Duration::from_millis(u64::from(plan.delay_ms));
+    let no_client = async {
+        // Where nobody new is accepted, nobody is left to be served once all have gone.
+        while !(drain.keeps_queue.get() && gateway.places.are_free()) {
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    unless_cut(drain, delay, no_client).await;
+    drain.enter(Stage::Refusing);
+    gateway.places.end_http_2();
+    let time = Duration::from_millis(u64::from(plan.timeout_ms));
+    let all_done = async {
+        while drain.open.get() > 0 {
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    unless_cut(drain, time, all_done).await;
+    drain.enter(Stage::Cutting);
+    sleep(LAST_CALL).await;
+    gateway.places.end_all();
+    let _ = timeout(FAREWELL, gateway.places.all_free()).await;
+    // Replies that nobody has read in time end in the middle.
+    drain.count(|drained| drained.cut += drain.open.get());
+    drain.enter(Stage::Done);
+}
+
+/// Waits for `what`, for no longer than `time`, and not when everything is cut.
+async fn unless_cut(drain: &Draining, time: Duration, what: impl Future<Output = ()>) {
+    tokio::select! {
+        _ = timeout(time, what) => {}
+        () = drain.cuts() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_requests_is_counted_from_the_beginning_of_the_end() {
+        let drain = Draining::new();
+        for fate in [Fate::Answered, Fate::Cut, Fate::Admitted] {
+            drain.admit();
+            drain.over(fate);
+        }
+        assert_eq!(drain.drained.get(), Drained::default());
+        drain.enter(Stage::Leaving);
+        for fate in [Fate::Answered, Fate::Answered, Fate::Cut, Fate::Admitted] {
+            drain.admit();
+            drain.over(fate);
+        }
+        drop(drain.refusal());
+        let expected = Drained {
+            served: 2,
+            cut: 1,
+            refused: 1,
+        };
+        assert_eq!((drain.drained.get(), drain.open.get()), (expected, 0));
+    }
+
+    #[test]
+    fn the_end_only_goes_forward() {
+        let drain = Draining::new();
+        drain.enter(Stage::Cutting);
+        drain.enter(Stage::Refusing);
+        assert!(drain.refuses() && drain.stage.get() == Stage::Cutting);
+    }
+}
