@@ -5,6 +5,7 @@
     reason = "doc comments here are the texts of --help, so what needs none there has none"
 )]
 
+use crate::admin_address::AdminAddress;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ pub const DEFAULT_ADMIN: &str = "127.0.0.1:9464";
     max_term_width = 100
 )]
 #[command(
-    after_help = "Start with:\n  hacher-fabric check chain.toml\n  hacher-fabric run --build chain.toml --input FILE\n\nExit codes: 0 done, 1 failed, 2 wrong usage."
+    after_help = "Start with:\n  hacher-fabric check chain.toml\n  hacher-fabric run --build chain.toml --input FILE\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 (`status`) something is not ready."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -54,12 +55,16 @@ pub enum Command {
     Schema,
     /// Send one request to a chain that is being served
     Call(CallArgs),
-    /// Show what a running daemon serves, and how it fares
+    /// Show what a running daemon serves, how it fares, and what is wrong
+    ///
+    /// Exit codes: 0 all chains asked for are ready, 1 no daemon answers, 3 a chain is not ready.
     Status(StatusArgs),
+    /// Show the last runs of functions: when, for which request, and where their time went
+    Traces(TracesArgs),
     /// For each edge of a chain: which memory, protection, placement; how many copies, seals, wakes
     Explain(ChainArgs),
     /// Print the measurements and the digest of a chain, without running it
-    Measure(ChainArgs),
+    Measure(MeasureArgs),
     /// Show what this machine can enforce, and whether its limits leave room for a service
     Doctor(DoctorArgs),
     /// Measure hops, chains and requests beside what nothing can beat and what people use today
@@ -175,7 +180,7 @@ pub enum RequireIsolation {
 
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// The chain files
+    /// The chain files, or folders: of a folder all files `*.toml`, by name
     #[arg(required = true)]
     pub chains: Vec<PathBuf>,
     /// Where the gateway listens that serves all chains without `listen` of their own; not opened if there are none [default:
@@ -191,9 +196,10 @@ pub struct ServeArgs {
     /// Private key of the gateway (PEM, not encrypted)
     #[arg(long, requires = "tls_cert", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// Where the daemon answers operators: /metrics, /status, /traces. Loopback only
+    /// Where the daemon answers operators (/metrics, /status, /traces, /readyz): a port on loopback, or unix:PATH, a socket that
+    /// only its owner may connect to. May be given several times
     #[arg(long, default_value = DEFAULT_ADMIN, value_name = "ADDRESS")]
-    pub admin: SocketAddr,
+    pub admin: Vec<AdminAddress>,
     /// Run the `build` commands of the chain files first
     #[arg(long)]
     pub build: bool,
@@ -227,7 +233,7 @@ impl ServeArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// The chain files
+    /// The chain files, or folders of them; also whether one service can serve all of them
     #[arg(required = true)]
     pub chains: Vec<PathBuf>,
     /// Explain a diagnostic code, such as E0401, instead
@@ -249,8 +255,17 @@ pub struct ChainArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct MeasureArgs {
+    /// The chain files, or folders of them
+    #[arg(required = true)]
+    pub chains: Vec<PathBuf>,
+    #[command(flatten)]
+    pub format: FormatArgs,
+}
+
+#[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Chain files to be served here; a chain of one function if none is named
+    /// Chain files to be served here, or folders of them; a chain of one function if none is named
     pub chains: Vec<PathBuf>,
     #[command(flatten)]
     pub format: FormatArgs,
@@ -296,11 +311,56 @@ pub struct CallArgs {
 
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Where the daemon answers operators
+    #[command(flatten)]
+    pub asked: AskedArgs,
+    /// Show only what is not ready, has ended, or has failed
+    #[arg(long)]
+    pub failed: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TracesArgs {
+    #[command(flatten)]
+    pub asked: AskedArgs,
+    /// Of this request: the header `hacher-invocation` of its reply
+    #[arg(long, value_name = "ID")]
+    pub invocation: Option<String>,
+    /// Only runs that failed, for good or to be tried again
+    #[arg(long)]
+    pub failed: bool,
+    /// Only the last so many
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u32>,
+}
+
+/// Of whom an operator asks what.
+#[derive(Debug, Args)]
+pub struct AskedArgs {
+    /// Of this chain alone
+    #[arg(value_name = "CHAIN")]
+    pub name: Option<String>,
+    /// The same as CHAIN
+    #[arg(long, value_name = "CHAIN", conflicts_with = "name")]
+    pub chain: Option<String>,
+    /// Of this function alone
+    #[arg(long, value_name = "FUNCTION")]
+    pub function: Option<String>,
+    /// Where the daemon answers operators: a port, or unix:PATH
     #[arg(long, default_value = DEFAULT_ADMIN, value_name = "ADDRESS")]
-    pub admin: SocketAddr,
+    pub admin: AdminAddress,
+    /// Print what the daemon answers, as `docs/operations.md` describes it: the same as --format json
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub format: FormatArgs,
+}
+
+impl AskedArgs {
+    /// Whether to print for programs.
+    #[must_use]
+    pub fn as_json(&self) -> bool {
+        self.json || self.format.format == Format::Json
+    }
 }
 
 const BENCH_HELP: &str = "\

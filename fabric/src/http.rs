@@ -1,5 +1,6 @@
 //! A small HTTP client for the commands that talk to a gateway or a daemon on this machine.
 
+use crate::admin_address::AdminAddress;
 use bytes::Bytes;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -10,9 +11,9 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 /// A request that got no reply.
 #[derive(Debug, thiserror::Error)]
@@ -26,11 +27,19 @@ pub enum HttpError {
         /// Why not.
         source: io::Error,
     },
+    /// Nobody listens at that path, or this user may not connect to it.
+    #[error("cannot connect to unix:{}: {source}", .path.display())]
+    ConnectPath {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// The connection broke.
     #[error("the connection to {address} broke: {source}")]
     Broken {
         /// Where.
-        address: SocketAddr,
+        address: AdminAddress,
         /// How.
         source: hyper::Error,
     },
@@ -67,7 +76,7 @@ impl Reply {
 /// A keep-alive connection.
 #[derive(Debug)]
 pub struct Connection {
-    address: SocketAddr,
+    address: AdminAddress,
     sender: SendRequest<Full<Bytes>>,
 }
 
@@ -84,12 +93,39 @@ impl Connection {
         stream
             .set_nodelay(true)
             .map_err(|source| HttpError::Connect { address, source })?;
-        let (sender, connection) = handshake(TokioIo::new(Outgoing::new(stream)))
-            .await
-            .map_err(|source| HttpError::Broken { address, source })?;
-        // Ends with the connection; its errors reach us through the sender.
-        tokio::spawn(connection);
-        Ok(Self { address, sender })
+        Self::over(stream, address.into()).await
+    }
+
+    /// Connects to where a daemon answers operators. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// As [`Connection::open`], or [`HttpError::ConnectPath`].
+    pub async fn open_admin(address: &AdminAddress) -> Result<Self, HttpError> {
+        match address {
+            AdminAddress::Port(port) => Self::open(*port).await,
+            AdminAddress::Path(path) => {
+                let connected = UnixStream::connect(path).await;
+                let stream = connected.map_err(|source| HttpError::ConnectPath {
+                    path: path.clone(),
+                    source,
+                })?;
+                Self::over(stream, address.clone()).await
+            }
+        }
+    }
+
+    async fn over<S>(stream: S, address: AdminAddress) -> Result<Self, HttpError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        match handshake(TokioIo::new(Outgoing::new(stream))).await {
+            Err(source) => Err(HttpError::Broken { address, source }),
+            Ok((sender, connection)) => {
+                // Ends with the connection; its errors reach us through the sender.
+                tokio::spawn(connection);
+                Ok(Self { address, sender })
+            }
+        }
     }
 
     /// Sends a request and reads the whole reply, which may come before all of the request was sent: a server need not read
@@ -104,15 +140,16 @@ impl Connection {
         content_type: Option<&str>,
         body: Bytes,
     ) -> Result<Reply, HttpError> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", self.address.to_string());
+        let host = match &self.address {
+            AdminAddress::Port(address) => address.to_string(),
+            AdminAddress::Path(_) => "localhost".to_owned(),
+        };
+        let mut request = Request::builder().method(method).uri(path).header("host", host);
         if let Some(content_type) = content_type {
             request = request.header("content-type", content_type);
         }
         let broken = |source| HttpError::Broken {
-            address: self.address,
+            address: self.address.clone(),
             source,
         };
         let reply = self
@@ -142,19 +179,19 @@ impl Connection {
 /// takes a failed write for the end of everything, so what nobody reads any more counts as written, and the reading side
 /// tells how it ended.
 #[derive(Debug)]
-struct Outgoing {
-    stream: TcpStream,
+struct Outgoing<S> {
+    stream: S,
     /// Why the server reads no more.
     failed: Option<io::Error>,
 }
 
-impl Outgoing {
-    const fn new(stream: TcpStream) -> Self {
+impl<S> Outgoing<S> {
+    const fn new(stream: S) -> Self {
         Self { stream, failed: None }
     }
 }
 
-impl AsyncRead for Outgoing {
+impl<S: AsyncRead + Unpin> AsyncRead for Outgoing<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -173,7 +210,7 @@ impl AsyncRead for Outgoing {
     }
 }
 
-impl AsyncWrite for Outgoing {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Outgoing<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.failed.is_some() {
             return Poll::Ready(Ok(bytes.len()));

@@ -10,6 +10,7 @@ macro_rules! tell {
     ($($argument:tt)*) => { hacher_trustlet_host::lines::say(format_args!($($argument)*)) };
 }
 
+pub mod admin_address;
 pub mod bench;
 pub mod chain;
 pub mod cli;
@@ -26,8 +27,9 @@ mod watched;
 use bench::experiment::Guest;
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
-use command::finish;
+use command::{Failed, finish};
 use hacher_trustlet_host::scribe;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Where the executable starts: by the name that it was started under.
@@ -51,7 +53,19 @@ pub fn main_with(guests: Vec<Guest>) -> ExitCode {
         Some(scribe::ROLE) => scribe::main(),
         Some("hacher-loader") => loader::main(),
         Some(bench::peer::ROLE) => bench::peer::main(),
-        _ => run_command(Cli::parse().command, guests),
+        _ => match Cli::try_parse() {
+            Ok(cli) => run_command(cli.command, guests),
+            Err(error) => explain_usage(&error),
+        },
+    }
+}
+
+/// Prints help, a version, or what is wrong with the arguments.
+fn explain_usage(error: &clap::Error) -> ExitCode {
+    let printed = error.print().and_then(|()| std::io::stdout().flush());
+    match printed {
+        Ok(()) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(command::FAILED)),
+        Err(unwritten) => finish(Err(Failed::unwritten("the terminal", &unwritten))),
     }
 }
 
@@ -64,24 +78,21 @@ fn run_command(command: Command, guests: Vec<Guest>) -> ExitCode {
         },
         Command::Check(arguments) => command::check::check(&arguments),
         Command::Graph(arguments) => command::graph::graph(&arguments),
-        Command::Schema => {
-            command::graph::schema();
-            Ok(())
-        }
+        Command::Schema => command::graph::schema(),
         Command::Call(arguments) => command::call::call(&arguments),
-        Command::Status(arguments) => command::status::status(&arguments),
+        Command::Status(arguments) => match command::status::status(&arguments) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
+        Command::Traces(arguments) => command::traces::traces(&arguments),
         Command::Explain(arguments) => command::explain::explain(&arguments),
         Command::Measure(arguments) => command::measure::measure(&arguments),
         Command::Doctor(arguments) => command::doctor::doctor(&arguments),
         Command::Bench(arguments) => command::bench::bench(&arguments, guests),
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "hacher-fabric",
-                &mut std::io::stdout(),
-            );
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "hacher-fabric", &mut script);
+            command::print_bytes(&script)
         }
     })
 }

@@ -2,36 +2,42 @@
 //! opens what they name, tells the monitor, and ends. So neither the monitor nor the daemon parses a chain file with
 //! rights worth stealing: the one parses nothing, the other has none.
 
+use crate::admin_address::AdminAddress;
 use crate::bench::driver;
 use crate::chain::build::build;
-use crate::chain::define::{Definer, GATEWAY_MEMORY_BYTES, GatewayKind, define_chain, define_gateway};
+use crate::chain::define::{Definer, GatewayKind, define_chain, define_gateway};
 use crate::chain::file::{ChainFile, Opened};
 use crate::chain::linked::{LinkedFiles, linked};
+use crate::chain::named::chain_files;
 use crate::chain::need;
-use crate::chain::own_gateway::{self, address_taken_twice};
+use crate::chain::own_gateway;
 use crate::chain::placement::{Front, Seating, seat_all, usable_cpus};
 use crate::chain::protection::in_words;
 use crate::chain::share;
 use crate::chain::sockets::{Listening, Sockets};
+use crate::chain::together::{check_sums, first_conflict};
 use crate::cli::{Cli, Command, RequireIsolation, ServeArgs};
 use crate::command::serve::{check_admin_address, check_gateway_address};
-use crate::command::{Failed, finish, report_chain_error, stderr_has_colours};
-use crate::gateway::{self, budget};
+use crate::command::{Failed, complain, finish, report_chain_error, stderr_has_colours};
+use crate::gateway;
 use crate::tls::{Source, Which};
 use clap::Parser;
-use hacher_chain_dsl::Chain;
 use hacher_libos_net::process::take_channel;
 use hacher_libos_net::share::fabric_bytes;
 use hacher_trustlet_host::calls::{Call, LayerEntry, MonitorEntry, tls};
 use hacher_trustlet_host::client::{ClientError, MonitorClient};
 use hacher_trustlet_host::process::doctor::huge_outboxes_missing_because;
 use hacher_trustlet_host::process::headroom::shortfall;
-use rustix::process::{Resource, getrlimit};
+use rustix::fs::Mode;
+use rustix::process::{Resource, getrlimit, umask};
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use zerocopy::FromBytes;
@@ -72,6 +78,31 @@ pub fn main() -> ExitCode {
 }
 
 fn load(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result<(), Failed> {
+    let mut sockets = SocketFiles::default();
+    define_all(arguments, monitor, &mut sockets)?;
+    // The monitor sees to them from here on.
+    sockets.0.clear();
+    Ok(())
+}
+
+/// Sockets that were made as files; removed when dropped.
+#[derive(Default)]
+struct SocketFiles(Vec<PathBuf>);
+
+impl Drop for SocketFiles {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // What is left is replaced by the next service.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn define_all(
+    arguments: &ServeArgs,
+    monitor: &mut MonitorClient,
+    sockets: &mut SocketFiles,
+) -> Result<(), Failed> {
     let is_isolated = check_isolation(arguments, monitor)?;
     let files = read_all(arguments)?;
     warn_of_missing_pages(&files);
@@ -80,7 +111,13 @@ fn load(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result<(), Failed
     }
     let mut given = Sockets::given(monitor)?;
     let mut fronts = Fronts::open(arguments, &files, &mut given)?;
-    let admin = admin(arguments.admin, &mut given)?;
+    let mut admin = Vec::new();
+    for address in &arguments.admin {
+        admin.push(listen_admin(address, &mut given)?);
+        if let AdminAddress::Path(path) = address {
+            sockets.0.push(path.clone());
+        }
+    }
     given.none_is_left()?;
     let (role, front) = if arguments.bench_driver {
         (driver::ROLE, Front::Driver)
@@ -88,13 +125,14 @@ fn load(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result<(), Failed
         (gateway::ROLE, Front::Http)
     };
     let chains: Vec<_> = files.iter().map(|(file, _)| file.chain()).collect();
-    check_memory(&chains)?;
     let seatings = seat_all(&chains, &usable_cpus(), front);
     for ((file, opened), seating) in files.into_iter().zip(&seatings) {
         let gateway = fronts.gateway_of(monitor, &file, opened.tls.as_ref(), role, seating)?;
         define_chain(monitor, gateway, &file, opened.functions, seating)?;
     }
-    Definer::call(monitor, Call::SetAdmin, &[], &[], vec![admin.into()]).map_err(Failed::new)?;
+    for socket in admin {
+        Definer::call(monitor, Call::SetAdmin, &[], &[], vec![socket]).map_err(Failed::new)?;
+    }
     Ok(())
 }
 
@@ -342,7 +380,7 @@ fn read_all(arguments: &ServeArgs) -> Result<Vec<(ChainFile, Opened)>, Failed> {
     let format = arguments.format.format;
     let mut files = Vec::new();
     let mut failed = None;
-    for path in &arguments.chains {
+    for path in &chain_files(&arguments.chains)? {
         match ChainFile::read(path) {
             Ok(file) => files.push(file),
             Err(error) => failed = Some(report_chain_error(&error, format)),
@@ -351,11 +389,11 @@ fn read_all(arguments: &ServeArgs) -> Result<Vec<(ChainFile, Opened)>, Failed> {
     if let Some(failed) = failed {
         return Err(failed);
     }
-    if !arguments.ignore_listen
-        && let Some((_, error)) = address_taken_twice(&files.iter().collect::<Vec<_>>())
-    {
+    if let Some((_, error)) = first_conflict(&files.iter().collect::<Vec<_>>(), arguments.ignore_listen) {
         return Err(report_chain_error(&error, format));
     }
+    let chains: Vec<_> = files.iter().map(ChainFile::chain).collect();
+    check_sums(&chains).map_err(Failed::new)?;
     check_limits(&files)?;
     warn_of_little_memory(&files);
     let mut opened = Vec::new();
@@ -374,7 +412,7 @@ fn read_all(arguments: &ServeArgs) -> Result<Vec<(ChainFile, Opened)>, Failed> {
         match found {
             Ok(found) => {
                 if !found.warnings.is_empty() {
-                    eprint!("{}", found.warnings.render(stderr_has_colours()));
+                    complain(&found.warnings.render(stderr_has_colours()))?;
                 }
                 opened.push((file, found));
             }
@@ -382,19 +420,6 @@ fn read_all(arguments: &ServeArgs) -> Result<Vec<(ChainFile, Opened)>, Failed> {
         }
     }
     failed.map_or(Ok(opened), Err)
-}
-
-/// Every gateway, shared or a chain's own, has room for the largest request and reply of each chain that it serves.
-fn check_memory(chains: &[&Chain]) -> Result<(), Failed> {
-    let fits = |chains: &[&Chain]| {
-        budget::check_fit(GATEWAY_MEMORY_BYTES, chains.iter().copied())
-            .map_err(|error| Failed::new(error.to_string()))
-    };
-    let (own, shared): (Vec<&Chain>, Vec<&Chain>) = chains
-        .iter()
-        .partition(|chain| chain.ingress().listen().is_some());
-    fits(&shared)?;
-    own.iter().try_for_each(|chain| fits(&[*chain]))
 }
 
 /// Connections that wait to be accepted, where the system allows as many: a burst of new ones must not wait for a second SYN.
@@ -409,13 +434,44 @@ fn kept(socket: TcpListener, has_tls: bool, name: &str) -> Result<Listening, Fai
     })
 }
 
-/// Where operators are answered.
-fn admin(wanted: SocketAddr, given: &mut Sockets) -> Result<TcpListener, Failed> {
-    let Some(socket) = given.of_operators(wanted) else {
-        return listen(wanted, "--admin");
-    };
-    check_admin_address(socket.local_addr()?, "socket `admin` at")?;
-    Ok(socket)
+/// Where operators are answered: the service manager's socket, or one of our own.
+fn listen_admin(address: &AdminAddress, given: &mut Sockets) -> Result<OwnedFd, Failed> {
+    match address {
+        AdminAddress::Port(wanted) => {
+            let Some(socket) = given.of_operators(*wanted) else {
+                return listen(*wanted, "--admin").map(Into::into);
+            };
+            check_admin_address(socket.local_addr()?, "socket `admin` at")?;
+            Ok(socket.into())
+        }
+        AdminAddress::Path(path) => listen_at(path)
+            .map(Into::into)
+            .map_err(|error| Failed::new(format!("cannot listen on {address} (--admin): {error}"))),
+    }
+}
+
+/// Listens at a path that its owner alone may connect to. A socket that nobody listens on is what a service left that was killed, and
+/// is replaced; anything else is left alone.
+fn listen_at(path: &Path) -> io::Result<UnixListener> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "there is a file that is no socket",
+            ));
+        }
+        Ok(_) => match UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+            Err(error) => return Err(error),
+            Ok(_) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there")),
+        },
+        Err(_) => {}
+    }
+    // From its first moment on: bind(2) makes it with what the mask leaves, and this process has one thread.
+    let before = umask(Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(path);
+    umask(before);
+    listener
 }
 
 fn listen(address: SocketAddr, option: &str) -> Result<TcpListener, Failed> {

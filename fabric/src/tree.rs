@@ -49,7 +49,8 @@ impl Tree {
             lines.find_map(|line| {
                 let ready = serde_json::from_str(&line).ok().filter(is_ready);
                 if ready.is_none() {
-                    print(&format!("{line}\n"));
+                    // Whether anybody reads it or not, the service is waited for.
+                    let _ = print(&format!("{line}\n"));
                 }
                 ready
             })

@@ -62,6 +62,10 @@ pub mod kind {
     pub const BELL: u32 = 11;
     /// One [`super::Ahead`]; descriptors: the instance's page (read-only), its doorbell.
     pub const AHEAD: u32 = 12;
+    /// To a gateway: [`super::Readiness`] entries; no descriptors.
+    pub const READINESS: u32 = 16;
+    /// To a gateway: no entries. It tells of each request on its standard error, from here on.
+    pub const ACCESS_LOG: u32 = 17;
     /// To a gateway that speaks TLS: one [`super::Renew`]; descriptors: new files of its TLS, as beside `LISTEN`. It answers
     /// with `TLS_TAKEN` or `TLS_REFUSED`.
     pub const TLS: u32 = 32;
@@ -164,6 +168,18 @@ pub struct Begin {
     pub last_end_kind: u32,
     /// Its exit code, or the number of its signal.
     pub last_end_code: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Whether the functions of a chain are fit to serve, as far as the service knows.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Readiness {
+    /// The chain's name.
+    pub chain: Name,
+    /// 1: all of them are. 0: one has no process for long, or one that keeps ending.
+    pub ready: u32,
     /// Zero.
     pub reserved: u32,
 }

@@ -3,8 +3,8 @@
 use crate::ahead::Ahead as WakeAhead;
 use crate::attach::{
     ATTACH_VERSION, Ahead, Begin, Drain, Drained, Edge, Inbound, Listen, MESSAGE_MAX_BYTES,
-    MESSAGE_MAX_DESCRIPTORS, MessageHeader, Port, Renew, SAID_MAX_BYTES, SECRET_VALUE_MAX_BYTES, Secret,
-    kind, listen_tls, outbox_flag,
+    MESSAGE_MAX_DESCRIPTORS, MessageHeader, Port, Readiness, Renew, SAID_MAX_BYTES, SECRET_VALUE_MAX_BYTES,
+    Secret, kind, listen_tls, outbox_flag,
 };
 use crate::doorbell::Doorbell;
 use crate::hop::{Own, Receiver, Sender};
@@ -184,6 +184,10 @@ pub enum Wish {
     Drain(Drain),
     /// Gateway: the bell to ring when requests begin to be in flight.
     Bell(Doorbell),
+    /// Gateway: whether the functions of these chains are fit to serve.
+    Readiness(Vec<Readiness>),
+    /// Gateway: tell of each request.
+    AccessLog,
 }
 
 /// A listening socket, and what TLS needs.
@@ -323,6 +327,8 @@ impl Assembly {
                 let files = files.ok_or(BadAttachment("a renewal without files"))?;
                 return Ok(Some(Wish::Renew(files)));
             }
+            kind::READINESS => return Ok(Some(Wish::Readiness(message.entries()?))),
+            kind::ACCESS_LOG => return Ok(Some(Wish::AccessLog)),
             kind::DRAIN => {
                 let drain = message.entries::<Drain>()?;
                 let drain = *drain.first().ok_or(BadAttachment("an empty drain"))?;

@@ -79,7 +79,8 @@ fn attach(channel: &Channel) -> Result<Attachment, AttachError> {
                 lock_down(&program)?;
             }
             Some(Wish::Attach(attachment)) => return Ok(*attachment),
-            Some(Wish::Listen(_) | Wish::Renew(..) | Wish::Bell(_) | Wish::Drain(_)) | None => {}
+            // What gateways are told.
+            Some(_) | None => {}
         }
     }
 }
@@ -147,6 +148,8 @@ where
         for word in [
             page_word::RUNNING_INBOUND,
             page_word::RUNNING_STAGE,
+            page_word::RUNNING_INVOCATION,
+            page_word::RUNNING_ATTEMPT,
             page_word::BUSY_SINCE,
             page_word::LAST_WORDS,
         ] {

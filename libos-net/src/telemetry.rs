@@ -399,6 +399,15 @@ impl PageReader {
         })
     }
 
+    /// The record that the instance is at work on, or was last: the low half of its request's id, and which attempt. `None` until
+    /// its process has begun with one.
+    #[must_use]
+    pub fn last_record(&self) -> Option<(u64, u32)> {
+        let invocation = Some(self.word(page_word::RUNNING_INVOCATION)).filter(|id| *id != 0)?;
+        let attempt = u32::try_from(self.word(page_word::RUNNING_ATTEMPT)).unwrap_or(u32::MAX);
+        Some((invocation, attempt))
+    }
+
     /// Whether the instance says that it is at work on a record.
     #[must_use]
     pub fn holds_record(&self) -> bool {

@@ -31,8 +31,10 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use zerocopy::FromBytes;
@@ -80,6 +82,8 @@ pub struct MonitorConfig {
     /// A trustlet that has not said for this long that it serves never will. It counts as died, and is replaced as one that
     /// died early.
     pub start_patience: Duration,
+    /// Sockets that the loader makes as files: they go when the service stops.
+    pub sockets: Vec<PathBuf>,
 }
 
 /// The service could not start, or its kernel failed it.
@@ -252,6 +256,8 @@ struct Service {
     exit_code: u8,
     manager: Manager,
     notified: bool,
+    /// Whether the sockets at paths are this service's, and not those of another that had them.
+    owns_sockets: bool,
 }
 
 impl Service {
@@ -293,6 +299,7 @@ impl Service {
             exit_code: 0,
             manager: Manager::of_environment(),
             notified: false,
+            owns_sockets: false,
         };
         watch(&service.epoll, service.signals.as_fd(), Token::Signals)?;
         if is_asked_to_stop() {
@@ -324,6 +331,7 @@ impl Service {
                 Err(Errno::INTR) => 0,
                 other => other.map_err(os("waiting for events"))?,
             };
+            self.core.set_time(Monotonic::now());
             for event in events.iter().take(ready) {
                 self.handle(Token::unpack(event.data.u64()))?;
             }
@@ -479,6 +487,7 @@ impl Service {
             return Ok(());
         }
         self.renewals = Renewals::of(&self.core);
+        self.owns_sockets = true;
         self.start_daemon()
     }
 
@@ -791,6 +800,14 @@ impl Service {
         }
         if let Some(daemon) = self.daemon.take() {
             daemon.finish();
+        }
+        let paths = core::mem::take(&mut self.config.sockets);
+        for path in paths.iter().filter(|_| self.owns_sockets) {
+            let found = fs::symlink_metadata(path);
+            if found.is_ok_and(|found| found.file_type().is_socket()) {
+                // What is left is replaced by the next service.
+                let _ = fs::remove_file(path);
+            }
         }
     }
 }

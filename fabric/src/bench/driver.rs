@@ -103,7 +103,8 @@ fn attach(channel: &Channel) -> Result<(), AttachError> {
                 obey(listener, &mut chains);
                 return Ok(());
             }
-            Some(Wish::Renew(..) | Wish::Bell(_) | Wish::Drain(_)) | None => {}
+            // What gateways are told that speak HTTP.
+            Some(_) | None => {}
         }
     }
 }

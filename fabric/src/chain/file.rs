@@ -28,6 +28,9 @@ pub enum ChainFileError {
     /// No gateway has the memory that it takes.
     #[error("{0}")]
     Gateway(String),
+    /// It cannot be served beside another that is to be served with it.
+    #[error("{0}")]
+    Together(String),
     /// It has problems; all of them.
     #[error("{}", .0.render(false))]
     Problems(Box<Diagnostics>),

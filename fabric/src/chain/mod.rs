@@ -7,6 +7,7 @@ pub mod file;
 mod folders;
 pub mod linked;
 mod magic;
+pub mod named;
 pub mod need;
 pub mod own_gateway;
 pub mod placement;
@@ -14,6 +15,7 @@ pub mod protection;
 mod secret;
 pub mod share;
 pub mod sockets;
+pub mod together;
 
 use hacher_chain_dsl::{Chain, Source};
 

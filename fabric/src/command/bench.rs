@@ -22,8 +22,8 @@ pub fn bench(arguments: &BenchArgs, guests: Vec<Guest>) -> Result<(), Failed> {
     let report = bench::run(arguments, guests)?;
     // First the terminal: it still has the figures if a disk is full.
     match arguments.format.format {
-        Format::Human => print(&table::render(&report)),
-        Format::Json => print_json(&report.to_json()),
+        Format::Human => print(&table::render(&report))?,
+        Format::Json => print_json(&report.to_json())?,
     }
     write_files(arguments, &report)
 }
@@ -36,7 +36,6 @@ fn compare(arguments: &CompareArgs) -> Result<(), Failed> {
         Format::Human => print(&comparison.render()),
         Format::Json => print_json(&serde_json::to_value(&comparison)?),
     }
-    Ok(())
 }
 
 /// Makes the folders of all output before the first measurement: nobody should learn after a quarter of an hour that a

@@ -1,13 +1,13 @@
 //! `call`: one request to a chain that is being served.
 
-use super::{Failed, print_json};
+use super::{Failed, print_bytes, print_json};
 use crate::cli::{CallArgs, Format};
 use crate::http::{Connection, Reply, content_type_of};
 use bytes::Bytes;
 use hyper::Method;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 
 /// Sends the input, writes the output.
@@ -38,7 +38,7 @@ pub fn call(arguments: &CallArgs) -> Result<(), Failed> {
             "content_type": reply.header("content-type"),
             "bytes": reply.body.len(),
             "invocation": reply.header("hacher-invocation"),
-        }));
+        }))?;
     }
     Ok(())
 }
@@ -64,11 +64,7 @@ pub fn read_input(path: &Path) -> Result<Bytes, Failed> {
 /// When it cannot be written.
 pub fn write_output(path: Option<&Path>, body: &[u8]) -> Result<(), Failed> {
     let Some(path) = path else {
-        let mut out = std::io::stdout().lock();
-        return out
-            .write_all(body)
-            .and_then(|()| out.flush())
-            .map_err(Failed::from);
+        return print_bytes(body);
     };
     fs::write(path, body)
         .map_err(|error| Failed::new(format!("cannot write the output `{}`: {error}", path.display())))
@@ -84,7 +80,7 @@ pub fn check_reply(reply: &Reply, format: Format) -> Result<(), Failed> {
     }
     let problem = reply.json();
     if format == Format::Json {
-        print_json(&problem);
+        print_json(&problem)?;
         return Err(Failed::reported());
     }
     let text = |key: &str| problem.get(key).and_then(Value::as_str);

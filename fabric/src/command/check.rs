@@ -1,38 +1,53 @@
 //! `check`: all that is wrong with chain files.
 
-use super::{Failed, print, print_json, stderr_has_colours};
+use super::{Failed, complain, print, print_json, stderr_has_colours};
 use crate::chain::define::GATEWAY_MEMORY_BYTES;
 use crate::chain::file::{ChainFile, ChainFileError};
-use crate::chain::own_gateway::{self, address_taken_twice};
+use crate::chain::named::chain_files;
+use crate::chain::need;
+use crate::chain::own_gateway;
 use crate::chain::protection::{GIVEN_UP, in_words, mapped_edges};
+use crate::chain::together::{check_sums, first_conflict};
 use crate::cli::{CheckArgs, Format};
 use crate::gateway::budget;
 use hacher_chain_dsl::{Diagnostics, explain_code};
+use hacher_trustlet_host::process::headroom::{raise_soft_limits, shortfall};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Checks every file, reports on all of them, and fails if one has an error.
+/// Checks every file, and whether all can be served together; reports on all of them, and fails if there is an error.
 ///
 /// # Errors
-/// When a file cannot be read, or has an error.
+/// When a file cannot be read, or has an error, or the report cannot be written.
 pub fn check(arguments: &CheckArgs) -> Result<(), Failed> {
     if let Some(code) = &arguments.explain {
         let text =
             explain_code(code).ok_or_else(|| Failed::new(format!("there is no diagnostic code `{code}`")))?;
-        print(&format!("{}\n", text.trim_end()));
-        return Ok(());
+        return print(&format!("{}\n", text.trim_end()));
     }
-    let mut checked: Vec<_> = arguments
-        .chains
+    let paths = chain_files(&arguments.chains)?;
+    let mut checked: Vec<_> = paths
         .iter()
         .map(|path| check_one(path, arguments.text_only))
         .collect();
-    check_addresses(&mut checked);
+    check_conflicts(&mut checked);
+    let together = check_together(&checked, arguments.text_only);
     match arguments.format.format {
-        Format::Human => checked.iter().for_each(print_human),
-        Format::Json => print_json(&Value::Array(checked.iter().map(to_json).collect())),
+        Format::Human => {
+            checked.iter().try_for_each(print_human)?;
+            if let Err(error) = &together {
+                complain(&format!("error: {error}\n"))?;
+            }
+        }
+        Format::Json => {
+            let mut reports: Vec<Value> = checked.iter().map(to_json).collect();
+            if let Err(error) = &together {
+                reports.push(json!({ "file": Value::Null, "good": false, "found": { "message": error } }));
+            }
+            print_json(&Value::Array(reports))?;
+        }
     }
-    if checked.iter().all(|report| report.outcome.is_ok()) {
+    if together.is_ok() && checked.iter().all(|report| report.outcome.is_ok()) {
         Ok(())
     } else {
         Err(Failed::reported())
@@ -57,13 +72,13 @@ fn check_one(path: &Path, text_only: bool) -> Report<'_> {
     Report { path, outcome }
 }
 
-/// Refuses chains that want an address which one before them has: they cannot be served together.
-fn check_addresses(reports: &mut [Report<'_>]) {
+/// Refuses chains that cannot be served beside those before them.
+fn check_conflicts(reports: &mut [Report<'_>]) {
     loop {
         let good = reports.iter().enumerate();
         let good = good.filter_map(|(at, report)| Some((at, &report.outcome.as_ref().ok()?.0)));
         let (places, files): (Vec<_>, Vec<_>) = good.unzip();
-        let Some((nth, error)) = address_taken_twice(&files) else {
+        let Some((nth, error)) = first_conflict(&files, false) else {
             return;
         };
         let Some(report) = places.get(nth).and_then(|at| reports.get_mut(*at)) else {
@@ -73,12 +88,27 @@ fn check_addresses(reports: &mut [Report<'_>]) {
     }
 }
 
-fn print_human(report: &Report<'_>) {
-    let render = |problems: &Diagnostics| eprint!("{}", problems.render(stderr_has_colours()));
+/// Whether the chains fit into one service, and that onto this machine, as `serve` would find.
+fn check_together(reports: &[Report<'_>], text_only: bool) -> Result<(), String> {
+    let good = reports.iter().filter_map(|report| report.outcome.as_ref().ok());
+    let chains: Vec<_> = good.map(|(file, _)| file.chain()).collect();
+    if chains.is_empty() {
+        return Ok(());
+    }
+    check_sums(&chains)?;
+    if text_only {
+        return Ok(());
+    }
+    raise_soft_limits();
+    shortfall(&need::of_chains(&chains)).map_or(Ok(()), Err)
+}
+
+fn print_human(report: &Report<'_>) -> Result<(), Failed> {
+    let render = |problems: &Diagnostics| complain(&problems.render(stderr_has_colours()));
     match &report.outcome {
         Ok((file, warnings)) => {
             if !warnings.is_empty() {
-                render(warnings);
+                render(warnings)?;
             }
             let chain = file.chain();
             let counts = [
@@ -91,18 +121,19 @@ fn print_human(report: &Report<'_>) {
                 report.path.display(),
                 chain.name(),
                 counts.join(", ")
-            ));
+            ))?;
             if let Some(place) = own_gateway::in_words(chain) {
-                print(&format!("  served by {place}\n"));
+                print(&format!("  served by {place}\n"))?;
             }
             if let Some(mapped) = in_words(chain) {
                 print(&format!(
                     "  note: mapped, and not sealed: {mapped}\n  a mapped edge has {GIVEN_UP}\n"
-                ));
+                ))?;
             }
+            Ok(())
         }
         Err(ChainFileError::Problems(problems)) => render(problems),
-        Err(error) => eprintln!("error: {error}"),
+        Err(error) => complain(&format!("error: {error}\n")),
     }
 }
 

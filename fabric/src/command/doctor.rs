@@ -2,6 +2,7 @@
 
 use super::{Failed, print, print_json, read_chain};
 use crate::chain::file::ChainFile;
+use crate::chain::named::chain_files;
 use crate::chain::need;
 use crate::cli::{DoctorArgs, Format};
 use hacher_libos_net::aead;
@@ -17,8 +18,7 @@ use std::fmt::Write as _;
 /// When a limit keeps them from starting. A machine that can enforce little is only reported on.
 pub fn doctor(arguments: &DoctorArgs) -> Result<(), Failed> {
     let format = arguments.format.format;
-    let files = arguments
-        .chains
+    let files = chain_files(&arguments.chains)?
         .iter()
         .map(|path| read_chain(path, format))
         .collect::<Result<Vec<_>, _>>()?;
@@ -29,7 +29,7 @@ pub fn doctor(arguments: &DoctorArgs) -> Result<(), Failed> {
     };
     raise_soft_limits();
     let findings = findings(&need);
-    report(&findings, format);
+    report(&findings, format)?;
     // What could not be tried is short of something too, which a limit may say more plainly.
     let short = findings.iter().filter(|found| found.status == Status::TooLow);
     match short.min_by_key(|found| found.figures.is_none()) {
@@ -41,7 +41,7 @@ pub fn doctor(arguments: &DoctorArgs) -> Result<(), Failed> {
     }
 }
 
-fn report(findings: &[Finding], format: Format) {
+fn report(findings: &[Finding], format: Format) -> Result<(), Failed> {
     let word = |status| match status {
         Status::Ok => "ok",
         Status::Missing => "missing",
@@ -63,8 +63,7 @@ fn report(findings: &[Finding], format: Format) {
                 value
             })
             .collect();
-        print_json(&json!({ "findings": list, "aead": aead::IMPLEMENTATION }));
-        return;
+        return print_json(&json!({ "findings": list, "aead": aead::IMPLEMENTATION }));
     }
     let width = findings
         .iter()
@@ -80,5 +79,5 @@ fn report(findings: &[Finding], format: Format) {
         }
     }
     let _ = writeln!(text, "{:<8}{:<width$}  {}", "info", "AEAD", aead::IMPLEMENTATION);
-    print(&text);
+    print(&text)
 }

@@ -27,7 +27,6 @@ pub fn explain(arguments: &ChainArgs) -> Result<(), Failed> {
         Format::Human => print(&human(&file, &seating)),
         Format::Json => print_json(&data(&file, &seating)),
     }
-    Ok(())
 }
 
 /// What is told of one edge.

@@ -13,11 +13,13 @@ pub fn graph(arguments: &GraphArgs) -> Result<(), Failed> {
         GraphLanguage::Mermaid => file.chain().mermaid(),
         GraphLanguage::Dot => file.chain().dot(),
     };
-    print(&drawing);
-    Ok(())
+    print(&drawing)
 }
 
 /// Prints the JSON Schema of chain files.
-pub fn schema() {
-    print_json(&hacher_chain_dsl::schema());
+///
+/// # Errors
+/// When it cannot be written.
+pub fn schema() -> Result<(), Failed> {
+    print_json(&hacher_chain_dsl::schema())
 }

@@ -2,17 +2,19 @@
 
 use super::{Failed, print, print_json, read_chain, report_chain_error};
 use crate::chain::define::{Definer, define_chain, define_gateway};
+use crate::chain::named::chain_files;
 use crate::chain::own_gateway;
 use crate::chain::placement::{seat, usable_cpus};
-use crate::cli::{ChainArgs, Format};
+use crate::cli::{Format, MeasureArgs};
 use crate::gateway;
 use crate::loader::own_executable;
 use crate::table::{Align, Table};
 use hacher_trustlet_host::calls::{Call, FunctionEntry};
 use hacher_trustlet_host::measure::Measurer;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use zerocopy::FromBytes;
 
 impl Definer for Measurer {
@@ -27,13 +29,70 @@ impl Definer for Measurer {
     }
 }
 
-/// Prints the digest that `serve` would report for this chain.
+/// Prints the digests that `serve` would report for these chains.
 ///
 /// # Errors
-/// When the chain file or what it names cannot be used.
-pub fn measure(arguments: &ChainArgs) -> Result<(), Failed> {
+/// When a chain file or what it names cannot be used, or nothing can be printed.
+pub fn measure(arguments: &MeasureArgs) -> Result<(), Failed> {
     let format = arguments.format.format;
-    let file = read_chain(&arguments.chain, format)?;
+    let paths = chain_files(&arguments.chains)?;
+    let measured = paths
+        .iter()
+        .map(|path| measure_one(path, format))
+        .collect::<Result<Vec<_>, _>>()?;
+    if format == Format::Human {
+        let texts: Vec<String> = measured.iter().map(Measured::human).collect();
+        return print(&texts.join("\n"));
+    }
+    let mut data: Vec<Value> = measured.iter().map(Measured::data).collect();
+    // Who names one file gets one report, and who names several, or a folder, a list.
+    let is_one = matches!(arguments.chains.as_slice(), [path] if !path.is_dir());
+    print_json(&match data.pop() {
+        Some(one) if is_one => one,
+        last => {
+            data.extend(last);
+            Value::Array(data)
+        }
+    })
+}
+
+/// What was measured of one chain.
+struct Measured {
+    chain: String,
+    digest: String,
+    /// Of each function its name, its digest, and how many libraries it has.
+    functions: Vec<(String, String, u32)>,
+}
+
+impl Measured {
+    fn data(&self) -> Value {
+        let functions = self.functions.iter();
+        let functions: Vec<_> = functions
+            .map(|(name, sha384, libraries)| json!({ "function": name, "sha384": sha384, "libraries": libraries }))
+            .collect();
+        json!({ "chain": self.chain, "digest": self.digest, "functions": functions })
+    }
+
+    fn human(&self) -> String {
+        let mut table = Table::new(&[
+            ("function", Align::Left),
+            ("libraries", Align::Right),
+            ("SHA-384", Align::Left),
+        ]);
+        for (name, sha384, libraries) in &self.functions {
+            table.row([name.clone(), libraries.to_string(), sha384.clone()]);
+        }
+        format!(
+            "chain `{}`\n  digest {}\n\n{}",
+            self.chain,
+            self.digest,
+            table.render()
+        )
+    }
+}
+
+fn measure_one(path: &Path, format: Format) -> Result<Measured, Failed> {
+    let file = read_chain(path, format)?;
     let functions = file
         .open_functions()
         .map_err(|error| report_chain_error(&error, format))?;
@@ -61,31 +120,11 @@ pub fn measure(arguments: &ChainArgs) -> Result<(), Failed> {
             entry.library_count,
         ));
     }
-    match format {
-        Format::Json => {
-            let functions: Vec<_> = measured
-                .iter()
-                .map(|(name, sha384, libraries)| json!({ "function": name, "sha384": sha384, "libraries": libraries }))
-                .collect();
-            print_json(&json!({ "chain": file.chain().name(), "digest": digest, "functions": functions }));
-        }
-        Format::Human => {
-            let mut table = Table::new(&[
-                ("function", Align::Left),
-                ("libraries", Align::Right),
-                ("SHA-384", Align::Left),
-            ]);
-            for (name, sha384, libraries) in measured {
-                table.row([name, libraries.to_string(), sha384]);
-            }
-            print(&format!(
-                "chain `{}`\n  digest {digest}\n\n{}",
-                file.chain().name(),
-                table.render()
-            ));
-        }
-    }
-    Ok(())
+    Ok(Measured {
+        chain: file.chain().name().to_owned(),
+        digest,
+        functions: measured,
+    })
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -7,53 +7,77 @@ pub mod doctor;
 pub mod explain;
 pub mod graph;
 pub mod measure;
+mod operator;
 pub mod run;
 pub mod serve;
 pub mod status;
+pub mod traces;
 
 use crate::chain::file::{ChainFile, ChainFileError};
 use crate::cli::Format;
 use serde_json::Value;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 /// Exit code of a command that was understood and failed.
 pub const FAILED: u8 = 1;
 
+/// Exit code of a command whose reader has gone, as shells show that of one that SIGPIPE has ended.
+const READER_GONE: u8 = 141;
+
 /// A command that failed, with what to tell the person who gave it.
 #[derive(Debug)]
-pub struct Failed(String);
+pub struct Failed {
+    message: String,
+    code: u8,
+}
 
 impl Failed {
     /// A failure with this message, without a full stop.
     pub fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
+        Self {
+            message: message.into(),
+            code: FAILED,
+        }
     }
 
     /// The same failure, with what else is known of it.
     #[must_use]
     pub fn with_details(self, details: &str) -> Self {
-        let message = [self.0.as_str(), details.trim()].map(str::trim);
-        Self(
-            message
-                .into_iter()
-                .filter(|part| !part.is_empty())
-                .collect::<Vec<_>>()
-                .join("\n"),
-        )
+        let message = [self.message.as_str(), details.trim()].map(str::trim);
+        let message = message.into_iter().filter(|part| !part.is_empty());
+        Self {
+            message: message.collect::<Vec<_>>().join("\n"),
+            code: self.code,
+        }
     }
 
     /// A failure that has been reported already.
     #[must_use]
     pub const fn reported() -> Self {
-        Self(String::new())
+        Self {
+            message: String::new(),
+            code: FAILED,
+        }
+    }
+
+    /// Output that could not be written. Whoever has closed its reading end wants no more of it, nor a message.
+    #[must_use]
+    pub fn unwritten(what: &str, error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self {
+                message: String::new(),
+                code: READER_GONE,
+            };
+        }
+        Self::new(format!("cannot write to {what}: {error}"))
     }
 }
 
 impl<E: std::error::Error> From<E> for Failed {
     fn from(error: E) -> Self {
-        Self(error.to_string())
+        Self::new(error.to_string())
     }
 }
 
@@ -62,11 +86,11 @@ impl<E: std::error::Error> From<E> for Failed {
 pub fn finish(result: Result<(), Failed>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failed(message)) => {
+        Err(Failed { message, code }) => {
             if !message.is_empty() {
                 tell!("{} {message}", paint("error:", "1;31"));
             }
-            ExitCode::from(FAILED)
+            ExitCode::from(code)
         }
     }
 }
@@ -74,7 +98,7 @@ pub fn finish(result: Result<(), Failed>) -> ExitCode {
 /// Whether standard error takes colours.
 #[must_use]
 pub fn stderr_has_colours() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 fn paint(text: &str, style: &str) -> String {
@@ -85,15 +109,40 @@ fn paint(text: &str, style: &str) -> String {
     }
 }
 
-/// Prints a result. A reader that has gone away is no failure of ours.
-pub fn print(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+/// Prints a result.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn print(text: &str) -> Result<(), Failed> {
+    print_bytes(text.as_bytes())
+}
+
+/// Prints a result that need not be text.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_bytes(bytes: &[u8]) -> Result<(), Failed> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)
+        .and_then(|()| out.flush())
+        .map_err(|error| Failed::unwritten("standard output", &error))
 }
 
 /// Prints data.
-pub fn print_json(value: &Value) {
-    print(&format!("{value:#}\n"));
+///
+/// # Errors
+/// As [`print`].
+pub fn print_json(value: &Value) -> Result<(), Failed> {
+    print(&format!("{value:#}\n"))
+}
+
+/// Prints to standard error what is wrong with what was given, or doubtful.
+///
+/// # Errors
+/// As [`print`].
+pub fn complain(text: &str) -> Result<(), Failed> {
+    let written = io::stderr().lock().write_all(text.as_bytes());
+    written.map_err(|error| Failed::unwritten("standard error", &error))
 }
 
 /// Reports why a chain file cannot be used: all its problems, for people or as data.
@@ -101,12 +150,12 @@ pub fn print_json(value: &Value) {
 pub fn report_chain_error(error: &ChainFileError, format: Format) -> Failed {
     match (error, format) {
         (ChainFileError::Problems(problems), Format::Human) => {
-            eprint!("{}", problems.render(stderr_has_colours()));
-            Failed::reported()
+            let said = complain(&problems.render(stderr_has_colours()));
+            said.err().unwrap_or_else(Failed::reported)
         }
         (ChainFileError::Problems(problems), Format::Json) => {
-            print_json(&serde_json::to_value(problems.as_ref()).unwrap_or(Value::Null));
-            Failed::reported()
+            let printed = print_json(&serde_json::to_value(problems.as_ref()).unwrap_or(Value::Null));
+            printed.err().unwrap_or_else(Failed::reported)
         }
         (other, _) => Failed::new(other.to_string()),
     }
@@ -119,7 +168,7 @@ pub fn report_chain_error(error: &ChainFileError, format: Format) -> Failed {
 pub fn read_chain(path: &Path, format: Format) -> Result<ChainFile, Failed> {
     let file = ChainFile::read(path).map_err(|error| report_chain_error(&error, format))?;
     if format == Format::Human && !file.warnings().is_empty() {
-        eprint!("{}", file.warnings().render(stderr_has_colours()));
+        complain(&file.warnings().render(stderr_has_colours()))?;
     }
     Ok(file)
 }

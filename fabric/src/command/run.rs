@@ -1,7 +1,7 @@
 //! `run`: serves one chain, puts one input through it, shows where the time went, and stops.
 
 use super::call::{check_reply, read_input, write_output};
-use super::{Failed, print, print_json, read_chain};
+use super::{Failed, complain, print, print_json, read_chain};
 use crate::chain::protection::in_words;
 use crate::cli::{Format, RequireIsolation, RunArgs};
 use crate::http::{Connection, Reply, content_type_of};
@@ -46,11 +46,11 @@ pub fn run(arguments: &RunArgs) -> Result<(), Failed> {
         traces: &traces,
     };
     match format {
-        Format::Json if arguments.output.is_some() => print_json(&report.data()),
+        Format::Json if arguments.output.is_some() => print_json(&report.data())?,
         Format::Json => {}
-        Format::Human if arguments.output.is_some() => print(&report.human()),
+        Format::Human if arguments.output.is_some() => print(&report.human())?,
         // Standard output carries the reply's body.
-        Format::Human => eprint!("{}", report.human()),
+        Format::Human => complain(&report.human())?,
     }
     Ok(())
 }

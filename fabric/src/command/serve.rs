@@ -1,12 +1,15 @@
 //! `serve`: this process becomes the monitor.
 
 use super::Failed;
+use crate::admin_address::AdminAddress;
 use crate::cli::{Format, ServeArgs};
 use crate::daemon::settings::Settings;
+use hacher_trustlet_host::core::limits::ADMIN_SOCKETS_MAX;
 use hacher_trustlet_host::service::{self, DrainTimes, MonitorConfig};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,7 +23,18 @@ pub fn serve(arguments: &ServeArgs) -> Result<ExitCode, Failed> {
         arguments.tls_cert.is_some(),
         "--listen",
     )?;
-    check_admin_address(arguments.admin, "--admin")?;
+    if arguments.admin.len() > ADMIN_SOCKETS_MAX {
+        return Err(Failed::new(format!(
+            "--admin may be given {ADMIN_SOCKETS_MAX} times"
+        )));
+    }
+    let mut sockets = Vec::new();
+    for address in &arguments.admin {
+        match address {
+            AdminAddress::Port(port) => check_admin_address(*port, "--admin")?,
+            AdminAddress::Path(path) => sockets.push(path::absolute(path)?),
+        }
+    }
     if arguments.tied {
         set_parent_process_death_signal(Some(Signal::TERM))?;
     }
@@ -45,6 +59,7 @@ pub fn serve(arguments: &ServeArgs) -> Result<ExitCode, Failed> {
             timeout: Duration::from_secs(u64::from(arguments.drain.drain_timeout)),
         },
         start_patience,
+        sockets,
     };
     Ok(service::run(config)?)
 }

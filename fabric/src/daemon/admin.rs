@@ -1,7 +1,9 @@
-//! What operators may ask, over HTTP on a loopback port of its own: `/metrics`, `/status`, `/traces`, `/healthz`.
+//! What operators may ask, over HTTP on a loopback port or at a path: `/metrics`, `/status`, `/traces`, `/readyz`, `/healthz`.
 
-use super::metrics;
+use super::filter::Filter;
 use super::tables::Tables;
+use super::{metrics, status, traces};
+use crate::admin_address::AdminAddress;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -11,13 +13,20 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::net::{AddressFamily, getsockname};
+use serde_json::json;
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
@@ -30,15 +39,63 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection may be used before its client must make another: one that reads nothing keeps others out no longer.
 const LIFE: Duration = Duration::from_secs(60);
 
+/// A socket that operators connect to.
+pub(super) enum Listener {
+    /// A port of this machine.
+    Port(TcpListener),
+    /// A path, which only its owner may use.
+    Path(UnixListener),
+}
+
+/// A connection over either.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
+impl Listener {
+    /// Takes over a listening socket.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(super) fn new(socket: OwnedFd) -> io::Result<Self> {
+        // Not by `set_nonblocking`, whose system call the jail refuses.
+        fcntl_setfl(&socket, fcntl_getfl(&socket)? | OFlags::NONBLOCK)?;
+        let family = getsockname(&socket)?.address_family();
+        if family == AddressFamily::UNIX {
+            UnixListener::from_std(socket.into()).map(Self::Path)
+        } else {
+            TcpListener::from_std(socket.into()).map(Self::Port)
+        }
+    }
+
+    /// Where to connect to, as `--admin` has it.
+    pub(super) fn address(&self) -> String {
+        let address = match self {
+            Self::Port(listener) => listener.local_addr().map(AdminAddress::Port),
+            Self::Path(listener) => listener.local_addr().map(|address| {
+                AdminAddress::Path(address.as_pathname().map(Path::to_owned).unwrap_or_default())
+            }),
+        };
+        address.map_or_else(|_| String::new(), |address| address.to_string())
+    }
+
+    async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+        Ok(match self {
+            Self::Port(listener) => Box::new(listener.accept().await?.0),
+            Self::Path(listener) => Box::new(listener.accept().await?.0),
+        })
+    }
+}
+
 /// Serves operators for ever.
-pub(super) async fn serve(listener: TcpListener, tables: Rc<RefCell<Tables>>, own: PrometheusHandle) {
+pub(super) async fn serve(listener: Listener, tables: Rc<RefCell<Tables>>, own: PrometheusHandle) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         // Never closed, so this waits or succeeds.
         let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
             return;
         };
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok(stream) = listener.accept().await else {
             // Out of descriptors, most likely: those in use will be closed.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
@@ -74,6 +131,21 @@ fn reply(status: StatusCode, content_type: &'static str, body: String) -> Respon
     response
 }
 
+/// What a query asks for; or the status and the text that say what is wrong with it.
+fn filter(
+    request: &Request<Incoming>,
+    tables: &Tables,
+    keys: &[&str],
+) -> Result<Filter, (StatusCode, String)> {
+    let said = |detail: String| format!("{}\n", json!({ "error": detail }));
+    let filter =
+        Filter::parse(request.uri().query(), keys).map_err(|error| (StatusCode::BAD_REQUEST, said(error)))?;
+    tables
+        .check(&filter)
+        .map_err(|error| (StatusCode::NOT_FOUND, said(error)))?;
+    Ok(filter)
+}
+
 fn answer(request: &Request<Incoming>, tables: &Tables, own: &PrometheusHandle) -> Response<Full<Bytes>> {
     const JSON: &str = "application/json";
     const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -86,17 +158,24 @@ fn answer(request: &Request<Incoming>, tables: &Tables, own: &PrometheusHandle) 
     }
     match request.uri().path() {
         "/metrics" => reply(StatusCode::OK, TEXT, metrics::render(tables, own)),
-        "/status" => reply(StatusCode::OK, JSON, format!("{:#}\n", tables.status())),
-        "/traces" => {
-            let invocation = request
-                .uri()
-                .query()
-                .and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("invocation=")));
-            reply(StatusCode::OK, JSON, format!("{}\n", tables.traces(invocation)))
-        }
+        "/status" => match filter(request, tables, status::KEYS) {
+            Ok(filter) => reply(StatusCode::OK, JSON, format!("{:#}\n", tables.status(&filter))),
+            Err((status, problem)) => reply(status, JSON, problem),
+        },
+        "/traces" => match filter(request, tables, traces::KEYS) {
+            Ok(filter) => reply(StatusCode::OK, JSON, format!("{}\n", tables.traces(&filter))),
+            Err((status, problem)) => reply(status, JSON, problem),
+        },
+        "/readyz" => match tables.not_ready() {
+            chains if chains.is_empty() => reply(StatusCode::OK, TEXT, "ready\n".to_owned()),
+            chains => {
+                let list = format!("not ready: {}\n", chains.join(", "));
+                reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, list)
+            }
+        },
         "/healthz" => reply(StatusCode::OK, TEXT, "ok\n".to_owned()),
         _ => {
-            let known = "there are /metrics, /status, /traces and /healthz here\n";
+            let known = "there are /metrics, /status, /traces, /readyz and /healthz here\n";
             reply(StatusCode::NOT_FOUND, TEXT, known.to_owned())
         }
     }

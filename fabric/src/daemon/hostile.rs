@@ -1,5 +1,7 @@
 //! The daemon's readers of what instances write into their pages, for those who try them with any bytes.
 
+use super::filter::Filter;
+use super::history::History;
 use super::life::Life;
 use super::metrics;
 use super::refused::Told;
@@ -59,17 +61,18 @@ pub fn report(page: impl AsFd, inbound: u32, ports: u32) -> Option<Report> {
             version: "1".to_owned(),
             digest: String::new(),
             gateway: 0,
+            in_flight_max: 1,
             edges: Vec::new(),
             instances,
         }],
-        ..Tables::default()
+        ..Tables::new()
     };
     Told::default().look(&tables);
     let own = PrometheusBuilder::new().build_recorder().handle();
     Some(Report {
         metrics: metrics::render(&tables, &own),
-        status: tables.status(),
-        traces: tables.traces(None),
+        status: tables.status(&Filter::default()),
+        traces: tables.traces(&Filter::default()),
     })
 }
 
@@ -81,7 +84,7 @@ fn instance(number: u32, page: PageReader, inbound: u32, ports: u32) -> Instance
         state: InstanceState::Ready,
         epoch: 1,
         forwards_logs: false,
-        last_end: None,
+        history: History::default(),
         timeout: TIMEOUT,
         memory_bytes: MEMORY_BYTES,
         fabric_bytes: MEMORY_BYTES,

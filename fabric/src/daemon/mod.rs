@@ -3,6 +3,8 @@
 //! When it is killed, records keep flowing; its successor reads the monitor's tables and goes on.
 
 mod admin;
+mod filter;
+mod history;
 pub mod hostile;
 mod life;
 mod logs;
@@ -11,7 +13,9 @@ mod read;
 mod refused;
 pub mod settings;
 mod start;
+mod status;
 mod supervise;
 mod tables;
+mod traces;
 
 pub use supervise::main;

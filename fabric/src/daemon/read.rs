@@ -1,11 +1,13 @@
 //! Reads the monitor's tables: everything that a fresh daemon needs to know.
 
+use super::history::{History, LastEnd};
 use super::logs::Printer;
 use super::tables::{Chain, Gateway, Inbound, Instance, Tables};
+use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::end::End;
 use hacher_libos_net::layout::PageLayout;
 use hacher_libos_net::sdk::output::DEFAULT_PORT;
-use hacher_libos_net::telemetry::PageReader;
+use hacher_libos_net::telemetry::{Counter, PageReader};
 use hacher_trustlet_host::calls::{
     Call, ChainEntry, EdgeEntry, FunctionEntry, GatewayEntry, InboundEntry, InstanceEntry, InstanceState,
     LayerEntry, MonitorEntry, PortEntry, Statistics, protection,
@@ -19,8 +21,8 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 /// Descriptors that come with the tables.
 #[derive(Debug, Default)]
 pub(super) struct Extras {
-    /// The socket that operators connect to.
-    pub admin: Option<OwnedFd>,
+    /// The sockets that operators connect to.
+    pub admin: Vec<OwnedFd>,
     /// Rings when the gateway's first request comes in.
     pub bell: Option<OwnedFd>,
     /// Reading ends of what instances print.
@@ -47,7 +49,7 @@ fn ask<E: FromBytes + Immutable + KnownLayout>(
 /// # Errors
 /// When the monitor does not answer, or not as agreed.
 pub(super) fn all(client: &mut MonitorClient) -> Result<(Tables, Extras), ClientError> {
-    let mut tables = Tables::default();
+    let mut tables = Tables::new();
     let mut extras = Extras::default();
     let monitor: MonitorEntry = ask(client, Call::QueryMonitor, &[])?;
     tables.backend = monitor.backend.to_string();
@@ -61,9 +63,8 @@ pub(super) fn all(client: &mut MonitorClient) -> Result<(Tables, Extras), Client
     tables.daemon_restarts = ask::<Statistics>(client, Call::Statistics, &[])?.daemon_restarts;
     let mut answer = client.call(Call::QueryAdmin, &[], &[], &[])?;
     let mut descriptors = answer.descriptors.drain(..);
-    if answer.values[0] == 1 {
-        extras.admin = descriptors.next();
-    }
+    let sockets = usize::try_from(answer.values[0]).unwrap_or(0);
+    extras.admin.extend(descriptors.by_ref().take(sockets));
     extras.bell = descriptors.next();
     drop(descriptors);
     if !extras.loaded {
@@ -135,6 +136,7 @@ fn read_chain(client: &mut MonitorClient, number: u32, extras: &mut Extras) -> R
         version: entry.definition.version.to_string(),
         digest,
         gateway: entry.gateway,
+        in_flight_max: entry.definition.in_flight,
         instances: Vec::new(),
     };
     for instance in 0..entry.instance_count {
@@ -224,7 +226,7 @@ fn read_instance(
         state: InstanceState::from_number(entry.state).unwrap_or(InstanceState::Absent),
         epoch: entry.epoch,
         forwards_logs: function.definition.logs == 1,
-        last_end: End::decode(entry.last_end_kind, entry.last_end_code).map(|end| end.cause(None)),
+        history: history(&entry, &page),
         timeout: Duration::from_nanos(function.definition.timeout_ns),
         memory_bytes: function.definition.memory_bytes,
         fabric_bytes: function.fabric_bytes,
@@ -233,6 +235,23 @@ fn read_instance(
         inbound: inbound.iter().map(|inbound| graph.source(inbound)).collect(),
         ports: ports.map(|port| port.name.to_string()).collect(),
     })
+}
+
+/// What the monitor remembers of an instance.
+fn history(entry: &InstanceEntry, page: &PageReader) -> History {
+    let end = End::decode(entry.last_end_kind, entry.last_end_code).map(|end| {
+        let (cause, code) = end.cause(None);
+        LastEnd {
+            cause,
+            code,
+            at: Monotonic::from_ns(entry.died_ns),
+            lived: Duration::from_nanos(entry.lived_ns),
+            // Its page speaks of the present process.
+            record: None,
+        }
+    });
+    let since = (entry.ready_ns > 0).then(|| Monotonic::from_ns(entry.ready_ns));
+    History::found(entry.deaths, since, end, page.counter(Counter::Succeeded))
 }
 
 fn read_inbound(

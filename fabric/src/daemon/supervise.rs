@@ -1,11 +1,12 @@
 //! The daemon's loop: create what is absent, replace what dies, end what overruns; sleep otherwise.
 
+use super::history::{Health, LastEnd};
 use super::life::Life;
 use super::logs::{Logs, Printer};
 use super::refused::Told;
 use super::settings::Settings;
 use super::start::{self, Stillborn, Waiting};
-use super::tables::{Chain, Tables};
+use super::tables::{Chain, Instance, Key, Tables};
 use super::{admin, metrics, read};
 use crate::cli::Format;
 use crate::command::print;
@@ -27,7 +28,6 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
-use tokio::net::TcpListener;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep_until};
 
@@ -36,11 +36,10 @@ const STILLBIRTHS_MAX: u32 = 3;
 /// While requests are in flight, handlers' timeouts are checked this often, or ten times within the shortest.
 const WATCH_MIN: Duration = Duration::from_millis(5);
 const WATCH_MAX: Duration = Duration::from_millis(50);
+/// How often chains are looked at while an instance is not ready.
+const READINESS_EVERY: Duration = Duration::from_millis(100);
 /// Exit code that asks the monitor to stop everything: the service cannot start.
 const CANNOT_START: u8 = hacher_trustlet_host::service::EXIT_CANNOT_START;
-
-/// What is created, dies and is replaced: an instance of a chain, or a gateway's process.
-type Key = (u64, u64);
 
 /// The process of the gateway with this number.
 fn gateway_key(number: usize) -> Key {
@@ -104,23 +103,12 @@ async fn daemon(channel: OwnedFd, settings: Settings) -> Result<(), Stop> {
     let mut client = MonitorClient::new(channel);
     let (tables, extras) = read::all(&mut client)?;
     let tables = Rc::new(RefCell::new(tables));
-    let admin_address = match extras.admin {
-        Some(socket) => {
-            // Not by `set_nonblocking`, whose system call the jail refuses.
-            let flags = rustix::fs::fcntl_getfl(&socket).map_err(std::io::Error::from)?;
-            rustix::fs::fcntl_setfl(&socket, flags | rustix::fs::OFlags::NONBLOCK)
-                .map_err(std::io::Error::from)?;
-            let listener = std::net::TcpListener::from(socket);
-            let address = listener.local_addr()?;
-            spawn_local(admin::serve(
-                TcpListener::from_std(listener)?,
-                Rc::clone(&tables),
-                own,
-            ));
-            Some(address.to_string())
-        }
-        None => None,
-    };
+    let mut admin_addresses = Vec::new();
+    for socket in extras.admin {
+        let listener = admin::Listener::new(socket)?;
+        admin_addresses.push(listener.address());
+        spawn_local(admin::serve(listener, Rc::clone(&tables), own.clone()));
+    }
     let mut logs = Logs::new();
     for (printer, pipe) in extras.logs {
         logs.forward(printer, pipe);
@@ -132,7 +120,7 @@ async fn daemon(channel: OwnedFd, settings: Settings) -> Result<(), Stop> {
         lives: BTreeMap::new(),
         settings,
         waiting: Waiting::new(),
-        admin_address,
+        admin_addresses,
         announced: false,
         loaded: extras.loaded,
         stops: false,
@@ -140,6 +128,7 @@ async fn daemon(channel: OwnedFd, settings: Settings) -> Result<(), Stop> {
         watch_until: Instant::now(),
         beat_due: Instant::now(),
         refused_calls: Told::default(),
+        not_ready: BTreeMap::new(),
     };
     let result = supervisor.run(extras.bell).await;
     supervisor.logs.finish().await;
@@ -154,7 +143,7 @@ struct Supervisor {
     settings: Settings,
     /// While the service starts.
     waiting: Waiting,
-    admin_address: Option<String>,
+    admin_addresses: Vec<String>,
     announced: bool,
     loaded: bool,
     /// The monitor stops: nothing is started or replaced any more, and what is printed is forwarded until all have ended.
@@ -167,6 +156,8 @@ struct Supervisor {
     beat_due: Instant,
     /// Refused system calls that the log tells of.
     refused_calls: Told,
+    /// Chains by their numbers, and whether the monitor was told that they are not ready.
+    not_ready: BTreeMap<u32, bool>,
 }
 
 impl Supervisor {
@@ -184,9 +175,10 @@ impl Supervisor {
             self.refused_calls.look(&self.tables.borrow());
             let watch = self.watch_runs()?.map(|period| Instant::now() + period);
             let shown = self.show_waiting();
+            let readiness = self.tell_readiness()?.map(|period| Instant::now() + period);
             let beat = self.beat()?;
             let dues = self.lives.values().filter_map(|life| life.due);
-            let due = dues.chain(watch).chain(shown).chain(beat).min();
+            let due = dues.chain(watch).chain(shown).chain(readiness).chain(beat).min();
             tokio::select! {
                 ready = channel.readable() => ready?.clear_ready(),
                 () = rung(bell.as_ref()) => {
@@ -225,6 +217,10 @@ impl Supervisor {
                     life.served = true;
                     life.serves = true;
                     self.set_state((chain, instance), InstanceState::Ready);
+                    let now = Monotonic::now();
+                    let mut tables = self.tables.borrow_mut();
+                    tables.change((chain, instance), |found| found.history.note_serving(now));
+                    drop(tables);
                     self.reconcile()?;
                 }
                 Event::InstanceDied {
@@ -254,39 +250,68 @@ impl Supervisor {
         Ok(())
     }
 
-    fn set_state(&self, (chain, instance): Key, state: InstanceState) {
+    /// Tells the monitor which chains are not ready, where that has changed since. A chain is told of once its gateway serves, as
+    /// nobody could ask before. Returns when to look again, where something may change without an event.
+    fn tell_readiness(&mut self) -> Result<Option<Duration>, Stop> {
+        let now = Monotonic::now();
+        let mut changed = Vec::new();
+        let mut all_fit = true;
+        for chain in &self.tables.borrow().chains {
+            let serves = |gateway: &Instance| gateway.state == InstanceState::Ready;
+            if !chain.gateway().is_some_and(serves) {
+                continue;
+            }
+            let complaints = chain.complaints(now);
+            all_fit &= chain
+                .instances
+                .iter()
+                .all(|instance| instance.health(now) == Health::Ready);
+            let was_told = self.not_ready.insert(chain.number, !complaints.is_empty());
+            if was_told.unwrap_or(false) != complaints.is_empty() && was_told.is_some() {
+                continue;
+            }
+            changed.push((chain.number, chain.name.clone(), complaints, was_told));
+        }
+        for (number, name, complaints, was_told) in changed {
+            let arguments = [u64::from(number), u64::from(complaints.is_empty())];
+            match self.client.call(Call::SetReadiness, &arguments, &[], &[]) {
+                // The gateway may be ending; its successor is told what holds then.
+                Ok(_) | Err(ClientError::Refused { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            match complaints.first() {
+                Some(first) => tell!("hacher-daemon: chain `{name}` is not ready: {first}"),
+                None if was_told.is_some() => tell!("hacher-daemon: chain `{name}` is ready again"),
+                None => {}
+            }
+        }
+        Ok((!all_fit).then_some(READINESS_EVERY))
+    }
+
+    fn set_state(&self, key: Key, state: InstanceState) {
         let mut tables = self.tables.borrow_mut();
-        if chain == GATEWAY_PROCESS {
-            let number = usize::try_from(instance).ok();
+        if key.0 == GATEWAY_PROCESS {
+            let number = usize::try_from(key.1).ok();
             if let Some(gateway) = number.and_then(|number| tables.gateways.get_mut(number)) {
                 gateway.state = state;
             }
-            let served = |chain: &&mut Chain| u64::from(chain.gateway) == instance;
-            for chain in tables.chains.iter_mut().filter(served) {
-                if let Some(gateway) = chain.instances.first_mut() {
-                    if state == InstanceState::Starting {
-                        gateway.epoch += 1;
-                    }
-                    gateway.state = state;
-                }
-            }
-            return;
         }
-        let chain = usize::try_from(chain)
-            .ok()
-            .and_then(|chain| tables.chains.get_mut(chain));
-        let found = chain.and_then(|chain| {
-            chain
-                .instances
-                .iter_mut()
-                .find(|found| u64::from(found.number) == instance)
-        });
-        if let Some(found) = found {
+        tables.change(key, |found| {
             if state == InstanceState::Starting {
                 found.epoch += 1;
+                found.history.next_start = None;
+                found.history.refused = None;
             }
             found.state = state;
-        }
+        });
+    }
+
+    /// Plans the next process of an instance.
+    fn put_off(&mut self, key: Key, wait: Duration) {
+        self.lives.entry(key).or_default().due = Some(Instant::now() + wait);
+        let due = Monotonic::now().after(wait);
+        let mut tables = self.tables.borrow_mut();
+        tables.change(key, |found| found.history.next_start = Some(due));
     }
 
     /// Whether what it prints is forwarded.
@@ -415,7 +440,11 @@ impl Supervisor {
                         let who = start::in_words(&chain, &function);
                         return Err(Stop::CannotStart(Stillborn::Refused(&text).reason(&who, false)));
                     }
-                    life.due = Some(now + life.wait());
+                    let wait = life.wait();
+                    self.put_off(key, wait);
+                    let mut tables = self.tables.borrow_mut();
+                    tables.change(key, |found| found.history.refused = Some(text.clone()));
+                    drop(tables);
                     if announced {
                         tell!("hacher-daemon: cannot start {chain}/{function}: {text}; trying again");
                     }
@@ -429,7 +458,7 @@ impl Supervisor {
     fn died(&mut self, key: Key, end: End, lived: Duration) -> Result<(), Stop> {
         self.set_state(key, InstanceState::Absent);
         let (chain, function) = self.name(key);
-        let (cause, code, on_record) = self.note_end(key, end);
+        let (cause, code, on_record) = self.note_end(key, end, lived);
         let how = how(cause, code);
         let labels = [
             ("chain", chain.clone()),
@@ -454,8 +483,8 @@ impl Supervisor {
         life.unwanted = None;
         // One that never served did not live, however long it took.
         let served = core::mem::take(&mut life.serves);
-        if served && on_record {
-            life.due = Some(now + life.wait_after_record(now));
+        let wait = if served && on_record {
+            life.wait_after_record(now)
         } else {
             life.count_death(served, lived);
             if !life.served && !self.announced && life.short_lives >= STILLBIRTHS_MAX {
@@ -466,8 +495,9 @@ impl Supervisor {
                 };
                 return Err(Stop::CannotStart(cause.reason(&who, logs_shown)));
             }
-            life.due = Some(now + life.wait());
-        }
+            life.wait()
+        };
+        self.put_off(key, wait);
         if self.settings.ready_as == Format::Human && self.announced {
             tell!("hacher-daemon: {chain}/{function} {how}; it is being replaced");
         }
@@ -497,24 +527,27 @@ impl Supervisor {
 
     /// Notes how an instance's process ended: why, with the code of that, and whether it was at work on a record. What its page
     /// says is its own word.
-    fn note_end(&self, (chain, instance): Key, end: End) -> (Cause, u32, bool) {
-        let mut tables = self.tables.borrow_mut();
-        let found = usize::try_from(chain)
-            .ok()
-            .and_then(|chain| tables.chains.get_mut(chain))
-            .and_then(|chain| {
-                chain
-                    .instances
-                    .iter_mut()
-                    .find(|found| u64::from(found.number) == instance)
-            });
-        let Some(found) = found else {
+    fn note_end(&self, key: Key, end: End, lived: Duration) -> (Cause, u32, bool) {
+        let mut noted = None;
+        let at = Monotonic::now();
+        self.tables.borrow_mut().change(key, |found| {
+            let (cause, code) = end.cause(found.page.last_words());
+            let on_record = found.page.holds_record();
+            let end = LastEnd {
+                cause,
+                code,
+                at,
+                lived,
+                record: found.last_record().filter(|_| on_record),
+            };
+            let runs = found.runs();
+            found.history.note_death(end, runs);
+            noted = Some((cause, code, on_record));
+        });
+        noted.unwrap_or_else(|| {
             let (cause, code) = end.cause(None);
-            return (cause, code, false);
-        };
-        let (cause, code) = end.cause(found.page.last_words());
-        found.last_end = Some((cause, code));
-        (cause, code, found.page.holds_record())
+            (cause, code, false)
+        })
     }
 
     /// Ends handlers that overrun, and runs that nobody waits for. Returns when to look again; `None` while nothing runs.
@@ -588,8 +621,8 @@ impl Supervisor {
             tell!("hacher-daemon: restarted; records kept flowing");
             return;
         }
-        let admin = self.admin_address.clone().unwrap_or_default();
-        match self.settings.ready_as {
+        let admin = self.admin_addresses.first().cloned().unwrap_or_default();
+        let line = match self.settings.ready_as {
             Format::Json => {
                 let chains: Vec<_> = tables
                     .chains
@@ -601,15 +634,15 @@ impl Supervisor {
                     })
                     .collect();
                 let shared = tables.shared_gateway();
-                print(&format!(
+                format!(
                     "{}\n",
                     json!({
                         "event": "ready", "listen": shared.map(|gateway| &gateway.address),
                         "tls": shared.is_some_and(|gateway| gateway.tls != tls::NONE), "admin": admin,
-                        "backend": tables.backend, "snp": false, "isolation_missing": tables.isolation_missing,
+                        "admin_sockets": self.admin_addresses, "backend": tables.backend, "snp": false, "isolation_missing": tables.isolation_missing,
                         "chains": chains,
                     })
-                ));
+                )
             }
             Format::Human => {
                 let missing = if tables.isolation_missing.is_empty() {
@@ -617,13 +650,16 @@ impl Supervisor {
                 } else {
                     format!("WITHOUT {}", tables.isolation_missing.join(", "))
                 };
-                print(&format!(
-                    "ready: POST {}  operators: http://{admin}  isolation: {} ({missing}; no SNP)\n",
+                format!(
+                    "ready: POST {}  operators: {}  isolation: {} ({missing}; no SNP)\n",
                     where_served(&tables),
+                    where_asked(&self.admin_addresses),
                     tables.backend,
-                ));
+                )
             }
-        }
+        };
+        // The service is ready whether anybody reads that or not.
+        let _ = print(&line);
     }
 }
 
@@ -639,6 +675,17 @@ fn where_served(tables: &Tables) -> String {
         };
         format!("{}://{}/chains/{names}", gateway.scheme(), gateway.address)
     });
+    places.collect::<Vec<_>>().join(", ")
+}
+
+/// Where operators are answered.
+fn where_asked(addresses: &[String]) -> String {
+    let places = addresses
+        .iter()
+        .map(|address| match address.strip_prefix("unix:") {
+            Some(_) => address.clone(),
+            None => format!("http://{address}"),
+        });
     places.collect::<Vec<_>>().join(", ")
 }
 

@@ -1,12 +1,14 @@
 //! What the daemon knows: the monitor's tables, and a reader for each instance's page.
 
-use super::refused;
-use hacher_libos_net::fault::Cause;
-use hacher_libos_net::refusal::Refusal;
-use hacher_libos_net::telemetry::{Counter, Outcome, PageReader, Phase, Trace};
-use hacher_trustlet_host::calls::{InstanceState, tls};
-use serde_json::{Map, Value, json};
+use super::history::{AtWork, Health, History};
+use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::telemetry::{Counter, PageReader};
+use hacher_trustlet_host::calls::{GATEWAY_PROCESS, InstanceState, tls};
+use serde_json::{Map, Value};
 use std::time::Duration;
+
+/// What is created, dies and is replaced: an instance of a chain by their numbers, or [`GATEWAY_PROCESS`] and the number of a gateway.
+pub(super) type Key = (u64, u64);
 
 /// One ring that an instance reads.
 #[derive(Debug, Clone)]
@@ -34,8 +36,8 @@ pub(super) struct Instance {
     pub epoch: u32,
     /// Whether what it prints is forwarded.
     pub forwards_logs: bool,
-    /// Why its last process ended, if one has: the cause and its code.
-    pub last_end: Option<(Cause, u32)>,
+    /// What became of its processes.
+    pub history: History,
     /// How long one run may take.
     pub timeout: Duration,
     /// Bytes of memory that it has for its own.
@@ -78,6 +80,8 @@ pub(super) struct Chain {
     pub digest: String,
     /// The number of the gateway that serves it.
     pub gateway: u32,
+    /// Requests at a time that it takes.
+    pub in_flight_max: u32,
     /// Its edges, as chain files write them, and whether they are mapped.
     pub edges: Vec<(String, bool)>,
     /// Its instances; the gateway's is the first.
@@ -85,8 +89,10 @@ pub(super) struct Chain {
 }
 
 /// Everything.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tables {
+    /// Since when this daemon has them.
+    pub began: Monotonic,
     /// The platform.
     pub backend: String,
     /// Isolation layers that this machine lacks.
@@ -138,73 +144,40 @@ impl Chain {
 }
 
 impl Instance {
-    fn refused(&self) -> u64 {
-        Refusal::ALL
-            .iter()
-            .map(|refusal| self.page.counter(Counter::Refused(*refusal)))
-            // An instance may write anything into its page.
-            .fold(0, u64::saturating_add)
+    /// Runs of all its processes that succeeded, as they say.
+    #[must_use]
+    pub(super) fn runs(&self) -> u64 {
+        self.page.counter(Counter::Succeeded)
     }
 
-    /// How often each system call was refused, by name.
-    fn refused_calls(&self) -> Value {
-        let calls = self.page.refused_calls();
-        calls
-            .iter()
-            .map(|call| (refused::name(call), Value::from(call.count)))
-            .collect::<Map<_, _>>()
-            .into()
+    /// How it is.
+    #[must_use]
+    pub(super) fn health(&self, now: Monotonic) -> Health {
+        self.history.health(self.state, self.runs(), now)
     }
 
-    fn status(&self) -> Value {
-        let run = self.page.histogram(Phase::Run);
-        let mean_run_ns = run
-            .filter(|run| run.count > 0)
-            .map_or(0, |run| run.sum_ns / run.count);
-        let mut status = json!({
-            "function": self.function, "ordinal": self.ordinal, "state": self.state.text(), "epoch": self.epoch,
-            "memory_bytes": self.memory_bytes, "fabric_memory_bytes": self.fabric_bytes, "threads": self.threads,
-            "refused": self.refused(), "mean_run_ns": mean_run_ns, "refused_calls": self.refused_calls(),
-        });
-        if let Some(object) = status.as_object_mut() {
-            for (counter, name) in Counter::PLAIN {
-                object.insert(name.to_owned(), self.page.counter(counter).into());
-            }
-            if let Some((cause, code)) = self.last_end {
-                let end =
-                    json!({ "cause": cause.word(), "code": code, "detail": cause.with(code).to_string() });
-                object.insert("last_end".to_owned(), end);
-            }
-            for refusal in Refusal::ALL {
-                let count = self.page.counter(Counter::Refused(refusal));
-                object.insert(format!("refused_{}", refusal.label()), count.into());
-            }
-        }
-        status
-    }
-
-    fn trace(&self, chain: &str, trace: &Trace) -> Value {
-        let inbound = usize::try_from(trace.inbound)
-            .ok()
-            .and_then(|ring| self.inbound.get(ring));
-        let outcome = match trace.outcome {
-            Outcome::Succeeded => "succeeded",
-            Outcome::Retried => "retried",
-            _ => "failed",
-        };
-        json!({
-            "chain": chain, "function": self.function, "ordinal": self.ordinal,
-            "from": inbound.map_or("?", |inbound| inbound.from.as_str()),
-            "port": inbound.map_or("?", |inbound| inbound.port.as_str()),
-            "invocation": format!("{:016x}", trace.invocation), "attempt": trace.attempt, "outcome": outcome,
-            "seen_ns": trace.seen_ns, "queued_ns": trace.queued_ns, "hand_over_ns": trace.hand_over_ns,
-            "open_ns": trace.open_ns, "run_ns": trace.run_ns, "seal_ns": trace.seal_ns,
-            "in_bytes": trace.in_bytes, "out_bytes": trace.out_bytes,
-        })
+    /// What its process is at work on, as it says, or was last if it has begun with nothing else.
+    #[must_use]
+    pub(super) fn last_record(&self) -> Option<AtWork> {
+        let (invocation, attempt) = self.page.last_record()?;
+        Some(AtWork { invocation, attempt })
     }
 }
 
 impl Tables {
+    /// Empty ones.
+    #[must_use]
+    pub(super) fn new() -> Self {
+        Self {
+            began: Monotonic::now(),
+            backend: String::new(),
+            isolation_missing: Vec::new(),
+            daemon_restarts: 0,
+            gateways: Vec::new(),
+            chains: Vec::new(),
+        }
+    }
+
     /// A gateway.
     #[must_use]
     pub(super) fn gateway(&self, number: u32) -> Option<&Gateway> {
@@ -236,54 +209,18 @@ impl Tables {
             .find(|found| u64::from(found.number) == instance)
     }
 
-    /// The status as data.
-    #[must_use]
-    pub(super) fn status(&self) -> Value {
-        let chains: Vec<Value> = self
-            .chains
-            .iter()
-            .map(|chain| {
-                let requests = chain
-                    .gateway()
-                    .map_or(0, |gateway| gateway.page.counter(Counter::Requests));
-                let gateway = chain.gateway().map(Instance::status);
-                let protection = |mapped: bool| if mapped { "mapped" } else { "sealed" };
-                let edges = chain.edges.iter();
-                let edges: Vec<Value> = edges
-                    .map(|(edge, mapped)| json!({ "edge": edge, "protection": protection(*mapped) }))
-                    .collect();
-                let data = json!({
-                    "name": chain.name, "version": chain.version, "digest": chain.digest,
-                    "requests": requests, "in_flight": chain.in_flight(), "gateway": gateway,
-                    "edges": edges,
-                    "instances": chain.functions().map(Instance::status).collect::<Vec<_>>(),
-                });
-                self.with_gateway(chain, data)
-            })
-            .collect();
-        let shared = self.shared_gateway();
-        json!({
-            "gateway": shared.map(|gateway| &gateway.address),
-            "gateway_state": shared.map(|gateway| gateway.state.text()),
-            "backend": self.backend, "snp": false, "isolation_missing": self.isolation_missing,
-            "daemon_restarts": self.daemon_restarts, "chains": chains,
-        })
-    }
-
-    /// The last runs as data; those of one request only, if `invocation` says so. Traces hold the last 16 digits of it.
-    #[must_use]
-    pub(super) fn traces(&self, invocation: Option<&str>) -> Value {
-        let mut traces = Vec::new();
-        for chain in &self.chains {
-            for instance in chain.functions() {
-                let of_instance = instance.page.traces();
-                let wanted = of_instance.iter().filter(|trace| {
-                    invocation
-                        .is_none_or(|invocation| invocation.ends_with(&format!("{:016x}", trace.invocation)))
-                });
-                traces.extend(wanted.map(|trace| instance.trace(&chain.name, trace)));
+    /// Changes what an instance, or a gateway's instance in each of its chains, is known by.
+    pub(super) fn change(&mut self, (chain, instance): Key, mut change: impl FnMut(&mut Instance)) {
+        for found in &mut self.chains {
+            let wanted = match chain {
+                GATEWAY_PROCESS if u64::from(found.gateway) == instance => 0,
+                _ if u64::from(found.number) == chain => instance,
+                _ => continue,
+            };
+            let mut instances = found.instances.iter_mut();
+            if let Some(instance) = instances.find(|instance| u64::from(instance.number) == wanted) {
+                change(instance);
             }
         }
-        json!({ "traces": traces })
     }
 }

@@ -91,6 +91,8 @@ pub(crate) struct Endpoint {
     starving: Cell<usize>,
     room: Notify,
     ids: RefCell<Ids>,
+    /// Whether the service takes all functions for fit to serve.
+    fit: Cell<bool>,
 }
 
 /// A request that is in flight; gives its place back when dropped.
@@ -132,14 +134,20 @@ impl Endpoint {
             starving: Cell::new(0),
             room: Notify::new(),
             ids: RefCell::new(ids),
+            fit: Cell::new(true),
         });
         spawn_local(Rc::clone(&endpoint).pump(bell));
         Ok(endpoint)
     }
 
-    /// Whether every function of the chain has said that it serves.
+    /// Whether every function of the chain has said that it serves, and none of them keeps ending since.
     pub(crate) fn is_ready(&self) -> bool {
-        self.receiver.borrow().all_producers_serve()
+        self.fit.get() && self.receiver.borrow().all_producers_serve()
+    }
+
+    /// The service found all functions fit to serve, or one that is not.
+    pub(super) fn set_fit(&self, fit: bool) {
+        self.fit.set(fit);
     }
 
     /// Takes a place among the requests in flight; `None` if there is none.

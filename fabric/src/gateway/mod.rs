@@ -189,6 +189,14 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
                 Err(reason) => channel.say_renewed(false, &reason)?,
             },
             Some(Wish::Bell(bell)) => *gateway.bell.borrow_mut() = Some(bell),
+            Some(Wish::Readiness(chains)) => {
+                for chain in chains {
+                    if let Some(endpoint) = gateway.endpoint(chain.chain.as_str()) {
+                        endpoint.set_fit(chain.ready == 1);
+                    }
+                }
+            }
+            Some(Wish::AccessLog) => {}
             Some(Wish::Lockdown(program)) => lock_down(&program)?,
             Some(Wish::Drain(plan)) => drain::begin(&gateway, plan),
             None => {}

@@ -9,6 +9,7 @@ use super::record::Record;
 use super::reply::{self, Reply};
 use super::request_body::{RequestBody, no_room};
 use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::sdk::headers;
 use hacher_libos_net::telemetry::{Counter, Phase};
 use hyper::header::{HeaderName, HeaderValue};
@@ -104,7 +105,7 @@ async fn exchange(
             Some(Answer::Record(record)) => reply::of_record(record),
         },
     };
-    with_invocation(reply, &invocation.to_string())
+    with_invocation(reply, invocation)
 }
 
 fn counted(endpoint: &Endpoint, reply: Reply) -> Reply {
@@ -119,8 +120,9 @@ fn counted(endpoint: &Endpoint, reply: Reply) -> Reply {
     reply
 }
 
-fn with_invocation(mut reply: Reply, invocation: &str) -> Reply {
-    if let Ok(value) = HeaderValue::from_str(invocation) {
+/// Says the low half of the id: that is what logs, traces and `status` know, and nobody can answer a request of which he knows half.
+fn with_invocation(mut reply: Reply, invocation: InvocationId) -> Reply {
+    if let Ok(value) = HeaderValue::from_str(&format!("{:016x}", invocation.halves().0)) {
         reply.headers_mut().insert(INVOCATION_HEADER, value);
     }
     reply

@@ -55,6 +55,7 @@ fn main() -> ExitCode {
         "never-serve" => loop {
             std::thread::sleep(Duration::from_secs(1));
         },
+        "brief" => brief(),
         "headers" => serve(headers),
         "pass" => serve(pass),
         "event" => serve(event),
@@ -270,6 +271,15 @@ fn talk() -> ExitCode {
         eprint!("printed {wanted}");
         output.send(b"printed")
     })
+}
+
+/// Serves for a moment, and ends whatever there is to do.
+fn brief() -> ExitCode {
+    std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_millis(200));
+        std::process::exit(9);
+    });
+    serve(pass)
 }
 
 /// Passes its input on without ever holding more than a piece of it, where it came and where it goes over mapped edges.

@@ -256,6 +256,12 @@ operand! {
         cpu: u64,
         /// How long it spins before it sleeps.
         spin_ns: u64,
+        /// When its present process said that it serves (`CLOCK_MONOTONIC`, ns); 0 if it has not.
+        ready_ns: u64,
+        /// When its last process was found dead (`CLOCK_MONOTONIC`, ns); 0 if none has died.
+        died_ns: u64,
+        /// How long that process lived.
+        lived_ns: u64,
     }
 }
 

@@ -58,7 +58,7 @@ numbered! {
         /// Anyone. Argument: gateway. Reply: [`super::GatewayEntry`], then the address as text; descriptor, if value 0 is
         /// 1 and the daemon asks: the reading end of the gateway's standard output and error.
         QueryGateway = 8;
-        /// Daemon. Descriptors: the socket on which the daemon listens for operators, if value 0 is 1; then the bell
+        /// Daemon. Descriptors: the sockets on which the daemon listens for operators, value 0 says how many; then the bell
         /// that gateways ring when their requests in flight go from none to one.
         QueryAdmin = 9;
         /// Loader. Operand: [`super::GatewayDefinition`]; descriptor: the executable. Value 0: the gateway.
@@ -87,7 +87,7 @@ numbered! {
         /// Loader. Arguments: gateway, 1 if the socket outlives this service. Operand: the address as text; descriptor: the
         /// listening socket. With TLS its files are set before.
         SetListener = 25;
-        /// Loader. Descriptor: the socket on which the daemon listens for operators.
+        /// Loader. Descriptor: a further socket on which the daemon listens for operators.
         SetAdmin = 26;
         /// Loader. Argument: chain. Operand of the reply: the chain digest (48 bytes). Nothing can be added then.
         SealChain = 27;
@@ -109,6 +109,9 @@ numbered! {
         Statistics = 35;
         /// Daemon. Arguments: chains that serve, all chains. The service is ready, as far as these do; said again when it changes.
         DaemonReady = 36;
+        /// Daemon. Arguments: chain, 1 if all its functions are fit to serve, else 0. The chain's gateway says so at `/readyz`;
+        /// requests are taken either way.
+        SetReadiness = 37;
     }
 }
 

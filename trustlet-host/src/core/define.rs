@@ -36,6 +36,7 @@ impl<P: Platform> Core<P> {
         self.chains.push(Chain {
             definition,
             gateway,
+            unready: false,
             sealed: None,
         });
         Ok(Outcome::value(u64::from(number(self.chains.len() - 1))))
@@ -194,10 +195,13 @@ impl<P: Platform> Core<P> {
                 "the descriptor is no listening socket",
             );
         }
-        if self.admin.is_some() {
-            return refuse(ResultCode::InvalidRequest, "the daemon's socket is set");
+        if self.admin.len() >= limits::ADMIN_SOCKETS_MAX {
+            return refuse(
+                ResultCode::LimitReached,
+                "the daemon has as many sockets as it may",
+            );
         }
-        self.admin = Some(file);
+        self.admin.push(file);
         Ok(Outcome::default())
     }
 

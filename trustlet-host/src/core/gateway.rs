@@ -11,7 +11,7 @@ use crate::calls::{GatewayDefinition, InstanceState, ResultCode, tls};
 use crate::ids::{ChainId, GatewayId, InstanceNumber, ProcessId, number};
 use crate::platform::{Grant, Launch, Platform, Spawned, TrustletRole};
 use core::time::Duration;
-use hacher_libos_net::attach::{Drain, Listen, Renew, ZeroizingMessage, kind};
+use hacher_libos_net::attach::{Drain, Listen, Readiness, Renew, ZeroizingMessage, kind};
 
 /// The name of a gateway's image, and of the gateway as a function.
 pub(crate) const GATEWAY: &str = "gateway";
@@ -317,6 +317,14 @@ impl<P: Platform> Core<P> {
                 slot.epoch = epoch;
             }
             self.attach(process, chain, InstanceNumber::GATEWAY)?;
+            // It takes its chains for ready until it hears otherwise.
+            if self.chains.get(chain.at()).is_some_and(|chain| chain.unready) {
+                self.tell_readiness(process, chain)?;
+            }
+        }
+        if self.access_log {
+            let message = ZeroizingMessage::new::<[u8; 0]>(kind::ACCESS_LOG, &[]);
+            self.platform.send(process, message, &[])?;
         }
         self.bell()?;
         if let Some(bell) = self.bell.as_ref() {
@@ -343,16 +351,40 @@ impl<P: Platform> Core<P> {
         Ok(self.platform.send(process, message, &grants)?)
     }
 
-    /// A gateway's process is gone, and with it its instance in each of its chains.
-    pub(super) fn note_gateway_death(&mut self, id: GatewayId, exit: super::Exit) {
+    /// A gateway's process is gone.
+    pub(super) fn note_gateway_death(&mut self, id: GatewayId) {
         if let Some(gateway) = self.gateways.get_mut(id.at()) {
             gateway.deaths = gateway.deaths.saturating_add(1);
             // Its successor begins with what was good.
             gateway.offered = None;
         }
-        for chain in self.chains_of(id) {
-            self.note_death(chain, InstanceNumber::GATEWAY, exit);
+    }
+
+    /// Notes whether all functions of a chain are fit to serve, and tells its gateway, if that has changed.
+    pub(super) fn set_readiness(&mut self, [chain, ready, ..]: [u64; 6]) -> Result<Outcome, Refusal> {
+        let id = self.chain_id(chain)?;
+        let chain = self.chain_mut(chain)?;
+        let unready = ready == 0;
+        if core::mem::replace(&mut chain.unready, unready) != unready {
+            let gateway = Owner::Gateway(chain.gateway);
+            if let Some(process) = self.ledger.holder(gateway).map(|holder| holder.process) {
+                self.tell_readiness(process, id)?;
+            }
         }
+        Ok(Outcome::default())
+    }
+
+    fn tell_readiness(&mut self, process: ProcessId, chain: ChainId) -> Result<(), Refusal> {
+        let Some(chain) = self.chains.get(chain.at()) else {
+            return Ok(());
+        };
+        let entry = Readiness {
+            chain: chain.definition.chain.name,
+            ready: u32::from(!chain.unready),
+            reserved: 0,
+        };
+        let message = ZeroizingMessage::new(kind::READINESS, &[entry]);
+        Ok(self.platform.send(process, message, &[])?)
     }
 
     /// Asks every gateway to drain: to serve on for `delay`, and to finish within `timeout` after that. Those that were asked.

@@ -5,6 +5,7 @@ use super::definition::process_limits;
 use super::ledger::Owner;
 use super::limits;
 use super::refusal::{Refusal, refuse};
+use super::sealed::Slot;
 use super::{Core, EndReason, Event, Exit, Handle, Outcome, narrow};
 use crate::calls::{GATEWAY_PROCESS, InstanceState, ResultCode};
 use crate::ids::{ChainId, GatewayId, InstanceNumber, ProcessId};
@@ -91,9 +92,31 @@ impl<P: Platform> Core<P> {
             return false;
         };
         if ready && let Some((owner, epoch)) = self.ledger.owner(process) {
+            let now_ns = self.now_ns;
+            self.each_slot_of(owner, |slot| slot.ready_ns = now_ns);
             self.events.push_back(Event::InstanceReady { owner, epoch });
         }
         true
+    }
+
+    /// The slots that an owner's process has: one, or a gateway's in each of its chains.
+    fn each_slot_of(&mut self, owner: Owner, mut change: impl FnMut(&mut Slot<P>)) {
+        let slots = match owner {
+            Owner::Function(chain, instance) => vec![(chain, instance)],
+            Owner::Gateway(gateway) => {
+                let chains = self.chains_of(gateway).into_iter();
+                chains.map(|chain| (chain, InstanceNumber::GATEWAY)).collect()
+            }
+        };
+        for (chain, instance) in slots {
+            let sealed = self
+                .chains
+                .get_mut(chain.at())
+                .and_then(|chain| chain.sealed.as_mut());
+            if let Some(slot) = sealed.and_then(|sealed| sealed.slots.get_mut(instance.at())) {
+                change(slot);
+            }
+        }
     }
 
     /// Whether the process has attachments to answer yet. Whoever keeps time gives it up some day.
@@ -122,28 +145,22 @@ impl<P: Platform> Core<P> {
             return;
         };
         self.counts.died += 1;
-        match owner {
-            Owner::Function(chain, instance) => self.note_death(chain, instance, exit),
-            Owner::Gateway(gateway) => self.note_gateway_death(gateway, exit),
+        if let Owner::Gateway(gateway) = owner {
+            self.note_gateway_death(gateway);
         }
+        let now_ns = self.now_ns;
+        self.each_slot_of(owner, |slot| {
+            slot.deaths = slot.deaths.saturating_add(1);
+            slot.last_exit = Some(exit);
+            slot.ready_ns = 0;
+            slot.died_ns = now_ns;
+        });
         self.events.push_back(Event::InstanceDied { owner, epoch, exit });
     }
 
     /// Tells the daemon that the monitor stops.
     pub fn shutting_down(&mut self, grace_ns: u64) {
         self.events.push_back(Event::ShuttingDown { grace_ns });
-    }
-
-    pub(super) fn note_death(&mut self, chain: ChainId, instance: InstanceNumber, exit: Exit) {
-        let slot = self
-            .chains
-            .get_mut(chain.at())
-            .and_then(|chain| chain.sealed.as_mut())
-            .and_then(|sealed| sealed.slots.get_mut(instance.at()));
-        if let Some(slot) = slot {
-            slot.deaths = slot.deaths.saturating_add(1);
-            slot.last_exit = Some(exit);
-        }
     }
 
     fn next_function_epoch(&self, chain: ChainId, instance: InstanceNumber) -> Result<u32, Refusal> {

@@ -30,6 +30,8 @@ pub const TEXT_TOTAL_MAX_BYTES: usize = 16 * 1024 * 1024;
 pub const ADDRESS_MAX_BYTES: usize = 256;
 /// The longest file of TLS: a bundle of authorities with a few hundred certificates has less.
 pub const TLS_FILE_MAX_BYTES: usize = 1024 * 1024;
+/// Sockets on which the daemon answers operators: a port, and a path.
+pub const ADMIN_SOCKETS_MAX: usize = 4;
 /// Least memory of a process.
 pub const MEMORY_MIN_BYTES: u64 = 1 << 20;
 /// Most memory of a process, as in the chain language.

@@ -31,6 +31,7 @@ use crate::calls::{self, Call, ReplyHeader, Request, ResultCode};
 use crate::ids::{ChainId, FunctionIndex, GatewayId, InstanceNumber, ProcessId};
 use crate::platform::{LayerStatus, Platform};
 use gateway::Gateway;
+use hacher_libos_net::clock::Monotonic;
 use ledger::Ledger;
 use refusal::{Refusal, refuse};
 use sealed::Chain;
@@ -83,7 +84,7 @@ enum Handle {
     Page(ChainId, InstanceNumber),
     Log(ChainId, InstanceNumber),
     GatewayLog(GatewayId),
-    Admin,
+    Admin(usize),
     Bell,
     Socket(usize),
 }
@@ -137,7 +138,7 @@ pub struct Core<P: Platform> {
     chains: Vec<Chain<P>>,
     /// By their numbers.
     gateways: Vec<Gateway<P>>,
-    admin: Option<P::File>,
+    admin: Vec<P::File>,
     /// What the loader may listen on instead of sockets of its own.
     sockets: Vec<NamedSocket<P>>,
     /// What gateways ring to wake the daemon when the first request comes in.
@@ -156,6 +157,10 @@ pub struct Core<P: Platform> {
     loaded: bool,
     /// Chains that serve, and all chains, since the present daemon has said so.
     daemon_ready: Option<(u32, u32)>,
+    /// What the clock of whoever drives the core said last, ns of `CLOCK_MONOTONIC`.
+    now_ns: u64,
+    /// Whether gateways tell of each request.
+    access_log: bool,
 }
 
 impl<P: Platform> Core<P> {
@@ -166,7 +171,7 @@ impl<P: Platform> Core<P> {
             platform,
             chains: Vec::new(),
             gateways: Vec::new(),
-            admin: None,
+            admin: Vec::new(),
             sockets: Vec::new(),
             bell: None,
             ledger: Ledger::default(),
@@ -178,6 +183,8 @@ impl<P: Platform> Core<P> {
             sealings: 0,
             loaded: false,
             daemon_ready: None,
+            now_ns: 0,
+            access_log: false,
         }
     }
 
@@ -189,6 +196,16 @@ impl<P: Platform> Core<P> {
     /// The platform, for whoever drives its input and output.
     pub const fn platform_mut(&mut self) -> &mut P {
         &mut self.platform
+    }
+
+    /// Says what time it is, before anything is told that has just happened: births and deaths are stamped with it.
+    pub const fn set_time(&mut self, now: Monotonic) {
+        self.now_ns = now.as_ns();
+    }
+
+    /// Has gateways tell of each request, on their standard error.
+    pub const fn keep_access_log(&mut self) {
+        self.access_log = true;
     }
 
     /// Answers one message. Never fails: what is wrong with the message is the answer.
@@ -335,6 +352,7 @@ impl<P: Platform> Core<P> {
                 self.daemon_ready = Some((narrow(serving)?, narrow(all)?));
                 Ok(Outcome::default())
             }
+            Call::SetReadiness => self.set_readiness(arguments),
         }
     }
 
@@ -354,7 +372,8 @@ impl<P: Platform> Core<P> {
             | Call::QueryAdmin
             | Call::CreateTrustlet
             | Call::DeleteTrustlet
-            | Call::DaemonReady => Caller::Daemon,
+            | Call::DaemonReady
+            | Call::SetReadiness => Caller::Daemon,
             Call::SetGateway
             | Call::BeginChain
             | Call::AddFunction
@@ -391,7 +410,7 @@ impl<P: Platform> Core<P> {
                 let gateway = self.gateways.get(gateway.at())?;
                 gateway.log.as_ref().map(ReplyDescriptor::Log)
             }
-            Handle::Admin => self.admin.as_ref().map(ReplyDescriptor::File),
+            Handle::Admin(number) => self.admin.get(number).map(ReplyDescriptor::File),
             Handle::Socket(at) => self
                 .sockets
                 .get(at)

@@ -188,6 +188,9 @@ impl<P: Platform> Core<P> {
             outbox_bytes: planned.outbox_bytes,
             cpu: placement.cpu.map_or(ANY_CPU, u64::from),
             spin_ns: placement.spin_ns,
+            ready_ns: slot.ready_ns,
+            died_ns: slot.died_ns,
+            lived_ns: slot.last_exit.map_or(0, |exit| exit.lived_ns),
         };
         let mut outcome = Outcome::operand(operand.as_bytes());
         outcome.handles.push(Handle::Page(id, instance));
@@ -249,10 +252,8 @@ impl<P: Platform> Core<P> {
     pub(super) fn query_admin(&mut self) -> Result<Outcome, Refusal> {
         self.bell()?;
         let mut outcome = Outcome::default();
-        if self.admin.is_some() {
-            outcome.handles.push(Handle::Admin);
-            outcome.values = [1, 0, 0, 0, 0, 0];
-        }
+        outcome.handles.extend((0..self.admin.len()).map(Handle::Admin));
+        outcome.values = [u64::from(number(self.admin.len())), 0, 0, 0, 0, 0];
         outcome.handles.push(Handle::Bell);
         Ok(outcome)
     }

@@ -25,6 +25,9 @@ pub(crate) struct Slot<P: Platform> {
     pub(crate) epoch: u32,
     pub(crate) deaths: u32,
     pub(crate) last_exit: Option<super::Exit>,
+    /// When its present process said that it serves, 0 before; and when the last one was found dead.
+    pub(crate) ready_ns: u64,
+    pub(crate) died_ns: u64,
     pub(crate) log: Option<P::Log>,
 }
 
@@ -45,6 +48,8 @@ pub(crate) struct Chain<P: Platform> {
     pub(crate) definition: Definition<P>,
     /// The one that serves it.
     pub(crate) gateway: GatewayId,
+    /// Whether the daemon has found that a function of it is not fit to serve.
+    pub(crate) unready: bool,
     pub(crate) sealed: Option<SealedChain<P>>,
 }
 
@@ -119,6 +124,8 @@ fn seal<P: Platform>(
             epoch: 0,
             deaths: 0,
             last_exit: None,
+            ready_ns: 0,
+            died_ns: 0,
             log: None,
         });
     }

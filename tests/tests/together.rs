@@ -1,0 +1,142 @@
+//! Chains that one service is to serve: what `check` and `serve` say of them together, and folders of them.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+
+use hacher_tests::function;
+use hacher_tests::tenants::{Tenants, command, post, write};
+use serde_json::Value;
+use std::path::Path;
+
+fn chain(name: &str, more: &str) -> String {
+    let head = format!("chain = \"{name}\"\nversion = \"1\"\nflow = [\"ingress -> a -> egress\"]\n");
+    format!("{head}{more}\n{}", function("a", "echo", ""))
+}
+
+/// What `check` and `serve` say of these files, which they both refuse.
+fn refused(paths: &[&Path]) -> [String; 2] {
+    let paths: Vec<&str> = paths.iter().map(|path| path.to_str().unwrap()).collect();
+    let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    [vec!["check"], [&["serve"], &ports[..]].concat()].map(|words| {
+        let (code, out, err) = command(&[words.clone(), paths.clone()].concat()).unwrap();
+        assert_eq!(code, Some(1), "{words:?}: {out}{err}");
+        err
+    })
+}
+
+#[test]
+fn check_refuses_together_what_serve_refuses_in_the_same_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| write(folder.path(), name, content).unwrap();
+    let a = file("a.toml", &chain("t", ""));
+    let b = file("b.toml", &chain("t", ""));
+    let big = |name: &str| chain(name, "[ingress]\nmax_body = \"1GiB\"");
+    let bigs = ["x", "y", "z"].map(|name| file(&format!("{name}.toml"), &big(name)));
+    let many = |name: &str| {
+        let instances = (0..4).map(|at| function(&format!("f{at}"), "echo", "instances = 64"));
+        let flow = "flow = [\"ingress -> f0 -> f1 -> f2 -> f3 -> egress\"]";
+        format!(
+            "chain = \"{name}\"\nversion = \"1\"\n{flow}\n{}",
+            instances.collect::<String>()
+        )
+    };
+    let crowds: Vec<_> = (0..9)
+        .map(|at| file(&format!("m{at}.toml"), &many(&format!("m{at}"))))
+        .collect();
+    for (paths, words) in [
+        (vec![a.as_path(), &b], &["`t`", "a.toml", "b.toml"][..]),
+        (vec![a.as_path(), &a], &["`t`", "a.toml"]),
+        (
+            bigs.iter().map(|path| path.as_path()).collect(),
+            &["max_body", "MiB"],
+        ),
+        (
+            crowds.iter().map(|path| path.as_path()).collect(),
+            &["2048 instances", "2313"],
+        ),
+    ] {
+        let [checked, served] = refused(&paths);
+        for word in words {
+            assert!(
+                checked.contains(word) && served.contains(word),
+                "{word}\n{checked}\n{served}"
+            );
+        }
+        let told = |said: &str| {
+            let line = said
+                .lines()
+                .find(|line| line.starts_with("error: ") && words.iter().all(|word| line.contains(word)));
+            line.map(|line| line.split("error: ").last().unwrap_or_default().to_owned())
+        };
+        assert_eq!(told(&checked), told(&served), "\n{checked}\n{served}");
+        for path in paths {
+            assert_eq!(
+                command(&["check", "--text-only", path.to_str().unwrap()])
+                    .unwrap()
+                    .0,
+                Some(0),
+                "alone it is good"
+            );
+        }
+    }
+    let (a, b) = (a.to_str().unwrap(), b.to_str().unwrap());
+    let (code, out, _) = command(&["check", "--format", "json", a, b]).unwrap();
+    let data: Value = serde_json::from_str(&out).unwrap();
+    let good: Vec<_> = data
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|report| report["good"] == true)
+        .collect();
+    assert_eq!((code, good), (Some(1), vec![true, false]));
+}
+
+#[test]
+fn a_folder_stands_for_its_chain_files() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "b.toml", &chain("b", "")).unwrap();
+    write(folder.path(), "a.toml", &chain("a", "")).unwrap();
+    write(folder.path(), "notes.txt", "no chain").unwrap();
+    let path = folder.path().to_str().unwrap();
+    let (code, out, err) = command(&["check", path]).unwrap();
+    assert_eq!(code, Some(0), "{err}");
+    assert!(
+        out.find("chain `a`").unwrap() < out.find("chain `b`").unwrap(),
+        "by name: {out}"
+    );
+    let (code, out, err) = command(&["measure", path, "--format", "json"]).unwrap();
+    assert_eq!(code, Some(0), "{err}");
+    let measured: Value = serde_json::from_str(&out).unwrap();
+    let (code, out, _) = command(&["measure", &format!("{path}/a.toml"), "--format", "json"]).unwrap();
+    let alone: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (code, &measured[0], &measured[1]["chain"]),
+        (Some(0), &alone, &"b".into())
+    );
+    let (_, out, err) = command(&["doctor", path]).unwrap();
+    assert!(out.contains("open files"), "{out}{err}");
+    let service = Tenants::start(folder.path(), &[], &[path]).unwrap();
+    for name in ["a", "b"] {
+        let reply = post(service.address(name), name, "x").unwrap();
+        assert_eq!(
+            (reply.status.as_u16(), &reply.body[..]),
+            (200, &b"x"[..]),
+            "{name}"
+        );
+    }
+    let digests = service.status().unwrap();
+    assert_eq!(
+        digests["chains"][0]["digest"], measured[0]["digest"],
+        "what was measured is served"
+    );
+    let empty = tempfile::tempdir().unwrap();
+    let empty = empty.path().to_str().unwrap();
+    for words in [
+        &["check"][..],
+        &["measure"],
+        &["doctor"],
+        &["serve", "--admin", "127.0.0.1:0"],
+    ] {
+        let (code, _, err) = command(&[words, &[empty]].concat()).unwrap();
+        assert_eq!(code, Some(1), "{words:?}");
+        assert!(err.contains(empty) && err.contains("*.toml"), "{words:?}: {err}");
+    }
+}
