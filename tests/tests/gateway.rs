@@ -124,6 +124,25 @@ fn tls_speaks_http_2_and_http_1_and_headers_travel() {
 }
 
 #[test]
+fn an_operators_connection_ends_some_day_however_busy_it_is() {
+    let service = Service::start(&echo_chain()).unwrap();
+    let mut stream = TcpStream::connect(service.admin).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let end = Instant::now() + Duration::from_secs(300);
+    let mut buffer = [0; 4096];
+    // A request as soon as there was a reply to the last one, on one connection.
+    while stream
+        .write_all(b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n")
+        .is_ok()
+        && stream.read(&mut buffer).is_ok_and(|count| count > 0)
+    {
+        assert!(Instant::now() < end, "it is never ended");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(service.operator("/status").unwrap().status, 200);
+}
+
+#[test]
 fn plain_http_is_for_loopback_only() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chain.toml");

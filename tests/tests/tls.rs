@@ -231,6 +231,35 @@ fn a_certificate_that_has_expired_is_served_with_a_warning() {
     assert!(connect(service.address("t"), &[pair.der()], None).is_err());
 }
 
+#[test]
+fn a_client_that_stops_in_the_middle_of_its_handshake_is_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = Pair::new();
+    pair.write(folder.path());
+    let service = Tenants::start(folder.path(), &[("t", own(""))], &[]).unwrap();
+    let address = service.address("t");
+    // A ClientHello of 512 bytes, of which there is the beginning; or not even that.
+    let silent = [
+        &b""[..],
+        b"\x16",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03half of it",
+    ]
+    .map(|begun| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(begun).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        stream
+    });
+    for mut stream in silent {
+        let ended = stream.read(&mut [0; 64]);
+        let waits = matches!(&ended, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
+        assert!(!waits, "the gateway waits for ever");
+        assert!(!matches!(ended, Ok(1..)), "{ended:?}");
+    }
+    let mut connection = connect(address, &[pair.der()], None).unwrap();
+    assert!(ask(&mut connection).unwrap().starts_with("HTTP/1.1 200"));
+}
+
 /// An authority, and what it signs for clients.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 

@@ -64,6 +64,7 @@ const TESTS: &[Test] = tests![
     a_library_outlives_its_file,
     a_library_that_cannot_be_shared_is_copied,
     without_mounts_a_changed_library_is_refused,
+    without_mounts_nobody_changes_files_by_their_name_or_owner,
     the_cost_of_a_start,
 ];
 
@@ -761,6 +762,32 @@ fn without_mounts_a_changed_library_is_refused() {
     std::fs::remove_file(&path).unwrap();
     let refused = start(&fixture).unwrap_err();
     assert!(matches!(refused, SpawnError::LibraryChanged { .. }), "{refused}");
+}
+
+fn without_mounts_nobody_changes_files_by_their_name_or_owner() {
+    use std::os::unix::fs::MetadataExt;
+    let mut fixture = Fixture::new();
+    // Where the machine has mount namespaces, they are left away.
+    fixture.layers = fixture
+        .layers
+        .without(Layer::MountNamespace, "taken away by a test");
+    if !fixture.has(&[Layer::Seccomp]) {
+        return;
+    }
+    let path = std::env::temp_dir().join(format!("hacher-jail-{}.file", std::process::id()));
+    std::fs::write(&path, b"here").unwrap();
+    let state =
+        || std::fs::metadata(&path).map(|file| (file.mode(), file.mtime(), file.mtime_nsec(), file.len()));
+    let before = state().unwrap();
+    let (text, exit) = fixture.run(Role::Function, &["files", path.to_str().unwrap()], &[]);
+    assert_eq!(exit, Exit::Code(0), "{text}");
+    let outcomes = outcomes(&text);
+    assert!(outcomes.len() >= 7, "{text}");
+    for (call, outcome) in outcomes {
+        assert_eq!(outcome, "EPERM", "{call}");
+    }
+    assert_eq!(state().unwrap(), before);
+    std::fs::remove_file(&path).unwrap();
 }
 
 fn a_failed_start_names_its_step_and_leaves_nothing() {

@@ -24,6 +24,7 @@ pub(crate) fn run(what: &str, args: &[String]) -> i32 {
         "work" => work(),
         "ordinary" => ordinary(),
         "read" => println!("{}", std::fs::read_to_string(&args[0]).unwrap()),
+        "files" => change_files(&args[0]),
         "lockdown" => lockdown(),
         "exhaust" => exhaust(),
         "wait" => wait(),
@@ -492,6 +493,31 @@ fn receive_descriptors() -> [OwnedFd; 2] {
     };
     let received: Vec<OwnedFd> = rights.collect();
     received.try_into().unwrap()
+}
+
+/// Changes what a name or an owner's right is enough for. No file has the last descriptor, so what is let through fails otherwise
+/// than what is refused.
+fn change_files(path: &str) {
+    let path = CString::new(path).unwrap();
+    let (name, none) = (address(&path), OPEN_FILES as usize - 1);
+    #[cfg(target_arch = "x86_64")]
+    say("chmod", call(libc::SYS_chmod, [name, 0o600, 0, 0, 0, 0]));
+    let calls: [(&str, libc::c_long, [usize; 6]); 7] = [
+        ("fchmod", libc::SYS_fchmod, [none, 0o600, 0, 0, 0, 0]),
+        ("fchmodat", libc::SYS_fchmodat, [at_cwd(), name, 0o600, 0, 0, 0]),
+        ("fchmodat2", libc::SYS_fchmodat2, [at_cwd(), name, 0o600, 0, 0, 0]),
+        ("utimensat", libc::SYS_utimensat, [at_cwd(), name, 0, 0, 0, 0]),
+        ("futimens", libc::SYS_utimensat, [none, 0, 0, 0, 0, 0]),
+        ("truncate", libc::SYS_truncate, [name, 0, 0, 0, 0, 0]),
+        (
+            "flock",
+            libc::SYS_flock,
+            [none, libc::LOCK_EX as usize, 0, 0, 0, 0],
+        ),
+    ];
+    for (name, number, args) in calls {
+        say(name, call(number, args));
+    }
 }
 
 /// System calls that ordinary libraries make, and what is next to each and must stay refused.
