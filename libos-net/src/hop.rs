@@ -19,7 +19,7 @@
 use crate::clock::Monotonic;
 use crate::descriptor::Descriptor;
 use crate::doorbell::Doorbell;
-use crate::invocation::InvocationId;
+use crate::invocation::{GatewayLife, InvocationId};
 use crate::layout::{
     CLOSED_ENTRIES, CLOSED_ENTRY_BYTES, EXTENT_MAX_BYTES, OutboxLayout, PageLayout, SLOT_CLASSES,
     SLOT_TAIL_BYTES, outbox_word, page_word,
@@ -82,11 +82,16 @@ impl Own {
         self.page.word(at).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
-    /// Whether the gateway has said that nobody waits for this request any more.
+    /// Whether nobody waits for this request any more: the gateway has said so, or is another than the one it came to.
     pub(crate) fn is_closed(&self, invocation: InvocationId) -> bool {
         let Some((page, layout)) = &self.gateway else {
             return false;
         };
+        // This word is written once in a life, and stays in the cache.
+        let life = page.word(page_word::GATEWAY_LIFE);
+        if life.is_some_and(|life| is_of_another_life(life.load(Ordering::Relaxed), invocation)) {
+            return true;
+        }
         let at = closed_at(layout, invocation);
         let is = |at, half: u64| {
             let word = page.word(at);
@@ -109,6 +114,11 @@ impl Own {
         }
     }
 
+    /// Gateway: says in which life it is, so that functions drop what belongs to earlier ones.
+    pub fn set_life(&self, life: GatewayLife) {
+        self.store(page_word::GATEWAY_LIFE, u64::from(life.number()));
+    }
+
     /// Gateway: says how many requests are in flight.
     pub fn set_in_flight(&self, requests: u64) {
         self.store(page_word::IN_FLIGHT, requests);
@@ -121,6 +131,11 @@ impl Own {
         self.store(at, !low);
         self.store(at + 8, !high);
     }
+}
+
+/// Whether a request came in another life of the gateway than the present one, as its page says.
+pub(crate) fn is_of_another_life(life: u64, invocation: InvocationId) -> bool {
+    life != 0 && life != u64::from(invocation.life_number())
 }
 
 /// Where the gateway's page says of this request that nobody waits for it any more.
@@ -170,6 +185,8 @@ pub struct Sender {
     slots: Slots,
     ports: Vec<OutPort>,
     starved: Sleeper,
+    /// An abort found no room.
+    owes_aborts: bool,
     published_last: Monotonic,
     patience: Patience,
     /// For how long to let consumers catch up.
@@ -188,6 +205,7 @@ impl Sender {
             layout,
             ports,
             starved,
+            owes_aborts: false,
             published_last: Monotonic::from_ns(0),
             patience: Patience::new(spin_ns),
             pace: Patience::new(spin_ns.saturating_mul(CATCH_UP_SPINS)),
@@ -342,7 +360,7 @@ impl Sender {
     }
 
     /// Tells the consumers of a record that was sent in part to drop it. Does nothing for a port where `record` is not in
-    /// part sent. If there is no room now, the next record on this port says it first.
+    /// part sent. If there is no room now, [`Self::say_aborts`] says it later, or the next record on this port before it.
     ///
     /// # Errors
     /// [`SendError`].
@@ -360,7 +378,27 @@ impl Sender {
         };
         begun.aborting = true;
         let record = begun.record;
-        self.send_segment(own, port, &record, &[], End::Abort)
+        let said = self.send_segment(own, port, &record, &[], End::Abort);
+        self.owes_aborts |= said == Err(SendError::Full);
+        said
+    }
+
+    /// Whether consumers wait for the rest of a record that has none, because there was no room to say so.
+    #[must_use]
+    pub const fn owes_aborts(&self) -> bool {
+        self.owes_aborts
+    }
+
+    /// Says now what there was no room for, as far as there is room; [`Self::owes_aborts`] tells whether something is left.
+    pub fn say_aborts(&mut self, own: &Own) {
+        self.owes_aborts = false;
+        for index in 0..self.ports.len() {
+            let begun = self.ports.get(index).and_then(|port| port.begun);
+            if begun.is_some_and(|begun| begun.aborting) {
+                // What else than room it fails for does not pass, and the flag stays down.
+                let _ = self.end_begun(own, index);
+            }
+        }
     }
 
     fn send_segment(
@@ -683,7 +721,7 @@ impl Sender {
                         aborting: true,
                     });
                 }
-                // If there is no room now, it is said before the next record.
+                // If there is no room now, it is said as soon as there is some.
                 let _ = self.end_begun(own, index);
             }
         }

@@ -302,6 +302,8 @@ pub mod page_word {
     pub const LOOKS: usize = 8;
     /// 1 once the instance serves.
     pub const STATE: usize = 64;
+    /// Gateway: the number of its life, so that no function runs for a request of an earlier one; 0 before the first.
+    pub const GATEWAY_LIFE: usize = 72;
     /// When the present run of the handler started (`CLOCK_MONOTONIC`, ns); 0 when none runs.
     pub const BUSY_SINCE: usize = 128;
     /// Attempts at the record that runs now.

@@ -37,7 +37,8 @@ impl Sleeper {
 
     /// Announces sleep. The caller then looks for work once more, and only if there is none waits for its doorbell.
     pub fn announce(&mut self, word: &AtomicU64) {
-        self.count = self.count.wrapping_add(1);
+        // Odd, also if it was: another sleep, for which a waker rings again.
+        self.count = self.count.wrapping_add(1) | 1;
         word.store(self.count, Ordering::Relaxed);
         // SYNC announce: pairs with the fence in `Waker::must_ring`.
         fence(Ordering::SeqCst);
@@ -45,7 +46,8 @@ impl Sleeper {
 
     /// Says that the sleep is over, or did not happen.
     pub fn awake(&mut self, word: &AtomicU64) {
-        self.count = self.count.wrapping_add(1);
+        // Even, also if it was: nothing has been announced then.
+        self.count = self.count.wrapping_add(self.count & 1);
         word.store(self.count, Ordering::Relaxed);
     }
 }
@@ -91,6 +93,23 @@ mod tests {
             assert!(!waker.must_ring(&word));
             sleeper.awake(&word);
             assert!(!waker.must_ring(&word));
+        }
+    }
+
+    #[test]
+    fn a_sleeper_that_announces_or_wakes_twice_is_asleep_or_awake_all_the_same() {
+        let word = AtomicU64::new(0);
+        let mut sleeper = Sleeper::resume(&word);
+        let mut waker = Waker::default();
+        for _ in 0..3 {
+            for _ in 0..2 {
+                sleeper.announce(&word);
+                assert!(waker.must_ring(&word));
+            }
+            for _ in 0..2 {
+                sleeper.awake(&word);
+                assert!(!waker.must_ring(&word));
+            }
         }
     }
 

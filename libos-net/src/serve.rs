@@ -185,6 +185,9 @@ where
 
     /// Does the next thing that can be done now; `false` if there is none.
     pub(crate) fn turn(&mut self) -> bool {
+        if self.place.sender.owes_aborts() {
+            self.place.sender.say_aborts(&self.place.own);
+        }
         if let Some(job) = self.take_due() {
             self.run(job);
         } else if let Some(ring) = self.place.receiver.ring_with_news() {
@@ -200,7 +203,15 @@ where
         self.ended = None;
         self.drop_expired_joins();
         let until = self.next_timer();
-        self.place.receiver.wait(&self.place.own, until);
+        let place = &mut self.place;
+        let owes_aborts = place.sender.owes_aborts();
+        // Who waits for the rest of a record that has none is told as soon as there is room, which rings the bell.
+        if !owes_aborts || place.sender.announce_starved() {
+            place.receiver.wait(&place.own, until);
+        }
+        if owes_aborts {
+            place.sender.fed();
+        }
     }
 
     fn next_timer(&self) -> Option<Monotonic> {
@@ -1172,12 +1183,8 @@ impl Sealing<'_> {
 
     fn abort(&mut self, port: usize) {
         self.sender.drop_placed(port);
-        while self.sender.abort(self.own, port, &self.context) == Err(SendError::Full) {
-            if Monotonic::now() >= self.until {
-                return; // the next record on this port says it first
-            }
-            self.sender.wait_for_room(self.own, self.until);
-        }
+        // Without room it is said later: nobody who waits for what comes next waits for that.
+        let _ = self.sender.abort(self.own, port, &self.context);
     }
 }
 

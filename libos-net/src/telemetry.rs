@@ -3,7 +3,7 @@
 
 use crate::clock::Monotonic;
 use crate::end::LastWords;
-use crate::hop::closed_at;
+use crate::hop::{closed_at, is_of_another_life};
 use crate::invocation::InvocationId;
 use crate::layout::{HISTOGRAM_BUCKETS, HISTOGRAM_WORDS, PageLayout, TRACE_WORDS, TRACES, page_word};
 use crate::memory::{OwnRegion, PeerRegion};
@@ -424,7 +424,8 @@ impl PageReader {
     #[must_use]
     pub fn is_closed(&self, invocation: u64) -> bool {
         let invocation = InvocationId::new(u128::from(invocation));
-        self.word(closed_at(&self.layout, invocation)) == !invocation.halves().0
+        is_of_another_life(self.word(page_word::GATEWAY_LIFE), invocation)
+            || self.word(closed_at(&self.layout, invocation)) == !invocation.halves().0
     }
 
     /// A histogram; `None` if the instance has no such ring or port.

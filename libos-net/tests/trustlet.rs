@@ -15,8 +15,8 @@ use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::end::End;
 use hacher_libos_net::fault::Cause;
 use hacher_libos_net::hop::SendError;
-use hacher_libos_net::invocation::InvocationId;
-use hacher_libos_net::layout::{OutboxLayout, cursor_word, page_word};
+use hacher_libos_net::invocation::{GatewayLife, InvocationId};
+use hacher_libos_net::layout::{OutboxLayout, cursor_word, outbox_word, page_word};
 use hacher_libos_net::seal::RecordContext;
 use hacher_libos_net::telemetry::Counter;
 use hacher_libos_net::wiring::{Handler, Limits, Node, Plan, Runner, Wiring, after};
@@ -26,7 +26,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use topology::{Answers, SEGMENT, answers, record, send, with_headers};
+use topology::{Answers, SEGMENT, Taken, answers, record, send, with_headers};
 
 /// `ingress -> f -> egress`.
 struct Single {
@@ -379,6 +379,98 @@ fn a_replaced_gateway_takes_no_new_request_for_one_that_its_predecessor_closed()
         assert_eq!(chain.answers().bodies, [(count, b"new".to_vec())]);
     }
     assert_eq!(chain.count(Counter::Cancelled), 0);
+}
+
+#[test]
+fn requests_of_a_gateway_that_was_replaced_are_not_run_wherever_they_wait() {
+    let mut chain = Single::new(|limits| {
+        limits.retry_attempts = 6;
+        limits.retry_backoff = Duration::from_millis(1);
+    });
+    let ran = Cell::new(0);
+    let handler = |_: Input<'_>, _: &mut Output<'_>| {
+        ran.set(ran.get() + 1);
+        Err(Failure::retry("again"))
+    };
+    let lives = [1, 2].map(GatewayLife::of_epoch);
+    let id = |life, count| InvocationId::unguessable([count as u8; 12], life, count);
+    chain.gateway.own.set_life(lives[0]);
+    let mut runner = chain.start(handler);
+    // One waits for its next attempt, one in the ring.
+    chain.request(id(lives[0], 1).as_u128(), b"x");
+    assert!(runner.turn());
+    assert_eq!(ran.get(), 1);
+    chain.request(id(lives[0], 2).as_u128(), b"x");
+    chain.gateway = chain.wiring.attach(chain.gateway_node, 0);
+    chain.gateway.own.set_life(lives[1]);
+    chain.request(id(lives[1], 3).as_u128(), b"x");
+    runner.serve_until(|| ran.get() >= 7);
+    runner.settle();
+    assert_eq!(
+        ran.get(),
+        7,
+        "one attempt for the first gateway, six for the second"
+    );
+    assert_eq!(chain.count(Counter::Cancelled), 2);
+    let answers = chain.answers().notices;
+    assert_eq!(
+        answers.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+        [id(lives[1], 3).as_u128()]
+    );
+    // The daemon, who knows half of an id, sees the same.
+    let page = chain.wiring.reader(chain.gateway_node, 0);
+    assert!(page.is_closed(id(lives[0], 1).halves().0) && !page.is_closed(id(lives[1], 1).halves().0));
+}
+
+#[test]
+fn that_a_record_will_not_end_is_said_as_soon_as_there_is_room_and_not_with_the_next_record() {
+    let mut plan = Plan::new();
+    let gateway_node = plan.gateway(&["out"]);
+    let f = plan.function("f", &["out", "small", "more", "most"]);
+    let bin = plan.function("bin", &["out"]);
+    plan.edge((gateway_node, "out"), f);
+    plan.edge((f, "out"), gateway_node);
+    for port in ["small", "more", "most"] {
+        plan.edge((f, port), bin);
+    }
+    let mut wiring = plan.wire();
+    let (mut gateway, mut bin) = (wiring.attach(gateway_node, 0), wiring.attach(bin, 0));
+    // It dies in the middle of a record, when no slot of any size is left.
+    let mut first = wiring.attach(f, 0);
+    let half = record(1);
+    first
+        .sender
+        .send(&first.own, 0, &half, &[1; SEGMENT], false)
+        .unwrap();
+    for port in 1..4 {
+        while send(&mut first, port, &record(0), b"x").is_ok() {}
+    }
+    drop(first);
+    let mut runner = Runner::new(ECHO, wiring.attach(f, 0));
+    runner.settle();
+    assert_eq!(answers(&mut gateway).abandoned, 0, "there is no room to say it");
+    // Nothing comes for it to do; what its consumers give back wakes it.
+    let starved = || wiring.outbox(f, 0).word(outbox_word::STARVED) % 2 == 1;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !starved() {
+                std::thread::yield_now();
+            }
+            Taken::default().take(&mut bin, true);
+        });
+        let got = loop {
+            assert!(!runner.turn(), "there is nothing to run");
+            let got = answers(&mut gateway);
+            if got != Answers::default() {
+                break got;
+            }
+            runner.rest();
+        };
+        // The beginning, and the word that it has no end.
+        assert!(got.abandoned >= 1);
+        assert!(got.bodies.is_empty() && got.notices.is_empty());
+    });
+    assert!(!starved(), "and it waits for room no longer");
 }
 
 #[test]

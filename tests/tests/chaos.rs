@@ -1,6 +1,7 @@
 //! Killing parts of the tree: what clients see, and what is left behind.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
+use hacher_tests::tenants::{Tenants, post};
 use hacher_tests::{Service, function, functions, instances};
 use rustix::process::Signal;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -252,4 +253,42 @@ fn a_service_whose_output_is_a_file_that_is_full_still_serves() {
     });
     monitor.kill().unwrap();
     monitor.wait().unwrap();
+}
+
+#[test]
+fn nobody_goes_on_with_the_requests_of_a_gateway_that_was_killed() {
+    let chain = |ingress: &str| {
+        let a = "timeout = \"2s\"\nretry = { attempts = 6, backoff = \"1ms\" }";
+        format!(
+            "{HEAD}flow = [\"ingress -> a -> egress\"]\n[ingress]\ndeadline = \"60s\"\n{ingress}\n{}",
+            function("a", "hang", a)
+        )
+    };
+    // The shared gateway, and one of the chain's own.
+    for ingress in ["", "listen = \"127.0.0.1:0\""] {
+        let folder = tempfile::tempdir().unwrap();
+        let service = Tenants::start(folder.path(), &[("t", chain(ingress))], &[]).unwrap();
+        let address = service.address("t");
+        let hanging = std::thread::spawn(move || post(address, "t", "hang"));
+        let instance = || service.status().unwrap()["chains"][0]["instances"][0].clone();
+        until(
+            "the first attempt has been ended",
+            Duration::from_secs(60),
+            || instance()["epoch"].as_u64() >= Some(2),
+        );
+        let (name, gateway) = service.gateways().remove(0);
+        service.signal(gateway, Signal::KILL);
+        assert!(
+            hanging.join().unwrap().is_err(),
+            "of `{name}`: its client cannot be answered"
+        );
+        until("the gateway answers", Duration::from_secs(60), || {
+            post(address, "t", "x").is_ok_and(|reply| reply.status == 200)
+        });
+        until("the record is given up", Duration::from_secs(60), || {
+            instance()["records_cancelled"].as_u64() >= Some(1)
+        });
+        let lives = instance()["epoch"].as_u64().unwrap();
+        assert!(lives <= 4, "attempts went on: {lives} processes");
+    }
 }

@@ -373,6 +373,58 @@ fn http_2_streams_that_are_not_read_are_ended() {
 }
 
 #[test]
+fn uploads_that_do_not_come_take_no_place_from_requests_that_are_there() {
+    let service = Service::start(&chain(
+        "t",
+        "in_flight = 4",
+        &function("a", "hang", "instances = 4\ntimeout = \"40s\""),
+    ))
+    .unwrap();
+    let upload = || {
+        let mut stream = connect(service.gateway);
+        let begun = head("t", "content-length: 1048576\r\n\r\n") + "x";
+        stream.write_all(begun.as_bytes()).unwrap();
+        stream
+    };
+    let silent: Vec<_> = (0..64).map(|_| upload()).collect();
+    for _ in 0..20 {
+        assert_eq!(service.post("t", "x").unwrap().status, 200);
+    }
+    service
+        .status_when("nothing is in flight", |status| {
+            status["chains"][0]["in_flight"] == 0
+        })
+        .unwrap();
+    let mut late = upload();
+    // The places are taken by what is there, and then others are told so before they send anything.
+    let hanging: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = connect(service.gateway);
+            let whole = head("t", "content-length: 4\r\n\r\n") + "hang";
+            stream.write_all(whole.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    service
+        .status_when("all places are taken", |status| {
+            status["chains"][0]["in_flight"] == 4
+        })
+        .unwrap();
+    let mut stream = connect(service.gateway);
+    let asking = head("t", "content-length: 1048576\r\nexpect: 100-continue\r\n\r\n");
+    stream.write_all(asking.as_bytes()).unwrap();
+    let reply = read_all(&stream).unwrap().to_lowercase();
+    assert!(
+        reply.starts_with("http/1.1 429") && reply.contains("retry-after"),
+        "{reply}"
+    );
+    // An upload that had begun before is told when it is whole.
+    late.write_all(&vec![b'x'; (1 << 20) - 1]).unwrap();
+    assert!(read_reply(&late).starts_with("http/1.1 429"));
+    drop((hanging, silent));
+}
+
+#[test]
 fn a_body_over_the_limit_is_413_every_time() {
     let service = Service::start(&echo("t", "max_body = \"1MiB\"")).unwrap();
     let address = service.gateway;

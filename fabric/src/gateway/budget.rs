@@ -28,6 +28,8 @@ const SLACK_DIVISOR: u64 = 8;
 pub(super) const CONNECTION_BYTES: u64 = 160 << 10;
 /// What an HTTP/2 connection may have received that no request has taken yet: its window, and header blocks in decoding.
 pub(super) const HTTP_2_BYTES: u64 = super::listener::WINDOW_BYTES as u64 + (256 << 10);
+/// What a stream of HTTP/2 holds beside a text that answers it, until that was written: its state, its task, its headers.
+pub(super) const HTTP_2_STREAM_BYTES: u64 = 4 << 10;
 /// What one request costs besides its body: its task, who waits for it, and a problem that answers it.
 pub(super) const REQUEST_BYTES: u64 = 8 << 10;
 
@@ -100,6 +102,11 @@ impl Account {
         let left = self.budget.common.get().checked_sub(after);
         let own = self.beyond(self.used.get().saturating_add(bytes));
         left.is_some_and(|left| own <= left)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_used(&self) -> bool {
+        self.used.get() > 0
     }
 
     fn add(&self, bytes: u64) {

@@ -39,7 +39,8 @@ const WRITE_MIN_BYTES: u64 = 16 << 10;
 /// How long the whole of a reply may take: this, and a second for each so many bytes.
 const REPLY_TICKS: Tick = 30;
 const REPLY_BYTES_PER_TICK: u64 = 32 << 10;
-/// And how long a reply may take to be taken over by another segment: HTTP/2 has windows of its own in front of the socket.
+/// And how long a reply may take to be taken over by another segment, and its last one to be written: HTTP/2 has windows of its
+/// own in front of the socket.
 const SEGMENT_TICKS: Tick = 30;
 /// After so long without a byte, a client that is waited for may be closed to make room for another.
 const STALLED_TICKS: Tick = 2;
@@ -89,7 +90,7 @@ pub(super) struct Connection {
     /// Requests that are being answered, and those of them whose body is still to come.
     requests: Cell<u32>,
     uploads: Cell<u32>,
-    /// Replies that are not taken over by the protocol yet.
+    /// Replies whose last byte was not written yet.
     replies: RefCell<Vec<Pending>>,
     replies_begun: Cell<u64>,
     /// Whether the socket takes no more.
@@ -230,6 +231,16 @@ impl Connection {
             .then_some(Dispensable::Stalled(moved_at))
     }
 
+    #[cfg(test)]
+    pub(super) fn ending(&self) -> Ending {
+        self.ending.get()
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_replying(&self) -> bool {
+        self.requests.get() > 0 && !self.replies.borrow().is_empty()
+    }
+
     /// Looks whether it has kept the gateway waiting for too long.
     pub(super) fn tick(&self, now: Tick) {
         let moved = self.received.get().wrapping_add(self.sent.get());
@@ -301,10 +312,11 @@ pub(super) struct RequestTurn {
     fate: Cell<Option<Fate>>,
 }
 
-/// A reply that hyper has not taken the last byte of.
+/// A reply whose last byte was not written yet.
 pub(super) struct ReplyTurn {
     turn: RequestTurn,
-    exchange: Rc<Exchange>,
+    /// Until hyper has taken the last byte.
+    exchange: Option<Rc<Exchange>>,
     number: u64,
 }
 
@@ -313,11 +325,16 @@ pub(super) struct UploadTurn<'a>(&'a Connection);
 
 impl RequestTurn {
     pub(super) fn new(connection: &Rc<Connection>, gateway: &Gateway) -> Self {
+        Self::within(connection, &gateway.places, &gateway.drain)
+    }
+
+    /// On one of these places, to be answered before the gateway ends.
+    pub(super) fn within(connection: &Rc<Connection>, places: &Rc<Places>, drain: &Rc<Draining>) -> Self {
         connection.begins();
         Self {
             connection: Rc::clone(connection),
-            places: Rc::clone(&gateway.places),
-            drain: Rc::clone(&gateway.drain),
+            places: Rc::clone(places),
+            drain: Rc::clone(drain),
             fate: Cell::new(None),
         }
     }
@@ -366,7 +383,7 @@ impl RequestTurn {
         exchange.begin_taking();
         ReplyTurn {
             turn: self,
-            exchange: Rc::clone(exchange),
+            exchange: Some(Rc::clone(exchange)),
             number,
         }
     }
@@ -394,11 +411,18 @@ impl ReplyTurn {
             reply.moved_at = now;
         }
     }
+
+    /// hyper has taken its last byte, and may not have written it yet.
+    pub(super) fn is_taken(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            exchange.end_taking();
+        }
+    }
 }
 
 impl Drop for ReplyTurn {
     fn drop(&mut self) {
-        self.exchange.end_taking();
+        self.is_taken();
         let mut replies = self.turn.connection.replies.borrow_mut();
         if let Some(at) = replies.iter().position(|reply| reply.number == self.number) {
             replies.swap_remove(at);

@@ -1,5 +1,6 @@
 //! The gateway's place in one chain: it seals requests into its outbox, and matches what comes back with who waits.
 
+use super::Gateway;
 use super::arriving::{Arriving, Judgement};
 use super::budget::{self, Account, Budget};
 use super::ids::Ids;
@@ -11,7 +12,7 @@ use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::descriptor::Descriptor;
 use hacher_libos_net::fault::Notice;
 use hacher_libos_net::hop::{Own, Receiver, SendError, Sender};
-use hacher_libos_net::invocation::InvocationId;
+use hacher_libos_net::invocation::{GatewayLife, InvocationId};
 use hacher_libos_net::peek::{RecordPlace, Step, Taking};
 use hacher_libos_net::sdk::headers::{self, ENCODED_MAX_BYTES};
 use hacher_libos_net::seal::RecordContext;
@@ -96,8 +97,9 @@ pub(crate) struct Endpoint {
 }
 
 /// A request that is in flight; gives its place back when dropped.
-pub(crate) struct Admission {
-    endpoint: Rc<Endpoint>,
+pub(crate) struct Admission<'a> {
+    endpoint: &'a Endpoint,
+    gateway: &'a Gateway,
 }
 
 /// A request whose answer is awaited. Dropped without one, it tells the functions that nobody waits.
@@ -118,7 +120,9 @@ impl Endpoint {
             receiver,
             ..
         } = attachment;
-        let ids = Ids::new()?;
+        let life = GatewayLife::of_epoch(begin.instance_epoch);
+        own.set_life(life);
+        let ids = Ids::new(life)?;
         let bell = watch_shared(own.doorbell())?;
         let needed = budget::chain_bytes(begin.max_body_bytes, begin.max_reply_bytes);
         let endpoint = Rc::new(Self {
@@ -150,18 +154,24 @@ impl Endpoint {
         self.fit.set(fit);
     }
 
-    /// Takes a place among the requests in flight; `None` if there is none.
-    pub(crate) fn admit(self: &Rc<Self>) -> Option<Admission> {
-        let in_flight = self.in_flight.get();
-        if in_flight >= self.begin.in_flight {
-            self.own.count(Counter::Shed, 1);
+    /// Whether there is a place among the requests in flight.
+    pub(crate) fn has_place(&self) -> bool {
+        self.in_flight.get() < self.begin.in_flight
+    }
+
+    /// Takes a place among the requests in flight, of this chain and of all; `None` if there is none.
+    pub(crate) fn admit<'a>(&'a self, gateway: &'a Gateway) -> Option<Admission<'a>> {
+        if !self.has_place() {
             return None;
         }
-        self.in_flight.set(in_flight + 1);
-        self.own.set_in_flight(u64::from(in_flight) + 1);
-        self.own.count(Counter::Requests, 1);
+        let in_flight = self.in_flight.get() + 1;
+        self.in_flight.set(in_flight);
+        // Said before the daemon is woken by the first: it looks for it.
+        self.own.set_in_flight(u64::from(in_flight));
+        gateway.request_begins();
         Some(Admission {
-            endpoint: Rc::clone(self),
+            endpoint: self,
+            gateway,
         })
     }
 
@@ -205,9 +215,10 @@ impl Endpoint {
         let turn = timeout_at(until, self.sending.lock())
             .await
             .map_err(|_| NotSent::Full)?;
-        // A request that was dropped in the middle of its record has left a piece behind.
-        self.attempt(until, |sender| sender.abort(&self.own, INGRESS, &record))
-            .await?;
+        let unfinished = Unfinished {
+            endpoint: self,
+            record: &record,
+        };
         let mut sent = 0_usize;
         while let Some(piece) = request.take_piece() {
             let last = request.len_bytes() == 0;
@@ -220,6 +231,7 @@ impl Endpoint {
                 tokio::task::yield_now().await;
             }
         }
+        drop(unfinished);
         drop(turn);
         self.receiver.borrow_mut().make_room(&self.own);
         if self.in_flight.get() == 1 {
@@ -268,7 +280,9 @@ impl Endpoint {
             if self.starving.get() > 0 {
                 self.room.notify_waiters();
             }
-            let sleeps = self.receiver.borrow_mut().announce(&self.own);
+            let owes_aborts = self.settle_aborts();
+            let sleeps = self.receiver.borrow_mut().announce(&self.own)
+                && (!owes_aborts || self.sender.borrow_mut().announce_starved());
             if sleeps {
                 // Every ring of the bell is an event of its own, so the count need not be read.
                 match bell.readable().await {
@@ -282,6 +296,19 @@ impl Endpoint {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Says which records will not end, where there was no room for that before; whether there still is none.
+    fn settle_aborts(&self) -> bool {
+        let mut sender = self.sender.borrow_mut();
+        // Who is sending says it first.
+        if sender.owes_aborts() && self.sending.try_lock().is_ok() {
+            sender.say_aborts(&self.own);
+            if !sender.owes_aborts() && self.starving.get() == 0 {
+                sender.fed();
+            }
+        }
+        sender.owes_aborts()
     }
 
     fn take_in(&self) {
@@ -430,6 +457,24 @@ impl Endpoint {
     }
 }
 
+/// A record that is being sent. One that is left in the middle, by its client or at its deadline, is ended: whoever has its
+/// beginning waits for the rest.
+struct Unfinished<'a> {
+    endpoint: &'a Endpoint,
+    record: &'a RecordContext,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        let own = &self.endpoint.own;
+        let mut sender = self.endpoint.sender.borrow_mut();
+        if sender.abort(own, INGRESS, self.record).is_err() && sender.owes_aborts() {
+            // The pump says it when there is room, and has to know that it waits for some.
+            own.doorbell().ring();
+        }
+    }
+}
+
 /// Counts a request that waits for room.
 struct Hungry<'a>(&'a Cell<usize>);
 
@@ -446,11 +491,12 @@ impl Drop for Hungry<'_> {
     }
 }
 
-impl Drop for Admission {
+impl Drop for Admission<'_> {
     fn drop(&mut self) {
         let in_flight = self.endpoint.in_flight.get().saturating_sub(1);
         self.endpoint.in_flight.set(in_flight);
         self.endpoint.own.set_in_flight(u64::from(in_flight));
+        self.gateway.request_ends();
     }
 }
 

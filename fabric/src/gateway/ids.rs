@@ -1,12 +1,12 @@
 //! Ids of requests: nobody who has seen any number of them can compute another, because a function that knows the id of a
 //! request can answer it.
 
-use hacher_libos_net::invocation::InvocationId;
+use hacher_libos_net::invocation::{GatewayLife, InvocationId};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::io;
 
 /// Random bytes of one id.
-const RANDOM_BYTES: usize = 14;
+const RANDOM_BYTES: usize = 12;
 /// Ids made at once, so that a request costs a small part of a system call. Few, because those not yet given out are secret.
 const BATCH: usize = 64;
 
@@ -17,19 +17,21 @@ pub(super) struct Ids {
     batch: [[u8; RANDOM_BYTES]; BATCH],
     /// How many of the batch are used.
     used: usize,
+    life: GatewayLife,
     count: u16,
 }
 
 impl Ids {
-    /// Begins to make ids.
+    /// Begins to make ids, in this life of the gateway.
     ///
     /// # Errors
     /// When the system gives no random bytes.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(life: GatewayLife) -> io::Result<Self> {
         let mut ids = Self {
             system: SystemRandom::new(),
             batch: [[0; RANDOM_BYTES]; BATCH],
             used: BATCH,
+            life,
             count: 0,
         };
         ids.refill()?;
@@ -51,7 +53,7 @@ impl Ids {
         let random = self.take().expect("a batch has just been made");
         let count = self.count;
         self.count = count.wrapping_add(1);
-        InvocationId::unguessable(random, count)
+        InvocationId::unguessable(random, self.life, count)
     }
 
     fn take(&mut self) -> Option<[u8; RANDOM_BYTES]> {
@@ -76,10 +78,10 @@ mod tests {
 
     #[test]
     fn ids_share_no_random_bits_and_count_on() {
-        let mut ids = Ids::new().unwrap();
+        let mut ids = Ids::new(GatewayLife::of_epoch(3)).unwrap();
         let made: Vec<InvocationId> = (0..70_000).map(|_| ids.next()).collect();
         // Any 48 of the random bits differ from one id to the next: about 9 pairs of 70,000 share 28 bits, none 48.
-        for shift in [16, 48, 80] {
+        for shift in [32, 56, 80] {
             let parts: HashSet<u64> = made
                 .iter()
                 .map(|id| u64::try_from((id.as_u128() >> shift) & 0xffff_ffff_ffff).unwrap())

@@ -4,6 +4,7 @@ use super::connection::{Connection, Ending, RequestTurn};
 use super::framing::{FIELDS_MAX, HEAD_MAX_BYTES, head_too_long};
 use super::places::Place;
 use super::reply::Reply;
+use super::reply_body::ReplyBody;
 use super::request_body::{RequestBody, no_room};
 use super::route::answer;
 use super::screen::{Exchange, Screen};
@@ -216,11 +217,13 @@ async fn serve(
     drop(request);
     // A short request is read to its end before the reply, so that one that breaks the rules there is told so. On HTTP/2 a longer
     // one is reset without an error (RFC 9113, section 8.1).
+    let upload = turn.uploads();
     let is_read = tokio::select! {
         biased;
         is_read = body.skip() => is_read,
         () = gateway.drain.cuts() => false,
     };
+    drop(upload);
     if !is_http_2 {
         connection.writable().await;
     }
@@ -234,6 +237,13 @@ async fn serve(
         reply
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if is_http_2 && reply.body().is_uncharged() {
+        // However many streams a client leaves without a window, what answers them is counted.
+        match gateway.places.charge_text(reply.body().len_bytes()) {
+            Some(charge) => reply.body_mut().hold_charge(charge),
+            None => *reply.body_mut() = ReplyBody::text(""),
+        }
     }
     let len_bytes = reply.body().len_bytes();
     reply.body_mut().hold(turn.replies(len_bytes, exchange));

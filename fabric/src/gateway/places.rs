@@ -5,7 +5,9 @@
 //! for it, then one whose client has stalled; and if all of them are busy, there are places more, where health is answered
 //! and chains are not.
 
-use super::budget::{Account, Budget, CONNECTION_BYTES, HTTP_2_BYTES, connections_bytes};
+use super::budget::{
+    Account, Budget, CONNECTION_BYTES, Charge, HTTP_2_BYTES, HTTP_2_STREAM_BYTES, connections_bytes,
+};
 use super::connection::{Connection, Ending, Tick};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -81,9 +83,10 @@ impl Places {
     pub(super) fn take(self: &Rc<Self>) -> Place {
         let mut is_spare = false;
         if self.taken.borrow().len() >= self.ordinary.get() {
-            // A newcomer is what the one was that made room for it, so the ordinary never pass their number: among as many as
-            // there may be at all, there always is a spare one.
-            is_spare = self.make_room().unwrap_or(true);
+            self.make_room();
+            // The ordinary never pass their number, so among as many as there may be at all there always is a spare one. And the
+            // spare, however many there are and however they came, keep nobody out of an ordinary place that is free.
+            is_spare = self.ordinary_taken() >= self.ordinary.get();
             if self.taken.borrow().len() >= self.all.get() {
                 self.drop_oldest_spare();
             }
@@ -106,17 +109,22 @@ impl Places {
         }
     }
 
-    /// Closes the connection that can be dispensed with most, and says whether it had a spare place; `None` if all are busy.
-    fn make_room(&self) -> Option<bool> {
+    fn ordinary_taken(&self) -> usize {
+        let taken = self.taken.borrow();
+        taken.values().filter(|connection| !connection.is_spare).count()
+    }
+
+    /// Closes the connection that can be dispensed with most, unless all are busy.
+    fn make_room(&self) {
         let now = self.now();
         let mut taken = self.taken.borrow_mut();
         let found = taken
             .iter()
             .filter_map(|(number, connection)| Some((connection.dispensable(now)?, *number)))
             .min();
-        let connection = found.and_then(|(_, number)| taken.remove(&number))?;
-        connection.end(Ending::Now, now);
-        Some(connection.is_spare)
+        if let Some(connection) = found.and_then(|(_, number)| taken.remove(&number)) {
+            connection.end(Ending::Now, now);
+        }
     }
 
     fn drop_oldest_spare(&self) {
@@ -131,6 +139,12 @@ impl Places {
     /// Memory for a connection over HTTP/2.
     pub(super) fn charge_http_2(&self, connection: &Connection) -> bool {
         connection.speaks_http_2(|| self.memory.charge(HTTP_2_BYTES))
+    }
+
+    /// Memory for a text that answers a request over HTTP/2. On HTTP/1 there is one at a time, which the connection's own
+    /// memory has room for.
+    pub(super) fn charge_text(&self, len_bytes: usize) -> Option<Charge> {
+        self.memory.charge(HTTP_2_STREAM_BYTES + len_bytes as u64)
     }
 
     /// Runs the clock, for ever: while there are connections.
@@ -185,5 +199,101 @@ impl Drop for Place {
         if taken.is_empty() {
             self.places.changed.notify_waiters();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::connection::RequestTurn;
+    use super::super::drain::Draining;
+    use super::*;
+
+    const ORDINARY: usize = 14;
+    const ALL: usize = 16;
+
+    /// Fewer places, all ordinary ones of which are busy.
+    fn crowded() -> (Rc<Places>, Vec<(RequestTurn, Place)>) {
+        let places = Places::new(&Budget::of_this_process());
+        places.limit_to(ALL);
+        let busy = (0..ORDINARY)
+            .map(|_| {
+                let place = places.take();
+                assert!(!place.connection.is_spare);
+                (
+                    RequestTurn::within(&place.connection, &places, &Rc::new(Draining::new())),
+                    place,
+                )
+            })
+            .collect();
+        (places, busy)
+    }
+
+    #[test]
+    fn short_connections_on_spare_places_use_nothing_up() {
+        let (places, mut busy) = crowded();
+        let mut open = Vec::new();
+        for round in 0..1000 {
+            let place = places.take();
+            assert!(place.connection.is_spare, "round {round}");
+            // Some end at once, some stay until another takes their place.
+            if round % 3 == 0 {
+                open.push(place);
+            }
+            assert!(places.taken.borrow().len() <= ALL);
+            assert_eq!(
+                places.ordinary_taken(),
+                ORDINARY,
+                "the busy ones keep their places"
+            );
+        }
+        busy.clear();
+        let next = places.take();
+        assert!(!next.connection.is_spare, "and give them back");
+        drop((open, next));
+        assert!(places.taken.borrow().is_empty());
+    }
+
+    #[test]
+    fn spare_connections_that_stay_keep_nobody_out_of_an_ordinary_place() {
+        let (places, mut busy) = crowded();
+        let spare = [(); ALL - ORDINARY].map(|()| {
+            let place = places.take();
+            (
+                RequestTurn::within(&place.connection, &places, &Rc::new(Draining::new())),
+                place,
+            )
+        });
+        assert!(spare.iter().all(|(_, place)| place.connection.is_spare));
+        for _ in 0..2 {
+            busy.pop();
+            // As many are open as there are ordinary places, or more.
+            assert!(places.taken.borrow().len() >= ORDINARY);
+            let place = places.take();
+            assert!(!place.connection.is_spare);
+            busy.push((
+                RequestTurn::within(&place.connection, &places, &Rc::new(Draining::new())),
+                place,
+            ));
+        }
+        assert!(places.take().connection.is_spare);
+    }
+
+    #[test]
+    fn an_upload_that_stalls_gives_way_and_a_request_that_is_answered_does_not() {
+        let (places, busy) = crowded();
+        let (turn, place) = busy.last().unwrap();
+        let upload = turn.uploads();
+        assert!(places.take().connection.is_spare, "it has not stalled yet");
+        for now in 1..=3 {
+            places.now.set(now);
+            place.connection.tick(now);
+        }
+        assert!(!places.take().connection.is_spare);
+        assert_eq!(
+            places.ordinary_taken(),
+            ORDINARY - 1,
+            "the newcomer has gone again"
+        );
+        drop(upload);
     }
 }

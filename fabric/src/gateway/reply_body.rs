@@ -1,5 +1,10 @@
 //! The body of a reply: some text of the gateway's own, or the rest of a record, piece by piece.
+//!
+//! hyper takes a piece as soon as it may write its first byte, and over HTTP/2 the client says when that may be followed by
+//! others. So the last piece carries what a reply holds, its [`ReplyTurn`] and its charge: they end when hyper drops the
+//! piece, after its last byte was written, and the limits on a reply's time hold until then.
 
+use super::budget::Charge;
 use super::connection::ReplyTurn;
 use super::record::{Piece, Record};
 use bytes::{Buf, Bytes};
@@ -12,8 +17,15 @@ use hyper::body::{Body, Frame, SizeHint};
 pub(super) struct ReplyBody {
     source: Source,
     left: usize,
-    /// Ends when hyper has taken all of it.
+    held: Held,
+}
+
+/// What a reply holds until its last byte was written.
+#[derive(Default)]
+struct Held {
     turn: Option<ReplyTurn>,
+    /// Memory of a text; the pieces of a record have their own.
+    charge: Option<Charge>,
 }
 
 enum Source {
@@ -26,7 +38,13 @@ enum Source {
 }
 
 /// Bytes that hyper writes, and drops when they are written.
-pub(super) enum ReplyData {
+pub(super) struct ReplyData {
+    bytes: ReplyBytes,
+    /// Of the last ones: what ends with them.
+    _held: Held,
+}
+
+enum ReplyBytes {
     Text(Bytes),
     Piece(Piece),
 }
@@ -38,7 +56,7 @@ impl ReplyBody {
         Self {
             left: text.len(),
             source: Source::Text(text),
-            turn: None,
+            held: Held::default(),
         }
     }
 
@@ -47,7 +65,7 @@ impl ReplyBody {
         Self {
             left: record.len_bytes().saturating_sub(skip),
             source: Source::Record { record, skip },
-            turn: None,
+            held: Held::default(),
         }
     }
 
@@ -56,9 +74,19 @@ impl ReplyBody {
         self.left
     }
 
-    /// Keeps `turn` until hyper has taken the last byte.
+    /// Whether it is a text whose memory nobody is charged for yet.
+    pub(super) const fn is_uncharged(&self) -> bool {
+        matches!(self.source, Source::Text(_)) && self.left > 0 && self.held.charge.is_none()
+    }
+
+    /// Keeps `charge`, for the memory of a text, until the last byte was written.
+    pub(super) fn hold_charge(&mut self, charge: Charge) {
+        self.held.charge = Some(charge);
+    }
+
+    /// Keeps `turn` until the last byte was written.
     pub(super) fn hold(&mut self, turn: ReplyTurn) {
-        self.turn = Some(turn);
+        self.held.turn = Some(turn);
     }
 }
 
@@ -73,18 +101,26 @@ impl Body for ReplyBody {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        let data = match &mut self.source {
-            Source::Text(text) => Some(ReplyData::Text(core::mem::take(text))),
+        let bytes = match &mut self.source {
+            Source::Text(text) => Some(ReplyBytes::Text(core::mem::take(text))),
             Source::Record { record, skip } => record.take_piece().map(|mut piece| {
                 piece.advance(core::mem::take(skip));
-                ReplyData::Piece(piece)
+                ReplyBytes::Piece(piece)
             }),
         };
-        let taken = data.as_ref().map_or(self.left, Buf::remaining);
+        let taken = bytes.as_ref().map_or(self.left, ReplyBytes::remaining);
         self.left = self.left.saturating_sub(taken);
-        if let Some(turn) = &self.turn {
+        if let Some(turn) = &mut self.held.turn {
             turn.moves();
         }
+        let mut held = Held::default();
+        if self.left == 0 {
+            held = core::mem::take(&mut self.held);
+            if let Some(turn) = &mut held.turn {
+                turn.is_taken();
+            }
+        }
+        let data = bytes.map(|bytes| ReplyData { bytes, _held: held });
         Poll::Ready(data.map(|data| Ok(Frame::data(data))))
     }
 
@@ -97,25 +133,93 @@ impl Body for ReplyBody {
     }
 }
 
-impl Buf for ReplyData {
+impl ReplyBytes {
     fn remaining(&self) -> usize {
         match self {
             Self::Text(text) => text.remaining(),
             Self::Piece(piece) => piece.remaining(),
         }
     }
+}
+
+impl Buf for ReplyData {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
 
     fn chunk(&self) -> &[u8] {
-        match self {
-            Self::Text(text) => text.chunk(),
-            Self::Piece(piece) => piece.chunk(),
+        match &self.bytes {
+            ReplyBytes::Text(text) => text.chunk(),
+            ReplyBytes::Piece(piece) => piece.chunk(),
         }
     }
 
     fn advance(&mut self, count: usize) {
-        match self {
-            Self::Text(text) => text.advance(count),
-            Self::Piece(piece) => piece.advance(count),
+        match &mut self.bytes {
+            ReplyBytes::Text(text) => text.advance(count),
+            ReplyBytes::Piece(piece) => piece.advance(count),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::budget::Budget;
+    use super::super::connection::{Ending, RequestTurn};
+    use super::super::drain::Draining;
+    use super::super::places::Places;
+    use super::super::screen::Exchange;
+    use super::*;
+    use core::task::Waker;
+    use std::rc::Rc;
+
+    fn next(body: &mut ReplyBody) -> Option<ReplyData> {
+        match Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(frame) => {
+                frame.map(|frame| frame.unwrap().into_data().unwrap_or_else(|_| panic!("data")))
+            }
+            Poll::Pending => panic!("all of it is here"),
+        }
+    }
+
+    #[test]
+    fn the_last_piece_holds_a_reply_and_its_limits_until_it_was_written() {
+        let budget = Budget::of_this_process();
+        let (places, account) = (Places::new(&budget), budget.account(1 << 20));
+        let place = places.take();
+        let connection = &place.connection;
+        let is_told = |now| {
+            connection.tick(now);
+            connection.ending() == Ending::Now
+        };
+        let mut record = Record::empty(&account);
+        assert!(record.append(&[1; 100_000]));
+        let exchange = Rc::<Exchange>::default();
+        for (mut body, pieces) in [(ReplyBody::of_record(record, 0), 2), (ReplyBody::text("text"), 1)] {
+            let turn = RequestTurn::within(connection, &places, &Rc::new(Draining::new()));
+            body.hold(turn.replies(body.len_bytes(), &exchange));
+            body.hold_charge(account.charge(10).unwrap());
+            for _ in 1..pieces {
+                drop(next(&mut body));
+            }
+            let mut last = next(&mut body).unwrap();
+            assert!(body.is_end_stream() && !exchange.is_taking());
+            drop(body);
+            assert!(connection.is_replying() && account.is_used());
+            last.advance(last.remaining() - 1);
+            assert!(connection.is_replying(), "a byte is left");
+            drop(last);
+            assert!(!connection.is_replying() && !account.is_used());
+        }
+        let mut body = ReplyBody::text("text");
+        body.hold(RequestTurn::within(connection, &places, &Rc::new(Draining::new())).replies(4, &exchange));
+        let last = next(&mut body);
+        drop(body);
+        assert!(!is_told(30));
+        assert!(
+            is_told(40),
+            "a last piece that is never written ends its connection"
+        );
+        drop(last);
     }
 }

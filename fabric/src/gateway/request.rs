@@ -1,5 +1,6 @@
-//! One request to a chain: how much, sealed in, answered.
+//! One request to a chain: taken in, sealed, answered.
 
+use super::Gateway;
 use super::budget::REQUEST_BYTES;
 use super::carried::carry;
 use super::connection::RequestTurn;
@@ -24,6 +25,7 @@ const HEAD_EXPECTED_BYTES: usize = 512;
 
 /// Puts a request through its chain.
 pub(super) async fn invoke(
+    gateway: &Gateway,
     endpoint: Rc<Endpoint>,
     turn: &RequestTurn,
     request: &Request<()>,
@@ -31,24 +33,23 @@ pub(super) async fn invoke(
 ) -> Reply {
     let begun = Monotonic::now();
     let chain = endpoint.begin.chain.to_string();
-    let Some(admission) = endpoint.admit() else {
-        let detail = format!("{} requests are in flight already", endpoint.begin.in_flight);
-        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", detail);
-        return counted(
-            &endpoint,
-            problem.with("chain", chain).retry_after(RETRY_AFTER_S).response(),
-        );
-    };
+    if !endpoint.has_place() {
+        // Said before its body is sent, and once more behind it, if others were faster.
+        return counted(&endpoint, shed(&endpoint).with("chain", chain).response());
+    }
+    endpoint.own.count(Counter::Requests, 1);
     let until = deadline(&endpoint.begin);
     let reply = match endpoint.account.charge(REQUEST_BYTES + head_bytes(request)) {
         None => no_room().with("chain", chain).response(),
-        Some(head) => {
-            let reply = exchange(&endpoint, &chain, turn, request, body, until).await;
-            drop(head);
+        Some(mut head) => {
+            let mut reply = exchange(gateway, &endpoint, &chain, turn, request, body, until).await;
+            if reply.body().is_uncharged() {
+                head.set(REQUEST_BYTES.max(reply.body().len_bytes() as u64));
+                reply.body_mut().hold_charge(head);
+            }
             reply
         }
     };
-    drop(admission);
     endpoint.own.record(Phase::Run, Monotonic::now().ns_since(begun));
     counted(&endpoint, reply)
 }
@@ -66,8 +67,9 @@ fn head_bytes(request: &Request<()>) -> u64 {
     (path + fields.sum::<usize>()) as u64
 }
 
-/// Sends a request into its chain, and makes a reply of what comes back.
+/// Takes a request in, and answers it.
 async fn exchange(
+    gateway: &Gateway,
     endpoint: &Rc<Endpoint>,
     chain: &str,
     turn: &RequestTurn,
@@ -84,6 +86,22 @@ async fn exchange(
     if let Err(problem) = body.collect(turn, endpoint, &mut record, until).await {
         return problem.with("chain", chain).response();
     }
+    // Not before: whoever uploads slowly, or nothing at all, takes no place from requests that are there.
+    let Some(admission) = endpoint.admit(gateway) else {
+        return shed(endpoint).with("chain", chain).response();
+    };
+    let reply = put_through(endpoint, chain, record, until).await;
+    drop(admission);
+    reply
+}
+
+/// Sends a whole request into its chain, and makes a reply of what comes back.
+async fn put_through(
+    endpoint: &Rc<Endpoint>,
+    chain: &str,
+    record: Record,
+    until: tokio::time::Instant,
+) -> Reply {
     let size = record.len_bytes();
     let mut waiting = endpoint.expect();
     let invocation = waiting.invocation;
@@ -106,6 +124,13 @@ async fn exchange(
         },
     };
     with_invocation(reply, invocation)
+}
+
+/// All places among the chain's requests in flight are taken.
+fn shed(endpoint: &Endpoint) -> Problem {
+    endpoint.own.count(Counter::Shed, 1);
+    let detail = format!("{} requests are in flight already", endpoint.begin.in_flight);
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", detail).retry_after(RETRY_AFTER_S)
 }
 
 fn counted(endpoint: &Endpoint, reply: Reply) -> Reply {

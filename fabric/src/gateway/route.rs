@@ -18,6 +18,8 @@ use std::rc::Rc;
 
 /// The path of a chain.
 const CHAINS: &str = "/chains/";
+/// Chains that one reply names, so that it stays short whatever is served.
+const NAMED_MAX: usize = 32;
 /// What is allowed on any resource.
 const ANYWHERE: &str = "GET, HEAD, OPTIONS, POST";
 
@@ -111,19 +113,16 @@ async fn route(
             gateway.drain.refusal().response()
         }
         (Resource::Chain(endpoint), &Method::POST) => {
-            let guard = InFlight::new(gateway);
             turn.admit();
-            let reply = tokio::select! {
+            tokio::select! {
                 biased;
-                reply = invoke(Rc::clone(&endpoint), turn, request, body) => reply,
+                reply = invoke(gateway, Rc::clone(&endpoint), turn, request, body) => reply,
                 () = gateway.drain.cuts() => {
                     turn.cut();
                     endpoint.count_cut();
                     drain::cut().response()
                 }
-            };
-            drop(guard);
-            reply
+            }
         }
         _ => not_allowed(allowed),
     }
@@ -152,22 +151,6 @@ fn options(allowed: &'static str) -> Reply {
     reply
 }
 
-/// Counts a request over all chains.
-struct InFlight<'a>(&'a Gateway);
-
-impl<'a> InFlight<'a> {
-    fn new(gateway: &'a Gateway) -> Self {
-        gateway.request_begins();
-        Self(gateway)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.request_ends();
-    }
-}
-
 fn text(status: StatusCode, body: &'static str) -> Reply {
     let mut response = Response::new(ReplyBody::text(body));
     *response.status_mut() = status;
@@ -183,6 +166,7 @@ fn readiness(gateway: &Gateway) -> Reply {
         .iter()
         .filter(|(_, endpoint)| !endpoint.is_ready())
         .map(|(name, _)| name.as_str())
+        .take(NAMED_MAX)
         .collect();
     let stops = gateway.drain.has_begun();
     if waiting.is_empty() && !stops {
@@ -208,7 +192,8 @@ fn not_allowed(allowed: &'static str) -> Reply {
 }
 
 fn unknown(gateway: &Gateway, path: &str) -> Reply {
-    let chains: Vec<String> = gateway.endpoints.borrow().keys().cloned().collect();
+    let endpoints = gateway.endpoints.borrow();
+    let chains: Vec<&str> = endpoints.keys().map(String::as_str).take(NAMED_MAX).collect();
     let detail = if path.starts_with(CHAINS) {
         "there is no such chain"
     } else {

@@ -70,9 +70,14 @@ impl Exchange {
         self.untaken.set(self.untaken.get() + 1);
     }
 
-    /// Hyper has taken the last piece of a reply, or given it up.
+    /// Hyper has taken the last piece of a reply, which it may not have written yet, or has given the reply up.
     pub(super) fn end_taking(&self) {
         self.untaken.set(self.untaken.get().saturating_sub(1));
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_taking(&self) -> bool {
+        self.untaken.get() > 0
     }
 
     /// Notes that the connection is one over TLS.
@@ -164,14 +169,14 @@ impl<S> Screen<S> {
             let rest = read.get(judged.passed..).unwrap_or(&[]);
             self.held.extend_from_slice(rest);
             buffer.set_filled(before + judged.passed);
-            (judged, self.held.starts_with(b"HEAD "))
+            (judged, is_head(&self.held))
         } else {
             self.held.extend_from_slice(read);
             buffer.set_filled(before);
             let judged = self.framing.judge(&self.held);
             self.ready
                 .extend(self.held.drain(..judged.passed.min(self.held.len())));
-            (judged, self.held.starts_with(b"HEAD "))
+            (judged, is_head(&self.held))
         };
         let exchange = &self.exchange;
         exchange.passed.set(exchange.passed.get() + judged.heads);
@@ -268,6 +273,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Screen<S> {
             }
         }
     }
+}
+
+/// Whether a head is one of a HEAD request. Empty lines may come before it (RFC 9112, section 2.2).
+fn is_head(mut head: &[u8]) -> bool {
+    while let Some(rest) = head.strip_prefix(b"\r\n") {
+        head = rest;
+    }
+    head.starts_with(b"HEAD ")
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Screen<S> {

@@ -71,6 +71,30 @@ fn a_stand_in_takes_the_place_of_what_is_refused_behind_what_was_not() {
 }
 
 #[test]
+fn empty_lines_do_not_hide_that_a_refused_head_wants_no_content() {
+    runtime().block_on(async {
+        for pieces in [
+            &["\r\nHEAD / HTTP/1.1\r\n\r\n"][..],
+            &["\r\n", "\r\nHEAD / HT", "TP/1.1\r\n\r\n"],
+            &["\r", "\nHEAD / HTTP/1.1\r\n\r\n"],
+        ] {
+            let (mut client, mut screen) = screened();
+            for piece in pieces {
+                client.write_all(piece.as_bytes()).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            let mut read = vec![0; STAND_IN_HEAD.len()];
+            screen.read_exact(&mut read).await.unwrap();
+            assert_eq!(
+                String::from_utf8_lossy(&read),
+                String::from_utf8_lossy(STAND_IN_HEAD),
+                "{pieces:?}"
+            );
+        }
+    });
+}
+
+#[test]
 fn an_end_right_after_a_request_waits_for_its_reply() {
     runtime().block_on(async {
         let (mut client, mut screen) = screened();
