@@ -29,6 +29,7 @@ fn each_caller_has_its_calls_and_no_others() {
             Call::CreateTrustlet,
             Call::DeleteTrustlet,
             Call::DaemonReady,
+            Call::SetReadiness,
         ];
         assert_eq!(
             loader == ResultCode::NotPermitted,
