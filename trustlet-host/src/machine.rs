@@ -49,6 +49,8 @@ pub struct Process {
     channel: OwnedFd,
     born: Monotonic,
     backlog: Backlog,
+    cpu: Option<usize>,
+    patient: bool,
 }
 
 impl Process {
@@ -60,6 +62,21 @@ impl Process {
     /// Readable once it has ended.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.child.pidfd()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.child.pid()
+    }
+
+    /// The only core that it may run on.
+    pub const fn cpu(&self) -> Option<usize> {
+        self.cpu
+    }
+
+    /// Whether it lets whoever wakes it finish first.
+    pub const fn is_patient(&self) -> bool {
+        self.patient
     }
 
     /// Whether it has messages to read that did not fit into its channel.
@@ -169,6 +186,11 @@ impl Machine {
         &self.layers
     }
 
+    /// A process, to look at.
+    pub fn process(&self, process: ProcessId) -> Option<&Process> {
+        self.processes.get(&process)
+    }
+
     /// A process.
     pub fn process_mut(&mut self, process: ProcessId) -> Option<&mut Process> {
         self.processes.get_mut(&process)
@@ -244,6 +266,7 @@ impl Machine {
             "" => launch.function.to_owned(),
             chain => format!("{chain}/{}", launch.function),
         };
+        let cpu = launch.cpu.and_then(|cpu| usize::try_from(cpu).ok());
         let child = spawn(&Spawn {
             name: &name,
             image: launch.image,
@@ -260,7 +283,7 @@ impl Machine {
                 open_files_min: launch.limits.descriptors.saturating_add(own_min),
             },
             role,
-            cpu: launch.cpu.and_then(|cpu| usize::try_from(cpu).ok()),
+            cpu,
             patient: launch.patient,
             stdout: output,
             stderr: output,
@@ -273,6 +296,8 @@ impl Machine {
             channel: ours,
             born: Monotonic::now(),
             backlog: Backlog::default(),
+            cpu,
+            patient: launch.patient,
         };
         Ok((process, log.map(|(read, _)| read)))
     }

@@ -29,6 +29,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
+use shares::Shares;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -47,6 +48,7 @@ macro_rules! tell {
 
 mod manager;
 mod renewal;
+mod shares;
 
 pub use drain::DrainTimes;
 pub use manager::daemon_beat;
@@ -250,6 +252,8 @@ struct Service {
     /// When the next daemon is to be started.
     daemon_due: Option<Monotonic>,
     renewals: Renewals,
+    /// Once all chains are loaded.
+    shares: Option<Shares>,
     /// Processes that have closed their channel, and when they are ended.
     hung_up: BTreeMap<ProcessId, Monotonic>,
     stage: Stage,
@@ -294,6 +298,7 @@ impl Service {
             daemon_backoff: DAEMON_BACKOFF_FIRST,
             daemon_due: None,
             renewals: Renewals::default(),
+            shares: None,
             hung_up: BTreeMap::new(),
             stage: Stage::Running,
             exit_code: 0,
@@ -338,6 +343,9 @@ impl Service {
             self.adopt_newborn();
             self.end_overdue();
             self.renewals.look_if_due(&mut self.core);
+            if let Some(shares) = &mut self.shares {
+                shares.look_if_due(&self.core);
+            }
             self.tell_daemon();
             self.tell_manager();
             if self.has_ended()? {
@@ -384,6 +392,7 @@ impl Service {
             .chain(self.renewals.due())
             .chain(self.daemon_due)
             .chain(self.manager.due())
+            .chain(self.shares.as_ref().and_then(Shares::due))
             .chain(daemon)
             .chain(scribe)
             .chain(given_up)
@@ -488,6 +497,7 @@ impl Service {
         }
         self.renewals = Renewals::of(&self.core);
         self.owns_sockets = true;
+        self.shares = Some(Shares::of(&self.core));
         self.start_daemon()
     }
 

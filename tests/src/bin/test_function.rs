@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thumbnails::thumbnail::Size;
 
 fn main() -> ExitCode {
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         "slow" => serve(slow),
         "slower" => serve(slower),
         "nap" => serve(nap),
+        "spin" => serve(spin),
         "concatenate" => serve(concatenate),
         "keep" => serve(keep),
         "end" => serve(end),
@@ -179,6 +180,19 @@ fn nap(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
         .ok()
         .and_then(|text| text.trim().parse().ok());
     std::thread::sleep(Duration::from_millis(millis.unwrap_or(0)));
+    output.send(text)
+}
+
+/// Keeps a core busy for as many milliseconds as its input says.
+fn spin(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let text = input.bytes()?;
+    let millis = std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    let end = Instant::now() + Duration::from_millis(millis.unwrap_or(0));
+    while Instant::now() < end {
+        std::hint::spin_loop();
+    }
     output.send(text)
 }
 

@@ -145,6 +145,14 @@ impl Ledger {
     }
 
     /// How many processes are alive.
+    /// The processes of functions, and their chains.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = (ProcessId, ChainId)> + '_ {
+        self.writers.iter().filter_map(|(&(chain, _), &process)| {
+            let live = self.live.get(&process)?;
+            matches!(live.owner, Owner::Function(..)).then_some((process, chain))
+        })
+    }
+
     pub(crate) fn live_count(&self) -> usize {
         self.live.len()
     }

@@ -276,6 +276,16 @@ impl<P: Platform> Core<P> {
         self.events.pop_front()
     }
 
+    /// Chains.
+    pub const fn chain_count(&self) -> usize {
+        self.chains.len()
+    }
+
+    /// The live processes of functions, and their chains.
+    pub fn function_processes(&self) -> Vec<(ProcessId, ChainId)> {
+        self.ledger.functions().collect()
+    }
+
     /// Instances of all chains, the gateway's among them.
     pub fn instance_count(&self) -> u32 {
         crate::ids::number(self.instance_total)

@@ -20,6 +20,7 @@ pub mod library;
 pub mod measured_files;
 pub mod patience;
 pub mod region;
+pub mod scheduling;
 pub mod seccomp;
 pub mod shelf;
 

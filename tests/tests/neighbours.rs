@@ -1,0 +1,145 @@
+//! Chains that share a machine: who takes more than its share of the processors lets the others go first.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+
+use hacher_fabric::http::Connection;
+use hacher_tests::{Service, function};
+use hyper::Method;
+use rustix::process::{Resource, getrlimit, getuid};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// To detect what never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// `SCHED_IDLE` (sched(7)).
+const BACKGROUND: i32 = 5;
+
+fn chain(name: &str, what: &str, instances: u32) -> String {
+    format!(
+        "chain = \"{name}\"\nversion = \"1\"\nflow = [\"ingress -> {name}f -> egress\"]\n[ingress]\ndeadline = \"60s\"\n{}",
+        function(
+            &format!("{name}f"),
+            what,
+            &format!("timeout = \"60s\"\ninstances = {instances}")
+        )
+    )
+}
+
+async fn post(address: SocketAddr, chain: &str, body: &'static str) {
+    let mut connection = Connection::open(address).await.unwrap();
+    let path = format!("/chains/{chain}");
+    let reply = connection
+        .send(Method::POST, &path, None, body.into())
+        .await
+        .unwrap();
+    assert_eq!(reply.status, 200);
+}
+
+/// Sends requests to `echo`, some hundred in a second, until told to stop.
+fn works(address: SocketAddr, stop: &'static AtomicBool) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            while !stop.load(Ordering::Relaxed) {
+                post(address, "echo", "x").await;
+            }
+        });
+    })
+}
+
+/// The scheduling policies of all threads of the processes with this name.
+fn policies(service: &Service, name: &str) -> Vec<i32> {
+    let found = service.processes().into_iter().filter(|(_, found)| found == name);
+    let tasks = found.flat_map(|(pid, _)| {
+        std::fs::read_dir(format!("/proc/{pid}/task"))
+            .into_iter()
+            .flatten()
+    });
+    let stats = tasks
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+    // Behind the name, which may hold anything, the 41st field is the 39th.
+    let policy = |stat: String| stat.rsplit_once(')')?.1.split_whitespace().nth(38)?.parse().ok();
+    stats.filter_map(policy).collect()
+}
+
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whether a monitor of this user may bring processes back from the background.
+fn can_bring_back() -> bool {
+    getuid().is_root() || getrlimit(Resource::Nice).current.is_none_or(|limit| limit >= 20)
+}
+
+#[test]
+fn functions_that_spin_go_behind_those_of_another_chain_and_come_back() {
+    if !can_bring_back() {
+        println!("skipped: this user may not bring processes back from the background");
+        return;
+    }
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("echo.toml");
+    std::fs::write(&other, chain("echo", "echo", 1)).unwrap();
+    let service = Service::start_with(&chain("spin", "spin", 4), &[other.to_str().unwrap()]).unwrap();
+    assert_eq!(policies(&service, "spinf").len(), 4);
+    let is_behind = |policy: &i32| *policy == BACKGROUND;
+    let gateway = service.gateway;
+    let client = works(gateway, &STOP);
+    let spinners: Vec<_> = (0..4)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                runtime.block_on(post(gateway, "spin", "8000"));
+            })
+        })
+        .collect();
+    until("the spinning functions go to the background", || {
+        policies(&service, "spinf").iter().all(is_behind)
+    });
+    for name in ["echof", "hacher-gateway", "hacher-daemon"] {
+        let policies = policies(&service, name);
+        assert!(
+            !policies.is_empty() && !policies.iter().any(is_behind),
+            "{name}: {policies:?}"
+        );
+    }
+    for spinner in spinners {
+        spinner.join().unwrap();
+    }
+    until("they come back when they are done", || {
+        !policies(&service, "spinf").iter().any(is_behind)
+    });
+    STOP.store(true, Ordering::Relaxed);
+    client.join().unwrap();
+}
+
+#[test]
+fn a_chain_that_is_alone_is_never_in_the_background() {
+    let service = Service::start(&chain("spin", "spin", 2)).unwrap();
+    let gateway = service.gateway;
+    let spinner = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(post(gateway, "spin", "1500"));
+    });
+    while !spinner.is_finished() {
+        assert!(!policies(&service, "spinf").contains(&BACKGROUND));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    spinner.join().unwrap();
+}
