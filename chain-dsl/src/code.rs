@@ -218,6 +218,10 @@ codes! {
          have memory of their own, up to `max_body` for each, so waiting for them is safe; but a handler that puts them \
          together in one piece needs as much of `memory` again, and would be killed. Raise `memory`, or lower `max_body`, \
          which is what the largest record is taken to be."
+    MemoryPastMachine "W0606" "functions that may take more memory than there is"
+        "Every function may take as much memory as its `memory` says, and some for the fabric and its outbox, once for each \
+         instance. Together that is more than the machine has, or the control group of the service. As long as they do not \
+         take it all at the same time, nothing is wrong; if they do, the kernel ends one of them."
     CertificateDoubtful "W0611" "a certificate that clients will not like"
         "The certificate can be served, but has expired, is not valid yet, or is not for servers, so that clients which check \
          it refuse the connection."

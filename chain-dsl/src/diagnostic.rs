@@ -290,7 +290,7 @@ impl Diagnostics {
     }
 
     /// These and more, in the order of the file.
-    pub(crate) fn with_more(&self, more: impl IntoIterator<Item = Diagnostic>) -> Self {
+    pub fn with_more(&self, more: impl IntoIterator<Item = Diagnostic>) -> Self {
         let found = self.found.iter().cloned().chain(more).collect();
         Self::new(Arc::clone(&self.source), found, self.omitted)
     }

@@ -78,6 +78,7 @@ fn every_code_that_the_checker_can_give_stands_in_the_corpus() {
         Code::TlsNotUsable,
         Code::AddressTaken,
         Code::CertificateDoubtful,
+        Code::MemoryPastMachine,
     ];
     let too_large_for_the_corpus = [Code::FileTooLarge, Code::TooMany, Code::ChainTooLarge];
     let mut seen: BTreeSet<Code> = found_by_the_caller

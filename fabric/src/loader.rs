@@ -8,6 +8,7 @@ use crate::chain::build::build;
 use crate::chain::define::{Definer, GatewayKind, define_chain, define_gateway};
 use crate::chain::file::{ChainFile, Opened};
 use crate::chain::linked::{LinkedFiles, linked};
+use crate::chain::machine_memory::past_machine;
 use crate::chain::named::chain_files;
 use crate::chain::need;
 use crate::chain::own_gateway;
@@ -396,8 +397,9 @@ fn read_all(arguments: &ServeArgs) -> Result<Vec<(ChainFile, Opened)>, Failed> {
     check_sums(&chains).map_err(Failed::new)?;
     check_limits(&files)?;
     warn_of_little_memory(&files);
+    let past_machine = past_machine(&files.iter().collect::<Vec<_>>());
     let mut opened = Vec::new();
-    for file in files {
+    for (at, file) in files.into_iter().enumerate() {
         if arguments.build {
             build(&file)?;
         }
@@ -410,7 +412,10 @@ fn read_all(arguments: &ServeArgs) -> Result<Vec<(ChainFile, Opened)>, Failed> {
             }),
         };
         match found {
-            Ok(found) => {
+            Ok(mut found) => {
+                if let Some((_, warning)) = past_machine.as_ref().filter(|(place, _)| *place == at) {
+                    found.warnings = found.warnings.with_more([warning.clone()]);
+                }
                 if !found.warnings.is_empty() {
                     complain(&found.warnings.render(stderr_has_colours()))?;
                 }

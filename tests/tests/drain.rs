@@ -204,14 +204,13 @@ fn what_is_not_done_in_time_gets_503_and_is_counted() {
     let requests = [draining.in_flight(60_000), draining.in_flight(60_000)];
     // One whose body does not come.
     let mut half = connect(draining.service.gateway);
-    half.write_all(b"POST /chains/t HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n1")
-        .unwrap();
-    draining
-        .service
-        .status_when("all are in flight", |status| {
-            status["chains"][0]["in_flight"] == 3
-        })
-        .unwrap();
+    half.write_all(
+        b"POST /chains/t HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n",
+    )
+    .unwrap();
+    let mut awaited = [0; 25];
+    half.read_exact(&mut awaited).unwrap();
+    assert_eq!(awaited, *b"HTTP/1.1 100 Continue\r\n\r\n");
     draining.ask(Signal::TERM);
     for request in requests {
         let reply = request.join().unwrap().to_ascii_lowercase();

@@ -11,7 +11,7 @@ use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard};
@@ -32,6 +32,8 @@ static ALONE: Mutex<()> = Mutex::new(());
 /// A machine that is as it is but for some limits.
 struct Machine {
     limits: Vec<(Resource, u64)>,
+    /// A control group that processes are started in.
+    group: Option<ControlGroup>,
     /// Another user than this process's.
     user: Option<u32>,
     folder: TempDir,
@@ -58,6 +60,7 @@ impl Machine {
         std::fs::write(folder.path().join("chain.toml"), chain).unwrap();
         Self {
             limits: Vec::new(),
+            group: None,
             user: None,
             folder,
             _alone: alone,
@@ -80,9 +83,16 @@ impl Machine {
         command.stderr(std::fs::File::create(self.folder.path().join("messages")).unwrap());
         let limits = self.limits.clone();
         let user = self.user;
+        let group = self.group.as_ref().map(ControlGroup::entrance);
         // SAFETY: between fork and exec only system calls are made, on values made before.
         unsafe {
             command.pre_exec(move || {
+                if let Some(group) = &group {
+                    let file =
+                        rustix::fs::open(group, rustix::fs::OFlags::WRONLY, rustix::fs::Mode::empty())?;
+                    // Whoever writes this goes there itself.
+                    rustix::io::write(file, b"0")?;
+                }
                 if let Some(user) = user {
                     let (uid, gid) = (
                         rustix::process::Uid::from_raw(user),
@@ -121,6 +131,8 @@ impl Machine {
             any,
             "--format",
             "json",
+            "--drain-delay",
+            "0",
         ];
         self.command(&arguments).stdout(Stdio::piped()).spawn()
     }
@@ -232,7 +244,10 @@ impl Machine {
         let mut child = self.spawn().unwrap();
         std::thread::sleep(after);
         stop(&child);
-        let _ = ended(&mut child);
+        let status = ended(&mut child);
+        // A signal before the program could take any ends it as signals do.
+        let is_ours = status.code().is_some() || status.signal() == Some(Signal::TERM.as_raw());
+        assert!(is_ours, "{after:?}: {status}; {}", self.messages());
         self.nothing_is_left();
     }
 
@@ -265,6 +280,62 @@ fn ended(child: &mut Child) -> ExitStatus {
         }
         assert!(Instant::now() < end, "the monitor does not end");
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A control group of this test's own, with a limit; gone when dropped, and it must be empty then.
+struct ControlGroup {
+    path: PathBuf,
+    limit: &'static str,
+}
+
+impl ControlGroup {
+    /// One for this controller, below the group that this process is in; `None` where that is not allowed.
+    fn new(controller: &str, v1: &'static str, v2: &'static str) -> Option<Self> {
+        let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+        let name = format!("hacher-test-{}-{controller}", std::process::id());
+        let mut candidates = Vec::new();
+        for line in own.lines() {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let (controllers, path) = (fields.next()?, fields.next()?.trim_start_matches('/'));
+            if controllers.split(',').any(|found| found == controller) {
+                candidates.push((PathBuf::from("/sys/fs/cgroup").join(controller).join(path), v1));
+            } else if controllers.is_empty() {
+                candidates.push((PathBuf::from("/sys/fs/cgroup").join(path), v2));
+            }
+        }
+        candidates.into_iter().find_map(|(around, limit)| {
+            let path = around.join(&name);
+            std::fs::create_dir(&path).ok()?;
+            let group = Self { path, limit };
+            // Where the controller is not delegated, the file is not there.
+            group.path.join(limit).exists().then_some(group)
+        })
+    }
+
+    fn limit(&self, value: u64) {
+        std::fs::write(self.path.join(self.limit), value.to_string()).unwrap();
+    }
+
+    /// What a process writes to that goes in.
+    fn entrance(&self) -> std::ffi::CString {
+        let path = self.path.join("cgroup.procs");
+        std::ffi::CString::new(path.into_os_string().into_encoded_bytes()).unwrap()
+    }
+}
+
+impl Drop for ControlGroup {
+    fn drop(&mut self) {
+        let end = Instant::now() + PATIENCE;
+        // The kernel takes a moment to forget processes that were waited for.
+        while let Err(error) = std::fs::remove_dir(&self.path) {
+            assert!(
+                Instant::now() < end || std::thread::panicking(),
+                "{}: {error}",
+                self.path.display()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
@@ -362,6 +433,74 @@ fn few_processes_are_worked_with_or_named_and_a_signal_ends_the_wait() {
     for (limit, after) in [(1, 0), (2, 1), (3, 5), (4, 20), (5, 50), (10, 100)] {
         machine.limit(Resource::Nproc, used + limit);
         machine.stop_at_once(Duration::from_millis(after));
+    }
+}
+
+#[test]
+fn few_processes_of_a_control_group_are_worked_with_or_named() {
+    let mut machine = Machine::new();
+    let Some(group) = ControlGroup::new("pids", "pids.max", "pids.max") else {
+        println!("skipped: no control group with a limit on processes can be made here");
+        return;
+    };
+    machine.group = Some(group);
+    let words = ["needs ", "processes", "the limit is ", "pids.max of "];
+    let mut suffices = None;
+    for limit in [1, 2, 3, 4, 5, 6, 8, 10, 16] {
+        machine.group.as_ref().unwrap().limit(limit);
+        let starts = machine.try_to_serve(&words);
+        assert!(
+            starts || suffices.is_none(),
+            "{limit} is too few, and {suffices:?} was not"
+        );
+        suffices = suffices.or(starts.then_some(limit));
+    }
+    println!("{suffices:?} processes of a control group suffice");
+    assert!(suffices.is_some(), "{}", machine.messages());
+}
+
+#[test]
+fn little_memory_of_a_control_group_is_named() {
+    let mut machine = Machine::new();
+    let Some(group) = ControlGroup::new("memory", "memory.limit_in_bytes", "memory.max") else {
+        println!("skipped: no control group with a limit on memory can be made here");
+        return;
+    };
+    machine.group = Some(group);
+    let words = ["needs ", "of memory, the limit is ", "MemoryMax= of systemd"];
+    let mut suffices = None;
+    for mib in [8, 16, 32, 64, 2048] {
+        machine.group.as_ref().unwrap().limit(mib << 20);
+        let starts = machine.try_to_serve(&words);
+        assert!(
+            starts || suffices.is_none(),
+            "{mib} MiB are too little, and {suffices:?} was not"
+        );
+        suffices = suffices.or(starts.then_some(mib));
+    }
+    println!("{suffices:?} MiB of a control group suffice");
+    assert!(suffices.is_some(), "{}", machine.messages());
+}
+
+#[test]
+fn a_signal_at_any_moment_of_the_start_ends_it() {
+    let mut machine = Machine::new();
+    let begun = Instant::now();
+    assert!(machine.try_to_serve(&[]), "{}", machine.messages());
+    let whole = begun.elapsed();
+    for part in 0..16 {
+        machine.stop_at_once(whole * part / 16);
+    }
+    // Where something is short, too, and the start is about to fail.
+    for (resource, limit) in [
+        (Resource::Nofile, 48),
+        (Resource::Data, 16 << 20),
+        (Resource::As, 256 << 20),
+    ] {
+        machine.limit(resource, limit);
+        for part in 0..4 {
+            machine.stop_at_once(whole * part / 16);
+        }
     }
 }
 

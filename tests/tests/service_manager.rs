@@ -8,6 +8,8 @@ use hyper::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -179,6 +181,34 @@ fn the_watchdog_is_fed_only_while_the_daemon_lives() {
     );
     kill_process(daemon, Signal::CONT).unwrap();
     assert!(activation.hear("WATCHDOG=1", PATIENCE).is_some());
+}
+
+#[test]
+fn the_units_of_the_examples_are_understood_by_systemd() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/operations");
+    let folder = tempfile::tempdir().unwrap();
+    let mut units = Vec::new();
+    for entry in std::fs::read_dir(examples).unwrap().flatten() {
+        let is_unit = |end: &str| entry.path().extension().is_some_and(|found| found == end);
+        if is_unit("service") || is_unit("socket") {
+            // What it would start need not be installed here.
+            let text = std::fs::read_to_string(entry.path()).unwrap();
+            let unit = folder.path().join(entry.file_name());
+            std::fs::write(&unit, text.replace("/usr/bin/hacher-fabric ", "/bin/true ")).unwrap();
+            units.push(unit);
+        }
+    }
+    assert_eq!(units.len(), 3, "{units:?}");
+    let Ok(output) = Command::new("systemd-analyze")
+        .arg("verify")
+        .args(&units)
+        .output()
+    else {
+        println!("skipped: there is no systemd-analyze");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !said.contains("hacher"), "{said}");
 }
 
 /// What clients have seen over all restarts.

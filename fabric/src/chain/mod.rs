@@ -6,6 +6,7 @@ mod elf;
 pub mod file;
 mod folders;
 pub mod linked;
+pub mod machine_memory;
 mod magic;
 pub mod named;
 pub mod need;

@@ -6,7 +6,7 @@ use super::gateway_outbox_bytes;
 use super::protection::is_mapped;
 use crate::gateway::budget::least_memory_bytes;
 use hacher_chain_dsl::{ByteSize, Chain, Edge, Source, Target};
-use hacher_trustlet_host::process::headroom::Need;
+use hacher_trustlet_host::process::headroom::{Need, start_memory_bytes};
 
 /// Open files of a monitor besides those of instances and programs: standard ones, event loop, signals, the loader's and the
 /// daemon's sockets and pidfds and pipes, listening sockets, certificates; and what starting a process takes for a moment.
@@ -30,6 +30,8 @@ const OPEN_FILES_OF_GATEWAY: u64 = 8;
 /// Address space of a small program with its libraries, and private memory of one that does nothing yet.
 const PROGRAM_ADDRESS_BYTES: u64 = 32 << 20;
 const PROGRAM_DATA_BYTES: u64 = 4 << 20;
+/// Memory of a trustlet or the daemon that does nothing yet: its tables in the kernel, and pages that it has touched.
+const PROCESS_MEMORY_BYTES: u64 = 6 << 20;
 /// Mappings of a program with its libraries, stacks and heaps; and of one ring at either end.
 const PROGRAM_MAPPINGS: u64 = 256;
 
@@ -71,6 +73,7 @@ pub fn of_chains(chains: &[&Chain]) -> Need {
                 .max(most(|totals| totals.address_bytes)))
         .max(least.address_bytes),
         data_bytes: PROGRAM_DATA_BYTES.max(least.data_bytes).max(gateway_bytes),
+        memory_bytes: start_memory_bytes() + PROCESS_MEMORY_BYTES * (instances + gateways + 1),
         mappings: PROGRAM_MAPPINGS
             + 3 * sum(|totals| totals.gateway_rings).max(most(|totals| totals.rings_of_one)),
     }
@@ -105,6 +108,7 @@ pub fn of_a_small_chain() -> Need {
             .address_bytes
             .max(PROGRAM_ADDRESS_BYTES + 2 * (outbox_bytes + REGION_EXTRA_BYTES) + gateway_bytes),
         data_bytes: least.data_bytes.max(gateway_bytes),
+        memory_bytes: start_memory_bytes() + 3 * PROCESS_MEMORY_BYTES,
         mappings: PROGRAM_MAPPINGS,
     }
 }

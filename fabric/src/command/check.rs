@@ -3,6 +3,7 @@
 use super::{Failed, complain, print, print_json, stderr_has_colours};
 use crate::chain::define::GATEWAY_MEMORY_BYTES;
 use crate::chain::file::{ChainFile, ChainFileError};
+use crate::chain::machine_memory::past_machine;
 use crate::chain::named::chain_files;
 use crate::chain::need;
 use crate::chain::own_gateway;
@@ -32,6 +33,9 @@ pub fn check(arguments: &CheckArgs) -> Result<(), Failed> {
         .collect();
     check_conflicts(&mut checked);
     let together = check_together(&checked, arguments.text_only);
+    if !arguments.text_only {
+        warn_of_memory(&mut checked);
+    }
     match arguments.format.format {
         Format::Human => {
             checked.iter().try_for_each(print_human)?;
@@ -101,6 +105,20 @@ fn check_together(reports: &[Report<'_>], text_only: bool) -> Result<(), String>
     }
     raise_soft_limits();
     shortfall(&need::of_chains(&chains)).map_or(Ok(()), Err)
+}
+
+/// Warns where the functions of all these chains may take more memory than this machine has.
+fn warn_of_memory(reports: &mut [Report<'_>]) {
+    let good = reports.iter().enumerate();
+    let good = good.filter_map(|(at, report)| Some((at, &report.outcome.as_ref().ok()?.0)));
+    let (places, files): (Vec<_>, Vec<_>) = good.unzip();
+    let Some((nth, warning)) = past_machine(&files) else {
+        return;
+    };
+    let report = places.get(nth).and_then(|at| reports.get_mut(*at));
+    if let Some(Ok((_, warnings))) = report.map(|report| &mut report.outcome) {
+        *warnings = warnings.with_more([warning]);
+    }
 }
 
 fn print_human(report: &Report<'_>) -> Result<(), Failed> {

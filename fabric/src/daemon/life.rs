@@ -9,6 +9,11 @@ use tokio::time::Instant;
 /// A replacement starts at once, then ever later while it does not live long.
 const BACKOFF_FIRST: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// Deaths of an instance that has never served, after which its chain is passed over.
+pub(super) const STILLBIRTHS_MAX: u32 = 3;
+/// An instance of a chain that is passed over is tried after this long, and then ever later.
+const START_BACKOFF_FIRST: Duration = Duration::from_secs(1);
+const START_BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// A process that has lived this long is replaced at once.
 const LIVED_LONG: Duration = Duration::from_secs(1);
 /// Deaths on a record do not put the next process off: its other records go on at once, and that record waits for its next
@@ -89,6 +94,12 @@ impl Life {
         self.short_lives = if lived_long { 0 } else { self.short_lives + 1 };
     }
 
+    /// How long the next process of one that does not start is put off: ever longer, up to a minute.
+    pub(super) fn wait_to_start(&self) -> Duration {
+        let doublings = self.short_lives.saturating_sub(STILLBIRTHS_MAX).min(10);
+        (START_BACKOFF_FIRST * 2_u32.saturating_pow(doublings)).min(START_BACKOFF_MAX)
+    }
+
     /// How long the next process is put off: not at all after a long life, ever longer after short ones.
     pub(super) fn wait(&self) -> Duration {
         match self.short_lives {
@@ -136,6 +147,21 @@ mod tests {
         );
         life.count_death(true, LIVED_LONG);
         assert_eq!(life.wait(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_chain_that_does_not_start_is_tried_ever_more_seldom() {
+        let mut life = Life::default();
+        let mut waits = Vec::new();
+        for _ in 0..40 {
+            life.count_death(false, Duration::ZERO);
+            waits.push(life.wait_to_start());
+        }
+        assert!(waits.is_sorted());
+        assert_eq!(
+            (waits[2], waits[3], waits[39]),
+            (START_BACKOFF_FIRST, START_BACKOFF_FIRST * 2, START_BACKOFF_MAX)
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The daemon's loop: create what is absent, replace what dies, end what overruns; sleep otherwise.
 
 use super::history::{Health, LastEnd};
-use super::life::Life;
+use super::life::{Life, STILLBIRTHS_MAX};
 use super::logs::{Logs, Printer};
 use super::refused::Told;
 use super::settings::Settings;
@@ -21,7 +21,7 @@ use hacher_trustlet_host::client::{ClientError, Event, MonitorClient};
 use hacher_trustlet_host::core::EndReason;
 use serde_json::json;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
@@ -31,8 +31,6 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep_until};
 
-/// Deaths of an instance that has never served, after which the service gives up starting.
-const STILLBIRTHS_MAX: u32 = 3;
 /// While requests are in flight, handlers' timeouts are checked this often, or ten times within the shortest.
 const WATCH_MIN: Duration = Duration::from_millis(5);
 const WATCH_MAX: Duration = Duration::from_millis(50);
@@ -122,6 +120,8 @@ async fn daemon(channel: OwnedFd, settings: Settings) -> Result<(), Stop> {
         waiting: Waiting::new(),
         admin_addresses,
         announced: false,
+        failing: BTreeMap::new(),
+        serving_told: 0,
         loaded: extras.loaded,
         stops: false,
         drains: false,
@@ -145,6 +145,10 @@ struct Supervisor {
     waiting: Waiting,
     admin_addresses: Vec<String>,
     announced: bool,
+    /// Chains that do not start, and why. They keep no other chain from being served, and are tried ever more seldom.
+    failing: BTreeMap<u32, String>,
+    /// Chains that the monitor knows to serve.
+    serving_told: u64,
     loaded: bool,
     /// The monitor stops: nothing is started or replaced any more, and what is printed is forwarded until all have ended.
     stops: bool,
@@ -359,39 +363,38 @@ impl Supervisor {
         found.unwrap_or_default()
     }
 
-    /// Plans the creation of whatever is absent: functions first, and a gateway once all functions that it leads to serve.
+    /// Plans the creation of whatever is absent: functions first, and a gateway once all functions that it leads to serve, but for
+    /// those of chains that do not start.
     fn reconcile(&mut self) -> Result<(), Stop> {
         if !self.loaded {
             return Ok(());
         }
+        self.note_recovered();
         let mut absent = Vec::new();
         let mut all_serve = true;
         {
             let tables = self.tables.borrow();
-            // Gateways behind which not all functions serve.
-            let mut waiting = BTreeSet::new();
             for chain in &tables.chains {
-                for instance in chain.functions() {
-                    if instance.state != InstanceState::Ready {
-                        waiting.insert(chain.gateway);
-                    }
-                    if instance.state == InstanceState::Absent {
-                        absent.push((u64::from(chain.number), u64::from(instance.number)));
-                    }
-                }
+                let functions = chain.functions();
+                let gone = functions.filter(|instance| instance.state == InstanceState::Absent);
+                absent.extend(gone.map(|instance| (u64::from(chain.number), u64::from(instance.number))));
             }
             for (number, (at, gateway)) in (0..).zip(tables.gateways.iter().enumerate()) {
                 let key = gateway_key(at);
+                let behind = || tables.chains.iter().filter(|chain| chain.gateway == number);
+                let fails = |chain: &Chain| self.failing.contains_key(&chain.number);
+                let all_up = behind().all(|chain| serves(chain) || fails(chain));
+                // Nobody is let in where there is nothing but a chain that does not start.
+                let is_wanted = behind().any(|chain| !fails(chain));
                 // Once it has served, a gateway answers for functions that are being replaced.
-                let may_open = !waiting.contains(&number)
-                    || self.announced
+                let may_open = is_wanted && (all_up || self.announced)
                     || self.lives.get(&key).is_some_and(|life| life.served);
                 if gateway.state == InstanceState::Absent && may_open && !self.drains {
                     absent.push(key);
                 }
-                all_serve &= gateway.state == InstanceState::Ready;
+                all_serve &= all_up && (gateway.state == InstanceState::Ready || !is_wanted);
             }
-            all_serve &= waiting.is_empty();
+            all_serve &= self.failing.len() < tables.chains.len();
         }
         let now = Instant::now();
         for key in absent {
@@ -399,11 +402,83 @@ impl Supervisor {
         }
         if all_serve && !self.announced && !self.drains {
             self.announced = true;
-            let chains = self.tables.borrow().chains.len() as u64;
-            self.client.call(Call::DaemonReady, &[chains, chains], &[], &[])?;
             self.announce();
         }
+        self.tell_serving()
+    }
+
+    /// Notes chains that did not start and serve now.
+    fn note_recovered(&mut self) {
+        let tables = self.tables.borrow();
+        self.failing.retain(|number, _| {
+            let chain = tables.chains.iter().find(|chain| chain.number == *number);
+            let Some(chain) = chain.filter(|chain| serves(chain)) else {
+                return true;
+            };
+            tell!("hacher-daemon: chain `{}` serves now", chain.name);
+            false
+        });
+    }
+
+    /// Tells the monitor how many chains serve, once the service is ready.
+    fn tell_serving(&mut self) -> Result<(), Stop> {
+        let all = self.tables.borrow().chains.len() as u64;
+        let serving = all - (self.failing.len() as u64).min(all);
+        if self.announced && self.serving_told != serving {
+            self.serving_told = serving;
+            self.client.call(Call::DaemonReady, &[serving, all], &[], &[])?;
+        }
         Ok(())
+    }
+
+    /// A function or a gateway does not start. That ends a service of which nothing would be left; otherwise the chain is passed
+    /// over, and tried again.
+    fn does_not_start(&mut self, key: Key, reason: String) -> Result<(), Stop> {
+        let tables = self.tables.borrow();
+        let gateway = u32::try_from(key.1).unwrap_or(u32::MAX);
+        let concerned: Vec<&Chain> = tables
+            .chains
+            .iter()
+            .filter(|chain| match key.0 {
+                GATEWAY_PROCESS => chain.gateway == gateway,
+                number => u64::from(chain.number) == number,
+            })
+            .collect();
+        let is_new = concerned
+            .iter()
+            .any(|chain| !self.failing.contains_key(&chain.number));
+        for chain in concerned {
+            self.failing.insert(chain.number, reason.clone());
+        }
+        // A daemon that replaces another knows that the service has started once.
+        let is_start = !self.announced && tables.daemon_restarts == 0;
+        if is_start && self.failing.len() == tables.chains.len() {
+            return Err(Stop::CannotStart(reason));
+        }
+        drop(tables);
+        if is_new {
+            tell!("error: {reason}; it is tried again, and the other chains are served");
+        }
+        let wait = self.lives.entry(key).or_default().wait_to_start();
+        self.put_off(key, wait);
+        // Others may have waited for it.
+        self.reconcile()
+    }
+
+    /// Notes why an instance could not be created.
+    fn note_refused(&self, key: Key, text: &str) {
+        let mut tables = self.tables.borrow_mut();
+        tables.change(key, |found| found.history.refused = Some(text.to_owned()));
+    }
+
+    /// Whether it has never served, and its chain is not yet served or has been passed over.
+    fn is_starting(&self, key: Key) -> bool {
+        let has_served = self.lives.get(&key).is_some_and(|life| life.served);
+        let is_passed_over = || {
+            let number = u32::try_from(key.0);
+            number.is_ok_and(|number| self.failing.contains_key(&number))
+        };
+        !has_served && (!self.announced || is_passed_over())
     }
 
     fn create_due(&mut self) -> Result<(), Stop> {
@@ -433,19 +508,20 @@ impl Supervisor {
                 }
                 Err(ClientError::Refused { text, .. }) => {
                     let (chain, function) = self.name(key);
-                    let announced = self.announced;
+                    let is_starting = self.is_starting(key);
                     let life = self.lives.entry(key).or_default();
-                    life.short_lives += 1;
-                    if !announced && !life.served && life.short_lives >= STILLBIRTHS_MAX {
+                    life.short_lives = life.short_lives.saturating_add(1);
+                    if is_starting && life.short_lives >= STILLBIRTHS_MAX {
                         let who = start::in_words(&chain, &function);
-                        return Err(Stop::CannotStart(Stillborn::Refused(&text).reason(&who, false)));
+                        let reason = Stillborn::Refused(&text).reason(&who, false);
+                        self.note_refused(key, &text);
+                        self.does_not_start(key, reason)?;
+                        continue;
                     }
                     let wait = life.wait();
                     self.put_off(key, wait);
-                    let mut tables = self.tables.borrow_mut();
-                    tables.change(key, |found| found.history.refused = Some(text.clone()));
-                    drop(tables);
-                    if announced {
+                    self.note_refused(key, &text);
+                    if !is_starting {
                         tell!("hacher-daemon: cannot start {chain}/{function}: {text}; trying again");
                     }
                 }
@@ -474,11 +550,13 @@ impl Supervisor {
         let who = start::in_words(&chain, &function);
         let logs_shown = self.forwards_logs(key);
         let now = Instant::now();
+        let is_starting = self.is_starting(key);
         let life = self.lives.entry(key).or_default();
-        if !life.served && !self.announced && lived >= self.settings.start_patience {
+        if is_starting && lived >= self.settings.start_patience {
             // The monitor ended it. Another would be as silent.
+            life.short_lives = life.short_lives.saturating_add(1).max(STILLBIRTHS_MAX);
             let cause = Stillborn::Silent(self.settings.start_patience);
-            return Err(Stop::CannotStart(cause.reason(&who, logs_shown)));
+            return self.does_not_start(key, cause.reason(&who, logs_shown));
         }
         life.unwanted = None;
         // One that never served did not live, however long it took.
@@ -487,18 +565,18 @@ impl Supervisor {
             life.wait_after_record(now)
         } else {
             life.count_death(served, lived);
-            if !life.served && !self.announced && life.short_lives >= STILLBIRTHS_MAX {
+            if is_starting && life.short_lives >= STILLBIRTHS_MAX {
                 let cause = Stillborn::Ended {
                     how: &how,
                     code: (cause == Cause::Exited).then_some(code),
-                    times: STILLBIRTHS_MAX,
+                    times: life.short_lives,
                 };
-                return Err(Stop::CannotStart(cause.reason(&who, logs_shown)));
+                return self.does_not_start(key, cause.reason(&who, logs_shown));
             }
             life.wait()
         };
         self.put_off(key, wait);
-        if self.settings.ready_as == Format::Human && self.announced {
+        if self.settings.ready_as == Format::Human && !is_starting {
             tell!("hacher-daemon: {chain}/{function} {how}; it is being replaced");
         }
         Ok(())
@@ -513,6 +591,7 @@ impl Supervisor {
         let instances = tables
             .chains
             .iter()
+            .filter(|chain| !self.failing.contains_key(&chain.number))
             .flat_map(|chain| chain.functions().map(move |instance| (chain, instance)));
         let mut starting: Vec<String> = instances
             .filter(|(_, instance)| instance.state != InstanceState::Ready)
@@ -633,6 +712,11 @@ impl Supervisor {
                         tables.with_gateway(chain, data)
                     })
                     .collect();
+                let not_served: BTreeMap<_, _> = tables
+                    .chains
+                    .iter()
+                    .filter_map(|chain| Some((&chain.name, self.failing.get(&chain.number)?)))
+                    .collect();
                 let shared = tables.shared_gateway();
                 format!(
                     "{}\n",
@@ -640,7 +724,7 @@ impl Supervisor {
                         "event": "ready", "listen": shared.map(|gateway| &gateway.address),
                         "tls": shared.is_some_and(|gateway| gateway.tls != tls::NONE), "admin": admin,
                         "admin_sockets": self.admin_addresses, "backend": tables.backend, "snp": false, "isolation_missing": tables.isolation_missing,
-                        "chains": chains,
+                        "chains": chains, "not_served": not_served,
                     })
                 )
             }
@@ -650,9 +734,18 @@ impl Supervisor {
                 } else {
                     format!("WITHOUT {}", tables.isolation_missing.join(", "))
                 };
+                let failing = tables
+                    .chains
+                    .iter()
+                    .filter(|chain| self.failing.contains_key(&chain.number));
+                let failing: Vec<_> = failing.map(|chain| chain.name.as_str()).collect();
+                let not_served = match failing.is_empty() {
+                    true => String::new(),
+                    false => format!("  NOT SERVED: {}", failing.join(", ")),
+                };
                 format!(
-                    "ready: POST {}  operators: {}  isolation: {} ({missing}; no SNP)\n",
-                    where_served(&tables),
+                    "ready: POST {}{not_served}  operators: {}  isolation: {} ({missing}; no SNP)\n",
+                    where_served(&tables, &self.failing),
                     where_asked(&self.admin_addresses),
                     tables.backend,
                 )
@@ -663,17 +756,30 @@ impl Supervisor {
     }
 }
 
-/// For each gateway where it listens, and which chains it serves.
-fn where_served(tables: &Tables) -> String {
+/// Whether all functions of a chain serve.
+fn serves(chain: &Chain) -> bool {
+    chain
+        .functions()
+        .all(|instance| instance.state == InstanceState::Ready)
+}
+
+/// For each gateway where it listens, and which chains it serves; `failing` ones it does not.
+fn where_served(tables: &Tables, failing: &BTreeMap<u32, String>) -> String {
     let gateways = (0..).zip(&tables.gateways);
-    let places = gateways.map(|(number, gateway)| {
+    let places = gateways.filter_map(|(number, gateway)| {
         let chains = tables.chains.iter().filter(|chain| chain.gateway == number);
+        let chains = chains.filter(|chain| !failing.contains_key(&chain.number));
         let names: Vec<_> = chains.map(|chain| chain.name.as_str()).collect();
         let names = match names.as_slice() {
+            [] => return None,
             [name] if gateway.own => (*name).to_owned(),
             names => format!("{{{}}}", names.join(",")),
         };
-        format!("{}://{}/chains/{names}", gateway.scheme(), gateway.address)
+        Some(format!(
+            "{}://{}/chains/{names}",
+            gateway.scheme(),
+            gateway.address
+        ))
     });
     places.collect::<Vec<_>>().join(", ")
 }

@@ -86,6 +86,8 @@ pub(crate) struct Endpoint {
     /// Records of which some segments are here, by their ring.
     arriving: RefCell<Arriving>,
     in_flight: Cell<u32>,
+    /// Whether every function has served once, under this or an earlier gateway.
+    has_started: Cell<bool>,
     /// One record at a time leaves; the queue is fair.
     sending: Mutex<()>,
     /// Requests that wait for room in the outbox.
@@ -134,6 +136,7 @@ impl Endpoint {
             receiver: RefCell::new(receiver),
             waiters: RefCell::default(),
             in_flight: Cell::new(0),
+            has_started: Cell::new(begin.instance_epoch > 1),
             sending: Mutex::new(()),
             starving: Cell::new(0),
             room: Notify::new(),
@@ -152,6 +155,14 @@ impl Endpoint {
     /// The service found all functions fit to serve, or one that is not.
     pub(super) fn set_fit(&self, fit: bool) {
         self.fit.set(fit);
+    }
+
+    /// Whether every function has served once. Before that, requests would wait until their deadlines.
+    pub(super) fn has_started(&self) -> bool {
+        if !self.has_started.get() {
+            self.has_started.set(self.is_ready());
+        }
+        self.has_started.get()
     }
 
     /// Whether there is a place among the requests in flight.
@@ -175,7 +186,7 @@ impl Endpoint {
         })
     }
 
-    /// Counts a request that was refused because the gateway drains.
+    /// Counts a request that was refused because the gateway drains, or the chain has not started.
     pub(super) fn count_refused(&self) {
         self.own.count(Counter::Requests, 1);
         self.own.count(Counter::Replies5xx, 1);

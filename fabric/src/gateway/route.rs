@@ -112,6 +112,15 @@ async fn route(
             endpoint.count_refused();
             gateway.drain.refusal().response()
         }
+        (Resource::Chain(endpoint), &Method::POST) if !endpoint.has_started() => {
+            endpoint.count_refused();
+            let chain = endpoint.begin.chain.to_string();
+            let detail = "a function of this chain has not started yet";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the chain is not ready", detail)
+                .with("chain", chain)
+                .retry_after(RETRY_AFTER_S)
+                .response()
+        }
         (Resource::Chain(endpoint), &Method::POST) => {
             turn.admit();
             tokio::select! {

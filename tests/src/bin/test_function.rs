@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use thumbnails::thumbnail::Size;
 
 fn main() -> ExitCode {
@@ -52,6 +52,13 @@ fn main() -> ExitCode {
             eprint!("last words, without a newline");
             ExitCode::from(3)
         }
+        // Starts only from the time on that it is given.
+        "late" => match std::env::var("FROM").ok().and_then(|from| from.parse().ok()) {
+            Some(from) if SystemTime::now() >= SystemTime::UNIX_EPOCH + Duration::from_secs(from) => {
+                serve(echo::echo)
+            }
+            _ => ExitCode::from(3),
+        },
         "abort" => std::process::abort(),
         "never-serve" => loop {
             std::thread::sleep(Duration::from_secs(1));

@@ -43,6 +43,8 @@ pub struct Need {
     pub data_bytes: u64,
     /// Mappings of the process that has most.
     pub mappings: u64,
+    /// Bytes of memory of all processes together, before the first request.
+    pub memory_bytes: u64,
 }
 
 /// Open files of a monitor that has read no chain yet, and of the processes that try isolation.
@@ -56,6 +58,8 @@ const START_ADDRESS_BYTES: u64 = 48 << 20;
 const START_DATA_BYTES: u64 = 6 << 20;
 /// This executable's copy in memory has to fit; one that was built for debugging is ten times as long as this.
 const START_FILE_BYTES: u64 = 16 << 20;
+/// What monitor, loader and scribe take of memory besides a copy of this executable, measured and rounded up.
+const START_MEMORY_BYTES: u64 = 24 << 20;
 /// Mappings of a small process with a handful of libraries.
 const START_MAPPINGS: u64 = 128;
 /// The stack that a jailed process starts on: arguments and environment of 128 KiB, and as much for the loader of libraries.
@@ -74,8 +78,15 @@ impl Need {
             address_bytes: START_ADDRESS_BYTES,
             data_bytes: START_DATA_BYTES,
             mappings: START_MAPPINGS,
+            memory_bytes: start_memory_bytes(),
         }
     }
+}
+
+/// Bytes of memory that a monitor, its loader and its scribe take: a copy of this executable among them.
+#[must_use]
+pub fn start_memory_bytes() -> u64 {
+    START_MEMORY_BYTES + own_length().unwrap_or(START_FILE_BYTES)
 }
 
 fn own_length() -> Option<u64> {
@@ -181,6 +192,7 @@ pub fn headrooms(need: &Need) -> Vec<Headroom> {
         of_user_processes(need.processes),
     ];
     found.extend(cgroup::processes(need.processes));
+    found.extend(cgroup::memory(need.memory_bytes));
     found.extend(
         Layer::ALL
             .into_iter()
@@ -328,7 +340,7 @@ pub fn shortage(errno: Errno) -> Option<String> {
                 .into_iter()
                 .filter_map(|resource| finite(limit_of(resource)))
                 .collect();
-            limits.extend(cgroup::memory().and_then(finite));
+            limits.extend(cgroup::memory(0).and_then(finite));
             if setting("vm/overcommit_memory").as_deref() == Some("2") {
                 limits.push("vm.overcommit_memory is 2: what was promised counts".to_owned());
             }
@@ -358,7 +370,19 @@ pub fn explained(errno: Errno) -> io::Error {
     }
 }
 
-pub use cgroup::memory as memory_of_group;
+/// How many bytes of memory all processes of a service may have together, and what says so.
+#[must_use]
+pub fn machine_memory() -> Option<(u64, String)> {
+    let group = cgroup::memory_limit();
+    let text = std::fs::read_to_string("/proc/meminfo").ok();
+    let kib = text.as_deref().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    let machine = kib.map(|kib| (kib.saturating_mul(1024), "this machine".to_owned()));
+    let group = group.map(|(bytes, group)| (bytes, format!("the control group {}", group.display())));
+    machine.into_iter().chain(group).min_by_key(|&(bytes, _)| bytes)
+}
 
 #[cfg(test)]
 mod tests {

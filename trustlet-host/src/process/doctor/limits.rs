@@ -2,7 +2,7 @@
 //! looks for a fault looks for those too.
 
 use super::{Figures, Finding, Status};
-use crate::process::headroom::{Headroom, Need, headrooms, memory_of_group};
+use crate::process::headroom::{Headroom, Need, headrooms};
 use crate::process::permission::setting;
 use rustix::process::{Resource, getrlimit};
 use std::path::Path;
@@ -11,7 +11,6 @@ use std::path::Path;
 pub(super) fn findings(need: &Need) -> Vec<Finding> {
     let mut found: Vec<Finding> = headrooms(need).iter().map(of_headroom).collect();
     found.extend([proc(), scratch(), processor_time(), unused()]);
-    found.extend(memory_of_group().map(|group| memory(&group)));
     found.extend([overcommit(), processor_share()]);
     found
 }
@@ -73,28 +72,6 @@ fn unused() -> Finding {
         amount(Resource::Msgqueue),
     );
     Finding::new("locks, signals, queues", Status::Info, detail, "")
-}
-
-fn memory(group: &Headroom) -> Finding {
-    let figures = Figures {
-        limit: group.limit,
-        used: group.used,
-        need: group.need,
-    };
-    let left = group.limit.unwrap_or(u64::MAX).saturating_sub(group.used);
-    Finding {
-        figures: Some(figures),
-        ..Finding::new(
-            "memory of the group",
-            Status::Info,
-            format!(
-                "{} MiB left ({}); the kernel ends a process when functions, records and caches pass it",
-                left >> 20,
-                group.setting
-            ),
-            "",
-        )
-    }
 }
 
 fn overcommit() -> Finding {

@@ -69,9 +69,10 @@ pub(super) fn processes(need: u64) -> Option<Headroom> {
     })
 }
 
-/// What is left of memory, where it is limited.
+/// What is left of memory for `need` more bytes, where it is limited. What the kernel would give back, such as files that were read,
+/// does not count as used.
 #[must_use]
-pub fn memory() -> Option<Headroom> {
+pub(super) fn memory(need: u64) -> Option<Headroom> {
     let files = [
         ("memory.max", "memory.current"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes"),
@@ -79,11 +80,34 @@ pub fn memory() -> Option<Headroom> {
     let (group, limit, used) = tightest("memory", &files)?;
     Some(Headroom {
         name: "of memory",
-        setting: format!("the memory limit of {}", group.display()),
+        setting: format!("the memory limit of {}, MemoryMax= of systemd", group.display()),
         limit: Some(limit),
-        used,
-        need: 0,
+        used: used.saturating_sub(reclaimable(&group)),
+        need,
         unit: Unit::Bytes,
         help: "raise it where the service or its container is started".to_owned(),
     })
+}
+
+fn reclaimable(group: &Path) -> u64 {
+    let text = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
+    let field = |name: &str| {
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.and_then(|value| value.parse::<u64>().ok()).unwrap_or(0)
+    };
+    // Version 1 has the group's own share and, below other names, that of all groups in it.
+    field("inactive_file").saturating_add(field("active_file"))
+}
+
+/// How much memory the tightest group around this process may have, and which.
+pub(super) fn memory_limit() -> Option<(u64, PathBuf)> {
+    let found = groups("memory").into_iter().filter_map(|group| {
+        let limit = ["memory.max", "memory.limit_in_bytes"]
+            .iter()
+            .find_map(|max| number(&group, max))?;
+        (limit < UNLIMITED_V1).then_some((limit, group))
+    });
+    found.min_by_key(|&(limit, _)| limit)
 }
