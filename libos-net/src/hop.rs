@@ -36,7 +36,7 @@ use crate::reserve::{SlotIndex, Slots};
 use crate::rest::Rest;
 use crate::seal::{End, RecordContext};
 use crate::sync::Ordering;
-use crate::telemetry::{Counter, Phase, count, record};
+use crate::telemetry::{Counter, Gauge, Phase, count, count_sent, record};
 use crate::wait::{Patience, look};
 use std::sync::Arc;
 
@@ -59,6 +59,13 @@ impl Own {
     /// Adds a duration to a histogram of this instance.
     pub fn record(&self, phase: Phase, ns: u64) {
         record(&self.page, &self.page_layout, phase, ns);
+    }
+
+    /// Notes that a descriptor was published over an edge that counts such ones at `at`.
+    fn count_sent(&self, at: Option<usize>) {
+        if let Some(at) = at {
+            count_sent(&self.page, at);
+        }
     }
 
     /// The bell that peers ring, for an event loop to wait on.
@@ -106,6 +113,9 @@ impl Own {
     /// Gateway: takes its page over from a process before it, whose requests have all ended with it.
     pub(crate) fn begin_requests(&self) {
         self.set_in_flight(0);
+        for gauge in Gauge::ALL {
+            self.set_gauge(gauge, 0);
+        }
         let first = self.page_layout.closed_at();
         for at in (first..first + CLOSED_ENTRIES * CLOSED_ENTRY_BYTES).step_by(8) {
             if self.load(at) != 0 {
@@ -122,6 +132,11 @@ impl Own {
     /// Gateway: says how many requests are in flight.
     pub fn set_in_flight(&self, requests: u64) {
         self.store(page_word::IN_FLIGHT, requests);
+    }
+
+    /// Gateway: tells a figure that goes up and down.
+    pub fn set_gauge(&self, gauge: Gauge, value: u64) {
+        self.store(gauge.word(), value);
     }
 
     /// Gateway: says that nobody waits for this request any more, so that functions need not run for it.
@@ -327,6 +342,7 @@ impl Sender {
         let numbered = numbered.map_err(|_| SendError::KeysExhausted)?;
         self.published_last = Monotonic::now();
         ring.publish_placed(&numbered, self.published_last.as_ns());
+        own.count_sent(ring.ring().sent_at());
         Waker::fence();
         ring.wake();
         own.count(Counter::Published, 1);
@@ -439,10 +455,12 @@ impl Sender {
             }
             for ring in port.rings.iter_mut().filter(|ring| ring.takes()) {
                 ring.publish(&self.outbox, &descriptor, Some(slot));
+                own.count_sent(ring.sent_at());
             }
         }
         for ring in port.mapped.iter_mut().filter(|ring| ring.takes()) {
             ring.publish(&descriptor, plain, now);
+            own.count_sent(ring.ring().sent_at());
         }
         // wake
         Waker::fence();
@@ -708,6 +726,9 @@ impl Sender {
             unfinished.push(of_port);
         }
         self.slots.keep_held();
+        for (index, port) in self.ports.iter_mut().enumerate() {
+            port.begin_counting(index, &own.page_layout, |at, sent| own.store(at, sent));
+        }
         for (index, descriptor) in unfinished.into_iter().enumerate() {
             if let Some(descriptor) = descriptor {
                 let record = RecordContext {

@@ -45,6 +45,8 @@ pub const OUTBOX_MAX_BYTES: u64 = 16 * 1024 * 1024 * 1024;
 pub const HISTOGRAM_BUCKETS: usize = 31;
 /// Words of a histogram: buckets, then count, then sum in nanoseconds; a whole number of cache lines.
 pub const HISTOGRAM_WORDS: usize = 40;
+/// Words that are left in a port's histogram: each counts what was published over one of the port's edges.
+pub const EDGES_COUNTED: usize = HISTOGRAM_WORDS - HISTOGRAM_BUCKETS - 2;
 /// Histograms for each inbound ring: queued, hand-over, open.
 pub const HISTOGRAMS_PER_INBOUND: usize = 3;
 /// Entries for system calls that were refused: the last one is for all that found no other.
@@ -322,8 +324,14 @@ pub mod page_word {
     pub const LAST_WORDS: usize = 184;
     /// Gateway: requests in flight.
     pub const IN_FLIGHT: usize = 192;
-    /// Counters, 64 words; see `telemetry`.
+    /// Counters; see `counter`.
     pub const COUNTERS: usize = 256;
+    /// How many there may be.
+    pub const COUNTER_WORDS: usize = 64;
+    /// Gateway: figures that go up and down; see `counter`.
+    pub const GAUGES: usize = COUNTERS + COUNTER_WORDS * 8;
+    /// How many there may be.
+    pub const GAUGE_WORDS: usize = 32;
     /// Number of the next trace.
     pub const TRACE_HEAD: usize = 1024;
     /// System calls that were refused, [`super::REFUSED_CALLS`] words; see `refused_call`.
@@ -407,6 +415,17 @@ impl PageLayout {
             Some(self.histograms_at() + before * HISTOGRAM_WORDS * 8)
         } else {
             None
+        }
+    }
+
+    /// Where the descriptors are counted that were published over edge `edge` of port `port`. An edge further on is counted with
+    /// the first: all edges of a port are sent the same segments.
+    #[must_use]
+    pub const fn sent_at(&self, port: usize, edge: usize) -> Option<usize> {
+        let edge = if edge < EDGES_COUNTED { edge } else { 0 };
+        match self.port_histogram_at(port) {
+            Some(at) => Some(at + (HISTOGRAM_BUCKETS + 2 + edge) * 8),
+            None => None,
         }
     }
 

@@ -25,6 +25,7 @@ mod ahead;
 pub mod attach;
 pub mod attachment;
 pub mod clock;
+mod counter;
 pub mod descriptor;
 pub mod doorbell;
 pub mod end;

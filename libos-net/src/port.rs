@@ -1,6 +1,7 @@
 //! An output port: the key that its records are sealed with, the rings of its edges, and which instance behind each edge takes
 //! the record that is being sent.
 
+use crate::layout::{EDGES_COUNTED, PageLayout};
 use crate::mapped::MappedRing;
 use crate::name::Name;
 use crate::publish::OutRing;
@@ -53,6 +54,35 @@ impl OutPort {
             for (at, ring) in beside.iter_mut().enumerate() {
                 ring.ring_mut().set_takes(at == best);
             }
+        }
+    }
+
+    /// Counts in the page what is published over each edge from now on, beginning with what predecessors published: told by the
+    /// rings, as one of them may have died between publishing and counting. Edges that have no place are not counted.
+    pub(crate) fn begin_counting(&mut self, index: usize, layout: &PageLayout, store: impl Fn(usize, u64)) {
+        if self.fault {
+            return;
+        }
+        let mut edges: Vec<u32> = self.rings.iter().map(OutRing::edge).collect();
+        edges.extend(self.mapped.iter().map(|ring| ring.ring().edge()));
+        edges.sort_unstable();
+        edges.dedup();
+        for (at, edge) in edges.into_iter().enumerate().take(EDGES_COUNTED) {
+            let Some(sent_at) = layout.sent_at(index, at) else {
+                return;
+            };
+            let mut sent = 0_u64;
+            for ring in self.rings.iter_mut().filter(|ring| ring.edge() == edge) {
+                ring.count_sent_at(sent_at);
+                sent = sent.wrapping_add(ring.tail());
+            }
+            for ring in self.mapped.iter_mut().map(MappedRing::ring_mut) {
+                if ring.edge() == edge {
+                    ring.count_sent_at(sent_at);
+                    sent = sent.wrapping_add(ring.tail());
+                }
+            }
+            store(sent_at, sent);
         }
     }
 

@@ -50,6 +50,8 @@ pub(crate) struct OutRing<R> {
     joined: bool,
     /// Takes the record that is being sent.
     takes: bool,
+    /// Where this instance counts in its page what it publishes here.
+    sent_at: Option<usize>,
 }
 
 impl<R: Copy> OutRing<R> {
@@ -83,6 +85,7 @@ impl<R: Copy> OutRing<R> {
             lanes: u64::from(edge.lanes),
             joined: edge.joined == 1,
             takes: edge.lanes == 1,
+            sent_at: None,
         }))
     }
 
@@ -100,6 +103,21 @@ impl<R: Copy> OutRing<R> {
     /// its port, because then none of their numbers may be missing here.
     pub(crate) const fn take_over(&mut self, has_unfinished: bool) {
         self.takes = has_unfinished || self.lanes == 1;
+    }
+
+    /// The edge that it is a ring of.
+    pub(crate) const fn edge(&self) -> u32 {
+        self.edge
+    }
+
+    /// Where what is published here is counted.
+    pub(crate) const fn sent_at(&self) -> Option<usize> {
+        self.sent_at
+    }
+
+    /// Says where.
+    pub(crate) const fn count_sent_at(&mut self, at: usize) {
+        self.sent_at = Some(at);
     }
 
     /// Whether it belongs to the same edge as another, and leads to another instance of the same function.

@@ -2,117 +2,16 @@
 //! with plain stores by the one thread that serves, read by the daemon whenever it likes. No payload, no keys.
 
 use crate::clock::Monotonic;
+pub use crate::counter::{Counter, Gauge, Reject, RequestFailure, RequestOutcome, RequestRefusal};
 use crate::end::LastWords;
 use crate::hop::{closed_at, is_of_another_life};
 use crate::invocation::InvocationId;
-use crate::layout::{HISTOGRAM_BUCKETS, HISTOGRAM_WORDS, PageLayout, TRACE_WORDS, TRACES, page_word};
+use crate::layout::{
+    HISTOGRAM_BUCKETS, HISTOGRAM_WORDS, PageLayout, TRACE_WORDS, TRACES, cursor_word, page_word,
+};
 use crate::memory::{OwnRegion, PeerRegion};
-use crate::refusal::Refusal;
 use crate::refused_call::{self, RefusedCall};
 use crate::sync::{AtomicU64, Ordering, fence};
-
-/// Something that is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Counter {
-    /// Runs that ended well.
-    Succeeded,
-    /// Runs that failed and will be tried again.
-    Retried,
-    /// Records given up after the last attempt.
-    Failed,
-    /// Records dropped because their deadline had passed.
-    Expired,
-    /// Records dropped because nobody waits for them.
-    Cancelled,
-    /// Records dropped because their producer gave up on them.
-    Abandoned,
-    /// Records published.
-    Published,
-    /// Times that the producer had to wait for room.
-    Waited,
-    /// Plaintext bytes taken in.
-    BytesIn,
-    /// Plaintext bytes put out.
-    BytesOut,
-    /// Times that the instance went to sleep.
-    Slept,
-    /// Gateway: requests accepted.
-    Requests,
-    /// Gateway: requests turned away because too much was in flight.
-    Shed,
-    /// Gateway: requests that reached their deadline.
-    TimedOut,
-    /// Gateway: requests whose client went away.
-    Disconnected,
-    /// Gateway: replies by class.
-    Replies2xx,
-    /// Gateway: replies by class.
-    Replies4xx,
-    /// Gateway: replies by class.
-    Replies5xx,
-    /// Refusals, by reason.
-    Refused(Refusal),
-}
-
-/// Counters before the refusals.
-const PLAIN_COUNTERS: usize = 18;
-
-impl Counter {
-    /// All counters that are not refusals, with their metric names.
-    pub const PLAIN: [(Self, &'static str); PLAIN_COUNTERS] = [
-        (Self::Succeeded, "runs_succeeded"),
-        (Self::Retried, "runs_retried"),
-        (Self::Failed, "records_failed"),
-        (Self::Expired, "records_expired"),
-        (Self::Cancelled, "records_cancelled"),
-        (Self::Abandoned, "records_abandoned"),
-        (Self::Published, "records_published"),
-        (Self::Waited, "waits_for_room"),
-        (Self::BytesIn, "received_bytes"),
-        (Self::BytesOut, "sent_bytes"),
-        (Self::Slept, "sleeps"),
-        (Self::Requests, "requests"),
-        (Self::Shed, "requests_shed"),
-        (Self::TimedOut, "requests_timed_out"),
-        (Self::Disconnected, "requests_disconnected"),
-        (Self::Replies2xx, "replies_2xx"),
-        (Self::Replies4xx, "replies_4xx"),
-        (Self::Replies5xx, "replies_5xx"),
-    ];
-
-    /// Which of all counters it is. Written out, so that a counter's place is known when the program is built.
-    const fn index(self) -> usize {
-        match self {
-            Self::Succeeded => 0,
-            Self::Retried => 1,
-            Self::Failed => 2,
-            Self::Expired => 3,
-            Self::Cancelled => 4,
-            Self::Abandoned => 5,
-            Self::Published => 6,
-            Self::Waited => 7,
-            Self::BytesIn => 8,
-            Self::BytesOut => 9,
-            Self::Slept => 10,
-            Self::Requests => 11,
-            Self::Shed => 12,
-            Self::TimedOut => 13,
-            Self::Disconnected => 14,
-            Self::Replies2xx => 15,
-            Self::Replies4xx => 16,
-            Self::Replies5xx => 17,
-            Self::Refused(refusal) => PLAIN_COUNTERS + refusal.index(),
-        }
-    }
-
-    /// Where it lies in the page.
-    pub(crate) const fn word(self) -> usize {
-        page_word::COUNTERS + self.index() * 8
-    }
-}
-
-const _: () = assert!(PLAIN_COUNTERS + Refusal::ALL.len() <= 64);
 
 /// Which histogram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -269,6 +168,11 @@ pub(crate) fn count(page: &OwnRegion, counter: Counter, value: u64) {
     add(page.word(counter.word()), value);
 }
 
+/// Notes that a descriptor was published where [`PageLayout::sent_at`] counts such ones.
+pub(crate) fn count_sent(page: &OwnRegion, at: usize) {
+    add(page.word(at), 1);
+}
+
 /// Adds one duration to a histogram.
 pub(crate) fn record(page: &OwnRegion, layout: &PageLayout, phase: Phase, ns: u64) {
     let Some(at) = phase.at(layout) else { return };
@@ -319,8 +223,8 @@ fn trace_at(layout: &PageLayout, number: u64) -> usize {
     layout.traces_at() + index * TRACE_WORDS * 8
 }
 
-/// A histogram, read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A histogram, read; or several, added up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Histogram {
     /// Durations in each bucket, see [`bucket_bound_ns`].
     pub buckets: [u64; HISTOGRAM_BUCKETS],
@@ -328,6 +232,17 @@ pub struct Histogram {
     pub count: u64,
     /// Their sum.
     pub sum_ns: u64,
+}
+
+impl Histogram {
+    /// Adds another one. An instance may write anything into its page, so nothing wraps.
+    pub fn add(&mut self, other: &Self) {
+        for (bucket, count) in self.buckets.iter_mut().zip(other.buckets) {
+            *bucket = bucket.saturating_add(count);
+        }
+        self.count = self.count.saturating_add(other.count);
+        self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
+    }
 }
 
 /// What a handler runs on, as its instance says.
@@ -368,6 +283,26 @@ impl PageReader {
     #[must_use]
     pub fn counter(&self, counter: Counter) -> u64 {
         self.word(counter.word())
+    }
+
+    /// Gateway: a figure that goes up and down.
+    #[must_use]
+    pub fn gauge(&self, gauge: Gauge) -> u64 {
+        self.word(gauge.word())
+    }
+
+    /// Descriptors that were published over edge `edge` of port `port`, to all instances behind it, since the instance has a page;
+    /// edges are numbered in their order among those of the port.
+    #[must_use]
+    pub fn sent(&self, port: usize, edge: usize) -> u64 {
+        self.layout.sent_at(port, edge).map_or(0, |at| self.word(at))
+    }
+
+    /// Descriptors of inbound ring `ring` that the instance is through with.
+    #[must_use]
+    pub fn released(&self, ring: usize) -> u64 {
+        let at = self.layout.cursor_at(ring);
+        at.map_or(0, |at| self.word(at + cursor_word::RELEASED))
     }
 
     /// System calls that were refused to the instance, by number.
@@ -464,13 +399,7 @@ impl PageReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_counter_has_a_place_of_its_own() {
-        for (at, (counter, _)) in Counter::PLAIN.into_iter().enumerate() {
-            assert_eq!(counter.index(), at);
-        }
-    }
+    use crate::refusal::Refusal;
     use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
     #[test]

@@ -6,8 +6,10 @@ pub mod generated;
 pub mod hostile;
 pub mod modelled;
 pub mod ordinary;
+mod scrape;
 mod service;
 pub mod soak;
 pub mod tenants;
 
+pub use scrape::Scrape;
 pub use service::{Service, ServiceError, descendants, executable, function, functions, instances};

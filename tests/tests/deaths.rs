@@ -77,12 +77,14 @@ fn every_end_of_a_function_is_told_as_what_it_is() {
         if matches!(body, "abort" | "exit" | "memory" | "stack") {
             let end = instance(&service)["last_end"].clone();
             assert_eq!(end["cause"], cause, "{body}: {end}");
-            let counted = format!("cause=\"{cause}\"");
+            let counted = format!("cause=\"{cause}\",code=\"");
             let metrics = metrics(&service);
             assert!(
                 metrics
                     .lines()
-                    .any(|line| line.starts_with("hacher_trustlet_deaths_total") && line.contains(&counted)),
+                    .any(|line| line.starts_with("hacher_trustlet_deaths_total")
+                        && line.contains(&counted)
+                        && !line.ends_with(" 0")),
                 "{body}"
             );
         }
@@ -179,7 +181,8 @@ fn replaced(service: &Service) {
     }
     let last = instance(service)["last_end"]["cause"].clone();
     assert_eq!(last, "unwanted");
-    assert!(metrics(service).contains("hacher_unwanted_runs_total"));
+    let death = "hacher_trustlet_deaths_total{chain=\"t\",function=\"a\",cause=\"unwanted\",code=\"0\"} 1\n";
+    assert!(metrics(service).contains(death));
     assert_eq!(
         instance(service)["epoch"],
         2,

@@ -13,6 +13,7 @@ use crate::process::jail::{Child, Exit, Limits, Output, Role, Spawn, spawn};
 use crate::process::layers::Layers;
 use crate::process::library::Library;
 use crate::process::measured_files::MeasuredFiles;
+use crate::process::memory;
 use crate::process::region::{Doorbell, Region};
 use crate::process::seccomp::lockdown_program;
 use crate::wire;
@@ -444,6 +445,10 @@ impl Platform for Machine {
             let _ = process.child.kill();
             process.backlog.clear();
         }
+    }
+
+    fn memory_bytes(&self, process: ProcessId) -> Option<u64> {
+        memory::private_bytes(self.processes.get(&process)?.child.pid())
     }
 
     fn evidence_key(&self) -> [u8; 32] {

@@ -176,6 +176,10 @@ impl Platform for Scales {
 
     fn kill(&mut self, _process: ProcessId) {}
 
+    fn memory_bytes(&self, _process: ProcessId) -> Option<u64> {
+        None
+    }
+
     fn evidence_key(&self) -> [u8; 32] {
         [0; 32]
     }

@@ -236,6 +236,9 @@ pub trait Platform: Sized {
     /// Ends a process. It is gone when the core is told so.
     fn kill(&mut self, process: ProcessId);
 
+    /// Bytes of private memory that a process has, as its limit counts them; `None` if it is gone, or nobody knows.
+    fn memory_bytes(&self, process: ProcessId) -> Option<u64>;
+
     /// The key that [`Platform::sign`] signs with.
     fn evidence_key(&self) -> [u8; 32];
 

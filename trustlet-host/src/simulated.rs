@@ -17,6 +17,9 @@ use ring::digest::{SHA384, digest};
 use std::collections::{BTreeMap, BTreeSet};
 use zeroize::Zeroizing;
 
+/// Private memory of each live process.
+pub const SIMULATED_MEMORY_BYTES: u64 = 1 << 20;
+
 /// A descriptor beside a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SimulatedFile {
@@ -296,6 +299,11 @@ impl Platform for Simulated {
 
     fn kill(&mut self, process: ProcessId) {
         self.processes.get_mut(&process).unwrap().killed = true;
+    }
+
+    fn memory_bytes(&self, process: ProcessId) -> Option<u64> {
+        let process = self.processes.get(&process)?;
+        process.alive.then_some(SIMULATED_MEMORY_BYTES)
     }
 
     fn evidence_key(&self) -> [u8; 32] {

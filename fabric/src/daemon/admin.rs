@@ -1,8 +1,10 @@
 //! What operators may ask, over HTTP on a loopback port or at a path: `/metrics`, `/status`, `/traces`, `/readyz`, `/healthz`.
 
 use super::filter::Filter;
+use super::memory::MemoryQuestion;
+use super::metrics::{self, Detail, Register};
 use super::tables::Tables;
-use super::{metrics, status, traces};
+use super::{status, traces};
 use crate::admin_address::AdminAddress;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -12,7 +14,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use metrics_exporter_prometheus::PrometheusHandle;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::net::{AddressFamily, getsockname};
 use serde_json::json;
@@ -88,7 +89,12 @@ impl Listener {
 }
 
 /// Serves operators for ever.
-pub(super) async fn serve(listener: Listener, tables: Rc<RefCell<Tables>>, own: PrometheusHandle) {
+pub(super) async fn serve(
+    listener: Listener,
+    tables: Rc<RefCell<Tables>>,
+    own: Register,
+    memory: Rc<MemoryQuestion>,
+) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         // Never closed, so this waits or succeeds.
@@ -100,11 +106,13 @@ pub(super) async fn serve(listener: Listener, tables: Rc<RefCell<Tables>>, own: 
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (tables, own) = (Rc::clone(&tables), own.clone());
+        let (tables, own, memory) = (Rc::clone(&tables), own.clone(), Rc::clone(&memory));
         spawn_local(async move {
-            let service = service_fn(|request| {
-                let reply = answer(&request, &tables.borrow(), &own);
-                async move { Ok::<_, Infallible>(reply) }
+            let service = service_fn(async |request: Request<Incoming>| {
+                if request.uri().path() == "/metrics" {
+                    memory.ask().await;
+                }
+                Ok::<_, Infallible>(answer(&request, &tables.borrow(), &own))
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -146,7 +154,7 @@ fn filter(
     Ok(filter)
 }
 
-fn answer(request: &Request<Incoming>, tables: &Tables, own: &PrometheusHandle) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, tables: &Tables, own: &Register) -> Response<Full<Bytes>> {
     const JSON: &str = "application/json";
     const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -157,7 +165,13 @@ fn answer(request: &Request<Incoming>, tables: &Tables, own: &PrometheusHandle) 
         return refusal;
     }
     match request.uri().path() {
-        "/metrics" => reply(StatusCode::OK, TEXT, metrics::render(tables, own)),
+        "/metrics" => match Detail::of_query(request.uri().query()) {
+            Some(detail) => reply(StatusCode::OK, TEXT, metrics::render(tables, own, detail)),
+            None => {
+                let known = "`per` is `function` or `instance`\n";
+                reply(StatusCode::BAD_REQUEST, TEXT, known.to_owned())
+            }
+        },
         "/status" => match filter(request, tables, status::KEYS) {
             Ok(filter) => reply(StatusCode::OK, JSON, format!("{:#}\n", tables.status(&filter))),
             Err((status, problem)) => reply(status, JSON, problem),

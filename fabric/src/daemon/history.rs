@@ -58,6 +58,16 @@ pub(super) enum Health {
 }
 
 impl Health {
+    /// All of them, the best first.
+    pub(super) const ALL: [Self; 6] = [
+        Self::Ready,
+        Self::Replaced,
+        Self::Ending,
+        Self::Starting,
+        Self::BackOff,
+        Self::CrashLoop,
+    ];
+
     /// The word for it.
     #[must_use]
     pub(super) const fn word(self) -> &'static str {

@@ -3,15 +3,14 @@
 use super::filter::Filter;
 use super::history::History;
 use super::life::Life;
-use super::metrics;
+use super::metrics::{self, Detail, Register};
 use super::refused::Told;
-use super::tables::{Chain, Gateway, Inbound, Instance, Tables};
+use super::tables::{Chain, Flow, Gateway, Inbound, Instance, Tables};
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::end::End;
 use hacher_libos_net::layout::PageLayout;
 use hacher_libos_net::telemetry::PageReader;
 use hacher_trustlet_host::calls::{InstanceState, tls};
-use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -63,14 +62,23 @@ pub fn report(page: impl AsFd, inbound: u32, ports: u32) -> Option<Report> {
             gateway: 0,
             in_flight_max: 1,
             edges: Vec::new(),
+            flows: (0..usize::try_from(ports).unwrap_or(0))
+                .map(|port| Flow {
+                    producer: 0,
+                    port,
+                    at: port,
+                    consumer: 1,
+                })
+                .collect(),
             instances,
         }],
         ..Tables::new()
     };
     Told::default().look(&tables);
-    let own = PrometheusBuilder::new().build_recorder().handle();
+    let own = Register::default();
+    let metrics = [Detail::Function, Detail::Instance].map(|detail| metrics::render(&tables, &own, detail));
     Some(Report {
-        metrics: metrics::render(&tables, &own),
+        metrics: metrics.concat(),
         status: tables.status(&Filter::default()),
         traces: tables.traces(&Filter::default()),
     })
@@ -80,6 +88,7 @@ fn instance(number: u32, page: PageReader, inbound: u32, ports: u32) -> Instance
     Instance {
         number,
         function: if number == 0 { "gateway" } else { "function" }.to_owned(),
+        function_index: number.min(1),
         ordinal: number.saturating_sub(1),
         state: InstanceState::Ready,
         epoch: 1,
@@ -88,7 +97,9 @@ fn instance(number: u32, page: PageReader, inbound: u32, ports: u32) -> Instance
         timeout: TIMEOUT,
         memory_bytes: MEMORY_BYTES,
         fabric_bytes: MEMORY_BYTES,
+        memory_used_bytes: MEMORY_BYTES,
         threads: 1,
+        ring_capacity: 256,
         page,
         inbound: (0..inbound)
             .map(|ring| Inbound {

@@ -200,7 +200,7 @@ impl Forwarder {
         let since = Instant::now();
         Self {
             dropped_total: ::metrics::counter!(
-                metrics::LOG_LINES_DROPPED, "chain" => printer.chain, "function" => printer.function
+                metrics::LOG_LINES_DROPPED.name, "chain" => printer.chain, "function" => printer.function
             ),
             prefix: printer.prefix,
             room,

@@ -8,6 +8,7 @@ mod history;
 pub mod hostile;
 mod life;
 mod logs;
+mod memory;
 mod metrics;
 mod read;
 mod refused;

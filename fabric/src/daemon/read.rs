@@ -2,7 +2,7 @@
 
 use super::history::{History, LastEnd};
 use super::logs::Printer;
-use super::tables::{Chain, Gateway, Inbound, Instance, Tables};
+use super::tables::{Chain, Flow, Gateway, Inbound, Instance, Tables};
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::end::End;
 use hacher_libos_net::layout::PageLayout;
@@ -80,6 +80,30 @@ pub(super) fn all(client: &mut MonitorClient) -> Result<(Tables, Extras), Client
     Ok((tables, extras))
 }
 
+/// Reads how much memory each instance has.
+///
+/// # Errors
+/// When the monitor does not answer, or not as agreed.
+pub(super) fn memory(client: &mut MonitorClient, tables: &mut Tables) -> Result<(), ClientError> {
+    for chain in &mut tables.chains {
+        let mut from = 0;
+        while from < chain.instances.len() {
+            let arguments = [u64::from(chain.number), from as u64];
+            let answer = client.call(Call::QueryMemory, &arguments, &[], &[])?;
+            let before = from;
+            let words = answer.operand.chunks_exact(size_of::<u64>());
+            for (instance, word) in chain.instances.iter_mut().skip(before).zip(words) {
+                instance.memory_used_bytes = u64::read_from_bytes(word).unwrap_or(0);
+                from += 1;
+            }
+            if from == before {
+                return Err(ClientError::Malformed);
+            }
+        }
+    }
+    Ok(())
+}
+
 fn read_gateway(
     client: &mut MonitorClient,
     number: u32,
@@ -132,11 +156,12 @@ fn read_chain(client: &mut MonitorClient, number: u32, extras: &mut Extras) -> R
     let mut chain = Chain {
         number,
         edges: edges.collect(),
+        flows: graph.flows(),
+        in_flight_max: entry.definition.in_flight,
         name: entry.definition.name.to_string(),
         version: entry.definition.version.to_string(),
         digest,
         gateway: entry.gateway,
-        in_flight_max: entry.definition.in_flight,
         instances: Vec::new(),
     };
     for instance in 0..entry.instance_count {
@@ -171,6 +196,22 @@ impl Graph {
             .map_or_else(String::new, |port| format!(".{}", port.name));
         let (from, to) = (name(edge.producer, "ingress"), name(edge.consumer, "egress"));
         format!("{from}{port} -> {to}")
+    }
+
+    /// The edges, as pages count what passes: those of a port in the order of their numbers.
+    fn flows(&self) -> Vec<Flow> {
+        let edges = self.edges.iter().enumerate();
+        let flows = edges.filter_map(|(number, edge)| {
+            let port = self.ports.get(usize::try_from(edge.port).ok()?)?;
+            let before = self.edges.iter().take(number);
+            Some(Flow {
+                producer: edge.producer,
+                port: usize::try_from(port.index).ok()?,
+                at: before.filter(|other| other.port == edge.port).count(),
+                consumer: edge.consumer,
+            })
+        });
+        flows.collect()
     }
 
     /// The name of the function that sends over an inbound ring, and the port.
@@ -222,6 +263,7 @@ fn read_instance(
     Ok(Instance {
         number,
         function: name,
+        function_index: entry.function,
         ordinal: entry.ordinal,
         state: InstanceState::from_number(entry.state).unwrap_or(InstanceState::Absent),
         epoch: entry.epoch,
@@ -230,7 +272,9 @@ fn read_instance(
         timeout: Duration::from_nanos(function.definition.timeout_ns),
         memory_bytes: function.definition.memory_bytes,
         fabric_bytes: function.fabric_bytes,
+        memory_used_bytes: 0,
         threads: function.definition.threads,
+        ring_capacity: entry.ring_capacity,
         page,
         inbound: inbound.iter().map(|inbound| graph.source(inbound)).collect(),
         ports: ports.map(|port| port.name.to_string()).collect(),

@@ -7,7 +7,7 @@ use super::refused;
 use super::tables::{Chain, Instance, Tables};
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::refusal::Refusal;
-use hacher_libos_net::telemetry::{Counter, Outcome, Phase};
+use hacher_libos_net::telemetry::{Counter, Outcome, Phase, RequestFailure, RequestOutcome, RequestRefusal};
 use hacher_trustlet_host::calls::InstanceState;
 use hacher_trustlet_host::wall_clock::{self, of_monotonic};
 use serde_json::{Map, Value, json};
@@ -67,7 +67,33 @@ impl History {
     }
 }
 
+/// What the gateway's part of a status says of requests.
+const REQUESTS: [(&str, Counter); 6] = [
+    (
+        "requests_shed",
+        Counter::RequestsRefused(RequestRefusal::InFlight),
+    ),
+    (
+        "requests_timed_out",
+        Counter::RequestsFailed(RequestFailure::Deadline),
+    ),
+    (
+        "requests_disconnected",
+        Counter::Requests(RequestOutcome::Disconnected),
+    ),
+    ("replies_2xx", Counter::Requests(RequestOutcome::Success)),
+    ("replies_4xx", Counter::Requests(RequestOutcome::ClientError)),
+    ("replies_5xx", Counter::Requests(RequestOutcome::ServerError)),
+];
+
 impl Instance {
+    /// Gateway: requests to the chain, however they ended.
+    fn requests(&self) -> u64 {
+        let outcomes = RequestOutcome::ALL.iter();
+        let counts = outcomes.map(|outcome| self.page.counter(Counter::Requests(*outcome)));
+        counts.fold(0, u64::saturating_add)
+    }
+
     fn refused(&self) -> u64 {
         Refusal::ALL
             .iter()
@@ -135,6 +161,11 @@ impl Instance {
             }
             for (counter, name) in Counter::PLAIN {
                 object.insert(name.to_owned(), self.page.counter(counter).into());
+            }
+            if self.number == 0 {
+                for (name, counter) in REQUESTS {
+                    object.insert(name.to_owned(), self.page.counter(counter).into());
+                }
             }
             for refusal in Refusal::ALL {
                 let count = self.page.counter(Counter::Refused(refusal));
@@ -208,8 +239,10 @@ impl Chain {
         json!({
             "name": self.name, "version": self.version, "digest": self.digest,
             "ready": complaints.is_empty(), "not_ready_because": complaints,
-            "requests": counter(Counter::Requests), "shed": counter(Counter::Shed),
-            "timed_out": counter(Counter::TimedOut), "disconnected": counter(Counter::Disconnected),
+            "requests": self.gateway().map_or(0, Instance::requests),
+            "shed": counter(Counter::RequestsRefused(RequestRefusal::InFlight)),
+            "timed_out": counter(Counter::RequestsFailed(RequestFailure::Deadline)),
+            "disconnected": counter(Counter::Requests(RequestOutcome::Disconnected)),
             "in_flight": self.in_flight(), "in_flight_limit": self.in_flight_max, "queued": self.queued(),
             "gateway": self.gateway().map(|gateway| gateway.status(now)), "edges": edges,
             "instances": self.functions().filter(wanted).map(|instance| instance.status(now)).collect::<Vec<_>>(),

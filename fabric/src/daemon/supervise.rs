@@ -3,6 +3,7 @@
 use super::history::{Health, LastEnd};
 use super::life::{Life, STILLBIRTHS_MAX};
 use super::logs::{Logs, Printer};
+use super::memory::MemoryQuestion;
 use super::refused::Told;
 use super::settings::Settings;
 use super::start::{self, Stillborn, Waiting};
@@ -101,11 +102,13 @@ async fn daemon(channel: OwnedFd, settings: Settings) -> Result<(), Stop> {
     let mut client = MonitorClient::new(channel);
     let (tables, extras) = read::all(&mut client)?;
     let tables = Rc::new(RefCell::new(tables));
+    let memory = Rc::new(MemoryQuestion::default());
     let mut admin_addresses = Vec::new();
     for socket in extras.admin {
         let listener = admin::Listener::new(socket)?;
         admin_addresses.push(listener.address());
-        spawn_local(admin::serve(listener, Rc::clone(&tables), own.clone()));
+        let served = admin::serve(listener, Rc::clone(&tables), own.clone(), Rc::clone(&memory));
+        spawn_local(served);
     }
     let mut logs = Logs::new();
     for (printer, pipe) in extras.logs {
@@ -128,6 +131,7 @@ async fn daemon(channel: OwnedFd, settings: Settings) -> Result<(), Stop> {
         watch_until: Instant::now(),
         beat_due: Instant::now(),
         refused_calls: Told::default(),
+        memory,
         not_ready: BTreeMap::new(),
     };
     let result = supervisor.run(extras.bell).await;
@@ -160,6 +164,8 @@ struct Supervisor {
     beat_due: Instant,
     /// Refused system calls that the log tells of.
     refused_calls: Told,
+    /// What operators ask the monitor.
+    memory: Rc<MemoryQuestion>,
     /// Chains by their numbers, and whether the monitor was told that they are not ready.
     not_ready: BTreeMap<u32, bool>,
 }
@@ -168,6 +174,7 @@ impl Supervisor {
     async fn run(&mut self, bell: Option<OwnedFd>) -> Result<(), Stop> {
         let channel = watch_shared(&self.client)?;
         let bell = bell.map(watch).transpose()?;
+        let memory = Rc::clone(&self.memory);
         self.reconcile()?;
         loop {
             self.handle_events()?;
@@ -187,6 +194,10 @@ impl Supervisor {
                 ready = channel.readable() => ready?.clear_ready(),
                 () = rung(bell.as_ref()) => {
                     self.watch_until = Instant::now() + Duration::from_nanos(BELL_QUIET_NS);
+                }
+                () = memory.is_asked() => {
+                    read::memory(&mut self.client, &mut self.tables.borrow_mut())?;
+                    memory.answer();
                 }
                 () = sleep_until_some(due) => {}
             }
@@ -503,8 +514,8 @@ impl Supervisor {
                         self.logs.forward(self.printer(key), pipe);
                     }
                     let (chain, function) = self.name(key);
-                    ::metrics::counter!(metrics::TRUSTLET_STARTS, "chain" => chain, "function" => function)
-                        .increment(1);
+                    let labels = metrics::of_function(&chain, &function);
+                    ::metrics::counter!(metrics::TRUSTLET_STARTS.name, &labels).increment(1);
                 }
                 Err(ClientError::Refused { text, .. }) => {
                     let (chain, function) = self.name(key);
@@ -536,13 +547,8 @@ impl Supervisor {
         let (chain, function) = self.name(key);
         let (cause, code, on_record) = self.note_end(key, end, lived);
         let how = how(cause, code);
-        let labels = [
-            ("chain", chain.clone()),
-            ("function", function.clone()),
-            ("cause", cause.word().to_owned()),
-            ("code", code.to_string()),
-        ];
-        ::metrics::counter!(metrics::TRUSTLET_DEATHS, &labels).increment(1);
+        let labels = metrics::of_death(&chain, &function, cause, code);
+        ::metrics::counter!(metrics::TRUSTLET_DEATHS.name, &labels).increment(1);
         if self.drains && key.0 == GATEWAY_PROCESS {
             self.lives.remove(&key);
             return Ok(());
@@ -675,14 +681,10 @@ impl Supervisor {
     /// Ends the process of a run, for the replacement to go on without it.
     fn end_run(&mut self, key: Key, epoch: u32, reason: EndReason) -> Result<(), Stop> {
         let (chain, function) = self.name(key);
-        let (metric, why) = match reason {
-            EndReason::Overran => (metrics::HANDLER_TIMEOUTS, "overran its timeout"),
-            _ => (
-                metrics::UNWANTED_RUNS,
-                "ran on for a request that nobody waits for",
-            ),
+        let why = match reason {
+            EndReason::Overran => "overran its timeout",
+            _ => "ran on for a request that nobody waits for",
         };
-        ::metrics::counter!(metric, "chain" => chain.clone(), "function" => function.clone()).increment(1);
         tell!("hacher-daemon: {chain}/{function} {why}; it is being replaced");
         self.set_state(key, InstanceState::Ending);
         let arguments = [key.0, key.1, u64::from(epoch), reason.number()];

@@ -21,6 +21,19 @@ pub(super) struct Inbound {
     pub fault: bool,
 }
 
+/// An edge, as the pages of its ends count what passes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Flow {
+    /// Who sends; 0 is the gateway.
+    pub producer: u32,
+    /// The port's place among those of the producer.
+    pub port: usize,
+    /// The edge's place among those of the port.
+    pub at: usize,
+    /// Who receives.
+    pub consumer: u32,
+}
+
 /// One instance.
 #[derive(Debug)]
 pub(super) struct Instance {
@@ -28,6 +41,8 @@ pub(super) struct Instance {
     pub number: u32,
     /// Its function.
     pub function: String,
+    /// That function's number in the chain.
+    pub function_index: u32,
     /// Which instance of its function.
     pub ordinal: u32,
     /// Where it is in its life.
@@ -44,8 +59,12 @@ pub(super) struct Instance {
     pub memory_bytes: u64,
     /// Bytes of memory that it has besides, for what the fabric needs in it.
     pub fabric_bytes: u64,
+    /// Bytes of private memory that its process had when that was asked last; 0 if it had none, or nobody knows.
+    pub memory_used_bytes: u64,
     /// Threads that it may have.
     pub threads: u32,
+    /// Descriptors that each ring holds which it writes.
+    pub ring_capacity: u32,
     /// What it tells about itself.
     pub page: PageReader,
     /// What it reads from.
@@ -84,6 +103,8 @@ pub(super) struct Chain {
     pub in_flight_max: u32,
     /// Its edges, as chain files write them, and whether they are mapped.
     pub edges: Vec<(String, bool)>,
+    /// The same edges, as they are counted.
+    pub flows: Vec<Flow>,
     /// Its instances; the gateway's is the first.
     pub instances: Vec<Instance>,
 }

@@ -36,6 +36,8 @@ pub(super) const REQUEST_BYTES: u64 = 8 << 10;
 /// What all accounts may borrow, and what they have.
 #[derive(Debug)]
 pub(super) struct Budget {
+    /// What all accounts may hold together.
+    total: u64,
     common: Cell<u64>,
     borrowed: Cell<u64>,
 }
@@ -63,10 +65,17 @@ impl Budget {
     }
 
     fn new(memory_bytes: u64) -> Rc<Self> {
+        let total = shared_bytes(memory_bytes);
         Rc::new(Self {
-            common: Cell::new(shared_bytes(memory_bytes)),
+            total,
+            common: Cell::new(total),
             borrowed: Cell::new(0),
         })
+    }
+
+    /// Bytes that all accounts may hold together.
+    pub(super) const fn total_bytes(&self) -> u64 {
+        self.total
     }
 
     /// Opens an account. The loader has checked that all reserves fit; if they do not, the last ones get less.
@@ -82,6 +91,11 @@ impl Budget {
 }
 
 impl Account {
+    /// Bytes that are held.
+    pub(super) const fn used_bytes(&self) -> u64 {
+        self.used.get()
+    }
+
     /// How much more than now is borrowed with `bytes` more.
     fn more_borrowed(&self, bytes: u64) -> u64 {
         let used = self.used.get();
@@ -268,6 +282,7 @@ mod tests {
 
     fn budget(shared: u64) -> Rc<Budget> {
         Rc::new(Budget {
+            total: shared,
             common: Cell::new(shared),
             borrowed: Cell::new(0),
         })

@@ -2,6 +2,7 @@
 
 use super::problem::Problem;
 use hacher_libos_net::sdk::headers::{self, HeaderError};
+use hacher_libos_net::telemetry::RequestRefusal;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 
@@ -53,7 +54,7 @@ pub(super) fn carry(from: &HeaderMap, query: Option<&str>, plain: &mut Vec<u8>) 
 fn text<'a>(name: &HeaderName, value: Option<&'a HeaderValue>) -> Result<&'a str, Problem> {
     core::str::from_utf8(value.map_or(&[][..], HeaderValue::as_bytes)).map_err(|_| {
         let detail = format!("the value of `{name}` is neither ASCII nor UTF-8");
-        Problem::new(StatusCode::BAD_REQUEST, "malformed header", detail)
+        Problem::new(StatusCode::BAD_REQUEST, "malformed header", detail).refusal(RequestRefusal::Headers)
     })
 }
 
@@ -61,7 +62,7 @@ fn put(plain: &mut Vec<u8>, name: &str, value: &str) -> Result<(), Problem> {
     headers::set(plain, name, value).map_err(|error| match error {
         HeaderError::Invalid => {
             let detail = format!("the value of `{name}` has a control character");
-            Problem::new(StatusCode::BAD_REQUEST, "malformed header", detail)
+            Problem::new(StatusCode::BAD_REQUEST, "malformed header", detail).refusal(RequestRefusal::Headers)
         }
         _ => {
             let detail = format!(
@@ -69,14 +70,14 @@ fn put(plain: &mut Vec<u8>, name: &str, value: &str) -> Result<(), Problem> {
                 headers::HEADERS_MAX_BYTES
             );
             let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            Problem::new(status, "headers too large", detail)
+            Problem::new(status, "headers too large", detail).refusal(RequestRefusal::Headers)
         }
     })
 }
 
 fn repeated(name: &HeaderName) -> Problem {
     let detail = format!("`{name}` may stand in a request once");
-    Problem::new(StatusCode::BAD_REQUEST, "repeated header", detail)
+    Problem::new(StatusCode::BAD_REQUEST, "repeated header", detail).refusal(RequestRefusal::Headers)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 use super::Gateway;
 use super::problem::{Problem, RETRY_AFTER_S};
 use hacher_libos_net::attach::{self, Drained};
+use hacher_libos_net::telemetry::{RequestFailure, RequestRefusal};
 use hyper::StatusCode;
 use std::cell::Cell;
 use std::future::Future;
@@ -132,7 +133,7 @@ impl Draining {
     /// The answer to a request that is refused.
     pub(super) fn refusal(&self) -> Problem {
         self.count(|drained| drained.refused += 1);
-        stopping("it takes no more requests")
+        stopping("it takes no more requests").refusal(RequestRefusal::Draining)
     }
 
     fn count(&self, change: impl FnOnce(&mut Drained)) {
@@ -144,7 +145,7 @@ impl Draining {
 
 /// The answer to a request that is cut.
 pub(super) fn cut() -> Problem {
-    stopping("the request was not done in time")
+    stopping("the request was not done in time").failure(RequestFailure::Cut)
 }
 
 fn stopping(detail: &'static str) -> Problem {

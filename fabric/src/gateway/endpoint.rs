@@ -16,7 +16,7 @@ use hacher_libos_net::invocation::{GatewayLife, InvocationId};
 use hacher_libos_net::peek::{RecordPlace, Step, Taking};
 use hacher_libos_net::sdk::headers::{self, ENCODED_MAX_BYTES};
 use hacher_libos_net::seal::RecordContext;
-use hacher_libos_net::telemetry::Counter;
+use hacher_libos_net::telemetry::{Counter, Gauge};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
@@ -165,6 +165,14 @@ impl Endpoint {
         self.has_started.get()
     }
 
+    /// Tells how many requests wait for room, and what all of them hold.
+    pub(super) fn tell_figures(&self) {
+        let waiting = self.starving.get() as u64;
+        self.own.set_gauge(Gauge::Waiting, waiting);
+        self.own
+            .set_gauge(Gauge::BufferedBytes, self.account.used_bytes());
+    }
+
     /// Whether there is a place among the requests in flight.
     pub(crate) fn has_place(&self) -> bool {
         self.in_flight.get() < self.begin.in_flight
@@ -184,17 +192,6 @@ impl Endpoint {
             endpoint: self,
             gateway,
         })
-    }
-
-    /// Counts a request that was refused because the gateway drains, or the chain has not started.
-    pub(super) fn count_refused(&self) {
-        self.own.count(Counter::Requests, 1);
-        self.own.count(Counter::Replies5xx, 1);
-    }
-
-    /// Counts the reply to a request that was cut because the gateway ends.
-    pub(super) fn count_cut(&self) {
-        self.own.count(Counter::Replies5xx, 1);
     }
 
     /// A new invocation, and a place where its answer will arrive.
@@ -515,9 +512,6 @@ impl Waiting {
     /// The answer; `None` if there is none before `until`.
     pub(crate) async fn answer(&mut self, until: Instant) -> Option<Answer> {
         let answer = timeout_at(until, &mut self.answer).await;
-        if answer.is_err() {
-            self.endpoint.own.count(Counter::TimedOut, 1);
-        }
         // Late, or answered: either way this end is no disconnection.
         self.answered = true;
         match answer {
@@ -549,7 +543,6 @@ impl Drop for Waiting {
             );
         }
         if !self.answered {
-            self.endpoint.own.count(Counter::Disconnected, 1);
             self.endpoint.own.close(self.invocation);
         }
     }

@@ -12,6 +12,7 @@ use super::tls::{Tls, TlsError};
 use super::wire::Wire;
 use super::{Gateway, open_files, places};
 use hacher_libos_net::attachment::Listener;
+use hacher_libos_net::telemetry::{Counter, Reject};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::rt::Executor;
@@ -97,6 +98,7 @@ impl Acceptor {
     pub(super) async fn accept(self, gateway: Rc<Gateway>) {
         let room = open_files::connections(places::PLACES_MAX, &self.socket);
         gateway.places.limit_to(room);
+        gateway.tell_figures();
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -127,15 +129,16 @@ async fn connect(gateway: &Rc<Gateway>, stream: TcpStream, place: Place, tls: Op
         accepted = timeout(HANDSHAKE_TIMEOUT, tls.accept(wire)) => accepted,
         _ = connection.told_to_end(Ending::Gracefully) => return,
     };
-    if let Ok(Ok(stream)) = accepted {
-        let agreed = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
-        let screen = match agreed.as_deref() {
-            Some(b"h2") => Screen::through(stream),
-            _ => Screen::new(stream),
-        };
-        screen.exchange().set_over_tls();
-        speak(gateway, &connection, screen, agreed.as_deref()).await;
-    }
+    let Ok(Ok(stream)) = accepted else {
+        return gateway.count(Counter::HandshakesFailed);
+    };
+    let agreed = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+    let screen = match agreed.as_deref() {
+        Some(b"h2") => Screen::through(stream),
+        _ => Screen::new(stream),
+    };
+    screen.exchange().set_over_tls();
+    speak(gateway, &connection, screen, agreed.as_deref()).await;
 }
 
 /// Speaks what was agreed on; what the client begins with, if nothing was.
@@ -205,6 +208,7 @@ async fn serve(
     let is_http_2 = parts.version == Version::HTTP_2;
     let request = Request::from_parts(parts, ());
     let mut reply = if is_http_2 && request.headers().len() > FIELDS_MAX {
+        gateway.count(Counter::Rejected(Reject::Malformed));
         // On HTTP/1 the reader of heads says so. A map of many short fields takes far more memory than their bytes.
         head_too_long("fields", FIELDS_MAX).response()
     } else if is_http_2 && !gateway.places.charge_http_2(connection) {

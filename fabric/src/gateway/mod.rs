@@ -15,6 +15,7 @@
 //! route         which resource that is, and which methods it has
 //! request       one request to a chain: admit, collect, seal towards the first functions, wait for the answer
 //! request_body  the body of a request, within its limits
+//! tally         what is counted of a request
 //! record        a record in private memory, in pieces that are charged
 //! endpoint      the gateway's place in one chain: outbox, rings, who waits for which invocation
 //! ids           the ids of requests
@@ -47,6 +48,7 @@ mod request;
 mod request_body;
 mod route;
 mod screen;
+mod tally;
 mod target;
 mod tls;
 mod wire;
@@ -58,6 +60,7 @@ use endpoint::Endpoint;
 use hacher_libos_net::attachment::{Assembly, AttachError, Channel, TlsFiles, Wish};
 use hacher_libos_net::doorbell::Doorbell;
 use hacher_libos_net::process::{lock_down, take_channel};
+use hacher_libos_net::telemetry::{Counter, Gauge};
 use places::Places;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
@@ -80,6 +83,8 @@ pub(crate) struct Gateway {
     bell: RefCell<Option<Doorbell>>,
     /// Requests in flight, over all chains.
     in_flight: Cell<u64>,
+    /// When the first certificate expires, and the first authority for those of clients, in seconds since 1970.
+    expiries: Cell<[u64; 2]>,
     drain: Rc<Draining>,
 }
 
@@ -87,15 +92,48 @@ impl Gateway {
     fn new() -> Rc<Self> {
         let budget = Budget::of_this_process();
         let places = Places::new(&budget);
-        spawn_local(Rc::clone(&places).watch());
-        Rc::new(Self {
+        let gateway = Rc::new(Self {
             budget,
-            places,
+            places: Rc::clone(&places),
             endpoints: RefCell::default(),
             bell: RefCell::default(),
             in_flight: Cell::new(0),
+            expiries: Cell::default(),
             drain: Rc::new(Draining::new()),
-        })
+        });
+        let told = Rc::clone(&gateway);
+        spawn_local(places.watch(move || told.tell_figures()));
+        gateway
+    }
+
+    /// Tells what goes up and down: of each chain in its page; of the process as a whole in the page of one of its chains.
+    fn tell_figures(&self) {
+        let endpoints = self.endpoints.borrow();
+        for endpoint in endpoints.values() {
+            endpoint.tell_figures();
+        }
+        let Some(first) = endpoints.values().next() else {
+            return;
+        };
+        let (taken, places, bytes) = self.places.figures();
+        let [certificate, client_ca] = self.expiries.get();
+        for (gauge, value) in [
+            (Gauge::Connections, taken),
+            (Gauge::ConnectionsMax, places),
+            (Gauge::ConnectionBytes, bytes),
+            (Gauge::BudgetBytes, self.budget.total_bytes()),
+            (Gauge::CertificateExpires, certificate),
+            (Gauge::ClientCaExpires, client_ca),
+        ] {
+            first.own.set_gauge(gauge, value);
+        }
+    }
+
+    /// Counts what concerns the process as a whole.
+    fn count(&self, counter: Counter) {
+        if let Some(first) = self.endpoints.borrow().values().next() {
+            first.own.count(counter, 1);
+        }
     }
 
     /// Requests at a time that the chain takes which takes most.
@@ -182,10 +220,19 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
                     AttachError::Os(Errno::INVAL)
                 })?;
                 tls = acceptor.tls();
+                gateway
+                    .expiries
+                    .set(tls.as_ref().map_or([0; 2], |tls| tls.expiries()));
                 spawn_local(acceptor.accept(Rc::clone(&gateway)));
             }
             Some(Wish::Renew(files)) => match renew(tls.as_deref(), files) {
-                Ok(warnings) => channel.say_renewed(true, &warnings)?,
+                Ok(warnings) => {
+                    gateway
+                        .expiries
+                        .set(tls.as_ref().map_or([0; 2], |tls| tls.expiries()));
+                    gateway.tell_figures();
+                    channel.say_renewed(true, &warnings)?;
+                }
                 Err(reason) => channel.say_renewed(false, &reason)?,
             },
             Some(Wish::Bell(bell)) => *gateway.bell.borrow_mut() = Some(bell),

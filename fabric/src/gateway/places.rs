@@ -147,12 +147,20 @@ impl Places {
         self.memory.charge(HTTP_2_STREAM_BYTES + len_bytes as u64)
     }
 
-    /// Runs the clock, for ever: while there are connections.
-    pub(super) async fn watch(self: Rc<Self>) {
+    /// Connections that have a place, those on which chains are answered at most, and the bytes that all hold.
+    pub(super) fn figures(&self) -> (u64, u64, u64) {
+        let count = |count: usize| count as u64;
+        let taken = count(self.taken.borrow().len());
+        (taken, count(self.ordinary.get()), self.memory.used_bytes())
+    }
+
+    /// Runs the clock, for ever: while there are connections. Calls `each_tick` at each tick, and when the last one has gone.
+    pub(super) async fn watch(self: Rc<Self>, each_tick: impl Fn()) {
         let mut clock = interval(TICK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while self.taken.borrow().is_empty() {
+                each_tick();
                 self.changed.notified().await;
             }
             clock.tick().await;
@@ -161,6 +169,7 @@ impl Places {
             for connection in self.taken.borrow().values() {
                 connection.tick(now);
             }
+            each_tick();
         }
     }
 

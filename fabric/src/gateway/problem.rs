@@ -1,8 +1,10 @@
 //! Errors as problem details (RFC 9457). They name chain, function, attempts and cause; never payload.
 
 use super::reply_body::ReplyBody;
+use super::tally::Reason;
 use hacher_libos_net::end::Signal;
 use hacher_libos_net::fault::{Cause, Notice, limit};
+use hacher_libos_net::telemetry::{RequestFailure, RequestRefusal};
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde_json::{Map, Value, json};
@@ -18,6 +20,7 @@ pub(crate) struct Problem {
     detail: String,
     members: Map<String, Value>,
     retry_after_s: Option<u32>,
+    reason: Option<Reason>,
 }
 
 impl Problem {
@@ -28,6 +31,7 @@ impl Problem {
             detail: detail.into(),
             members: Map::new(),
             retry_after_s: None,
+            reason: None,
         }
     }
 
@@ -40,6 +44,18 @@ impl Problem {
     /// Says that trying again later may help.
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// Says why a request to a chain is refused.
+    pub(crate) fn refusal(mut self, reason: RequestRefusal) -> Self {
+        self.reason = Some(Reason::Refused(reason));
+        self
+    }
+
+    /// Says why a request failed that had been handed to its chain.
+    pub(crate) fn failure(mut self, reason: RequestFailure) -> Self {
+        self.reason = Some(Reason::Failed(reason));
         self
     }
 
@@ -61,6 +77,7 @@ impl Problem {
             );
         }
         let mut problem = Self::new(StatusCode::BAD_GATEWAY, "a function failed", detail)
+            .failure(RequestFailure::Function)
             .with("chain", chain)
             .with("function", function)
             .with("attempts", notice.attempts)
@@ -98,6 +115,9 @@ impl Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after_s {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(reason) = self.reason {
+            response.extensions_mut().insert(reason);
         }
         response
     }

@@ -5,6 +5,7 @@ use super::problem::Problem;
 use super::record::Record;
 use super::reply_body::ReplyBody;
 use hacher_libos_net::sdk::headers::{self, Headers};
+use hacher_libos_net::telemetry::RequestFailure;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
 
@@ -48,6 +49,7 @@ pub(super) fn of_record(record: Record) -> Reply {
             "a function failed",
             "its record has malformed headers",
         )
+        .failure(RequestFailure::Function)
         .response();
     };
     let body_at = first.len() - body.len();

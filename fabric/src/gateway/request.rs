@@ -9,10 +9,9 @@ use super::problem::{Problem, RETRY_AFTER_S};
 use super::record::Record;
 use super::reply::{self, Reply};
 use super::request_body::{RequestBody, no_room};
-use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::sdk::headers;
-use hacher_libos_net::telemetry::{Counter, Phase};
+use hacher_libos_net::telemetry::{RequestFailure, RequestRefusal};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, StatusCode};
 use std::rc::Rc;
@@ -31,15 +30,13 @@ pub(super) async fn invoke(
     request: &Request<()>,
     body: &mut RequestBody,
 ) -> Reply {
-    let begun = Monotonic::now();
     let chain = endpoint.begin.chain.to_string();
     if !endpoint.has_place() {
         // Said before its body is sent, and once more behind it, if others were faster.
-        return counted(&endpoint, shed(&endpoint).with("chain", chain).response());
+        return shed(&endpoint).with("chain", chain).response();
     }
-    endpoint.own.count(Counter::Requests, 1);
     let until = deadline(&endpoint.begin);
-    let reply = match endpoint.account.charge(REQUEST_BYTES + head_bytes(request)) {
+    match endpoint.account.charge(REQUEST_BYTES + head_bytes(request)) {
         None => no_room().with("chain", chain).response(),
         Some(mut head) => {
             let mut reply = exchange(gateway, &endpoint, &chain, turn, request, body, until).await;
@@ -49,9 +46,7 @@ pub(super) async fn invoke(
             }
             reply
         }
-    };
-    endpoint.own.record(Phase::Run, Monotonic::now().ns_since(begun));
-    counted(&endpoint, reply)
+    }
 }
 
 /// What a head holds while its request is answered.
@@ -119,7 +114,10 @@ async fn put_through(
                 function,
                 at_least_bytes,
             }) => too_large_a_reply(endpoint, chain, &function, at_least_bytes).response(),
-            Some(Answer::NoRoom) => no_room().with("chain", chain).response(),
+            Some(Answer::NoRoom) => no_room()
+                .failure(RequestFailure::ReplyMemory)
+                .with("chain", chain)
+                .response(),
             Some(Answer::Record(record)) => reply::of_record(record),
         },
     };
@@ -128,21 +126,10 @@ async fn put_through(
 
 /// All places among the chain's requests in flight are taken.
 fn shed(endpoint: &Endpoint) -> Problem {
-    endpoint.own.count(Counter::Shed, 1);
     let detail = format!("{} requests are in flight already", endpoint.begin.in_flight);
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", detail).retry_after(RETRY_AFTER_S)
-}
-
-fn counted(endpoint: &Endpoint, reply: Reply) -> Reply {
-    endpoint.own.count(
-        match reply.status().as_u16() {
-            200..300 => Counter::Replies2xx,
-            400..500 => Counter::Replies4xx,
-            _ => Counter::Replies5xx,
-        },
-        1,
-    );
-    reply
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", detail)
+        .refusal(RequestRefusal::InFlight)
+        .retry_after(RETRY_AFTER_S)
 }
 
 /// Says the low half of the id: that is what logs, traces and `status` know, and nobody can answer a request of which he knows half.
@@ -160,16 +147,19 @@ fn refused(not_sent: NotSent, size: usize) -> Problem {
             "the chain is busy",
             "there was no room before the deadline",
         )
+        .refusal(RequestRefusal::Backlog)
         .retry_after(RETRY_AFTER_S),
         NotSent::TooLarge { outbox_bytes } => {
             let detail = format!("the request has {size} bytes, the outbox holds {outbox_bytes}");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", detail)
+                .refusal(RequestRefusal::BodyTooLarge)
         }
         NotSent::Exhausted => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "the gateway must be restarted",
             "the keys of this start are used up",
-        ),
+        )
+        .refusal(RequestRefusal::KeysExhausted),
     }
 }
 
@@ -179,6 +169,7 @@ fn too_large_a_reply(endpoint: &Endpoint, chain: &str, function: &str, at_least_
         "function `{function}` sent at least {at_least_bytes} bytes, max_reply of this chain is {limit} bytes"
     );
     Problem::new(StatusCode::BAD_GATEWAY, "the reply is too large", detail)
+        .failure(RequestFailure::ReplyTooLarge)
         .with("chain", chain)
         .with("function", function)
         .with("cause", "reply_too_large")
@@ -188,4 +179,5 @@ fn late(endpoint: &Endpoint) -> Problem {
     let limit = Duration::from_nanos(endpoint.begin.deadline_ns);
     let detail = format!("the chain did not answer within {limit:?}");
     Problem::new(StatusCode::GATEWAY_TIMEOUT, "the deadline has passed", detail)
+        .failure(RequestFailure::Deadline)
 }

@@ -5,6 +5,7 @@ use super::endpoint::Endpoint;
 use super::problem::{Problem, RETRY_AFTER_S};
 use super::record::Record;
 use bytes::Bytes;
+use hacher_libos_net::telemetry::RequestRefusal;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::header::EXPECT;
@@ -145,6 +146,7 @@ fn too_large(size: Option<u64>, limit: u64) -> Problem {
     let size = size.map_or_else(|| "more".to_owned(), |size| format!("{size} bytes"));
     let detail = format!("the body has {size}, this chain takes {limit} bytes");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", detail)
+        .refusal(RequestRefusal::BodyTooLarge)
 }
 
 fn too_slow() -> Problem {
@@ -153,6 +155,7 @@ fn too_slow() -> Problem {
         "the request is too slow",
         "the body did not arrive in time",
     )
+    .refusal(RequestRefusal::BodyTooSlow)
 }
 
 fn broke_off() -> Problem {
@@ -161,6 +164,7 @@ fn broke_off() -> Problem {
         "the request broke off",
         "the body did not arrive whole",
     )
+    .refusal(RequestRefusal::BodyBrokeOff)
 }
 
 /// The budget has no room for a request.
@@ -170,5 +174,6 @@ pub(super) fn no_room() -> Problem {
         "the gateway is busy",
         "its memory is taken by other requests",
     )
+    .refusal(RequestRefusal::Memory)
     .retry_after(RETRY_AFTER_S)
 }

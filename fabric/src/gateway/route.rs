@@ -11,7 +11,9 @@ use super::reply_body::ReplyBody;
 use super::request::invoke;
 use super::request_body::RequestBody;
 use super::screen::Exchange;
+use super::tally::Tally;
 use super::target;
+use hacher_libos_net::telemetry::{Counter, Reject, RequestRefusal};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use std::rc::Rc;
@@ -69,11 +71,11 @@ pub(super) async fn answer(
     let mut reply = if let Some(problem) = exchange.begin() {
         // Its head was refused, and nothing after it is read.
         turn.leave_unread();
-        problem.response()
+        rejected(gateway, Reject::Malformed, problem.response())
     } else {
         match target::judge(request, exchange.is_over_tls()) {
             Ok(()) => route(gateway, turn, request, body).await,
-            Err(problem) => problem.response(),
+            Err(problem) => rejected(gateway, Reject::Malformed, problem.response()),
         }
     };
     if is_head {
@@ -89,52 +91,55 @@ async fn route(
     body: &mut RequestBody,
 ) -> Reply {
     if request.method() == Method::CONNECT {
-        return not_allowed(ANYWHERE);
+        return rejected(gateway, Reject::Method, not_allowed(ANYWHERE));
     }
     if !is_known(request.method()) {
         let detail = "there is no such method";
-        return Problem::new(StatusCode::NOT_IMPLEMENTED, "method not implemented", detail).response();
+        let problem = Problem::new(StatusCode::NOT_IMPLEMENTED, "method not implemented", detail);
+        return rejected(gateway, Reject::Method, problem.response());
     }
     let path = match target::path_of(request.uri().path()) {
         Ok(path) => path,
-        Err(problem) => return problem.response(),
+        Err(problem) => return rejected(gateway, Reject::Malformed, problem.response()),
     };
     let Some(resource) = Resource::at(gateway, &path) else {
-        return unknown(gateway, &path);
+        return rejected(gateway, Reject::NotFound, unknown(gateway, &path));
     };
     let allowed = resource.allowed();
     match (resource, request.method()) {
         (_, &Method::OPTIONS) => options(allowed),
         (Resource::Health, &Method::GET | &Method::HEAD) => text(StatusCode::OK, "ok\n"),
         (Resource::Readiness, &Method::GET | &Method::HEAD) => readiness(gateway),
-        (Resource::Chain(_), &Method::POST) if turn.is_spare() => crowded(),
-        (Resource::Chain(endpoint), &Method::POST) if gateway.drain.refuses() => {
-            endpoint.count_refused();
-            gateway.drain.refusal().response()
-        }
-        (Resource::Chain(endpoint), &Method::POST) if !endpoint.has_started() => {
-            endpoint.count_refused();
-            let chain = endpoint.begin.chain.to_string();
-            let detail = "a function of this chain has not started yet";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the chain is not ready", detail)
-                .with("chain", chain)
-                .retry_after(RETRY_AFTER_S)
-                .response()
-        }
         (Resource::Chain(endpoint), &Method::POST) => {
-            turn.admit();
-            tokio::select! {
-                biased;
-                reply = invoke(gateway, Rc::clone(&endpoint), turn, request, body) => reply,
-                () = gateway.drain.cuts() => {
-                    turn.cut();
-                    endpoint.count_cut();
-                    drain::cut().response()
+            let tally = Tally::begin(&endpoint.own);
+            let reply = if turn.is_spare() {
+                crowded()
+            } else if gateway.drain.refuses() {
+                gateway.drain.refusal().response()
+            } else if !endpoint.has_started() {
+                not_started(&endpoint)
+            } else {
+                turn.admit();
+                tokio::select! {
+                    biased;
+                    reply = invoke(gateway, Rc::clone(&endpoint), turn, request, body) => reply,
+                    () = gateway.drain.cuts() => {
+                        turn.cut();
+                        drain::cut().response()
+                    }
                 }
-            }
+            };
+            tally.end(&reply);
+            reply
         }
-        _ => not_allowed(allowed),
+        _ => rejected(gateway, Reject::Method, not_allowed(allowed)),
     }
+}
+
+/// Counts a request to no chain that is refused.
+fn rejected(gateway: &Gateway, reason: Reject, reply: Reply) -> Reply {
+    gateway.count(Counter::Rejected(reason));
+    reply
 }
 
 /// Whether a method is registered (RFC 9110, section 9.1): others are not implemented, rather than not allowed.
@@ -213,6 +218,17 @@ fn unknown(gateway: &Gateway, path: &str) -> Reply {
         .response()
 }
 
+/// Not all functions of the chain have served yet.
+fn not_started(endpoint: &Endpoint) -> Reply {
+    let chain = endpoint.begin.chain.to_string();
+    let detail = "a function of this chain has not started yet";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the chain is not ready", detail)
+        .refusal(RequestRefusal::NotReady)
+        .with("chain", chain)
+        .retry_after(RETRY_AFTER_S)
+        .response()
+}
+
 /// All places for connections are taken, but for those where only health is answered.
 fn crowded() -> Reply {
     Problem::new(
@@ -220,6 +236,7 @@ fn crowded() -> Reply {
         "the gateway is busy",
         "all connections are in use",
     )
+    .refusal(RequestRefusal::Connections)
     .retry_after(RETRY_AFTER_S)
     .response()
 }

@@ -1,7 +1,7 @@
 //! TLS for connections: what new handshakes use, from files that the monitor passed on, and may pass on again while connections
 //! are open. Those keep what they began with.
 
-use crate::tls::{Fault, Material, dates};
+use crate::tls::{Fault, Material, Which, dates};
 use hacher_libos_net::attachment::TlsFiles;
 use rustls::ServerConfig;
 use rustls::pki_types::UnixTime;
@@ -24,30 +24,44 @@ pub(super) enum TlsError {
 }
 
 /// What new handshakes use.
-pub(super) struct Tls(RefCell<Arc<ServerConfig>>);
+pub(super) struct Tls(RefCell<Files>);
+
+/// What was made of files.
+struct Files {
+    configuration: Arc<ServerConfig>,
+    /// What clients will not like about them.
+    warnings: Vec<String>,
+    /// When the first certificate expires, and the first authority for those of clients, in seconds since 1970; 0 for none.
+    expiries: [u64; 2],
+}
 
 impl Tls {
     /// Uses these files.
     pub(super) fn new(files: TlsFiles) -> Result<Self, TlsError> {
-        let (configuration, _) = read(files)?;
-        Ok(Self(RefCell::new(configuration)))
+        Ok(Self(RefCell::new(read(files)?)))
     }
 
     /// For the next handshake.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.0.borrow()))
+        TlsAcceptor::from(Arc::clone(&self.0.borrow().configuration))
+    }
+
+    /// When the first certificate expires, and the first authority for those of clients, in seconds since 1970; 0 for none.
+    pub(super) fn expiries(&self) -> [u64; 2] {
+        self.0.borrow().expiries
     }
 
     /// Uses these files from the next handshake on, if they can be used; what clients will not like about them. Sessions that
     /// began with others cannot be resumed, so what a changed authority would refuse does not come in that way.
     pub(super) fn renew(&self, files: TlsFiles) -> Result<Vec<String>, TlsError> {
-        let (configuration, warnings) = read(files)?;
-        *self.0.borrow_mut() = configuration;
+        let files = read(files)?;
+        let warnings = files.warnings.clone();
+        *self.0.borrow_mut() = files;
         Ok(warnings)
     }
 }
 
-fn read(files: TlsFiles) -> Result<(Arc<ServerConfig>, Vec<String>), TlsError> {
+fn read(files: TlsFiles) -> Result<Files, TlsError> {
     let certificates = whole(files.certificates)?;
     let key = whole(files.key)?;
     let client_ca = files.client_ca.map(whole).transpose()?;
@@ -59,7 +73,12 @@ fn read(files: TlsFiles) -> Result<(Arc<ServerConfig>, Vec<String>), TlsError> {
     let configuration = material.configuration()?;
     let warnings = dates::warnings(&material, UnixTime::now()).into_iter();
     let warnings = warnings.map(|(which, text)| format!("{} file: {text}", which.noun()));
-    Ok((configuration, warnings.collect()))
+    Ok(Files {
+        configuration,
+        warnings: warnings.collect(),
+        expiries: [Which::Certificate, Which::ClientCa]
+            .map(|which| dates::expiry(&material, which).map_or(0, |at| at.as_secs())),
+    })
 }
 
 /// All bytes of a file, whatever its offset, which a gateway that is replaced shares with its predecessor.

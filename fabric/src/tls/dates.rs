@@ -6,6 +6,7 @@ use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, Error, RootCertStore};
+use std::time::Duration;
 
 /// What there is to warn of, for each file that it concerns.
 #[must_use]
@@ -35,17 +36,44 @@ pub fn warnings(material: &Material<'_>, now: UnixTime) -> Vec<(Which, String)> 
     found
 }
 
+/// When the first certificate of a file expires; `None` where there is none.
+#[must_use]
+pub fn expiry(material: &Material<'_>, which: Which) -> Option<UnixTime> {
+    let pem = match which {
+        Which::Certificate => Some(material.certificates),
+        Which::ClientCa => material.client_ca,
+        Which::Key => None,
+    };
+    // What cannot be read is a fault, which is told elsewhere.
+    let certificates = certificates(which, pem?).ok()?;
+    let expiries = certificates.iter().filter_map(|certificate| {
+        let after_all = UnixTime::since_unix_epoch(Duration::from_secs(YEAR_10000));
+        match judge(certificate, after_all)? {
+            CertificateError::ExpiredContext { not_after, .. } => Some(not_after),
+            _ => None,
+        }
+    });
+    expiries.min()
+}
+
+/// The end of the last year that a certificate can name (RFC 5280, section 4.1.2.5).
+const YEAR_10000: u64 = 253_402_300_800;
+
 /// What a client would say of a certificate whose issuer it trusts. The verifier looks at dates and purpose before it looks for
 /// an issuer, so without any issuer these alone come out.
-fn complaint(certificate: &CertificateDer<'_>, now: UnixTime, is_leaf: bool) -> Option<String> {
+fn judge(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<CertificateError> {
     let parsed = ParsedCertificate::try_from(certificate).ok()?;
     let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
     let nobody = RootCertStore::empty();
     let verified = verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, algorithms.all);
-    let Err(Error::InvalidCertificate(error)) = verified else {
-        return None;
-    };
-    match error {
+    match verified {
+        Err(Error::InvalidCertificate(error)) => Some(error),
+        _ => None,
+    }
+}
+
+fn complaint(certificate: &CertificateDer<'_>, now: UnixTime, is_leaf: bool) -> Option<String> {
+    match judge(certificate, now)? {
         CertificateError::ExpiredContext { not_after, .. } => {
             Some(format!("has expired {} ago", span(not_after, now)))
         }
@@ -78,7 +106,6 @@ fn span(from: UnixTime, to: UnixTime) -> String {
 mod tests {
     use super::*;
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
-    use std::time::Duration;
 
     fn warnings_of(change: impl FnOnce(&mut CertificateParams)) -> Vec<String> {
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
@@ -98,6 +125,33 @@ mod tests {
             .into_iter()
             .map(|(which, text)| format!("{}: {text}", which.key()))
             .collect()
+    }
+
+    #[test]
+    fn the_first_certificate_of_a_file_to_expire_says_when() {
+        let made = |not_after| {
+            let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+            params.not_after = not_after;
+            let key = KeyPair::generate().unwrap();
+            (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+        };
+        let (late, key) = made(date_time_ymd(2040, 1, 1));
+        let (soon, _) = made(date_time_ymd(2026, 1, 1));
+        let (past, _) = made(date_time_ymd(1999, 1, 1));
+        let seconds = |certificates: &str, client_ca: Option<&str>, which| {
+            let material = Material {
+                certificates: certificates.as_bytes(),
+                key: key.as_bytes(),
+                client_ca: client_ca.map(str::as_bytes),
+            };
+            expiry(&material, which).map(|at| at.as_secs())
+        };
+        assert_eq!(
+            seconds(&(late.clone() + &soon), None, Which::Certificate),
+            Some(1_767_225_600)
+        );
+        assert_eq!(seconds(&late, None, Which::ClientCa), None);
+        assert_eq!(seconds(&late, Some(&past), Which::ClientCa), Some(915_148_800));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use hacher_libos_net::layout::PageLayout;
 use hacher_libos_net::refusal::Refusal;
-use hacher_libos_net::telemetry::{Counter, PageReader, Phase};
+use hacher_libos_net::telemetry::{Counter, Gauge, PageReader, Phase, RequestOutcome};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
 use crate::script::Script;
@@ -34,10 +34,18 @@ pub fn page(bytes: &[u8]) {
     for refusal in Refusal::ALL {
         let _ = reader.counter(Counter::Refused(refusal));
     }
-    for counter in [Counter::Succeeded, Counter::BytesIn, Counter::Replies5xx] {
+    for counter in [
+        Counter::Succeeded,
+        Counter::BytesIn,
+        Counter::Requests(RequestOutcome::ServerError),
+    ] {
         let _ = reader.counter(counter);
     }
+    for gauge in Gauge::ALL {
+        let _ = reader.gauge(gauge);
+    }
     for index in 0..10 {
+        let _ = (reader.released(index), reader.sent(index, 9 - index));
         let known = index < inbound as usize;
         assert_eq!(reader.histogram(Phase::Open(index)).is_some(), known);
         let known = index < ports as usize;

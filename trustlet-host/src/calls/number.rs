@@ -61,6 +61,9 @@ numbered! {
         /// Daemon. Descriptors: the sockets on which the daemon listens for operators, value 0 says how many; then the bell
         /// that gateways ring when their requests in flight go from none to one.
         QueryAdmin = 9;
+        /// Daemon. Arguments: chain, first instance. Value 0: instances of the chain; operand: for each from the first on, as
+        /// many as fit, the bytes of private memory that its process has (64 bits); 0 if it has none, or nobody knows.
+        QueryMemory = 10;
         /// Loader. Operand: [`super::GatewayDefinition`]; descriptor: the executable. Value 0: the gateway.
         SetGateway = 16;
         /// Loader. Argument: the gateway that serves it. Operand: [`super::ChainDefinition`]. Value 0: the chain.

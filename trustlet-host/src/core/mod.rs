@@ -339,6 +339,7 @@ impl<P: Platform> Core<P> {
             Call::QueryInbound => self.query_inbound(arguments),
             Call::QueryGateway => self.query_gateway(caller, arguments),
             Call::QueryAdmin => self.query_admin(),
+            Call::QueryMemory => self.query_memory(arguments),
             Call::SetGateway => self.set_gateway(request.operand, files.next()),
             Call::BeginChain => self.begin_chain(arguments, request.operand),
             Call::AddFunction => self.add_function(arguments, request.operand, files.next()),
@@ -380,6 +381,7 @@ impl<P: Platform> Core<P> {
             | Call::Statistics => return Ok(()),
             Call::QueryInstance
             | Call::QueryAdmin
+            | Call::QueryMemory
             | Call::CreateTrustlet
             | Call::DeleteTrustlet
             | Call::DaemonReady

@@ -2,6 +2,7 @@
 
 use super::definition::Program;
 use super::gateway::GATEWAY;
+use super::ledger::Owner;
 use super::refusal::Refusal;
 use super::{Caller, Core, Handle, Outcome, function_index, narrow};
 use crate::calls::{
@@ -255,6 +256,26 @@ impl<P: Platform> Core<P> {
         outcome.handles.extend((0..self.admin.len()).map(Handle::Admin));
         outcome.values = [u64::from(number(self.admin.len())), 0, 0, 0, 0, 0];
         outcome.handles.push(Handle::Bell);
+        Ok(outcome)
+    }
+
+    pub(super) fn query_memory(&self, [chain, from, ..]: [u64; 6]) -> Result<Outcome, Refusal> {
+        let id = self.chain_id(chain)?;
+        let count = self.chain(chain)?.sealed()?.slots.len();
+        let from = index(narrow(from)?);
+        if from > count {
+            return Err(ResultCode::InvalidParameter.into());
+        }
+        let mut outcome = Outcome::value(u64::from(number(count)));
+        for instance in (from..count).take(OPERAND_MAX_BYTES / size_of::<u64>()) {
+            let holder = self
+                .ledger
+                .holder(Owner::Function(id, InstanceNumber(number(instance))));
+            let bytes = holder.and_then(|holder| self.platform.memory_bytes(holder.process));
+            outcome
+                .operand
+                .extend_from_slice(&bytes.unwrap_or(0).to_le_bytes());
+        }
         Ok(outcome)
     }
 

@@ -18,6 +18,7 @@ pub mod jail;
 pub mod layers;
 pub mod library;
 pub mod measured_files;
+pub mod memory;
 pub mod patience;
 pub mod region;
 pub mod scheduling;

@@ -7,7 +7,7 @@ use crate::calls::{
 };
 use crate::core::{Caller, LoadError};
 use crate::evidence::verify;
-use crate::simulated::SimulatedFile;
+use crate::simulated::{SIMULATED_MEMORY_BYTES, SimulatedFile};
 use zerocopy::{FromBytes, IntoBytes};
 
 #[test]
@@ -26,6 +26,7 @@ fn each_caller_has_its_calls_and_no_others() {
         let for_daemon_alone = [
             Call::QueryInstance,
             Call::QueryAdmin,
+            Call::QueryMemory,
             Call::CreateTrustlet,
             Call::DeleteTrustlet,
             Call::DaemonReady,
@@ -370,6 +371,20 @@ fn a_daemon_can_rebuild_its_view_from_queries() {
     let inbound = <[InboundEntry]>::ref_from_bytes(&inbound.operand).unwrap();
     let sources: Vec<_> = inbound.iter().map(|entry| (entry.edge, entry.producer)).collect();
     assert_eq!(sources, [(3, 3), (4, 4)]);
+    let memory = driver.daemon(Call::QueryMemory, [id, 0, 0, 0, 0, 0]).ok();
+    let instances = usize::try_from(memory.values[0]).unwrap();
+    let bytes: Vec<u64> = memory
+        .operand
+        .chunks(8)
+        .map(|word| u64::from_le_bytes(word.try_into().unwrap()))
+        .collect();
+    assert_eq!(bytes.len(), instances);
+    let alive = bytes.iter().filter(|bytes| **bytes == SIMULATED_MEMORY_BYTES);
+    assert_eq!(alive.count(), 1, "{bytes:?}");
+    let last = [id, memory.values[0], 0, 0, 0, 0];
+    assert!(driver.daemon(Call::QueryMemory, last).ok().operand.is_empty());
+    let past = driver.daemon(Call::QueryMemory, [id, memory.values[0] + 1, 0, 0, 0, 0]);
+    assert_eq!(past.code, ResultCode::InvalidParameter);
     let instance = driver.daemon(Call::QueryInstance, [id, 5, 0, 0, 0, 0]).ok();
     assert_eq!(instance.descriptors.len(), 1);
     let writable = &driver.process(driver.latest()).writable;
@@ -389,7 +404,7 @@ fn a_daemon_can_rebuild_its_view_from_queries() {
         Statistics::read_from_bytes(&driver.daemon(Call::Statistics, [0; 6]).ok().operand).unwrap();
     assert_eq!(
         (statistics.created, statistics.live, statistics.refused_calls),
-        (2, 2, 0)
+        (2, 2, 1)
     );
 }
 
