@@ -1,8 +1,9 @@
-//! Shares of the processors between chains. A chain that takes more than an equal share of them, or of a core that its functions
-//! are pinned to, goes to the background while other chains have work: the scheduler lets everybody else go first, and gives it
-//! what is left. So functions that spin cost another chain little, and what nobody else wants is theirs all the same.
+//! Shares of the processors between chains. A chain that takes more than an equal share of them, or keeps another waiting for a
+//! core that both are pinned to, goes to the background while other chains have work: the scheduler lets everybody else go first,
+//! and gives it what is left. So functions that spin cost another chain little, and what nobody else wants is theirs all the same.
 //!
-//! Two chains that both take more than their shares are treated alike. Gateways and the daemon never go to the background.
+//! Who takes less goes first, up to its share; whoever takes more than that, or a whole core, is treated like those in the background
+//! already. Gateways and the daemon never go there.
 
 use crate::core::Core;
 use crate::ids::{ChainId, ProcessId};
@@ -22,8 +23,12 @@ const REMEMBERED: Duration = Duration::from_secs(10);
 /// A chain works that takes this much of one processor.
 const WORKS_FROM: f64 = 0.01;
 /// Of an equal share: who takes more goes to the background; who would take less, could it run, comes back.
-const TOO_MUCH: f64 = 0.9;
+const TOO_MUCH: f64 = 1.05;
 const MODEST: f64 = 0.75;
+/// Of a core: who takes this much of one that others are pinned to goes to the background.
+const WHOLE_CORE: f64 = 0.95;
+/// Who is ready to run for this part of the time and does not is kept waiting.
+const KEPT_WAITING: f64 = 0.1;
 
 /// Who takes how much, and who is in the background.
 #[derive(Debug)]
@@ -47,6 +52,8 @@ struct Rate {
 #[derive(Debug, Default)]
 struct Resource {
     processors: f64,
+    /// One core that functions are pinned to, and not all processors.
+    is_core: bool,
     rates: BTreeMap<ChainId, Rate>,
 }
 
@@ -144,6 +151,7 @@ impl Shares {
             if let Some(cpu) = subject.cpu {
                 let core = cores.entry(cpu).or_default();
                 core.processors = 1.0;
+                core.is_core = true;
                 core.add(subject.chain, rate);
             }
         }
@@ -171,6 +179,13 @@ impl Resource {
         sum.ran += rate.ran;
         sum.waited += rate.waited;
     }
+
+    /// Whether some other chain, which goes first, has less than its share because of `chain`.
+    fn keeps_waiting(&self, chain: ChainId, share: f64, background: &BTreeSet<ChainId>) -> bool {
+        self.rates.iter().any(|(other, rate)| {
+            *other != chain && !background.contains(other) && rate.waited > KEPT_WAITING && rate.ran < share
+        })
+    }
 }
 
 /// The chains that go to the background, or stay there: on some resource they take too much, or did and would again.
@@ -185,10 +200,20 @@ fn judge(
         if sharers < 2 {
             continue;
         }
-        let share = resource.processors / f64::from(u32::try_from(sharers).unwrap_or(u32::MAX));
+        let sharers = f64::from(u32::try_from(sharers).unwrap_or(u32::MAX));
+        let taken: f64 = resource.rates.values().map(|rate| rate.ran).sum();
+        // Other programs may leave less than there is.
+        let share = taken.min(resource.processors) / sharers;
+        let most = if resource.is_core {
+            WHOLE_CORE
+        } else {
+            TOO_MUCH * resource.processors / sharers
+        };
         for (chain, rate) in &resource.rates {
+            let keeps_waiting = || resource.keeps_waiting(*chain, share, background);
+            let takes_too_much = rate.ran > most || (rate.ran > share * TOO_MUCH && keeps_waiting());
             let wants_too_much = background.contains(chain) && rate.ran + rate.waited > share * MODEST;
-            if rate.ran > share * TOO_MUCH || wants_too_much {
+            if takes_too_much || wants_too_much {
                 judged.insert(*chain);
             }
         }
@@ -250,17 +275,44 @@ mod tests {
     }
 
     #[test]
-    fn two_chains_that_both_take_too_much_are_treated_alike() {
-        let machine = resource(2.0, &[(A, 1.0, 3.0), (B, 0.95, 3.0)]);
-        assert_eq!(judged(&[machine], &[]), [A, B]);
+    fn who_takes_more_than_its_share_beside_the_background_is_treated_like_it() {
+        let machine = resource(2.0, &[(A, 0.4, 3.6), (B, 1.5, 0.5)]);
+        assert_eq!(judged(&[machine], &[A]), [A, B]);
+        let equal = resource(2.0, &[(A, 1.0, 1.0), (B, 1.0, 1.0)]);
+        assert!(judged(&[equal], &[]).is_empty());
+    }
+
+    fn core(rates: &[(ChainId, f64, f64)]) -> Resource {
+        Resource {
+            is_core: true,
+            ..resource(1.0, rates)
+        }
     }
 
     #[test]
     fn on_a_large_machine_a_core_that_chains_share_is_shared_all_the_same() {
-        let machine = || resource(16.0, &[(A, 1.0, 0.0), (B, 0.1, 0.5)]);
+        let machine = || resource(16.0, &[(A, 1.0, 0.0), (B, 0.1, 0.0)]);
         assert!(judged(&[machine()], &[]).is_empty());
-        let core = resource(1.0, &[(A, 0.8, 0.2), (B, 0.1, 0.5)]);
-        assert_eq!(judged(&[machine(), core], &[]), [A]);
+        assert_eq!(
+            judged(&[machine(), core(&[(A, 0.8, 0.2), (B, 0.1, 0.5)])], &[]),
+            [A]
+        );
+        // Nobody who goes first waits for it.
+        assert!(judged(&[core(&[(A, 0.8, 0.2), (B, 0.1, 0.0)])], &[]).is_empty());
+    }
+
+    #[test]
+    fn who_has_a_core_before_the_background_keeps_it_unless_it_takes_all_of_it() {
+        assert_eq!(judged(&[core(&[(A, 0.25, 1.7), (B, 0.75, 0.1)])], &[A]), [A]);
+        assert_eq!(judged(&[core(&[(A, 0.02, 1.9), (B, 0.97, 1.0)])], &[A]), [A, B]);
+    }
+
+    #[test]
+    fn a_share_is_of_what_other_programs_leave() {
+        let machine = resource(2.0, &[(A, 0.7, 3.3), (B, 0.15, 0.4)]);
+        assert_eq!(judged(&[machine], &[]), [A]);
+        let after = resource(2.0, &[(A, 0.1, 3.9), (B, 0.6, 0.3)]);
+        assert_eq!(judged(&[after], &[A]), [A]);
     }
 
     #[test]
