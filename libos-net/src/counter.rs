@@ -1,9 +1,11 @@
-//! What an instance counts in its page: what became of runs and records, and at the gateway what became of requests.
+//! What an instance counts in its page: what became of runs and records, and at the gateway what became of
+//! requests.
 
 use crate::layout::page_word;
 use crate::refusal::Refusal;
 
-/// An enumeration of labels: each value has a place of its own among the counters, and a word as a metric label.
+/// An enumeration of labels: each value has a place of its own among the counters, and a word as a metric
+/// label.
 macro_rules! labelled {
     ($(#[doc = $outer:literal])+ $enum:ident { $($(#[doc = $doc:literal])+ $name:ident = $label:literal,)+ }) => {
         $(#[doc = $outer])+
@@ -169,7 +171,8 @@ impl Counter {
         (Self::Slept, "sleeps"),
     ];
 
-    /// Which of all counters it is. Written out, so that a counter's place is known when the program is built.
+    /// Which of all counters it is. Written out, so that a counter's place is known when the program is
+    /// built.
     const fn index(self) -> usize {
         match self {
             Self::Succeeded => 0,

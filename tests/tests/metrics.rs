@@ -1,5 +1,5 @@
-//! What operators scrape: every series from the start, each request counted once and under its reason, limits beside figures, and
-//! a bound to all of it.
+//! What operators scrape: every series from the start, each request counted once and under its reason, limits
+//! beside figures, and a bound to all of it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_tests::tenants::{Tenants, get, write};

@@ -1,5 +1,5 @@
-//! A real Prometheus watches a service with the files of `examples/operations/`: it answers what an operator asks. Where there is no
-//! Prometheus (Debian's package `prometheus`), this says so and tries nothing.
+//! A real Prometheus watches a service with the files of `examples/operations/`: it answers what an operator
+//! asks. Where there is no Prometheus (Debian's package `prometheus`), this says so and tries nothing.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_tests::tenants::{get, until};

@@ -1,4 +1,5 @@
-//! How much memory instances have is asked when somebody wants to know, and not else: the monitor has to look at each process.
+//! How much memory instances have is asked when somebody wants to know, and not else: the monitor has to look
+//! at each process.
 
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -7,7 +8,8 @@ use tokio::time::timeout;
 /// For how long an answer is waited for; without one, the last one holds.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A question from operators to the supervisor, who alone speaks with the monitor. Those who ask at the same time share an answer.
+/// A question from operators to the supervisor, who alone speaks with the monitor. Those who ask at the same
+/// time share an answer.
 #[derive(Debug, Default)]
 pub(super) struct MemoryQuestion {
     asked: Notify,

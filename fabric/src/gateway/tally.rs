@@ -1,5 +1,5 @@
-//! What is counted of a request to a chain: how it ended, why if the gateway itself answered it, and how long that took. Each
-//! request is counted once, whatever becomes of it, the refused ones too.
+//! What is counted of a request to a chain: how it ended, why if the gateway itself answered it, and how long
+//! that took. Each request is counted once, whatever becomes of it, the refused ones too.
 
 use super::reply::Reply;
 use hacher_libos_net::clock::Monotonic;

@@ -1,5 +1,5 @@
-//! How much private memory a process has: the kernel's own count, which the limit on it (`RLIMIT_DATA`) is held against. What is
-//! mapped counts, whether it was touched or not.
+//! How much private memory a process has: the kernel's own count, which the limit on it (`RLIMIT_DATA`) is
+//! held against. What is mapped counts, whether it was touched or not.
 
 use std::fs;
 
@@ -9,7 +9,8 @@ use std::fs;
 #[must_use]
 pub fn private_bytes(pid: i32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    // In units of 1024 bytes, whatever it says (proc_pid_status(5)). A process that has ended has no such line.
+    // In units of 1024 bytes, whatever it says (proc_pid_status(5)). A process that has ended has no such
+    // line.
     let data = status.lines().find_map(|line| line.strip_prefix("VmData:"))?;
     let units: u64 = data.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
     units.checked_mul(1024)

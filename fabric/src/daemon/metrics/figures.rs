@@ -1,5 +1,5 @@
-//! Every metric: its name, its kind, and what it is, with its unit. What is not listed here is not printed; docs/operations.md
-//! has the same list for people, and a test holds the two together.
+//! Every metric: its name, its kind, and what it is, with its unit. What is not listed here is not printed;
+//! docs/operations.md has the same list for people, and a test holds the two together.
 
 use super::register::{Distribution, Register};
 use metrics::Label;

@@ -1,6 +1,7 @@
-//! What Prometheus scrapes. All figures are told in one way, to a [`Register`] by way of the `metrics` facade: what the daemon
-//! counts itself to one that lives as long as the daemon; what instances count in their pages, and the tables say, to one that
-//! is made for each scrape, so that nothing is kept of what is gone.
+//! What Prometheus scrapes. All figures are told in one way, to a [`Register`] by way of the `metrics`
+//! facade: what the daemon counts itself to one that lives as long as the daemon; what instances count in
+//! their pages, and the tables say, to one that is made for each scrape, so that nothing is kept of what is
+//! gone.
 //!
 //! ```text
 //! figures    every metric: name, kind, help
@@ -8,8 +9,8 @@
 //! pages      what pages tell, added up
 //! ```
 //!
-//! Every series is there from the first scrape on, as 0, so that the first event is an increase. Its bounds: 64 chains, 2,048
-//! instances and as many functions in all, some 6 KiB of text for each.
+//! Every series is there from the first scrape on, as 0, so that the first event is an increase. Its bounds:
+//! 64 chains, 2,048 instances and as many functions in all, some 6 KiB of text for each.
 
 mod figures;
 mod pages;
@@ -94,7 +95,8 @@ fn with(labels: &[Label], key: &'static str, value: impl Into<String>) -> Vec<La
     labels
 }
 
-/// Ends of processes that are told from the first scrape on, with the codes that are to be expected; others come when they happen.
+/// Ends of processes that are told from the first scrape on, with the codes that are to be expected; others
+/// come when they happen.
 const DEATHS: [(Cause, u32); 13] = [
     (Cause::Panicked, 0),
     (Cause::TimedOut, 0),

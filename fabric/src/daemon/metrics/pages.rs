@@ -1,12 +1,12 @@
-//! What pages tell, added up: over the instances of a function, or over the chains of a gateway. Everything in a page is what an
-//! instance wrote there, so sums saturate.
+//! What pages tell, added up: over the instances of a function, or over the chains of a gateway. Everything
+//! in a page is what an instance wrote there, so sums saturate.
 
 use super::super::tables::{Chain, Instance};
 use super::register::Distribution;
 use hacher_libos_net::telemetry::{Counter, Gauge, Histogram, Phase, bucket_bound_ns};
 
-/// Which buckets of a page's histogram are printed: the first, the last, and how many are one step. All others are part of the
-/// next one that is.
+/// Which buckets of a page's histogram are printed: the first, the last, and how many are one step. All
+/// others are part of the next one that is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Buckets {
     first: usize,
@@ -33,8 +33,8 @@ pub(super) fn counted(instances: &[&Instance], counter: Counter) -> u64 {
     counts.fold(0, u64::saturating_add)
 }
 
-/// The figures of one phase over all of `instances`, and over all rings or ports that have it: `phases` gives those of an
-/// instance.
+/// The figures of one phase over all of `instances`, and over all rings or ports that have it: `phases` gives
+/// those of an instance.
 pub(super) fn timed(instances: &[&Instance], phases: impl Fn(&Instance) -> Vec<Phase>) -> Histogram {
     let mut sum = Histogram::default();
     for instance in instances {
@@ -95,8 +95,8 @@ pub(super) fn of_gateways(chains: &[&Chain], figure: impl Fn(&Instance) -> u64) 
     gateways.map(figure).fold(0, u64::saturating_add)
 }
 
-/// What lies in the queues of a function, and what they hold, in segments: what its producers have published, less what its
-/// instances are through with.
+/// What lies in the queues of a function, and what they hold, in segments: what its producers have published,
+/// less what its instances are through with.
 pub(super) fn queue(chain: &Chain, function: u32) -> (u64, u64) {
     let of = |function: u32| {
         let instances = chain.instances.iter();

@@ -1,10 +1,11 @@
-//! Figures with names and labels, behind the `metrics` facade, and the text that Prometheus reads of them (exposition format
-//! 0.0.4).
+//! Figures with names and labels, behind the `metrics` facade, and the text that Prometheus reads of them
+//! (exposition format 0.0.4).
 //!
-//! The exporter that comes with the facade keeps every duration until it is asked, and sorts them into buckets then. Here they
-//! were counted in instance pages long before, by processes that are not to be trusted with more: so this recorder takes whole
-//! histograms over, and for everything else it is a recorder like any other. It prints families and series in the order of
-//! their names, so that two scrapes can be compared.
+//! The exporter that comes with the facade keeps every duration until it is asked, and sorts them into
+//! buckets then. Here they were counted in instance pages long before, by processes that are not to be
+//! trusted with more: so this recorder takes whole histograms over, and for everything else it is a recorder
+//! like any other. It prints families and series in the order of their names, so that two scrapes can be
+//! compared.
 
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder, SharedString, Unit,
