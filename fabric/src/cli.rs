@@ -7,6 +7,7 @@
 
 use crate::admin_address::AdminAddress;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hacher_trustlet_host::lines;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -200,6 +201,12 @@ pub struct ServeArgs {
     /// only its owner may connect to. May be given several times
     #[arg(long, default_value = DEFAULT_ADMIN, value_name = "ADDRESS")]
     pub admin: Vec<AdminAddress>,
+    /// How each line on standard error is written: text for people, or one JSON object for programs
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
+    /// Write a line for each request: chain, invocation, method, path, status, bytes, duration, cause; no query, header or body
+    #[arg(long)]
+    pub access_log: bool,
     /// Run the `build` commands of the chain files first
     #[arg(long)]
     pub build: bool,
@@ -220,6 +227,28 @@ pub struct ServeArgs {
     pub isolation: IsolationArgs,
     #[command(flatten)]
     pub format: FormatArgs,
+}
+
+/// How lines of the log are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Time, level, who, and what
+    Text,
+    /// A JSON object in each line
+    Json,
+    /// As text, without time
+    #[value(hide = true)]
+    Bare,
+}
+
+impl From<LogFormat> for lines::Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+            LogFormat::Bare => Self::Bare,
+        }
+    }
 }
 
 impl ServeArgs {

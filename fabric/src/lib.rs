@@ -7,7 +7,14 @@
 /// Writes a line to standard error. Unlike `eprintln!` it does not panic when nobody takes it, as a process of the tree
 /// must outlive whoever reads its messages; and the daemon does not wait.
 macro_rules! tell {
-    ($($argument:tt)*) => { hacher_trustlet_host::lines::say(format_args!($($argument)*)) };
+    ($level:ident: $($argument:tt)*) => {
+        tell!($level, hacher_trustlet_host::lines::About::default(); $($argument)*)
+    };
+    ($level:ident, $about:expr; $($argument:tt)*) => {
+        hacher_trustlet_host::lines::say(
+            hacher_trustlet_host::lines::Level::$level, &$about, format_args!($($argument)*)
+        )
+    };
 }
 
 pub mod admin_address;

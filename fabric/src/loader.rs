@@ -27,6 +27,7 @@ use hacher_libos_net::process::take_channel;
 use hacher_libos_net::share::fabric_bytes;
 use hacher_trustlet_host::calls::{Call, LayerEntry, MonitorEntry, tls};
 use hacher_trustlet_host::client::{ClientError, MonitorClient};
+use hacher_trustlet_host::lines;
 use hacher_trustlet_host::process::doctor::huge_outboxes_missing_because;
 use hacher_trustlet_host::process::headroom::shortfall;
 use rustix::fs::Mode;
@@ -72,9 +73,10 @@ pub fn main() -> ExitCode {
         Some(channel),
     ) = (parsed, take_channel())
     else {
-        tell!("hacher-loader: this process is started by `hacher-fabric serve`");
+        tell!(Error: "this process is started by `hacher-fabric serve`");
         return ExitCode::from(2);
     };
+    lines::begin(arguments.log_format.into(), "hacher-loader");
     finish(load(&arguments, &mut MonitorClient::new(channel)))
 }
 
@@ -172,7 +174,7 @@ impl Fronts {
             Some((listening, tls))
         } else {
             if arguments.listen.is_some() {
-                tell!("warning: --listen is not opened: every chain has a `listen` of its own");
+                tell!(Warning: "--listen is not opened: every chain has a `listen` of its own");
             }
             None
         };
@@ -248,7 +250,7 @@ fn shared_tls(arguments: &ServeArgs) -> Result<Option<Source>, Failed> {
     })?;
     for (which, warning) in source.warnings() {
         tell!(
-            "warning: {} `{}`: {warning}",
+            Warning: "{} `{}`: {warning}",
             option_of(which),
             source.path(which).display()
         );
@@ -283,7 +285,7 @@ fn warn_of_mapped(files: &[(ChainFile, Opened)]) {
     for chain in files.iter().map(|(file, _)| file.chain()) {
         if let Some(mapped) = in_words(chain) {
             tell!(
-                "warning: chain `{}` has mapped edges ({mapped}), and nothing but isolation keeps their records from \
+                Warning: "chain `{}` has mapped edges ({mapped}), and nothing but isolation keeps their records from \
                  others; on this machine prefer protection = \"sealed\"",
                 chain.name()
             );
@@ -317,7 +319,7 @@ fn check_isolation(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result
             "--require-isolation full: this machine lacks {missing}; `hacher-fabric doctor` says more"
         )));
     }
-    tell!("warning: this machine lacks isolation layers: {missing}");
+    tell!(Warning: "this machine lacks isolation layers: {missing}");
     Ok(false)
 }
 
@@ -328,7 +330,7 @@ fn warn_of_missing_pages(files: &[(ChainFile, Opened)]) {
         && let Some(reason) = huge_outboxes_missing_because()
     {
         let name = function.name();
-        tell!("warning: function `{name}` asks for huge pages and gets ordinary ones: {reason}");
+        tell!(Warning: "function `{name}` asks for huge pages and gets ordinary ones: {reason}");
     }
 }
 
@@ -366,7 +368,7 @@ fn warn_of_little_memory(files: &[ChainFile]) {
             let needed = memory.saturating_add(fabric_bytes(share::of_function(chain, id)));
             if needed > limit {
                 tell!(
-                    "warning: function `{}` has memory = \"{}\", and with what the fabric needs beside it {needed} bytes; on this \
+                    Warning: "function `{}` has memory = \"{}\", and with what the fabric needs beside it {needed} bytes; on this \
                      machine it gets no more than {limit} ({setting})",
                     function.name(),
                     function.memory()

@@ -35,6 +35,8 @@ impl Tree {
             "--ready-json",
             "--tied",
             "--ignore-listen",
+            "--log-format",
+            "bare",
             // Its only client is this process.
             "--drain-delay",
             "0",

@@ -4,6 +4,7 @@
 use hacher_tests::{Service, function};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
+use serde_json::Value;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -225,5 +226,382 @@ fn a_reader_that_does_not_read_holds_up_nothing() {
         } else {
             assert_eq!(service.stop().unwrap(), Some(0), "it stops although nobody reads");
         }
+    }
+}
+
+/// A chain of one function.
+fn chain_of(what: &str, more: &str) -> String {
+    format!("{HEAD}{}", function("a", what, more))
+}
+
+/// The lines that a service has written to a file.
+struct Log {
+    service: Service,
+    messages: PathBuf,
+    _folder: TempDir,
+}
+
+impl Log {
+    fn start(chain: &str, arguments: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let messages = folder.path().join("messages");
+        let stdio = Stdio::from(File::create(&messages).unwrap());
+        Self {
+            service: Service::start_telling(chain, arguments, stdio).unwrap(),
+            messages,
+            _folder: folder,
+        }
+    }
+
+    /// All lines, which have to be JSON objects.
+    fn lines(&self) -> Vec<Value> {
+        let text = read(&self.messages);
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole
+            .lines()
+            .map(|line| serde_json::from_str(line).expect(line))
+            .collect()
+    }
+
+    /// The first line that is such a one.
+    fn line(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        let mut found = None;
+        until(what, || {
+            found = self.lines().into_iter().find(|line| is(line));
+            found.is_some()
+        });
+        found.unwrap()
+    }
+}
+
+fn says(line: &Value, words: &str) -> bool {
+    line["message"]
+        .as_str()
+        .is_some_and(|message| message.contains(words))
+}
+
+/// Whether a line begins with a time in UTC, and a level.
+fn has_time_and_level(line: &str) -> bool {
+    let Some((time, rest)) = line.split_once(' ') else {
+        return false;
+    };
+    let shape: String = time
+        .chars()
+        .map(|c| if c.is_ascii_digit() { '0' } else { c })
+        .collect();
+    shape == "0000-00-00T00:00:00.000000Z"
+        && ["info: ", "warning: ", "error: "]
+            .iter()
+            .any(|level| rest.starts_with(level))
+}
+
+#[test]
+fn every_line_says_when_and_how_much_it_matters() {
+    let heard = Heard::start("forward");
+    heard.print(640);
+    for name in ["hacher-daemon", "a"] {
+        let before = heard.service.process(name).unwrap();
+        heard.service.signal(before, Signal::KILL);
+        until(name, || {
+            heard.service.process(name).is_some_and(|now| now != before)
+        });
+        heard.print(64);
+    }
+    until("what became of them", || heard.count("it is being replaced") >= 2);
+    let Heard {
+        service,
+        messages,
+        _folder,
+    } = heard;
+    assert_eq!(service.stop().unwrap(), Some(0));
+    let said = read(&messages);
+    for line in said.lines() {
+        assert!(has_time_and_level(line), "{line}\n--- in\n{said}");
+    }
+    let death = said
+        .lines()
+        .find(|line| line.contains("function `a` of chain `t` was ended by signal"))
+        .unwrap();
+    assert!(
+        death.contains(" warning: ") && death.contains("[t/a#0] hacher-daemon: "),
+        "{death}"
+    );
+}
+
+#[test]
+fn json_is_valid_whatever_functions_print_and_names_their_request() {
+    let log = Log::start(&chain_of("say", "logs = \"forward\""), &["--log-format", "json"]);
+    let hostile = "\x1b[2J\"quoted\" \\ \u{202e}\u{7}\t{\"level\":\"error\"}\r\nnext\0line\n";
+    let mut body = hostile.as_bytes().to_vec();
+    body.extend(b"\xff\xfe\n");
+    body.extend("\u{1}\"\\\u{2028}".repeat(5000).into_bytes());
+    body.extend(b"\nthe end\n");
+    let reply = log.service.post("t", body).unwrap();
+    let id = reply.header("hacher-invocation").unwrap().to_owned();
+    assert_eq!(reply.status.as_u16(), 200);
+    log.line("the last line", |line| says(line, "the end"));
+    let printed: Vec<Value> = log
+        .lines()
+        .into_iter()
+        .filter(|line| line["source"] == "function")
+        .collect();
+    let messages: Vec<&str> = printed
+        .iter()
+        .map(|line| line["message"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        messages[0],
+        "\x1b[2J\"quoted\" \\ \u{202e}\u{7}\t{\"level\":\"error\"}"
+    );
+    assert_eq!((messages[1], messages[2]), ("next\0line", "\u{fffd}\u{fffd}"));
+    let long: String = messages[3..messages.len() - 1].concat();
+    assert_eq!(long.matches('\u{1}').count(), 5000, "a long line comes in pieces");
+    for line in &printed {
+        assert_eq!(
+            (&line["chain"], &line["function"], &line["instance"]),
+            (&"t".into(), &"a".into(), &0.into())
+        );
+        assert_eq!(
+            (&line["invocation"], &line["attempt"]),
+            (&id.as_str().into(), &1.into()),
+            "{line}"
+        );
+        assert_eq!(line["level"], "info");
+    }
+    let raw = std::fs::read(&log.messages).unwrap();
+    assert!(
+        !raw.iter().any(|byte| *byte < 0x20 && *byte != b'\n'),
+        "no control character is in the file"
+    );
+    assert!(raw.split(|byte| *byte == b'\n').all(|line| line.len() <= 4096));
+}
+
+#[test]
+fn a_line_of_a_function_cannot_pass_for_one_of_the_service() {
+    let log = Log::start(&chain_of("say", "logs = \"forward\""), &[]);
+    let forged = "2026-01-01T00:00:00.000000Z error: [t/a#0] hacher-daemon: forged";
+    log.service.post("t", format!("x\r{forged}\n{forged}\n")).unwrap();
+    let said = || read(&log.messages);
+    until("both lines", || said().matches("forged").count() == 2);
+    for line in said().lines().filter(|line| line.contains("forged")) {
+        assert!(
+            has_time_and_level(line) && !line.starts_with("2026-01-01T00"),
+            "{line}"
+        );
+        assert!(
+            line.contains(" info: invocation=") && line.contains(" attempt=1 [t/a#0] "),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn the_end_of_a_process_names_the_request_that_its_client_knows() {
+    let retry = "retry = { attempts = 2, backoff = \"1ms\" }\nlogs = \"forward\"";
+    let log = Log::start(&chain_of("poisonable", retry), &["--log-format", "json"]);
+    let reply = log.service.post("t", "panic").unwrap();
+    let panicked = reply.header("hacher-invocation").unwrap().to_owned();
+    let words = log.line("the panic", |line| says(line, "as the input asks"));
+    assert_eq!(
+        (&words["invocation"], &words["chain"]),
+        (&panicked.as_str().into(), &"t".into())
+    );
+    let reply = log.service.post("t", "exit").unwrap();
+    let id = reply.header("hacher-invocation").unwrap();
+    assert_eq!(reply.status.as_u16(), 502);
+    for attempt in [1, 2] {
+        let line = log.line("the end", |line| {
+            line["attempt"] == attempt && says(line, "exited with code 7")
+        });
+        assert_eq!(
+            (
+                &line["level"],
+                &line["source"],
+                &line["chain"],
+                &line["function"],
+                &line["instance"]
+            ),
+            (
+                &"warning".into(),
+                &"hacher-daemon".into(),
+                &"t".into(),
+                &"a".into(),
+                &0.into()
+            )
+        );
+        assert_eq!(line["invocation"], id, "{line}");
+    }
+}
+
+#[test]
+fn the_access_log_has_a_line_for_each_request_and_nothing_of_what_it_carries() {
+    let log = Log::start(
+        &chain_of("poisonable", ""),
+        &["--log-format", "json", "--access-log"],
+    );
+    let access = |path: &str, status: u64| {
+        log.line(path, |line| {
+            line["source"] == "access" && line["path"] == path && line["status"] == status
+        })
+    };
+    let reply = log.service.post("t?secret=query", "good secret").unwrap();
+    let id = reply.header("hacher-invocation").unwrap();
+    let line = access("/chains/t", 200);
+    assert_eq!(
+        (&line["chain"], &line["function"], &line["invocation"]),
+        (&"t".into(), &"gateway".into(), &id.into())
+    );
+    assert_eq!(
+        (&line["method"], &line["level"]),
+        (&"POST".into(), &"info".into())
+    );
+    assert_eq!(
+        (&line["received_bytes"], &line["sent_bytes"]),
+        (&11.into(), &11.into())
+    );
+    assert!(
+        line["duration_us"].is_u64() && line.get("cause").is_none(),
+        "{line}"
+    );
+    let reply = log.service.post("t", "reject").unwrap();
+    let line = access("/chains/t", 502);
+    assert_eq!(
+        (&line["cause"], line["invocation"].as_str()),
+        (&"failed".into(), reply.header("hacher-invocation"))
+    );
+    log.service.post("nowhere", "x").unwrap();
+    let line = access("/chains/nowhere", 404);
+    assert_eq!((line.get("chain"), &line["cause"]), (None, &"not found".into()));
+    // A client that goes while the function still works.
+    let mut stream = std::net::TcpStream::connect(log.service.gateway).unwrap();
+    let head = "POST /chains/t HTTP/1.1\r\nhost: t\r\ncontent-length: 4\r\n\r\n";
+    stream.write_all(format!("{head}hang").as_bytes()).unwrap();
+    log.service
+        .status_when("it is in flight", |status| status["chains"][0]["in_flight"] == 1)
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    drop(stream);
+    let line = access("/chains/t", 0);
+    assert_eq!(
+        (&line["cause"], &line["chain"]),
+        (&"the client has gone".into(), &"t".into())
+    );
+    assert!(!read(&log.messages).contains("secret"));
+}
+
+#[test]
+fn without_being_asked_nobody_writes_of_requests() {
+    let log = Log::start(&chain_of("echo", ""), &["--log-format", "json"]);
+    log.service.post("t", "x").unwrap();
+    log.service.status_after(1).unwrap();
+    assert!(log.lines().iter().all(|line| line["source"] != "access"));
+    let log = Log::start(&chain_of("echo", ""), &["--access-log"]);
+    let reply = log.service.post("t", "x").unwrap();
+    let id = reply.header("hacher-invocation").unwrap();
+    let words = format!(
+        "info: invocation={id} [t/gateway] POST /chains/t 200 received_bytes=1 sent_bytes=1 duration_us="
+    );
+    until("the line", || read(&log.messages).contains(&words));
+}
+
+#[test]
+fn a_service_that_cannot_start_says_so_in_json_too() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("t.toml");
+    for (chain, words) in [
+        (
+            format!("{HEAD}[function.a]\nexec = \"none\"\n"),
+            "there is no executable",
+        ),
+        (chain_of("die", ""), "exited with code 3"),
+    ] {
+        std::fs::write(&path, chain).unwrap();
+        let arguments = [
+            "serve",
+            path.to_str().unwrap(),
+            "--admin",
+            "127.0.0.1:0",
+            "--listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+        ];
+        let (code, _, err) = hacher_tests::tenants::command(&arguments).unwrap();
+        assert_eq!(code, Some(1), "{err}");
+        let lines: Vec<Value> = err
+            .lines()
+            .map(|line| serde_json::from_str(line).expect(line))
+            .collect();
+        assert!(lines.iter().any(|line| says(line, words)), "{err}");
+    }
+}
+
+/// The messages of the service's processes, as their sources have them: level and text, with `…` for what is filled in.
+fn messages_of_the_sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut waiting: Vec<PathBuf> = [
+        "fabric/src/daemon",
+        "fabric/src/gateway",
+        "fabric/src/loader.rs",
+        "trustlet-host/src/service",
+        "trustlet-host/src/service.rs",
+    ]
+    .map(|path| root.join(path))
+    .to_vec();
+    let mut found = Vec::new();
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            waiting.extend(
+                std::fs::read_dir(path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
+            continue;
+        }
+        let source = std::fs::read_to_string(&path).unwrap();
+        for call in source.split("tell!(").skip(1) {
+            let level = call.trim_start().split([':', ',']).next().unwrap().to_lowercase();
+            let Some((_, rest)) = call
+                .split_once('"')
+                .filter(|_| ["info", "warning", "error"].contains(&level.as_str()))
+            else {
+                continue;
+            };
+            let mut text = String::new();
+            let mut rest = rest.chars().peekable();
+            while let Some(c) = rest.next().filter(|c| *c != '"') {
+                match c {
+                    '\\' if rest.peek() == Some(&'\n') => {
+                        while rest.next_if(|c| c.is_whitespace()).is_some() {}
+                    }
+                    '\\' => text.extend(rest.next()),
+                    '{' => {
+                        let _ = rest.by_ref().find(|c| *c == '}');
+                        text.push('…');
+                    }
+                    c => text.push(c),
+                }
+            }
+            found.push((level, text.replace('`', "")));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_handbook_lists_every_line_of_the_log_by_its_level() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let handbook = std::fs::read_to_string(root.join("docs/operations.md"))
+        .unwrap()
+        .replace('`', "");
+    let messages = messages_of_the_sources();
+    assert!(messages.len() > 15, "{messages:?}");
+    for (level, text) in messages {
+        // What is filled in altogether is said by others.
+        if text.chars().all(|c| matches!(c, '…' | ' ' | ';' | ':')) {
+            continue;
+        }
+        let row = format!("| {level} | {text} |");
+        assert!(handbook.contains(&row), "docs/operations.md has no row\n{row}");
     }
 }

@@ -51,9 +51,11 @@ pub fn main() -> ExitCode {
     });
     let Some([monitor, daemon, results]) = files else {
         // Standard error is somebody's who started this by hand.
-        crate::lines::say(format_args!(
-            "{ROLE}: this process is started by `hacher-fabric serve`"
-        ));
+        crate::lines::say(
+            crate::lines::Level::Error,
+            &crate::lines::About::default(),
+            format_args!("this process is started by `hacher-fabric serve`"),
+        );
         return ExitCode::from(2);
     };
     let printer = thread::Builder::new().spawn(move || copy(vec![results], stdout().as_fd()));

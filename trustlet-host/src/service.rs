@@ -43,7 +43,9 @@ use zerocopy::FromBytes;
 /// Writes a line to standard error. Unlike `eprintln!` it neither panics nor waits when nobody takes it: the monitor's end is
 /// everybody's.
 macro_rules! tell {
-    ($($argument:tt)*) => { crate::lines::say(format_args!($($argument)*)) };
+    ($level:ident: $($argument:tt)*) => {
+        crate::lines::say(crate::lines::Level::$level, &crate::lines::About::default(), format_args!($($argument)*))
+    };
 }
 
 mod manager;
@@ -84,6 +86,8 @@ pub struct MonitorConfig {
     /// A trustlet that has not said for this long that it serves never will. It counts as died, and is replaced as one that
     /// died early.
     pub start_patience: Duration,
+    /// Whether gateways tell of each request.
+    pub access_log: bool,
     /// Sockets that the loader makes as files: they go when the service stops.
     pub sockets: Vec<PathBuf>,
 }
@@ -279,10 +283,13 @@ impl Service {
         let libraries = own_libraries(&mut measured)?;
         if let Some(reason) = measured.shelf().unshared_because() {
             tell!(
-                "hacher-fabric: each trustlet has copies of its libraries of its own, as they cannot be shared: {reason}"
+                Info: "each trustlet has copies of its libraries of its own, as they cannot be shared: {reason}"
             );
         }
         let mut core = Core::new(Machine::new(layers, measured)?);
+        if config.access_log {
+            core.keep_access_log();
+        }
         let named = |(name, socket)| NamedSocket { name, socket };
         core.offer_sockets(sockets.into_iter().map(named).collect());
         let mut service = Self {
@@ -491,7 +498,7 @@ impl Service {
             return Ok(());
         }
         if let Err(error) = self.core.finish_loading() {
-            tell!("error: the loader ended without finishing: {error}");
+            tell!(Error: "the loader ended without finishing: {error}");
             self.begin_stop(1, Duration::ZERO);
             return Ok(());
         }
@@ -565,7 +572,7 @@ impl Service {
             self.put_off_daemon();
         }
         let how = exit.map_or_else(|| "ended".to_owned(), |exit| format!("ended with {exit}"));
-        tell!("hacher-fabric: the daemon {how}; it is being replaced, records keep flowing");
+        tell!(Warning: "the daemon {how}; it is being replaced, records keep flowing");
     }
 
     /// Starts the next daemon after a wait, and the one after it after a longer one.
@@ -605,9 +612,11 @@ impl Service {
             let has_hung_up = self.hung_up.remove(&process).is_some();
             if self.core.is_starting(process) && !has_hung_up {
                 let patience_s = self.config.start_patience.as_secs();
-                tell!(
-                    "hacher-fabric: a trustlet did not serve within {patience_s} s of its start; it is being ended"
-                );
+                let name = self
+                    .core
+                    .name_of(process)
+                    .unwrap_or_else(|| "a trustlet".to_owned());
+                tell!(Warning: "{name} did not serve within {patience_s} s of its start; it is being ended");
             }
             self.core.end(process);
         }
@@ -630,7 +639,7 @@ impl Service {
                 .map_err(os("watching a trustlet"))
                 .and_then(|()| watch(&self.epoll, found.pidfd(), Token::ProcessEnd(process)));
             if let Err(error) = watched {
-                tell!("hacher-fabric: {error}");
+                tell!(Warning: "{error}");
                 if let Some(exit) = found.end() {
                     self.core.died(process, exit);
                     self.core.platform_mut().forget(process);
@@ -761,7 +770,7 @@ impl Service {
             && let Err(error) = self.start_daemon()
         {
             // Requests flow without it, so whatever is short now may not end the service.
-            tell!("hacher-fabric: the daemon cannot be replaced yet: {error}");
+            tell!(Warning: "the daemon cannot be replaced yet: {error}");
             self.put_off_daemon();
         }
     }
@@ -774,7 +783,7 @@ impl Service {
         let (line, whole) = drain.finish();
         if let Some(line) = line {
             self.manager.status(&line);
-            tell!("hacher-fabric: {line}");
+            tell!(Info: "{line}");
         }
         if !whole && self.exit_code == 0 {
             self.exit_code = EXIT_CUT;

@@ -76,13 +76,13 @@ pub enum Outcome {
 #[must_use]
 pub fn main() -> ExitCode {
     let Some(channel) = take_channel() else {
-        tell!("{ROLE}: this process is started by `hacher-fabric bench`");
+        tell!(Error: "{ROLE}: this process is started by `hacher-fabric bench`");
         return ExitCode::from(2);
     };
     match attach(&Channel::new(channel)) {
         Ok(()) | Err(AttachError::Closed) => ExitCode::SUCCESS,
         Err(error) => {
-            tell!("{ROLE}: {error}");
+            tell!(Error: "{ROLE}: {error}");
             ExitCode::FAILURE
         }
     }

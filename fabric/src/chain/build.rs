@@ -40,7 +40,7 @@ pub fn build(file: &ChainFile) -> Result<(), BuildError> {
         if !done.insert(command) {
             continue;
         }
-        tell!("build   {command}");
+        tell!(Info: "build   {command}");
         let status = Command::new("/bin/sh")
             .args(["-c", command])
             .current_dir(file.folder())

@@ -74,7 +74,7 @@ fn write_files(arguments: &BenchArgs, report: &Report) -> Result<(), Failed> {
 
 fn written<T>(path: &Path, result: io::Result<T>) -> Result<(), Failed> {
     result.map_err(|error| cannot_write(path, error))?;
-    tell!("wrote {}", path.display());
+    tell!(Info: "wrote {}", path.display());
     Ok(())
 }
 

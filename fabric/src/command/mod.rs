@@ -15,6 +15,7 @@ pub mod traces;
 
 use crate::chain::file::{ChainFile, ChainFileError};
 use crate::cli::Format;
+use hacher_trustlet_host::lines;
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -87,8 +88,11 @@ pub fn finish(result: Result<(), Failed>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed { message, code }) => {
-            if !message.is_empty() {
-                tell!("{} {message}", paint("error:", "1;31"));
+            if !message.is_empty() && lines::format() == lines::Format::Bare {
+                // Nobody else is left to be told.
+                let _ = complain(&format!("{} {message}\n", paint("error:", "1;31")));
+            } else if !message.is_empty() {
+                tell!(Error: "{message}");
             }
             ExitCode::from(code)
         }
@@ -136,11 +140,15 @@ pub fn print_json(value: &Value) -> Result<(), Failed> {
     print(&format!("{value:#}\n"))
 }
 
-/// Prints to standard error what is wrong with what was given, or doubtful.
+/// Prints to standard error what is wrong with what was given, or doubtful: as it is for people, in one line for programs.
 ///
 /// # Errors
 /// As [`print`].
 pub fn complain(text: &str) -> Result<(), Failed> {
+    if lines::format() == lines::Format::Json {
+        tell!(Warning: "{}", text.trim_end());
+        return Ok(());
+    }
     let written = io::stderr().lock().write_all(text.as_bytes());
     written.map_err(|error| Failed::unwritten("standard error", &error))
 }

@@ -5,6 +5,7 @@ use crate::admin_address::AdminAddress;
 use crate::cli::{Format, ServeArgs};
 use crate::daemon::settings::Settings;
 use hacher_trustlet_host::core::limits::ADMIN_SOCKETS_MAX;
+use hacher_trustlet_host::lines;
 use hacher_trustlet_host::service::{self, DrainTimes, MonitorConfig};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::ffi::OsString;
@@ -35,6 +36,7 @@ pub fn serve(arguments: &ServeArgs) -> Result<ExitCode, Failed> {
             AdminAddress::Path(path) => sockets.push(path::absolute(path)?),
         }
     }
+    lines::begin(arguments.log_format.into(), "hacher-fabric");
     if arguments.tied {
         set_parent_process_death_signal(Some(Signal::TERM))?;
     }
@@ -48,6 +50,7 @@ pub fn serve(arguments: &ServeArgs) -> Result<ExitCode, Failed> {
     };
     let daemon = Settings {
         ready_as,
+        log_format: arguments.log_format.into(),
         start_patience,
         beat: service::daemon_beat(),
     };
@@ -59,6 +62,7 @@ pub fn serve(arguments: &ServeArgs) -> Result<ExitCode, Failed> {
             timeout: Duration::from_secs(u64::from(arguments.drain.drain_timeout)),
         },
         start_patience,
+        access_log: arguments.access_log,
         sockets,
     };
     Ok(service::run(config)?)

@@ -1,16 +1,25 @@
-//! Forwards what functions print, where their chain file says `logs = "forward"`: line by line to the daemon's standard error,
-//! each with the name of its instance before it.
+//! Forwards what functions print, where their chain file says `logs = "forward"`: line by line to the daemon's standard error, as all
+//! lines are written (`lines.rs` of `trustlet-host`), each with its instance, and with the request that this one is at work on. That is
+//! what its page says when the line is read, a moment after it was printed: a function that is through with a request meanwhile and
+//! has begun with another is taken to speak of that one.
+//!
+//! Gateways print lines of the access log, which are checked and written anew (`gateway/access.rs`).
 //!
 //! Two promises meet here. A function never waits long for its output to be taken, so its pipe is always drained. And the daemon
 //! never waits for standard error: lines that find no room there are dropped and counted, and a line says how many, once there
 //! is room again. Between the two, a function that prints a burst is held up a little, so that nothing of it is lost while
 //! standard error is being read.
 
+use super::history::AtWork;
 use super::metrics;
+use super::tables::{Chain, Key, Tables};
+use crate::gateway::access::{MARK, Record};
 use crate::watched::{watch, watch_room};
 use ::metrics::Counter;
-use hacher_trustlet_host::lines::{dropped_notice, pieces, try_write};
+use hacher_trustlet_host::calls::InstanceState;
+use hacher_trustlet_host::lines::{self, About, Level, Line, Value, dropped_notice, try_write};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -21,8 +30,6 @@ use tokio::time::{Instant, timeout};
 
 /// The longest line; a longer one is cut into several.
 const LINE_MAX_BYTES: usize = 8 * 1024;
-/// The longest piece of a line: with a name and a newline it is written at once.
-const PIECE_MAX_BYTES: usize = 3840;
 /// What is read of one function before it is everybody else's turn: some tens of microseconds of work.
 const TURN_BYTES: usize = 16 * 1024;
 /// How long a function may be held up for lack of room, and which part of its time: not long enough to be noticed.
@@ -39,46 +46,78 @@ const FINISH_PATIENCE: Duration = Duration::from_millis(500);
 /// How long it is tried to say that lines of a function that has ended were dropped.
 const LAST_NOTICE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Whom a line is about.
+pub(super) fn about<'a>(
+    chain: &'a str,
+    function: &'a str,
+    instance: Option<u32>,
+    record: Option<AtWork>,
+) -> About<'a> {
+    About {
+        chain,
+        function,
+        instance,
+        invocation: record.map(|record| record.invocation),
+        attempt: record.map(|record| record.attempt),
+    }
+}
+
 /// Who prints.
 #[derive(Debug, Clone)]
 pub(super) struct Printer {
     chain: String,
     function: String,
-    /// What stands before each line.
-    prefix: String,
+    ordinal: Option<u32>,
+    /// The instance and its epoch; nothing for a gateway.
+    instance: Option<(Key, u32)>,
 }
 
 impl Printer {
-    /// An instance of a function.
-    pub(super) fn function(chain: &str, function: &str, ordinal: u32) -> Self {
+    /// A process of an instance of a function.
+    pub(super) fn function(chain: &str, function: &str, ordinal: u32, instance: (Key, u32)) -> Self {
         Self {
             chain: chain.to_owned(),
             function: function.to_owned(),
-            prefix: format!("[{chain}/{function}#{ordinal}] "),
+            ordinal: Some(ordinal),
+            instance: Some(instance),
         }
     }
 
     /// A gateway: of this chain, or of all (then `chain` is empty).
     pub(super) fn gateway(chain: &str) -> Self {
-        let slash = if chain.is_empty() { "" } else { "/" };
         Self {
             chain: chain.to_owned(),
             function: "gateway".to_owned(),
-            prefix: format!("[{chain}{slash}gateway] "),
+            ordinal: None,
+            instance: None,
         }
+    }
+
+    /// The record that it is at work on, or was last.
+    fn record(&self, tables: &Tables) -> Option<AtWork> {
+        let ((chain, number), epoch) = self.instance?;
+        let instance = tables.instance(chain, number)?;
+        if instance.epoch != epoch {
+            // The page speaks of its successor.
+            return instance.history.last_end?.record;
+        }
+        // Before a process serves, its page speaks of its predecessor.
+        (instance.state != InstanceState::Starting).then(|| instance.last_record())?
     }
 }
 
 /// All pipes that are forwarded.
 pub(super) struct Logs {
+    tables: Rc<RefCell<Tables>>,
     room: Rc<Room>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Logs {
     /// Nothing is forwarded yet.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(tables: Rc<RefCell<Tables>>) -> Self {
         Self {
+            tables,
             room: Rc::new(Room::new()),
             tasks: Vec::new(),
         }
@@ -87,11 +126,11 @@ impl Logs {
     /// Forwards until all writers of the pipe are gone.
     pub(super) fn forward(&mut self, printer: Printer, pipe: OwnedFd) {
         self.tasks.retain(|task| !task.is_finished());
-        let room = Rc::clone(&self.room);
+        let forwarder = Forwarder::new(printer.clone(), Rc::clone(&self.room), Rc::clone(&self.tables));
         self.tasks.push(spawn_local(async move {
-            let name = printer.prefix.clone();
-            if let Err(error) = Forwarder::new(printer, room).run(pipe).await {
-                tell!("hacher-daemon: {name}what it prints cannot be read: {error}");
+            if let Err(error) = forwarder.run(pipe).await {
+                let about = about(&printer.chain, &printer.function, printer.ordinal, None);
+                tell!(Warning, about; "what it prints cannot be read: {error}");
             }
         }));
     }
@@ -185,7 +224,10 @@ impl Allowance {
 }
 
 struct Forwarder {
-    prefix: String,
+    printer: Printer,
+    tables: Rc<RefCell<Tables>>,
+    /// What it was at work on when it was last read.
+    record: Option<AtWork>,
     room: Rc<Room>,
     line: Vec<u8>,
     dropped_total: Counter,
@@ -196,13 +238,15 @@ struct Forwarder {
 }
 
 impl Forwarder {
-    fn new(printer: Printer, room: Rc<Room>) -> Self {
+    fn new(printer: Printer, room: Rc<Room>, tables: Rc<RefCell<Tables>>) -> Self {
         let since = Instant::now();
         Self {
             dropped_total: ::metrics::counter!(
-                metrics::LOG_LINES_DROPPED.name, "chain" => printer.chain, "function" => printer.function
+                metrics::LOG_LINES_DROPPED.name, "chain" => printer.chain.clone(), "function" => printer.function.clone()
             ),
-            prefix: printer.prefix,
+            printer,
+            tables,
+            record: None,
             room,
             line: Vec::new(),
             dropped: 0,
@@ -224,7 +268,7 @@ impl Forwarder {
         let mut buffer = vec![0; TURN_BYTES];
         loop {
             let count = if self.dropped > 0 {
-                let notice = dropped_notice(&self.prefix, self.dropped);
+                let notice = self.notice();
                 tokio::select! {
                     biased;
                     count = read(&pipe, &mut buffer) => count?,
@@ -239,6 +283,7 @@ impl Forwarder {
             if count == 0 {
                 break;
             }
+            self.record = self.printer.record(&self.tables.borrow());
             for part in buffer
                 .get(..count)
                 .unwrap_or_default()
@@ -250,7 +295,7 @@ impl Forwarder {
         }
         self.end_line().await;
         if self.dropped > 0 {
-            let notice = dropped_notice(&self.prefix, self.dropped);
+            let notice = self.notice();
             let _ = timeout(LAST_NOTICE_PATIENCE, self.room.write(&notice)).await;
         }
         Ok(())
@@ -282,25 +327,81 @@ impl Forwarder {
         self.line.clear();
     }
 
+    /// A line that says how many were dropped.
+    fn notice(&self) -> String {
+        let text = dropped_notice(self.dropped);
+        self.line(Level::Warning, &text, None).pieces().concat()
+    }
+
+    fn line<'a>(&'a self, level: Level, text: &'a str, record: Option<AtWork>) -> Line<'a> {
+        let printer = &self.printer;
+        Line {
+            level,
+            source: lines::FUNCTION,
+            about: about(&printer.chain, &printer.function, printer.ordinal, record),
+            more: &[],
+            text,
+        }
+    }
+
     async fn print(&mut self, line: &[u8]) -> bool {
         if self.dropped > 0 {
-            let notice = dropped_notice(&self.prefix, self.dropped);
+            let notice = self.notice();
             if !self.write(&notice).await {
                 return false;
             }
             self.dropped = 0;
         }
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let text = harmless(line.strip_suffix(b"\r").unwrap_or(line));
-        if text.is_empty() {
-            return self.write(&format!("{}\n", self.prefix)).await;
-        }
-        for piece in pieces(&text, PIECE_MAX_BYTES) {
-            if !self.write(&format!("{}{piece}\n", self.prefix)).await {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let pieces = match self.access_record(line) {
+            Some(record) => {
+                self.note_dropped(record.dropped);
+                access_line(&record)
+            }
+            None => {
+                let text = String::from_utf8_lossy(line);
+                let (level, text) = match self.printer.instance {
+                    // It is a program of ours.
+                    None => level_of(&text),
+                    Some(_) => (Level::Info, &*text),
+                };
+                // A newline is no part of it.
+                self.line(level, text, self.record).pieces()
+            }
+        };
+        for piece in pieces {
+            if !self.write(&piece).await {
                 return false;
             }
         }
         true
+    }
+
+    /// What a gateway says of a request, if it is one of a chain that this gateway serves, or of none.
+    fn access_record(&self, line: &[u8]) -> Option<Record> {
+        let record = line
+            .strip_prefix(&[MARK])
+            .filter(|_| self.printer.instance.is_none())?;
+        let record: Record = serde_json::from_slice(record).ok()?;
+        let tables = self.tables.borrow();
+        let may = |chain: &Chain| {
+            let gateway = tables.gateway(chain.gateway);
+            let own = gateway.is_some_and(|gateway| gateway.own);
+            if own {
+                chain.name == self.printer.chain
+            } else {
+                self.printer.chain.is_empty()
+            }
+        };
+        let is_known = |chain: &&Chain| chain.name == record.chain && may(chain);
+        (record.chain.is_empty() || tables.chains.iter().any(|chain| is_known(&chain))).then_some(record)
+    }
+
+    /// Counts lines that a gateway has dropped itself; the next line says so.
+    fn note_dropped(&mut self, count: u64) {
+        self.dropped = self.dropped.saturating_add(count);
+        self.dropped_total.increment(count);
     }
 
     /// Writes now, or soon, or not.
@@ -329,15 +430,50 @@ async fn read(pipe: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// A line as text that does not steer the operator's terminal: no control characters, and none that reverse what follows.
-fn harmless(line: &[u8]) -> String {
-    let steers = |c: char| {
-        c.is_control() && c != '\t' || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// The level of what a gateway prints, and the rest.
+fn level_of(text: &str) -> (Level, &str) {
+    let levels = [(Level::Error, "error: "), (Level::Warning, "warning: ")];
+    let found = levels
+        .into_iter()
+        .find_map(|(level, word)| Some((level, text.strip_prefix(word)?)));
+    found.unwrap_or((Level::Info, text))
+}
+
+/// A line of the access log.
+fn access_line(record: &Record) -> Vec<String> {
+    let status = match record.status {
+        0 => "-".to_owned(),
+        status => status.to_string(),
     };
-    String::from_utf8_lossy(line)
-        .chars()
-        .map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c })
-        .collect()
+    let text = format!("{} {} {status}", record.method, record.path);
+    let mut more = vec![
+        ("method", Value::Text(&record.method)),
+        ("path", Value::Text(&record.path)),
+        ("status", Value::Number(record.status.into())),
+        ("received_bytes", Value::Number(record.received_bytes)),
+        ("sent_bytes", Value::Number(record.sent_bytes)),
+        ("duration_us", Value::Number(record.duration_us)),
+    ];
+    if !record.cause.is_empty() {
+        more.push(("cause", Value::Text(&record.cause)));
+    }
+    if lines::format() != lines::Format::Json {
+        // The text has said these.
+        more.drain(..3);
+    }
+    let line = Line {
+        level: Level::Info,
+        source: lines::ACCESS,
+        about: About {
+            chain: &record.chain,
+            function: "gateway",
+            invocation: record.invocation,
+            ..About::default()
+        },
+        more: &more,
+        text: &text,
+    };
+    line.pieces()
 }
 
 #[cfg(test)]
@@ -345,9 +481,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_cannot_steer_a_terminal() {
-        assert_eq!(harmless(b"a\x1b[2Jb\tc\xff"), "a\u{fffd}[2Jb\tc\u{fffd}");
-        assert_eq!(harmless("x\u{202e}y\u{9b}z".as_bytes()), "x\u{fffd}y\u{fffd}z");
+    fn what_a_gateway_prints_has_the_level_that_it_says() {
+        assert_eq!(level_of("error: x"), (Level::Error, "x"));
+        assert_eq!(level_of("warning: error: x"), (Level::Warning, "error: x"));
+        assert_eq!(level_of("x error: "), (Level::Info, "x error: "));
     }
 
     #[test]

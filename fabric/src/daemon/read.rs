@@ -252,9 +252,10 @@ fn read_instance(
     let mut descriptors = answer.descriptors.drain(..);
     let page = descriptors.next().ok_or(ClientError::Malformed)?;
     if let Some(pipe) = descriptors.next() {
-        extras
-            .logs
-            .push((Printer::function(chain_name, &name, entry.ordinal), pipe));
+        extras.logs.push((
+            Printer::function(chain_name, &name, entry.ordinal, ((at[0], at[1]), entry.epoch)),
+            pipe,
+        ));
     }
     let layout = PageLayout::new(entry.inbound_count, entry.port_count).ok_or(ClientError::Malformed)?;
     let page = PageReader::map(&page, layout).map_err(|_| ClientError::Malformed)?;

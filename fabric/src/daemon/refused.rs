@@ -2,6 +2,7 @@
 
 use super::tables::{Instance, Tables};
 use hacher_libos_net::refused_call::RefusedCall;
+use hacher_trustlet_host::lines::About;
 use hacher_trustlet_host::process::seccomp::call_name;
 use std::collections::BTreeSet;
 
@@ -35,10 +36,15 @@ impl Told {
     fn tell(&mut self, number: u32, chain: &str, instance: &Instance, call: &RefusedCall) {
         let key = (number, instance.function.clone(), call.number);
         if self.0.len() < TOLD_MAX && self.0.insert(key) {
+            let about = About {
+                chain,
+                function: &instance.function,
+                instance: Some(instance.ordinal),
+                ..About::default()
+            };
             tell!(
-                "hacher-daemon: {chain}/{} made the system call `{}`, which is refused (EPERM); docs/functions.md lists \
-                 what a function has",
-                instance.function,
+                Warning, about;
+                "it made the system call `{}`, which is refused (EPERM); docs/functions.md lists what a function has",
                 name(call)
             );
         }

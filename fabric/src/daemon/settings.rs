@@ -1,6 +1,7 @@
 //! What the command line says that concerns the daemon, as its arguments: it reads no file and no environment.
 
 use crate::cli::Format;
+use hacher_trustlet_host::lines;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 pub struct Settings {
     /// How `ready` is said.
     pub ready_as: Format,
+    /// How lines of the log are written.
+    pub log_format: lines::Format,
     /// How long a function may take from its start until it serves. The monitor ends it then.
     pub start_patience: Duration,
     /// How often it makes a call to the monitor, so that this one knows that it lives; never if nobody watches.
@@ -30,7 +33,13 @@ impl Settings {
         };
         let patience = self.start_patience.as_secs().to_string();
         let beat_ms = self.beat.map_or(0, |beat| beat.as_millis().max(1)).to_string();
-        vec![ROLE.into(), format.into(), patience.into(), beat_ms.into()]
+        vec![
+            ROLE.into(),
+            format.into(),
+            patience.into(),
+            beat_ms.into(),
+            self.log_format.word().into(),
+        ]
     }
 
     /// What these arguments say, without the name.
@@ -44,6 +53,7 @@ impl Settings {
         Self {
             ready_as,
             beat: beat_ms.filter(|&millis| millis > 0).map(Duration::from_millis),
+            log_format: lines::Format::from_word(&arguments.next().unwrap_or_default()),
             start_patience: patience.map_or(START_PATIENCE, Duration::from_secs),
         }
     }
@@ -57,6 +67,7 @@ mod tests {
     fn settings_are_read_back_as_they_were_written() {
         let settings = Settings {
             ready_as: Format::Json,
+            log_format: lines::Format::Json,
             start_patience: Duration::from_secs(7),
             beat: Some(Duration::from_millis(250)),
         };

@@ -47,7 +47,7 @@ impl Waiting {
         self.due = now + SHOW_WAITING_EVERY;
         if !starting.is_empty() {
             let waited_s = now.duration_since(self.since).as_secs();
-            tell!("{}", waiting_for(starting, waited_s, patience));
+            tell!(Info: "{}", waiting_for(starting, waited_s, patience));
         }
     }
 }

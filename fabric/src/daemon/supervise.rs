@@ -1,11 +1,11 @@
 //! The daemon's loop: create what is absent, replace what dies, end what overruns; sleep otherwise.
 
-use super::history::{Health, LastEnd};
+use super::history::{AtWork, Health, LastEnd};
 use super::life::{Life, STILLBIRTHS_MAX};
-use super::logs::{Logs, Printer};
+use super::logs::{self, Logs, Printer};
 use super::memory::MemoryQuestion;
 use super::refused::Told;
-use super::settings::Settings;
+use super::settings::{ROLE, Settings};
 use super::start::{self, Stillborn, Waiting};
 use super::tables::{Chain, Instance, Key, Tables};
 use super::{admin, metrics, read};
@@ -20,6 +20,7 @@ use hacher_libos_net::process::take_channel;
 use hacher_trustlet_host::calls::{Call, GATEWAY_PROCESS, InstanceState, tls};
 use hacher_trustlet_host::client::{ClientError, Event, MonitorClient};
 use hacher_trustlet_host::core::EndReason;
+use hacher_trustlet_host::lines::{self, About};
 use serde_json::json;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -49,8 +50,9 @@ fn gateway_key(number: usize) -> Key {
 #[must_use]
 pub fn main() -> ExitCode {
     let settings = Settings::from_arguments(std::env::args().skip(1));
+    lines::begin(settings.log_format, ROLE);
     let Some(channel) = take_channel() else {
-        tell!("hacher-daemon: this process is started by `hacher-fabric serve`");
+        tell!(Error: "this process is started by `hacher-fabric serve`");
         return ExitCode::from(2);
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -62,11 +64,11 @@ pub fn main() -> ExitCode {
         // Without its monitor, everything has ended.
         Ok(()) | Err(Stop::MonitorGone) => ExitCode::SUCCESS,
         Err(Stop::CannotStart(reason)) => {
-            tell!("error: {reason}");
+            tell!(Error: "{reason}");
             ExitCode::from(CANNOT_START)
         }
         Err(Stop::Error(error)) => {
-            tell!("hacher-daemon: {error}");
+            tell!(Error: "the daemon: {error}");
             ExitCode::FAILURE
         }
     }
@@ -110,7 +112,7 @@ async fn daemon(channel: OwnedFd, settings: Settings) -> Result<(), Stop> {
         let served = admin::serve(listener, Rc::clone(&tables), own.clone(), Rc::clone(&memory));
         spawn_local(served);
     }
-    let mut logs = Logs::new();
+    let mut logs = Logs::new(Rc::clone(&tables));
     for (printer, pipe) in extras.logs {
         logs.forward(printer, pipe);
     }
@@ -294,9 +296,13 @@ impl Supervisor {
                 Ok(_) | Err(ClientError::Refused { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
+            let about = About {
+                chain: &name,
+                ..About::default()
+            };
             match complaints.first() {
-                Some(first) => tell!("hacher-daemon: chain `{name}` is not ready: {first}"),
-                None if was_told.is_some() => tell!("hacher-daemon: chain `{name}` is ready again"),
+                Some(first) => tell!(Warning, about; "chain `{name}` is not ready: {first}"),
+                None if was_told.is_some() => tell!(Info, about; "chain `{name}` is ready again"),
                 None => {}
             }
         }
@@ -339,13 +345,27 @@ impl Supervisor {
     }
 
     /// Who prints what comes from an instance.
-    fn printer(&self, (chain, instance): Key) -> Printer {
-        let (chain_name, function) = self.name((chain, instance));
+    fn printer(&self, key: Key) -> Printer {
+        let (chain_name, function) = self.name(key);
         let tables = self.tables.borrow();
-        match tables.instance(chain, instance) {
-            Some(instance) => Printer::function(&chain_name, &function, instance.ordinal),
+        match tables.instance(key.0, key.1) {
+            Some(instance) => {
+                Printer::function(&chain_name, &function, instance.ordinal, (key, instance.epoch))
+            }
             None => Printer::gateway(&chain_name),
         }
+    }
+
+    /// Which instance of its function it is; nothing for a gateway's process.
+    fn ordinal(&self, (chain, instance): Key) -> Option<u32> {
+        let tables = self.tables.borrow();
+        tables.instance(chain, instance).map(|found| found.ordinal)
+    }
+
+    /// What its last process was at work on when it ended.
+    fn last_end_record(&self, (chain, instance): Key) -> Option<AtWork> {
+        let tables = self.tables.borrow();
+        tables.instance(chain, instance)?.history.last_end?.record
     }
 
     /// Its chain and its function.
@@ -426,7 +446,11 @@ impl Supervisor {
             let Some(chain) = chain.filter(|chain| serves(chain)) else {
                 return true;
             };
-            tell!("hacher-daemon: chain `{}` serves now", chain.name);
+            let about = About {
+                chain: &chain.name,
+                ..About::default()
+            };
+            tell!(Info, about; "chain `{}` serves now", chain.name);
             false
         });
     }
@@ -468,7 +492,7 @@ impl Supervisor {
         }
         drop(tables);
         if is_new {
-            tell!("error: {reason}; it is tried again, and the other chains are served");
+            tell!(Error: "{reason}; it is tried again, and the other chains are served");
         }
         let wait = self.lives.entry(key).or_default().wait_to_start();
         self.put_off(key, wait);
@@ -533,7 +557,9 @@ impl Supervisor {
                     self.put_off(key, wait);
                     self.note_refused(key, &text);
                     if !is_starting {
-                        tell!("hacher-daemon: cannot start {chain}/{function}: {text}; trying again");
+                        let about = logs::about(&chain, &function, self.ordinal(key), None);
+                        let who = start::in_words(&chain, &function);
+                        tell!(Warning, about; "{}; trying again", Stillborn::Refused(&text).reason(&who, false));
                     }
                 }
                 Err(error) => return Err(error.into()),
@@ -582,8 +608,10 @@ impl Supervisor {
             life.wait()
         };
         self.put_off(key, wait);
-        if self.settings.ready_as == Format::Human && !is_starting {
-            tell!("hacher-daemon: {chain}/{function} {how}; it is being replaced");
+        if !is_starting {
+            let record = self.last_end_record(key);
+            let about = logs::about(&chain, &function, self.ordinal(key), record);
+            tell!(Warning, about; "{who} {how}; it is being replaced");
         }
         Ok(())
     }
@@ -685,7 +713,12 @@ impl Supervisor {
             EndReason::Overran => "overran its timeout",
             _ => "ran on for a request that nobody waits for",
         };
-        tell!("hacher-daemon: {chain}/{function} {why}; it is being replaced");
+        let tables = self.tables.borrow();
+        let record = tables.instance(key.0, key.1).and_then(Instance::last_record);
+        drop(tables);
+        let who = start::in_words(&chain, &function);
+        let about = logs::about(&chain, &function, self.ordinal(key), record);
+        tell!(Warning, about; "{who} {why}; it is being replaced");
         self.set_state(key, InstanceState::Ending);
         let arguments = [key.0, key.1, u64::from(epoch), reason.number()];
         match self.client.call(Call::DeleteTrustlet, &arguments, &[], &[]) {
@@ -699,7 +732,7 @@ impl Supervisor {
         let tables = self.tables.borrow();
         // A daemon that replaces another has nothing new to say to whoever started the service.
         if tables.daemon_restarts > 0 {
-            tell!("hacher-daemon: restarted; records kept flowing");
+            tell!(Warning: "restarted; records kept flowing");
             return;
         }
         let admin = self.admin_addresses.first().cloned().unwrap_or_default();

@@ -207,6 +207,8 @@ async fn serve(
     let turn = RequestTurn::new(connection, gateway);
     let is_http_2 = parts.version == Version::HTTP_2;
     let request = Request::from_parts(parts, ());
+    let serves = |chain: &str| gateway.endpoint(chain).is_some();
+    let mut access = gateway.access.entry(&request, serves);
     let mut reply = if is_http_2 && request.headers().len() > FIELDS_MAX {
         gateway.count(Counter::Rejected(Reject::Malformed));
         // On HTTP/1 the reader of heads says so. A map of many short fields takes far more memory than their bytes.
@@ -248,6 +250,11 @@ async fn serve(
             Some(charge) => reply.body_mut().hold_charge(charge),
             None => *reply.body_mut() = ReplyBody::text(""),
         }
+    }
+    if let Some(mut access) = access.take() {
+        access.received(body.received_bytes());
+        access.replies(&reply);
+        reply.body_mut().tell(access);
     }
     let len_bytes = reply.body().len_bytes();
     reply.body_mut().hold(turn.replies(len_bytes, exchange));

@@ -2,6 +2,7 @@
 //! function: no files, no network of its own, only the connections that come in over a socket that it was given.
 //!
 //! ```text
+//! access        a line for each request, if that is asked for
 //! budget        what everybody may hold (I11), by accounts of chains and connections
 //! places        who has a connection, who gives way, and the clock of all limits
 //! connection    one connection: what it waits for, and for how long
@@ -27,6 +28,7 @@
 //! hostile       what a fuzzer reaches of these
 //! ```
 
+pub(crate) mod access;
 mod arriving;
 pub(crate) mod budget;
 mod carried;
@@ -54,6 +56,7 @@ mod tls;
 mod wire;
 
 use crate::watched::watch_shared;
+use access::AccessLog;
 use budget::Budget;
 use drain::Draining;
 use endpoint::Endpoint;
@@ -86,6 +89,7 @@ pub(crate) struct Gateway {
     /// When the first certificate expires, and the first authority for those of clients, in seconds since 1970.
     expiries: Cell<[u64; 2]>,
     drain: Rc<Draining>,
+    access: Rc<AccessLog>,
 }
 
 impl Gateway {
@@ -100,6 +104,7 @@ impl Gateway {
             in_flight: Cell::new(0),
             expiries: Cell::default(),
             drain: Rc::new(Draining::new()),
+            access: Rc::default(),
         });
         let told = Rc::clone(&gateway);
         spawn_local(places.watch(move || told.tell_figures()));
@@ -167,20 +172,20 @@ impl Gateway {
 #[must_use]
 pub fn main() -> ExitCode {
     let Some(channel) = take_channel() else {
-        tell!("hacher-gateway: this process is started by `hacher-fabric serve`");
+        tell!(Error: "this process is started by `hacher-fabric serve`");
         return ExitCode::from(2);
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            tell!("hacher-gateway: {error}");
+            tell!(Error: "the gateway: {error}");
             return ExitCode::FAILURE;
         }
     };
     match LocalSet::new().block_on(&runtime, run(Channel::new(channel))) {
         Ok(()) | Err(AttachError::Closed) => ExitCode::SUCCESS,
         Err(error) => {
-            tell!("hacher-gateway: {error}");
+            tell!(Error: "the gateway: {error}");
             ExitCode::FAILURE
         }
     }
@@ -216,7 +221,7 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
             }
             Some(Wish::Listen(listener)) => {
                 let acceptor = listener::prepare(listener).map_err(|error| {
-                    tell!("hacher-gateway: {error}");
+                    tell!(Error: "the gateway: {error}");
                     AttachError::Os(Errno::INVAL)
                 })?;
                 tls = acceptor.tls();
@@ -243,7 +248,7 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
                     }
                 }
             }
-            Some(Wish::AccessLog) => {}
+            Some(Wish::AccessLog) => gateway.access.begin(),
             Some(Wish::Lockdown(program)) => lock_down(&program)?,
             Some(Wish::Drain(plan)) => drain::begin(&gateway, plan),
             None => {}

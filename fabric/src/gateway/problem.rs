@@ -12,6 +12,10 @@ use serde_json::{Map, Value, json};
 /// What a client that is turned away should wait, in seconds.
 pub(crate) const RETRY_AFTER_S: u32 = 1;
 
+/// Goes beside a response: what the problem is, in few words, for the access log.
+#[derive(Debug, Clone)]
+pub(super) struct ProblemCause(pub(super) String);
+
 /// A problem in the making.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -103,6 +107,8 @@ impl Problem {
 
     /// The response.
     pub(super) fn response(self) -> Response<ReplyBody> {
+        let cause = self.members.get("cause").and_then(Value::as_str);
+        let cause = cause.unwrap_or(self.title).to_owned();
         let mut body = json!({
             "type": "about:blank", "title": self.title, "status": self.status.as_u16(), "detail": self.detail,
         });
@@ -111,6 +117,7 @@ impl Problem {
         }
         let mut response = Response::new(ReplyBody::text(body.to_string()));
         *response.status_mut() = self.status;
+        response.extensions_mut().insert(ProblemCause(cause));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after_s {

@@ -1,9 +1,10 @@
 //! The body of a reply: some text of the gateway's own, or the rest of a record, piece by piece.
 //!
 //! hyper takes a piece as soon as it may write its first byte, and over HTTP/2 the client says when that may be followed by
-//! others. So the last piece carries what a reply holds, its [`ReplyTurn`] and its charge: they end when hyper drops the
+//! others. So the last piece carries what a reply holds, its [`ReplyTurn`], its charge and its line in the access log: they end when hyper drops the
 //! piece, after its last byte was written, and the limits on a reply's time hold until then.
 
+use super::access::Entry;
 use super::budget::Charge;
 use super::connection::ReplyTurn;
 use super::record::{Piece, Record};
@@ -26,6 +27,8 @@ struct Held {
     turn: Option<ReplyTurn>,
     /// Memory of a text; the pieces of a record have their own.
     charge: Option<Charge>,
+    /// Its line in the access log.
+    access: Option<Box<Entry>>,
 }
 
 enum Source {
@@ -84,6 +87,11 @@ impl ReplyBody {
         self.held.charge = Some(charge);
     }
 
+    /// Keeps the line about it until the last byte was written.
+    pub(super) fn tell(&mut self, access: Entry) {
+        self.held.access = Some(Box::new(access));
+    }
+
     /// Keeps `turn` until the last byte was written.
     pub(super) fn hold(&mut self, turn: ReplyTurn) {
         self.held.turn = Some(turn);
@@ -112,6 +120,9 @@ impl Body for ReplyBody {
         self.left = self.left.saturating_sub(taken);
         if let Some(turn) = &mut self.held.turn {
             turn.moves();
+        }
+        if let Some(access) = &mut self.held.access {
+            access.sent(taken);
         }
         let mut held = Held::default();
         if self.left == 0 {

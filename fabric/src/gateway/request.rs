@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Names the request in logs, metrics and `run`.
-const INVOCATION_HEADER: HeaderName = HeaderName::from_static("hacher-invocation");
+pub(super) const INVOCATION_HEADER: HeaderName = HeaderName::from_static("hacher-invocation");
 /// Room for the headers that most requests carry.
 const HEAD_EXPECTED_BYTES: usize = 512;
 

@@ -27,6 +27,7 @@ pub(super) struct RequestBody {
     incoming: Incoming,
     is_awaited: bool,
     has_ended: bool,
+    received_bytes: u64,
 }
 
 impl RequestBody {
@@ -35,6 +36,7 @@ impl RequestBody {
         Self {
             has_ended: incoming.is_end_stream(),
             is_awaited: headers.contains_key(EXPECT),
+            received_bytes: 0,
             incoming,
         }
     }
@@ -50,11 +52,17 @@ impl RequestBody {
                 Some(Err(error)) => return Some(Err(error)),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
+                        self.received_bytes = self.received_bytes.saturating_add(data.len() as u64);
                         return Some(Ok(data));
                     }
                 }
             }
         }
+    }
+
+    /// Bytes that have come so far.
+    pub(super) const fn received_bytes(&self) -> u64 {
+        self.received_bytes
     }
 
     /// Bytes that are announced; `None` if their number is not.

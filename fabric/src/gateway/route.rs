@@ -19,7 +19,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use std::rc::Rc;
 
 /// The path of a chain.
-const CHAINS: &str = "/chains/";
+pub(super) const CHAINS: &str = "/chains/";
 /// Chains that one reply names, so that it stays short whatever is served.
 const NAMED_MAX: usize = 32;
 /// What is allowed on any resource.

@@ -4,6 +4,7 @@
 use hacher_libos_net::{Failure, Input, Output, serve};
 use hacher_tests::modelled::Modelled;
 use hacher_tests::{hostile, ordinary};
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
             std::thread::sleep(Duration::from_secs(1));
         },
         "brief" => brief(),
+        "say" => serve(say),
         "headers" => serve(headers),
         "pass" => serve(pass),
         "event" => serve(event),
@@ -292,6 +294,16 @@ fn talk() -> ExitCode {
         eprint!("printed {wanted}");
         output.send(b"printed")
     })
+}
+
+/// Prints its input as it is.
+fn say(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let body = input.bytes()?;
+    let printed = std::io::stdout()
+        .write_all(body)
+        .and_then(|()| std::io::stdout().flush());
+    printed.map_err(|_| Failure::permanent("standard output takes nothing"))?;
+    output.send(body)
 }
 
 /// Serves for a moment, and ends whatever there is to do.

@@ -444,6 +444,22 @@ impl<P: Platform> Core<P> {
         files.iter().map(|file| (file.path.as_str(), &file.content))
     }
 
+    /// What people call a process.
+    pub fn name_of(&self, process: ProcessId) -> Option<String> {
+        let (chain, instance) = match self.ledger.owner(process)?.0 {
+            Owner::Gateway(gateway) => return Some(self.gateway_name(gateway)),
+            Owner::Function(chain, instance) => (chain, instance),
+        };
+        let chain = self.chains.get(chain.at())?;
+        let planned = chain.sealed.as_ref()?.plan.instance(instance)?;
+        let function = chain.definition.function(planned.function)?;
+        let (name, chain) = (function.definition.name, chain.definition.chain.name);
+        Some(format!(
+            "function `{name}` of chain `{chain}` (#{})",
+            planned.ordinal
+        ))
+    }
+
     /// What people call a gateway.
     pub fn gateway_name(&self, id: GatewayId) -> String {
         let own = self.gateways.get(id.at()).is_some_and(Gateway::is_own);

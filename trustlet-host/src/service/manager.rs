@@ -39,7 +39,7 @@ impl Manager {
         let socket = variable("NOTIFY_SOCKET").and_then(|path| match connect(&path) {
             Ok(socket) => Some(socket),
             Err(error) => {
-                tell!("warning: the service manager cannot be told anything: {error}");
+                tell!(Warning: "the service manager cannot be told anything: {error}");
                 None
             }
         });
@@ -131,7 +131,7 @@ impl Manager {
         // One that does not read is not waited for.
         if let Err(error) = socket.send_to_addr(state.as_bytes(), address) {
             tell!(
-                "warning: the service manager could not be told `{}`: {error}",
+                Warning: "the service manager could not be told `{}`: {error}",
                 state.replace('\n', " ")
             );
         }

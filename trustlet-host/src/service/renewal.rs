@@ -81,9 +81,9 @@ impl Renewals {
         };
         let name = core.gateway_name(gateway);
         if taken {
-            tell!("hacher-fabric: {name} uses new TLS files, from the next handshake on");
+            tell!(Info: "{name} uses new TLS files, from the next handshake on");
             if !text.is_empty() {
-                tell!("warning: {name}: {text}");
+                tell!(Warning: "{name}: {text}");
             }
         } else if say {
             found.tell_refusal(&name);
@@ -123,7 +123,7 @@ impl Renewal {
             Err((path, error)) => {
                 if self.state.unreadable(now, asked) {
                     tell!(
-                        "warning: {} keeps its certificate: `{}` cannot be used: {error}",
+                        Warning: "{} keeps its certificate: `{}` cannot be used: {error}",
                         name(),
                         path.display()
                     );
@@ -131,7 +131,7 @@ impl Renewal {
             }
             Ok((contents, hash)) => match self.state.read(hash, now, asked) {
                 Next::Nothing => {}
-                Next::SayUnchanged => tell!("hacher-fabric: the TLS files of {} have not changed", name()),
+                Next::SayUnchanged => tell!(Info: "the TLS files of {} have not changed", name()),
                 Next::SayRefused => self.tell_refusal(&name()),
                 Next::Offer => {
                     let offered = core.offer_tls(self.gateway, contents);
@@ -142,7 +142,7 @@ impl Renewal {
     }
 
     fn tell_refusal(&self, name: &str) {
-        tell!("warning: {name} keeps its certificate: {}", self.state.reason);
+        tell!(Warning: "{name} keeps its certificate: {}", self.state.reason);
     }
 }
 

@@ -75,7 +75,7 @@ impl Shares {
         let due = (several && scheduling::can_bring_back()).then(|| now.after(LOOK_IDLE_EVERY));
         if several && due.is_none() {
             tell!(
-                "warning: functions of one chain may take the processors from another: to bring a process back from the background \
+                Warning: "functions of one chain may take the processors from another: to bring a process back from the background \
                  takes CAP_SYS_NICE or a limit on nice values of 20 (ulimit -e, LimitNICE=+0 of systemd)"
             );
         }

@@ -1,0 +1,245 @@
+//! The access log: a line for each request, if the service was asked for it (`--access-log`). It says who was asked for what, how
+//! much and for how long; never a query, a header or a body.
+//!
+//! The gateway may open nothing, so lines leave over its standard error, to the daemon, which checks them and writes them as it
+//! writes all others. They wait in a buffer of bounded size and leave when there is room; a line that finds no place is dropped and
+//! counted, so no request waits for whoever reads the log. Without the log a request costs one look at a flag.
+
+use super::problem::ProblemCause;
+use super::reply::Reply;
+use super::request::INVOCATION_HEADER;
+use super::route::CHAINS;
+use super::target::path_of;
+use crate::watched::watch_room;
+use hacher_libos_net::clock::Monotonic;
+use hyper::Request;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use serde::{Deserialize, Serialize};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use tokio::sync::Notify;
+use tokio::task::spawn_local;
+
+/// Begins a line of the access log among what a gateway prints: no text of anybody begins so by chance.
+pub(crate) const MARK: u8 = 0x1e;
+/// Lines that wait: some milliseconds of the most requests that a gateway answers.
+const WAITING_MAX_BYTES: usize = 512 * 1024;
+/// The longest method and path that are written whole.
+const METHOD_MAX_BYTES: usize = 32;
+const PATH_MAX_BYTES: usize = 256;
+const CAUSE_MAX_BYTES: usize = 128;
+
+/// What a line says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    /// The chain; empty if the request means none.
+    pub chain: String,
+    /// The low half of its id, if it has got one.
+    pub invocation: Option<u64>,
+    /// The method, cut if it is long.
+    pub method: String,
+    /// The path without the query, cut if it is long.
+    pub path: String,
+    /// The reply's status; 0 if there was none.
+    pub status: u16,
+    /// Bytes of its body that were received.
+    pub received_bytes: u64,
+    /// Bytes of the reply's body that were taken over by the protocol.
+    pub sent_bytes: u64,
+    /// From the head's arrival until then, in microseconds.
+    pub duration_us: u64,
+    /// Why it is no success; empty if it is.
+    pub cause: String,
+    /// Lines before this one that found no place.
+    pub dropped: u64,
+}
+
+/// Where lines wait.
+#[derive(Debug, Default)]
+pub(super) struct AccessLog {
+    is_on: Cell<bool>,
+    waiting: RefCell<Vec<u8>>,
+    dropped: Cell<u64>,
+    news: Notify,
+}
+
+impl AccessLog {
+    /// Begins to write.
+    pub(super) fn begin(self: &Rc<Self>) {
+        if !self.is_on.replace(true) {
+            let log = Rc::clone(self);
+            spawn_local(async move {
+                // What cannot be written to is what nobody reads.
+                if log.write().await.is_err() {
+                    log.is_on.set(false);
+                }
+            });
+        }
+    }
+
+    /// A line for a request that has arrived; nothing if nobody wants it. `serves`: whether there is a chain of this name.
+    pub(super) fn entry(
+        self: &Rc<Self>,
+        request: &Request<()>,
+        serves: impl Fn(&str) -> bool,
+    ) -> Option<Entry> {
+        if !self.is_on.get() {
+            return None;
+        }
+        let path = request.uri().path();
+        let decoded = path_of(path).ok();
+        let chain = decoded.as_deref().and_then(|path| path.strip_prefix(CHAINS));
+        let chain = chain.filter(|chain| serves(chain)).unwrap_or_default();
+        Some(Entry {
+            log: Rc::clone(self),
+            begun: Monotonic::now(),
+            reply_bytes: None,
+            record: Record {
+                chain: chain.to_owned(),
+                method: cut(request.method().as_str(), METHOD_MAX_BYTES).to_owned(),
+                path: cut(path, PATH_MAX_BYTES).to_owned(),
+                ..Record::default()
+            },
+        })
+    }
+
+    fn push(&self, mut record: Record) {
+        record.dropped = self.dropped.get();
+        let mut waiting = self.waiting.borrow_mut();
+        let before = waiting.len();
+        waiting.push(MARK);
+        let written = serde_json::to_writer(&mut *waiting, &record);
+        waiting.push(b'\n');
+        if written.is_err() || waiting.len() > WAITING_MAX_BYTES {
+            waiting.truncate(before);
+            self.dropped.set(self.dropped.get().saturating_add(1));
+            return;
+        }
+        self.dropped.set(0);
+        self.news.notify_one();
+    }
+
+    async fn write(&self) -> io::Result<()> {
+        // Nobody else has this end of the pipe but for the monitor, which does not write to it.
+        fcntl_setfl(io::stderr(), fcntl_getfl(io::stderr())? | OFlags::NONBLOCK)?;
+        let stderr = watch_room(io::stderr())?;
+        loop {
+            let lines = core::mem::take(&mut *self.waiting.borrow_mut());
+            let mut left = lines.as_slice();
+            while !left.is_empty() {
+                let mut ready = stderr.writable().await?;
+                let write = ready.try_io(|stderr| Ok(rustix::io::write(stderr.get_ref(), left)?));
+                if let Ok(count) = write {
+                    left = left.get(count?..).unwrap_or_default();
+                }
+            }
+            if self.waiting.borrow().is_empty() {
+                self.news.notified().await;
+            }
+        }
+    }
+}
+
+fn cut(text: &str, max_bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(max_bytes))
+        .unwrap_or_default()
+}
+
+/// A line in the making: written when it is dropped, whatever has become of its request.
+#[derive(Debug)]
+pub(super) struct Entry {
+    log: Rc<AccessLog>,
+    begun: Monotonic,
+    /// Bytes of the reply's body, once there is one.
+    reply_bytes: Option<u64>,
+    record: Record,
+}
+
+impl Entry {
+    /// So many bytes of the request's body were received.
+    pub(super) fn received(&mut self, bytes: u64) {
+        self.record.received_bytes = bytes;
+    }
+
+    /// The reply is made.
+    pub(super) fn replies(&mut self, reply: &Reply) {
+        let invocation = reply.headers().get(INVOCATION_HEADER);
+        let invocation = invocation.and_then(|value| value.to_str().ok());
+        self.record.invocation = invocation.and_then(|id| u64::from_str_radix(id, 16).ok());
+        self.record.status = reply.status().as_u16();
+        if let Some(ProblemCause(cause)) = reply.extensions().get() {
+            self.record.cause = cut(cause, CAUSE_MAX_BYTES).to_owned();
+        }
+        self.reply_bytes = Some(reply.body().len_bytes() as u64);
+    }
+
+    /// So many more bytes of the reply were taken over.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.record.sent_bytes = self.record.sent_bytes.saturating_add(bytes as u64);
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut record = core::mem::take(&mut self.record);
+        record.duration_us = self.begun.elapsed_ns() / 1000;
+        if record.cause.is_empty() && self.reply_bytes.is_none_or(|bytes| record.sent_bytes < bytes) {
+            "the client has gone".clone_into(&mut record.cause);
+        }
+        self.log.push(record);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(log: &Rc<AccessLog>) -> Option<Entry> {
+        let path = format!("/chains/{}?secret=1", "x".repeat(1000));
+        log.entry(&Request::get(path).body(()).unwrap(), |_| false)
+    }
+
+    #[test]
+    fn a_line_has_no_query_a_bounded_length_and_is_read_back() {
+        let log = Rc::new(AccessLog::default());
+        assert!(entry(&log).is_none(), "nobody has asked for it");
+        log.is_on.set(true);
+        drop(entry(&log));
+        let waiting = log.waiting.borrow();
+        let line = waiting
+            .strip_prefix(&[MARK])
+            .unwrap()
+            .strip_suffix(b"\n")
+            .unwrap();
+        let record: Record = serde_json::from_slice(line).unwrap();
+        assert_eq!(
+            (record.method.as_str(), record.path.len()),
+            ("GET", PATH_MAX_BYTES)
+        );
+        assert_eq!((record.status, record.cause.as_str()), (0, "the client has gone"));
+        assert!(!String::from_utf8_lossy(line).contains("secret"));
+    }
+
+    #[test]
+    fn lines_that_nobody_takes_are_counted_and_not_kept() {
+        let log = Rc::new(AccessLog::default());
+        log.is_on.set(true);
+        for _ in 0..10_000 {
+            drop(entry(&log));
+        }
+        assert!(log.waiting.borrow().len() <= WAITING_MAX_BYTES);
+        let dropped = log.dropped.get();
+        assert!(dropped > 5_000, "{dropped}");
+        log.waiting.borrow_mut().clear();
+        drop(entry(&log));
+        let waiting = log.waiting.borrow();
+        let record: Record = serde_json::from_slice(waiting.get(1..).unwrap()).unwrap();
+        assert_eq!(
+            (record.dropped, log.dropped.get()),
+            (dropped, 0),
+            "the next line tells of them"
+        );
+    }
+}
