@@ -299,15 +299,17 @@ fn has_time_and_level(line: &str) -> bool {
 fn every_line_says_when_and_how_much_it_matters() {
     let heard = Heard::start("forward");
     heard.print(640);
-    for name in ["hacher-daemon", "a"] {
+    for (told, name) in [(1, "a"), (2, "hacher-daemon")] {
         let before = heard.service.process(name).unwrap();
         heard.service.signal(before, Signal::KILL);
         until(name, || {
             heard.service.process(name).is_some_and(|now| now != before)
         });
+        until("what became of it", || {
+            heard.count("it is being replaced") >= told
+        });
         heard.print(64);
     }
-    until("what became of them", || heard.count("it is being replaced") >= 2);
     let Heard {
         service,
         messages,
