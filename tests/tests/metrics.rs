@@ -53,7 +53,9 @@ fn begin(service: &Service, body: &str) -> TcpStream {
 fn every_series_is_there_before_anything_has_happened() {
     let functions = functions(["a", "b"], "echo", "instances = 2");
     let service = Service::start(&chain("in_flight = 7", "ingress -> a -> b -> egress", &functions)).unwrap();
-    let scrape = Scrape::of(&service, "").unwrap();
+    // A gateway tells its limits when it begins to listen, which is a moment after it is ready.
+    let is_told = |scrape: &Scrape| scrape.sum("hacher_gateway_buffer_limit_bytes", &[]) > Some(0.0);
+    let scrape = Scrape::when(&service, "the gateway's limits", is_told).unwrap();
     for (name, labels, value) in scrape.samples() {
         let counts = ["_total", "_count", "_sum", "_bucket"]
             .iter()
