@@ -1139,6 +1139,9 @@ fn add_in_place(receiver: &Receiver, opened: &Opened, part: &mut Part) {
     }
 }
 
+/// For how long the end of a record that will not be finished waits for room, before other work goes on.
+const ABORT_WAIT: Duration = Duration::from_millis(5);
+
 /// Takes the output's segments to the data path, waiting for room where there is none.
 struct Sealing<'a> {
     own: &'a Own,
@@ -1183,8 +1186,12 @@ impl Sealing<'_> {
 
     fn abort(&mut self, port: usize) {
         self.sender.drop_placed(port);
-        // Without room it is said later: nobody who waits for what comes next waits for that.
-        let _ = self.sender.abort(self.own, port, &self.context);
+        // Whoever has the beginning waits for the rest, and the next handler may take long. Beyond this wait the event loop says
+        // it: nobody who waits for what comes next waits for that.
+        let until = self.until.min(Monotonic::now().after(ABORT_WAIT));
+        while self.sender.abort(self.own, port, &self.context).is_err() && Monotonic::now() < until {
+            self.sender.wait_for_room(self.own, until);
+        }
     }
 }
 

@@ -429,7 +429,10 @@ impl Service {
     fn take_signals(&mut self) {
         let asked = children::take_signals(&self.signals);
         if asked.look {
-            self.manager.reloading();
+            // Who is stopping never is ready again, not even after a reload.
+            if matches!(self.stage, Stage::Running) {
+                self.manager.reloading();
+            }
             self.renewals.look(&mut self.core);
         }
         if let Some(stop) = asked.stop {
@@ -538,6 +541,12 @@ impl Service {
             born: Monotonic::now(),
             exit_due: None,
         });
+        if let Stage::Draining(drain) = &self.stage {
+            // Its predecessor was told, and it was not. Never 0, which would mean the end.
+            let left = drain.until.saturating_duration_since(Monotonic::now());
+            let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
+            self.core.shutting_down(left.max(1));
+        }
         Ok(())
     }
 

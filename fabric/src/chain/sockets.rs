@@ -79,23 +79,24 @@ impl Sockets {
         Ok(Self(given))
     }
 
-    /// The socket of the gateway of a chain's own: named like the chain, or bound to where it wants to listen.
+    /// The socket of the gateway of a chain's own: named like the chain, or bound to where it wants to listen. A chain that is
+    /// called `gateway` or `admin` gets it by address alone: the socket of that name is another's.
     pub fn of_chain(&mut self, chain: &str, wanted: SocketAddr) -> Option<TcpListener> {
-        self.take(chain, wanted)
+        self.take((!is_reserved(chain)).then_some(chain), wanted)
     }
 
     /// The shared gateway's, named `gateway`.
     pub fn of_gateway(&mut self, wanted: SocketAddr) -> Option<TcpListener> {
-        self.take(GATEWAY, wanted)
+        self.take(Some(GATEWAY), wanted)
     }
 
     /// The one on which operators are answered, named `admin`.
     pub fn of_operators(&mut self, wanted: SocketAddr) -> Option<TcpListener> {
-        self.take(ADMIN, wanted)
+        self.take(Some(ADMIN), wanted)
     }
 
-    fn take(&mut self, name: &str, wanted: SocketAddr) -> Option<TcpListener> {
-        let named = self.0.iter().position(|given| given.name == name);
+    fn take(&mut self, name: Option<&str>, wanted: SocketAddr) -> Option<TcpListener> {
+        let named = self.0.iter().position(|given| Some(given.name.as_str()) == name);
         let at = named.or_else(|| {
             let is_meant = |given: &Given| given.address == wanted && !is_reserved(&given.name);
             self.0.iter().position(is_meant)
@@ -159,7 +160,9 @@ mod tests {
         let (mut sockets, addresses) = sockets(&["admin", "orders", "gateway"]);
         let elsewhere = "127.0.0.1:1".parse().unwrap();
         assert_eq!(taken(sockets.of_gateway(elsewhere)), Some(addresses[2]));
-        assert_eq!(taken(sockets.of_chain("other", elsewhere)), None);
+        for chain in ["other", "gateway", "admin"] {
+            assert_eq!(taken(sockets.of_chain(chain, elsewhere)), None, "chain `{chain}`");
+        }
         assert_eq!(taken(sockets.of_chain("orders", elsewhere)), Some(addresses[1]));
         assert_eq!(taken(sockets.of_operators(elsewhere)), Some(addresses[0]));
         assert!(sockets.none_is_left().is_ok());

@@ -187,7 +187,7 @@ const fn shared_bytes(memory_bytes: u64) -> u64 {
 }
 
 /// Memory of a record with a body of this size, in pieces of which each may be half empty.
-const fn record_bytes(body_bytes: u64) -> u64 {
+pub(super) const fn record_bytes(body_bytes: u64) -> u64 {
     (body_bytes + ENCODED_MAX_BYTES as u64).next_multiple_of(SEGMENT_BYTES as u64) + 2 * SEGMENT_BYTES as u64
 }
 

@@ -39,6 +39,8 @@ const WRITE_MIN_BYTES: u64 = 16 << 10;
 /// How long the whole of a reply may take: this, and a second for each so many bytes.
 const REPLY_TICKS: Tick = 30;
 const REPLY_BYTES_PER_TICK: u64 = 32 << 10;
+/// Longer if its client reads other replies of the same connection meanwhile, but not longer than this.
+const REPLY_TICKS_MAX: Tick = 600;
 /// And how long a reply may take to be taken over by another segment, and its last one to be written: HTTP/2 has windows of its
 /// own in front of the socket.
 const SEGMENT_TICKS: Tick = 30;
@@ -69,8 +71,20 @@ pub(super) enum Dispensable {
 #[derive(Debug)]
 struct Pending {
     number: u64,
+    /// When it began, and what the connection had sent then.
+    begun_at: Tick,
+    sent_before: u64,
     latest_end: Tick,
     moved_at: Tick,
+}
+
+impl Pending {
+    /// Whether it is late because its client reads other replies besides, and all of them as fast as one alone must be read.
+    const fn shares_a_fast_connection(&self, now: Tick, sent: u64) -> bool {
+        let taken = now.saturating_sub(self.begun_at);
+        let due_bytes = taken.saturating_sub(REPLY_TICKS) * REPLY_BYTES_PER_TICK;
+        taken <= REPLY_TICKS_MAX && sent - self.sent_before >= due_bytes
+    }
 }
 
 /// One connection.
@@ -222,10 +236,10 @@ impl Connection {
         if self.is_idle() {
             return Some(Dispensable::Idle(self.idle_order.get()));
         }
-        // Nothing is waited for but the client: to read, or to send the rest of its bodies.
-        let waits_for_client = self.blocked.get()
-            || !self.replies.borrow().is_empty()
-            || self.uploads.get() == self.requests.get();
+        // Nothing is waited for but the client: to read, or to send the rest of its bodies. A request that a chain works on keeps
+        // its connection, whatever others on it wait for.
+        let with_client = self.replies.borrow().len() + self.uploads.get() as usize;
+        let waits_for_client = self.blocked.get() || with_client >= self.requests.get() as usize;
         let moved_at = self.moved_at.get();
         (waits_for_client && now.saturating_sub(moved_at) >= STALLED_TICKS)
             .then_some(Dispensable::Stalled(moved_at))
@@ -268,8 +282,10 @@ impl Connection {
         } else if now - since >= WRITE_TICKS {
             return true;
         }
-        let is_late =
-            |reply: &Pending| now > reply.latest_end || now.saturating_sub(reply.moved_at) > SEGMENT_TICKS;
+        let is_late = |reply: &Pending| {
+            let is_over = now > reply.latest_end && !reply.shares_a_fast_connection(now, sent);
+            is_over || now.saturating_sub(reply.moved_at) > SEGMENT_TICKS
+        };
         self.replies.borrow().iter().any(is_late)
     }
 
@@ -377,6 +393,8 @@ impl RequestTurn {
         let now = self.places.now();
         connection.replies.borrow_mut().push(Pending {
             number,
+            begun_at: now,
+            sent_before: connection.sent.get(),
             latest_end: now + REPLY_TICKS + len_bytes as u64 / REPLY_BYTES_PER_TICK,
             moved_at: now,
         });

@@ -2,7 +2,7 @@
 
 use super::Gateway;
 use super::arriving::{Arriving, Judgement};
-use super::budget::{self, Account, Budget};
+use super::budget::{self, Account, Budget, Charge};
 use super::ids::Ids;
 use super::record::Record;
 use crate::watched::watch_shared;
@@ -171,6 +171,20 @@ impl Endpoint {
         self.own.set_gauge(Gauge::Waiting, waiting);
         self.own
             .set_gauge(Gauge::BufferedBytes, self.account.used_bytes());
+    }
+
+    /// Whether `bytes` more of requests may be held: beside the largest reply, so that what uploads take is never missing for the
+    /// answer to a request whose functions have run.
+    pub(super) fn has_room_for_request(&self, bytes: u64) -> bool {
+        let reply = budget::record_bytes(self.begin.max_reply_bytes);
+        self.account.has_room(bytes.saturating_add(reply))
+    }
+
+    /// Charges `bytes` of a request; `None` if there is no room for them.
+    pub(super) fn charge_request(&self, bytes: u64) -> Option<Charge> {
+        self.has_room_for_request(bytes)
+            .then(|| self.account.charge(bytes))
+            .flatten()
     }
 
     /// Whether there is a place among the requests in flight.

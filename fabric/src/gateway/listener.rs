@@ -244,12 +244,15 @@ async fn serve(
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    if is_http_2 && reply.body().is_uncharged() {
-        // However many streams a client leaves without a window, what answers them is counted.
-        match gateway.places.charge_text(reply.body().len_bytes()) {
-            Some(charge) => reply.body_mut().hold_charge(charge),
-            None => *reply.body_mut() = ReplyBody::text(""),
+    if is_http_2 {
+        if reply.body().is_uncharged() {
+            // However many streams a client leaves unread, what answers them is counted.
+            match gateway.places.charge_text(reply.body().len_bytes()) {
+                Some(charge) => reply.body_mut().hold_charge(charge),
+                None => *reply.body_mut() = ReplyBody::text(""),
+            }
         }
+        reply.body_mut().mark_end();
     }
     if let Some(mut access) = access.take() {
         access.received(body.received_bytes());

@@ -36,6 +36,8 @@ pub(super) struct Places {
     ordinary: Cell<usize>,
     all: Cell<usize>,
     memory: Rc<Account>,
+    /// For what can be refused, so that it leaves the reserve alone: HTTP/2, and the texts that answer there.
+    optional: Rc<Account>,
     /// Told when the first place is taken, and when the last is given back.
     changed: Notify,
 }
@@ -57,6 +59,7 @@ impl Places {
             ordinary: Cell::new(ORDINARY_MAX),
             all: Cell::new(PLACES_MAX),
             memory: budget.account(connections_bytes()),
+            optional: budget.account(0),
             changed: Notify::new(),
         })
     }
@@ -138,20 +141,21 @@ impl Places {
 
     /// Memory for a connection over HTTP/2.
     pub(super) fn charge_http_2(&self, connection: &Connection) -> bool {
-        connection.speaks_http_2(|| self.memory.charge(HTTP_2_BYTES))
+        connection.speaks_http_2(|| self.optional.charge(HTTP_2_BYTES))
     }
 
     /// Memory for a text that answers a request over HTTP/2. On HTTP/1 there is one at a time, which the connection's own
     /// memory has room for.
     pub(super) fn charge_text(&self, len_bytes: usize) -> Option<Charge> {
-        self.memory.charge(HTTP_2_STREAM_BYTES + len_bytes as u64)
+        self.optional.charge(HTTP_2_STREAM_BYTES + len_bytes as u64)
     }
 
     /// Connections that have a place, those on which chains are answered at most, and the bytes that all hold.
     pub(super) fn figures(&self) -> (u64, u64, u64) {
         let count = |count: usize| count as u64;
         let taken = count(self.taken.borrow().len());
-        (taken, count(self.ordinary.get()), self.memory.used_bytes())
+        let bytes = self.memory.used_bytes() + self.optional.used_bytes();
+        (taken, count(self.ordinary.get()), bytes)
     }
 
     /// Runs the clock, for ever: while there are connections. Calls `each_tick` at each tick, and when the last one has gone.
@@ -304,5 +308,41 @@ mod tests {
             "the newcomer has gone again"
         );
         drop(upload);
+    }
+
+    #[test]
+    fn a_connection_that_a_chain_works_for_stays_whatever_else_its_client_leaves_unread() {
+        let (places, busy) = crowded();
+        let (_, place) = busy.last().unwrap();
+        let unread = RequestTurn::within(&place.connection, &places, &Rc::new(Draining::new()));
+        let unread = unread.replies(10, &Rc::default());
+        for now in 1..=3 {
+            places.now.set(now);
+            place.connection.tick(now);
+        }
+        assert!(places.take().connection.is_spare);
+        drop(unread);
+    }
+
+    #[test]
+    fn replies_that_share_a_connection_share_the_time_to_be_read() {
+        for (sent_each_tick, is_cut) in [(40 << 10, false), (20 << 10, true)] {
+            let (places, busy) = crowded();
+            let connection = &busy.last().unwrap().1.connection;
+            let replies = [(); 4].map(|()| {
+                RequestTurn::within(connection, &places, &Rc::new(Draining::new()))
+                    .replies(1 << 20, &Rc::default())
+            });
+            // One alone would have 62 s.
+            for now in 1..=90 {
+                places.now.set(now);
+                connection.note_sent(sent_each_tick);
+                replies
+                    .iter()
+                    .for_each(super::super::connection::ReplyTurn::moves);
+                connection.tick(now);
+            }
+            assert_eq!(connection.ending() == Ending::Now, is_cut);
+        }
     }
 }

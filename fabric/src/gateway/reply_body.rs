@@ -18,6 +18,8 @@ use hyper::body::{Body, Frame, SizeHint};
 pub(super) struct ReplyBody {
     source: Source,
     left: usize,
+    /// An end of its own is to be written, though there are no bytes: it carries what the reply holds.
+    marks_end: bool,
     held: Held,
 }
 
@@ -59,6 +61,7 @@ impl ReplyBody {
         Self {
             left: text.len(),
             source: Source::Text(text),
+            marks_end: false,
             held: Held::default(),
         }
     }
@@ -68,6 +71,7 @@ impl ReplyBody {
         Self {
             left: record.len_bytes().saturating_sub(skip),
             source: Source::Record { record, skip },
+            marks_end: false,
             held: Held::default(),
         }
     }
@@ -77,9 +81,14 @@ impl ReplyBody {
         self.left
     }
 
-    /// Whether it is a text whose memory nobody is charged for yet.
+    /// Whether it is a text, or nothing, whose memory nobody is charged for yet.
     pub(super) const fn is_uncharged(&self) -> bool {
-        matches!(self.source, Source::Text(_)) && self.left > 0 && self.held.charge.is_none()
+        (matches!(self.source, Source::Text(_)) || self.left == 0) && self.held.charge.is_none()
+    }
+
+    /// Has an empty body end with a frame of its own, so that its headers are written before what it holds ends (HTTP/2).
+    pub(super) const fn mark_end(&mut self) {
+        self.marks_end = self.left == 0;
     }
 
     /// Keeps `charge`, for the memory of a text, until the last byte was written.
@@ -96,6 +105,15 @@ impl ReplyBody {
     pub(super) fn hold(&mut self, turn: ReplyTurn) {
         self.held.turn = Some(turn);
     }
+
+    /// What the last piece holds from now on: hyper takes it.
+    fn hand_over(&mut self) -> Held {
+        let mut held = core::mem::take(&mut self.held);
+        if let Some(turn) = &mut held.turn {
+            turn.is_taken();
+        }
+        held
+    }
 }
 
 impl Body for ReplyBody {
@@ -107,7 +125,11 @@ impl Body for ReplyBody {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<ReplyData>, Infallible>>> {
         if self.left == 0 {
-            return Poll::Ready(None);
+            let end = core::mem::take(&mut self.marks_end).then(|| ReplyData {
+                bytes: ReplyBytes::Text(Bytes::new()),
+                _held: self.hand_over(),
+            });
+            return Poll::Ready(end.map(|end| Ok(Frame::data(end))));
         }
         let bytes = match &mut self.source {
             Source::Text(text) => Some(ReplyBytes::Text(core::mem::take(text))),
@@ -124,22 +146,24 @@ impl Body for ReplyBody {
         if let Some(access) = &mut self.held.access {
             access.sent(taken);
         }
-        let mut held = Held::default();
-        if self.left == 0 {
-            held = core::mem::take(&mut self.held);
-            if let Some(turn) = &mut held.turn {
-                turn.is_taken();
-            }
-        }
+        let held = if self.left == 0 {
+            self.hand_over()
+        } else {
+            Held::default()
+        };
         let data = bytes.map(|bytes| ReplyData { bytes, _held: held });
         Poll::Ready(data.map(|data| Ok(Frame::data(data))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == 0
+        self.left == 0 && !self.marks_end
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.marks_end {
+            // hyper would say a length of 0, which a reply to HEAD or without content does not have.
+            return SizeHint::default();
+        }
         SizeHint::with_exact(self.left as u64)
     }
 }
@@ -222,6 +246,17 @@ mod tests {
             drop(last);
             assert!(!connection.is_replying() && !account.is_used());
         }
+        let mut body = ReplyBody::text("");
+        body.hold(RequestTurn::within(connection, &places, &Rc::new(Draining::new())).replies(0, &exchange));
+        assert!(body.is_end_stream(), "over HTTP/1 there is nothing to write");
+        body.mark_end();
+        assert!(!body.is_end_stream() && body.size_hint().exact().is_none());
+        let end = next(&mut body).unwrap();
+        assert!(body.is_end_stream() && next(&mut body).is_none());
+        drop(body);
+        assert!(connection.is_replying() && end.remaining() == 0);
+        drop(end);
+        assert!(!connection.is_replying());
         let mut body = ReplyBody::text("text");
         body.hold(RequestTurn::within(connection, &places, &Rc::new(Draining::new())).replies(4, &exchange));
         let last = next(&mut body);

@@ -13,7 +13,7 @@ use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::sdk::headers;
 use hacher_libos_net::telemetry::{RequestFailure, RequestRefusal};
 use hyper::header::{HeaderName, HeaderValue};
-use hyper::{Request, StatusCode};
+use hyper::{HeaderMap, Request, StatusCode};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -36,12 +36,13 @@ pub(super) async fn invoke(
         return shed(&endpoint).with("chain", chain).response();
     }
     let until = deadline(&endpoint.begin);
-    match endpoint.account.charge(REQUEST_BYTES + head_bytes(request)) {
+    match endpoint.charge_request(REQUEST_BYTES + head_bytes(request)) {
         None => no_room().with("chain", chain).response(),
         Some(mut head) => {
             let mut reply = exchange(gateway, &endpoint, &chain, turn, request, body, until).await;
             if reply.body().is_uncharged() {
-                head.set(REQUEST_BYTES.max(reply.body().len_bytes() as u64));
+                let bytes = reply.body().len_bytes() as u64 + fields_bytes(reply.headers());
+                head.set(REQUEST_BYTES.max(bytes));
                 reply.body_mut().hold_charge(head);
             }
             reply
@@ -51,15 +52,20 @@ pub(super) async fn invoke(
 
 /// What a head holds while its request is answered.
 fn head_bytes(request: &Request<()>) -> u64 {
-    // A place in the map of headers, beside the bytes of name and value.
-    const FIELD_BYTES: usize = 128;
-    let fields = request.headers().iter();
-    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES);
     let path = request
         .uri()
         .path_and_query()
         .map_or(0, |path| path.as_str().len());
-    (path + fields.sum::<usize>()) as u64
+    path as u64 + fields_bytes(request.headers())
+}
+
+/// What headers hold.
+pub(super) fn fields_bytes(headers: &HeaderMap) -> u64 {
+    // A place in the map, beside the bytes of name and value.
+    const FIELD_BYTES: usize = 128;
+    let fields = headers.iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES);
+    fields.sum::<usize>() as u64
 }
 
 /// Takes a request in, and answers it.

@@ -110,7 +110,7 @@ impl RequestBody {
                 return Err(too_large(Some(announced), limit));
             }
             // Refused before it is sent; what is announced is not charged.
-            if !endpoint.account.has_room(announced) {
+            if !endpoint.has_room_for_request(announced) {
                 return Err(no_room());
             }
         }
@@ -141,7 +141,7 @@ impl RequestBody {
             if received as u64 > limit {
                 return Err(too_large(None, limit));
             }
-            if !record.append(&data) {
+            if !endpoint.has_room_for_request(data.len() as u64) || !record.append(&data) {
                 return Err(no_room());
             }
         }

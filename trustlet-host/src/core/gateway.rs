@@ -243,6 +243,12 @@ impl<P: Platform> Core<P> {
                 "gateways start when all chains are defined",
             );
         }
+        if self.drains {
+            return refuse(
+                ResultCode::InvalidRequest,
+                "gateways finish: none is started any more",
+            );
+        }
         self.gateway(gateway)?
             .epoch
             .checked_add(1)
@@ -387,8 +393,10 @@ impl<P: Platform> Core<P> {
         Ok(self.platform.send(process, message, &[])?)
     }
 
-    /// Asks every gateway to drain: to serve on for `delay`, and to finish within `timeout` after that. Those that were asked.
+    /// Asks every gateway to drain: to serve on for `delay`, and to finish within `timeout` after that. Those that were asked. None is
+    /// started from here on: it would know of no drain.
     pub fn drain_gateways(&mut self, delay: Duration, timeout: Duration) -> Vec<ProcessId> {
+        self.drains = true;
         let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
         let mut asked = Vec::new();
         for (gateway, process) in self.live_gateways() {

@@ -155,6 +155,8 @@ pub struct Core<P: Platform> {
     /// Sealings so far.
     sealings: u64,
     loaded: bool,
+    /// Gateways have been asked to finish.
+    drains: bool,
     /// Chains that serve, and all chains, since the present daemon has said so.
     daemon_ready: Option<(u32, u32)>,
     /// What the clock of whoever drives the core said last, ns of `CLOCK_MONOTONIC`.
@@ -182,6 +184,7 @@ impl<P: Platform> Core<P> {
             instance_total: 0,
             sealings: 0,
             loaded: false,
+            drains: false,
             daemon_ready: None,
             now_ns: 0,
             access_log: false,

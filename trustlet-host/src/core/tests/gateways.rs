@@ -118,8 +118,9 @@ fn the_death_of_one_gateway_is_nothing_to_the_others() {
 fn all_gateways_are_drained_and_waited_for() {
     let mut driver = tenants();
     let (delay, timeout) = (Duration::from_secs(2), Duration::from_secs(10));
+    let mut idle = tenants();
     assert!(
-        driver.core.drain_gateways(delay, timeout).is_empty(),
+        idle.core.drain_gateways(delay, timeout).is_empty(),
         "there is none to ask"
     );
     let processes: Vec<_> = (0..3).map(|gateway| start(&mut driver, gateway)).collect();
@@ -138,6 +139,12 @@ fn all_gateways_are_drained_and_waited_for() {
         assert!(driver.core.is_gateway(process));
         assert!(driver.core.has_live_gateway());
         driver.die(process);
+        let again = driver.create(GATEWAY_PROCESS, 1);
+        assert_eq!(
+            again.code,
+            ResultCode::InvalidRequest,
+            "it would know of no drain"
+        );
     }
     assert!(!driver.core.has_live_gateway());
 }
