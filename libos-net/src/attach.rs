@@ -34,7 +34,8 @@ pub const BELL_QUIET_NS: u64 = 100_000_000;
 
 /// What a message carries.
 pub mod kind {
-    /// One [`super::Begin`]; descriptors: outbox (read-write), instance page (read-write), doorbell.
+    /// One [`super::Begin`]; descriptors: outbox (read-write), instance page (read-write), the owner's end of its doorbell. All
+    /// other messages bring ends of doorbells that are rung.
     pub const BEGIN: u32 = 1;
     /// [`super::Inbound`] entries; two descriptors each: the producer's outbox or the mapped region of this ring
     /// (read-only), the producer's doorbell.
@@ -57,7 +58,7 @@ pub mod kind {
     pub const READY: u32 = 9;
     /// To a gateway: one [`super::Drain`]: leave in these steps, say [`DRAINED`], exit. A second one ends all waits.
     pub const DRAIN: u32 = 10;
-    /// To a gateway: no entries; one descriptor, an eventfd to ring when requests begin to be in flight
+    /// To a gateway: no entries; one descriptor, a doorbell to ring when requests begin to be in flight
     /// (see [`super::BELL_QUIET_NS`]). Holds for every attachment, earlier and later.
     pub const BELL: u32 = 11;
     /// One [`super::Ahead`]; descriptors: the instance's page (read-only), its doorbell.

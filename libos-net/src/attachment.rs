@@ -6,7 +6,8 @@ use crate::attach::{
     MESSAGE_MAX_DESCRIPTORS, MessageHeader, Port, Readiness, Renew, SAID_MAX_BYTES, SECRET_VALUE_MAX_BYTES,
     Secret, kind, listen_tls, outbox_flag,
 };
-use crate::doorbell::Doorbell;
+use crate::clock::Monotonic;
+use crate::doorbell::{Doorbell, OwnDoorbell};
 use crate::hop::{Own, Receiver, Sender};
 use crate::layout::{MappedLayout, OutboxLayout, PageLayout, page_word};
 use crate::mapped::MappedRing;
@@ -18,7 +19,9 @@ use crate::refused_call;
 use crate::rest::Rest;
 use crate::sdk::input;
 use crate::seal::PortSealer;
+use crate::telemetry;
 use core::mem::MaybeUninit;
+use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg};
@@ -363,12 +366,17 @@ impl Assembly {
         let mut own = Own {
             page: OwnRegion::map(&page, page_layout.len_bytes())?,
             page_layout,
-            doorbell: Doorbell::new(doorbell),
+            doorbell: OwnDoorbell::new(doorbell),
             gateway: None,
         };
+        own.doorbell.forget_rings();
         if begin.role == 1 {
             own.begin_requests();
         }
+        if begin.instance_epoch > 1 {
+            telemetry::take_over(&own.page, &own.page_layout);
+        }
+        let random = own_number();
         let mut rings = Vec::with_capacity(self.inbound.len());
         let mut gapless = Vec::with_capacity(self.inbound.len());
         for (index, (inbound, outbox, doorbell)) in core::mem::take(&mut self.inbound).into_iter().enumerate()
@@ -384,17 +392,17 @@ impl Assembly {
             )??);
             gapless.push(inbound.0.gapless == 1);
         }
-        let ports = self.out_ports(&begin, &outbox_layout, &mut own)?;
+        let ports = self.out_ports(&begin, &outbox_layout, &mut own, random)?;
         let outbox = OwnRegion::map(&outbox, outbox_layout.len_bytes())?;
         back(&outbox, &begin)?;
         let ahead = match self.ahead.take() {
             Some((entry, page, doorbell)) => WakeAhead::new(&entry, &page, doorbell)??,
             None => WakeAhead::default(),
         };
-        let mut receiver = Receiver::new(rings, Rest::new(&own, ahead, &begin));
+        let mut receiver = Receiver::new(rings, Rest::new(&own, ahead, &begin, random));
         receiver.resume(&own, &gapless);
-        let mut sender = Sender::new(outbox, outbox_layout, ports, begin.spin_ns);
-        sender.resume(&own);
+        let mut sender = Sender::new(outbox, outbox_layout, ports, begin.spin_ns, random);
+        sender.resume(&own, begin.instance_epoch);
         let secrets = core::mem::take(&mut self.secrets);
         Ok(Attachment {
             begin,
@@ -413,6 +421,7 @@ impl Assembly {
         begin: &Begin,
         outbox: &OutboxLayout,
         own: &mut Own,
+        random: u64,
     ) -> Result<Vec<OutPort>, AttachError> {
         let mut sealed: Vec<Vec<_>> = self.ports.iter().map(|_| Vec::new()).collect();
         let mut mapped: Vec<Vec<_>> = self.ports.iter().map(|_| Vec::new()).collect();
@@ -436,7 +445,7 @@ impl Assembly {
                 let region = OwnRegion::map(&region, layout.len_bytes())?;
                 back(&region, begin)?;
                 let rings = mapped.get_mut(port).ok_or(no_port)?;
-                rings.push(MappedRing::new(ring, region, layout));
+                rings.push(MappedRing::new(ring, region, layout, random));
             } else {
                 let ring_at = outbox.ring_at(edge.ring).ok_or(BadAttachment("a ring"))?;
                 let ring = OutRing::new(&edge, ring_at, outbox.ring_capacity(), &page, doorbell)??;
@@ -450,6 +459,16 @@ impl Assembly {
             ports.push(OutPort::new(port.name, port.fault == 1, sealer, sealed, mapped));
         }
         Ok(ports)
+    }
+}
+
+/// A number that no earlier process of this instance can have known: what it left cannot be made for it.
+fn own_number() -> u64 {
+    let mut bytes = [0; 8];
+    match SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => u64::from_ne_bytes(bytes),
+        // Hard to know as well.
+        Err(_) => Monotonic::now().as_ns(),
     }
 }
 

@@ -18,7 +18,7 @@
 
 use crate::clock::Monotonic;
 use crate::descriptor::Descriptor;
-use crate::doorbell::Doorbell;
+use crate::doorbell::OwnDoorbell;
 use crate::invocation::{GatewayLife, InvocationId};
 use crate::layout::{
     CLOSED_ENTRIES, CLOSED_ENTRY_BYTES, EXTENT_MAX_BYTES, OutboxLayout, PageLayout, SLOT_CLASSES,
@@ -45,7 +45,7 @@ use std::sync::Arc;
 pub struct Own {
     pub(crate) page: OwnRegion,
     pub(crate) page_layout: PageLayout,
-    pub(crate) doorbell: Doorbell,
+    pub(crate) doorbell: OwnDoorbell,
     /// The gateway's page, where it says which requests are closed; the gateway itself has none.
     pub(crate) gateway: Option<(PeerRegion, PageLayout)>,
 }
@@ -70,7 +70,7 @@ impl Own {
 
     /// The bell that peers ring, for an event loop to wait on.
     #[must_use]
-    pub const fn doorbell(&self) -> &Doorbell {
+    pub const fn doorbell(&self) -> &OwnDoorbell {
         &self.doorbell
     }
 
@@ -113,6 +113,8 @@ impl Own {
     /// Gateway: takes its page over from a process before it, whose requests have all ended with it.
     pub(crate) fn begin_requests(&self) {
         self.set_in_flight(0);
+        // Until it says in which life it is.
+        self.store(page_word::GATEWAY_LIFE, 0);
         for gauge in Gauge::ALL {
             self.set_gauge(gauge, 0);
         }
@@ -209,11 +211,16 @@ pub struct Sender {
 }
 
 impl Sender {
-    pub(crate) fn new(outbox: OwnRegion, layout: OutboxLayout, ports: Vec<OutPort>, spin_ns: u64) -> Self {
-        let starved = outbox
-            .word(outbox_word::STARVED)
-            .map(Sleeper::resume)
-            .unwrap_or_default();
+    /// `random`: this process's own number.
+    pub(crate) fn new(
+        outbox: OwnRegion,
+        layout: OutboxLayout,
+        ports: Vec<OutPort>,
+        spin_ns: u64,
+        random: u64,
+    ) -> Self {
+        let starved = outbox.word(outbox_word::STARVED);
+        let starved = starved.map_or_else(Sleeper::default, |word| Sleeper::take_over(word, random));
         Self {
             slots: Slots::new(&layout),
             outbox,
@@ -699,14 +706,15 @@ impl Sender {
     }
 
     /// Takes over the outbox of a predecessor: keeps what its consumers have not released, and ends the records that it
-    /// left unfinished.
-    pub(crate) fn resume(&mut self, own: &Own) {
+    /// left unfinished. This process is of `epoch`.
+    pub(crate) fn resume(&mut self, own: &Own, epoch: u32) {
         let mut unfinished = Vec::with_capacity(self.ports.len());
         for port in &mut self.ports {
             let mut of_port = None;
             for ring in &mut port.rings {
                 let last = ring.resume(
                     &self.outbox,
+                    epoch,
                     |words| Descriptor::from_words(words, &self.layout).ok(),
                     |descriptor| {
                         self.slots
@@ -719,7 +727,7 @@ impl Sender {
                 of_port = of_port.or(unfinished);
             }
             for ring in &mut port.mapped {
-                let unfinished = ring.resume().filter(|descriptor| !descriptor.last);
+                let unfinished = ring.resume(epoch).filter(|descriptor| !descriptor.last);
                 ring.ring_mut().take_over(unfinished.is_some());
                 of_port = of_port.or(unfinished);
             }
@@ -826,11 +834,10 @@ impl Receiver {
         region.span(descriptor.offset, descriptor.len_bytes)
     }
 
-    /// Whether a record that is not released may stand there.
-    pub(crate) fn may_come(&self, record: RecordPlace) -> bool {
-        self.rings
-            .get(record.ring)
-            .is_some_and(|ring| ring.may_come(record.first))
+    /// The record of ring `ring` that a word of a predecessor means, if one can: published before this process began, and not
+    /// released.
+    pub(crate) fn record_at(&self, ring: usize, word: u64) -> Option<RecordPlace> {
+        self.rings.get(ring)?.record_at(word)
     }
 
     /// Whether a predecessor had released this record, before older ones.
@@ -866,6 +873,7 @@ impl Receiver {
         if let Step::Refused { refusal, .. } = &step {
             own.count(Counter::Refused(*refusal), 1);
         }
+        in_ring.note_taken(&own.page);
         // The places of what was refused or passed over are done with, if nothing before them is held.
         in_ring.release_done(&own.page);
         step

@@ -287,6 +287,8 @@ pub mod outbox_word {
     pub const STATE: usize = 0;
     /// Odd while the producer sleeps until a consumer releases something.
     pub const STARVED: usize = 64;
+    /// Of a mapped region: a number that each process of the producer draws.
+    pub const PROCESS: usize = 128;
 }
 
 /// The shape of an instance page.
@@ -356,12 +358,14 @@ pub mod suspect_word {
 
 /// Words of an inbound cursor, from the start of its cache line.
 pub mod cursor_word {
-    /// Every descriptor before this position has been released.
+    /// Every descriptor before this position has been released. Of both positions the low half counts.
     pub const RELEASED: usize = 0;
     /// The sequence number after the last one accepted; never ahead of `RELEASED`.
     pub const SEQUENCE: usize = 8;
     /// The producer's epoch in which it was accepted.
     pub const EPOCH: usize = 16;
+    /// Every descriptor before this position has been taken, so that a producer that replaces another publishes after it.
+    pub const TAKEN: usize = 24;
 }
 
 impl PageLayout {

@@ -39,11 +39,13 @@ pub(crate) struct MappedRing {
 }
 
 impl MappedRing {
-    pub(crate) fn new(ring: OutRing<Extent>, region: OwnRegion, layout: MappedLayout) -> Self {
-        let starved = region
-            .word(outbox_word::STARVED)
-            .map(Sleeper::resume)
-            .unwrap_or_default();
+    /// `random`: this process's own number.
+    pub(crate) fn new(ring: OutRing<Extent>, region: OwnRegion, layout: MappedLayout, random: u64) -> Self {
+        let starved = region.word(outbox_word::STARVED);
+        let starved = starved.map_or_else(Sleeper::default, |word| Sleeper::take_over(word, random));
+        if let Some(word) = region.word(outbox_word::PROCESS) {
+            word.store(random, Ordering::Relaxed);
+        }
         Self {
             ring,
             region,
@@ -227,11 +229,12 @@ impl MappedRing {
     }
 
     /// Takes over from a predecessor: keeps what the consumer has not released. Returns the last descriptor of that.
-    pub(crate) fn resume(&mut self) -> Option<Descriptor> {
+    pub(crate) fn resume(&mut self, epoch: u32) -> Option<Descriptor> {
         let layout = self.layout;
         let mut held: Vec<Extent> = Vec::new();
         let last = self.ring.resume(
             &self.region,
+            epoch,
             |words| Descriptor::from_mapped_words(words, &layout).ok(),
             |descriptor| {
                 let extent = Extent {

@@ -24,15 +24,13 @@ pub struct Sleeper {
 }
 
 impl Sleeper {
-    /// Continues from what an earlier process of the same instance left in `word`.
+    /// Takes `word` over from an earlier process of the same instance. `random` numbers the sleeps: what that process left was
+    /// its own choice, and a waker that it had ring for the next number would not ring for it again.
     #[must_use]
-    pub fn resume(word: &AtomicU64) -> Self {
-        // Whatever the word says, the next sleep has a number that no waker has rung for.
-        let count = word.load(Ordering::Relaxed) | 1;
-        word.store(count.wrapping_add(1), Ordering::Relaxed);
-        Self {
-            count: count.wrapping_add(1),
-        }
+    pub fn take_over(word: &AtomicU64, random: u64) -> Self {
+        let count = random & !1;
+        word.store(count, Ordering::Relaxed);
+        Self { count }
     }
 
     /// Announces sleep. The caller then looks for work once more, and only if there is none waits for its doorbell.
@@ -84,7 +82,7 @@ mod tests {
     #[test]
     fn a_sleeper_is_rung_once_for_each_sleep() {
         let word = AtomicU64::new(0);
-        let mut sleeper = Sleeper::resume(&word);
+        let mut sleeper = Sleeper::take_over(&word, 7);
         let mut waker = Waker::default();
         assert!(!waker.must_ring(&word));
         for _ in 0..3 {
@@ -99,7 +97,7 @@ mod tests {
     #[test]
     fn a_sleeper_that_announces_or_wakes_twice_is_asleep_or_awake_all_the_same() {
         let word = AtomicU64::new(0);
-        let mut sleeper = Sleeper::resume(&word);
+        let mut sleeper = Sleeper::take_over(&word, 0);
         let mut waker = Waker::default();
         for _ in 0..3 {
             for _ in 0..2 {
@@ -115,14 +113,16 @@ mod tests {
 
     #[test]
     fn a_replaced_sleeper_is_rung_even_if_its_predecessor_was_rung_last() {
-        let word = AtomicU64::new(0);
-        let mut sleeper = Sleeper::resume(&word);
-        let mut waker = Waker::default();
-        sleeper.announce(&word);
-        assert!(waker.must_ring(&word));
-        let mut replacement = Sleeper::resume(&word);
-        assert!(!waker.must_ring(&word));
-        replacement.announce(&word);
-        assert!(waker.must_ring(&word));
+        for left in [0, 1, 3, u64::MAX, u64::MAX - 1, 1 << 63] {
+            // Whatever a predecessor had wakers ring for, and whatever it left after that.
+            let word = AtomicU64::new(left | 1);
+            let mut waker = Waker::default();
+            assert!(waker.must_ring(&word));
+            word.store(left, Ordering::Relaxed);
+            let mut replacement = Sleeper::take_over(&word, 1 << 40);
+            assert!(!waker.must_ring(&word));
+            replacement.announce(&word);
+            assert!(waker.must_ring(&word));
+        }
     }
 }

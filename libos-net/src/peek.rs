@@ -4,7 +4,7 @@
 use crate::aead::TAG_BYTES;
 use crate::attach;
 use crate::clock::Monotonic;
-use crate::descriptor::Descriptor;
+use crate::descriptor::{Descriptor, Malformed};
 use crate::doorbell::Doorbell;
 use crate::keys::SecretBytes;
 use crate::layout::{
@@ -167,6 +167,11 @@ pub(crate) struct InRing {
     held: VecDeque<Held>,
     /// The corrupt slot that was refused last.
     corrupt_at: Option<u64>,
+    /// Up to where its producer had published when this process began.
+    published_to: u64,
+    /// Of a mapped ring, the number of the producer's process that was seen last, and from which position on.
+    producer_process: u64,
+    producer_since: u64,
 }
 
 impl InRing {
@@ -213,6 +218,9 @@ impl InRing {
             next: 0,
             held: VecDeque::with_capacity(HELD_EXPECTED),
             corrupt_at: None,
+            published_to: 0,
+            producer_process: 0,
+            producer_since: 0,
         }))
     }
 
@@ -221,30 +229,127 @@ impl InRing {
         &self.region
     }
 
-    /// Goes on where a predecessor stopped.
+    /// Goes on where a predecessor stopped. What it left may be anything, so it is believed as far as the ring bears it out,
+    /// and made good for whoever reads it next.
     pub(crate) fn resume(&mut self, page: &OwnRegion, gapless: bool) {
-        let load = |word| {
-            page.word(self.cursor_at + word)
-                .map_or(0, |word| word.load(Ordering::Relaxed))
+        let load = |at: usize| page.word(at).map_or(0, |word| word.load(Ordering::Relaxed));
+        let store = |at: usize, value: u64| {
+            if let Some(word) = page.word(at)
+                && word.load(Ordering::Relaxed) != value
+            {
+                word.store(value, Ordering::Relaxed);
+            }
         };
-        let epoch = u32::try_from(load(cursor_word::EPOCH)).unwrap_or(0);
-        self.next = load(cursor_word::RELEASED).min(ring::POSITION_MAX);
-        if self.next > 0 {
-            self.order = Order::resume(gapless, epoch, load(cursor_word::SEQUENCE));
+        let Some(slots) = self.region.slots(self.ring_at, self.capacity) else {
+            return;
+        };
+        self.producer_process = self.process_of_producer();
+        let said = load(self.cursor_at + cursor_word::RELEASED);
+        self.next = ring::recover(slots, said);
+        self.published_to = ring::resume(slots, self.next, self.next);
+        let is_believed = ring::ahead_of(self.next, said) == 0;
+        let floor = u32::try_from(load(self.cursor_at + cursor_word::EPOCH))
+            .ok()
+            .map(|epoch| (epoch, load(self.cursor_at + cursor_word::SEQUENCE)))
+            .filter(|floor| is_believed && *floor <= self.newest_released(slots));
+        let (epoch, sequence) = floor.unwrap_or((0, 0));
+        // Otherwise this process is the first.
+        if said != 0 || floor != Some((0, 0)) {
+            self.order = Order::resume(gapless, epoch, sequence);
         }
-        let done: [u64; DONE_WORDS] = core::array::from_fn(|word| {
-            page.word(self.done_at + word * 8)
-                .map_or(0, |word| word.load(Ordering::Relaxed))
-        });
+        if let Some(cursor) = page.word(self.cursor_at + cursor_word::RELEASED) {
+            ring::release(cursor, self.next);
+        }
+        self.note_taken(page);
+        store(self.cursor_at + cursor_word::EPOCH, u64::from(epoch));
+        store(self.cursor_at + cursor_word::SEQUENCE, sequence);
+        let mut done: [u64; DONE_WORDS] = core::array::from_fn(|word| load(self.done_at + word * 8));
+        if done != [0; DONE_WORDS] {
+            let from = if is_believed { self.published_to } else { self.next };
+            // What was not published could not be done.
+            for position in from..self.next + DONE_WINDOW {
+                let (word, bit) = done_place(position);
+                if let Some(word) = done.get_mut(word) {
+                    *word &= !bit;
+                }
+            }
+            for (word, value) in done.iter().enumerate() {
+                store(self.done_at + word * 8, *value);
+            }
+        }
         self.done_ahead = done.iter().map(|word| word.count_ones()).sum();
         if self.done_ahead > 0 {
             self.done_before = Some(Box::new((self.next, done)));
         }
+        // It may have released more than its predecessor had.
+        self.wake_starved();
     }
 
-    /// Whether a record that is not released may begin at `position`.
-    pub(crate) const fn may_come(&self, position: u64) -> bool {
-        position >= self.next && position - self.next < self.capacity as u64
+    /// Epoch and sequence that can have been accepted at most before the present position, as the producer's descriptors
+    /// beside it say: the last one that was released, and the first one that is not.
+    fn newest_released(&self, slots: &[ring::Slot]) -> (u32, u64) {
+        let said_at = |position| match ring::peek(slots, position) {
+            Found::Words(words) => self.read(&words).ok(),
+            Found::Empty | Found::Corrupt => None,
+        };
+        let beside = [self.next.wrapping_sub(1), self.next]
+            .into_iter()
+            .filter_map(said_at);
+        let newest = beside.map(|descriptor| (descriptor.epoch, descriptor.sequence.saturating_add(1)));
+        newest.max().unwrap_or((0, 0))
+    }
+
+    /// The record that `word` of a predecessor means, if one can be meant.
+    pub(crate) fn record_at(&self, word: u64) -> Option<RecordPlace> {
+        let first = self.next + ring::ahead_of(self.next, word);
+        (first < self.published_to).then_some(RecordPlace {
+            ring: self.index,
+            first,
+        })
+    }
+
+    /// Says how far this end has come, so that a producer that is replaced does not publish before that.
+    pub(crate) fn note_taken(&self, page: &OwnRegion) {
+        if let Some(word) = page.word(self.cursor_at + cursor_word::TAKEN) {
+            word.store(self.next, Ordering::Relaxed);
+        }
+    }
+
+    /// Of a mapped ring, the number of the producer's process; 0 of a sealed one, where it is authenticated who speaks.
+    fn process_of_producer(&self) -> u64 {
+        match &self.source {
+            Source::Sealed { .. } => 0,
+            Source::Mapped(_) => self
+                .region
+                .word(outbox_word::PROCESS)
+                .map_or(0, |word| word.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Whether the producer of a mapped ring is another process than before. What that one said of epoch and order was its own
+    /// word, and may be nothing that a clean replacement can follow; and that one may not have left word of the leaves that
+    /// are held here, so they are not in its way. Not again before what was held then is released: so no more than twice
+    /// what the region holds is ever held (I6), whatever a producer says of itself.
+    fn has_new_producer(&mut self) -> bool {
+        let process = self.process_of_producer();
+        let oldest = self.held.front().map_or(self.next, |held| held.first);
+        if process == self.producer_process || oldest < self.producer_since {
+            return false;
+        }
+        self.producer_process = process;
+        self.producer_since = self.next;
+        if let Source::Mapped(placed) = &mut self.source {
+            placed.forget();
+        }
+        true
+    }
+
+    /// A descriptor, checked.
+    fn read(&self, words: &[u64; ring::WORDS]) -> Result<Descriptor, Malformed> {
+        match &self.source {
+            Source::Sealed { layout, .. } => Descriptor::from_words(words, layout),
+            Source::Mapped(placed) => Descriptor::from_mapped_words(words, &placed.layout),
+        }
     }
 
     /// Whether a predecessor had released the record at `first`, before older ones.
@@ -356,17 +461,21 @@ impl InRing {
                 }
                 Found::Words(words) => words,
             };
-            let read = match &self.source {
-                Source::Sealed { layout, .. } => Descriptor::from_words(&words, layout),
-                Source::Mapped(placed) => Descriptor::from_mapped_words(&words, &placed.layout),
-            };
-            let Ok(descriptor) = read else {
+            let Ok(descriptor) = self.read(&words) else {
                 return self.refuse(Refusal::Malformed, None);
             };
             if descriptor.port != self.port {
                 return self.refuse(Refusal::WrongPort, Some(descriptor));
             }
             match self.order.place(&descriptor) {
+                Err(Refusal::Replayed | Refusal::OutOfOrder) if self.has_new_producer() => {
+                    // The descriptor stays where it is.
+                    let arriving = self.arriving();
+                    self.order.start_over();
+                    if let Some(record) = arriving {
+                        return Step::Abandoned(record);
+                    }
+                }
                 Err(refusal) => return self.refuse(refusal, Some(descriptor)),
                 Ok(Place::Skipped) => self.pass_over(),
                 Ok(Place::Supersedes) => {
@@ -396,7 +505,11 @@ impl InRing {
     }
 
     fn open(&mut self, descriptor: &Descriptor, begins: bool, into: &mut Vec<u8>, taking: Taking) -> Step {
-        if let Err(refusal) = self.open_segment(descriptor, into, taking) {
+        let mut opened = self.open_segment(descriptor, into, taking);
+        if opened == Err(Refusal::Malformed) && self.has_new_producer() {
+            opened = self.open_segment(descriptor, into, taking);
+        }
+        if let Err(refusal) = opened {
             return self.refuse(refusal, Some(*descriptor));
         }
         self.order.accept(descriptor);
@@ -599,6 +712,11 @@ impl InRing {
                 }
             }
         }
+        self.wake_starved();
+    }
+
+    /// Rings the producer if it waits for room.
+    fn wake_starved(&mut self) {
         Waker::fence();
         if let Some(starved) = self.region.word(outbox_word::STARVED)
             && self.producer_waker.must_ring(starved)

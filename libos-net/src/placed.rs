@@ -48,6 +48,12 @@ impl Placed {
         Ok(())
     }
 
+    /// Forgets all that is held: its producer is another process, which may not know of it.
+    pub(crate) fn forget(&mut self) {
+        self.used.fill(0);
+        self.at.fill(None);
+    }
+
     /// Notes that the descriptor at `position` is about to be released.
     pub(crate) fn let_go(&mut self, position: u64) {
         if let Some(extent) = place(&mut self.at, position).and_then(Option::take) {

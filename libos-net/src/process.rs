@@ -9,14 +9,20 @@ use core::ffi::c_ushort;
 use rustix::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
-/// Takes the channel to the monitor, if this process was started by one.
+/// Takes the channel to the monitor, if this process was started by one. From then on what this process holds is dumped nowhere
+/// and seen by nobody but root, whatever `fs.suid_dumpable` made of it when its program was executed.
 #[must_use]
 pub fn take_channel() -> Option<OwnedFd> {
     // SAFETY: only asked what it is; a number that is no open descriptor gives an error.
     let fd = unsafe { BorrowedFd::borrow_raw(CHANNEL_FD) };
     let is_channel = rustix::net::sockopt::socket_type(fd) == Ok(SocketType::SEQPACKET)
         && rustix::net::sockopt::socket_domain(fd) == Ok(AddressFamily::UNIX);
+    if is_channel {
+        // Nothing that a process may do to itself is refused here; and there are other layers.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
     // SAFETY: a descriptor that the monitor made for us at this number; nothing else in this process owns it, as this
     // is called once, before anything was opened.
     is_channel.then(|| unsafe { OwnedFd::from_raw_fd(CHANNEL_FD) })

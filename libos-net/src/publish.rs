@@ -8,7 +8,7 @@ use crate::layout::{PageLayout, cursor_word, page_word};
 use crate::memory::{MapError, OwnRegion, PeerRegion};
 use crate::park::Waker;
 use crate::ring;
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicU64, Ordering};
 use std::os::fd::OwnedFd;
 
 /// Edge descriptions that contradict each other or the layouts.
@@ -26,6 +26,9 @@ const LOOK_LEAST_BYTES: usize = LOOK_EVERY_BYTES / 8;
 /// A producer that has this much out lets its consumer catch up before it begins another record, if the consumer does that at
 /// once: records that wait longer than it takes to fill a second-level cache have left it when they are opened.
 const LAG_BYTES: usize = 512 * 1024;
+
+/// Words that are no descriptor.
+const SPOILT: [u64; ring::WORDS] = [0; ring::WORDS];
 
 /// The producer's end of the ring towards one consumer instance. `R` names the room of a segment, which is given back when
 /// the consumer has released it.
@@ -138,11 +141,15 @@ impl<R: Copy> OutRing<R> {
         self.page.word(self.cursor_at + cursor_word::RELEASED)
     }
 
-    /// How far the consumer says it has come: at least as far as before, and never past what was published.
+    /// How far the consumer says it has come: not as far as before, or past what was published, is nothing that it can say.
     fn look(&self) -> u64 {
-        self.cursor()
-            .map_or(self.released, ring::released)
-            .clamp(self.released, self.tail)
+        let said = self.cursor().map_or(self.released, ring::released);
+        let ahead = ring::ahead_of(self.released, said);
+        if ahead <= self.tail - self.released {
+            self.released + ahead
+        } else {
+            self.released
+        }
     }
 
     /// Gives back the room of what the consumer has released since the last look.
@@ -216,26 +223,48 @@ impl<R: Copy> OutRing<R> {
     /// Finds out what a predecessor published that is not released yet. `read` checks what it left, and `hold` says what
     /// room a descriptor takes. Returns the last of those descriptors.
     ///
-    /// A predecessor may have been hostile, so what it left is checked like anything else: what does not name
-    /// room of ours is left to the consumer to refuse.
+    /// A predecessor may have been hostile, and so may the consumer: what they left is checked like anything else. What does not
+    /// name room of ours is left to the consumer to refuse, and what pretends to be of this `epoch` or a later one is
+    /// spoilt, as a consumer that lost count might take its numbers for true.
     pub(crate) fn resume(
         &mut self,
         region: &OwnRegion,
+        epoch: u32,
         read: impl Fn(&[u64; ring::WORDS]) -> Option<Descriptor>,
         mut hold: impl FnMut(&Descriptor) -> Option<R>,
     ) -> Option<Descriptor> {
-        let released = self.cursor().map_or(0, ring::released).min(ring::POSITION_MAX);
         let ring = region.slots(self.ring_at, self.capacity)?;
+        let released = self.cursor().map_or(0, ring::released) & u64::from(u32::MAX);
+        let taken = self.page.word(self.cursor_at + cursor_word::TAKEN);
+        let taken = taken.map_or(0, |word| ring::ahead_of(released, word.load(Ordering::Relaxed)));
+        let taken = if taken <= self.capacity as u64 { taken } else { 0 };
         self.released = released;
-        self.tail = ring::resume(ring, released);
+        if ring::can_be_released(ring, released) {
+            self.tail = ring::resume(ring, released, released + taken);
+        } else {
+            self.tail = released + taken;
+            ring::restore(ring, self.tail, &SPOILT);
+        }
         let mut last = None;
-        for position in released..self.tail {
-            let ring::Found::Words(words) = ring::peek(ring, position) else {
-                continue;
+        // From the last one on that was released: by that a consumer finds out how far it had come.
+        for position in released.saturating_sub(1)..self.tail {
+            let descriptor = match ring::peek(ring, position) {
+                ring::Found::Words(words) => read(&words),
+                ring::Found::Corrupt | ring::Found::Empty if position < released => continue,
+                // So that whoever looks there goes on.
+                ring::Found::Corrupt | ring::Found::Empty => {
+                    ring::publish(ring, position, &SPOILT);
+                    continue;
+                }
             };
-            let Some(descriptor) = read(&words) else {
+            let Some(descriptor) = descriptor else { continue };
+            if descriptor.epoch >= epoch {
+                ring::publish(ring, position, &SPOILT);
                 continue;
-            };
+            }
+            if position < released {
+                continue;
+            }
             last = Some(descriptor);
             if let Some(room) = hold(&descriptor)
                 && let Some(entry) = self.room_mut(position)

@@ -36,12 +36,10 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    pub(crate) fn new(own: &Own, ahead: Ahead, begin: &Begin) -> Self {
-        let sleeper = own
-            .page
-            .word(page_word::PARKED)
-            .map(Sleeper::resume)
-            .unwrap_or_default();
+    /// `random`: this process's own number.
+    pub(crate) fn new(own: &Own, ahead: Ahead, begin: &Begin, random: u64) -> Self {
+        let parked = own.page.word(page_word::PARKED);
+        let sleeper = parked.map_or_else(Sleeper::default, |word| Sleeper::take_over(word, random));
         own.store(page_word::LOOKS, 0);
         Self {
             sleeper,

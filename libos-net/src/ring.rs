@@ -16,15 +16,13 @@
 //! ```
 //!
 //! A stamp holds the low half of its position and that half's complement, so that a peer's stray write is told
-//! apart from an empty slot: `Corrupt` is not `Empty`.
+//! apart from an empty slot: `Corrupt` is not `Empty`. Of the words of a cursor only the low half counts as well ([`ahead_of`]):
+//! so no word means a position that a ring cannot get to.
 
 use crate::sync::{AtomicU64, Ordering, fence};
 
 /// Words of a slot that carry a descriptor.
 pub const WORDS: usize = 7;
-
-/// The highest position that a peer's word is believed to mean. No ring gets there; it keeps sums from overflowing.
-pub const POSITION_MAX: u64 = u64::MAX / 2;
 
 /// How far [`is_passed`] looks.
 const LOOK_AHEAD: u64 = 64;
@@ -122,10 +120,7 @@ pub fn is_published(slots: &[Slot], position: u64) -> bool {
 }
 
 fn is_vacant(capacity: usize, position: u64, stamp: u64) -> bool {
-    match position.checked_sub(capacity as u64) {
-        Some(previous) => stamp == stamp_of(previous),
-        None => stamp == 0,
-    }
+    stamp == stamp_of(position.wrapping_sub(capacity as u64)) || (stamp == 0 && position < capacity as u64)
 }
 
 /// Says that every position before `position` is done with: the producer may reuse slots and segments.
@@ -143,6 +138,86 @@ pub fn released(cursor: &AtomicU64) -> u64 {
     position
 }
 
+/// How far the position that a peer's `word` means lies ahead of `base`: as much as their low halves differ.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "compares the low halves")]
+pub const fn ahead_of(base: u64, word: u64) -> u64 {
+    (word as u32).wrapping_sub(base as u32) as u64
+}
+
+/// Where a consumer goes on that replaces another, by what that one's cursor says: there, if the ring can have been released so
+/// far. If it cannot, then at the first free position, so that what was on its way is lost; and there after all if the
+/// ring is in no order either. A producer that replaces another believes the cursor in any case, and puts its ring in order
+/// ([`restore`]): of the two, whoever comes later finds what the other has decided.
+#[must_use]
+pub fn recover(slots: &[Slot], word: u64) -> u64 {
+    let said = word & u64::from(u32::MAX);
+    if can_be_released(slots, said) {
+        return said;
+    }
+    match first_free(slots) {
+        Some(free) if ahead_of(said, free) > slots.len() as u64 => free,
+        _ => said,
+    }
+}
+
+/// Whether everything before `position`, and perhaps more, has been published, as far as the slots beside it say.
+#[must_use]
+pub fn can_be_released(slots: &[Slot], position: u64) -> bool {
+    match peek(slots, position) {
+        Found::Words(_) => true,
+        Found::Corrupt => false,
+        Found::Empty => is_published(slots, position.wrapping_sub(1)) || (position == 0 && is_unused(slots)),
+    }
+}
+
+/// Whether nothing has ever been published.
+fn is_unused(slots: &[Slot]) -> bool {
+    slots
+        .first()
+        .is_some_and(|slot| slot.stamp.load(Ordering::Relaxed) == 0)
+}
+
+/// The first free position of a ring whose slots all are in order.
+fn first_free(slots: &[Slot]) -> Option<u64> {
+    let capacity = slots.len() as u64;
+    let mut newest: Option<u64> = None;
+    for position in published(slots).flatten() {
+        if newest.is_none_or(|newest| ahead_of(newest, position) < 1 << 31) {
+            newest = Some(position);
+        }
+    }
+    let free = newest.map_or(0, |newest| (newest + 1) & u64::from(u32::MAX));
+    let mut in_order = slots
+        .iter()
+        .zip(published(slots))
+        .map(|(slot, position)| match position {
+            // Its producer may be publishing meanwhile.
+            Some(position) => ahead_of(position, free) <= capacity || ahead_of(free, position) < capacity,
+            None => free < capacity && slot.stamp.load(Ordering::Relaxed) == 0,
+        });
+    in_order.all(|in_order| in_order).then_some(free)
+}
+
+/// For each slot the position, as far as its low half goes, that it says is published there.
+fn published(slots: &[Slot]) -> impl Iterator<Item = Option<u64>> + '_ {
+    let mask = (slots.len() as u64).wrapping_sub(1);
+    slots.iter().enumerate().map(move |(at, slot)| {
+        let stamp = slot.stamp.load(Ordering::Relaxed);
+        // The low half of a stamp is that of the position after it.
+        let position = stamp.wrapping_sub(1) & u64::from(u32::MAX);
+        (stamp == stamp_of(position) && position & mask == at as u64).then_some(position)
+    })
+}
+
+/// Puts a ring in order whose first free position is `tail`, for a producer that found it otherwise: every place before that says
+/// `words`, which are none that a consumer takes.
+pub fn restore(slots: &[Slot], tail: u64, words: &[u64; WORDS]) {
+    for before in 1..=slots.len() as u64 {
+        publish(slots, tail.wrapping_sub(before), words);
+    }
+}
+
 /// Whether something was published after `position`, where the slot is corrupt: the producer has gone past it. If not,
 /// the slot may yet be published, and get a good stamp by that.
 #[must_use]
@@ -150,11 +225,11 @@ pub fn is_passed(slots: &[Slot], position: u64) -> bool {
     (1..=LOOK_AHEAD).any(|ahead| matches!(peek(slots, position.wrapping_add(ahead)), Found::Words(_)))
 }
 
-/// The first free position, for a producer that replaces another: it counts the descriptors that its predecessor
-/// published after what the consumer has released.
+/// The first free position, for a producer that replaces another: it counts what the consumer has taken, up to `taken`, and the
+/// descriptors that its predecessor published after that; a ring holds no more than its capacity after `released`.
 #[must_use]
-pub fn resume(slots: &[Slot], released: u64) -> u64 {
-    let mut tail = released;
+pub fn resume(slots: &[Slot], released: u64, taken: u64) -> u64 {
+    let mut tail = taken;
     while tail.wrapping_sub(released) < slots.len() as u64 {
         match peek(slots, tail) {
             Found::Words(_) => {}
@@ -212,8 +287,90 @@ mod tests {
         for position in 0..13 {
             publish(&slots, position, &[0; WORDS]);
         }
-        assert_eq!(resume(&slots, 6), 13);
-        assert_eq!(resume(&slots, 13), 13);
-        assert_eq!(resume(&slots, 5), 13);
+        assert_eq!(resume(&slots, 6, 6), 13);
+        assert_eq!(resume(&slots, 13, 13), 13);
+        assert_eq!(resume(&slots, 5, 5), 13);
+        assert_eq!(resume(&slots, 6, 14), 14, "what was wiped, and taken before");
+    }
+
+    #[test]
+    fn an_honest_cursor_is_believed_and_an_impossible_one_is_not() {
+        let low = |position: u64| position & u64::from(u32::MAX);
+        let round = 1 << 32;
+        for tail in [0, 1, 5, 8, 9, 100, round - 3, round, round + 1, round << 8] {
+            let slots = ring(8);
+            let oldest = u64::saturating_sub(tail, 8);
+            for position in oldest..tail {
+                publish(&slots, position, &[0; WORDS]);
+            }
+            for position in oldest..=tail {
+                assert_eq!(recover(&slots, position), low(position), "{position} of {tail}");
+            }
+            let words = [
+                u64::MAX,
+                1 << 63,
+                0xdead_beef,
+                tail + 1,
+                tail + 8,
+                tail + 9,
+                tail.wrapping_sub(9),
+            ];
+            for word in words.into_iter().filter(|word| ahead_of(*word, tail) > 8) {
+                assert_eq!(recover(&slots, word), low(tail), "{word} of {tail}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_ring_that_is_in_no_order_is_put_in_order_and_then_tells_how_far_it_is() {
+        for tail in [0, 3, 8, 100, u64::from(u32::MAX) - 2] {
+            for noise in [0, u64::MAX, stamp_of(77), stamp_of(tail + 3), 5] {
+                let slots = ring(8);
+                for slot in &slots {
+                    slot.stamp.store(noise, Ordering::Relaxed);
+                }
+                restore(&slots, tail, &[0; WORDS]);
+                assert_eq!(first_free(&slots), Some(tail), "{tail} {noise}");
+                assert_eq!(recover(&slots, 1 << 31), tail);
+                assert_eq!(peek(&slots, tail), Found::Empty);
+            }
+        }
+    }
+
+    #[test]
+    fn one_good_stamp_among_noise_is_nothing_to_go_by() {
+        let slots = ring(8);
+        for slot in &slots {
+            slot.stamp.store(stamp_of(0xaaaa_aaa9), Ordering::Relaxed);
+        }
+        assert_eq!(first_free(&slots), None);
+        assert_eq!(recover(&slots, 20), 20);
+    }
+
+    #[test]
+    fn a_ring_of_noise_gives_both_ends_the_same_position() {
+        let slots = ring(8);
+        for slot in &slots {
+            slot.stamp.store(u64::MAX, Ordering::Relaxed);
+        }
+        for word in [0, u64::MAX, 1 << 40, 77] {
+            assert_eq!(recover(&slots, word), word & u64::from(u32::MAX));
+        }
+    }
+
+    #[test]
+    fn a_consumer_in_another_round_of_positions_finds_what_is_published() {
+        let slots = ring(4);
+        let round = 1 << 32;
+        for position in round - 6..round - 2 {
+            publish(&slots, position, &[0; WORDS]);
+        }
+        for position in round - 2..round + 9 {
+            let low = position & (round - 1);
+            assert_ne!(peek(&slots, low), Found::Corrupt, "{position}");
+            publish(&slots, position, &[position; WORDS]);
+            assert_eq!(peek(&slots, low), Found::Words([position; WORDS]));
+        }
+        assert_eq!(peek(&slots, 9), Found::Empty);
     }
 }

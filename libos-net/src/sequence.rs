@@ -66,6 +66,11 @@ impl Order {
         }
     }
 
+    /// Forgets how far it had come: its producer says that it is another process.
+    pub(crate) fn start_over(&mut self) {
+        *self = Self::resume(self.gapless, 0, 0);
+    }
+
     /// Whether a record has begun and not ended.
     pub(crate) fn is_mid_record(&self) -> bool {
         matches!(self.arriving, Arriving::Record { .. })

@@ -73,20 +73,21 @@ impl Suspects {
         if begin.instance_epoch <= 1 {
             return suspects;
         }
-        for at in 0..SUSPECTS {
-            suspects
-                .0
-                .extend(read(own, at, latest).filter(|suspect| receiver.may_come(suspect.record)));
-        }
+        // Each death adds one at most.
+        let deaths = usize::try_from(begin.instance_epoch - 1).unwrap_or(usize::MAX);
+        let left = (0..SUSPECTS).filter_map(|at| read(own, receiver, at, latest));
+        suspects.0.extend(left.take(deaths));
         let running = own.load(page_word::RUNNING_INBOUND);
         let words = LastWords::from_word(own.load(page_word::LAST_WORDS));
         let end = End::decode(begin.last_end_kind, begin.last_end_code);
         // A record that nobody waits for is not to blame for the end of its process: it is dropped when it is met.
-        if running > 0 && end != Some(End::Unwanted) {
-            let record = RecordPlace {
-                ring: usize::try_from(running - 1).unwrap_or(usize::MAX),
-                first: own.load(page_word::RUNNING_AT),
-            };
+        let ran = usize::try_from(running)
+            .ok()
+            .and_then(|running| running.checked_sub(1))
+            .and_then(|ring| receiver.record_at(ring, own.load(page_word::RUNNING_AT)));
+        if let Some(record) = ran
+            && end != Some(End::Unwanted)
+        {
             let (cause, code) = end.map_or((Cause::Died, 0), |end| end.cause(words));
             let attempts = u32::try_from(own.load(page_word::RUNNING_ATTEMPT)).unwrap_or(u32::MAX);
             let suspect = Suspect {
@@ -98,9 +99,7 @@ impl Suspects {
                 code,
                 last: false,
             };
-            if receiver.may_come(record) {
-                suspects.charge(suspect);
-            }
+            suspects.charge(suspect);
         }
         suspects.write(own);
         suspects
@@ -155,15 +154,13 @@ fn word_at(layout: &PageLayout, entry: usize, word: usize) -> usize {
     layout.suspect_at(entry) + word
 }
 
-fn read(own: &Own, entry: usize, latest: Monotonic) -> Option<Suspect> {
+/// An entry of a predecessor, if it can be true.
+fn read(own: &Own, receiver: &Receiver, entry: usize, latest: Monotonic) -> Option<Suspect> {
     let load = |word| own.load(word_at(&own.page_layout, entry, word));
     let ring = load(suspect_word::INBOUND).checked_sub(1)?;
     let end = load(suspect_word::CAUSE);
     Some(Suspect {
-        record: RecordPlace {
-            ring: usize::try_from(ring).ok()?,
-            first: load(suspect_word::AT),
-        },
+        record: receiver.record_at(usize::try_from(ring).ok()?, load(suspect_word::AT))?,
         attempts: u32::try_from(load(suspect_word::ATTEMPTS)).unwrap_or(u32::MAX),
         due: Monotonic::from_ns(load(suspect_word::DUE)).min(latest),
         stage: Stage::from_word(load(suspect_word::STAGE)),

@@ -7,7 +7,8 @@ use crate::end::LastWords;
 use crate::hop::{closed_at, is_of_another_life};
 use crate::invocation::InvocationId;
 use crate::layout::{
-    HISTOGRAM_BUCKETS, HISTOGRAM_WORDS, PageLayout, TRACE_WORDS, TRACES, cursor_word, page_word,
+    HISTOGRAM_BUCKETS, HISTOGRAM_WORDS, HISTOGRAMS_PER_INBOUND, PageLayout, TRACE_WORDS, TRACES, cursor_word,
+    page_word,
 };
 use crate::memory::{OwnRegion, PeerRegion};
 use crate::refused_call::{self, RefusedCall};
@@ -160,6 +161,30 @@ fn add(word: Option<&AtomicU64>, value: u64) {
             word.load(Ordering::Relaxed).wrapping_add(value),
             Ordering::Relaxed,
         );
+    }
+}
+
+/// A figure that no process reaches by counting: 2^60 ns are 36 years.
+const FIGURE_MAX: u64 = 1 << 60;
+/// Inbound rings whose histograms are looked at when a process takes over; those of more would be backed with memory by that.
+const TAKEN_OVER_RINGS: usize = 256;
+
+/// Takes the figures over from a process before this one, which may have been hostile: one that nobody can have counted begins
+/// anew, as a reader of counters expects of a restart.
+pub(crate) fn take_over(page: &OwnRegion, layout: &PageLayout) {
+    let counters = (0..page_word::COUNTER_WORDS).map(|at| page_word::COUNTERS + at * 8);
+    let rings = (0..TAKEN_OVER_RINGS).flat_map(|ring| {
+        (0..HISTOGRAMS_PER_INBOUND).map_while(move |which| layout.inbound_histogram_at(ring, which))
+    });
+    let ports = (0..).map_while(|port| layout.port_histogram_at(port));
+    let histograms = core::iter::once(layout.run_histogram_at())
+        .chain(rings)
+        .chain(ports);
+    let words = histograms.flat_map(|at| (0..HISTOGRAM_WORDS).map(move |word| at + word * 8));
+    for word in counters.chain(words).filter_map(|at| page.word(at)) {
+        if word.load(Ordering::Relaxed) >= FIGURE_MAX {
+            word.store(0, Ordering::Relaxed);
+        }
     }
 }
 

@@ -31,6 +31,7 @@ use crate::attach::{
 };
 use crate::attachment::{Assembly, Attachment, Channel, Message, Wish};
 use crate::clock::Monotonic;
+use crate::doorbell;
 use crate::end::End;
 use crate::keys::{KeyContext, SecretBytes, epoch_secret};
 use crate::layout::{MappedLayout, OutboxLayout, PageLayout, ring_capacity};
@@ -44,7 +45,6 @@ use crate::telemetry::PageReader;
 use core::mem::MaybeUninit;
 use core::time::Duration;
 use ring::rand::{SecureRandom, SystemRandom};
-use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{MemfdFlags, Mode, OFlags, ftruncate, memfd_create};
 use rustix::net::{
@@ -317,6 +317,8 @@ struct Instance {
     page_layout: PageLayout,
     inbound_count: u32,
     doorbell: OwnedFd,
+    /// The end of its doorbell that peers ring.
+    ringing: OwnedFd,
 }
 
 /// The regions, bells and keys of a plan.
@@ -387,6 +389,7 @@ impl Wiring {
                 let (ring_count, inbound_count) = (ring_counts[number], inbound_counts[number]);
                 let outbox_layout = OutboxLayout::new(ring_count, ring_capacity(outbox_bytes), outbox_bytes)
                     .expect("an outbox within its bounds");
+                let (doorbell, ringing) = doorbell::make().expect("a doorbell");
                 let page_layout = PageLayout::new(inbound_count, planned.ports.len() as u32)
                     .expect("an instance page within its bounds");
                 Instance {
@@ -399,7 +402,8 @@ impl Wiring {
                     page: region("page", page_layout.len_bytes()),
                     page_layout,
                     inbound_count,
-                    doorbell: eventfd(0, EventfdFlags::CLOEXEC).expect("an eventfd"),
+                    doorbell,
+                    ringing,
                 }
             })
             .collect();
@@ -521,7 +525,7 @@ impl Wiring {
             inbound_count: next.inbound_count,
             port_count: self.plan.functions[next.function].ports.len() as u32,
         };
-        Some((entry, read_only(&next.page), &next.doorbell))
+        Some((entry, read_only(&next.page), &next.ringing))
     }
 
     fn inbound(&self, number: usize) -> Vec<(Inbound, OwnedFd, &OwnedFd)> {
@@ -564,7 +568,7 @@ impl Wiring {
                     .region
                     .as_ref()
                     .map_or(&producer.outbox, |(region, _)| region);
-                (entry, read_only(region), &producer.doorbell)
+                (entry, read_only(region), &producer.ringing)
             })
             .collect()
     }
@@ -614,7 +618,7 @@ impl Wiring {
                     mapped: u32::from(ring.edge.mapped),
                 };
                 let region = ring.region.as_ref().map(|(region, _)| region);
-                (entry, read_only(&consumer.page), &consumer.doorbell, region)
+                (entry, read_only(&consumer.page), &consumer.ringing, region)
             })
             .collect()
     }
@@ -674,7 +678,7 @@ impl Wiring {
         PageReader::map(&own.page, own.page_layout).expect("a page as long as its layout")
     }
 
-    /// The bell of an instance.
+    /// The end of an instance's bell that its owner sleeps on.
     #[must_use]
     pub fn doorbell(&self, node: Node, instance: u32) -> BorrowedFd<'_> {
         self.instances[self.number(node, instance)].doorbell.as_fd()
@@ -682,7 +686,8 @@ impl Wiring {
 
     /// Rings that bell, to wake an instance that is to notice something else.
     pub fn ring(&self, node: Node, instance: u32) {
-        rustix::io::write(self.doorbell(node, instance), &1_u64.to_ne_bytes()).expect("a bell that rings");
+        let ringing = &self.instances[self.number(node, instance)].ringing;
+        rustix::io::write(ringing, &1_u64.to_ne_bytes()).expect("a bell that rings");
     }
 }
 

@@ -11,6 +11,7 @@ use crate::wall_clock;
 use core::fmt::{self, Write as _};
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use rustix::io::{Errno, write};
+use std::borrow::Cow;
 use std::io::stderr;
 use std::sync::OnceLock;
 
@@ -182,6 +183,28 @@ pub fn say_line(line: &Line<'_>) {
             drop_lines(1);
         }
     }
+}
+
+/// The text with what a terminal would obey made visible: control characters but line breaks and tabs, and what changes the
+/// direction of text (which can make it read as something else). Text of others goes through here before people see it.
+#[must_use]
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut visible = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if is_obeyed(character) {
+            visible.extend(character.escape_unicode());
+        } else {
+            visible.push(character);
+        }
+    }
+    Cow::Owned(visible)
+}
+
+fn is_obeyed(character: char) -> bool {
+    steers(character) && !matches!(character, '\n' | '\t')
 }
 
 /// Says that so many lines were dropped.
@@ -410,6 +433,18 @@ mod tests {
             more,
             text,
         }
+    }
+
+    #[test]
+    fn nothing_is_left_that_a_terminal_obeys() {
+        let hostile = "a\u{1b}]0;owned\u{7}b\u{9b}2Jc\rd\u{7f}\u{202e}e\tf\ng";
+        let shown = visible(hostile);
+        assert!(!shown.contains(is_obeyed));
+        assert_eq!(
+            shown,
+            "a\\u{1b}]0;owned\\u{7}b\\u{9b}2Jc\\u{d}d\\u{7f}\\u{202e}e\tf\ng"
+        );
+        assert!(matches!(visible("größer\tals\nfünf"), Cow::Borrowed(_)));
     }
 
     #[test]

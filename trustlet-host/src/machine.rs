@@ -1,4 +1,4 @@
-//! The process platform: the core's wishes, carried out with Linux processes, memfds and eventfds.
+//! The process platform: the core's wishes, carried out with Linux processes, memfds and pipes.
 
 mod backlog;
 
@@ -425,7 +425,8 @@ impl Platform for Machine {
             .map(|grant| match grant {
                 Grant::ReadWrite(region) => region.region.as_fd(),
                 Grant::ReadOnly(region) => region.read_only.as_fd(),
-                Grant::Doorbell(doorbell) => doorbell.as_fd(),
+                Grant::Doorbell(doorbell) => doorbell.ringing(),
+                Grant::OwnDoorbell(doorbell) => doorbell.own(),
                 Grant::File(file) => file.as_fd(),
             })
             .collect();

@@ -111,8 +111,10 @@ pub enum Grant<'a, P: Platform> {
     ReadWrite(&'a P::Region),
     /// The region, to read.
     ReadOnly(&'a P::Region),
-    /// The doorbell.
+    /// The doorbell, to ring.
     Doorbell(&'a P::Doorbell),
+    /// The end of the doorbell that its owner sleeps on: for that one alone.
+    OwnDoorbell(&'a P::Doorbell),
     /// A socket or file that the loader gave.
     File(&'a P::File),
 }

@@ -4,11 +4,15 @@
 //!
 //! ```text
 //!    monitor ---- pipe ----+
-//!                          +---> scribe ---> standard error, whole lines
+//!    loader ----- pipe ----+---> scribe ---> standard error, whole lines
 //!    daemon ----- pipe ----+        |
-//!           ----- pipe -------------+---> standard output
+//!    both ------- pipe -------------+---> standard output
 //! ```
+//!
+//! It trusts neither of them but the loader, which colours what it says: nothing of the others reaches a terminal that the terminal
+//! would obey.
 
+use crate::lines::visible;
 use crate::wire;
 use hacher_libos_net::process::take_channel;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -28,16 +32,18 @@ const PIECE_BYTES: usize = 64 * 1024;
 pub(crate) struct Sources<'a> {
     /// What the monitor says, to standard error.
     pub(crate) monitor: BorrowedFd<'a>,
+    /// What the loader says, to standard error.
+    pub(crate) loader: BorrowedFd<'a>,
     /// What the daemon says, and what it forwards, to standard error.
     pub(crate) daemon: BorrowedFd<'a>,
-    /// What the daemon prints, to standard output.
+    /// What the loader and the daemon print, to standard output.
     pub(crate) results: BorrowedFd<'a>,
 }
 
 impl Sources<'_> {
     /// Gives them to a scribe.
     pub(crate) fn send(&self, channel: &OwnedFd) -> Result<(), Errno> {
-        let files = [self.monitor, self.daemon, self.results];
+        let files = [self.monitor, self.loader, self.daemon, self.results];
         wire::send(channel, &[0], &files, rustix::net::SendFlags::empty())
     }
 }
@@ -47,9 +53,9 @@ impl Sources<'_> {
 pub fn main() -> ExitCode {
     let files = take_channel().and_then(|channel| {
         let received = wire::receive(&channel, &mut [0; 8], RecvFlags::empty()).ok()??;
-        <[OwnedFd; 3]>::try_from(received.1).ok()
+        <[OwnedFd; 4]>::try_from(received.1).ok()
     });
-    let Some([monitor, daemon, results]) = files else {
+    let Some([monitor, loader, daemon, results]) = files else {
         // Standard error is somebody's who started this by hand.
         crate::lines::say(
             crate::lines::Level::Error,
@@ -58,26 +64,40 @@ pub fn main() -> ExitCode {
         );
         return ExitCode::from(2);
     };
-    let printer = thread::Builder::new().spawn(move || copy(vec![results], stdout().as_fd()));
-    copy(vec![monitor, daemon], stderr().as_fd());
+    let printer = thread::Builder::new().spawn(move || copy(vec![(results, Trust::None)], stdout().as_fd()));
+    let sources = vec![
+        (monitor, Trust::None),
+        (loader, Trust::Full),
+        (daemon, Trust::None),
+    ];
+    copy(sources, stderr().as_fd());
     match printer.map(thread::JoinHandle::join) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }
 }
 
+/// Whether what comes may be what a terminal obeys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Full,
+    None,
+}
+
 struct Source {
     pipe: OwnedFd,
+    trust: Trust,
     /// What was read of a line that has not ended.
     line: Vec<u8>,
 }
 
 /// Copies lines until all writers of all pipes are gone.
-fn copy(pipes: Vec<OwnedFd>, to: BorrowedFd<'_>) {
+fn copy(pipes: Vec<(OwnedFd, Trust)>, to: BorrowedFd<'_>) {
     let mut sources: Vec<Source> = pipes
         .into_iter()
-        .map(|pipe| Source {
+        .map(|(pipe, trust)| Source {
             pipe,
+            trust,
             line: Vec::new(),
         })
         .collect();
@@ -102,7 +122,7 @@ impl Source {
         let count = match read(&self.pipe, &mut *buffer) {
             Err(Errno::INTR | Errno::AGAIN) => return true,
             Err(_) | Ok(0) => {
-                write_all(to, &self.line);
+                self.write(self.line.len(), to);
                 return false;
             }
             Ok(count) => count,
@@ -115,9 +135,18 @@ impl Source {
             None if self.line.len() >= PIECE_BYTES => self.line.len(),
             None => return true,
         };
-        write_all(to, self.line.get(..whole).unwrap_or_default());
+        self.write(whole, to);
         self.line.drain(..whole);
         true
+    }
+
+    /// Writes so many bytes of what was read.
+    fn write(&self, len_bytes: usize, to: BorrowedFd<'_>) {
+        let bytes = self.line.get(..len_bytes).unwrap_or_default();
+        match self.trust {
+            Trust::Full => write_all(to, bytes),
+            Trust::None => write_all(to, visible(&String::from_utf8_lossy(bytes)).as_bytes()),
+        }
     }
 }
 
@@ -146,18 +175,20 @@ mod tests {
         let (first, first_in) = pipe().unwrap();
         let (second, second_in) = pipe().unwrap();
         let (out, out_in) = pipe().unwrap();
-        let copying = thread::spawn(move || copy(vec![first, second], out_in.as_fd()));
+        let sources = vec![(first, Trust::None), (second, Trust::Full)];
+        let copying = thread::spawn(move || copy(sources, out_in.as_fd()));
         write(&first_in, b"first ").unwrap();
         write(&second_in, b"second\n").unwrap();
         let mut buffer = [0; 64];
         assert_eq!(read(&out, &mut buffer).unwrap(), 7);
-        write(&first_in, b"is whole\nlast").unwrap();
+        write(&first_in, b"is \x1b[2Jwhole\nlast \xff").unwrap();
         drop((first_in, second_in));
         copying.join().unwrap();
         let mut rest = Vec::new();
         while let Ok(count @ 1..) = read(&out, &mut buffer) {
             rest.extend_from_slice(&buffer[..count]);
         }
-        assert_eq!(rest, b"first is whole\nlast");
+        let rest = String::from_utf8(rest).unwrap();
+        assert_eq!(rest, "first is \\u{1b}[2Jwhole\nlast \u{fffd}");
     }
 }

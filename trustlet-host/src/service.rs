@@ -13,6 +13,7 @@ use crate::process::headroom::{Need, explained, raise_soft_limits, shortfall};
 use crate::process::image::{Image, ImageError};
 use crate::process::layers::Layers;
 use crate::process::library::{Library, LibraryError, own_libraries};
+use crate::process::limits;
 use crate::process::measured_files::MeasuredFiles;
 use crate::process::patience::is_asked_to_stop;
 use crate::process::shelf::Shelf;
@@ -55,6 +56,8 @@ mod shares;
 pub use drain::DrainTimes;
 pub use manager::daemon_beat;
 
+/// In the loader's environment if what it says reaches a terminal, which it does not have itself.
+pub const LOADER_TERMINAL: &str = "HACHER_LOADER_TERMINAL";
 /// A daemon's exit code that says: the service cannot start, stop everything.
 pub const EXIT_CANNOT_START: u8 = 78; // EX_CONFIG of sysexits.h
 /// The exit code of a service that stopped as it was asked to, but cut requests that were in flight.
@@ -149,13 +152,12 @@ pub fn run(config: MonitorConfig) -> Result<ExitCode, ServiceError> {
 
 /// Keeps others out of this process, which holds every key.
 fn harden() -> Result<(), ServiceError> {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    use rustix::process::{DumpableBehavior, Resource, set_dumpable_behavior};
+    // What a dump would hold: nothing. All children inherit it. Before the process is not dumpable, as that makes the file root's;
+    // where there is no such file, the limit below has to do.
+    let _ = fs::write("/proc/self/coredump_filter", "0");
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(os("making the monitor not dumpable"))?;
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    setrlimit(Resource::Core, none).map_err(os("forbidding core dumps"))?;
+    limits::set(Resource::Core, limits::CORE_BYTES).map_err(os("forbidding core dumps"))?;
     raise_soft_limits();
     children::outlive_file_limits();
     Ok(())
@@ -323,9 +325,11 @@ impl Service {
         }
         // Before the loader, which sees what is left of the machine's limits, and would only add that its monitor is gone.
         service.start_scribe()?;
-        // It speaks for itself, with the terminal of whoever started the service.
-        let loader = start_loader(&service.config.loader, service.console.outside())
-            .map_err(os("starting the loader"))?;
+        let Some((outputs, to_terminal)) = service.console.of_loader() else {
+            return Ok(service);
+        };
+        let loader =
+            start_loader(&service.config.loader, outputs, to_terminal).map_err(os("starting the loader"))?;
         watch(&service.epoll, loader.socket.as_fd(), Token::LoaderSocket)?;
         watch(&service.epoll, loader.pidfd.as_fd(), Token::LoaderEnd)?;
         service.loader = Some(loader);
@@ -872,7 +876,7 @@ fn answer(core: &mut Core<Machine>, caller: Caller, socket: BorrowedFd<'_>) -> O
             ReplyDescriptor::Region(region) => region.read_only(),
             ReplyDescriptor::Log(log) => log.as_fd(),
             ReplyDescriptor::File(file) => file.as_fd(),
-            ReplyDescriptor::Doorbell(doorbell) => doorbell.as_fd(),
+            ReplyDescriptor::Doorbell(doorbell) => doorbell.own(),
         })
         .collect();
     wire::send(socket, &reply.bytes, &descriptors, SendFlags::DONTWAIT)

@@ -69,7 +69,7 @@ pub struct SimulatedProcess {
     pub writable: BTreeSet<u32>,
     /// Regions that it can read.
     pub readable: BTreeSet<u32>,
-    /// Doorbells that it can ring.
+    /// Doorbells that it can ring, and its own.
     pub doorbells: BTreeSet<u32>,
     /// How many files it was given.
     pub files: usize,
@@ -288,7 +288,7 @@ impl Platform for Simulated {
                 Grant::ReadOnly(region) => {
                     process.readable.insert(region.number);
                 }
-                Grant::Doorbell(doorbell) => {
+                Grant::Doorbell(doorbell) | Grant::OwnDoorbell(doorbell) => {
                     process.doorbells.insert(doorbell.0);
                 }
                 Grant::File(_) => process.files += 1,

@@ -11,8 +11,8 @@ use hacher_trustlet_host::process::headroom::{Need, start_memory_bytes};
 /// Open files of a monitor besides those of instances and programs: standard ones, event loop, signals, the loader's and the
 /// daemon's sockets and pidfds and pipes, listening sockets, certificates; and what starting a process takes for a moment.
 const MONITOR_OPEN_FILES: u64 = 32;
-/// An instance's regions, each to write and to read, its doorbell, channel, pidfd and log.
-const OPEN_FILES_OF_INSTANCE: u64 = 8;
+/// An instance's regions, each to write and to read, both ends of its doorbell, channel, pidfd and log.
+const OPEN_FILES_OF_INSTANCE: u64 = 9;
 /// A mapped ring's region, to write and to read.
 const OPEN_FILES_OF_MAPPED_RING: u64 = 2;
 /// The sealed copy of an executable.

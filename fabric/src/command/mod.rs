@@ -16,6 +16,7 @@ pub mod traces;
 use crate::chain::file::{ChainFile, ChainFileError};
 use crate::cli::Format;
 use hacher_trustlet_host::lines;
+use hacher_trustlet_host::service::LOADER_TERMINAL;
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -90,7 +91,7 @@ pub fn finish(result: Result<(), Failed>) -> ExitCode {
         Err(Failed { message, code }) => {
             if !message.is_empty() && lines::format() == lines::Format::Bare {
                 // Nobody else is left to be told.
-                let _ = complain(&format!("{} {message}\n", paint("error:", "1;31")));
+                let _ = complain(&format!("{} {}\n", paint("error:", "1;31"), lines::visible(&message)));
             } else if !message.is_empty() {
                 tell!(Error: "{message}");
             }
@@ -99,10 +100,11 @@ pub fn finish(result: Result<(), Failed>) -> ExitCode {
     }
 }
 
-/// Whether standard error takes colours.
+/// Whether standard error takes colours. A loader has none that would, and is told.
 #[must_use]
 pub fn stderr_has_colours() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    let is_terminal = io::stderr().is_terminal() || std::env::var_os(LOADER_TERMINAL).is_some();
+    is_terminal && std::env::var_os("NO_COLOR").is_none()
 }
 
 fn paint(text: &str, style: &str) -> String {
@@ -113,12 +115,12 @@ fn paint(text: &str, style: &str) -> String {
     }
 }
 
-/// Prints a result.
+/// Prints a result for people, without anything in it that a terminal would obey.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn print(text: &str) -> Result<(), Failed> {
-    print_bytes(text.as_bytes())
+    print_bytes(lines::visible(text).as_bytes())
 }
 
 /// Prints a result that need not be text.

@@ -14,6 +14,7 @@ use crate::command::print;
 use crate::watched::{watch, watch_shared};
 use hacher_libos_net::attach::BELL_QUIET_NS;
 use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::doorbell;
 use hacher_libos_net::end::{End, Signal};
 use hacher_libos_net::fault::Cause;
 use hacher_libos_net::process::take_channel;
@@ -21,6 +22,7 @@ use hacher_trustlet_host::calls::{Call, GATEWAY_PROCESS, InstanceState, tls};
 use hacher_trustlet_host::client::{ClientError, Event, MonitorClient};
 use hacher_trustlet_host::core::EndReason;
 use hacher_trustlet_host::lines::{self, About};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde_json::json;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -175,7 +177,7 @@ struct Supervisor {
 impl Supervisor {
     async fn run(&mut self, bell: Option<OwnedFd>) -> Result<(), Stop> {
         let channel = watch_shared(&self.client)?;
-        let bell = bell.map(watch).transpose()?;
+        let bell = bell.map(watch_bell).transpose()?;
         let memory = Rc::clone(&self.memory);
         self.reconcile()?;
         loop {
@@ -843,12 +845,18 @@ fn how(cause: Cause, code: u32) -> String {
     }
 }
 
+/// Watches the daemon's own bell, which is heard when the event loop says that it has rung, and that may not be true any more.
+fn watch_bell(bell: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
+    fcntl_setfl(&bell, fcntl_getfl(&bell)? | OFlags::NONBLOCK)?;
+    watch(bell)
+}
+
 async fn rung(bell: Option<&AsyncFd<OwnedFd>>) {
     let Some(bell) = bell else { return pending().await };
     if let Ok(mut ready) = bell.readable().await {
-        // The count says nothing; reading it makes the next ring an event again.
-        let _ = rustix::io::read(bell.get_ref(), &mut [0; 8]);
         ready.clear_ready();
+        // A bell that somebody has filled would ring no more.
+        doorbell::hear(bell.get_ref());
     }
 }
 

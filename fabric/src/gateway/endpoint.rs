@@ -10,6 +10,7 @@ use hacher_libos_net::attach::Begin;
 use hacher_libos_net::attachment::Attachment;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::descriptor::Descriptor;
+use hacher_libos_net::doorbell;
 use hacher_libos_net::fault::Notice;
 use hacher_libos_net::hop::{Own, Receiver, SendError, Sender};
 use hacher_libos_net::invocation::{GatewayLife, InvocationId};
@@ -17,6 +18,7 @@ use hacher_libos_net::peek::{RecordPlace, Step, Taking};
 use hacher_libos_net::sdk::headers::{self, ENCODED_MAX_BYTES};
 use hacher_libos_net::seal::RecordContext;
 use hacher_libos_net::telemetry::{Counter, Gauge};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
@@ -93,6 +95,8 @@ pub(crate) struct Endpoint {
     /// Requests that wait for room in the outbox.
     starving: Cell<usize>,
     room: Notify,
+    /// Wakes the pump when there was no room to say that a record will not end.
+    owed: Notify,
     ids: RefCell<Ids>,
     /// Whether the service takes all functions for fit to serve.
     fit: Cell<bool>,
@@ -125,6 +129,8 @@ impl Endpoint {
         let life = GatewayLife::of_epoch(begin.instance_epoch);
         own.set_life(life);
         let ids = Ids::new(life)?;
+        // It is heard when the event loop says that it has rung, which may not be true any more.
+        fcntl_setfl(own.doorbell(), fcntl_getfl(own.doorbell())? | OFlags::NONBLOCK)?;
         let bell = watch_shared(own.doorbell())?;
         let needed = budget::chain_bytes(begin.max_body_bytes, begin.max_reply_bytes);
         let endpoint = Rc::new(Self {
@@ -140,6 +146,7 @@ impl Endpoint {
             sending: Mutex::new(()),
             starving: Cell::new(0),
             room: Notify::new(),
+            owed: Notify::new(),
             ids: RefCell::new(ids),
             fit: Cell::new(true),
         });
@@ -306,10 +313,16 @@ impl Endpoint {
             let sleeps = self.receiver.borrow_mut().announce(&self.own)
                 && (!owes_aborts || self.sender.borrow_mut().announce_starved());
             if sleeps {
-                // Every ring of the bell is an event of its own, so the count need not be read.
-                match bell.readable().await {
-                    Ok(mut ready) => ready.clear_ready(),
-                    Err(_) => return,
+                tokio::select! {
+                    ready = bell.readable() => match ready {
+                        Ok(mut ready) => {
+                            ready.clear_ready();
+                            // A bell that somebody has filled would ring no more.
+                            doorbell::hear(self.own.doorbell());
+                        }
+                        Err(_) => return,
+                    },
+                    () = self.owed.notified() => {}
                 }
             }
             self.receiver.borrow_mut().awake(&self.own);
@@ -492,7 +505,7 @@ impl Drop for Unfinished<'_> {
         let mut sender = self.endpoint.sender.borrow_mut();
         if sender.abort(own, INGRESS, self.record).is_err() && sender.owes_aborts() {
             // The pump says it when there is room, and has to know that it waits for some.
-            own.doorbell().ring();
+            self.endpoint.owed.notify_one();
         }
     }
 }

@@ -38,7 +38,7 @@ impl<'a, P: Platform> Attachment<'a, P> {
             vec![
                 Grant::ReadWrite(&slot.outbox),
                 Grant::ReadWrite(&slot.page),
-                Grant::Doorbell(&slot.doorbell),
+                Grant::OwnDoorbell(&slot.doorbell),
             ],
         );
         attachment.inbound(chain, sealed, instance)?;

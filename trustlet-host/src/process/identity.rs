@@ -4,7 +4,8 @@ use super::fork::Forked;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, write};
 use rustix::process::{getegid, geteuid};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 /// User and group id of every jailed process as it sees itself. Not 0, because the kernel gives id 0 of a user
 /// namespace capabilities at each `execve`.
@@ -15,7 +16,61 @@ pub(super) const INSIDE_ID: u32 = 1000;
 /// services and rootless containers; the second is for a monitor in a container with 65,536 ids.
 pub(super) const HOST_IDS: [(u32, u32); 2] = [(0x4ac0_0000, 0x1_0000), (0xd000, 0x1000)];
 
-static NEXT: AtomicU32 = AtomicU32::new(0);
+/// The ids that are in use, and where to look for the next one.
+static IN_USE: Mutex<(BTreeSet<u32>, u32)> = Mutex::new((BTreeSet::new(), 0));
+
+/// Host ids for as long as a process has them: nobody else gets them before this is dropped, which comes after the process was
+/// reaped. It can have no other process with these ids, as it is the first of its pid namespace, or can start none.
+#[derive(Debug)]
+pub(super) struct Lease(HostIds);
+
+impl Lease {
+    /// The next free ones, or the monitor's own where it may not choose; `None` if all are in use.
+    pub(super) fn next() -> Option<Self> {
+        let own = HostIds::Own {
+            user: geteuid().as_raw(),
+            group: getegid().as_raw(),
+        };
+        if !geteuid().is_root() {
+            return Some(Self(own));
+        }
+        let range = HOST_IDS.into_iter().find(|&(first, count)| {
+            maps("/proc/self/uid_map", first, count) && maps("/proc/self/gid_map", first, count)
+        });
+        let Some(range) = range else {
+            return Some(Self(own));
+        };
+        let mut in_use = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+        let (taken, next) = &mut *in_use;
+        take(taken, next, range).map(|id| Self(HostIds::Distinct(id)))
+    }
+
+    /// Which they are.
+    pub(super) const fn ids(&self) -> HostIds {
+        self.0
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let HostIds::Distinct(id) = self.0 {
+            let mut in_use = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+            in_use.0.remove(&id);
+        }
+    }
+}
+
+/// Takes the first id of `range` from number `next` on that nobody has, in turn.
+fn take(taken: &mut BTreeSet<u32>, next: &mut u32, (first, count): (u32, u32)) -> Option<u32> {
+    for _ in 0..count {
+        let id = first + *next % count;
+        *next = (*next + 1) % count;
+        if taken.insert(id) {
+            return Some(id);
+        }
+    }
+    None
+}
 
 /// Host ids of one jailed process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,25 +87,6 @@ pub(super) enum HostIds {
 }
 
 impl HostIds {
-    /// The next free ones, or the monitor's own where it may not choose.
-    pub(super) fn next() -> Self {
-        let own = Self::Own {
-            user: geteuid().as_raw(),
-            group: getegid().as_raw(),
-        };
-        if !geteuid().is_root() {
-            return own;
-        }
-        let range = HOST_IDS.into_iter().find(|&(first, count)| {
-            maps("/proc/self/uid_map", first, count) && maps("/proc/self/gid_map", first, count)
-        });
-        match range {
-            // SYNC relaxed: only uniqueness matters, nothing is published with it.
-            Some((first, count)) => Self::Distinct(first + NEXT.fetch_add(1, Ordering::Relaxed) % count),
-            None => own,
-        }
-    }
-
     /// Gives the new user namespace of `child` its only user and its only group.
     pub(super) fn write_maps(self, child: &Forked) -> Result<(), Errno> {
         let pid = child.pid().as_raw_nonzero();
@@ -90,6 +126,18 @@ fn covers(line: &str, first: u32, count: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_id_is_given_again_before_its_process_is_gone() {
+        let (mut taken, mut next) = (BTreeSet::new(), 0);
+        let mut id = || take(&mut taken, &mut next, (100, 3));
+        assert_eq!([id(), id(), id(), id()], [Some(100), Some(101), Some(102), None]);
+        taken.remove(&101);
+        assert_eq!(take(&mut taken, &mut next, (100, 3)), Some(101));
+        taken.clear();
+        // In turn, so that what a process may have left under its id stays nobody's for long.
+        assert_eq!(take(&mut taken, &mut next, (100, 3)), Some(102));
+    }
 
     #[test]
     fn a_range_is_used_only_where_all_of_it_is_mapped() {

@@ -10,7 +10,7 @@ pub use super::seccomp::Role;
 use super::child::{self, Orders, Parent, Report};
 use super::fork::{Forked, fork};
 use super::headroom::explained;
-use super::identity::HostIds;
+use super::identity::{HostIds, Lease};
 use super::image::Image;
 use super::layers::{Layer, Layers, Missing};
 use super::library::{LIBRARIES_MAX, Library};
@@ -223,6 +223,8 @@ pub struct Child {
     forked: Forked,
     exit: Option<Exit>,
     layers_missing: Vec<Missing>,
+    /// Dropped after the process, which is reaped by then.
+    _lease: Lease,
 }
 
 impl Child {
@@ -295,7 +297,11 @@ impl Child {
 ///
 /// The request is inconsistent, a library has changed, or the kernel refused a step.
 pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
-    let orders = prepare(spawn)?;
+    let lease = Lease::next().ok_or_else(|| SpawnError::Request {
+        name: spawn.name.to_owned(),
+        problem: "every user id that a process can be given is in use",
+    })?;
+    let orders = prepare(spawn, lease.ids())?;
     let failed = |step: Step, errno: Errno| SpawnError::Step {
         name: spawn.name.to_owned(),
         step,
@@ -319,6 +325,7 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
         forked,
         exit: None,
         layers_missing: spawn.layers.missing().to_vec(),
+        _lease: lease,
     };
     if spawn.layers.has(Layer::UserNamespace) {
         if orders.dumpable_for_maps {
@@ -362,7 +369,7 @@ fn changed(spawn: &Spawn<'_>, library: usize) -> SpawnError {
 }
 
 /// Checks the request and turns it into what the child works off.
-fn prepare<'a>(spawn: &'a Spawn<'a>) -> Result<Orders<'a>, SpawnError> {
+fn prepare<'a>(spawn: &'a Spawn<'a>, ids: HostIds) -> Result<Orders<'a>, SpawnError> {
     let refuse = |problem| SpawnError::Request {
         name: spawn.name.to_owned(),
         problem,
@@ -402,7 +409,6 @@ fn prepare<'a>(spawn: &'a Spawn<'a>) -> Result<Orders<'a>, SpawnError> {
     let variable =
         |(key, value): &(&OsStr, &OsStr)| c_string(&[key.as_bytes(), b"=", value.as_bytes()].concat());
     let envp = spawn.env.iter().map(variable).collect::<Result<_, _>>()?;
-    let ids = HostIds::next();
     let dumpable = dumpable_behavior() == Ok(DumpableBehavior::Dumpable);
     Ok(Orders {
         name: spawn.name,

@@ -6,6 +6,10 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 /// Stack of the first thread. The stacks of others count as memory.
 const STACK_BYTES: u64 = 8 << 20;
 
+/// The limit on core dumps: none is that short. Not 0, which a handler behind a pipe (`kernel.core_pattern`) is not bound by: it
+/// would be given all memory of the process. At exactly 1 the kernel starts none (`do_coredump` in its fs/coredump.c).
+pub(crate) const CORE_BYTES: u64 = 1;
+
 /// What a jailed process may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -25,7 +29,7 @@ pub struct Limits {
 /// Sets the limits of this process for good. `count_threads`: it is alone in its user namespace; otherwise the limit
 /// would count the other processes of the same user.
 pub(super) fn apply(limits: &Limits, count_threads: bool) -> Result<(), Errno> {
-    set(Resource::Core, 0)?;
+    set(Resource::Core, CORE_BYTES)?;
     set(Resource::Data, limits.memory_bytes)?;
     set(Resource::Stack, STACK_BYTES)?;
     // Of a file; the sum is bounded by the size of the scratch file system. Without one there is no file that the process
@@ -43,7 +47,10 @@ pub(super) fn apply(limits: &Limits, count_threads: bool) -> Result<(), Errno> {
 }
 
 /// Soft and hard limit, never above the present hard limit.
-fn set(resource: Resource, value: u64) -> Result<(), Errno> {
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn set(resource: Resource, value: u64) -> Result<(), Errno> {
     let present = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX);
     let value = value.min(present);
     setrlimit(

@@ -32,7 +32,7 @@ mod file_identity;
 mod fork;
 mod identity;
 mod landlock;
-mod limits;
+pub(crate) mod limits;
 mod permission;
 mod probe;
 mod provisions;

@@ -8,7 +8,7 @@ use super::child::change_ids;
 use super::descriptors::close;
 use super::fork::{Forked, fork};
 use super::headroom::shortage;
-use super::identity::{HostIds, INSIDE_ID};
+use super::identity::{HostIds, INSIDE_ID, Lease};
 use super::image::Image;
 use super::layers::{Layer, Layers};
 use super::patience::until_readable;
@@ -206,7 +206,8 @@ fn in_child(namespaces: u64, body: impl FnOnce() -> Result<(), Errno>) -> Result
     let user = Layer::UserNamespace
         .clone_flag()
         .is_some_and(|flag| namespaces & flag != 0);
-    let ids = HostIds::next();
+    let lease = Lease::next().ok_or_else(|| Failure::Told("every user id is in use".to_owned()))?;
+    let ids = lease.ids();
     let mut child = fork(namespaces, || {
         // The parent's ends, without which `go` ends when the parent does.
         let closed = close(go_write.as_fd()).and_then(|()| close(ready_read.as_fd()));

@@ -4,7 +4,7 @@
 //! holder can make another one fault by truncating it. Who may write is decided by the descriptor that is handed
 //! out: the kernel refuses to map an `O_RDONLY` descriptor writable, at first and later by `mprotect`.
 
-use rustix::event::{EventfdFlags, eventfd};
+use hacher_libos_net::doorbell;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     MemfdFlags, Mode, OFlags, SealFlags, fchmod, fcntl_add_seals, ftruncate, memfd_create, open,
@@ -68,9 +68,12 @@ impl From<Region> for OwnedFd {
     }
 }
 
-/// What a consumer sleeps on: an eventfd. Blocking; whoever wants to wait for more than one polls.
+/// What a consumer sleeps on, as its creator holds it: both ends, so that a ring never finds nobody there.
 #[derive(Debug)]
-pub struct Doorbell(OwnedFd);
+pub struct Doorbell {
+    own: OwnedFd,
+    ringing: OwnedFd,
+}
 
 impl Doorbell {
     /// A doorbell that has not been rung.
@@ -79,19 +82,20 @@ impl Doorbell {
     ///
     /// No descriptor left.
     pub fn create() -> io::Result<Self> {
-        Ok(Self(eventfd(0, EventfdFlags::CLOEXEC)?))
+        let (own, ringing) = doorbell::make()?;
+        Ok(Self { own, ringing })
     }
-}
 
-impl AsFd for Doorbell {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+    /// The end that its owner, and nobody else, is given.
+    #[must_use]
+    pub fn own(&self) -> BorrowedFd<'_> {
+        self.own.as_fd()
     }
-}
 
-impl From<Doorbell> for OwnedFd {
-    fn from(doorbell: Doorbell) -> Self {
-        doorbell.0
+    /// The end that is rung.
+    #[must_use]
+    pub fn ringing(&self) -> BorrowedFd<'_> {
+        self.ringing.as_fd()
     }
 }
 
@@ -140,13 +144,11 @@ mod tests {
     }
 
     #[test]
-    fn a_doorbell_counts_its_rings() {
+    fn a_doorbell_has_one_end_to_ring_and_one_to_hear() {
         let doorbell = Doorbell::create().unwrap();
-        for _ in 0..3 {
-            write(&doorbell, &1_u64.to_ne_bytes()).unwrap();
-        }
-        let mut count = [0; 8];
-        read(&doorbell, &mut count).unwrap();
-        assert_eq!(u64::from_ne_bytes(count), 3);
+        assert_eq!(write(doorbell.ringing(), &[1]), Ok(1));
+        assert_eq!(write(doorbell.own(), &[1]), Err(Errno::BADF));
+        assert_eq!(read(doorbell.ringing(), &mut [0; 8]), Err(Errno::BADF));
+        assert_eq!(read(doorbell.own(), &mut [0; 8]), Ok(1));
     }
 }

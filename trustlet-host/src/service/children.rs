@@ -5,6 +5,7 @@
     reason = "signalfd and pidfd_open by system call; a parent-death signal between fork and exec"
 )]
 
+use super::LOADER_TERMINAL;
 use crate::process::image::Image;
 use crate::process::jail::{Child, Limits, Output, Role, Spawn, SpawnError, spawn};
 use crate::process::layers::Layers;
@@ -17,7 +18,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// What the daemon may use, where the machine allows as much.
 const DAEMON_LIMITS: Limits = Limits {
@@ -73,13 +74,20 @@ impl Loader {
 ///
 /// # Errors
 /// When descriptors or processes are short.
-pub(super) fn start_loader(arguments: &[OsString], outputs: [BorrowedFd<'_>; 2]) -> io::Result<Loader> {
+pub(super) fn start_loader(
+    arguments: &[OsString],
+    [stdout, stderr]: [BorrowedFd<'_>; 2],
+    to_terminal: bool,
+) -> io::Result<Loader> {
     let (ours, theirs) = wire::pair()?;
     let mut command = Command::new("/proc/self/exe");
-    let [stdout, stderr] = outputs;
     command
+        .stdin(Stdio::null())
         .stdout(stdout.try_clone_to_owned()?)
         .stderr(stderr.try_clone_to_owned()?);
+    if to_terminal {
+        command.env(LOADER_TERMINAL, "1");
+    }
     if let Some((name, rest)) = arguments.split_first() {
         command.arg0(name).args(rest);
     }

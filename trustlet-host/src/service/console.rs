@@ -17,6 +17,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::stdio::{dup2_stderr, stderr, stdout};
+use std::io::IsTerminal;
 
 /// What the pipes hold that the daemon writes to: a burst of a function's lines, while the scribe waits for a core.
 const DAEMON_PIPE_BYTES: usize = 1024 * 1024;
@@ -50,10 +51,11 @@ impl Pipe {
 
 /// The pipes, and the scribe that reads them.
 pub(super) struct Console {
-    /// Standard output and standard error, as the service was started with.
+    /// Standard output and standard error, as the service was started with: the scribe's, and nobody else's.
     outside: [OwnedFd; 2],
     /// Its writing end is the monitor's standard error.
     monitor: OwnedFd,
+    loader: Option<Pipe>,
     daemon: Option<Pipe>,
     results: Option<Pipe>,
     scribe: Option<Child>,
@@ -70,8 +72,10 @@ impl Console {
             let console = Self {
                 outside,
                 monitor: monitor.read,
+                // All that is wrong with chain files is to be read, and nobody but its starter waits for the loader.
+                loader: Some(Pipe::new(MONITOR_PIPE_BYTES)?),
                 daemon: Some(Pipe::hasty(DAEMON_PIPE_BYTES)?),
-                // Written once, when the service is ready, and by no function.
+                // Written when chain files are bad, or once when the service is ready; by no function.
                 results: Some(Pipe::new(DAEMON_PIPE_BYTES)?),
                 scribe: None,
                 due: None,
@@ -82,9 +86,15 @@ impl Console {
         make().map_err(os("making pipes for messages"))
     }
 
-    /// Standard output and standard error, as the service was started with.
-    pub(super) fn outside(&self) -> [BorrowedFd<'_>; 2] {
-        self.outside.each_ref().map(AsFd::as_fd)
+    /// Standard output and standard error of a loader, and whether what it writes there reaches a terminal; `None` if there
+    /// has been one.
+    pub(super) fn of_loader(&self) -> Option<([BorrowedFd<'_>; 2], bool)> {
+        let [_, stderr] = &self.outside;
+        let pipes = [
+            self.results.as_ref()?.write.as_fd(),
+            self.loader.as_ref()?.write.as_fd(),
+        ];
+        Some((pipes, stderr.as_fd().is_terminal()))
     }
 
     /// Starts a scribe.
@@ -94,18 +104,19 @@ impl Console {
         libraries: &[Library],
         layers: &Layers,
     ) -> Result<(), ServiceError> {
-        let (Some(daemon), Some(results)) = (&self.daemon, &self.results) else {
+        let (Some(loader), Some(daemon), Some(results)) = (&self.loader, &self.daemon, &self.results) else {
             return Ok(());
         };
         self.due = None;
         let (ours, theirs) = wire::pair().map_err(os("making a socket for the scribe"))?;
         let sources = Sources {
             monitor: self.monitor.as_fd(),
+            loader: loader.read.as_fd(),
             daemon: daemon.read.as_fd(),
             results: results.read.as_fd(),
         };
         sources.send(&ours).map_err(os("handing pipes to the scribe"))?;
-        let outputs = self.outside();
+        let outputs = self.outside.each_ref().map(AsFd::as_fd);
         self.scribe = Some(start_scribe(image, libraries, theirs.as_fd(), outputs, layers)?);
         Ok(())
     }
@@ -147,6 +158,7 @@ impl Drop for Console {
         // The last writers go, so the scribe ends when it has written what there is.
         let [_, stderr] = &self.outside;
         let _ = dup2_stderr(stderr);
+        self.loader = None;
         self.daemon = None;
         self.results = None;
         if let Some(scribe) = &self.scribe {

@@ -824,7 +824,34 @@ fn wait() {
 fn serve() {
     // SAFETY: inherited at this number, and nothing else in this process uses it.
     let listener = std::net::TcpListener::from(unsafe { OwnedFd::from_raw_fd(SOCKET) });
-    listener.set_nonblocking(true).unwrap();
+    let set_mode = |mode: i32| {
+        let number = listener.as_raw_fd() as usize;
+        call(
+            libc::SYS_fcntl,
+            [number, libc::F_SETFL as usize, mode as usize, 0, 0, 0],
+        )
+    };
+    say("set non-blocking mode", set_mode(libc::O_NONBLOCK));
+    // Whoever writes to a pipe that several have must not be made to wait by one of them.
+    say("set blocking mode", set_mode(0));
+    say("set packet mode", set_mode(libc::O_NONBLOCK | libc::O_DIRECT));
+    let blocks = 0_i32;
+    let blocks = (&raw const blocks).expose_provenance();
+    let number = listener.as_raw_fd() as usize;
+    say(
+        "set blocking mode by ioctl",
+        call(libc::SYS_ioctl, [number, libc::FIONBIO as usize, blocks, 0, 0, 0]),
+    );
+    let lingers = libc::linger {
+        l_onoff: 1,
+        l_linger: 60,
+    };
+    let lingers = (&raw const lingers).expose_provenance();
+    let (level, option) = (libc::SOL_SOCKET as usize, libc::SO_LINGER as usize);
+    say(
+        "have whoever closes a socket wait",
+        call(libc::SYS_setsockopt, [number, level, option, lingers, 8, 0]),
+    );
     let epoll = call(
         libc::SYS_epoll_create1,
         [libc::EPOLL_CLOEXEC as usize, 0, 0, 0, 0, 0],
@@ -854,7 +881,6 @@ fn serve() {
     )
     .unwrap();
     let (mut connection, _) = listener.accept().unwrap();
-    connection.set_nonblocking(false).unwrap();
     connection.set_nodelay(true).unwrap();
     let mut request = [0; 4];
     connection.read_exact(&mut request).unwrap();

@@ -7,7 +7,7 @@ use crate::bench::place::Pinned;
 use crate::bench::subject::{Cores, Identity, Place, Subject};
 use crate::command::Failed;
 use hacher_libos_net::clock::Monotonic;
-use hacher_libos_net::doorbell::Doorbell;
+use hacher_libos_net::doorbell::{Doorbell, OwnDoorbell};
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::OwnedFd;
 
@@ -19,7 +19,7 @@ pub struct Circle {
     functions: u32,
     cores: Cores,
     there: Doorbell,
-    back: Doorbell,
+    back: OwnDoorbell,
     _peers: Vec<Peer>,
 }
 
@@ -51,7 +51,7 @@ impl Circle {
             functions,
             cores,
             there: Doorbell::new(first),
-            back: Doorbell::new(last),
+            back: OwnDoorbell::new(last),
             _peers: peers,
         })
     }

@@ -5,7 +5,7 @@ use super::Probe;
 use crate::bench::peer::{self, Peer, ROLE, Start};
 use crate::command::Failed;
 use hacher_libos_net::clock::Monotonic;
-use hacher_libos_net::doorbell::Doorbell;
+use hacher_libos_net::doorbell::{Doorbell, OwnDoorbell};
 use hacher_libos_net::memory::OwnRegion;
 use hacher_libos_net::sync::{AtomicU64, Ordering};
 use rustix::event::{EventfdFlags, eventfd};
@@ -115,7 +115,7 @@ impl Probe for Spin {
 /// The process that gets the line and hands it back; asleep between measurements, and there until it is killed.
 pub(in crate::bench) fn peer() -> Result<(), Failed> {
     let region = OwnRegion::map(peer::input()?, REGION_BYTES)?;
-    let rouse = Doorbell::new(peer::output()?);
+    let rouse = OwnDoorbell::new(peer::output()?);
     let line = line(&region)?;
     let mut last = REST;
     loop {

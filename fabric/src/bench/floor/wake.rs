@@ -4,7 +4,7 @@ use super::Probe;
 use crate::bench::peer::{self, Peer, ROLE, Start};
 use crate::command::Failed;
 use hacher_libos_net::clock::Monotonic;
-use hacher_libos_net::doorbell::Doorbell;
+use hacher_libos_net::doorbell::{Doorbell, OwnDoorbell};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -17,7 +17,7 @@ const START_S: i64 = 10;
 
 pub(super) struct Wake {
     there: Doorbell,
-    back: Doorbell,
+    back: OwnDoorbell,
     _peer: Peer,
 }
 
@@ -35,7 +35,7 @@ impl Wake {
         wait_for_start(&back)?;
         Ok(Self {
             there: Doorbell::new(there),
-            back: Doorbell::new(back),
+            back: OwnDoorbell::new(back),
             _peer: peer,
         })
     }
@@ -70,7 +70,7 @@ impl Probe for Wake {
 
 /// The process that is woken and wakes in its turn, until it is killed.
 pub(in crate::bench) fn peer() -> Result<(), Failed> {
-    let there = Doorbell::new(peer::input()?);
+    let there = OwnDoorbell::new(peer::input()?);
     let back = Doorbell::new(peer::output()?);
     back.ring();
     loop {
