@@ -6,6 +6,8 @@
 )]
 
 use crate::admin_address::AdminAddress;
+use crate::chain::secret::SecretsFolder;
+use crate::command::Failed;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hacher_trustlet_host::lines;
 use std::net::SocketAddr;
@@ -116,6 +118,8 @@ pub struct RunArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
     pub repeat: u32,
     #[command(flatten)]
+    pub secrets: SecretsArgs,
+    #[command(flatten)]
     pub start: StartArgs,
     #[command(flatten)]
     pub isolation: IsolationArgs,
@@ -161,6 +165,27 @@ pub struct DrainArgs {
         overrides_with = "drain_timeout"
     )]
     pub drain_timeout: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct SecretsArgs {
+    /// Take secrets of chain files from files beneath this folder alone, links resolved; else from any that this user can read
+    #[arg(long, value_name = "DIR")]
+    pub secrets_dir: Option<PathBuf>,
+}
+
+impl SecretsArgs {
+    /// The folder, if one is given.
+    ///
+    /// # Errors
+    /// When there is no such folder.
+    pub fn folder(&self) -> Result<Option<SecretsFolder>, Failed> {
+        let folder = self.secrets_dir.as_deref().map(|path| {
+            SecretsFolder::new(path)
+                .map_err(|error| Failed::new(format!("--secrets-dir `{}`: {error}", path.display())))
+        });
+        folder.transpose()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -222,6 +247,8 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub drain: DrainArgs,
     #[command(flatten)]
+    pub secrets: SecretsArgs,
+    #[command(flatten)]
     pub start: StartArgs,
     #[command(flatten)]
     pub isolation: IsolationArgs,
@@ -272,6 +299,8 @@ pub struct CheckArgs {
     #[arg(long)]
     pub text_only: bool,
     #[command(flatten)]
+    pub secrets: SecretsArgs,
+    #[command(flatten)]
     pub format: FormatArgs,
 }
 
@@ -288,6 +317,8 @@ pub struct MeasureArgs {
     /// The chain files, or folders of them
     #[arg(required = true)]
     pub chains: Vec<PathBuf>,
+    #[command(flatten)]
+    pub secrets: SecretsArgs,
     #[command(flatten)]
     pub format: FormatArgs,
 }

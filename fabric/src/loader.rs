@@ -381,11 +381,12 @@ fn warn_of_little_memory(files: &[ChainFile]) {
 /// Reads, builds and opens all chain files; reports the problems of all of them.
 fn read_all(arguments: &ServeArgs) -> Result<Vec<(ChainFile, Opened)>, Failed> {
     let format = arguments.format.format;
+    let secrets = arguments.secrets.folder()?;
     let mut files = Vec::new();
     let mut failed = None;
     for path in &chain_files(&arguments.chains)? {
         match ChainFile::read(path) {
-            Ok(file) => files.push(file),
+            Ok(file) => files.push(file.with_secrets_beneath(secrets.as_ref())),
             Err(error) => failed = Some(report_chain_error(&error, format)),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::linked::{LIBRARY_PATH, LinkedFiles, linked};
 use super::magic;
-use super::secret;
+use super::secret::{self, SecretsFolder};
 use crate::tls::Source;
 use hacher_chain_dsl::{
     Chain, Checked, Code, Diagnostic, Diagnostics, FunctionId, MAX_TEXT_BYTES, Severity, check_bytes,
@@ -41,6 +41,7 @@ pub enum ChainFileError {
 pub struct ChainFile {
     path: PathBuf,
     checked: Checked,
+    secrets: Option<SecretsFolder>,
 }
 
 /// What one function needs on this machine, opened.
@@ -96,7 +97,17 @@ impl ChainFile {
         Ok(Self {
             path: path.to_owned(),
             checked,
+            secrets: None,
         })
+    }
+
+    /// The same, with secrets beneath `folder` alone, if there is one.
+    #[must_use]
+    pub fn with_secrets_beneath(self, folder: Option<&SecretsFolder>) -> Self {
+        Self {
+            secrets: folder.cloned(),
+            ..self
+        }
     }
 
     /// The file.
@@ -264,7 +275,7 @@ impl ChainFile {
 
     fn open_secret(&self, function: FunctionId, name: &str, path: &str) -> Result<File, Box<Diagnostic>> {
         let path = self.folder().join(path);
-        secret::open(&path).map_err(|error| {
+        secret::open(&path, self.secrets.as_ref()).map_err(|error| {
             let span = self.checked.secret_span(function, name).unwrap_or_default();
             let message = format!("cannot read secret `{name}` from `{}`: {error}", path.display());
             Box::new(Diagnostic::new(

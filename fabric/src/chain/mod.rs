@@ -13,7 +13,7 @@ pub mod need;
 pub mod own_gateway;
 pub mod placement;
 pub mod protection;
-mod secret;
+pub mod secret;
 pub mod share;
 pub mod sockets;
 pub mod together;

@@ -8,6 +8,7 @@ use crate::chain::named::chain_files;
 use crate::chain::need;
 use crate::chain::own_gateway;
 use crate::chain::protection::{GIVEN_UP, in_words, mapped_edges};
+use crate::chain::secret::SecretsFolder;
 use crate::chain::together::{check_sums, first_conflict};
 use crate::cli::{CheckArgs, Format};
 use crate::gateway::budget;
@@ -26,10 +27,11 @@ pub fn check(arguments: &CheckArgs) -> Result<(), Failed> {
             explain_code(code).ok_or_else(|| Failed::new(format!("there is no diagnostic code `{code}`")))?;
         return print(&format!("{}\n", text.trim_end()));
     }
+    let secrets = arguments.secrets.folder()?;
     let paths = chain_files(&arguments.chains)?;
     let mut checked: Vec<_> = paths
         .iter()
-        .map(|path| check_one(path, arguments.text_only))
+        .map(|path| check_one(path, arguments.text_only, secrets.as_ref()))
         .collect();
     check_conflicts(&mut checked);
     let together = check_together(&checked, arguments.text_only);
@@ -63,8 +65,9 @@ struct Report<'a> {
     outcome: Result<(ChainFile, Diagnostics), ChainFileError>,
 }
 
-fn check_one(path: &Path, text_only: bool) -> Report<'_> {
+fn check_one<'a>(path: &'a Path, text_only: bool, secrets: Option<&SecretsFolder>) -> Report<'a> {
     let outcome = ChainFile::read(path).and_then(|file| {
+        let file = file.with_secrets_beneath(secrets);
         budget::check_fit(GATEWAY_MEMORY_BYTES, core::iter::once(file.chain()))
             .map_err(|error| ChainFileError::Gateway(error.to_string()))?;
         let warnings = match text_only {

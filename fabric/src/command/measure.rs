@@ -5,6 +5,7 @@ use crate::chain::define::{Definer, define_chain, define_gateway};
 use crate::chain::named::chain_files;
 use crate::chain::own_gateway;
 use crate::chain::placement::{seat, usable_cpus};
+use crate::chain::secret::SecretsFolder;
 use crate::cli::{Format, MeasureArgs};
 use crate::gateway;
 use crate::loader::own_executable;
@@ -35,10 +36,11 @@ impl Definer for Measurer {
 /// When a chain file or what it names cannot be used, or nothing can be printed.
 pub fn measure(arguments: &MeasureArgs) -> Result<(), Failed> {
     let format = arguments.format.format;
+    let secrets = arguments.secrets.folder()?;
     let paths = chain_files(&arguments.chains)?;
     let measured = paths
         .iter()
-        .map(|path| measure_one(path, format))
+        .map(|path| measure_one(path, format, secrets.as_ref()))
         .collect::<Result<Vec<_>, _>>()?;
     if format == Format::Human {
         let texts: Vec<String> = measured.iter().map(Measured::human).collect();
@@ -91,8 +93,8 @@ impl Measured {
     }
 }
 
-fn measure_one(path: &Path, format: Format) -> Result<Measured, Failed> {
-    let file = read_chain(path, format)?;
+fn measure_one(path: &Path, format: Format, secrets: Option<&SecretsFolder>) -> Result<Measured, Failed> {
+    let file = read_chain(path, format)?.with_secrets_beneath(secrets);
     let functions = file
         .open_functions()
         .map_err(|error| report_chain_error(&error, format))?;

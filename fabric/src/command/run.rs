@@ -8,6 +8,7 @@ use crate::http::{Connection, Reply, content_type_of};
 use crate::table::{Align, Table, bytes as size, duration};
 use crate::tree::Tree;
 use bytes::Bytes;
+use hacher_trustlet_host::lines::visible;
 use hyper::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -50,7 +51,7 @@ pub fn run(arguments: &RunArgs) -> Result<(), Failed> {
         Format::Json => {}
         Format::Human if arguments.output.is_some() => print(&report.human())?,
         // Standard output carries the reply's body.
-        Format::Human => complain(&report.human())?,
+        Format::Human => complain(&visible(&report.human()))?,
     }
     Ok(())
 }
@@ -139,6 +140,9 @@ fn start(arguments: &RunArgs) -> Result<Tree, Failed> {
     }
     if arguments.format.format == Format::Json {
         serve.extend(["--format".into(), "json".into()]);
+    }
+    if let Some(folder) = &arguments.secrets.secrets_dir {
+        serve.extend(["--secrets-dir".into(), folder.clone().into_os_string()]);
     }
     serve.extend([
         "--start-timeout".into(),
