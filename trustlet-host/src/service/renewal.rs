@@ -249,6 +249,8 @@ struct State {
     /// Whether somebody asked for what is offered.
     asked: bool,
     refused: Option<Hash>,
+    /// Whether that was no answer: the gateway ended meanwhile, perhaps for another reason.
+    ended: bool,
     /// Why, in the gateway's words.
     reason: String,
     /// Since when they are bad.
@@ -265,16 +267,23 @@ impl State {
             offered: None,
             asked: false,
             refused: None,
+            ended: false,
             reason: String::new(),
             bad_since: None,
             said: false,
         }
     }
 
-    /// Whether the gateway has yet to answer. One that ended instead has refused: nothing is offered twice that kills.
+    /// Whether the gateway has yet to answer. One that ended instead has refused: nothing is offered twice that kills, unless
+    /// somebody asks for it.
     fn awaits_answer(&mut self, is_offered: bool, now: Monotonic) -> bool {
         if !is_offered && self.offered.is_some() {
-            self.answered(false, "the gateway ended while it tried new files", now);
+            self.answered(
+                false,
+                "the gateway ended while it tried new files; SIGHUP tries them again",
+                now,
+            );
+            self.ended = true;
         }
         is_offered
     }
@@ -298,7 +307,7 @@ impl State {
             self.is_good();
             return if asked { Next::SayUnchanged } else { Next::Nothing };
         }
-        if self.refused == Some(hash) {
+        if self.refused == Some(hash) && !(asked && self.ended) {
             return match self.bad(now, asked) {
                 true => Next::SayRefused,
                 false => Next::Nothing,
@@ -323,6 +332,7 @@ impl State {
     /// Whether to say now that they were refused; `None` if nothing was offered.
     fn answered(&mut self, taken: bool, reason: &str, now: Monotonic) -> Option<bool> {
         let offered = self.offered.take()?;
+        self.ended = false;
         if taken {
             self.in_use = offered;
             self.is_good();
@@ -457,6 +467,11 @@ mod tests {
         assert_eq!(offer(&mut state, MIXED, 2), Next::Nothing);
         assert_eq!(offer(&mut state, MIXED, 6), Next::SayRefused);
         assert_eq!(state.in_use, OLD);
+        // It may have died of something else, so whoever asks has them tried again; and hears of an answer, if there is one.
+        assert_eq!(state.read(MIXED, at(7), true), Next::Offer);
+        state.offered(Some(MIXED), true);
+        assert_eq!(state.answered(false, "mixed", at(8)), Some(true));
+        assert_eq!(state.read(MIXED, at(9), true), Next::SayRefused);
     }
 
     #[test]
