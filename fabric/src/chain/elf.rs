@@ -5,6 +5,8 @@ use object::{Endianness, ReadRef, elf};
 
 /// Longest dynamic section, name of an interpreter, or table of names.
 const PIECE_MAX_BYTES: u64 = 16 * 1024 * 1024;
+/// Most program headers: the kernel executes no file with more than 64 KiB of them.
+const PROGRAM_HEADERS_MAX: u16 = 1170;
 /// Most libraries that one file may name.
 const NEEDED_MAX: usize = 256;
 /// Longest name or list of folders.
@@ -94,6 +96,12 @@ pub(super) fn parse<'a>(bytes: impl ReadRef<'a>) -> Result<Links, Unfit> {
         has_entry: header.e_entry.get(endian) != 0,
         ..Links::default()
     };
+    // Before they are read: a number that does not fit says that it stands elsewhere, and is any.
+    if header.e_phnum.get(endian) > PROGRAM_HEADERS_MAX {
+        return Err(malformed(format!(
+            "it has more than {PROGRAM_HEADERS_MAX} program headers"
+        )));
+    }
     let segments = header.program_headers(endian, bytes).map_err(malformed)?;
     let first = |kind| {
         let segment = segments.iter().find(|segment| segment.p_type(endian) == kind)?;
@@ -184,6 +192,18 @@ mod tests {
         }
         for len in 0..256 {
             let _ = parse(this.get(..len).unwrap());
+        }
+    }
+
+    #[test]
+    fn more_program_headers_than_the_kernel_takes_are_refused_unread() {
+        let mut head = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        for count in [PROGRAM_HEADERS_MAX + 1, u16::MAX] {
+            head.get_mut(56..58)
+                .unwrap()
+                .copy_from_slice(&count.to_le_bytes());
+            let refused = parse(&*head).unwrap_err().into_reason();
+            assert!(refused.contains("program headers"), "{refused}");
         }
     }
 

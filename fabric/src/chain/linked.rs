@@ -8,7 +8,7 @@
 use super::elf::{self, Links, Unfit};
 use super::folders::{Loader, Rules, System, open};
 use object::ReadCache;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -225,6 +225,7 @@ impl Search<'_> {
     /// Breadth first, as loaders do.
     fn run(&mut self) -> Result<(), ElfError> {
         let mut waiting: VecDeque<(usize, String)> = VecDeque::new();
+        let mut asked: BTreeSet<String> = BTreeSet::new();
         let mut next = 0;
         loop {
             while let Some(object) = self.objects.get(next) {
@@ -235,7 +236,15 @@ impl Search<'_> {
                         instead: "link the library that it stands for",
                     });
                 }
-                waiting.extend(object.links.needed.iter().map(|name| (next, name.clone())));
+                for name in &object.links.needed {
+                    if asked.insert(name.clone()) {
+                        waiting.push_back((next, name.clone()));
+                    }
+                    // A library is asked for by the name of its file, and perhaps by its own.
+                    if asked.len() > 2 * LIBRARIES_MAX {
+                        return Err(ElfError::TooMany);
+                    }
+                }
                 next += 1;
             }
             let Some((by, name)) = waiting.pop_front() else {
