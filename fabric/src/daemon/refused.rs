@@ -4,10 +4,11 @@ use super::tables::{Instance, Tables};
 use hacher_libos_net::refused_call::RefusedCall;
 use hacher_trustlet_host::lines::About;
 use hacher_trustlet_host::process::seccomp::call_name;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Most that are told; a function has at most sixteen different ones at a time, but can change what it says (I6).
-const TOLD_MAX: usize = 4096;
+/// Most that are told of one function; it has at most sixteen different ones at a time, but can change what it says (I6). Each has
+/// its own share, so that none keeps what others are refused out of the log.
+const TOLD_MAX: usize = 64;
 
 /// What a refused call is called in logs, metrics and status.
 pub(super) fn name(call: &RefusedCall) -> String {
@@ -17,9 +18,9 @@ pub(super) fn name(call: &RefusedCall) -> String {
     }
 }
 
-/// What has been told.
+/// What has been told, by chain and function.
 #[derive(Debug, Default)]
-pub(super) struct Told(BTreeSet<(u32, String, Option<u64>)>);
+pub(super) struct Told(BTreeMap<(u32, String), BTreeSet<Option<u64>>>);
 
 impl Told {
     /// Tells of what has been refused since the last look.
@@ -33,9 +34,14 @@ impl Told {
         }
     }
 
+    /// Whether this is to be told, which it then counts as.
+    fn is_new(&mut self, chain: u32, function: &str, call: Option<u64>) -> bool {
+        let told = self.0.entry((chain, function.to_owned())).or_default();
+        told.len() < TOLD_MAX && told.insert(call)
+    }
+
     fn tell(&mut self, number: u32, chain: &str, instance: &Instance, call: &RefusedCall) {
-        let key = (number, instance.function.clone(), call.number);
-        if self.0.len() < TOLD_MAX && self.0.insert(key) {
+        if self.is_new(number, &instance.function, call.number) {
             let about = About {
                 chain,
                 function: &instance.function,
@@ -48,5 +54,20 @@ impl Told {
                 name(call)
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_that_makes_up_calls_uses_up_nobody_elses_share() {
+        let mut told = Told::default();
+        let noisy = (0..10_000).filter(|number| told.is_new(0, "noisy", Some(*number)));
+        assert_eq!(noisy.count(), TOLD_MAX);
+        assert!(told.is_new(0, "quiet", Some(1)));
+        assert!(!told.is_new(0, "quiet", Some(1)));
+        assert!(told.is_new(1, "noisy", Some(1)), "of another chain");
     }
 }
