@@ -9,6 +9,7 @@ pub mod ordinary;
 mod scrape;
 mod service;
 pub mod soak;
+pub mod taken_over;
 pub mod tenants;
 
 pub use scrape::Scrape;

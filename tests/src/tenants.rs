@@ -25,8 +25,13 @@ pub struct Tenants {
     messages: Arc<Mutex<String>>,
 }
 
-fn serve(folder: &Path, chains: &[(&str, String)], arguments: &[&str]) -> std::io::Result<Child> {
-    let mut command = Command::new(executable("fabric-under-test"));
+fn serve(
+    program: &str,
+    folder: &Path,
+    chains: &[(&str, String)],
+    arguments: &[&str],
+) -> std::io::Result<Child> {
+    let mut command = Command::new(executable(program));
     command.arg("serve");
     for (name, text) in chains {
         let path = folder.join(format!("{name}.toml"));
@@ -63,8 +68,21 @@ impl Tenants {
     /// # Errors
     /// [`ServiceError`].
     pub fn start(folder: &Path, chains: &[(&str, String)], arguments: &[&str]) -> Result<Self, ServiceError> {
+        Self::start_as("fabric-under-test", folder, chains, arguments)
+    }
+
+    /// As [`Self::start`], with another executable of this package in the place of the command.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub fn start_as(
+        program: &str,
+        folder: &Path,
+        chains: &[(&str, String)],
+        arguments: &[&str],
+    ) -> Result<Self, ServiceError> {
         let arguments = [&["--listen", "127.0.0.1:0", "--format", "json"], arguments].concat();
-        let mut monitor = serve(folder, chains, &arguments)?;
+        let mut monitor = serve(program, folder, chains, &arguments)?;
         let messages = monitor.stderr.take().map(keep).unwrap_or_default();
         let ready = monitor.stdout.take().and_then(|out| {
             let lines = BufReader::new(out).lines().map_while(Result::ok);
@@ -92,7 +110,7 @@ impl Tenants {
         chains: &[(&str, String)],
         arguments: &[&str],
     ) -> Result<(Option<i32>, String), ServiceError> {
-        let mut monitor = serve(folder, chains, arguments)?;
+        let mut monitor = serve("fabric-under-test", folder, chains, arguments)?;
         let messages = monitor.stderr.take().map(keep).unwrap_or_default();
         let mut out = monitor.stdout.take();
         let end = Instant::now() + PATIENCE;

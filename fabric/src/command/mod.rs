@@ -91,7 +91,11 @@ pub fn finish(result: Result<(), Failed>) -> ExitCode {
         Err(Failed { message, code }) => {
             if !message.is_empty() && lines::format() == lines::Format::Bare {
                 // Nobody else is left to be told.
-                let _ = complain(&format!("{} {}\n", paint("error:", "1;31"), lines::visible(&message)));
+                let _ = complain(&format!(
+                    "{} {}\n",
+                    paint("error:", "1;31"),
+                    lines::visible(&message)
+                ));
             } else if !message.is_empty() {
                 tell!(Error: "{message}");
             }

@@ -3,7 +3,7 @@
 
 use hacher_libos_net::{Failure, Input, Output, serve};
 use hacher_tests::modelled::Modelled;
-use hacher_tests::{hostile, ordinary};
+use hacher_tests::{hostile, ordinary, taken_over};
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -48,6 +48,7 @@ fn main() -> ExitCode {
             serve(move |input: Input<'_>, output: &mut Output<'_>| modelled.run(input, output))
         }
         "talk" => talk(),
+        "taken-over" => taken_over::serve(),
         "leave" => ExitCode::SUCCESS,
         "die" => {
             eprint!("last words, without a newline");
