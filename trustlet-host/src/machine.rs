@@ -102,9 +102,8 @@ impl Process {
 
     /// Ends it and waits until it is gone, which for a killed process is soon.
     pub fn end(&mut self) -> Option<crate::core::Exit> {
-        // Fails for one that has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // Fails for one that was reaped already.
+        let _ = self.child.end();
         self.reap()
     }
 

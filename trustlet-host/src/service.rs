@@ -233,8 +233,7 @@ impl Daemon {
             &mut [PollFd::from_borrowed_fd(self.child.pidfd(), PollFlags::IN)],
             Some(&patience),
         );
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.child.end();
     }
 }
 

@@ -73,12 +73,29 @@ impl Forked {
     }
 }
 
+/// How long a killed process may take to be gone. As a rule that is milliseconds; one that the kernel keeps, in a file system that
+/// does not answer, must not keep the monitor as well.
+const BURIAL_MAX: Timespec = Timespec {
+    tv_sec: 5,
+    tv_nsec: 0,
+};
+
+impl Forked {
+    /// Kills it, and waits until it is gone, within a bound.
+    pub(super) fn end(&mut self) -> io::Result<Option<WaitIdStatus>> {
+        self.kill()?;
+        let mut gone = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        // Interrupted or late: then it is reaped if it has ended meanwhile, or by the kernel when the monitor ends.
+        let _ = poll(&mut gone, Some(&BURIAL_MAX));
+        self.wait(WaitIdOptions::NOHANG)
+    }
+}
+
 impl Drop for Forked {
     fn drop(&mut self) {
         if !self.reaped {
             // Nothing can be done about an error here; the kernel reaps what is left when the monitor ends.
-            let _ = self.kill();
-            let _ = self.wait(WaitIdOptions::empty());
+            let _ = self.end();
         }
     }
 }

@@ -17,7 +17,9 @@ use super::library::{LIBRARIES_MAX, Library};
 use rustix::fd::{AsFd, BorrowedFd, RawFd};
 use rustix::io::{Errno, write};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{DumpableBehavior, Resource, WaitIdOptions, dumpable_behavior, getrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, WaitIdOptions, WaitIdStatus, dumpable_behavior, getrlimit,
+};
 use std::ffi::{CString, OsStr};
 use std::fmt;
 use std::io;
@@ -268,6 +270,20 @@ impl Child {
             .ok_or_else(|| io::Error::from(io::ErrorKind::WouldBlock))
     }
 
+    /// Kills it and reaps it, waiting some seconds at most; `None` if it is not gone by then.
+    ///
+    /// # Errors
+    ///
+    /// Somebody else reaped it.
+    pub fn end(&mut self) -> io::Result<Option<Exit>> {
+        if self.exit.is_none()
+            && let Some(status) = self.forked.end()?
+        {
+            self.exit = exit_of(&status);
+        }
+        Ok(self.exit)
+    }
+
     /// Reaps it if it has ended.
     ///
     /// # Errors
@@ -281,11 +297,15 @@ impl Child {
         if self.exit.is_none()
             && let Some(status) = self.forked.wait(options)?
         {
-            let code = status.exit_status().map(Exit::Code);
-            self.exit = code.or_else(|| status.terminating_signal().map(Exit::Signal));
+            self.exit = exit_of(&status);
         }
         Ok(self.exit)
     }
+}
+
+fn exit_of(status: &WaitIdStatus) -> Option<Exit> {
+    let code = status.exit_status().map(Exit::Code);
+    code.or_else(|| status.terminating_signal().map(Exit::Signal))
 }
 
 /// Starts a process in a jail with every layer that `spawn.layers` found.
