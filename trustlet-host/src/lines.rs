@@ -255,8 +255,9 @@ impl Line<'_> {
         }
         let head = self.before_text(format, time);
         let tail = self.after_text();
-        // A message of ours may have several lines.
-        let lines = self.text.split('\n');
+        // A message of ours may have several lines; in what others say, the end of a line is shown as such.
+        let is_ours = !matches!(self.source, FUNCTION | ACCESS);
+        let lines = self.text.split(|c| is_ours && c == '\n');
         lines
             .flat_map(|line| wrapped(&head, line, &tail, in_text))
             .collect()

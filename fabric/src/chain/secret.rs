@@ -1,15 +1,17 @@
 //! Opens the file of a secret, and finds out beforehand whether the monitor will be able to take it.
 //!
 //! Whoever writes a chain file names files that are opened with the rights of whoever starts the service. `--secrets-dir` bounds
-//! that: where the file really lies is asked of what was opened, so neither links nor a change in between lead elsewhere.
+//! that: where the file really lies is asked of what was opened, and it is opened again from there beneath the folder, so neither
+//! links, nor a change in between, nor the root of another process lead elsewhere.
 
 use hacher_libos_net::attach::SECRET_VALUE_MAX_BYTES;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use std::fs::{File, FileType};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Why a file holds no secret.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +42,8 @@ pub struct SecretsFolder {
     named: PathBuf,
     /// Where it really is.
     real: PathBuf,
+    /// The folder itself.
+    opened: Arc<OwnedFd>,
 }
 
 impl SecretsFolder {
@@ -52,20 +56,28 @@ impl SecretsFolder {
         if !real.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self {
             named: path.to_owned(),
+            opened: Arc::new(rustix::fs::open(&real, flags, Mode::empty())?),
             real,
         })
     }
 
-    fn check(&self, found: PathBuf) -> Result<(), SecretError> {
-        if found != self.real && found.starts_with(&self.real) {
-            return Ok(());
-        }
-        Err(SecretError::Elsewhere {
-            found,
-            folder: self.named.clone(),
-        })
+    /// Finds again, beneath the folder itself, what was found at `found`. The text of a path is no proof: in the mount namespace of
+    /// another process (`/proc/PID/root`) any file can lie at any path.
+    fn find(&self, found: PathBuf) -> Result<File, SecretError> {
+        let beneath = found.strip_prefix(&self.real).ok();
+        let Some(beneath) = beneath.filter(|path| !path.as_os_str().is_empty()) else {
+            return Err(SecretError::Elsewhere {
+                folder: self.named.clone(),
+                found,
+            });
+        };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let file = openat2(&*self.opened, beneath, flags, Mode::empty(), resolve).map_err(io::Error::from)?;
+        Ok(File::from(file))
     }
 }
 
@@ -74,16 +86,15 @@ pub(super) fn open(path: &Path, folder: Option<&SecretsFolder>) -> Result<File, 
     // Found first, without what opening does to a pipe or a device; and then opened by that, wherever its name leads by now.
     let found =
         rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(io::Error::from)?;
-    let found = File::from(found);
-    let by_number = PathBuf::from(format!("/proc/self/fd/{}", found.as_raw_fd()));
+    let mut found = File::from(found);
     if let Some(folder) = folder {
-        folder.check(std::fs::read_link(&by_number)?)?;
+        found = folder.find(std::fs::read_link(by_number(&found))?)?;
     }
     let kind = found.metadata()?.file_type();
     if !kind.is_file() {
         return Err(SecretError::NotRegular(in_words(kind)));
     }
-    let file = File::open(&by_number)?;
+    let file = File::open(by_number(&found))?;
     // Asked by reading, as some file systems say zero of every file; at offsets, so that the monitor begins at the start.
     let mut buffer = zeroize::Zeroizing::new([0; SECRET_VALUE_MAX_BYTES + 1]);
     let mut len_bytes = 0;
@@ -94,6 +105,11 @@ pub(super) fn open(path: &Path, folder: Option<&SecretsFolder>) -> Result<File, 
         }
     }
     Err(SecretError::TooLarge)
+}
+
+/// The path by which what is open can be opened again, wherever its name leads by now.
+fn by_number(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 fn in_words(kind: FileType) -> &'static str {

@@ -319,8 +319,7 @@ impl Forwarder {
         let line = core::mem::take(&mut self.line);
         let printed = line.is_empty() || self.allowance.take(line.len()) && self.print(&line).await;
         if !printed {
-            self.dropped += 1;
-            self.dropped_total.increment(1);
+            self.note_dropped(1);
         }
         // Keeps its memory.
         self.line = line;
@@ -384,6 +383,9 @@ impl Forwarder {
             .strip_prefix(&[MARK])
             .filter(|_| self.printer.instance.is_none())?;
         let record: Record = serde_json::from_slice(record).ok()?;
+        if !record.is_bounded() {
+            return None;
+        }
         let tables = self.tables.borrow();
         let may = |chain: &Chain| {
             let gateway = tables.gateway(chain.gateway);

@@ -76,6 +76,14 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Why a chain is not served: what does not start.
+#[derive(Debug)]
+struct Failing {
+    /// One of its functions, or its gateway.
+    culprit: Key,
+    reason: String,
+}
+
 /// Why the daemon stops.
 enum Stop {
     /// The service will never be ready.
@@ -154,7 +162,7 @@ struct Supervisor {
     admin_addresses: Vec<String>,
     announced: bool,
     /// Chains that do not start, and why. They keep no other chain from being served, and are tried ever more seldom.
-    failing: BTreeMap<u32, String>,
+    failing: BTreeMap<u32, Failing>,
     /// Chains that the monitor knows to serve.
     serving_told: u64,
     loaded: bool,
@@ -443,9 +451,16 @@ impl Supervisor {
     /// Notes chains that did not start and serve now.
     fn note_recovered(&mut self) {
         let tables = self.tables.borrow();
-        self.failing.retain(|number, _| {
+        self.failing.retain(|number, failing| {
+            let is_back = |chain: &&Chain| match failing.culprit.0 {
+                // A gateway is started when the functions behind it serve.
+                GATEWAY_PROCESS => tables
+                    .gateway(chain.gateway)
+                    .is_some_and(|gateway| gateway.state == InstanceState::Ready),
+                _ => serves(chain),
+            };
             let chain = tables.chains.iter().find(|chain| chain.number == *number);
-            let Some(chain) = chain.filter(|chain| serves(chain)) else {
+            let Some(chain) = chain.filter(is_back) else {
                 return true;
             };
             let about = About {
@@ -485,7 +500,9 @@ impl Supervisor {
             .iter()
             .any(|chain| !self.failing.contains_key(&chain.number));
         for chain in concerned {
-            self.failing.insert(chain.number, reason.clone());
+            let reason = reason.clone();
+            let failing = Failing { culprit: key, reason };
+            self.failing.insert(chain.number, failing);
         }
         // A daemon that replaces another knows that the service has started once.
         let is_start = !self.announced && tables.daemon_restarts == 0;
@@ -512,8 +529,9 @@ impl Supervisor {
     fn is_starting(&self, key: Key) -> bool {
         let has_served = self.lives.get(&key).is_some_and(|life| life.served);
         let is_passed_over = || {
-            let number = u32::try_from(key.0);
-            number.is_ok_and(|number| self.failing.contains_key(&number))
+            self.failing
+                .iter()
+                .any(|(number, failing)| failing.culprit == key || u64::from(*number) == key.0)
         };
         !has_served && (!self.announced || is_passed_over())
     }
@@ -752,7 +770,7 @@ impl Supervisor {
                 let not_served: BTreeMap<_, _> = tables
                     .chains
                     .iter()
-                    .filter_map(|chain| Some((&chain.name, self.failing.get(&chain.number)?)))
+                    .filter_map(|chain| Some((&chain.name, &self.failing.get(&chain.number)?.reason)))
                     .collect();
                 let shared = tables.shared_gateway();
                 format!(
@@ -801,7 +819,7 @@ fn serves(chain: &Chain) -> bool {
 }
 
 /// For each gateway where it listens, and which chains it serves; `failing` ones it does not.
-fn where_served(tables: &Tables, failing: &BTreeMap<u32, String>) -> String {
+fn where_served(tables: &Tables, failing: &BTreeMap<u32, Failing>) -> String {
     let gateways = (0..).zip(&tables.gateways);
     let places = gateways.filter_map(|(number, gateway)| {
         let chains = tables.chains.iter().filter(|chain| chain.gateway == number);

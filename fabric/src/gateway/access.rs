@@ -29,6 +29,8 @@ const WAITING_MAX_BYTES: usize = 512 * 1024;
 const METHOD_MAX_BYTES: usize = 32;
 const PATH_MAX_BYTES: usize = 256;
 const CAUSE_MAX_BYTES: usize = 128;
+/// More than a gateway can drop between two lines.
+const DROPPED_MAX: u64 = 1 << 32;
 
 /// What a line says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +56,16 @@ pub(crate) struct Record {
     pub cause: String,
     /// Lines before this one that found no place.
     pub dropped: u64,
+}
+
+impl Record {
+    /// Whether it is as short as a gateway makes it: one that was taken over could write anything.
+    pub(crate) const fn is_bounded(&self) -> bool {
+        self.method.len() <= METHOD_MAX_BYTES
+            && self.path.len() <= PATH_MAX_BYTES
+            && self.cause.len() <= CAUSE_MAX_BYTES
+            && self.dropped <= DROPPED_MAX
+    }
 }
 
 /// Where lines wait.
@@ -217,6 +229,19 @@ mod tests {
         assert_eq!(
             (record.method.as_str(), record.path.len()),
             ("GET", PATH_MAX_BYTES)
+        );
+        assert!(record.is_bounded());
+        let long = Record {
+            cause: "\u{7f}".repeat(CAUSE_MAX_BYTES + 1),
+            ..record.clone()
+        };
+        let many = Record {
+            dropped: u64::MAX,
+            ..record.clone()
+        };
+        assert!(
+            !long.is_bounded() && !many.is_bounded(),
+            "no gateway of ours writes these"
         );
         assert_eq!((record.status, record.cause.as_str()), (0, "the client has gone"));
         assert!(!String::from_utf8_lossy(line).contains("secret"));

@@ -374,7 +374,12 @@ impl<P: Platform> Core<P> {
         if core::mem::replace(&mut chain.unready, unready) != unready {
             let gateway = Owner::Gateway(chain.gateway);
             if let Some(process) = self.ledger.holder(gateway).map(|holder| holder.process) {
-                self.tell_readiness(process, id)?;
+                let told = self.tell_readiness(process, id);
+                if told.is_err() {
+                    // Said again by the daemon, it is told again.
+                    self.chain_mut(u64::from(id.0))?.unready = !unready;
+                }
+                told?;
             }
         }
         Ok(Outcome::default())

@@ -8,7 +8,9 @@ use std::fs;
 /// The monitor reads one number out of what the kernel writes; it is nobody else's text.
 #[must_use]
 pub fn private_bytes(pid: i32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    // Its first line is a name that the process has chosen, of any bytes.
+    let status = fs::read(format!("/proc/{pid}/status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
     // In units of 1024 bytes, whatever it says (proc_pid_status(5)). A process that has ended has no such
     // line.
     let data = status.lines().find_map(|line| line.strip_prefix("VmData:"))?;

@@ -16,8 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How often it is looked who takes what, while at least two chains work and else.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const LOOK_IDLE_EVERY: Duration = Duration::from_secs(1);
-/// Looking at one process takes some ten microseconds; for this much longer nobody looks.
-const LOOK_PAUSE_PER_PROCESS: Duration = Duration::from_millis(2);
+/// Looking takes time by processes and threads, and the monitor has other work: for this many times as long nobody looks.
+const LOOK_PAUSES: u32 = 20;
+/// A chain that comes back is brought back in so many looks: a thread that was started in the middle of one has the class of the
+/// thread that started it.
+const RETURNS: u8 = 3;
 /// A chain counts for so long after it has last worked.
 const REMEMBERED: Duration = Duration::from_secs(10);
 /// A chain works that takes this much of one processor.
@@ -39,6 +42,8 @@ pub(super) struct Shares {
     seen: BTreeMap<ProcessId, Taken>,
     worked: BTreeMap<ChainId, Monotonic>,
     background: BTreeSet<ChainId>,
+    /// Chains that have left the background, and the looks in which they are still brought back.
+    returning: BTreeMap<ChainId, u8>,
 }
 
 /// What somebody took in processors, and would have taken besides.
@@ -86,6 +91,7 @@ impl Shares {
             seen: BTreeMap::new(),
             worked: BTreeMap::new(),
             background: BTreeSet::new(),
+            returning: BTreeMap::new(),
         }
     }
 
@@ -109,12 +115,19 @@ impl Shares {
             }),
             false => BTreeSet::new(),
         };
+        self.returning.retain(|_, left| {
+            *left -= 1;
+            *left > 0
+        });
+        let returned = self.background.difference(&background);
+        self.returning.extend(returned.map(|chain| (*chain, RETURNS)));
+        self.returning.retain(|chain, _| !background.contains(chain));
         for subject in &subjects {
-            let was = self.background.contains(&subject.chain);
+            let returns = self.returning.contains_key(&subject.chain);
             let class = match background.contains(&subject.chain) {
                 // Each time, as it may have started threads, or may be a replacement.
                 true => Class::Background,
-                false if was => Class::Foreground {
+                false if returns => Class::Foreground {
                     patient: subject.patient,
                 },
                 false => continue,
@@ -123,9 +136,10 @@ impl Shares {
             let _ = scheduling::set_class(subject.pid, class);
         }
         self.background = background;
-        let pause = LOOK_PAUSE_PER_PROCESS * u32::try_from(subjects.len()).unwrap_or(u32::MAX);
+        let done = Monotonic::now();
+        let pause = done.saturating_duration_since(now) * LOOK_PAUSES;
         let every = if others_work { LOOK_EVERY } else { LOOK_IDLE_EVERY };
-        self.due = Some(now.after(every.max(pause)));
+        self.due = Some(done.after(every.max(pause)));
     }
 
     /// What each chain took since the last look: of all processors, and of each core that functions are pinned to.
@@ -224,6 +238,8 @@ fn judge(
 fn subjects(core: &Core<Machine>) -> Vec<Subject> {
     let functions = core.function_processes().into_iter();
     functions
+        // One that starts is awaited for a time that starving it would use up.
+        .filter(|(process, _)| !core.is_starting(*process))
         .filter_map(|(process, chain)| {
             let found = core.platform().process(process)?;
             Some(Subject {
