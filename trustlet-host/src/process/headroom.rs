@@ -320,7 +320,11 @@ pub fn shortage(errno: Errno) -> Option<String> {
             reasons.extend(used_up(&of_user_processes(0)));
             match reasons.as_slice() {
                 [] => "a limit on processes is reached".to_owned(),
-                reasons => format!("a limit on processes is reached: {}", reasons.join("; ")),
+                // Also when one more has been counted on, as one that has ended stays until its parent has buried it.
+                reasons => format!(
+                    "it needs 1 more of the processes that there may be: {}",
+                    reasons.join("; ")
+                ),
             }
         }
         Errno::MFILE => {
@@ -357,7 +361,10 @@ pub fn shortage(errno: Errno) -> Option<String> {
 /// How much of a limit is in use, if it is limited.
 fn used_up(found: &Headroom) -> Option<String> {
     let limit = found.limit?;
-    Some(format!("{} of {limit} in use ({})", found.used, found.setting))
+    Some(format!(
+        "the limit is {limit} ({}), and {} are in use",
+        found.setting, found.used
+    ))
 }
 
 /// As an error of the operating system, in the words of the limit that it comes from, if it comes from one.
