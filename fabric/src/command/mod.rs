@@ -130,7 +130,7 @@ pub fn print(text: &str) -> Result<(), Failed> {
 /// Prints a result that need not be text.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_bytes(bytes: &[u8]) -> Result<(), Failed> {
     let mut out = io::stdout().lock();
     out.write_all(bytes)
@@ -141,7 +141,7 @@ pub fn print_bytes(bytes: &[u8]) -> Result<(), Failed> {
 /// Prints data.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_json(value: &Value) -> Result<(), Failed> {
     print(&format!("{value:#}\n"))
 }
@@ -149,7 +149,7 @@ pub fn print_json(value: &Value) -> Result<(), Failed> {
 /// Prints to standard error what is wrong with what was given, or doubtful: as it is for people, in one line for programs.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn complain(text: &str) -> Result<(), Failed> {
     if lines::format() == lines::Format::Json {
         tell!(Warning: "{}", text.trim_end());
