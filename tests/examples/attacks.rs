@@ -6,17 +6,13 @@
     reason = "a measuring program: it ends where something is wrong"
 )]
 
-use hacher_fabric::http::Connection;
+use hacher_tests::latency::{Measured, measure};
 use hacher_tests::{Service, functions};
-use hyper::Method;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Clients of the other chain, each with one connection, one request after another.
-const CLIENTS: usize = 4;
-const BODY_BYTES: usize = 1024;
 /// For how long is measured.
 const MEASURED: Duration = Duration::from_secs(20);
 /// For how long an attacker holds a connection before it begins another: about as long as the gateway waits for it.
@@ -32,44 +28,6 @@ fn chain(name: &str) -> String {
     format!(
         "chain = \"{name}\"\nflow = [\"ingress -> a -> egress\"]\n[ingress]\ndeadline = \"10s\"\n{functions}"
     )
-}
-
-/// Latencies of the other chain's requests in microseconds, sorted; and how many failed.
-fn measure(address: SocketAddr) -> (Vec<u64>, usize) {
-    let threads: Vec<_> = (0..CLIENTS)
-        .map(|_| {
-            std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .unwrap();
-                runtime.block_on(async {
-                    let (mut took, mut failed) = (Vec::new(), 0);
-                    let mut connection = Connection::open(address).await.unwrap();
-                    let end = Instant::now() + MEASURED;
-                    while Instant::now() < end {
-                        let start = Instant::now();
-                        let body = vec![b'x'; BODY_BYTES].into();
-                        let reply = connection.send(Method::POST, "/chains/other", None, body).await;
-                        took.push(u64::try_from(start.elapsed().as_micros()).unwrap());
-                        if !reply.is_ok_and(|reply| reply.status == 200 && reply.body.len() == BODY_BYTES) {
-                            failed += 1;
-                            connection = Connection::open(address).await.unwrap();
-                        }
-                    }
-                    (took, failed)
-                })
-            })
-        })
-        .collect();
-    let (mut all, mut failed) = (Vec::new(), 0);
-    for thread in threads {
-        let (took, failures) = thread.join().unwrap();
-        all.extend(took);
-        failed += failures;
-    }
-    all.sort_unstable();
-    (all, failed)
 }
 
 /// 128 requests that announce 32 MiB and send nothing, again and again.
@@ -104,15 +62,8 @@ fn hold(address: SocketAddr, stop: &AtomicBool, clients: usize, head: &[u8], bod
     });
 }
 
-fn report(what: &str, (took, failed): &(Vec<u64>, usize)) {
-    let at = |part: usize| took[(took.len() * part / 1000).min(took.len() - 1)];
-    println!(
-        "{what:<14} requests {:>7}  errors {failed}  p50 {:>6} us  p99 {:>6} us  p99.9 {:>6} us",
-        took.len(),
-        at(500),
-        at(990),
-        at(999)
-    );
+fn report(what: &str, measured: &Measured) {
+    println!("{what:<14} {measured}");
 }
 
 fn main() {
@@ -123,13 +74,13 @@ fn main() {
     let address = service.gateway;
     let attacks: [(&str, Attack); 2] = [("announced", announce), ("unread replies", read_nothing)];
     for _ in 0..ROUNDS {
-        report("alone", &measure(address));
+        report("alone", &measure(address, "/chains/other", MEASURED));
         for (what, attack) in attacks {
             let stop = AtomicBool::new(false);
             std::thread::scope(|scope| {
                 scope.spawn(|| attack(address, &stop));
                 std::thread::sleep(Duration::from_millis(200));
-                report(what, &measure(address));
+                report(what, &measure(address, "/chains/other", MEASURED));
                 stop.store(true, Ordering::Relaxed);
             });
         }

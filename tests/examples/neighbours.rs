@@ -7,15 +7,13 @@
 )]
 
 use hacher_fabric::http::Connection;
+use hacher_tests::latency::{Measured, measure};
 use hacher_tests::{Service, function};
 use hyper::Method;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Clients of `echo`, each with one connection, one request after another.
-const CLIENTS: usize = 4;
-const BODY_BYTES: usize = 1024;
 /// Functions that spin.
 const SPINNERS: u32 = 4;
 /// For how long is measured, and for how long the spinners run before.
@@ -29,39 +27,6 @@ fn chain(name: &str, what: &str, instances: u32) -> String {
     format!(
         "chain = \"{name}\"\nflow = [\"ingress -> a -> egress\"]\n[ingress]\ndeadline = \"60s\"\n{function}"
     )
-}
-
-/// Latencies of `echo` in microseconds, sorted.
-fn measure(address: SocketAddr) -> Vec<u64> {
-    let client = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let mut took = Vec::new();
-            let mut connection = Connection::open(address).await.unwrap();
-            let end = Instant::now() + MEASURED;
-            while Instant::now() < end {
-                let start = Instant::now();
-                let body = vec![b'x'; BODY_BYTES].into();
-                let reply = connection
-                    .send(Method::POST, "/chains/echo", None, body)
-                    .await
-                    .unwrap();
-                took.push(u64::try_from(start.elapsed().as_micros()).unwrap());
-                assert_eq!((reply.status.as_u16(), reply.body.len()), (200, BODY_BYTES));
-            }
-            took
-        })
-    };
-    let threads: Vec<_> = (0..CLIENTS).map(|_| std::thread::spawn(client)).collect();
-    let mut all: Vec<u64> = threads
-        .into_iter()
-        .flat_map(|thread| thread.join().unwrap())
-        .collect();
-    all.sort_unstable();
-    all
 }
 
 /// Keeps all functions of `spin` busy until told to stop.
@@ -85,17 +50,15 @@ fn spin(address: SocketAddr, stop: &AtomicBool) {
     });
 }
 
-fn report(what: &str, took: &[u64]) -> [f64; 3] {
-    let at = |part: usize| took[(took.len() * part / 1000).min(took.len() - 1)];
-    println!(
-        "{what:<14} requests {:>7}  p50 {:>6} us  p99 {:>6} us  p99.9 {:>6} us",
-        took.len(),
-        at(500),
-        at(990),
-        at(999)
-    );
+fn report(what: &str, measured: &Measured) -> [f64; 3] {
+    println!("{what:<16} {measured}");
+    assert_eq!(measured.failed, 0, "every request of `echo` is answered");
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-    [took.len() as f64, at(500) as f64, at(990) as f64]
+    [
+        measured.requests() as f64,
+        measured.at_most_us(500) as f64,
+        measured.at_most_us(990) as f64,
+    ]
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -111,14 +74,14 @@ fn main() {
     let address = service.gateway;
     let mut ratios = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
-        let alone = report("alone", &measure(address));
+        let alone = report("alone", &measure(address, "/chains/echo", MEASURED));
         let stop = AtomicBool::new(false);
         let beside = std::thread::scope(|scope| {
             scope.spawn(|| spin(address, &stop));
             std::thread::sleep(WARM_UP);
-            let took = measure(address);
+            let measured = measure(address, "/chains/echo", MEASURED);
             stop.store(true, Ordering::Relaxed);
-            report("beside spinners", &took)
+            report("beside spinners", &measured)
         });
         for (at, ratios) in ratios.iter_mut().enumerate() {
             ratios.push(beside[at] / alone[at]);

@@ -4,6 +4,7 @@
 pub mod activation;
 pub mod generated;
 pub mod hostile;
+pub mod latency;
 pub mod modelled;
 pub mod ordinary;
 mod scrape;

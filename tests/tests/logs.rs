@@ -63,6 +63,12 @@ impl Heard {
             (200, &b"printed"[..])
         );
     }
+
+    /// Stops the service; all that it said.
+    fn until_the_end(self) -> String {
+        assert_eq!(self.service.stop().unwrap(), Some(0));
+        read(&self.messages)
+    }
 }
 
 fn read(path: &Path) -> String {
@@ -152,13 +158,7 @@ fn the_last_words_of_a_killed_function_are_there_and_its_replacement_speaks() {
 fn what_was_printed_last_is_there_when_the_service_has_stopped() {
     let heard = Heard::start("forward");
     heard.print(640);
-    let Heard {
-        service,
-        messages,
-        _folder,
-    } = heard;
-    assert_eq!(service.stop().unwrap(), Some(0));
-    let said = read(&messages);
+    let said = heard.until_the_end();
     assert!(said.contains("[t/a#0] printed 640\n"), "{said}");
 }
 
@@ -310,13 +310,7 @@ fn every_line_says_when_and_how_much_it_matters() {
         });
         heard.print(64);
     }
-    let Heard {
-        service,
-        messages,
-        _folder,
-    } = heard;
-    assert_eq!(service.stop().unwrap(), Some(0));
-    let said = read(&messages);
+    let said = heard.until_the_end();
     for line in said.lines() {
         assert!(has_time_and_level(line), "{line}\n--- in\n{said}");
     }

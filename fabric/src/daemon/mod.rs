@@ -3,6 +3,7 @@
 //! When it is killed, records keep flowing; its successor reads the monitor's tables and goes on.
 
 mod admin;
+mod announcement;
 mod filter;
 mod history;
 pub mod hostile;

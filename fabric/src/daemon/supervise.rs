@@ -1,5 +1,6 @@
 //! The daemon's loop: create what is absent, replace what dies, end what overruns; sleep otherwise.
 
+use super::announcement::{Announcement, Failing};
 use super::history::{AtWork, Health, LastEnd};
 use super::life::{Life, STILLBIRTHS_MAX};
 use super::logs::{self, Logs, Printer};
@@ -9,8 +10,6 @@ use super::settings::{ROLE, Settings};
 use super::start::{self, Stillborn, Waiting};
 use super::tables::{Chain, Instance, Key, Tables};
 use super::{admin, metrics, read};
-use crate::cli::Format;
-use crate::command::print;
 use crate::watched::{watch, watch_shared};
 use hacher_libos_net::attach::BELL_QUIET_NS;
 use hacher_libos_net::clock::Monotonic;
@@ -18,12 +17,11 @@ use hacher_libos_net::doorbell;
 use hacher_libos_net::end::{End, Signal};
 use hacher_libos_net::fault::Cause;
 use hacher_libos_net::process::take_channel;
-use hacher_trustlet_host::calls::{Call, GATEWAY_PROCESS, InstanceState, tls};
+use hacher_trustlet_host::calls::{Call, GATEWAY_PROCESS, InstanceState};
 use hacher_trustlet_host::client::{ClientError, Event, MonitorClient};
 use hacher_trustlet_host::core::EndReason;
 use hacher_trustlet_host::lines::{self, About};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use serde_json::json;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -74,14 +72,6 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Why a chain is not served: what does not start.
-#[derive(Debug)]
-struct Failing {
-    /// One of its functions, or its gateway.
-    culprit: Key,
-    reason: String,
 }
 
 /// Why the daemon stops.
@@ -443,7 +433,12 @@ impl Supervisor {
         }
         if all_serve && !self.announced && !self.drains {
             self.announced = true;
-            self.announce();
+            let announcement = Announcement {
+                tables: &self.tables.borrow(),
+                failing: &self.failing,
+                admin_addresses: &self.admin_addresses,
+            };
+            announcement.say(self.settings.ready_as);
         }
         self.tell_serving()
     }
@@ -747,68 +742,6 @@ impl Supervisor {
             Err(error) => Err(error.into()),
         }
     }
-
-    fn announce(&self) {
-        let tables = self.tables.borrow();
-        // A daemon that replaces another has nothing new to say to whoever started the service.
-        if tables.daemon_restarts > 0 {
-            tell!(Warning: "restarted; records kept flowing");
-            return;
-        }
-        let admin = self.admin_addresses.first().cloned().unwrap_or_default();
-        let line = match self.settings.ready_as {
-            Format::Json => {
-                let chains: Vec<_> = tables
-                    .chains
-                    .iter()
-                    .map(|chain| {
-                        let data =
-                            json!({ "name": chain.name, "version": chain.version, "digest": chain.digest });
-                        tables.with_gateway(chain, data)
-                    })
-                    .collect();
-                let not_served: BTreeMap<_, _> = tables
-                    .chains
-                    .iter()
-                    .filter_map(|chain| Some((&chain.name, &self.failing.get(&chain.number)?.reason)))
-                    .collect();
-                let shared = tables.shared_gateway();
-                format!(
-                    "{}\n",
-                    json!({
-                        "event": "ready", "listen": shared.map(|gateway| &gateway.address),
-                        "tls": shared.is_some_and(|gateway| gateway.tls != tls::NONE), "admin": admin,
-                        "admin_sockets": self.admin_addresses, "backend": tables.backend, "snp": false, "isolation_missing": tables.isolation_missing,
-                        "chains": chains, "not_served": not_served,
-                    })
-                )
-            }
-            Format::Human => {
-                let missing = if tables.isolation_missing.is_empty() {
-                    "every layer".to_owned()
-                } else {
-                    format!("WITHOUT {}", tables.isolation_missing.join(", "))
-                };
-                let failing = tables
-                    .chains
-                    .iter()
-                    .filter(|chain| self.failing.contains_key(&chain.number));
-                let failing: Vec<_> = failing.map(|chain| chain.name.as_str()).collect();
-                let not_served = match failing.is_empty() {
-                    true => String::new(),
-                    false => format!("  NOT SERVED: {}", failing.join(", ")),
-                };
-                format!(
-                    "ready: POST {}{not_served}  operators: {}  isolation: {} ({missing}; no SNP)\n",
-                    where_served(&tables, &self.failing),
-                    where_asked(&self.admin_addresses),
-                    tables.backend,
-                )
-            }
-        };
-        // The service is ready whether anybody reads that or not.
-        let _ = print(&line);
-    }
 }
 
 /// Whether all functions of a chain serve.
@@ -816,38 +749,6 @@ fn serves(chain: &Chain) -> bool {
     chain
         .functions()
         .all(|instance| instance.state == InstanceState::Ready)
-}
-
-/// For each gateway where it listens, and which chains it serves; `failing` ones it does not.
-fn where_served(tables: &Tables, failing: &BTreeMap<u32, Failing>) -> String {
-    let gateways = (0..).zip(&tables.gateways);
-    let places = gateways.filter_map(|(number, gateway)| {
-        let chains = tables.chains.iter().filter(|chain| chain.gateway == number);
-        let chains = chains.filter(|chain| !failing.contains_key(&chain.number));
-        let names: Vec<_> = chains.map(|chain| chain.name.as_str()).collect();
-        let names = match names.as_slice() {
-            [] => return None,
-            [name] if gateway.own => (*name).to_owned(),
-            names => format!("{{{}}}", names.join(",")),
-        };
-        Some(format!(
-            "{}://{}/chains/{names}",
-            gateway.scheme(),
-            gateway.address
-        ))
-    });
-    places.collect::<Vec<_>>().join(", ")
-}
-
-/// Where operators are answered.
-fn where_asked(addresses: &[String]) -> String {
-    let places = addresses
-        .iter()
-        .map(|address| match address.strip_prefix("unix:") {
-            Some(_) => address.clone(),
-            None => format!("http://{address}"),
-        });
-    places.collect::<Vec<_>>().join(", ")
 }
 
 /// What became of a process, as the rest of a sentence about its function.

@@ -1,0 +1,132 @@
+//! What the service says once, on standard output, when it is ready: what is served where, what is not served and why, where
+//! operators are answered, and what isolates.
+
+use super::tables::{Chain, Key, Tables};
+use crate::cli::Format;
+use crate::command::print;
+use hacher_trustlet_host::calls::tls;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// Why a chain is not served: what does not start.
+#[derive(Debug)]
+pub(super) struct Failing {
+    /// One of its functions, or its gateway.
+    pub(super) culprit: Key,
+    /// In a sentence.
+    pub(super) reason: String,
+}
+
+/// What there is to say.
+pub(super) struct Announcement<'a> {
+    /// Everything that is known.
+    pub(super) tables: &'a Tables,
+    /// Chains that are not served, by their numbers.
+    pub(super) failing: &'a BTreeMap<u32, Failing>,
+    /// Where operators are answered.
+    pub(super) admin_addresses: &'a [String],
+}
+
+impl Announcement<'_> {
+    /// Says it, unless this daemon replaces another: it has nothing new to say to whoever started the service.
+    pub(super) fn say(&self, format: Format) {
+        if self.tables.daemon_restarts > 0 {
+            tell!(Warning: "restarted; records kept flowing");
+            return;
+        }
+        let line = match format {
+            Format::Json => self.in_json(),
+            Format::Human => self.in_words(),
+        };
+        // The service is ready whether anybody reads that or not.
+        let _ = print(&line);
+    }
+
+    fn in_json(&self) -> String {
+        let Self {
+            tables,
+            admin_addresses,
+            ..
+        } = self;
+        let admin = admin_addresses.first().map_or("", String::as_str);
+        let chains: Vec<_> = tables
+            .chains
+            .iter()
+            .map(|chain| {
+                let data = json!({ "name": chain.name, "version": chain.version, "digest": chain.digest });
+                tables.with_gateway(chain, data)
+            })
+            .collect();
+        let not_served: BTreeMap<_, _> = tables
+            .chains
+            .iter()
+            .filter_map(|chain| Some((&chain.name, &self.failing.get(&chain.number)?.reason)))
+            .collect();
+        let shared = tables.shared_gateway();
+        let event = json!({
+            "event": "ready", "listen": shared.map(|gateway| &gateway.address),
+            "tls": shared.is_some_and(|gateway| gateway.tls != tls::NONE), "admin": admin,
+            "admin_sockets": admin_addresses, "backend": tables.backend, "snp": false,
+            "isolation_missing": tables.isolation_missing, "chains": chains, "not_served": not_served,
+        });
+        format!("{event}\n")
+    }
+
+    fn in_words(&self) -> String {
+        let tables = self.tables;
+        let missing = if tables.isolation_missing.is_empty() {
+            "every layer".to_owned()
+        } else {
+            format!("WITHOUT {}", tables.isolation_missing.join(", "))
+        };
+        let failing = tables.chains.iter().filter(|chain| self.fails(chain));
+        let failing: Vec<_> = failing.map(|chain| chain.name.as_str()).collect();
+        let not_served = match failing.is_empty() {
+            true => String::new(),
+            false => format!("  NOT SERVED: {}", failing.join(", ")),
+        };
+        format!(
+            "ready: POST {}{not_served}  operators: {}  isolation: {} ({missing}; no SNP)\n",
+            self.where_served(),
+            self.where_asked(),
+            tables.backend,
+        )
+    }
+
+    fn fails(&self, chain: &Chain) -> bool {
+        self.failing.contains_key(&chain.number)
+    }
+
+    /// For each gateway where it listens, and which chains it serves.
+    fn where_served(&self) -> String {
+        let gateways = (0..).zip(&self.tables.gateways);
+        let places = gateways.filter_map(|(number, gateway)| {
+            let chains = self.tables.chains.iter().filter(|chain| chain.gateway == number);
+            let chains = chains.filter(|chain| !self.fails(chain));
+            let names: Vec<_> = chains.map(|chain| chain.name.as_str()).collect();
+            let names = match names.as_slice() {
+                [] => return None,
+                [name] if gateway.own => (*name).to_owned(),
+                names => format!("{{{}}}", names.join(",")),
+            };
+            Some(format!(
+                "{}://{}/chains/{names}",
+                gateway.scheme(),
+                gateway.address
+            ))
+        });
+        places.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Where operators are answered.
+    fn where_asked(&self) -> String {
+        let places = self
+            .admin_addresses
+            .iter()
+            .map(|address| match address.strip_prefix("unix:") {
+                Some(_) => address.clone(),
+                None => format!("http://{address}"),
+            });
+        places.collect::<Vec<_>>().join(", ")
+    }
+}
