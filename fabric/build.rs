@@ -1,5 +1,5 @@
-//! Tells the benchmark's reports which commit and which compiler they are about. Both are `unknown` where they cannot be
-//! known, such as in a source archive; packagers set `HACHER_COMMIT`.
+//! Tells the benchmark's reports which commit and which compiler they are about. Both are `unknown` where
+//! they cannot be known, such as in a source archive; packagers set `HACHER_COMMIT`.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,8 +1,9 @@
 //! Writes weakened copies of the two files whose orderings carry a hand-over, for `tests/loom_hand_over`.
 //!
-//! Every ordering stronger than `Relaxed` in those files stands under a `// SYNC <name>:` comment. Each such site
-//! gives one copy of its file for each way of weakening it, as a module `<name>_<weakening>` of `weakened.rs` in
-//! the output directory. An ordering without its comment fails the build, so that none goes unchecked.
+//! Every ordering stronger than `Relaxed` in those files stands under a `// SYNC <name>:` comment. Each such
+//! site gives one copy of its file for each way of weakening it, as a module `<name>_<weakening>` of
+//! `weakened.rs` in the output directory. An ordering without its comment fails the build, so that none goes
+//! unchecked.
 
 use std::error::Error;
 use std::fmt::Write as _;

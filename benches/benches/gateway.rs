@@ -1,8 +1,9 @@
 //! What the gateway does with a request, on one core and over a connection that is kept:
 //! `cargo bench -p hacher-benches --bench gateway`.
 //!
-//! `ready` is HTTP alone; `no_such_chain` and `no_such_method` add a problem in JSON; `chain` adds a chain of one function,
-//! isolated and sealed as any other. The client runs on the same core, so its share is in every figure.
+//! `ready` is HTTP alone; `no_such_chain` and `no_such_method` add a problem in JSON; `chain` adds a chain of
+//! one function, isolated and sealed as any other. The client runs on the same core, so its share is in every
+//! figure.
 #![allow(clippy::unwrap_used, reason = "a benchmark stops at what it did not expect")]
 
 use bytes::Bytes;
@@ -33,8 +34,8 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Whether this process is the service or a part of it: the executable of a service is started again under names without
-/// a folder.
+/// Whether this process is the service or a part of it: the executable of a service is started again under
+/// names without a folder.
 fn is_of_the_service() -> bool {
     let mut arguments = std::env::args();
     let is_role = arguments.next().is_some_and(|name| !name.contains('/'));

@@ -1,4 +1,5 @@
-//! One hop over and over in a single process, for counting its instructions, which do not depend on a machine's noise:
+//! One hop over and over in a single process, for counting its instructions, which do not depend on a
+//! machine's noise:
 //!
 //! ```sh
 //! cargo bench -p hacher-benches --bench instructions --no-run
@@ -6,9 +7,9 @@
 //! callgrind_annotate --inclusive=yes hop.out
 //! ```
 //!
-//! The gateway's end sends a record; the trustlet takes it, runs a handler that copies it, and settles; the gateway's end
-//! takes the answer: two hops. Nobody sleeps, so there is no system call and no wake-up in it. Valgrind does not know AVX-512,
-//! so the cipher takes more instructions there than it does alone.
+//! The gateway's end sends a record; the trustlet takes it, runs a handler that copies it, and settles; the
+//! gateway's end takes the answer: two hops. Nobody sleeps, so there is no system call and no wake-up in it.
+//! Valgrind does not know AVX-512, so the cipher takes more instructions there than it does alone.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

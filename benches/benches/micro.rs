@@ -1,6 +1,8 @@
-//! The steps of a hop one by one, for whoever changes one of them: `cargo bench -p hacher-benches --bench micro`.
+//! The steps of a hop one by one, for whoever changes one of them: `cargo bench -p hacher-benches --bench
+//! micro`.
 //!
-//! One thread does everything, so nothing is handed over and all memory is warm: these are instructions, not latencies.
+//! One thread does everything, so nothing is handed over and all memory is warm: these are instructions, not
+//! latencies.
 #![allow(clippy::unwrap_used, reason = "a benchmark stops at what it did not expect")]
 
 use divan::counter::BytesCount;

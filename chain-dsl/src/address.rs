@@ -1,4 +1,5 @@
-//! Addresses that a gateway listens on: an IP address and a port, never a name that would have to be looked up.
+//! Addresses that a gateway listens on: an IP address and a port, never a name that would have to be looked
+//! up.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -327,8 +327,8 @@ impl Chain {
         self.placement
     }
 
-    /// How records between its functions are protected, where an edge does not say otherwise; [`Edge::protection`] is what
-    /// holds.
+    /// How records between its functions are protected, where an edge does not say otherwise;
+    /// [`Edge::protection`] is what holds.
     #[must_use]
     pub fn protection(&self) -> Protection {
         self.protection

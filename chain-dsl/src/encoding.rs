@@ -4,7 +4,8 @@ use crate::code::Code;
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
 
-/// Byte-order marks, the longer ones first: the first two bytes of UTF-32 in little-endian order are those of UTF-16.
+/// Byte-order marks, the longer ones first: the first two bytes of UTF-32 in little-endian order are those of
+/// UTF-16.
 const MARKS: [(&[u8], &str); 4] = [
     (&[0xff, 0xfe, 0x00, 0x00], "UTF-32 (little-endian)"),
     (&[0x00, 0x00, 0xfe, 0xff], "UTF-32 (big-endian)"),
@@ -14,7 +15,8 @@ const MARKS: [(&[u8], &str); 4] = [
 /// How much of a file without a mark is looked at for zero bytes.
 const SAMPLE_BYTES: usize = 64;
 
-/// The text of a file; of one that is not UTF-8, the text before the first byte that is not, and the problem there.
+/// The text of a file; of one that is not UTF-8, the text before the first byte that is not, and the problem
+/// there.
 pub(crate) fn text_of(bytes: &[u8]) -> Result<&str, (&str, Box<Diagnostic>)> {
     if let Some(name) = wide(bytes) {
         return Err((

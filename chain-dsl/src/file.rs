@@ -518,7 +518,8 @@ fn secrets(entry: &Entry<'_>, problems: &mut Problems) -> BTreeMap<String, Spann
     secrets
 }
 
-/// `{ from = "file:/run/secrets/api", trim = true }`. Any other value may be the secret itself, so no message repeats it.
+/// `{ from = "file:/run/secrets/api", trim = true }`. Any other value may be the secret itself, so no message
+/// repeats it.
 fn secret_table(item: &Entry<'_>, table: &DeTable<'_>, problems: &mut Problems) -> Option<SecretRef> {
     let parts = entries(table);
     let part = |name| parts.iter().find(|part| part.name == name);

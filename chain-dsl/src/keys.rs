@@ -21,8 +21,8 @@ pub const MAX_JOIN_WIDTH: usize = 64;
 pub const MAX_ENV_ENTRIES: usize = 64;
 /// The longest name of a chain, a function, a port, an environment variable or a secret.
 pub const MAX_NAME_BYTES: usize = 63;
-/// The longest path, command or description, and the longest name and value of an environment variable together: what
-/// one message to the monitor holds.
+/// The longest path, command or description, and the longest name and value of an environment variable
+/// together: what one message to the monitor holds.
 pub const MAX_VALUE_BYTES: usize = 4096;
 
 /// Environment names that begin so belong to the system.

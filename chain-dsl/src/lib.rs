@@ -25,7 +25,8 @@
 //! Whatever is found on the way is a [`Diagnostic`] with a stable [`Code`] and a place; `render` prints
 //! them. A chain is printed by `print`, drawn by `draw`; `schema` describes the file to editors.
 //!
-//! No input makes it panic, recurse without bound, or take time or memory beyond a fixed multiple of the text.
+//! No input makes it panic, recurse without bound, or take time or memory beyond a fixed multiple of the
+//! text.
 #![forbid(unsafe_code)]
 
 mod address;

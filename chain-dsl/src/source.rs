@@ -83,8 +83,9 @@ pub(crate) struct Source {
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 impl Source {
-    /// The text of a file without its byte-order mark, and with plain line feeds where it has carriage returns before
-    /// them: so columns count what an editor shows, and a text over several lines has the same value from every editor.
+    /// The text of a file without its byte-order mark, and with plain line feeds where it has carriage
+    /// returns before them: so columns count what an editor shows, and a text over several lines has the
+    /// same value from every editor.
     pub(crate) fn of_file(name: &str, text: &str) -> Self {
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         Self::new(name, &text.replace("\r\n", "\n"))

@@ -20,7 +20,8 @@ const DEFAULT_LISTEN_PORT: u16 = 8080;
 /// Where the daemon answers operators unless told otherwise.
 pub const DEFAULT_ADMIN: &str = "127.0.0.1:9464";
 
-/// Chains of functions that handle sensitive data: each function isolated, every hop sealed, no network between.
+/// Chains of functions that handle sensitive data: each function isolated, every hop sealed, no network
+/// between.
 #[derive(Debug, Parser)]
 #[command(
     name = "hacher-fabric",
@@ -40,15 +41,15 @@ pub struct Cli {
 pub enum Command {
     /// Serve one chain, put one input through it, show where the time went, and stop
     ///
-    /// Starts the whole tree (monitor, daemon, gateway, functions) on a loopback port of its own, whatever `listen` the
-    /// chain file says, sends the input, writes the output, prints a table with a line for each hop, and leaves nothing
-    /// behind.
+    /// Starts the whole tree (monitor, daemon, gateway, functions) on a loopback port of its own, whatever
+    /// `listen` the chain file says, sends the input, writes the output, prints a table with a line for
+    /// each hop, and leaves nothing behind.
     Run(RunArgs),
     /// Serve chains over HTTP until told to stop
     ///
-    /// This process becomes the monitor: it starts the daemon as its unprivileged child, and every function in a
-    /// trustlet of its own. SIGTERM drains: /readyz says 503, after --drain-delay new requests get 503, and those in flight
-    /// are answered. A second signal cuts them.
+    /// This process becomes the monitor: it starts the daemon as its unprivileged child, and every function
+    /// in a trustlet of its own. SIGTERM drains: /readyz says 503, after --drain-delay new requests get
+    /// 503, and those in flight are answered. A second signal cuts them.
     Serve(ServeArgs),
     /// Check chain files and say all that is wrong with them
     Check(CheckArgs),
@@ -72,8 +73,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Measure hops, chains and requests beside what nothing can beat and what people use today
     ///
-    /// All of it on the same cores in one run, in random order, in repeats. Prints a table, and ratios of the rows:
-    /// absolute times belong to this machine, ratios travel further.
+    /// All of it on the same cores in one run, in random order, in repeats. Prints a table, and ratios of the
+    /// rows: absolute times belong to this machine, ratios travel further.
     Bench(BenchArgs),
     /// Print a completion script for a shell
     Completions {
@@ -144,8 +145,8 @@ const DRAIN_MAX_S: i64 = 3600;
 
 #[derive(Debug, Args)]
 pub struct DrainArgs {
-    /// For how long after SIGTERM requests are still served while /readyz says 503, in seconds: longer than whoever spreads
-    /// requests takes to notice. SIGINT skips it
+    /// For how long after SIGTERM requests are still served while /readyz says 503, in seconds: longer than
+    /// whoever spreads requests takes to notice. SIGINT skips it
     #[arg(
         long,
         default_value_t = 2,
@@ -154,8 +155,8 @@ pub struct DrainArgs {
         overrides_with = "drain_delay"
     )]
     pub drain_delay: u32,
-    /// For how long after that requests in flight may take, in seconds, while new ones get 503. What is cut makes the exit
-    /// code 3
+    /// For how long after that requests in flight may take, in seconds, while new ones get 503. What is cut
+    /// makes the exit code 3
     #[arg(
         long,
         alias = "grace",
@@ -169,7 +170,8 @@ pub struct DrainArgs {
 
 #[derive(Debug, Args)]
 pub struct SecretsArgs {
-    /// Take secrets of chain files from files beneath this folder alone, links resolved; else from any that this user can read
+    /// Take secrets of chain files from files beneath this folder alone, links resolved; else from any that
+    /// this user can read
     #[arg(long, value_name = "DIR")]
     pub secrets_dir: Option<PathBuf>,
 }
@@ -209,8 +211,8 @@ pub struct ServeArgs {
     /// The chain files, or folders: of a folder all files `*.toml`, by name
     #[arg(required = true)]
     pub chains: Vec<PathBuf>,
-    /// Where the gateway listens that serves all chains without `listen` of their own; not opened if there are none [default:
-    /// 127.0.0.1:8080]. Anything but loopback needs --tls-cert and --tls-key
+    /// Where the gateway listens that serves all chains without `listen` of their own; not opened if there
+    /// are none [default: 127.0.0.1:8080]. Anything but loopback needs --tls-cert and --tls-key
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
     /// Serve every chain at --listen, whatever its own `listen` and `tls` say
@@ -222,14 +224,15 @@ pub struct ServeArgs {
     /// Private key of the gateway (PEM, not encrypted)
     #[arg(long, requires = "tls_cert", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// Where the daemon answers operators (/metrics, /status, /traces, /readyz): a port on loopback, or unix:PATH, a socket that
-    /// only its owner may connect to. May be given several times
+    /// Where the daemon answers operators (/metrics, /status, /traces, /readyz): a port on loopback, or
+    /// unix:PATH, a socket that only its owner may connect to. May be given several times
     #[arg(long, default_value = DEFAULT_ADMIN, value_name = "ADDRESS")]
     pub admin: Vec<AdminAddress>,
     /// How each line on standard error is written: text for people, or one JSON object for programs
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     pub log_format: LogFormat,
-    /// Write a line for each request: chain, invocation, method, path, status, bytes, duration, cause; no query, header or body
+    /// Write a line for each request: chain, invocation, method, path, status, bytes, duration, cause; no
+    /// query, header or body
     #[arg(long)]
     pub access_log: bool,
     /// Run the `build` commands of the chain files first
@@ -488,8 +491,8 @@ pub struct BenchArgs {
 pub enum BenchCommand {
     /// Show what changed between two reports beyond noise
     ///
-    /// Rows are matched by what they measured. What counts as noise is how far the repeats of a row lie apart, on the
-    /// side where they lie further apart. Between machines only ratios compare, not times.
+    /// Rows are matched by what they measured. What counts as noise is how far the repeats of a row lie
+    /// apart, on the side where they lie further apart. Between machines only ratios compare, not times.
     Compare(CompareArgs),
 }
 

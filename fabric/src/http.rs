@@ -128,8 +128,8 @@ impl Connection {
         }
     }
 
-    /// Sends a request and reads the whole reply, which may come before all of the request was sent: a server need not read
-    /// what it refuses.
+    /// Sends a request and reads the whole reply, which may come before all of the request was sent: a server
+    /// need not read what it refuses.
     ///
     /// # Errors
     /// [`HttpError`].
@@ -175,9 +175,9 @@ impl Connection {
     }
 }
 
-/// A socket on which an answer can be read after the server has stopped to read the request (RFC 9112, section 9.5). Hyper
-/// takes a failed write for the end of everything, so what nobody reads any more counts as written, and the reading side
-/// tells how it ended.
+/// A socket on which an answer can be read after the server has stopped to read the request (RFC 9112,
+/// section 9.5). Hyper takes a failed write for the end of everything, so what nobody reads any more counts
+/// as written, and the reading side tells how it ended.
 #[derive(Debug)]
 struct Outgoing<S> {
     stream: S,

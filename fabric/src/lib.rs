@@ -1,11 +1,12 @@
 //! The daemon and the command `hacher-fabric`.
 //!
-//! One executable, several processes. `hacher-fabric serve` becomes the monitor (crate `hacher-trustlet-host`) and
-//! starts the same file again under other names: the [`loader`], which reads chain files and ends; the [`daemon`],
-//! which watches; the [`gateway`], the trustlet that speaks HTTP. Everything else is a [`command`].
+//! One executable, several processes. `hacher-fabric serve` becomes the monitor (crate
+//! `hacher-trustlet-host`) and starts the same file again under other names: the [`loader`], which reads
+//! chain files and ends; the [`daemon`], which watches; the [`gateway`], the trustlet that speaks HTTP.
+//! Everything else is a [`command`].
 
-/// Writes a line to standard error. Unlike `eprintln!` it does not panic when nobody takes it, as a process of the tree
-/// must outlive whoever reads its messages; and the daemon does not wait.
+/// Writes a line to standard error. Unlike `eprintln!` it does not panic when nobody takes it, as a process
+/// of the tree must outlive whoever reads its messages; and the daemon does not wait.
 macro_rules! tell {
     ($level:ident: $($argument:tt)*) => {
         tell!($level, hacher_trustlet_host::lines::About::default(); $($argument)*)

@@ -1,6 +1,6 @@
-//! The loader: a short-lived child of the monitor with the rights of whoever started the service. It reads chain files,
-//! opens what they name, tells the monitor, and ends. So neither the monitor nor the daemon parses a chain file with
-//! rights worth stealing: the one parses nothing, the other has none.
+//! The loader: a short-lived child of the monitor with the rights of whoever started the service. It reads
+//! chain files, opens what they name, tells the monitor, and ends. So neither the monitor nor the daemon
+//! parses a chain file with rights worth stealing: the one parses nothing, the other has none.
 
 use crate::admin_address::AdminAddress;
 use crate::bench::driver;
@@ -430,7 +430,8 @@ fn read_all(arguments: &ServeArgs) -> Result<Vec<(ChainFile, Opened)>, Failed> {
     failed.map_or(Ok(opened), Err)
 }
 
-/// Connections that wait to be accepted, where the system allows as many: a burst of new ones must not wait for a second SYN.
+/// Connections that wait to be accepted, where the system allows as many: a burst of new ones must not wait
+/// for a second SYN.
 const BACKLOG: i32 = 4096;
 
 /// A service manager's socket, which has to be where plain HTTP may be served if it has no TLS.
@@ -458,8 +459,8 @@ fn listen_admin(address: &AdminAddress, given: &mut Sockets) -> Result<OwnedFd, 
     }
 }
 
-/// Listens at a path that its owner alone may connect to. A socket that nobody listens on is what a service left that was killed, and
-/// is replaced; anything else is left alone.
+/// Listens at a path that its owner alone may connect to. A socket that nobody listens on is what a service
+/// left that was killed, and is replaced; anything else is left alone.
 fn listen_at(path: &Path) -> io::Result<UnixListener> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {

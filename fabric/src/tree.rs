@@ -8,7 +8,8 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
-/// A tree of processes that serves chains on a loopback port of its own, wherever they would listen else. Stopped when dropped.
+/// A tree of processes that serves chains on a loopback port of its own, wherever they would listen else.
+/// Stopped when dropped.
 #[derive(Debug)]
 pub struct Tree {
     monitor: Child,
@@ -19,9 +20,9 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Starts `serve` with these arguments, chain files among them, and waits until it is ready. What it says on standard
-    /// error goes to `messages`, and what it prints before it is ready, such as the problems of a chain file as data, is
-    /// printed.
+    /// Starts `serve` with these arguments, chain files among them, and waits until it is ready. What it says
+    /// on standard error goes to `messages`, and what it prints before it is ready, such as the problems
+    /// of a chain file as data, is printed.
     ///
     /// # Errors
     /// When it does not start; it has then said why.

@@ -23,7 +23,8 @@ pub(crate) fn watch_room(fd: impl AsFd) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 fn watch_for(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: the descriptor is owned by what is registered, so it stays open, and the same, until it is deregistered.
+    // SAFETY: the descriptor is owned by what is registered, so it stays open, and the same, until it is
+    // deregistered.
     let watched = unsafe { AsyncFd::register_with_interest(fd, interest) };
     watched.map_err(|error| error.into())
 }

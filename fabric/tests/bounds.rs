@@ -1,5 +1,5 @@
-//! What the chain language accepts, the monitor accepts: a chain with every text at its bound is defined in the monitor's
-//! core, as `measure` does it.
+//! What the chain language accepts, the monitor accepts: a chain with every text at its bound is defined in
+//! the monitor's core, as `measure` does it.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use hacher_chain_dsl::{MAX_ENV_ENTRIES, MAX_NAME_BYTES, MAX_VALUE_BYTES};

@@ -1,16 +1,17 @@
 //! Waking ahead: before this instance sleeps, it rings those that will need its core next.
 //!
-//! Where the functions of a chain take turns over two cores, each hop crosses to a consumer on the other core. While that
-//! consumer works, this core changes over to the consumer's consumer, so that the wake-up and the switch, which cost more than
-//! the hand-over itself, are over when its record comes:
+//! Where the functions of a chain take turns over two cores, each hop crosses to a consumer on the other
+//! core. While that consumer works, this core changes over to the consumer's consumer, so that the wake-up
+//! and the switch, which cost more than the hand-over itself, are over when its record comes:
 //!
 //! ```text
 //! core 0   run 1 | ring 3 | sleep ......... switch | 3 looks | run 3 | ring 5 | ...
 //! core 1   2 looks ....... | run 2 | ring 4 | sleep ........ switch | 4 looks | run 4 | ...
 //! ```
 //!
-//! Who is woken so finds nothing yet, and looks for work for a while ([`crate::wait`]). A ring too many costs a switch,
-//! and says nothing: the word that it follows is the sleeper's own, and the record's producer rings in any case if it has to.
+//! Who is woken so finds nothing yet, and looks for work for a while ([`crate::wait`]). A ring too many costs
+//! a switch, and says nothing: the word that it follows is the sleeper's own, and the record's producer rings
+//! in any case if it has to.
 
 use crate::attach;
 use crate::doorbell::Doorbell;
@@ -56,7 +57,8 @@ impl Ahead {
         }))
     }
 
-    /// Whether somebody is to be woken before this instance sleeps: it has `published` more since it last did that.
+    /// Whether somebody is to be woken before this instance sleeps: it has `published` more since it last did
+    /// that.
     pub(crate) const fn is_due(&self, published: u64) -> bool {
         published != self.rung_after && self.next.is_some()
     }

@@ -2,9 +2,9 @@
 //! private channel that the trustlet is born with. Keys travel here and nowhere else (I7).
 //!
 //! One *attachment* is a sequence of messages on a `SOCK_SEQPACKET` socket: [`Begin`], then any number of
-//! [`Inbound`], [`Port`], [`Edge`], [`Ahead`] and [`Secret`] messages, then `Go`. A message is a [`MessageHeader`] followed
-//! by `count` entries of its kind; the descriptors that belong to the entries travel beside it, in order. A
-//! function has exactly one attachment; the gateway has one for each chain.
+//! [`Inbound`], [`Port`], [`Edge`], [`Ahead`] and [`Secret`] messages, then `Go`. A message is a
+//! [`MessageHeader`] followed by `count` entries of its kind; the descriptors that belong to the entries
+//! travel beside it, in order. A function has exactly one attachment; the gateway has one for each chain.
 //!
 //! The monitor writes these messages, so a trustlet trusts them; it still checks lengths and counts.
 
@@ -27,36 +27,40 @@ pub const SECRET_BYTES: usize = 32;
 /// The longest value of a secret from the chain file, in bytes.
 pub const SECRET_VALUE_MAX_BYTES: usize = 8 * 1024;
 
-/// For how long after a ring of the bell of [`kind::BELL`] the gateway does not ring again. It rings when a chain's
-/// requests in flight go from 0 to 1 and its last ring is at least this long ago. Whoever waits for the bell must,
-/// once it has heard it, keep watching for at least this long before it believes in zero and waits again.
+/// For how long after a ring of the bell of [`kind::BELL`] the gateway does not ring again. It rings when a
+/// chain's requests in flight go from 0 to 1 and its last ring is at least this long ago. Whoever waits for
+/// the bell must, once it has heard it, keep watching for at least this long before it believes in zero and
+/// waits again.
 pub const BELL_QUIET_NS: u64 = 100_000_000;
 
 /// What a message carries.
 pub mod kind {
-    /// One [`super::Begin`]; descriptors: outbox (read-write), instance page (read-write), the owner's end of its doorbell. All
-    /// other messages bring ends of doorbells that are rung.
+    /// One [`super::Begin`]; descriptors: outbox (read-write), instance page (read-write), the owner's end of
+    /// its doorbell. All other messages bring ends of doorbells that are rung.
     pub const BEGIN: u32 = 1;
-    /// [`super::Inbound`] entries; two descriptors each: the producer's outbox or the mapped region of this ring
-    /// (read-only), the producer's doorbell.
+    /// [`super::Inbound`] entries; two descriptors each: the producer's outbox or the mapped region of this
+    /// ring (read-only), the producer's doorbell.
     pub const INBOUND: u32 = 2;
     /// [`super::Port`] entries; no descriptors.
     pub const PORT: u32 = 3;
-    /// [`super::Edge`] entries; two descriptors each: the consumer's instance page (read-only), its doorbell; and a third for
-    /// a mapped edge: the region of this ring (read-write).
+    /// [`super::Edge`] entries; two descriptors each: the consumer's instance page (read-only), its doorbell;
+    /// and a third for a mapped edge: the region of this ring (read-write).
     pub const EDGE: u32 = 4;
     /// One [`super::Secret`], followed by the value's bytes.
     pub const SECRET: u32 = 5;
-    /// A seccomp program (`struct sock_filter` after `struct sock_filter`) to install before the first record.
+    /// A seccomp program (`struct sock_filter` after `struct sock_filter`) to install before the first
+    /// record.
     pub const LOCKDOWN: u32 = 6;
-    /// For a gateway: one [`super::Listen`]; descriptors: the listening socket, then what its TLS needs (PEM): certificate
-    /// chain and private key, and the certificates of those who sign clients' certificates if clients need one.
+    /// For a gateway: one [`super::Listen`]; descriptors: the listening socket, then what its TLS needs
+    /// (PEM): certificate chain and private key, and the certificates of those who sign clients'
+    /// certificates if clients need one.
     pub const LISTEN: u32 = 7;
     /// The attachment is complete.
     pub const GO: u32 = 8;
     /// Trustlet to monitor: the attachment stands, records can flow.
     pub const READY: u32 = 9;
-    /// To a gateway: one [`super::Drain`]: leave in these steps, say [`DRAINED`], exit. A second one ends all waits.
+    /// To a gateway: one [`super::Drain`]: leave in these steps, say [`DRAINED`], exit. A second one ends all
+    /// waits.
     pub const DRAIN: u32 = 10;
     /// To a gateway: no entries; one descriptor, a doorbell to ring when requests begin to be in flight
     /// (see [`super::BELL_QUIET_NS`]). Holds for every attachment, earlier and later.
@@ -67,14 +71,14 @@ pub mod kind {
     pub const READINESS: u32 = 16;
     /// To a gateway: no entries. It tells of each request on its standard error, from here on.
     pub const ACCESS_LOG: u32 = 17;
-    /// To a gateway that speaks TLS: one [`super::Renew`]; descriptors: new files of its TLS, as beside `LISTEN`. It answers
-    /// with `TLS_TAKEN` or `TLS_REFUSED`.
+    /// To a gateway that speaks TLS: one [`super::Renew`]; descriptors: new files of its TLS, as beside
+    /// `LISTEN`. It answers with `TLS_TAKEN` or `TLS_REFUSED`.
     pub const TLS: u32 = 32;
-    /// Gateway to monitor: the files of the last `TLS` message serve from the next handshake on. `count` bytes of text for
-    /// people follow: what clients will not like about them.
+    /// Gateway to monitor: the files of the last `TLS` message serve from the next handshake on. `count`
+    /// bytes of text for people follow: what clients will not like about them.
     pub const TLS_TAKEN: u32 = 33;
-    /// Gateway to monitor: the files of the last `TLS` message cannot be used; those before them stay. `count` bytes of text
-    /// for people follow: why.
+    /// Gateway to monitor: the files of the last `TLS` message cannot be used; those before them stay.
+    /// `count` bytes of text for people follow: why.
     pub const TLS_REFUSED: u32 = 34;
     /// Gateway to monitor: it has drained and exits. One [`super::Drained`]; `count` is its bytes.
     pub const DRAINED: u32 = 35;
@@ -207,8 +211,9 @@ pub struct Inbound {
     pub producer_ring_capacity: u32,
     /// Bytes of the producer's outbox for segments.
     pub producer_outbox_bytes: u64,
-    /// Which alternative of the function's input this ring belongs to. Rings of different upstream functions with the
-    /// same group number are joined; `group_width` says how many *members* (function and port) a join has.
+    /// Which alternative of the function's input this ring belongs to. Rings of different upstream functions
+    /// with the same group number are joined; `group_width` says how many *members* (function and port)
+    /// a join has.
     pub group: u32,
     /// Members of the group; 1 where nothing is joined.
     pub group_width: u32,
@@ -256,7 +261,8 @@ pub struct Edge {
     pub consumer_inbound_count: u32,
     /// Output ports that the consumer has: gives the layout of its instance page.
     pub consumer_port_count: u32,
-    /// Number of the edge among those of this instance; the rings of one edge have the same, and stand together.
+    /// Number of the edge among those of this instance; the rings of one edge have the same, and stand
+    /// together.
     pub edge: u32,
     /// Which instance of the downstream function this is, of `lanes`.
     pub lane: u32,
@@ -267,12 +273,13 @@ pub struct Edge {
     pub joined: u32,
     /// 1: the consumer is the gateway.
     pub to_gateway: u32,
-    /// 1: the ring lies in a region of its own, and its records are not sealed. Its number in the outbox stays unused.
+    /// 1: the ring lies in a region of its own, and its records are not sealed. Its number in the outbox
+    /// stays unused.
     pub mapped: u32,
 }
 
-/// The instance that this one wakes before it sleeps, if it has published something: the next one on the way of its records
-/// that sits on its core, where others on other cores come before.
+/// The instance that this one wakes before it sleeps, if it has published something: the next one on the way
+/// of its records that sits on its core, where others on other cores come before.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Ahead {
@@ -320,7 +327,8 @@ pub struct Drain {
     pub delay_ms: u32,
     /// For so long after that, requests in flight may finish, and new ones are refused.
     pub timeout_ms: u32,
-    /// 1: the socket outlives this service, so whoever waits in its queue is left to the successor. 0: they are answered.
+    /// 1: the socket outlives this service, so whoever waits in its queue is left to the successor. 0: they
+    /// are answered.
     pub keeps_queue: u32,
     /// Unused, zero.
     pub reserved: u32,

@@ -117,7 +117,8 @@ impl Channel {
         self.say(kind::READY, &[])
     }
 
-    /// Tells the monitor whether new files of TLS were taken, and what there is to say of them; of that, as much as fits.
+    /// Tells the monitor whether new files of TLS were taken, and what there is to say of them; of that, as
+    /// much as fits.
     ///
     /// # Errors
     /// [`AttachError::Os`].

@@ -10,9 +10,9 @@
 //! | 6 | 32, 16, 16 | producer's instance epoch; port; generation of the key |
 //!
 //! All but word 1 is the additional data of the segment's AEAD (I9), and word 1 only says where to look: a
-//! descriptor that was changed in any bit is refused when its segment is opened. On a `mapped` edge nothing is sealed, so
-//! nothing is authenticated: the bytes of word 1 are plaintext, the generation is 0, and what guards a descriptor is that
-//! only its producer can write it, and the checks of its consumer.
+//! descriptor that was changed in any bit is refused when its segment is opened. On a `mapped` edge nothing
+//! is sealed, so nothing is authenticated: the bytes of word 1 are plaintext, the generation is 0, and what
+//! guards a descriptor is that only its producer can write it, and the checks of its consumer.
 
 use crate::clock::Monotonic;
 use crate::invocation::InvocationId;
@@ -112,8 +112,8 @@ impl Descriptor {
         if sound { Ok(descriptor) } else { Err(Malformed) }
     }
 
-    /// Reads words that a peer has published in a mapped region, and checks that they name whole leaves of it. What is
-    /// empty lies at its first leaf.
+    /// Reads words that a peer has published in a mapped region, and checks that they name whole leaves of
+    /// it. What is empty lies at its first leaf.
     pub(crate) fn from_mapped_words(words: &[u64; WORDS], region: &MappedLayout) -> Result<Self, Malformed> {
         let descriptor = Self::read(words)?;
         let sound = region.leaf_of(descriptor.offset).is_some()

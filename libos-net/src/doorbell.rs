@@ -1,9 +1,10 @@
-//! A doorbell: what an instance sleeps on and its peers ring. A pipe of one page: its reading end belongs to the owner, its
-//! writing end to whoever may ring.
+//! A doorbell: what an instance sleeps on and its peers ring. A pipe of one page: its reading end belongs to
+//! the owner, its writing end to whoever may ring.
 //!
-//! The two ends are two files for the kernel, and that is why it is no eventfd: the writing end never blocks, whatever the owner
-//! or another peer has done, while the owner sleeps by one blocking read; nobody but the owner can take rings away; and who
-//! watches a writing end hears of room in the pipe, not of rings, so that any number of such watches cost no ringer anything.
+//! The two ends are two files for the kernel, and that is why it is no eventfd: the writing end never blocks,
+//! whatever the owner or another peer has done, while the owner sleeps by one blocking read; nobody but the
+//! owner can take rings away; and who watches a writing end hears of room in the pipe, not of rings, so that
+//! any number of such watches cost no ringer anything.
 
 use crate::clock::Monotonic;
 use core::mem::MaybeUninit;
@@ -12,11 +13,13 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
-/// Bytes of a doorbell's pipe, the least that the kernel makes. A full pipe is a ring, too: its owner is not asleep for long.
+/// Bytes of a doorbell's pipe, the least that the kernel makes. A full pipe is a ring, too: its owner is not
+/// asleep for long.
 const PIPE_BYTES: usize = 4096;
 
-/// Makes a doorbell: the end that its owner sleeps on, in blocking mode, and the end that peers ring, which never blocks. Whoever
-/// makes it keeps both, so that a ring finds the pipe open although the owner's process has ended.
+/// Makes a doorbell: the end that its owner sleeps on, in blocking mode, and the end that peers ring, which
+/// never blocks. Whoever makes it keeps both, so that a ring finds the pipe open although the owner's process
+/// has ended.
 ///
 /// # Errors
 /// When descriptors are short.
@@ -95,13 +98,14 @@ impl OwnDoorbell {
     }
 }
 
-/// Hears a bell that an event loop has seen ring, and may have been rung for nothing: `own` is its owner's end in non-blocking
-/// mode. A pipe that stays full would take no ring, and make no event of it.
+/// Hears a bell that an event loop has seen ring, and may have been rung for nothing: `own` is its owner's
+/// end in non-blocking mode. A pipe that stays full would take no ring, and make no event of it.
 pub fn hear(own: impl AsFd) {
     let _ = take_rings(own);
 }
 
-/// Takes all rings that a pipe of [`PIPE_BYTES`] holds; of a larger one, that a peer has filled, the rest are spurious wake-ups.
+/// Takes all rings that a pipe of [`PIPE_BYTES`] holds; of a larger one, that a peer has filled, the rest are
+/// spurious wake-ups.
 fn take_rings(own: impl AsFd) -> Result<(), Errno> {
     let mut rings = [MaybeUninit::<u8>::uninit(); PIPE_BYTES];
     rustix::io::read(own, &mut rings).map(|_| ())

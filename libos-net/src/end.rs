@@ -1,5 +1,6 @@
-//! How a process of an instance ended, and what that says of the record that it ran: told by whoever reaped it (the wait
-//! status, and whether the end was asked for), refined by the last words that the process left in its instance page.
+//! How a process of an instance ended, and what that says of the record that it ran: told by whoever reaped
+//! it (the wait status, and whether the end was asked for), refined by the last words that the process left
+//! in its instance page.
 
 use crate::fault::{Cause, limit};
 use core::fmt;
@@ -53,8 +54,8 @@ impl End {
 
     /// Why a run is given up that ended so; `words`: what the process said last.
     ///
-    /// The words only refine an abort. The first process of a pid namespace cannot be ended by its own SIGABRT, so the C
-    /// library's `abort` ends it by SIGSEGV in the end.
+    /// The words only refine an abort. The first process of a pid namespace cannot be ended by its own
+    /// SIGABRT, so the C library's `abort` ends it by SIGSEGV in the end.
     #[must_use]
     pub const fn cause(self, words: Option<LastWords>) -> (Cause, u32) {
         match (self, words) {

@@ -1,6 +1,6 @@
-//! `reserve` in a mapped region: extents of neighbouring leaves, of any length. What was released last is given out
-//! first, so that the hot set stays in cache. All bookkeeping is private memory of the producer; the consumer keeps its
-//! own books ([`crate::placed`]).
+//! `reserve` in a mapped region: extents of neighbouring leaves, of any length. What was released last is
+//! given out first, so that the hot set stays in cache. All bookkeeping is private memory of the producer;
+//! the consumer keeps its own books ([`crate::placed`]).
 
 use crate::layout::MappedLayout;
 
@@ -72,8 +72,8 @@ impl Extents {
         }
     }
 
-    /// All leaves but those of `held`, which do not overlap; for a producer that has found them in use by its predecessor's
-    /// records.
+    /// All leaves but those of `held`, which do not overlap; for a producer that has found them in use by its
+    /// predecessor's records.
     pub(crate) fn without(layout: &MappedLayout, held: &mut [Extent]) -> Self {
         let mut extents = Self::empty(layout);
         held.sort_unstable();

@@ -1,5 +1,5 @@
-//! Fault notices: what a function tells the gateway when it gives up on a record. They travel sealed, over a port of
-//! their own that every function has.
+//! Fault notices: what a function tells the gateway when it gives up on a record. They travel sealed, over a
+//! port of their own that every function has.
 
 use crate::end::Signal;
 use crate::sdk::failure::Failure;
@@ -241,8 +241,8 @@ pub struct Notice {
     pub reason: String,
     /// Why the record did not leave by the `error` port, if the chain has one.
     pub kept_back: Option<KeptBack>,
-    /// Of what is too large, be it an output or the record on its way to the `error` port: its size, as far as it is known,
-    /// and the size of the outbox.
+    /// Of what is too large, be it an output or the record on its way to the `error` port: its size, as far
+    /// as it is known, and the size of the outbox.
     pub sizes_bytes: Option<(u64, u64)>,
 }
 

@@ -8,13 +8,13 @@
 //! wake      the consumers that sleep              release   only now the producer may reuse the slot
 //! ```
 //!
-//! [`Sender`] walks the left column, [`Receiver`] the right one; both work on regions and keys that the monitor
-//! gave to this instance, and neither knows of the daemon. Between the two handlers the bytes are written once,
-//! by sealing, and read once, by opening.
+//! [`Sender`] walks the left column, [`Receiver`] the right one; both work on regions and keys that the
+//! monitor gave to this instance, and neither knows of the daemon. Between the two handlers the bytes are
+//! written once, by sealing, and read once, by opening.
 //!
-//! On a `mapped` edge (`mapped.rs`, `placed.rs`) the bytes are written as they are, into memory that the two ends alone have
-//! mapped, by the producer or by its handler itself; and the consumer copies them out, or leaves them where they are and
-//! lets the handler look. All checks but the cipher's are the same.
+//! On a `mapped` edge (`mapped.rs`, `placed.rs`) the bytes are written as they are, into memory that the two
+//! ends alone have mapped, by the producer or by its handler itself; and the consumer copies them out, or
+//! leaves them where they are and lets the handler look. All checks but the cipher's are the same.
 
 use crate::clock::Monotonic;
 use crate::descriptor::Descriptor;
@@ -40,7 +40,8 @@ use crate::telemetry::{Counter, Gauge, Phase, count, count_sent, record};
 use crate::wait::{Patience, look};
 use std::sync::Arc;
 
-/// The two things that every step may need: the page that this instance writes, and the bell that it sleeps on.
+/// The two things that every step may need: the page that this instance writes, and the bell that it sleeps
+/// on.
 #[derive(Debug)]
 pub struct Own {
     pub(crate) page: OwnRegion,
@@ -89,7 +90,8 @@ impl Own {
         self.page.word(at).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
-    /// Whether nobody waits for this request any more: the gateway has said so, or is another than the one it came to.
+    /// Whether nobody waits for this request any more: the gateway has said so, or is another than the one it
+    /// came to.
     pub(crate) fn is_closed(&self, invocation: InvocationId) -> bool {
         let Some((page, layout)) = &self.gateway else {
             return false;
@@ -104,8 +106,8 @@ impl Own {
             let word = page.word(at);
             word.is_some_and(|word| word.load(Ordering::Relaxed) == !half)
         };
-        // An entry that is being written may be read half old, half new. That names a third request only if two share
-        // one half of their ids, which are random.
+        // An entry that is being written may be read half old, half new. That names a third request only if
+        // two share one half of their ids, which are random.
         let (low, high) = invocation.halves();
         is(at, low) && is(at + 8, high)
     }
@@ -191,8 +193,8 @@ struct Room {
     slot: Option<(SlotIndex, usize)>,
 }
 
-/// How much longer than for other work a producer looks for room in the cache: a consumer that lags works on a record, and one
-/// of a megabyte takes longer to open than being woken does.
+/// How much longer than for other work a producer looks for room in the cache: a consumer that lags works on
+/// a record, and one of a megabyte takes longer to open than being woken does.
 const CATCH_UP_SPINS: u64 = 4;
 
 /// The producing side of an instance.
@@ -255,7 +257,8 @@ impl Sender {
         (self.slots.full_slots() * crate::descriptor::SEGMENT_BYTES) as u64
     }
 
-    /// Whether a record of `len_bytes` can ever be sent on port `port`, once everything before it is released.
+    /// Whether a record of `len_bytes` can ever be sent on port `port`, once everything before it is
+    /// released.
     pub(crate) fn can_hold(&self, port: usize, len_bytes: usize) -> bool {
         let Some(port) = self.ports.get(port) else {
             return false;
@@ -271,8 +274,8 @@ impl Sender {
         (port.rings.is_empty() || sealed) && port.mapped.iter().all(|ring| !ring.is_too_small_for(len_bytes))
     }
 
-    /// Most plaintext bytes that one call of [`Self::send`] takes on port `port`: more than a segment's where records are sealed
-    /// for nobody.
+    /// Most plaintext bytes that one call of [`Self::send`] takes on port `port`: more than a segment's where
+    /// records are sealed for nobody.
     #[must_use]
     pub fn segment_bytes(&self, port: usize) -> usize {
         let mapped = self
@@ -282,9 +285,10 @@ impl Sender {
         mapped.map_or(crate::descriptor::SEGMENT_BYTES, |_| EXTENT_MAX_BYTES)
     }
 
-    /// Reserves room for a record of `len_bytes` where its one consumer will read it, so that it can be written there
-    /// directly; `false` where that is not how this port's records travel. Its bytes are whatever was there before: zeros, or
-    /// parts of earlier records of this edge. What was placed before on this port is given up.
+    /// Reserves room for a record of `len_bytes` where its one consumer will read it, so that it can be
+    /// written there directly; `false` where that is not how this port's records travel. Its bytes are
+    /// whatever was there before: zeros, or parts of earlier records of this edge. What was placed before
+    /// on this port is given up.
     ///
     /// # Errors
     /// [`SendError`]. After `Full` nothing has happened, and the same call may be made again.
@@ -382,8 +386,9 @@ impl Sender {
         self.send_segment(own, port, record, plain, if last { End::Last } else { End::More })
     }
 
-    /// Tells the consumers of a record that was sent in part to drop it. Does nothing for a port where `record` is not in
-    /// part sent. If there is no room now, [`Self::say_aborts`] says it later, or the next record on this port before it.
+    /// Tells the consumers of a record that was sent in part to drop it. Does nothing for a port where
+    /// `record` is not in part sent. If there is no room now, [`Self::say_aborts`] says it later, or the
+    /// next record on this port before it.
     ///
     /// # Errors
     /// [`SendError`].
@@ -412,7 +417,8 @@ impl Sender {
         self.owes_aborts
     }
 
-    /// Says now what there was no room for, as far as there is room; [`Self::owes_aborts`] tells whether something is left.
+    /// Says now what there was no room for, as far as there is room; [`Self::owes_aborts`] tells whether
+    /// something is left.
     pub fn say_aborts(&mut self, own: &Own) {
         self.owes_aborts = false;
         for index in 0..self.ports.len() {
@@ -490,8 +496,8 @@ impl Sender {
         Ok(())
     }
 
-    /// Before a record begins: lets a consumer that lags far behind catch up, if it is about to. Only where looking is allowed at
-    /// all, and no longer than it has paid.
+    /// Before a record begins: lets a consumer that lags far behind catch up, if it is about to. Only where
+    /// looking is allowed at all, and no longer than it has paid.
     fn let_catch_up(&mut self, index: usize, len_bytes: usize) {
         let Some(port) = self.ports.get_mut(index) else {
             return;
@@ -517,7 +523,8 @@ impl Sender {
         }
     }
 
-    /// Takes the cache lines of the slot that a segment of this size would get next, while nobody waits for them.
+    /// Takes the cache lines of the slot that a segment of this size would get next, while nobody waits for
+    /// them.
     fn expect_another(&self, len_bytes: usize) {
         let place = self.slots.next(len_bytes).and_then(|slot| self.slots.place(slot));
         if let Some(span) = place.and_then(|(offset, slot_bytes)| self.outbox.span(offset, slot_bytes)) {
@@ -577,15 +584,16 @@ impl Sender {
         })
     }
 
-    /// A place in every ring that takes the record, and room: a slot for all the sealed ones, an extent for each mapped one.
-    /// `None` if there are no such rings.
+    /// A place in every ring that takes the record, and room: a slot for all the sealed ones, an extent for
+    /// each mapped one. `None` if there are no such rings.
     fn reserve(&mut self, index: usize, len_bytes: usize, end: End) -> Result<Option<Room>, SendError> {
         let slots = &mut self.slots;
         let port = self
             .ports
             .get_mut(index)
             .ok_or(SendError::NoSuchPort { port: index })?;
-        // Before a record's end one place is left for its end, so that it can always be said that there is none.
+        // Before a record's end one place is left for its end, so that it can always be said that there is
+        // none.
         let places = if end == End::More { 2 } else { 1 };
         let mut holders = 0;
         let mut have_room = true;
@@ -608,8 +616,9 @@ impl Sender {
             let slot = Some((slot, holders));
             return Ok(Some(Room { slot }));
         }
-        // Other ports' consumers may have released something since those ports were last used. What they released is
-        // noticed here in any case: whoever waits for room next must wait for more than that.
+        // Other ports' consumers may have released something since those ports were last used. What they
+        // released is noticed here in any case: whoever waits for room next must wait for more than
+        // that.
         self.reclaim_all();
         if have_room && let Some(slot) = self.slots.reserve(len_bytes) {
             let slot = Some((slot, holders));
@@ -653,7 +662,8 @@ impl Sender {
         }
     }
 
-    /// Waits until a consumer has released something, or `until`. Call it after [`SendError::Full`], and send again.
+    /// Waits until a consumer has released something, or `until`. Call it after [`SendError::Full`], and send
+    /// again.
     pub fn wait_for_room(&mut self, own: &Own, until: Monotonic) {
         own.count(Counter::Waited, 1);
         let start = self.patience.may_look().then(Monotonic::now);
@@ -682,8 +692,8 @@ impl Sender {
         })
     }
 
-    /// Announces that this producer waits for room; `false` if there is some news already. The caller then waits for the
-    /// doorbell, and calls [`Self::fed`].
+    /// Announces that this producer waits for room; `false` if there is some news already. The caller then
+    /// waits for the doorbell, and calls [`Self::fed`].
     pub fn announce_starved(&mut self) -> bool {
         let Some(word) = self.outbox.word(outbox_word::STARVED) else {
             return false;
@@ -705,8 +715,8 @@ impl Sender {
         }
     }
 
-    /// Takes over the outbox of a predecessor: keeps what its consumers have not released, and ends the records that it
-    /// left unfinished. This process is of `epoch`.
+    /// Takes over the outbox of a predecessor: keeps what its consumers have not released, and ends the
+    /// records that it left unfinished. This process is of `epoch`.
     pub(crate) fn resume(&mut self, own: &Own, epoch: u32) {
         let mut unfinished = Vec::with_capacity(self.ports.len());
         for port in &mut self.ports {
@@ -817,8 +827,8 @@ impl Receiver {
         self.step_choosing(own, ring, into, |_| Taking::Copy)
     }
 
-    /// As [`Self::step`], but leaves what comes over a `mapped` edge where it is: [`Self::in_place`] reads it, until it is
-    /// released.
+    /// As [`Self::step`], but leaves what comes over a `mapped` edge where it is: [`Self::in_place`] reads
+    /// it, until it is released.
     pub fn step_in_place(&mut self, own: &Own, ring: usize, into: &mut Vec<u8>) -> Step {
         self.step_choosing(own, ring, into, |_| Taking::InPlace)
     }
@@ -834,8 +844,8 @@ impl Receiver {
         region.span(descriptor.offset, descriptor.len_bytes)
     }
 
-    /// The record of ring `ring` that a word of a predecessor means, if one can: published before this process began, and not
-    /// released.
+    /// The record of ring `ring` that a word of a predecessor means, if one can: published before this
+    /// process began, and not released.
     pub(crate) fn record_at(&self, ring: usize, word: u64) -> Option<RecordPlace> {
         self.rings.get(ring)?.record_at(word)
     }
@@ -852,9 +862,10 @@ impl Receiver {
         self.rings.get(ring).map(InRing::region)
     }
 
-    /// As [`Self::step`], but `choose` looks at the descriptor first: at what it says that the segment belongs to, which is not
-    /// authenticated yet, and how long it is. So a consumer that bounds its memory can leave a large segment of a mapped edge
-    /// where it is; a sealed one has at most [`crate::descriptor::SEGMENT_BYTES`], and is opened in any case.
+    /// As [`Self::step`], but `choose` looks at the descriptor first: at what it says that the segment
+    /// belongs to, which is not authenticated yet, and how long it is. So a consumer that bounds its
+    /// memory can leave a large segment of a mapped edge where it is; a sealed one has at most
+    /// [`crate::descriptor::SEGMENT_BYTES`], and is opened in any case.
     pub fn step_choosing(
         &mut self,
         own: &Own,
@@ -925,8 +936,8 @@ impl Receiver {
         self.rings.iter().any(InRing::has_news)
     }
 
-    /// Announces sleep; `false` if there is news, so that there must be none. The caller then waits for the doorbell, and
-    /// calls [`Self::awake`].
+    /// Announces sleep; `false` if there is news, so that there must be none. The caller then waits for the
+    /// doorbell, and calls [`Self::awake`].
     pub fn announce(&mut self, own: &Own) -> bool {
         self.rest.announce(own) && !self.has_news()
     }

@@ -3,13 +3,14 @@
 use core::fmt;
 use core::num::NonZeroU16;
 
-/// Which life of the gateway a request came in. A gateway that is replaced takes nothing over from its predecessor, so nobody
-/// can be answered any more whose request came in an earlier one.
+/// Which life of the gateway a request came in. A gateway that is replaced takes nothing over from its
+/// predecessor, so nobody can be answered any more whose request came in an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GatewayLife(NonZeroU16);
 
 impl GatewayLife {
-    /// That of the gateway's process in this epoch. Distinct for 65,535 processes in a row, which no deadline outlasts.
+    /// That of the gateway's process in this epoch. Distinct for 65,535 processes in a row, which no deadline
+    /// outlasts.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -39,8 +40,8 @@ impl InvocationId {
         Self(value)
     }
 
-    /// The id of request number `count` in this life of the gateway. Whoever knows the id of a request can answer it, so
-    /// `random` is fresh for each: nobody can compute one id from others.
+    /// The id of request number `count` in this life of the gateway. Whoever knows the id of a request can
+    /// answer it, so `random` is fresh for each: nobody can compute one id from others.
     #[must_use]
     pub const fn unguessable(random: [u8; 12], life: GatewayLife, count: u16) -> Self {
         let [a, b, c, d, e, f, g, h, i, j, k, l] = random;
@@ -57,8 +58,8 @@ impl InvocationId {
         self.0
     }
 
-    /// The gateway's running count of requests, modulo 65,536, in the low 16 bits. Consecutive, so it spreads evenly
-    /// over instances and over tables.
+    /// The gateway's running count of requests, modulo 65,536, in the low 16 bits. Consecutive, so it spreads
+    /// evenly over instances and over tables.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -68,7 +69,8 @@ impl InvocationId {
         (self.0 as u16) as u64
     }
 
-    /// The number of the gateway's life that it came in, in the 16 bits above the count; the bits above these are random.
+    /// The number of the gateway's life that it came in, in the 16 bits above the count; the bits above these
+    /// are random.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "these bits are what is asked for")]
     pub(crate) const fn life_number(self) -> u16 {

@@ -1,4 +1,5 @@
-//! The inputs of runs: one record, or for a join one from each upstream function, collected until none is missing.
+//! The inputs of runs: one record, or for a join one from each upstream function, collected until none is
+//! missing.
 
 use crate::clock::Monotonic;
 use crate::invocation::InvocationId;
@@ -46,12 +47,13 @@ pub(crate) struct Pool {
 
 /// Bundles kept; more are given back to the allocator.
 const POOL_MAX: usize = 64;
-/// Bytes kept in all bundles, so that many middling records do not stay in memory either: two sets of sixteen parts of 1 MiB.
+/// Bytes kept in all bundles, so that many middling records do not stay in memory either: two sets of sixteen
+/// parts of 1 MiB.
 pub(crate) const POOL_MAX_BYTES: usize = 32 * 1024 * 1024;
-/// Bytes of parts that wait for others. Beyond this a part's opened bytes are given up: its record stays sealed where its
-/// producer holds it until it is released, and is opened again when no other is missing. So whatever its producers send, a join
-/// holds no more than this and the one input that it runs on, and still takes every record off its ring: nothing waits for
-/// memory, so nothing can wait in a circle.
+/// Bytes of parts that wait for others. Beyond this a part's opened bytes are given up: its record stays
+/// sealed where its producer holds it until it is released, and is opened again when no other is missing. So
+/// whatever its producers send, a join holds no more than this and the one input that it runs on, and still
+/// takes every record off its ring: nothing waits for memory, so nothing can wait in a circle.
 pub(crate) const HELD_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// A part's buffer that has grown past this is not kept, so that one large record does not stay in memory.
 const KEPT_PART_BYTES: usize = 8 * 1024 * 1024;
@@ -125,8 +127,9 @@ pub(crate) struct Joins {
     held_bytes: usize,
 }
 
-/// Most joins that wait at a time in a chain that has this many requests in flight at most. Twice as many, because a part of a
-/// request that is over may be noticed late; and some, so that this holds for one request too.
+/// Most joins that wait at a time in a chain that has this many requests in flight at most. Twice as many,
+/// because a part of a request that is over may be noticed late; and some, so that this holds for one request
+/// too.
 pub(crate) const fn pending_max(in_flight: u32) -> u64 {
     2 * in_flight as u64 + 64
 }

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! So a replaced producer seals under a new key without a word to its consumers, and a consumer can open what
-//! a dead producer left behind. The chain digest is bound through the derivation: a record of any other chain,
-//! or of another sealing of this chain, does not open.
+//! a dead producer left behind. The chain digest is bound through the derivation: a record of any other
+//! chain, or of another sealing of this chain, does not open.
 
 use crate::attach::SECRET_BYTES;
 use ring::hkdf::{HKDF_SHA256, KeyType, Prk};

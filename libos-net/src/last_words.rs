@@ -1,16 +1,18 @@
-//! The last words of a process that aborts: why, in a word of its instance page, where its replacement and the daemon find
-//! them. An abort itself only leaves a signal, which says neither that memory was used up nor that a stack was.
+//! The last words of a process that aborts: why, in a word of its instance page, where its replacement and
+//! the daemon find them. An abort itself only leaves a signal, which says neither that memory was used up nor
+//! that a stack was.
 //!
 //! Said by a handler of SIGABRT: it runs on the aborting thread, before the process goes. What it knows:
 //!
 //! - a panic that does not unwind has been seen by the panic hook, on the same thread;
-//! - Rust's handler of a stack overflow aborts on the alternate signal stack, where nothing else does. Of the first thread's
-//!   stack Rust does not know where it ends, as a trustlet has no `/proc`: a handler of SIGSEGV does;
-//! - a failed allocation leaves `ENOMEM` in `errno`, which [`begin_run`] has set to 0; or memory is so short that not even
-//!   a page can be had now.
+//! - Rust's handler of a stack overflow aborts on the alternate signal stack, where nothing else does. Of the
+//!   first thread's stack Rust does not know where it ends, as a trustlet has no `/proc`: a handler of
+//!   SIGSEGV does;
+//! - a failed allocation leaves `ENOMEM` in `errno`, which [`begin_run`] has set to 0; or memory is so short
+//!   that not even a page can be had now.
 //!
-//! Who is out of threads or descriptors panics, as a rule, in an `unwrap`. The hook reads the number of the error in the
-//! panic's message, and tries whether a thread can be started now.
+//! Who is out of threads or descriptors panics, as a rule, in an `unwrap`. The hook reads the number of the
+//! error in the panic's message, and tries whether a thread can be started now.
 #![allow(unsafe_code, reason = "handles a signal, and asks the C library for errno")]
 
 use crate::end::LastWords;
@@ -23,7 +25,8 @@ use std::sync::OnceLock;
 
 /// Where the words go: the word of the instance page, which stays mapped for as long as the process lives.
 static WORD: AtomicPtr<AtomicU64> = AtomicPtr::new(core::ptr::null_mut());
-/// The thread that panicked last and has not caught it, and what it is to say: the kernel's thread id above the word.
+/// The thread that panicked last and has not caught it, and what it is to say: the kernel's thread id above
+/// the word.
 static PANICKED: AtomicU64 = AtomicU64::new(0);
 
 /// About where the stack of the first thread ends.
@@ -31,7 +34,8 @@ static STACK_END: AtomicUsize = AtomicUsize::new(0);
 /// How SIGSEGV was handled before.
 static FAULTS_BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 
-/// How far from there a fault can be: what lies above the frame that measured it, and how far one frame reaches down.
+/// How far from there a fault can be: what lies above the frame that measured it, and how far one frame
+/// reaches down.
 const STACK_END_NEAR_BYTES: usize = 1024 * 1024;
 /// What is tried, to find out whether there is memory.
 const PROBE_BYTES: usize = 64 * 1024;
@@ -92,7 +96,8 @@ fn handle_faults() {
     let _ = unsafe { libc::sigaction(libc::SIGSEGV, &raw const action, core::ptr::null_mut()) };
 }
 
-/// Says whether the first thread's stack has overflowed, and leaves the fault to whoever handled it before: it happens again.
+/// Says whether the first thread's stack has overflowed, and leaves the fault to whoever handled it before:
+/// it happens again.
 extern "C" fn on_fault(_signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
     let end = STACK_END.load(Ordering::Relaxed);
     // SAFETY: null, or what the kernel tells a handler that asked for it.
@@ -112,7 +117,8 @@ extern "C" fn on_fault(_signal: libc::c_int, info: *mut libc::siginfo_t, _contex
 /// Writes the words.
 fn say(words: LastWords) {
     let word = WORD.load(Ordering::Acquire);
-    // SAFETY: null, or the address of a word in the instance page, which is never unmapped while the trustlet serves.
+    // SAFETY: null, or the address of a word in the instance page, which is never unmapped while the trustlet
+    // serves.
     if let Some(word) = unsafe { word.as_ref() } {
         word.store(words.word(), Ordering::Relaxed);
     }
@@ -204,7 +210,8 @@ fn note_panic(info: &PanicHookInfo<'_>) {
     PANICKED.store(thread_id() << 8 | words.word(), Ordering::Relaxed);
 }
 
-/// The number of the operating system's error that a message quotes, as `{:?}` or `{}` of [`std::io::Error`] write it.
+/// The number of the operating system's error that a message quotes, as `{:?}` or `{}` of [`std::io::Error`]
+/// write it.
 fn error_number(message: &str) -> Option<i32> {
     let after = ["code: ", "os error "]
         .iter()

@@ -19,11 +19,11 @@
 //!                ...    room for records, from the next page on
 //! ```
 //!
-//! A mapped region belongs to one ring of a `mapped` edge: its producer writes it, its consumer reads it, and nobody else
-//! has a descriptor of it.
+//! A mapped region belongs to one ring of a `mapped` edge: its producer writes it, its consumer reads it, and
+//! nobody else has a descriptor of it.
 //!
-//! Offsets are computed by both ends from the same few counts, which come from the monitor; nothing in a region
-//! says where anything is.
+//! Offsets are computed by both ends from the same few counts, which come from the monitor; nothing in a
+//! region says where anything is.
 
 use crate::descriptor::SEGMENT_BYTES;
 
@@ -55,8 +55,8 @@ pub const REFUSED_CALLS: usize = 16;
 pub const TRACES: usize = 256;
 /// Words of a trace: a stamp and ten values, in two cache lines.
 pub const TRACE_WORDS: usize = 16;
-/// Entries of the table of closed invocations. A chain may have more requests in flight: then a closed one may be
-/// overwritten before its functions look, and they run for nothing.
+/// Entries of the table of closed invocations. A chain may have more requests in flight: then a closed one
+/// may be overwritten before its functions look, and they run for nothing.
 pub const CLOSED_ENTRIES: usize = 4096;
 /// Bytes of such an entry: the halves of an id, each inverted, so that zeros name the one id
 /// of all ones, which is no request.
@@ -66,18 +66,19 @@ pub const CLOSED_ENTRY_BYTES: usize = 16;
 pub const SUSPECTS: usize = 256;
 /// Bytes of such an entry: a cache line.
 const SUSPECT_BYTES: usize = LINE_BYTES;
-/// Places of a ring, from the oldest that is not released on, of which an instance remembers whether they are done. What
-/// lies further on may run again after a death.
+/// Places of a ring, from the oldest that is not released on, of which an instance remembers whether they are
+/// done. What lies further on may run again after a death.
 pub const DONE_WINDOW: u64 = 1024;
 /// Words of that.
 pub const DONE_WORDS: usize = 16;
 
 const _: () = assert!(DONE_WORDS as u64 * 64 == DONE_WINDOW);
 
-/// Bytes after a segment's ciphertext: the AEAD's tag, then, aligned to 8 bytes, the time of publishing (telemetry, not authenticated).
+/// Bytes after a segment's ciphertext: the AEAD's tag, then, aligned to 8 bytes, the time of publishing
+/// (telemetry, not authenticated).
 pub const SLOT_TAIL_BYTES: usize = 32;
-/// Sizes of slots, smallest first. Odd multiples of a cache line, so that slots of one class spread over all sets
-/// of a cache instead of sharing one.
+/// Sizes of slots, smallest first. Odd multiples of a cache line, so that slots of one class spread over all
+/// sets of a cache instead of sharing one.
 pub const SLOT_CLASSES: [usize; 3] = [9 * LINE_BYTES, 73 * LINE_BYTES, 1025 * LINE_BYTES];
 /// Most slots of each smaller class.
 const SMALL_SLOTS_MAX: usize = 1024;
@@ -151,8 +152,8 @@ impl OutboxLayout {
         )
     }
 
-    /// The number of slots of each of [`SLOT_CLASSES`]: full ones as many as the outbox is to hold, of the smaller
-    /// classes as many as a ring can name at once, within reason.
+    /// The number of slots of each of [`SLOT_CLASSES`]: full ones as many as the outbox is to hold, of the
+    /// smaller classes as many as a ring can name at once, within reason.
     #[must_use]
     pub fn slots(&self) -> [usize; SLOT_CLASSES.len()] {
         let few = self.ring_capacity.min(SMALL_SLOTS_MAX);
@@ -189,8 +190,8 @@ const LEAF_MIN_BYTES: u64 = 1024;
 /// Longest segment in a mapped region: a descriptor counts bytes with 32 bits. A longer record has several.
 pub const EXTENT_MAX_BYTES: usize = 1 << 30;
 
-/// The shape of a mapped region. Its room is given out in *leaves*, so that a record of any size is one extent of
-/// neighbouring leaves and needs one descriptor.
+/// The shape of a mapped region. Its room is given out in *leaves*, so that a record of any size is one
+/// extent of neighbouring leaves and needs one descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MappedLayout {
     ring_capacity: usize,
@@ -199,7 +200,8 @@ pub struct MappedLayout {
 }
 
 impl MappedLayout {
-    /// The region of one ring of a producer whose outbox has these bounds; `None` if one is out of its bounds.
+    /// The region of one ring of a producer whose outbox has these bounds; `None` if one is out of its
+    /// bounds.
     #[must_use]
     pub fn new(ring_capacity: u32, outbox_bytes: u64) -> Option<Self> {
         let ring_capacity = OutboxLayout::new(1, ring_capacity, outbox_bytes)?.ring_capacity;
@@ -306,7 +308,8 @@ pub mod page_word {
     pub const LOOKS: usize = 8;
     /// 1 once the instance serves.
     pub const STATE: usize = 64;
-    /// Gateway: the number of its life, so that no function runs for a request of an earlier one; 0 before the first.
+    /// Gateway: the number of its life, so that no function runs for a request of an earlier one; 0 before
+    /// the first.
     pub const GATEWAY_LIFE: usize = 72;
     /// When the present run of the handler started (`CLOCK_MONOTONIC`, ns); 0 when none runs.
     pub const BUSY_SINCE: usize = 128;
@@ -364,7 +367,8 @@ pub mod cursor_word {
     pub const SEQUENCE: usize = 8;
     /// The producer's epoch in which it was accepted.
     pub const EPOCH: usize = 16;
-    /// Every descriptor before this position has been taken, so that a producer that replaces another publishes after it.
+    /// Every descriptor before this position has been taken, so that a producer that replaces another
+    /// publishes after it.
     pub const TAKEN: usize = 24;
 }
 
@@ -422,8 +426,8 @@ impl PageLayout {
         }
     }
 
-    /// Where the descriptors are counted that were published over edge `edge` of port `port`. An edge further on is counted with
-    /// the first: all edges of a port are sent the same segments.
+    /// Where the descriptors are counted that were published over edge `edge` of port `port`. An edge further
+    /// on is counted with the first: all edges of a port are sent the same segments.
     #[must_use]
     pub const fn sent_at(&self, port: usize, edge: usize) -> Option<usize> {
         let edge = if edge < EDGES_COUNTED { edge } else { 0 };

@@ -15,8 +15,9 @@
 //! }
 //! ```
 //!
-//! [`harness`] runs the handler in a unit test. To see how a record travels, open [`hop`] first: it names each step once,
-//! and the step's file bears the step's name (`reserve`, `seal`, `publish`, `peek`, `open`, `release` in `peek`).
+//! [`harness`] runs the handler in a unit test. To see how a record travels, open [`hop`] first: it names
+//! each step once, and the step's file bears the step's name (`reserve`, `seal`, `publish`, `peek`, `open`,
+//! `release` in `peek`).
 
 #![cfg_attr(test, allow(clippy::expect_used, reason = "test code"))]
 

@@ -1,5 +1,6 @@
-//! The producer's end of a `mapped` edge: a region of one ring, that this instance writes, one consumer instance reads, and
-//! nobody else has mapped. A record is written there as it is; there is no cipher between the two ends.
+//! The producer's end of a `mapped` edge: a region of one ring, that this instance writes, one consumer
+//! instance reads, and nobody else has mapped. A record is written there as it is; there is no cipher between
+//! the two ends.
 //!
 //! ```text
 //! reserve   an extent, as long as the segment, and a place in the ring
@@ -228,7 +229,8 @@ impl MappedRing {
         }
     }
 
-    /// Takes over from a predecessor: keeps what the consumer has not released. Returns the last descriptor of that.
+    /// Takes over from a predecessor: keeps what the consumer has not released. Returns the last descriptor
+    /// of that.
     pub(crate) fn resume(&mut self, epoch: u32) -> Option<Descriptor> {
         let layout = self.layout;
         let mut held: Vec<Extent> = Vec::new();

@@ -1,8 +1,9 @@
-//! Mapping of shared regions, and raw copies into and out of them. The only module of the data path with unsafe.
+//! Mapping of shared regions, and raw copies into and out of them. The only module of the data path with
+//! unsafe.
 //!
 //! A region is a sealed memfd (it can neither shrink nor grow). [`OwnRegion`] is one that this process alone
-//! writes (I1); [`PeerRegion`] is written by another process, which may be hostile (I2): its bytes are reached
-//! through atomics and raw copies only, and never through a Rust reference to plain memory.
+//! writes (I1); [`PeerRegion`] is written by another process, which may be hostile (I2): its bytes are
+//! reached through atomics and raw copies only, and never through a Rust reference to plain memory.
 #![allow(
     unsafe_code,
     reason = "maps memory shared between processes, and copies into and out of it"
@@ -78,8 +79,8 @@ impl Mapping {
 
     /// Passes advice on how to back the whole mapping with memory. Not for advice that changes its contents.
     fn advise(&self, advice: Advice) -> Result<(), Errno> {
-        // SAFETY: the range is this mapping, which lives as long as `self`; the two kinds of advice in use decide only which
-        // pages back it and when, and leave its bytes alone.
+        // SAFETY: the range is this mapping, which lives as long as `self`; the two kinds of advice in use
+        // decide only which pages back it and when, and leave its bytes alone.
         unsafe { madvise(self.base.as_ptr().cast(), self.len_bytes, advice) }
     }
 
@@ -97,23 +98,24 @@ impl Mapping {
         let word = self
             .at(at, size_of::<AtomicU64>(), align_of::<AtomicU64>())?
             .cast::<AtomicU64>();
-        // SAFETY: in bounds and aligned (the mapping itself is page-aligned); an atomic may be changed by others.
-        // Lives as long as `self`, which keeps the mapping.
+        // SAFETY: in bounds and aligned (the mapping itself is page-aligned); an atomic may be changed by
+        // others. Lives as long as `self`, which keeps the mapping.
         Some(unsafe { word.as_ref() })
     }
 
     fn slots(&self, at: usize, count: usize) -> Option<&[Slot]> {
         let len_bytes = count.checked_mul(size_of::<Slot>())?;
         let first = self.at(at, len_bytes, align_of::<Slot>())?.cast::<Slot>();
-        // SAFETY: in bounds and aligned; a `Slot` consists of atomics only, for which every bit pattern is valid
-        // and which others may change. Lives as long as `self`.
+        // SAFETY: in bounds and aligned; a `Slot` consists of atomics only, for which every bit pattern is
+        // valid and which others may change. Lives as long as `self`.
         Some(unsafe { core::slice::from_raw_parts(first.as_ptr(), count) })
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: exactly what `mmap` returned, unmapped once; borrows of it have ended, as they borrow `self`.
+        // SAFETY: exactly what `mmap` returned, unmapped once; borrows of it have ended, as they borrow
+        // `self`.
         let _ = unsafe { munmap(self.base.as_ptr().cast(), self.len_bytes) };
     }
 }
@@ -131,14 +133,14 @@ impl OwnRegion {
         Mapping::new(fd.as_fd(), len_bytes, ProtFlags::READ | ProtFlags::WRITE).map(Self)
     }
 
-    /// Asks for huge pages. Without effect where the kernel has none for shared memory, which whoever asked was told by
-    /// the loader: the region works all the same.
+    /// Asks for huge pages. Without effect where the kernel has none for shared memory, which whoever asked
+    /// was told by the loader: the region works all the same.
     pub(crate) fn use_huge_pages(&self) {
         let _ = self.0.advise(Advice::LinuxHugepage);
     }
 
-    /// Has all of the region backed by memory now, so that no write to it has to wait for that later. Without effect
-    /// before Linux 5.14.
+    /// Has all of the region backed by memory now, so that no write to it has to wait for that later. Without
+    /// effect before Linux 5.14.
     ///
     /// # Errors
     /// [`MapError::Os`] when there is not enough memory.
@@ -222,15 +224,15 @@ pub struct OwnSpan<'a> {
 }
 
 impl OwnSpan<'_> {
-    /// Asks for the cache lines of the first `len_bytes` bytes, to be written: so that what readers of the last use still hold
-    /// has been taken back from them before the next use begins. At most eight lines.
+    /// Asks for the cache lines of the first `len_bytes` bytes, to be written: so that what readers of the
+    /// last use still hold has been taken back from them before the next use begins. At most eight lines.
     #[inline]
     pub fn prefetch_for_write(&self, len_bytes: usize) {
         #[cfg(target_arch = "x86_64")]
         for at in (0..len_bytes.min(self.len_bytes).min(8 * LINE_BYTES)).step_by(LINE_BYTES) {
             let line = self.start.as_ptr().wrapping_add(at);
-            // SAFETY: a prefetch changes nothing that the program could see, and does not fault whatever the address;
-            // processors that do not know this one do nothing.
+            // SAFETY: a prefetch changes nothing that the program could see, and does not fault whatever the
+            // address; processors that do not know this one do nothing.
             unsafe {
                 core::arch::asm!("prefetchw [{line}]", line = in(reg) line, options(nostack, preserves_flags));
             }
@@ -257,8 +259,9 @@ impl OwnSpan<'_> {
         if bytes.len() > self.len_bytes {
             return false;
         }
-        // SAFETY: fits, as was just checked; `bytes` is private memory and cannot overlap a shared mapping; this
-        // process is the region's only writer (I1), and readers of it in other processes copy with raw reads.
+        // SAFETY: fits, as was just checked; `bytes` is private memory and cannot overlap a shared mapping;
+        // this process is the region's only writer (I1), and readers of it in other processes copy
+        // with raw reads.
         unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.as_ptr(), bytes.len()) };
         true
     }
@@ -273,7 +276,8 @@ pub struct PeerSpan<'a> {
 }
 
 impl PeerSpan<'_> {
-    /// Asks for the first cache line and the last one, so that they are on their way while something else is done.
+    /// Asks for the first cache line and the last one, so that they are on their way while something else is
+    /// done.
     #[inline]
     pub fn prefetch(&self) {
         #[cfg(target_arch = "x86_64")]
@@ -281,7 +285,8 @@ impl PeerSpan<'_> {
             use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             let first = self.start.as_ptr().cast::<i8>().cast_const();
             let last = first.wrapping_add(self.len_bytes.saturating_sub(1));
-            // SAFETY: a prefetch reads nothing that the program could see, and does not fault whatever the address.
+            // SAFETY: a prefetch reads nothing that the program could see, and does not fault whatever the
+            // address.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(first) };
             // SAFETY: as above.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(last) };
@@ -306,8 +311,9 @@ impl PeerSpan<'_> {
         if bytes.len() > self.len_bytes {
             return false;
         }
-        // SAFETY: fits, as was just checked; `bytes` is private memory and cannot overlap a shared mapping. The
-        // source may change meanwhile; the copy is then some mixture, which the caller must expect.
+        // SAFETY: fits, as was just checked; `bytes` is private memory and cannot overlap a shared mapping.
+        // The source may change meanwhile; the copy is then some mixture, which the caller must
+        // expect.
         unsafe { core::ptr::copy_nonoverlapping(self.start.as_ptr(), bytes.as_mut_ptr(), bytes.len()) };
         true
     }
@@ -316,8 +322,8 @@ impl PeerSpan<'_> {
     pub fn append_to(&self, into: &mut Vec<u8>) {
         into.reserve(self.len_bytes);
         let room = into.spare_capacity_mut().as_mut_ptr().cast::<u8>();
-        // SAFETY: as many bytes as were reserved; private memory cannot overlap a shared mapping. The source may change
-        // meanwhile; the copy is then some mixture, which the caller must expect.
+        // SAFETY: as many bytes as were reserved; private memory cannot overlap a shared mapping. The source
+        // may change meanwhile; the copy is then some mixture, which the caller must expect.
         unsafe { core::ptr::copy_nonoverlapping(self.start.as_ptr(), room, self.len_bytes) };
         let len_bytes = into.len() + self.len_bytes;
         // SAFETY: the bytes up to there were just written, within the capacity.

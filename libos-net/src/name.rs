@@ -6,7 +6,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// The longest name, in bytes. One byte of the 64 holds the length.
 pub const NAME_MAX_BYTES: usize = 63;
 
-/// A name of 1 to 63 bytes of UTF-8, stored inline so that it can cross the attach channel without allocation.
+/// A name of 1 to 63 bytes of UTF-8, stored inline so that it can cross the attach channel without
+/// allocation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Name {

@@ -11,9 +11,9 @@
 //! wait for the doorbell
 //! ```
 //!
-//! Both sides write, fence, then read what the other wrote, so at least one of them sees the other: either the
-//! sleeper finds the work, or the waker finds it asleep. The value counts sleeps, so that a waker rings once for
-//! each, however much work it makes.
+//! Both sides write, fence, then read what the other wrote, so at least one of them sees the other: either
+//! the sleeper finds the work, or the waker finds it asleep. The value counts sleeps, so that a waker rings
+//! once for each, however much work it makes.
 
 use crate::sync::{AtomicU64, Ordering, fence};
 
@@ -24,8 +24,9 @@ pub struct Sleeper {
 }
 
 impl Sleeper {
-    /// Takes `word` over from an earlier process of the same instance. `random` numbers the sleeps: what that process left was
-    /// its own choice, and a waker that it had ring for the next number would not ring for it again.
+    /// Takes `word` over from an earlier process of the same instance. `random` numbers the sleeps: what that
+    /// process left was its own choice, and a waker that it had ring for the next number would not ring
+    /// for it again.
     #[must_use]
     pub fn take_over(word: &AtomicU64, random: u64) -> Self {
         let count = random & !1;
@@ -33,7 +34,8 @@ impl Sleeper {
         Self { count }
     }
 
-    /// Announces sleep. The caller then looks for work once more, and only if there is none waits for its doorbell.
+    /// Announces sleep. The caller then looks for work once more, and only if there is none waits for its
+    /// doorbell.
     pub fn announce(&mut self, word: &AtomicU64) {
         // Odd, also if it was: another sleep, for which a waker rings again.
         self.count = self.count.wrapping_add(1) | 1;

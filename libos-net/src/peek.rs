@@ -169,7 +169,8 @@ pub(crate) struct InRing {
     corrupt_at: Option<u64>,
     /// Up to where its producer had published when this process began.
     published_to: u64,
-    /// Of a mapped ring, the number of the producer's process that was seen last, and from which position on.
+    /// Of a mapped ring, the number of the producer's process that was seen last, and from which position
+    /// on.
     producer_process: u64,
     producer_since: u64,
 }
@@ -229,8 +230,8 @@ impl InRing {
         &self.region
     }
 
-    /// Goes on where a predecessor stopped. What it left may be anything, so it is believed as far as the ring bears it out,
-    /// and made good for whoever reads it next.
+    /// Goes on where a predecessor stopped. What it left may be anything, so it is believed as far as the
+    /// ring bears it out, and made good for whoever reads it next.
     pub(crate) fn resume(&mut self, page: &OwnRegion, gapless: bool) {
         let load = |at: usize| page.word(at).map_or(0, |word| word.load(Ordering::Relaxed));
         let store = |at: usize, value: u64| {
@@ -285,8 +286,8 @@ impl InRing {
         self.wake_starved();
     }
 
-    /// Epoch and sequence that can have been accepted at most before the present position, as the producer's descriptors
-    /// beside it say: the last one that was released, and the first one that is not.
+    /// Epoch and sequence that can have been accepted at most before the present position, as the producer's
+    /// descriptors beside it say: the last one that was released, and the first one that is not.
     fn newest_released(&self, slots: &[ring::Slot]) -> (u32, u64) {
         let said_at = |position| match ring::peek(slots, position) {
             Found::Words(words) => self.read(&words).ok(),
@@ -315,7 +316,8 @@ impl InRing {
         }
     }
 
-    /// Of a mapped ring, the number of the producer's process; 0 of a sealed one, where it is authenticated who speaks.
+    /// Of a mapped ring, the number of the producer's process; 0 of a sealed one, where it is authenticated
+    /// who speaks.
     fn process_of_producer(&self) -> u64 {
         match &self.source {
             Source::Sealed { .. } => 0,
@@ -326,10 +328,11 @@ impl InRing {
         }
     }
 
-    /// Whether the producer of a mapped ring is another process than before. What that one said of epoch and order was its own
-    /// word, and may be nothing that a clean replacement can follow; and that one may not have left word of the leaves that
-    /// are held here, so they are not in its way. Not again before what was held then is released: so no more than twice
-    /// what the region holds is ever held (I6), whatever a producer says of itself.
+    /// Whether the producer of a mapped ring is another process than before. What that one said of epoch and
+    /// order was its own word, and may be nothing that a clean replacement can follow; and that one may
+    /// not have left word of the leaves that are held here, so they are not in its way. Not again before
+    /// what was held then is released: so no more than twice what the region holds is ever held (I6),
+    /// whatever a producer says of itself.
     fn has_new_producer(&mut self) -> bool {
         let process = self.process_of_producer();
         let oldest = self.held.front().map_or(self.next, |held| held.first);
@@ -367,9 +370,10 @@ impl InRing {
         done.get(word).is_some_and(|word| word & bit != 0)
     }
 
-    /// Notes in the page that the record at `first` is done, although older ones are not; or, when they are, that this need
-    /// not be noted any more. A death before the cursor has moved then makes it run again, and a death after it has moved
-    /// leaves nothing that a later record at the same place could be taken for.
+    /// Notes in the page that the record at `first` is done, although older ones are not; or, when they are,
+    /// that this need not be noted any more. A death before the cursor has moved then makes it run again,
+    /// and a death after it has moved leaves nothing that a later record at the same place could be taken
+    /// for.
     fn note_done(&mut self, first: u64, done: bool, page: &OwnRegion) {
         let (at, bit) = done_place(first);
         let Some(word) = page.word(self.done_at + at * 8) else {
@@ -394,9 +398,9 @@ impl InRing {
             .is_some_and(|state| state.load(Ordering::Relaxed) == 1)
     }
 
-    /// What there is to look at next. Nothing, where a producer goes on without waiting for what was released: it could
-    /// make this process hold any number of records (I6). And nothing at a corrupt slot that was refused once, until
-    /// a later one shows that the producer has gone past it.
+    /// What there is to look at next. Nothing, where a producer goes on without waiting for what was
+    /// released: it could make this process hold any number of records (I6). And nothing at a corrupt
+    /// slot that was refused once, until a later one shows that the producer has gone past it.
     fn find(&self) -> Found {
         let Some(slots) = self.region.slots(self.ring_at, self.capacity) else {
             return Found::Empty;
@@ -440,7 +444,8 @@ impl InRing {
         })
     }
 
-    /// Looks at the next descriptor; if there is one and all is well, appends the segment's plaintext to `into`.
+    /// Looks at the next descriptor; if there is one and all is well, appends the segment's plaintext to
+    /// `into`.
     pub(crate) fn step(&mut self, into: &mut Vec<u8>, choose: impl FnOnce(&Descriptor) -> Taking) -> Step {
         loop {
             let words = match self.find() {
@@ -572,9 +577,9 @@ impl InRing {
         }
     }
 
-    /// Opens again segment `segment` of a sealed record that was accepted and not released. `None` when the record has
-    /// no such segment among those that were accepted; a refusal when it is not what it was. What came over a mapped edge
-    /// was left in place, so there is nothing to open again.
+    /// Opens again segment `segment` of a sealed record that was accepted and not released. `None` when the
+    /// record has no such segment among those that were accepted; a refusal when it is not what it was.
+    /// What came over a mapped edge was left in place, so there is nothing to open again.
     pub(crate) fn reopen(
         &mut self,
         record: RecordPlace,
@@ -732,8 +737,8 @@ fn done_place(position: u64) -> (usize, u64) {
     (usize::try_from(at / 64).unwrap_or(0), 1 << (at % 64))
 }
 
-/// What an inbound entry says of the producer's region: how segments get out of it, where its ring starts, how many
-/// descriptors that holds, and how long the region is.
+/// What an inbound entry says of the producer's region: how segments get out of it, where its ring starts,
+/// how many descriptors that holds, and how long the region is.
 fn source(
     inbound: &attach::Inbound,
     begin: &attach::Begin,

@@ -1,6 +1,6 @@
-//! A mapped region as its consumer knows it: which leaves hold records that it has accepted and not released. A producer
-//! that lets two such records overlap, or one record overlap itself, misbehaves: so no descriptors, however many, can make a
-//! consumer copy more than the region holds (I6).
+//! A mapped region as its consumer knows it: which leaves hold records that it has accepted and not released.
+//! A producer that lets two such records overlap, or one record overlap itself, misbehaves: so no
+//! descriptors, however many, can make a consumer copy more than the region holds (I6).
 
 use crate::descriptor::Descriptor;
 use crate::extents::Extent;

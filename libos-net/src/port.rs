@@ -1,5 +1,5 @@
-//! An output port: the key that its records are sealed with, the rings of its edges, and which instance behind each edge takes
-//! the record that is being sent.
+//! An output port: the key that its records are sealed with, the rings of its edges, and which instance
+//! behind each edge takes the record that is being sent.
 
 use crate::layout::{EDGES_COUNTED, PageLayout};
 use crate::mapped::MappedRing;
@@ -57,8 +57,9 @@ impl OutPort {
         }
     }
 
-    /// Counts in the page what is published over each edge from now on, beginning with what predecessors published: told by the
-    /// rings, as one of them may have died between publishing and counting. Edges that have no place are not counted.
+    /// Counts in the page what is published over each edge from now on, beginning with what predecessors
+    /// published: told by the rings, as one of them may have died between publishing and counting. Edges
+    /// that have no place are not counted.
     pub(crate) fn begin_counting(&mut self, index: usize, layout: &PageLayout, store: impl Fn(usize, u64)) {
         if self.fault {
             return;
@@ -99,7 +100,8 @@ impl OutPort {
         edges.next().is_none().then(|| beside.get_mut(best)).flatten()
     }
 
-    /// Room in all mapped rings that take the record: how many there are; `None`, and nothing reserved, if one has none.
+    /// Room in all mapped rings that take the record: how many there are; `None`, and nothing reserved, if
+    /// one has none.
     pub(crate) fn reserve_mapped(&mut self, len_bytes: usize, places: u64) -> Option<usize> {
         let mut count = 0;
         let mut have_room = true;

@@ -1,4 +1,5 @@
-//! What a trustlet does to its own process: takes the channel that it was born with, and gives up what it needs no more.
+//! What a trustlet does to its own process: takes the channel that it was born with, and gives up what it
+//! needs no more.
 #![allow(
     unsafe_code,
     reason = "takes an inherited descriptor, and installs a seccomp program by system call"
@@ -11,8 +12,9 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
-/// Takes the channel to the monitor, if this process was started by one. From then on what this process holds is dumped nowhere
-/// and seen by nobody but root, whatever `fs.suid_dumpable` made of it when its program was executed.
+/// Takes the channel to the monitor, if this process was started by one. From then on what this process holds
+/// is dumped nowhere and seen by nobody but root, whatever `fs.suid_dumpable` made of it when its program was
+/// executed.
 #[must_use]
 pub fn take_channel() -> Option<OwnedFd> {
     // SAFETY: only asked what it is; a number that is no open descriptor gives an error.
@@ -23,8 +25,8 @@ pub fn take_channel() -> Option<OwnedFd> {
         // Nothing that a process may do to itself is refused here; and there are other layers.
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
-    // SAFETY: a descriptor that the monitor made for us at this number; nothing else in this process owns it, as this
-    // is called once, before anything was opened.
+    // SAFETY: a descriptor that the monitor made for us at this number; nothing else in this process owns it,
+    // as this is called once, before anything was opened.
     is_channel.then(|| unsafe { OwnedFd::from_raw_fd(CHANNEL_FD) })
 }
 

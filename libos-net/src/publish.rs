@@ -1,5 +1,5 @@
-//! `publish`: a descriptor into the ring towards one consumer instance, and its doorbell if it sleeps. Also the
-//! way back: what the consumer has released frees room.
+//! `publish`: a descriptor into the ring towards one consumer instance, and its doorbell if it sleeps. Also
+//! the way back: what the consumer has released frees room.
 
 use crate::attach;
 use crate::descriptor::Descriptor;
@@ -16,22 +16,24 @@ use std::os::fd::OwnedFd;
 #[error("the monitor's attachment contradicts itself: {0}")]
 pub struct BadAttachment(pub(crate) &'static str);
 
-/// A producer looks how far a consumer has come when it has sent this much since: each look moves a cache line between two
-/// cores, which costs as much as sealing a small segment. What is not looked for is not reused, so the bound also is what
-/// must stay in cache besides: a small part of the smallest first-level one.
+/// A producer looks how far a consumer has come when it has sent this much since: each look moves a cache
+/// line between two cores, which costs as much as sealing a small segment. What is not looked for is not
+/// reused, so the bound also is what must stay in cache besides: a small part of the smallest first-level
+/// one.
 const LOOK_EVERY_BYTES: usize = 4096;
 /// A smaller segment counts as this, so that a look comes after eight at the latest.
 const LOOK_LEAST_BYTES: usize = LOOK_EVERY_BYTES / 8;
 
-/// A producer that has this much out lets its consumer catch up before it begins another record, if the consumer does that at
-/// once: records that wait longer than it takes to fill a second-level cache have left it when they are opened.
+/// A producer that has this much out lets its consumer catch up before it begins another record, if the
+/// consumer does that at once: records that wait longer than it takes to fill a second-level cache have left
+/// it when they are opened.
 const LAG_BYTES: usize = 512 * 1024;
 
 /// Words that are no descriptor.
 const SPOILT: [u64; ring::WORDS] = [0; ring::WORDS];
 
-/// The producer's end of the ring towards one consumer instance. `R` names the room of a segment, which is given back when
-/// the consumer has released it.
+/// The producer's end of the ring towards one consumer instance. `R` names the room of a segment, which is
+/// given back when the consumer has released it.
 pub(crate) struct OutRing<R> {
     ring_at: usize,
     capacity: usize,
@@ -102,8 +104,8 @@ impl<R: Copy> OutRing<R> {
         self.takes = takes;
     }
 
-    /// Has it take the end of the record that a predecessor left unfinished, if that went this way; or if it takes every record of
-    /// its port, because then none of their numbers may be missing here.
+    /// Has it take the end of the record that a predecessor left unfinished, if that went this way; or if it
+    /// takes every record of its port, because then none of their numbers may be missing here.
     pub(crate) const fn take_over(&mut self, has_unfinished: bool) {
         self.takes = has_unfinished || self.lanes == 1;
     }
@@ -128,9 +130,9 @@ impl<R: Copy> OutRing<R> {
         self.edge == other.edge
     }
 
-    /// How well its instance suits the record of the request numbered `count`; the least is best. A join must get all that it
-    /// joins in one instance. Else no record waits behind one that takes long while another instance has less to do; among
-    /// equals they take turns.
+    /// How well its instance suits the record of the request numbered `count`; the least is best. A join must
+    /// get all that it joins in one instance. Else no record waits behind one that takes long while
+    /// another instance has less to do; among equals they take turns.
     pub(crate) fn unfitness(&self, count: u64) -> (u64, u64) {
         let turn = (self.lane + self.lanes - count % self.lanes) % self.lanes;
         let backlog = if self.joined { 0 } else { self.tail - self.look() };
@@ -141,7 +143,8 @@ impl<R: Copy> OutRing<R> {
         self.page.word(self.cursor_at + cursor_word::RELEASED)
     }
 
-    /// How far the consumer says it has come: not as far as before, or past what was published, is nothing that it can say.
+    /// How far the consumer says it has come: not as far as before, or past what was published, is nothing
+    /// that it can say.
     fn look(&self) -> u64 {
         let said = self.cursor().map_or(self.released, ring::released);
         let ahead = ring::ahead_of(self.released, said);
@@ -163,14 +166,15 @@ impl<R: Copy> OutRing<R> {
         }
     }
 
-    /// Whether enough is out for it to be worth a look how far the consumer has come, before a segment of `len_bytes` is sent.
+    /// Whether enough is out for it to be worth a look how far the consumer has come, before a segment of
+    /// `len_bytes` is sent.
     pub(crate) fn is_worth_a_look(&self, len_bytes: usize) -> bool {
         let out = usize::try_from(self.tail - self.released).unwrap_or(usize::MAX);
         out.saturating_mul(len_bytes.max(LOOK_LEAST_BYTES)) >= LOOK_EVERY_BYTES
     }
 
-    /// Whether the consumer lags behind so far that what is published now will have left the cache when it is opened. Two records
-    /// may be out in any case: one that is read, and one that is written meanwhile.
+    /// Whether the consumer lags behind so far that what is published now will have left the cache when it is
+    /// opened. Two records may be out in any case: one that is read, and one that is written meanwhile.
     pub(crate) fn lags(&self, len_bytes: usize) -> bool {
         let out = usize::try_from(self.tail - self.released).unwrap_or(usize::MAX);
         self.released < self.last_began && out.saturating_mul(len_bytes) > LAG_BYTES
@@ -220,12 +224,13 @@ impl<R: Copy> OutRing<R> {
         self.tail
     }
 
-    /// Finds out what a predecessor published that is not released yet. `read` checks what it left, and `hold` says what
-    /// room a descriptor takes. Returns the last of those descriptors.
+    /// Finds out what a predecessor published that is not released yet. `read` checks what it left, and
+    /// `hold` says what room a descriptor takes. Returns the last of those descriptors.
     ///
-    /// A predecessor may have been hostile, and so may the consumer: what they left is checked like anything else. What does not
-    /// name room of ours is left to the consumer to refuse, and what pretends to be of this `epoch` or a later one is
-    /// spoilt, as a consumer that lost count might take its numbers for true.
+    /// A predecessor may have been hostile, and so may the consumer: what they left is checked like anything
+    /// else. What does not name room of ours is left to the consumer to refuse, and what pretends to be
+    /// of this `epoch` or a later one is spoilt, as a consumer that lost count might take its numbers for
+    /// true.
     pub(crate) fn resume(
         &mut self,
         region: &OwnRegion,

@@ -7,8 +7,8 @@ pub enum Refusal {
     /// The slot's stamp is of no position that could be there.
     #[error("a ring slot is corrupt")]
     CorruptSlot,
-    /// The descriptor points outside the outbox, or in a mapped region at what is not released, or has bits that mean
-    /// nothing.
+    /// The descriptor points outside the outbox, or in a mapped region at what is not released, or has bits
+    /// that mean nothing.
     #[error("a descriptor is malformed")]
     Malformed,
     /// The descriptor names another port.

@@ -1,9 +1,10 @@
 //! System calls that the machine refuses to this process: counted by number, where the daemon reads them.
 //!
-//! The monitor's lockdown has the kernel send `SIGSYS` for a call that a function may not make. The handler here counts the
-//! call in the instance page and lets it fail with `EPERM`, so that a function's author hears which call it was instead of
-//! an error number alone. The kernel kills a process that must take a signal and blocks it, so changes of what a thread blocks
-//! come here as well, and are made but for `SIGSYS`. It protects nothing: a function that takes the handler away dies of its next refused call, and one
+//! The monitor's lockdown has the kernel send `SIGSYS` for a call that a function may not make. The handler
+//! here counts the call in the instance page and lets it fail with `EPERM`, so that a function's author hears
+//! which call it was instead of an error number alone. The kernel kills a process that must take a signal and
+//! blocks it, so changes of what a thread blocks come here as well, and are made but for `SIGSYS`. It
+//! protects nothing: a function that takes the handler away dies of its next refused call, and one
 //! that writes other numbers into its own page lies about nobody but itself.
 #![allow(
     unsafe_code,
@@ -25,10 +26,12 @@ const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 
 /// Set once the handler is there.
 static ANSWERED: OnceLock<()> = OnceLock::new();
-/// The page that is written to. Its mapping is this module's own and is never undone, as a handler may run at any time.
+/// The page that is written to. Its mapping is this module's own and is never undone, as a handler may run at
+/// any time.
 static PAGE: OnceLock<OwnRegion> = OnceLock::new();
 
-/// Counts from now on, in a mapping of the instance page behind `page` of its own. Without effect where no call is answered.
+/// Counts from now on, in a mapping of the instance page behind `page` of its own. Without effect where no
+/// call is answered.
 ///
 /// # Errors
 /// When the page cannot be mapped once more.
@@ -49,9 +52,11 @@ pub(crate) fn answer_all() -> Result<(), Errno> {
     let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
     let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) = answer;
     action.sa_sigaction = handler as usize;
-    // On the thread's alternate stack, if it has one; and never masked, because the kernel kills whoever masks it.
+    // On the thread's alternate stack, if it has one; and never masked, because the kernel kills whoever
+    // masks it.
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | libc::SA_RESTART;
-    // SAFETY: `answer` does only what a signal handler may: it loads and stores atomics and its own arguments.
+    // SAFETY: `answer` does only what a signal handler may: it loads and stores atomics and its own
+    // arguments.
     let result = unsafe { libc::sigaction(libc::SIGSYS, &raw const action, core::ptr::null_mut()) };
     if result == 0 {
         let _ = ANSWERED.set(());
@@ -67,10 +72,11 @@ extern "C" fn answer(_signal: i32, info: *mut libc::siginfo_t, context: *mut lib
     if code != SYS_SECCOMP {
         return;
     }
-    // SAFETY: with this code the union holds `_sigsys`, whose first field is an address and whose second is the number
-    // (struct siginfo in the kernel's asm-generic/siginfo.h).
+    // SAFETY: with this code the union holds `_sigsys`, whose first field is an address and whose second is
+    // the number (struct siginfo in the kernel's asm-generic/siginfo.h).
     let number = unsafe { (*info.cast::<SigsysInfo>()).number };
-    // SAFETY: the kernel passes a valid context, which it restores when the handler returns, and which nobody else has.
+    // SAFETY: the kernel passes a valid context, which it restores when the handler returns, and which nobody
+    // else has.
     let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     let result = if libc::c_long::from(number) == libc::SYS_rt_sigprocmask {
         change_mask(context)
@@ -83,7 +89,8 @@ extern "C" fn answer(_signal: i32, info: *mut libc::siginfo_t, context: *mut lib
     set_result(context, result);
 }
 
-/// Does what `rt_sigprocmask` would, but for blocking `SIGSYS`: in the mask that the kernel restores when the handler returns.
+/// Does what `rt_sigprocmask` would, but for blocking `SIGSYS`: in the mask that the kernel restores when the
+/// handler returns.
 fn change_mask(context: &mut libc::ucontext_t) -> i32 {
     const MASK_BYTES: usize = size_of::<u64>();
     let [how, set, old, len_bytes] = arguments(context);
@@ -95,8 +102,8 @@ fn change_mask(context: &mut libc::ucontext_t) -> i32 {
     let before = unsafe { mask.read() };
     if set != 0 {
         let set = core::ptr::with_exposed_provenance::<u64>(set);
-        // SAFETY: the caller of the system call says that a mask is there. If it is not, this process ends where the kernel
-        // would have said EFAULT.
+        // SAFETY: the caller of the system call says that a mask is there. If it is not, this process ends
+        // where the kernel would have said EFAULT.
         let set = unsafe { set.read_unaligned() };
         let after = match i32::try_from(how) {
             Ok(libc::SIG_BLOCK) => before | set,
@@ -166,7 +173,8 @@ fn entry_at(entry: usize) -> usize {
     page_word::REFUSED_CALLS + entry * size_of::<u64>()
 }
 
-/// Adds one to the entry of `number`, takes a free one for it, or adds to the last entry, which stands for all others.
+/// Adds one to the entry of `number`, takes a free one for it, or adds to the last entry, which stands for
+/// all others.
 fn count(page: &OwnRegion, number: u64) {
     let key = (number.min(u64::from(u16::MAX) - 2) + 1) << COUNT_BITS;
     for entry in 0..REFUSED_CALLS - 1 {

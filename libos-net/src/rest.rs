@@ -1,8 +1,9 @@
-//! How an instance waits for work: it looks for a while where that pays, makes room for whoever needs its core next, and sleeps.
+//! How an instance waits for work: it looks for a while where that pays, makes room for whoever needs its
+//! core next, and sleeps.
 //!
-//! An instance with a core to itself looks before it sleeps, as long as [`Patience`] finds that worth it. One that shares its
-//! core does not: others have work for it. It looks only once it was *called*, woken by [`crate::ahead`] before its record
-//! came, and gives way to the others if the record takes long.
+//! An instance with a core to itself looks before it sleeps, as long as [`Patience`] finds that worth it. One
+//! that shares its core does not: others have work for it. It looks only once it was *called*, woken by
+//! [`crate::ahead`] before its record came, and gives way to the others if the record takes long.
 
 use crate::ahead::Ahead;
 use crate::attach::Begin;
@@ -14,11 +15,11 @@ use crate::telemetry::Counter;
 use crate::wait::{Patience, look};
 use rustix::thread::sched_yield;
 
-/// Who shares a core lets others run once it has looked for work this long: longer than most functions ahead of it work, for
-/// giving way costs it its turn.
+/// Who shares a core lets others run once it has looked for work this long: longer than most functions ahead
+/// of it work, for giving way costs it its turn.
 const GIVE_WAY_AFTER_NS: u64 = 10_000;
-/// Who sleeps shorter than this did not sleep: switching to another process and back takes as long. Its bell had been rung
-/// twice for the sleep before, by its producer and by who woke it ahead.
+/// Who sleeps shorter than this did not sleep: switching to another process and back takes as long. Its bell
+/// had been rung twice for the sleep before, by its producer and by who woke it ahead.
 const NO_SLEEP_NS: u64 = 2_000;
 
 /// The waiting of one instance.
@@ -90,8 +91,8 @@ impl Rest {
         looked_ns
     }
 
-    /// Announces sleep; `false` if that cannot be. The caller then looks for news once more, waits for the doorbell only if
-    /// there is none, and calls [`Self::awake`].
+    /// Announces sleep; `false` if that cannot be. The caller then looks for news once more, waits for the
+    /// doorbell only if there is none, and calls [`Self::awake`].
     pub(crate) fn announce(&mut self, own: &Own) -> bool {
         let Some(word) = own.page.word(page_word::PARKED) else {
             return false;
@@ -116,8 +117,9 @@ impl Rest {
         }
     }
 
-    /// When whoever opens a record now was woken, if it slept until then and what that cost is to be learnt. On a shared core
-    /// a wake-up takes as long as others worked, which says nothing of what it would cost if they did not.
+    /// When whoever opens a record now was woken, if it slept until then and what that cost is to be learnt.
+    /// On a shared core a wake-up takes as long as others worked, which says nothing of what it would
+    /// cost if they did not.
     pub(crate) fn woken(&mut self) -> Option<Monotonic> {
         (core::mem::take(&mut self.was_asleep) && !self.shares_core).then(Monotonic::now)
     }

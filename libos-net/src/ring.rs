@@ -1,11 +1,11 @@
 //! `publish`, `peek` and `release` on one descriptor ring, without unsafe: what makes a record visible, and
 //! what makes its space reusable.
 //!
-//! A ring lies in its producer's outbox; the consumer maps it read-only. Positions count up for ever; position
-//! `p` lives in slot `p % capacity`. A slot is one cache line: a *stamp* that says which position the slot
-//! holds, and seven words. There is no shared tail: the consumer looks at the stamp of the next slot, so an
-//! empty poll touches one line and a hand-over moves one line. How far the consumer has come is one word in its
-//! own instance page.
+//! A ring lies in its producer's outbox; the consumer maps it read-only. Positions count up for ever;
+//! position `p` lives in slot `p % capacity`. A slot is one cache line: a *stamp* that says which position
+//! the slot holds, and seven words. There is no shared tail: the consumer looks at the stamp of the next
+//! slot, so an empty poll touches one line and a hand-over moves one line. How far the consumer has come is
+//! one word in its own instance page.
 //!
 //! ```text
 //! producer                              consumer
@@ -15,9 +15,9 @@
 //! release(slot.stamp = of(tail))        release(cursor = next)
 //! ```
 //!
-//! A stamp holds the low half of its position and that half's complement, so that a peer's stray write is told
-//! apart from an empty slot: `Corrupt` is not `Empty`. Of the words of a cursor only the low half counts as well ([`ahead_of`]):
-//! so no word means a position that a ring cannot get to.
+//! A stamp holds the low half of its position and that half's complement, so that a peer's stray write is
+//! told apart from an empty slot: `Corrupt` is not `Empty`. Of the words of a cursor only the low half counts
+//! as well ([`ahead_of`]): so no word means a position that a ring cannot get to.
 
 use crate::sync::{AtomicU64, Ordering, fence};
 
@@ -97,16 +97,16 @@ pub fn peek(slots: &[Slot], position: u64) -> Found {
             Found::Corrupt
         };
     }
-    // SYNC peek: pairs with the store in `publish`. A fence and not an acquire load, because the ring is mapped
-    // read-only and the language promises only relaxed loads on such memory.
+    // SYNC peek: pairs with the store in `publish`. A fence and not an acquire load, because the ring is
+    // mapped read-only and the language promises only relaxed loads on such memory.
     fence(Ordering::Acquire);
     Found::Words(core::array::from_fn(|i| {
         slot.words.get(i).map_or(0, |word| word.load(Ordering::Relaxed))
     }))
 }
 
-/// Whether nothing is published at `position` yet: [`peek`] would find it empty. One load of one word, for whoever asks
-/// again and again.
+/// Whether nothing is published at `position` yet: [`peek`] would find it empty. One load of one word, for
+/// whoever asks again and again.
 #[must_use]
 pub fn is_empty(slots: &[Slot], position: u64) -> bool {
     slot_of(slots, position)
@@ -145,10 +145,11 @@ pub const fn ahead_of(base: u64, word: u64) -> u64 {
     (word as u32).wrapping_sub(base as u32) as u64
 }
 
-/// Where a consumer goes on that replaces another, by what that one's cursor says: there, if the ring can have been released so
-/// far. If it cannot, then at the first free position, so that what was on its way is lost; and there after all if the
-/// ring is in no order either. A producer that replaces another believes the cursor in any case, and puts its ring in order
-/// ([`restore`]): of the two, whoever comes later finds what the other has decided.
+/// Where a consumer goes on that replaces another, by what that one's cursor says: there, if the ring can
+/// have been released so far. If it cannot, then at the first free position, so that what was on its way is
+/// lost; and there after all if the ring is in no order either. A producer that replaces another believes the
+/// cursor in any case, and puts its ring in order ([`restore`]): of the two, whoever comes later finds what
+/// the other has decided.
 #[must_use]
 pub fn recover(slots: &[Slot], word: u64) -> u64 {
     let said = word & u64::from(u32::MAX);
@@ -161,7 +162,8 @@ pub fn recover(slots: &[Slot], word: u64) -> u64 {
     }
 }
 
-/// Whether everything before `position`, and perhaps more, has been published, as far as the slots beside it say.
+/// Whether everything before `position`, and perhaps more, has been published, as far as the slots beside it
+/// say.
 #[must_use]
 pub fn can_be_released(slots: &[Slot], position: u64) -> bool {
     match peek(slots, position) {
@@ -210,23 +212,24 @@ fn published(slots: &[Slot]) -> impl Iterator<Item = Option<u64>> + '_ {
     })
 }
 
-/// Puts a ring in order whose first free position is `tail`, for a producer that found it otherwise: every place before that says
-/// `words`, which are none that a consumer takes.
+/// Puts a ring in order whose first free position is `tail`, for a producer that found it otherwise: every
+/// place before that says `words`, which are none that a consumer takes.
 pub fn restore(slots: &[Slot], tail: u64, words: &[u64; WORDS]) {
     for before in 1..=slots.len() as u64 {
         publish(slots, tail.wrapping_sub(before), words);
     }
 }
 
-/// Whether something was published after `position`, where the slot is corrupt: the producer has gone past it. If not,
-/// the slot may yet be published, and get a good stamp by that.
+/// Whether something was published after `position`, where the slot is corrupt: the producer has gone past
+/// it. If not, the slot may yet be published, and get a good stamp by that.
 #[must_use]
 pub fn is_passed(slots: &[Slot], position: u64) -> bool {
     (1..=LOOK_AHEAD).any(|ahead| matches!(peek(slots, position.wrapping_add(ahead)), Found::Words(_)))
 }
 
-/// The first free position, for a producer that replaces another: it counts what the consumer has taken, up to `taken`, and the
-/// descriptors that its predecessor published after that; a ring holds no more than its capacity after `released`.
+/// The first free position, for a producer that replaces another: it counts what the consumer has taken, up
+/// to `taken`, and the descriptors that its predecessor published after that; a ring holds no more than its
+/// capacity after `released`.
 #[must_use]
 pub fn resume(slots: &[Slot], released: u64, taken: u64) -> u64 {
     let mut tail = taken;

@@ -72,8 +72,8 @@ impl PortSealer {
         Ok(())
     }
 
-    /// Seals the next segment into `into`, which starts at `offset` of the outbox, and describes it. `abort` ends
-    /// the record instead; `plain` is then empty.
+    /// Seals the next segment into `into`, which starts at `offset` of the outbox, and describes it. `abort`
+    /// ends the record instead; `plain` is then empty.
     pub(crate) fn seal(
         &mut self,
         context: &RecordContext,

@@ -39,8 +39,8 @@ pub(crate) struct Order {
     gapless: bool,
     epoch: u32,
     next_sequence: u64,
-    /// How many records may be missing before the next one: as many as were refused since, or any number if we know no
-    /// better yet.
+    /// How many records may be missing before the next one: as many as were refused since, or any number if
+    /// we know no better yet.
     missing: u64,
     arriving: Arriving,
 }
@@ -56,7 +56,8 @@ impl Order {
         }
     }
 
-    /// Continues after a predecessor that had accepted everything before `next_sequence` of `epoch`, and perhaps more.
+    /// Continues after a predecessor that had accepted everything before `next_sequence` of `epoch`, and
+    /// perhaps more.
     pub(crate) fn resume(gapless: bool, epoch: u32, next_sequence: u64) -> Self {
         Self {
             epoch,

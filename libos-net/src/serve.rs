@@ -1,4 +1,5 @@
-//! The life of a function's trustlet: attach, lock down, then one run after another until the monitor is gone.
+//! The life of a function's trustlet: attach, lock down, then one run after another until the monitor is
+//! gone.
 //!
 //! ```text
 //! take      a record from a ring (a join: one from each upstream function), opening it
@@ -30,7 +31,8 @@ use crate::telemetry::{self, Counter, Outcome, Phase, Trace};
 use core::time::Duration;
 use std::process::ExitCode;
 
-/// Serves `handler` as the function of a chain: the `main` of a function's executable. Returns when the monitor goes.
+/// Serves `handler` as the function of a chain: the `main` of a function's executable. Returns when the
+/// monitor goes.
 ///
 /// ```no_run
 /// use std::process::ExitCode;
@@ -205,7 +207,8 @@ where
         let until = self.next_timer();
         let place = &mut self.place;
         let owes_aborts = place.sender.owes_aborts();
-        // Who waits for the rest of a record that has none is told as soon as there is room, which rings the bell.
+        // Who waits for the rest of a record that has none is told as soon as there is room, which rings the
+        // bell.
         if !owes_aborts || place.sender.announce_starved() {
             place.receiver.wait(&place.own, until);
         }
@@ -333,14 +336,15 @@ where
         self.release(bundle);
     }
 
-    /// The deadline that a record brings, which its producer may have made up: no request is worth more than the chain
-    /// allows, and no wait of this instance may last longer.
+    /// The deadline that a record brings, which its producer may have made up: no request is worth more than
+    /// the chain allows, and no wait of this instance may last longer.
     fn believed(&self, deadline: Monotonic, seen: Monotonic) -> Monotonic {
         deadline.min(seen.after(Duration::from_nanos(self.place.begin.deadline_ns)))
     }
 
     fn times(&self, opened: &Opened, seen: Monotonic, ready: Monotonic) -> Times {
-        // The time of publishing is the producer's word; clamped, a lie about it changes nothing but this figure.
+        // The time of publishing is the producer's word; clamped, a lie about it changes nothing but this
+        // figure.
         let published = opened.published.min(seen);
         let free = self.free_since.clamp(published, seen);
         Times {
@@ -509,7 +513,8 @@ where
         suspect.stage > Stage::Run || suspect.last || suspect.attempts >= self.place.begin.retry_attempts
     }
 
-    /// Gives up on a record that has ended processes, without what has ended one of them while it was given up.
+    /// Gives up on a record that has ended processes, without what has ended one of them while it was given
+    /// up.
     fn give_up_suspect(&mut self, mut job: Job, suspect: &Suspect) {
         job.attempt = suspect.attempts;
         self.mark_running(&job, Monotonic::from_ns(0));
@@ -749,7 +754,8 @@ where
         self.place.own.store(page_word::RUNNING_STAGE, stage as u64);
     }
 
-    /// Passes the input on to the `error` port; an error says why that is not possible, and the sizes if it is too large.
+    /// Passes the input on to the `error` port; an error says why that is not possible, and the sizes if it
+    /// is too large.
     fn send_to_error_port(
         &mut self,
         job: &mut Job,
@@ -1186,8 +1192,8 @@ impl Sealing<'_> {
 
     fn abort(&mut self, port: usize) {
         self.sender.drop_placed(port);
-        // Whoever has the beginning waits for the rest, and the next handler may take long. Beyond this wait the event loop says
-        // it: nobody who waits for what comes next waits for that.
+        // Whoever has the beginning waits for the rest, and the next handler may take long. Beyond this wait
+        // the event loop says it: nobody who waits for what comes next waits for that.
         let until = self.until.min(Monotonic::now().after(ABORT_WAIT));
         while self.sender.abort(self.own, port, &self.context).is_err() && Monotonic::now() < until {
             self.sender.wait_for_room(self.own, until);
@@ -1203,7 +1209,8 @@ impl RecordSink for Sealing<'_> {
                 "the handler went on after its output had failed",
             ));
         }
-        // Timing every segment costs little beside sealing 64 KiB; a record of one segment is timed by the caller.
+        // Timing every segment costs little beside sealing 64 KiB; a record of one segment is timed by the
+        // caller.
         let start = (!last).then(Monotonic::now);
         let context = self.context;
         self.once_there_is_room(plain.len(), |sender, own| {

@@ -1,14 +1,16 @@
-//! What the fabric itself needs of a function's memory: it comes on top of what the function's author asked for, so that
-//! `memory` is the author's alone.
+//! What the fabric itself needs of a function's memory: it comes on top of what the function's author asked
+//! for, so that `memory` is the author's alone.
 //!
-//! A limit on private memory counts what a process may write to, whether it has or not: the whole stack of a thread from the
-//! moment that it starts. So the sums here are bounds, and most of them are never backed.
+//! A limit on private memory counts what a process may write to, whether it has or not: the whole stack of a
+//! thread from the moment that it starts. So the sums here are bounds, and most of them are never backed.
 
 use crate::join::{HELD_MAX_BYTES, POOL_MAX_BYTES, pending_max};
 
-/// The stack of a thread, as Rust's standard library makes it, with the signal stack and the heap that come with each.
+/// The stack of a thread, as Rust's standard library makes it, with the signal stack and the heap that come
+/// with each.
 pub const THREAD_BYTES: u64 = (2 << 20) + (384 << 10);
-/// A program that serves and does nothing yet: data of its executable and libraries, the first heap, rings, cursors, headers.
+/// A program that serves and does nothing yet: data of its executable and libraries, the first heap, rings,
+/// cursors, headers.
 const RUNTIME_BYTES: u64 = 12 << 20;
 /// What stands before the body of a record.
 const HEADERS_MAX_BYTES: u64 = 64 << 10;

@@ -1,5 +1,6 @@
-//! Records whose runs have ended processes of this instance: kept in the instance page, so that a replacement knows how often
-//! each was tried and when it may be tried again, though other records have ended processes since.
+//! Records whose runs have ended processes of this instance: kept in the instance page, so that a replacement
+//! knows how often each was tried and when it may be tried again, though other records have ended processes
+//! since.
 //!
 //! ```text
 //! a process dies      its page says which record it ran
@@ -80,7 +81,8 @@ impl Suspects {
         let running = own.load(page_word::RUNNING_INBOUND);
         let words = LastWords::from_word(own.load(page_word::LAST_WORDS));
         let end = End::decode(begin.last_end_kind, begin.last_end_code);
-        // A record that nobody waits for is not to blame for the end of its process: it is dropped when it is met.
+        // A record that nobody waits for is not to blame for the end of its process: it is dropped when it is
+        // met.
         let ran = usize::try_from(running)
             .ok()
             .and_then(|running| running.checked_sub(1))
@@ -131,8 +133,8 @@ impl Suspects {
         self.0.is_empty()
     }
 
-    /// The one among the records of a run, if there is one. Of a join it may be several, if its records have come in other
-    /// places meanwhile: the one that knows of most attempts.
+    /// The one among the records of a run, if there is one. Of a join it may be several, if its records have
+    /// come in other places meanwhile: the one that knows of most attempts.
     pub(crate) fn find(&self, records: &[RecordPlace]) -> Option<Suspect> {
         let among = self.0.iter().filter(|suspect| records.contains(&suspect.record));
         among

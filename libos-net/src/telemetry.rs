@@ -1,5 +1,6 @@
-//! What an instance tells about itself, in its own instance page: counters, histograms and the last runs. Written
-//! with plain stores by the one thread that serves, read by the daemon whenever it likes. No payload, no keys.
+//! What an instance tells about itself, in its own instance page: counters, histograms and the last runs.
+//! Written with plain stores by the one thread that serves, read by the daemon whenever it likes. No payload,
+//! no keys.
 
 use crate::clock::Monotonic;
 pub use crate::counter::{Counter, Gauge, Reject, RequestFailure, RequestOutcome, RequestRefusal};
@@ -69,8 +70,8 @@ impl Outcome {
 /// Where the time of one run went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trace {
-    /// The low half of the request's id. The page is mapped by those that send to this instance, who need not know
-    /// the requests of others: nobody can answer one of which he knows half the id.
+    /// The low half of the request's id. The page is mapped by those that send to this instance, who need
+    /// not know the requests of others: nobody can answer one of which he knows half the id.
     pub invocation: u64,
     /// Inbound ring; of a join, the one whose record came last.
     pub inbound: u32,
@@ -166,11 +167,12 @@ fn add(word: Option<&AtomicU64>, value: u64) {
 
 /// A figure that no process reaches by counting: 2^60 ns are 36 years.
 const FIGURE_MAX: u64 = 1 << 60;
-/// Inbound rings whose histograms are looked at when a process takes over; those of more would be backed with memory by that.
+/// Inbound rings whose histograms are looked at when a process takes over; those of more would be backed with
+/// memory by that.
 const TAKEN_OVER_RINGS: usize = 256;
 
-/// Takes the figures over from a process before this one, which may have been hostile: one that nobody can have counted begins
-/// anew, as a reader of counters expects of a restart.
+/// Takes the figures over from a process before this one, which may have been hostile: one that nobody can
+/// have counted begins anew, as a reader of counters expects of a restart.
 pub(crate) fn take_over(page: &OwnRegion, layout: &PageLayout) {
     let counters = (0..page_word::COUNTER_WORDS).map(|at| page_word::COUNTERS + at * 8);
     let rings = (0..TAKEN_OVER_RINGS).flat_map(|ring| {
@@ -231,7 +233,8 @@ pub(crate) fn trace(page: &OwnRegion, layout: &PageLayout, trace: &Trace) {
     let number = head.load(Ordering::Relaxed);
     let at = trace_at(layout, number);
     let Some(stamp) = page.word(at) else { return };
-    // A reader takes a trace only if its stamp is the same, and not 0, before and after it has read the words.
+    // A reader takes a trace only if its stamp is the same, and not 0, before and after it has read the
+    // words.
     stamp.store(0, Ordering::Relaxed);
     fence(Ordering::Release);
     for (i, value) in trace.words().into_iter().enumerate() {
@@ -316,8 +319,8 @@ impl PageReader {
         self.word(gauge.word())
     }
 
-    /// Descriptors that were published over edge `edge` of port `port`, to all instances behind it, since the instance has a page;
-    /// edges are numbered in their order among those of the port.
+    /// Descriptors that were published over edge `edge` of port `port`, to all instances behind it, since the
+    /// instance has a page; edges are numbered in their order among those of the port.
     #[must_use]
     pub fn sent(&self, port: usize, edge: usize) -> u64 {
         self.layout.sent_at(port, edge).map_or(0, |at| self.word(at))
@@ -359,8 +362,8 @@ impl PageReader {
         })
     }
 
-    /// The record that the instance is at work on, or was last: the low half of its request's id, and which attempt. `None` until
-    /// its process has begun with one.
+    /// The record that the instance is at work on, or was last: the low half of its request's id, and which
+    /// attempt. `None` until its process has begun with one.
     #[must_use]
     pub fn last_record(&self) -> Option<(u64, u32)> {
         let invocation = Some(self.word(page_word::RUNNING_INVOCATION)).filter(|id| *id != 0)?;

@@ -1,21 +1,24 @@
 //! How long to look for work before going to sleep.
 //!
-//! Being woken on another core costs thirty to two hundred times what a hand-over between two awake cores does, so it
-//! can pay to look a little longer. Looking for as long as being woken costs is never worse than twice the best choice.
-//! Three things bound it, so that it is also seldom worse than the best:
+//! Being woken on another core costs thirty to two hundred times what a hand-over between two awake cores
+//! does, so it can pay to look a little longer. Looking for as long as being woken costs is never worse than
+//! twice the best choice. Three things bound it, so that it is also seldom worse than the best:
 //!
-//! - the *budget* that the placement gave: 0 where the core has other work, and then nothing here reads a clock;
-//! - what being woken *costs*, as measured here: from a record's publication to its being seen by one who slept;
+//! - the *budget* that the placement gave: 0 where the core has other work, and then nothing here reads a
+//!   clock;
+//! - what being woken *costs*, as measured here: from a record's publication to its being seen by one who
+//!   slept;
 //! - *doubt*: each wait that lasted longer than it would have paid to look halves the next search, and after
-//!   [`DOUBT_MAX`] of them there is none. A sleep that turns out to have been short ends the doubt, so nobody has to
-//!   look in vain now and then to find out whether times have changed. An idle instance sleeps at once and stays asleep.
+//!   [`DOUBT_MAX`] of them there is none. A sleep that turns out to have been short ends the doubt, so nobody
+//!   has to look in vain now and then to find out whether times have changed. An idle instance sleeps at once
+//!   and stays asleep.
 //!
 //! The policy ([`Patience`]) is told times and reads none; [`look`] is the loop.
 
 use core::hint::spin_loop;
 
-/// After this many long waits in a row there is no search. A system that falls idle makes no more than that many
-/// searches, each at most its budget.
+/// After this many long waits in a row there is no search. A system that falls idle makes no more than that
+/// many searches, each at most its budget.
 const DOUBT_MAX: u32 = 4;
 /// One sleep in so many is ended early even if that has not paid.
 const HOPE_EVERY: u32 = 16;
@@ -25,8 +28,8 @@ const POLLS_PER_CLOCK: u32 = 32;
 const POLLS_PER_PAUSE: u32 = 4;
 /// A measured cost of being woken counts by this part of its difference to the estimate.
 const SMOOTHING: u64 = 8;
-/// No wake-up costs less (a switch between two processes), or is believed to cost more: what is measured depends on a
-/// word of a peer, and on what else the machine does.
+/// No wake-up costs less (a switch between two processes), or is believed to cost more: what is measured
+/// depends on a word of a peer, and on what else the machine does.
 const WAKE_NS: core::ops::RangeInclusive<u64> = 1_000..=1_000_000;
 
 /// Decides for how long to look before the next sleep.
@@ -42,8 +45,8 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// One that never looks for longer than `budget_ns`, and until something is measured takes that for the cost of
-    /// being woken.
+    /// One that never looks for longer than `budget_ns`, and until something is measured takes that for the
+    /// cost of being woken.
     pub(crate) const fn new(budget_ns: u64) -> Self {
         Self {
             budget_ns,
@@ -71,8 +74,8 @@ impl Patience {
         self.wake_ns.min(self.budget_ns)
     }
 
-    /// Whether to be woken before there is work, to look for it: while looking pays, and else now and then, to find out
-    /// whether times have changed.
+    /// Whether to be woken before there is work, to look for it: while looking pays, and else now and then,
+    /// to find out whether times have changed.
     pub(crate) fn hopes(&mut self) -> bool {
         self.hopeless = if self.may_look() && self.limit_ns() > 0 {
             0
@@ -104,8 +107,8 @@ impl Patience {
     }
 }
 
-/// Polls `news` until there is some or `limit_ns` have passed, by `elapsed_ns`; whether there was some. `news` should
-/// touch one cache line for each ring, and no more.
+/// Polls `news` until there is some or `limit_ns` have passed, by `elapsed_ns`; whether there was some.
+/// `news` should touch one cache line for each ring, and no more.
 pub(crate) fn look(
     limit_ns: u64,
     mut elapsed_ns: impl FnMut() -> u64,

@@ -1,7 +1,7 @@
-//! A process tree without a monitor: regions, doorbells, keys and attachments for a few instances, handed over through
-//! the same messages that the monitor sends, so that tests and benchmarks run the real data path in one process, or in
-//! several after a fork. Whoever holds a [`Wiring`] can read and change every region, which is what a test of
-//! tampering wants, and nobody else.
+//! A process tree without a monitor: regions, doorbells, keys and attachments for a few instances, handed
+//! over through the same messages that the monitor sends, so that tests and benchmarks run the real data path
+//! in one process, or in several after a fork. Whoever holds a [`Wiring`] can read and change every region,
+//! which is what a test of tampering wants, and nobody else.
 //!
 //! ```
 //! use hacher_libos_net::wiring::Plan;
@@ -192,7 +192,8 @@ impl Plan {
         Node(self.functions.len() - 1)
     }
 
-    /// Adds the gateway, which gets the fault notices of every function; at most one, and before the functions.
+    /// Adds the gateway, which gets the fault notices of every function; at most one, and before the
+    /// functions.
     pub fn gateway(&mut self, ports: &[&str]) -> Node {
         assert!(
             self.gateway.is_none() && self.functions.is_empty(),
@@ -429,7 +430,8 @@ impl Wiring {
         self.instances[number].last_end = Some(end);
     }
 
-    /// Attaches a new process as instance `instance` of `node`: the first one, or a replacement in the next epoch.
+    /// Attaches a new process as instance `instance` of `node`: the first one, or a replacement in the next
+    /// epoch.
     pub fn attach(&mut self, node: Node, instance: u32) -> Attachment {
         let number = self.number(node, instance);
         self.instances[number].epoch += 1;

@@ -1,4 +1,5 @@
-//! Waking ahead: who has handed over wakes the next one on its core, which looks for work before it sleeps again.
+//! Waking ahead: who has handed over wakes the next one on its core, which looks for work before it sleeps
+//! again.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,5 @@
-//! Records that end processes: what their replacements run meanwhile, how often they try, and what they say of the cause.
+//! Records that end processes: what their replacements run meanwhile, how often they try, and what they say
+//! of the cause.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -275,7 +276,8 @@ fn a_run_that_nobody_waited_for_is_no_attempt() {
 
 #[test]
 fn giving_up_never_ends_processes_without_end() {
-    // Passing the record on to the `error` port has ended the process, say for lack of memory; then telling the gateway.
+    // Passing the record on to the `error` port has ended the process, say for lack of memory; then telling
+    // the gateway.
     for (stage, notices) in [(1, 1), (2, 0)] {
         let mut chain = Chain::new(&["out", "error"], |limits| limits.retry_attempts = 1);
         chain.request(1, b"deadly");

@@ -1,5 +1,5 @@
-//! Hops over `mapped` edges: what is sent arrives, with one descriptor for a record of any size; what is forged is refused;
-//! whoever is replaced goes on.
+//! Hops over `mapped` edges: what is sent arrives, with one descriptor for a record of any size; what is
+//! forged is refused; whoever is replaced goes on.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

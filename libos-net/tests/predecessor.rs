@@ -1,5 +1,5 @@
-//! What a process that was taken over leaves behind, in everything that it can write, keeps neither its clean replacement nor its
-//! neighbours from working.
+//! What a process that was taken over leaves behind, in everything that it can write, keeps neither its clean
+//! replacement nor its neighbours from working.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -186,7 +186,8 @@ fn each_case(spoil: impl Fn(&Chain, Who)) {
                 }
                 chain.answered();
                 chain.replace(who);
-                // What was left is passed over before anything new comes: in one thread, nobody does so while another waits.
+                // What was left is passed over before anything new comes: in one thread, nobody does so while
+                // another waits.
                 chain.g.settle();
                 chain.settle();
                 chain.expect_service(AFTER, &what);
@@ -338,7 +339,8 @@ fn what_a_neighbour_holds_meanwhile_is_no_reason_to_lose_what_comes_after() {
         for left in [0, u64::MAX, 0x5555_5555_aaaa_aaaa] {
             let mut chain = Chain::new(mapped);
             chain.expect_service(20, "before");
-            // The gateway takes answers and does not release them, while the one that sent them is taken over.
+            // The gateway takes answers and does not release them, while the one that sent them is taken
+            // over.
             for _ in 0..5 {
                 chain.request();
             }

@@ -1,5 +1,5 @@
-//! A hop to a consumer that is awake makes no system call (I8): both processes run under a seccomp program that kills
-//! them for any but their own end.
+//! A hop to a consumer that is awake makes no system call (I8): both processes run under a seccomp program
+//! that kills them for any but their own end.
 #![allow(
     unsafe_code,
     clippy::unwrap_used,
@@ -25,7 +25,8 @@ use topology::{record, with_headers};
 const HOPS: u128 = 2000;
 const SIGSYS: i32 = 31;
 
-/// Load the number of the call; allow `exit_group`; kill the process for anything else (linux/filter.h, seccomp(2)).
+/// Load the number of the call; allow `exit_group`; kill the process for anything else (linux/filter.h,
+/// seccomp(2)).
 fn only_exit() -> Vec<u8> {
     const LOAD_WORD: u16 = 0x20;
     const JUMP_IF_EQUAL: u16 = 0x15;
@@ -49,8 +50,8 @@ fn only_exit() -> Vec<u8> {
     bytes.collect()
 }
 
-/// Forks a child that gives up every system call but its end, and then acts. It ends with what it holds still mapped, as
-/// unmapping would be a call.
+/// Forks a child that gives up every system call but its end, and then acts. It ends with what it holds still
+/// mapped, as unmapping would be a call.
 fn start(mut act: impl FnMut()) -> Pid {
     let program = only_exit();
     // SAFETY: the child uses its own copy of this process, and ends by `_exit`, which runs nothing of ours.

@@ -1,5 +1,5 @@
-//! Whatever is changed, replayed, swapped, cut off or sent elsewhere is refused and counted, never delivered, and
-//! honest records go on being delivered.
+//! Whatever is changed, replayed, swapped, cut off or sent elsewhere is refused and counted, never delivered,
+//! and honest records go on being delivered.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -61,8 +61,9 @@ fn segment_at(words: &[u64; 7]) -> usize {
     (words[1] >> 32) as usize * 64
 }
 
-/// Takes everything, and checks what must hold after any tampering: what was delivered is what was sent, in order and
-/// once; every refusal was counted; and the honest records of more than a whole round of the ring are delivered.
+/// Takes everything, and checks what must hold after any tampering: what was delivered is what was sent, in
+/// order and once; every refusal was counted; and the honest records of more than a whole round of the ring
+/// are delivered.
 fn check(
     pair: &mut Pair,
     bodies: &[Vec<u8>],

@@ -1,4 +1,5 @@
-//! The life of a function's trustlet between a gateway's two ends: replacements, retries, joins, streams that fail.
+//! The life of a function's trustlet between a gateway's two ends: replacements, retries, joins, streams that
+//! fail.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -577,7 +578,8 @@ fn a_replaced_consumer_gets_again_what_was_not_released() {
     assert_eq!(chain.released(), 5);
 }
 
-/// Makes the page look as a process leaves it that dies in its handler, on the record at `position` of ring 0.
+/// Makes the page look as a process leaves it that dies in its handler, on the record at `position` of ring
+/// 0.
 fn die_in_handler(chain: &mut Single, position: u64, attempt: u64, end: End) {
     let page = chain.wiring.page(chain.f, 0);
     page.set_word(page_word::RUNNING_ATTEMPT, attempt);

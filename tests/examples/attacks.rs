@@ -1,5 +1,5 @@
-//! Measures what two attacks on the gateway cost the clients of another chain that it serves: `cargo run --release -p
-//! hacher-tests --example attacks`. How to read the figures: `tests/README.md`.
+//! Measures what two attacks on the gateway cost the clients of another chain that it serves: `cargo run
+//! --release -p hacher-tests --example attacks`. How to read the figures: `tests/README.md`.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 /// For how long is measured.
 const MEASURED: Duration = Duration::from_secs(20);
-/// For how long an attacker holds a connection before it begins another: about as long as the gateway waits for it.
+/// For how long an attacker holds a connection before it begins another: about as long as the gateway waits
+/// for it.
 const HELD: Duration = Duration::from_secs(12);
 /// How often each of the three is measured, in turns.
 const ROUNDS: usize = 3;

@@ -1,5 +1,5 @@
-//! A service manager as small as tests need one: it keeps listening sockets, starts one service after another with them, and
-//! hears what they say of themselves (sd_listen_fds(3), sd_notify(3)).
+//! A service manager as small as tests need one: it keeps listening sockets, starts one service after another
+//! with them, and hears what they say of themselves (sd_listen_fds(3), sd_notify(3)).
 #![allow(unsafe_code, reason = "descriptors are placed between fork and exec")]
 
 use crate::service::executable;
@@ -110,7 +110,8 @@ impl Activation {
         let numbers: Vec<i32> = lifted.iter().map(AsRawFd::as_raw_fd).collect();
         let place = move || {
             for (to, from) in (FIRST..).zip(&numbers) {
-                // SAFETY: duplicates a number that this process has open; what was at the target is not needed here.
+                // SAFETY: duplicates a number that this process has open; what was at the target is not
+                // needed here.
                 if unsafe { libc::dup2(*from, to) } < 0 {
                     return Err(io::Error::last_os_error());
                 }

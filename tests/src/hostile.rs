@@ -59,7 +59,8 @@ fn checked(result: libc::c_long) -> io::Result<()> {
 fn forbidden_calls() -> Vec<(&'static str, io::Result<()>)> {
     let root = CString::default();
     let slash = CString::new("/").unwrap_or_default();
-    // SAFETY: each is a system call with valid or null pointers; what it might do is what the jail must refuse.
+    // SAFETY: each is a system call with valid or null pointers; what it might do is what the jail must
+    // refuse.
     let ptrace = unsafe { libc::ptrace(libc::PTRACE_ATTACH, 2, 0, 0) };
     let traced = checked(ptrace);
     // SAFETY: as above.

@@ -1,4 +1,5 @@
-//! What the clients of a chain see while something else goes on: how many requests are answered, and how long each takes.
+//! What the clients of a chain see while something else goes on: how many requests are answered, and how long
+//! each takes.
 
 use hacher_fabric::http::Connection;
 use hyper::Method;

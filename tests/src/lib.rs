@@ -1,5 +1,5 @@
-//! Tests that need more than one crate, or a crate's sources. The tests are in `tests/`; here is what they share: a
-//! service on a loopback port of its own, and functions to put into its chains.
+//! Tests that need more than one crate, or a crate's sources. The tests are in `tests/`; here is what they
+//! share: a service on a loopback port of its own, and functions to put into its chains.
 
 pub mod activation;
 pub mod generated;

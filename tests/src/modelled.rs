@@ -1,5 +1,5 @@
-//! A function whose every run can be predicted: what it makes of an input, and which attempts at it fail and how,
-//! follow from its settings and the input alone. The trustlet (`test-function`) and the model of a chain
+//! A function whose every run can be predicted: what it makes of an input, and which attempts at it fail and
+//! how, follow from its settings and the input alone. The trustlet (`test-function`) and the model of a chain
 //! ([`crate::generated`]) call the same code, so what a fabric delivers can be compared byte by byte.
 
 use hacher_libos_net::{Failure, Input, Output, Part};

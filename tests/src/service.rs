@@ -72,7 +72,8 @@ pub fn functions<'a>(names: impl IntoIterator<Item = &'a str>, what: &str, more:
     })
 }
 
-/// An executable of this package; it stands beside another of them, and beside the folder of the test that runs.
+/// An executable of this package; it stands beside another of them, and beside the folder of the test that
+/// runs.
 #[must_use]
 pub fn executable(name: &str) -> PathBuf {
     let runs = std::env::current_exe().unwrap_or_default();
@@ -198,8 +199,9 @@ impl Service {
         Ok(self.operator("/status")?.json())
     }
 
-    /// What `/status` says as soon as `condition` holds of it. What a function, the gateway or the daemon counts may be there after
-    /// the reply that it counts, and on a loaded machine much later: no test looks at such a figure but in this way.
+    /// What `/status` says as soon as `condition` holds of it. What a function, the gateway or the daemon
+    /// counts may be there after the reply that it counts, and on a loaded machine much later: no test
+    /// looks at such a figure but in this way.
     ///
     /// # Errors
     /// [`ServiceError::NotSeen`] with what it said last; [`ServiceError::Http`] only if it never answered.

@@ -1,5 +1,6 @@
-//! What is put in the place of a function or the daemon to act as a process that was taken over: it writes into all that
-//! it can write, rings and watches whatever it holds, tries to have others wait, and goes on or dies.
+//! What is put in the place of a function or the daemon to act as a process that was taken over: it writes
+//! into all that it can write, rings and watches whatever it holds, tries to have others wait, and goes on or
+//! dies.
 #![allow(
     unsafe_code,
     clippy::unwrap_used,
@@ -56,8 +57,8 @@ impl Held {
         for &(address, words) in &self.regions {
             for word in 0..words {
                 let at = core::ptr::with_exposed_provenance_mut::<u64>(address).wrapping_add(word);
-                // SAFETY: a word of a mapping that is never undone. What else it means to this process may be anything after
-                // that, which is what a process that was taken over does.
+                // SAFETY: a word of a mapping that is never undone. What else it means to this process may be
+                // anything after that, which is what a process that was taken over does.
                 unsafe { at.write_volatile(value(word)) };
             }
         }
@@ -82,7 +83,8 @@ fn map(fd: &OwnedFd) -> Option<(usize, usize)> {
     Some((mapped.ok()?.expose_provenance(), len / 8))
 }
 
-/// Fills whatever can be filled by writing to it, takes away what others wrote, and watches it all as often as it may.
+/// Fills whatever can be filled by writing to it, takes away what others wrote, and watches it all as often
+/// as it may.
 pub fn abuse_descriptors() {
     for number in NUMBERS {
         // SAFETY: a number of this process; whatever happens to its own descriptors is its own loss.

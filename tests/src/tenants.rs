@@ -63,7 +63,8 @@ fn keep(pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
 }
 
 impl Tenants {
-    /// Serves chains, whose files are written into `folder`, with `--listen` at a free port; returns when all are ready.
+    /// Serves chains, whose files are written into `folder`, with `--listen` at a free port; returns when all
+    /// are ready.
     ///
     /// # Errors
     /// [`ServiceError`].

@@ -40,7 +40,8 @@ const LIBOS_NET_UNSAFE: [(&str, &str); 5] = [
     ),
 ];
 
-/// Where in `trustlet-host/src` unsafe code may stand, and what for: not in the monitor's core, which does no I/O.
+/// Where in `trustlet-host/src` unsafe code may stand, and what for: not in the monitor's core, which does no
+/// I/O.
 const TRUSTLET_HOST_UNSAFE: [(&str, &str); 2] = [
     (
         "process",
@@ -129,7 +130,8 @@ impl Workspace {
 
 /// What is wrong with an import, if anything.
 fn fault_of(workspace: &Workspace, Import { from, to }: &Import) -> Option<String> {
-    // The end-to-end tests put the functions of the examples into chains of their own; nothing imports the tests.
+    // The end-to-end tests put the functions of the examples into chains of their own; nothing imports the
+    // tests.
     if from == "hacher-tests"
         && workspace
             .folders
@@ -233,8 +235,8 @@ fn unsafe_code_of_the_monitor_stands_outside_of_its_core() {
     }
 }
 
-/// The Rust files under `folder` that name the lint `unsafe_code` outside of comments. The workspace denies it,
-/// so no other file can hold unsafe code.
+/// The Rust files under `folder` that name the lint `unsafe_code` outside of comments. The workspace denies
+/// it, so no other file can hold unsafe code.
 fn files_that_opt_in(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];

@@ -1,4 +1,5 @@
-//! Functions that end their own process, or do not end: what clients and operators are told, and what becomes of the others.
+//! Functions that end their own process, or do not end: what clients and operators are told, and what becomes
+//! of the others.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_tests::{Service, function};

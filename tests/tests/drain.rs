@@ -1,4 +1,5 @@
-//! The end of a service that is asked to stop: who is still answered and how, what is counted, and what the exit code says.
+//! The end of a service that is asked to stop: who is still answered and how, what is counted, and what the
+//! exit code says.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use bytes::Bytes;

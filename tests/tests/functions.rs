@@ -1,4 +1,5 @@
-//! What a function finds: files that do not depend on the disk any more, ordinary system calls, and names for refused ones.
+//! What a function finds: files that do not depend on the disk any more, ordinary system calls, and names for
+//! refused ones.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_tests::{Service, function};

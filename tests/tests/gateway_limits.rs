@@ -1,5 +1,5 @@
-//! What clients and functions can make the gateway hold, and for how long: announcements, unread replies, silence, slowness,
-//! refusals, and records that nobody waits for.
+//! What clients and functions can make the gateway hold, and for how long: announcements, unread replies,
+//! silence, slowness, refusals, and records that nobody waits for.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_tests::{Service, function, functions};
@@ -251,7 +251,8 @@ fn a_burst_of_connections_waits_for_no_second_syn() {
     }
 }
 
-/// Sends `begin`, then `more` again and again; returns what came back once the gateway has ended the connection.
+/// Sends `begin`, then `more` again and again; returns what came back once the gateway has ended the
+/// connection.
 fn ended(address: SocketAddr, begin: &[u8], more: &[u8]) -> String {
     let mut stream = connect(address);
     stream.write_all(begin).unwrap();

@@ -1,5 +1,5 @@
-//! HTTP as its specifications have it, over raw sockets: what a server must refuse, section by section; what crosses the
-//! gateway; who is answered and who has gone.
+//! HTTP as its specifications have it, over raw sockets: what a server must refuse, section by section; what
+//! crosses the gateway; who is answered and who has gone.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use bytes::Bytes;
@@ -90,7 +90,8 @@ fn post(gateway: SocketAddr, path: &str, lines: &str, body: &str) -> String {
 /// A rule of RFC 9110 or 9112, a request that breaks it, and the status that says so.
 struct Rule(&'static str, &'static str, u16);
 
-/// The gateway judges all of these before hyper reads them (`fabric/src/gateway/framing.rs`), but for those in [`ROUTED`].
+/// The gateway judges all of these before hyper reads them (`fabric/src/gateway/framing.rs`), but for those
+/// in [`ROUTED`].
 const REFUSED: &[Rule] = &[
     Rule("9112 2.2: bare LF", "GET /healthz HTTP/1.1\nHost: x\n\n", 400),
     Rule(

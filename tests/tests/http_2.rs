@@ -1,4 +1,5 @@
-//! HTTP/2 where it differs from HTTP/1: windows that a client keeps shut, heads of many fields, bodies over the limit.
+//! HTTP/2 where it differs from HTTP/1: windows that a client keeps shut, heads of many fields, bodies over
+//! the limit.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use bytes::Bytes;
@@ -73,7 +74,8 @@ impl Client {
 
     /// Begins a request; with a body, which the gateway's windows have room for, it is a POST.
     fn request(&mut self, stream: u32, path: &str, body: &[u8]) {
-        // Indexed fields of the static table (RFC 7541, appendix A): method and scheme; literals for path and authority.
+        // Indexed fields of the static table (RFC 7541, appendix A): method and scheme; literals for path and
+        // authority.
         let mut head = vec![if body.is_empty() { 0x82 } else { 0x83 }, 0x86, 0x04];
         head.push(u8::try_from(path.len()).unwrap());
         head.extend_from_slice(path.as_bytes());
@@ -114,8 +116,8 @@ impl Client {
         Ok(())
     }
 
-    /// Keeps the connection busy, with `more` bytes of window for stream 1 each time, until the gateway ends it: how many bytes
-    /// of replies came.
+    /// Keeps the connection busy, with `more` bytes of window for stream 1 each time, until the gateway ends
+    /// it: how many bytes of replies came.
     fn until_it_ends(mut self, more: u32) -> usize {
         let end = Instant::now() + PATIENCE;
         let mut beat = Instant::now();

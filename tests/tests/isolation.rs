@@ -182,8 +182,8 @@ fn port_keys_are_with_monitor_and_trustlet_and_not_with_the_daemon() {
     let digest: Vec<u8> = (0..hex.len() / 2)
         .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
         .collect();
-    // A trustlet keeps the secret of each inbound port beside the chain digest. What lies near a digest in the trustlet, looks
-    // random, and is known to the monitor as well, is such a secret.
+    // A trustlet keeps the secret of each inbound port beside the chain digest. What lies near a digest in
+    // the trustlet, looks random, and is known to the monitor as well, is such a secret.
     let trustlet = memory(service.process("second").unwrap());
     let mut near = HashSet::new();
     for at in (0..trustlet.len().saturating_sub(48)).filter(|at| trustlet[*at..].starts_with(&digest)) {

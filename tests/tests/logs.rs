@@ -532,7 +532,8 @@ fn a_service_that_cannot_start_says_so_in_json_too() {
     }
 }
 
-/// The messages of the service's processes, as their sources have them: level and text, with `…` for what is filled in.
+/// The messages of the service's processes, as their sources have them: level and text, with `…` for what is
+/// filled in.
 fn messages_of_the_sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut waiting: Vec<PathBuf> = [

@@ -1,5 +1,5 @@
-//! A machine with little to give: a service works with what is there, or says in one message what it needs and what the limit
-//! is. Either way it ends when asked to, and leaves nothing behind.
+//! A machine with little to give: a service works with what is there, or says in one message what it needs
+//! and what the limit is. Either way it ends when asked to, and leaves nothing behind.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 #![allow(unsafe_code, reason = "limits are set between fork and exec")]
 
@@ -25,8 +25,8 @@ fn nobody_elses() -> u32 {
     1_414_000_000 + std::process::id()
 }
 
-/// One test at a time: what is left behind becomes a child of this process, and is to be told from what belongs to another
-/// test.
+/// One test at a time: what is left behind becomes a child of this process, and is to be told from what
+/// belongs to another test.
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// A machine that is as it is but for some limits.
@@ -520,7 +520,8 @@ fn processes_of_this_user() -> u64 {
         .sum()
 }
 
-/// The whole range, one by one: minutes. `cargo test -p hacher-tests --test machine_limits -- --ignored --nocapture`
+/// The whole range, one by one: minutes. `cargo test -p hacher-tests --test machine_limits -- --ignored
+/// --nocapture`
 #[test]
 #[ignore = "takes minutes: the whole sweep, whose sample the other tests are"]
 fn every_limit_from_one_up() {

@@ -1,5 +1,5 @@
-//! Mapped edges end to end: in the real tree of processes, their records are in the memory of both ends and in nobody
-//! else's.
+//! Mapped edges end to end: in the real tree of processes, their records are in the memory of both ends and
+//! in nobody else's.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_tests::{Service, function, functions};

@@ -1,8 +1,9 @@
-//! Chains drawn at random, served by the real tree, and every reply compared with what a pure model of the chain says:
-//! nothing lost, nothing altered, nobody else's answer, and no failure but those that a function was told to make.
+//! Chains drawn at random, served by the real tree, and every reply compared with what a pure model of the
+//! chain says: nothing lost, nothing altered, nobody else's answer, and no failure but those that a function
+//! was told to make.
 //!
-//! A fault prints the seed of its chain, and a smaller chain that shows it too where there is one. To replay it:
-//! `HACHER_CHAINS_SEED=<seed> HACHER_CHAINS_COUNT=1 cargo test -p hacher-tests --test random_chains`.
+//! A fault prints the seed of its chain, and a smaller chain that shows it too where there is one. To replay
+//! it: `HACHER_CHAINS_SEED=<seed> HACHER_CHAINS_COUNT=1 cargo test -p hacher-tests --test random_chains`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use fastrand::Rng;

@@ -1,4 +1,5 @@
-//! Under a service manager: sockets that outlive the service, what it says of itself, and restarts that refuse nobody.
+//! Under a service manager: sockets that outlive the service, what it says of itself, and restarts that
+//! refuse nobody.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_fabric::http::{Connection, Reply};
@@ -222,7 +223,8 @@ struct Seen {
     failures: Mutex<Vec<String>>,
 }
 
-/// Sends requests one after another until told to stop, on one connection for as long as it is kept, or on a new one each time.
+/// Sends requests one after another until told to stop, on one connection for as long as it is kept, or on a
+/// new one each time.
 async fn client(address: SocketAddr, keeps: bool, seen: &Seen, stop: &AtomicBool) {
     let mut kept = None;
     let mut sent = 0_u64;

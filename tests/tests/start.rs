@@ -48,8 +48,8 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
     }
 }
 
-/// What each of the three says of the chain in `folder`, in the order `check`, `run`, `serve`; each ends with code 1 but for a
-/// `check` that finds nothing.
+/// What each of the three says of the chain in `folder`, in the order `check`, `run`, `serve`; each ends with
+/// code 1 but for a `check` that finds nothing.
 fn three(folder: &Path, chain: &str, more: &[&str]) -> [(Option<i32>, String); 3] {
     fs::write(folder.join("chain.toml"), chain).unwrap();
     fs::write(folder.join("input"), "x").unwrap();

@@ -1,4 +1,5 @@
-//! Several chains of which one does not start: the others are served, and it is told, tried again, and served in the end.
+//! Several chains of which one does not start: the others are served, and it is told, tried again, and served
+//! in the end.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_tests::tenants::{Tenants, post};

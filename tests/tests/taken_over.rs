@@ -1,5 +1,5 @@
-//! A process that was taken over, in the place of a function and of the daemon: clean replacements work, neighbours do
-//! not notice, operators see it, and nothing of it reaches a terminal or waits for it.
+//! A process that was taken over, in the place of a function and of the daemon: clean replacements work,
+//! neighbours do not notice, operators see it, and nothing of it reaches a terminal or waits for it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_tests::tenants::{Tenants, command, get, post, until, write};

@@ -1,5 +1,5 @@
-//! Chains with gateways of their own: each is served at its own address by its own process, and what becomes of one is nothing to
-//! the others.
+//! Chains with gateways of their own: each is served at its own address by its own process, and what becomes
+//! of one is nothing to the others.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_tests::tenants::{Tenants, command, get, post, until};
@@ -78,7 +78,8 @@ fn each_chain_is_served_at_its_own_address_and_nowhere_else() {
     );
 }
 
-/// Sends requests to a chain until it is told to stop; how many were answered with 200, and the first that was not.
+/// Sends requests to a chain until it is told to stop; how many were answered with 200, and the first that
+/// was not.
 fn load(address: SocketAddr, name: &str, stop: &AtomicBool, done: &AtomicUsize) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

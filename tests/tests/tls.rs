@@ -1,5 +1,6 @@
-//! TLS of gateways: pairs that cannot be used are refused before anything is ready, clients without a certificate are refused
-//! where one is asked for, and files that are replaced while the service runs are taken if they are good.
+//! TLS of gateways: pairs that cannot be used are refused before anything is ready, clients without a
+//! certificate are refused where one is asked for, and files that are replaced while the service runs are
+//! taken if they are good.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_tests::functions;
@@ -15,7 +16,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Long enough that what is said "if it stays bad" would have been said, with what files are looked at in between.
+/// Long enough that what is said "if it stays bad" would have been said, with what files are looked at in
+/// between.
 const SETTLED: Duration = Duration::from_secs(9);
 
 fn chain(ingress: &str) -> String {

@@ -1,9 +1,9 @@
 //! Evidence of the process platform: what runs here, signed with a key that the monitor made when it started.
 //!
-//! It tells a client which chain digests this monitor serves, so that two answers can be compared, and binds them to
-//! the client's nonce. It does **not** prove anything about the machine: no hardware vouches for the key, and
-//! whoever controls the operating system can sign what they like. So it has a type of its own and never looks like
-//! a hardware report.
+//! It tells a client which chain digests this monitor serves, so that two answers can be compared, and binds
+//! them to the client's nonce. It does **not** prove anything about the machine: no hardware vouches for the
+//! key, and whoever controls the operating system can sign what they like. So it has a type of its own and
+//! never looks like a hardware report.
 //!
 //! ```text
 //! 26 bytes  "hacher-process-evidence-v1"
@@ -85,7 +85,8 @@ impl EvidenceSigner {
     }
 }
 
-/// Checks evidence against the nonce that was sent and, if known, the monitor's key; the manifest if all is right.
+/// Checks evidence against the nonce that was sent and, if known, the monitor's key; the manifest if all is
+/// right.
 ///
 /// Without `expected_key` it proves only that one holder of some key signed all of it.
 ///

@@ -1,10 +1,10 @@
 //! The monitor: calls, policy, keys, measurement and isolation of trustlets.
 //!
-//! `hacher-fabric serve` becomes the monitor ([`service`]): the root of the process tree and parent of every trustlet.
-//! It keeps the tables, the keys and the ledger of who writes what ([`core`]), answers calls of fixed layout
-//! ([`calls`]) from a loader and from the daemon ([`client`]), and runs nothing itself that parses text. The machine is
-//! behind a small trait ([`platform`]); [`machine`] is the one that isolates with what Linux has
-//! ([`process`]).
+//! `hacher-fabric serve` becomes the monitor ([`service`]): the root of the process tree and parent of every
+//! trustlet. It keeps the tables, the keys and the ledger of who writes what ([`core`]), answers calls of
+//! fixed layout ([`calls`]) from a loader and from the daemon ([`client`]), and runs nothing itself that
+//! parses text. The machine is behind a small trait ([`platform`]); [`machine`] is the one that isolates with
+//! what Linux has ([`process`]).
 
 pub mod calls;
 pub mod client;

@@ -1,11 +1,13 @@
-//! Lines of the log, on standard error: the one place where their form is made, and each is written in one piece or not at all.
+//! Lines of the log, on standard error: the one place where their form is made, and each is written in one
+//! piece or not at all.
 //!
-//! Where standard error is the pipe to the [`crate::scribe`], its writing end does not block: a line that finds no room is
-//! dropped and counted, so that a terminal that is stopped, or a reader that does not read, stops nobody. Elsewhere, in a
-//! command that somebody waits for, a line waits as usual.
+//! Where standard error is the pipe to the [`crate::scribe`], its writing end does not block: a line that
+//! finds no room is dropped and counted, so that a terminal that is stopped, or a reader that does not read,
+//! stops nobody. Elsewhere, in a command that somebody waits for, a line waits as usual.
 //!
-//! What functions print, and what stands in files, is somebody else's text: no character of it steers a terminal or ends a line, in
-//! either form, and it stands behind everything that the service says itself, so it cannot pass for that.
+//! What functions print, and what stands in files, is somebody else's text: no character of it steers a
+//! terminal or ends a line, in either form, and it stands behind everything that the service says itself, so
+//! it cannot pass for that.
 
 use crate::wall_clock;
 use core::fmt::{self, Write as _};
@@ -15,8 +17,8 @@ use std::borrow::Cow;
 use std::io::stderr;
 use std::sync::OnceLock;
 
-/// The longest piece. Up to this size (`PIPE_BUF`, pipe(7)) a pipe takes all of a write or nothing, and nothing of another
-/// writer comes in between.
+/// The longest piece. Up to this size (`PIPE_BUF`, pipe(7)) a pipe takes all of a write or nothing, and
+/// nothing of another writer comes in between.
 pub const PIECE_MAX_BYTES: usize = 4096;
 /// Room that a piece has for text, whatever stands around it: all that does is shorter than the rest.
 const TEXT_MIN_BYTES: usize = 512;
@@ -185,8 +187,9 @@ pub fn say_line(line: &Line<'_>) {
     }
 }
 
-/// The text with what a terminal would obey made visible: control characters but line breaks and tabs, and what changes the
-/// direction of text (which can make it read as something else). Text of others goes through here before people see it.
+/// The text with what a terminal would obey made visible: control characters but line breaks and tabs, and
+/// what changes the direction of text (which can make it read as something else). Text of others goes through
+/// here before people see it.
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_obeyed) {
@@ -225,8 +228,8 @@ fn drop_lines(count: u64) {
     UNTOLD.fetch_add(count, Ordering::Relaxed);
 }
 
-/// Writes at most [`PIECE_MAX_BYTES`]; `false` if there is no room for them now. What can never be written, because nobody has
-/// the other end, counts as written.
+/// Writes at most [`PIECE_MAX_BYTES`]; `false` if there is no room for them now. What can never be written,
+/// because nobody has the other end, counts as written.
 #[must_use]
 pub fn try_write(mut bytes: &[u8]) -> bool {
     while !bytes.is_empty() {
@@ -241,8 +244,8 @@ pub fn try_write(mut bytes: &[u8]) -> bool {
 }
 
 impl Line<'_> {
-    /// The line as this process writes lines, in pieces of at most [`PIECE_MAX_BYTES`], each with a newline: more than one only of a
-    /// long text. Each piece says all but the text anew.
+    /// The line as this process writes lines, in pieces of at most [`PIECE_MAX_BYTES`], each with a newline:
+    /// more than one only of a long text. Each piece says all but the text anew.
     #[must_use]
     pub fn pieces(&self) -> Vec<String> {
         self.pieces_as(format(), &wall_clock::now())
@@ -384,7 +387,8 @@ fn escaped(text: &str, escape: Escape) -> String {
     out
 }
 
-/// Whether a character steers what shows it: a control character, or one that ends lines or reverses what follows.
+/// Whether a character steers what shows it: a control character, or one that ends lines or reverses what
+/// follows.
 fn steers(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -33,11 +33,13 @@ use std::path::Path;
 use std::rc::Rc;
 use zeroize::Zeroizing;
 
-/// Descriptors that a process has besides those of its attachments: standard ones, channel, event loop, files.
+/// Descriptors that a process has besides those of its attachments: standard ones, channel, event loop,
+/// files.
 const DESCRIPTORS_OF_ITS_OWN: u32 = 64;
 /// A gateway also has a descriptor for each connection.
 const DESCRIPTORS_OF_A_GATEWAY: u32 = 2048;
-/// Where the machine allows no more: standard ones, the channel, a library that is being loaded, a few of the function's own.
+/// Where the machine allows no more: standard ones, the channel, a library that is being loaded, a few of the
+/// function's own.
 const DESCRIPTORS_OF_ITS_OWN_MIN: u32 = 12;
 /// Likewise: standard ones, channel, event loop, listening socket, and some connections.
 const DESCRIPTORS_OF_A_GATEWAY_MIN: u32 = 24;
@@ -160,7 +162,8 @@ fn unsuitable(error: &dyn core::fmt::Display) -> PlatformError {
 }
 
 impl Machine {
-    /// A machine that enforces `layers` and knows what is `measured` already; makes the key that signs evidence.
+    /// A machine that enforces `layers` and knows what is `measured` already; makes the key that signs
+    /// evidence.
     ///
     /// # Errors
     /// When there is no randomness.
@@ -235,7 +238,8 @@ impl Machine {
         let (ours, theirs) = wire::pair().map_err(|errno| os("making a channel")(errno.into()))?;
         set_socket_send_buffer_size(&ours, CHANNEL_BYTES)
             .map_err(|errno| os("sizing a channel")(errno.into()))?;
-        // The writing end waits where it is full, as a program expects of its standard output: the daemon always drains it.
+        // The writing end waits where it is full, as a program expects of its standard output: the daemon
+        // always drains it.
         let log = match launch.forward_logs {
             true => Some(
                 pipe_with(PipeFlags::CLOEXEC).map_err(|errno| os("making a pipe for logs")(errno.into()))?,

@@ -1,5 +1,5 @@
-//! Measuring without running: the same core and the same calls, on a platform that loads executables and starts nothing.
-//! So the digest is the one that a monitor would compute.
+//! Measuring without running: the same core and the same calls, on a platform that loads executables and
+//! starts nothing. So the digest is the one that a monitor would compute.
 
 use crate::calls::{self, Call, PROTOCOL, ReplyHeader, RequestHeader, ResultCode, VERSION};
 use crate::core::{Caller, Core};

@@ -100,8 +100,8 @@ pub struct Launch<'a, P: Platform> {
     pub forward_logs: bool,
     /// The CPU that it runs on; `None` for any.
     pub cpu: Option<u32>,
-    /// Whether it lets whoever wakes it finish first: on a core with many others, taking it away from the one that rang only
-    /// adds a switch.
+    /// Whether it lets whoever wakes it finish first: on a core with many others, taking it away from the
+    /// one that rang only adds a switch.
     pub patient: bool,
 }
 
@@ -154,8 +154,8 @@ pub trait Platform: Sized {
     /// The layers of isolation on this machine.
     fn layers(&self) -> Vec<LayerStatus>;
 
-    /// Whether every layer holds, so that a process reaches no memory but what it was given: what a mapped edge of the
-    /// gateway relies on.
+    /// Whether every layer holds, so that a process reaches no memory but what it was given: what a mapped
+    /// edge of the gateway relies on.
     fn keeps_apart(&self) -> bool {
         self.layers().iter().all(|layer| layer.missing_because.is_none())
     }
@@ -175,7 +175,8 @@ pub trait Platform: Sized {
     /// The measurement of an executable.
     fn image_measurement(image: &Self::Image) -> Measurement;
 
-    /// Reads and measures a library that executables look for at `path`; `interpreter`: it is what loads the others.
+    /// Reads and measures a library that executables look for at `path`; `interpreter`: it is what loads the
+    /// others.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -220,8 +221,8 @@ pub trait Platform: Sized {
     /// When it cannot be started; then nothing of it is left.
     fn spawn(&mut self, launch: Launch<'_, Self>) -> Result<Spawned<Self>, PlatformError>;
 
-    /// The system calls that a process of this role keeps after its attachment, as the entries of a `LOCKDOWN`
-    /// message; `None` to send none.
+    /// The system calls that a process of this role keeps after its attachment, as the entries of a
+    /// `LOCKDOWN` message; `None` to send none.
     fn lockdown(&self, role: TrustletRole) -> Option<Vec<[u8; 8]>>;
 
     /// Sends a message on a process's channel, after those sent before. Does not wait.
@@ -238,7 +239,8 @@ pub trait Platform: Sized {
     /// Ends a process. It is gone when the core is told so.
     fn kill(&mut self, process: ProcessId);
 
-    /// Bytes of private memory that a process has, as its limit counts them; `None` if it is gone, or nobody knows.
+    /// Bytes of private memory that a process has, as its limit counts them; `None` if it is gone, or nobody
+    /// knows.
     fn memory_bytes(&self, process: ProcessId) -> Option<u64>;
 
     /// The key that [`Platform::sign`] signs with.

@@ -1,6 +1,6 @@
-//! The scribe: a jailed process that copies what the monitor and the daemon say to standard output and standard error. It
-//! alone writes there, and may wait there for as long as it likes: a terminal that is stopped, or a reader that does not
-//! read, holds up nobody else.
+//! The scribe: a jailed process that copies what the monitor and the daemon say to standard output and
+//! standard error. It alone writes there, and may wait there for as long as it likes: a terminal that is
+//! stopped, or a reader that does not read, holds up nobody else.
 //!
 //! ```text
 //!    monitor ---- pipe ----+
@@ -9,8 +9,8 @@
 //!    both ------- pipe -------------+---> standard output
 //! ```
 //!
-//! It trusts neither of them but the loader, which colours what it says: nothing of the others reaches a terminal that the terminal
-//! would obey.
+//! It trusts neither of them but the loader, which colours what it says: nothing of the others reaches a
+//! terminal that the terminal would obey.
 
 use crate::lines::visible;
 use crate::wire;
@@ -150,7 +150,8 @@ impl Source {
     }
 }
 
-/// Writes all of it, however long that takes. What cannot be written is dropped: there is nobody else to tell.
+/// Writes all of it, however long that takes. What cannot be written is dropped: there is nobody else to
+/// tell.
 fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match write(to, bytes) {

@@ -1,5 +1,6 @@
-//! The monitor's event loop: the process that `hacher-fabric serve` becomes. It moves messages between sockets and the
-//! core, starts and reaps processes, and sleeps otherwise. One thread; nothing here parses text.
+//! The monitor's event loop: the process that `hacher-fabric serve` becomes. It moves messages between
+//! sockets and the core, starts and reaps processes, and sleeps otherwise. One thread; nothing here parses
+//! text.
 
 mod children;
 mod console;
@@ -41,8 +42,8 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use zerocopy::FromBytes;
 
-/// Writes a line to standard error. Unlike `eprintln!` it neither panics nor waits when nobody takes it: the monitor's end is
-/// everybody's.
+/// Writes a line to standard error. Unlike `eprintln!` it neither panics nor waits when nobody takes it: the
+/// monitor's end is everybody's.
 macro_rules! tell {
     ($level:ident: $($argument:tt)*) => {
         crate::lines::say(crate::lines::Level::$level, &crate::lines::About::default(), format_args!($($argument)*))
@@ -67,12 +68,14 @@ const DAEMON_BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const DAEMON_BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// A daemon that lived this long is replaced without a wait.
 const DAEMON_LIVED_LONG: Duration = Duration::from_secs(10);
-/// A daemon that has closed its socket is about to end, and its exit code says why; killed before, it could not say so.
+/// A daemon that has closed its socket is about to end, and its exit code says why; killed before, it could
+/// not say so.
 const DAEMON_EXIT_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a process may live that has closed its channel. As a rule it is on its way out, and the channel ends a moment before
-/// it does; ending it at once would hide how it ended.
+/// How long a process may live that has closed its channel. As a rule it is on its way out, and the channel
+/// ends a moment before it does; ending it at once would hide how it ended.
 const HANG_UP_PATIENCE: Duration = Duration::from_secs(1);
-/// How long the daemon may take to forward what is left when all trustlets have ended; it takes half of that at most.
+/// How long the daemon may take to forward what is left when all trustlets have ended; it takes half of that
+/// at most.
 const LAST_LINES_PATIENCE: Duration = Duration::from_secs(1);
 /// How long killed processes may take to be gone.
 const REAP_PATIENCE: Duration = Duration::from_secs(5);
@@ -86,8 +89,8 @@ pub struct MonitorConfig {
     pub daemon: Vec<OsString>,
     /// How long requests may take after SIGTERM.
     pub drain: DrainTimes,
-    /// A trustlet that has not said for this long that it serves never will. It counts as died, and is replaced as one that
-    /// died early.
+    /// A trustlet that has not said for this long that it serves never will. It counts as died, and is
+    /// replaced as one that died early.
     pub start_patience: Duration,
     /// Whether gateways tell of each request.
     pub access_log: bool,
@@ -153,8 +156,8 @@ pub fn run(config: MonitorConfig) -> Result<ExitCode, ServiceError> {
 /// Keeps others out of this process, which holds every key.
 fn harden() -> Result<(), ServiceError> {
     use rustix::process::{DumpableBehavior, Resource, set_dumpable_behavior};
-    // What a dump would hold: nothing. All children inherit it. Before the process is not dumpable, as that makes the file root's;
-    // where there is no such file, the limit below has to do.
+    // What a dump would hold: nothing. All children inherit it. Before the process is not dumpable, as that
+    // makes the file root's; where there is no such file, the limit below has to do.
     let _ = fs::write("/proc/self/coredump_filter", "0");
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(os("making the monitor not dumpable"))?;
     limits::set(Resource::Core, limits::CORE_BYTES).map_err(os("forbidding core dumps"))?;
@@ -322,7 +325,8 @@ impl Service {
         if let Some(untried) = untried {
             return Err(ServiceError::Untried(untried));
         }
-        // Before the loader, which sees what is left of the machine's limits, and would only add that its monitor is gone.
+        // Before the loader, which sees what is left of the machine's limits, and would only add that its
+        // monitor is gone.
         service.start_scribe()?;
         let Some((outputs, to_terminal)) = service.console.of_loader() else {
             return Ok(service);
@@ -448,8 +452,8 @@ impl Service {
         }
     }
 
-    /// Stops: at once if nothing serves yet, else after what is in flight. Asked again, it cuts what is in flight; asked a third
-    /// time, it waits for nobody.
+    /// Stops: at once if nothing serves yet, else after what is in flight. Asked again, it cuts what is in
+    /// flight; asked a third time, it waits for nobody.
     fn begin_stop(&mut self, exit_code: u8, delay: Duration) {
         if let Stage::Draining(drain) = &mut self.stage {
             if drain.hurry() {
@@ -593,7 +597,8 @@ impl Service {
         self.daemon_backoff = (self.daemon_backoff * 2).min(DAEMON_BACKOFF_MAX);
     }
 
-    /// Trustlets that are given up at some time, and when: for not reading what they are sent, or for never being ready.
+    /// Trustlets that are given up at some time, and when: for not reading what they are sent, or for never
+    /// being ready.
     fn deadlines(&self) -> impl Iterator<Item = (ProcessId, Monotonic)> + '_ {
         let machine = self.core.platform();
         let starting = machine
@@ -807,7 +812,8 @@ impl Service {
         if let Some(mut loader) = self.loader.take() {
             loader.kill();
         }
-        // A child kills and reaps when dropped; waiting here keeps the time bounded and the processes parallel.
+        // A child kills and reaps when dropped; waiting here keeps the time bounded and the processes
+        // parallel.
         let until = Monotonic::now().after(REAP_PATIENCE);
         while self.core.platform().live_count() > 0 && Monotonic::now() < until {
             let mut events = [epoll::Event {
@@ -858,8 +864,8 @@ fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>, token: Token) -> Result<(), Servic
     epoll::add(epoll, fd, data, epoll::EventFlags::IN).map_err(os("watching a descriptor"))
 }
 
-/// Answers one message of `caller`: `None` if it has closed its end or cannot be answered, `Some(false)` if there was
-/// none.
+/// Answers one message of `caller`: `None` if it has closed its end or cannot be answered, `Some(false)` if
+/// there was none.
 fn answer(core: &mut Core<Machine>, caller: Caller, socket: BorrowedFd<'_>) -> Option<bool> {
     let mut buffer = vec![0; MESSAGE_MAX_BYTES + 1];
     let (len, files) = match wire::receive(socket, &mut buffer, RecvFlags::DONTWAIT) {

@@ -1,5 +1,5 @@
-//! A platform for tests: regions and processes are entries of a table, and everything that a process is given is
-//! written down.
+//! A platform for tests: regions and processes are entries of a table, and everything that a process is given
+//! is written down.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

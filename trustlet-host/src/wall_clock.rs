@@ -32,8 +32,8 @@ pub fn now() -> String {
     rfc3339(SystemTime::now())
 }
 
-/// When the monotonic clock showed this. Right as long as nobody has set the wall clock since; what lies in the future, as a page
-/// that somebody else writes may say, is taken for now.
+/// When the monotonic clock showed this. Right as long as nobody has set the wall clock since; what lies in
+/// the future, as a page that somebody else writes may say, is taken for now.
 #[must_use]
 pub fn of_monotonic(at: Monotonic) -> String {
     let ago = Monotonic::now().saturating_duration_since(at);
@@ -46,8 +46,8 @@ fn before(ago: Duration) -> SystemTime {
         .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// Year, month and day of a number of days since 1970-01-01, by the proleptic Gregorian calendar. Years begin in March here, so
-/// that the leap day is the last one.
+/// Year, month and day of a number of days since 1970-01-01, by the proleptic Gregorian calendar. Years begin
+/// in March here, so that the leap day is the last one.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days.saturating_add(EPOCH_DAYS);
     let (era, in_era) = (days / ERA_DAYS, days % ERA_DAYS);

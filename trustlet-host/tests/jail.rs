@@ -1,7 +1,8 @@
-//! What a jailed process can do, and what it cannot, tried by a process that is in one: this executable itself.
+//! What a jailed process can do, and what it cannot, tried by a process that is in one: this executable
+//! itself.
 //!
-//! No test harness, because starting a jail wants a process of one thread. As root, everything runs a second time as an
-//! ordinary user.
+//! No test harness, because starting a jail wants a process of one thread. As root, everything runs a second
+//! time as an ordinary user.
 #![allow(
     unsafe_code,
     clippy::unwrap_used,
@@ -102,7 +103,8 @@ fn main() {
     std::process::exit(failed.min(1));
 }
 
-/// Runs everything again without privilege, from a descriptor: the path of the executable may be root's alone.
+/// Runs everything again without privilege, from a descriptor: the path of the executable may be root's
+/// alone.
 fn as_ordinary_user(args: &[String], supplementary: &[u32]) -> bool {
     use rustix::process::{Gid, Uid};
     use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
@@ -690,7 +692,8 @@ fn a_killed_monitor_takes_its_processes_along() {
 fn an_ending_is_reported_as_it_was() {
     let fixture = Fixture::new();
     assert_eq!(fixture.run(Role::Function, &["fail"], &[]).1, Exit::Code(7));
-    // The first process of a pid namespace cannot be ended by its own SIGABRT; abort() then ends it otherwise.
+    // The first process of a pid namespace cannot be ended by its own SIGABRT; abort() then ends it
+    // otherwise.
     assert!(matches!(
         fixture.run(Role::Function, &["abort"], &[]).1,
         Exit::Signal(_)

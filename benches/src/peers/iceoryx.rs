@@ -1,9 +1,9 @@
 //! iceoryx2: payloads in shared memory, unencrypted, between two processes.
 //!
-//! As in its own benchmark of publish-subscribe, a service leads there and another back, each with room for one sample, and
-//! the next sample is borrowed before it is needed. Busy, each process asks for a sample until there is one; with events, it
-//! sleeps until it is notified. Touched, each sender writes the payload into the sample, and each receiver reads it where it
-//! lies; untouched, nobody looks at the bytes.
+//! As in its own benchmark of publish-subscribe, a service leads there and another back, each with room for
+//! one sample, and the next sample is borrowed before it is needed. Busy, each process asks for a sample
+//! until there is one; with events, it sleeps until it is notified. Touched, each sender writes the payload
+//! into the sample, and each receiver reads it where it lies; untouched, nobody looks at the bytes.
 #![allow(
     unsafe_code,
     reason = "sends samples whose bytes nobody has written, as iceoryx2's own benchmark"
@@ -148,7 +148,8 @@ impl End {
         let sample = if self.touched {
             sample.write_from_slice(&self.payload)
         } else {
-            // SAFETY: every value of a byte is valid, and the memory has been zeroed by the kernel or written before.
+            // SAFETY: every value of a byte is valid, and the memory has been zeroed by the kernel or written
+            // before.
             unsafe { sample.assume_init() }
         };
         sample.send()?;

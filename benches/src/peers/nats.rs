@@ -1,12 +1,14 @@
-//! Core NATS with TLS: functions that subscribe to a subject each, and a server that carries records from one to the next.
+//! Core NATS with TLS: functions that subscribe to a subject each, and a server that carries records from one
+//! to the next.
 //!
 //! ```text
 //! caller --> server --> function 1 --> server --> function 2 --> ... function N --> server --> caller
 //! ```
 //!
-//! Each function reads the whole payload and publishes it, as it came, to the next subject; the last one publishes a receipt
-//! of 8 bytes to the caller's. A subject names the function and how many are left, so the payload needs no envelope, and one
-//! chain of functions serves every shorter one. No streams, no acknowledgements, no persistence.
+//! Each function reads the whole payload and publishes it, as it came, to the next subject; the last one
+//! publishes a receipt of 8 bytes to the caller's. A subject names the function and how many are left, so the
+//! payload needs no envelope, and one chain of functions serves every shorter one. No streams, no
+//! acknowledgements, no persistence.
 
 use async_nats::{Client, ConnectOptions, Subscriber};
 use bytes::Bytes;

@@ -21,8 +21,8 @@ pub const CONTENT_TYPE: &str = "application/vnd.hacher.biopsy-dataset";
 
 const MAGIC: [u8; 4] = *b"BIO1";
 
-/// A column is constant when its standard deviation is no more than this part of its mean: what is left then is
-/// rounding, and scaling it up would make measurements of it.
+/// A column is constant when its standard deviation is no more than this part of its mean: what is left then
+/// is rounding, and scaling it up would make measurements of it.
 const CONSTANT: f64 = 1e-9;
 
 /// A prepared table.
@@ -52,9 +52,9 @@ impl core::fmt::Debug for Dataset {
 }
 
 impl Dataset {
-    /// Moves and scales each column so that over the training rows its mean is 0 and its standard deviation 1. The
-    /// rows for testing have no part in that: what is known of them must not reach the training. A column that
-    /// is constant over the training rows says nothing, and becomes 0.
+    /// Moves and scales each column so that over the training rows its mean is 0 and its standard deviation
+    /// 1. The rows for testing have no part in that: what is known of them must not reach the training. A
+    /// column that is constant over the training rows says nothing, and becomes 0.
     #[must_use]
     pub fn standardise(table: &Table) -> Self {
         let columns = table.columns();

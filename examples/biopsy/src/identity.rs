@@ -40,11 +40,11 @@ const WORDS: &[&str] = &[
     "zip",
 ];
 
-/// Whether a column of this name identifies people. The name is taken apart at everything that is not a letter
-/// or a digit, and where a capital follows a small letter; one identifying word is enough, digits at
+/// Whether a column of this name identifies people. The name is taken apart at everything that is not a
+/// letter or a digit, and where a capital follows a small letter; one identifying word is enough, digits at
 /// its end aside. So `id`, `Patient-ID`,
-/// `patientId` and `date of birth` identify, `radius` and `symmetry_worst` do not. A measurement that is named
-/// like an identity (`patient_age`) is dropped with them: that errs on the safe side.
+/// `patientId` and `date of birth` identify, `radius` and `symmetry_worst` do not. A measurement that is
+/// named like an identity (`patient_age`) is dropped with them: that errs on the safe side.
 #[must_use]
 pub fn is_identifying(column: &str) -> bool {
     let mut word = String::new();

@@ -1,8 +1,8 @@
 //! Two classifiers on one table of measurements: the functions of the chain `biopsy`.
 //!
-//! [`validate`] reads the client's CSV strictly and passes it on, or sends the line numbers of what is broken to
-//! `reject`. [`prepare`] drops the columns that identify people and standardises the rest, so that what comes
-//! after it never sees who a row is about. [`classify`] runs twice in parallel, as [`Centroids`] and as
+//! [`validate`] reads the client's CSV strictly and passes it on, or sends the line numbers of what is broken
+//! to `reject`. [`prepare`] drops the columns that identify people and standardises the rest, so that what
+//! comes after it never sees who a row is about. [`classify`] runs twice in parallel, as [`Centroids`] and as
 //! [`Logistic`], trained on the first [`TRAINING_ROWS`] rows and tested on the others. [`report`] joins both.
 //!
 //! [`Centroids`]: centroid::Centroids
@@ -27,8 +27,8 @@ use table::Table;
 /// How many rows, from the top, the classifiers are trained on; the others test them.
 pub const TRAINING_ROWS: usize = 400;
 
-/// The handler of `validate`: the CSV as it came to `out`, or to `reject` a report that names lines, columns and
-/// kinds of problems, and never quotes a value.
+/// The handler of `validate`: the CSV as it came to `out`, or to `reject` a report that names lines, columns
+/// and kinds of problems, and never quotes a value.
 ///
 /// # Errors
 /// A transient [`Failure`] when the input does not arrive whole.
@@ -48,7 +48,8 @@ pub fn validate(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Fai
     }
 }
 
-/// The handler of `prepare`: the table without identifying columns, standardised, in the layout of [`dataset`].
+/// The handler of `prepare`: the table without identifying columns, standardised, in the layout of
+/// [`dataset`].
 ///
 /// # Errors
 /// A permanent [`Failure`] when the table is broken, which [`validate`] lets nothing be.

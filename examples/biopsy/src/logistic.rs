@@ -1,6 +1,7 @@
 //! Logistic regression: the probability of the second class is the logistic function of a weighted sum of the
 //! measurements. The weights minimise the mean logarithmic loss over the training rows and a small penalty on
-//! large weights, by plain gradient descent from 0. There is no chance in it: the same rows give the same weights.
+//! large weights, by plain gradient descent from 0. There is no chance in it: the same rows give the same
+//! weights.
 
 use crate::dataset::{Dataset, add, count};
 use crate::evaluation::Classifier;

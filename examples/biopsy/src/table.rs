@@ -1,8 +1,8 @@
 //! The client's table, read strictly.
 //!
 //! The first line says how large the table is and what the two classes are called; a second line that begins
-//! with `#` may name the columns; then comes a line for each row: its columns, and last the number of its class.
-//! There is no quoting, blanks around a field do not count, lines end with LF or CR LF.
+//! with `#` may name the columns; then comes a line for each row: its columns, and last the number of its
+//! class. There is no quoting, blanks around a field do not count, lines end with LF or CR LF.
 //!
 //! ```text
 //! 569,3,malignant,benign

@@ -2,7 +2,8 @@
 
 use hacher_libos_net::{Failure, Input, Output};
 
-/// Sends its input to the port `out`, and says that it is what the input was: what a body is, each function says of its own.
+/// Sends its input to the port `out`, and says that it is what the input was: what a body is, each function
+/// says of its own.
 ///
 /// # Errors
 /// A transient [`Failure`] when the input does not arrive whole; the chain then tries again.

@@ -1,9 +1,10 @@
 //! Three sizes of one photograph: the functions of the chain `thumbnails`.
 //!
 //! [`decode`] turns the bytes of a JPEG or PNG into plain pixels and hands them over as one record of several
-//! megabytes. That record is sealed once, and three instances of [`resize`] read the same ciphertext. [`pack`]
-//! waits for all three and answers with a zip. What each step computes is plain code that knows nothing of
-//! chains ([`photo`], [`raster`], [`thumbnail`], [`archive`]); [`without_fabric`] runs it in one go.
+//! megabytes. That record is sealed once, and three instances of [`resize`] read the same ciphertext.
+//! [`pack`] waits for all three and answers with a zip. What each step computes is plain code that knows
+//! nothing of chains ([`photo`], [`raster`], [`thumbnail`], [`archive`]); [`without_fabric`] runs it in one
+//! go.
 
 pub mod archive;
 pub mod photo;
@@ -15,8 +16,8 @@ use hacher_libos_net::{Failure, Input, Output};
 use raster::RasterError;
 use thumbnail::Size;
 
-/// The handler of `decode`: pixels to `out`, or to `reject` a problem report (RFC 9457) when the body is not a
-/// photograph that this chain takes.
+/// The handler of `decode`: pixels to `out`, or to `reject` a problem report (RFC 9457) when the body is not
+/// a photograph that this chain takes.
 ///
 /// # Errors
 /// A transient [`Failure`] when the input does not arrive whole or the output cannot leave.
@@ -25,8 +26,8 @@ pub fn decode(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failu
         Ok(raster) => {
             let mut out = output.out()?;
             out.set_content_type(raster::CONTENT_TYPE)?;
-            // The pixels leave segment by segment: the resizers start while the end is still being sealed, and
-            // this trustlet holds no second copy of them.
+            // The pixels leave segment by segment: the resizers start while the end is still being sealed,
+            // and this trustlet holds no second copy of them.
             out.stream();
             raster.write_to(&mut out)?;
         }

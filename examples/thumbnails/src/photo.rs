@@ -1,8 +1,8 @@
 //! From the bytes of a photograph, which anybody may have sent, to pixels.
 //!
 //! The size that the file declares is checked before memory is taken for it, so a small file cannot ask for a
-//! large amount. Transparent pixels are laid on white, and the orientation that a camera wrote down is applied.
-//! Colour profiles are not: pixels keep the values they have in the file.
+//! large amount. Transparent pixels are laid on white, and the orientation that a camera wrote down is
+//! applied. Colour profiles are not: pixels keep the values they have in the file.
 
 use crate::raster::{Dimensions, Raster, RasterError};
 use image::{DynamicImage, GenericImageView, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
@@ -11,7 +11,8 @@ use std::io::Cursor;
 /// Most memory that a decoder may take: the largest picture with four channels of 16 bits is 200 MB.
 const DECODER_MAX_BYTES: u64 = 208_000_000;
 
-/// Why a body is not a photograph that this chain takes. The texts are fixed, so they quote nothing of the body.
+/// Why a body is not a photograph that this chain takes. The texts are fixed, so they quote nothing of the
+/// body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {

@@ -7,8 +7,8 @@
 //! | 8 | 4 | height in pixels, little-endian, 1 to 65,535 |
 //! | 12 | 3 × width × height | red, green, blue of each pixel; row by row from the top, each from the left |
 //!
-//! At most [`MAX_PIXELS`], and nothing after the last pixel. A reader checks all of it: an edge says who sent a
-//! record, not that its sender was right.
+//! At most [`MAX_PIXELS`], and nothing after the last pixel. A reader checks all of it: an edge says who sent
+//! a record, not that its sender was right.
 
 use std::io::{self, Read, Write};
 

@@ -1,6 +1,6 @@
-//! Makes a picture smaller by averaging: each pixel of the result is the mean of the area that it covers, with
-//! pixels on the border counted by the share that is covered. Whole numbers throughout, so every machine gets
-//! the same result.
+//! Makes a picture smaller by averaging: each pixel of the result is the mean of the area that it covers,
+//! with pixels on the border counted by the share that is covered. Whole numbers throughout, so every machine
+//! gets the same result.
 //!
 //! Rows go in from the top one at a time, and what is held is one row of sums: a picture of any size needs
 //! memory for the small one only, and the work starts before the last pixel has arrived.
@@ -12,9 +12,9 @@ type Sums = [u64; PIXEL_BYTES];
 
 /// Takes the rows of a picture, gives the smaller one.
 ///
-/// Lengths are counted so that no fraction is left: across the picture a pixel of the input is `to.width` long
-/// and one of the result `from.width`; both rows then have the same length, `from.width · to.width`. Likewise
-/// downwards with the heights.
+/// Lengths are counted so that no fraction is left: across the picture a pixel of the input is `to.width`
+/// long and one of the result `from.width`; both rows then have the same length, `from.width · to.width`.
+/// Likewise downwards with the heights.
 #[derive(Debug)]
 pub struct Reducer {
     from: Dimensions,
@@ -48,8 +48,8 @@ impl Reducer {
         })
     }
 
-    /// Takes the next row, which has `from.row_bytes()` bytes. Bytes beyond that are ignored, missing ones are
-    /// black.
+    /// Takes the next row, which has `from.row_bytes()` bytes. Bytes beyond that are ignored, missing ones
+    /// are black.
     pub fn push_row(&mut self, row: &[u8]) {
         self.average_across(row);
         let mut left = self.to.height();

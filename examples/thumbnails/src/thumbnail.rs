@@ -75,8 +75,8 @@ impl Size {
         Self::new(width, quality)
     }
 
-    /// How large the thumbnail of a picture becomes: as wide as asked for, in the picture's proportions, never
-    /// larger than the picture.
+    /// How large the thumbnail of a picture becomes: as wide as asked for, in the picture's proportions,
+    /// never larger than the picture.
     fn fit(self, picture: Dimensions) -> Result<Dimensions, RasterError> {
         let max_height = self.width * MAX_HEIGHT_PER_WIDTH;
         let width = self.width.min(picture.width());

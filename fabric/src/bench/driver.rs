@@ -1,5 +1,6 @@
-//! The driver: a trustlet in the gateway's place that sends payloads through a chain and times what comes of them. It is
-//! jailed, keyed and attached as a gateway is; `bench` talks to it over the socket that a gateway would listen on.
+//! The driver: a trustlet in the gateway's place that sends payloads through a chain and times what comes of
+//! them. It is jailed, keyed and attached as a gateway is; `bench` talks to it over the socket that a gateway
+//! would listen on.
 //!
 //! ```text
 //! bench                                 driver
@@ -53,8 +54,8 @@ pub struct Order {
     pub chain: String,
     /// What to time.
     pub timing: Timing,
-    /// Whether records are read. If not, their receipts are of nothing, and those of a mapped edge are not written either, but
-    /// handed over with whatever their memory holds.
+    /// Whether records are read. If not, their receipts are of nothing, and those of a mapped edge are not
+    /// written either, but handed over with whatever their memory holds.
     pub touched: bool,
     /// Bytes of each record's body.
     pub payload_bytes: usize,
@@ -271,8 +272,8 @@ impl Client {
         self.opened.clear();
         loop {
             let Some(ring) = receiver.ring_with_news() else {
-                // Without a timer, which functions do not set either, and which costs as much as a wake-up. Whoever gave
-                // the order has one.
+                // Without a timer, which functions do not set either, and which costs as much as a wake-up.
+                // Whoever gave the order has one.
                 receiver.wait(own, None);
                 continue;
             };
@@ -298,8 +299,8 @@ impl Client {
     }
 }
 
-/// Hands over a record of which only the headers are written, that there are none; `false` where that is not how records
-/// travel.
+/// Hands over a record of which only the headers are written, that there are none; `false` where that is not
+/// how records travel.
 fn place(
     own: &Own,
     sender: &mut Sender,

@@ -1,5 +1,5 @@
-//! The fabric as a subject: a service of its own, isolated, keyed and attached as any other, with the driver in the
-//! gateway's place.
+//! The fabric as a subject: a service of its own, isolated, keyed and attached as any other, with the driver
+//! in the gateway's place.
 
 use super::driver::{Order, Outcome, Timing};
 use super::place::Pinned;

@@ -1,5 +1,5 @@
-//! `hacher-fabric bench`: what a hop, a chain and a request cost on this machine, beside the floors that nothing can go
-//! below and beside what people use today, all in one run.
+//! `hacher-fabric bench`: what a hop, a chain and a request cost on this machine, beside the floors that
+//! nothing can go below and beside what people use today, all in one run.
 //!
 //! ```text
 //! experiment   what is measured: for each of its cells, which subjects, which payloads, how many samples
@@ -7,8 +7,8 @@
 //! report       rows, ratios and conditions; a table, JSON, CSV, histograms, plots; comparison of two reports
 //! ```
 //!
-//! Every subject does the same work: each hop's receiver reads the payload to its last byte ([`subject::checksum`])
-//! unless its row says that it does not.
+//! Every subject does the same work: each hop's receiver reads the payload to its last byte
+//! ([`subject::checksum`]) unless its row says that it does not.
 
 pub mod baseline;
 pub mod driver;

@@ -1,7 +1,7 @@
 //! The processes that floors and baselines consist of: this executable again, under another name.
 //!
-//! A peer has its two ends of communication as standard input and output, whatever they are: sockets, eventfds, shared
-//! memory. So nothing has to be named, found or inherited besides.
+//! A peer has its two ends of communication as standard input and output, whatever they are: sockets,
+//! eventfds, shared memory. So nothing has to be named, found or inherited besides.
 
 use super::place::Pinned;
 use super::{baseline, floor};
@@ -80,7 +80,8 @@ impl Drop for Peer {
     }
 }
 
-/// First steps of a peer: ties its life to that of whoever started it, goes to its core, and says what it is to do.
+/// First steps of a peer: ties its life to that of whoever started it, goes to its core, and says what it is
+/// to do.
 ///
 /// # Errors
 /// When it was not started by [`Peer::start`], or its starter is gone already.

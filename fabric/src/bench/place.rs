@@ -17,8 +17,8 @@ impl Cores {
         }
     }
 
-    /// The core of the process at this position of a subject, or `None` for whatever the scheduler chooses. Position 0 is
-    /// the caller; when spread, it is at home and its first successor away.
+    /// The core of the process at this position of a subject, or `None` for whatever the scheduler chooses.
+    /// Position 0 is the caller; when spread, it is at home and its first successor away.
     ///
     /// # Errors
     /// On a machine with one core, nothing can be spread.

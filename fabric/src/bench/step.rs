@@ -8,7 +8,8 @@ use hacher_libos_net::sdk::output::Output;
 use std::io::BufRead;
 use std::process::ExitCode;
 
-/// What the names of functions of benchmark chains start with; an executable that is started under such a name is one.
+/// What the names of functions of benchmark chains start with; an executable that is started under such a
+/// name is one.
 pub const ROLE: &str = "bench-step";
 /// The variable that says which [`Work`] a function does.
 pub const WORK: &str = "WORK";
@@ -68,8 +69,8 @@ impl Work {
     }
 }
 
-/// Reads the body to its end: its checksum and its first byte. Where it is not to be touched, a mapped one is only looked up,
-/// and a sealed one is opened and not read.
+/// Reads the body to its end: its checksum and its first byte. Where it is not to be touched, a mapped one is
+/// only looked up, and a sealed one is opened and not read.
 fn read(input: &mut Input<'_>, touches: bool) -> Result<(Checksum, Option<u8>), Failure> {
     let start = (Checksum::default(), None);
     let go_on = |(mut checksum, first): (Checksum, Option<u8>), chunk: &[u8]| {
@@ -96,7 +97,8 @@ fn read(input: &mut Input<'_>, touches: bool) -> Result<(Checksum, Option<u8>), 
     }
 }
 
-/// Says that a record was read, and when. All processes of a machine share the clock, so that a hop can be timed one way.
+/// Says that a record was read, and when. All processes of a machine share the clock, so that a hop can be
+/// timed one way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receipt {
     /// Of the record's body.

@@ -60,9 +60,10 @@ pub trait Subject {
         None
     }
 
-    /// Moves `samples` payloads of `payload_bytes` bytes over `hops` hops, one after another, and says for each how many
-    /// nanoseconds it took. For a subject that only knows round trips of two equal hops, `hops` is 1 and half of the round
-    /// trip counts; a request and its short reply count as one hop, whole.
+    /// Moves `samples` payloads of `payload_bytes` bytes over `hops` hops, one after another, and says for
+    /// each how many nanoseconds it took. For a subject that only knows round trips of two equal hops,
+    /// `hops` is 1 and half of the round trip counts; a request and its short reply count as one hop,
+    /// whole.
     ///
     /// # Errors
     /// When something fails that should not; the run then ends with that message.
@@ -105,8 +106,8 @@ pub fn checksum(bytes: &[u8]) -> u64 {
     checksum.finish()
 }
 
-/// The checksum of bytes that come in pieces: the sum of their little-endian words. Compilers turn that into vector code,
-/// so that reading costs little more than fetching.
+/// The checksum of bytes that come in pieces: the sum of their little-endian words. Compilers turn that into
+/// vector code, so that reading costs little more than fetching.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Checksum {
     sum: u64,

@@ -29,7 +29,8 @@ pub enum BuildError {
     },
 }
 
-/// Builds what the functions of `file` need. The commands run in the chain file's folder and print where we print.
+/// Builds what the functions of `file` need. The commands run in the chain file's folder and print where we
+/// print.
 ///
 /// # Errors
 /// [`BuildError`] of the first command that does not succeed.

@@ -1,12 +1,13 @@
-//! Where a dynamic loader looks for libraries of its own accord (which loader it is decides), and what `$ORIGIN` and its kin
-//! stand for in the folders that files name.
+//! Where a dynamic loader looks for libraries of its own accord (which loader it is decides), and what
+//! `$ORIGIN` and its kin stand for in the folders that files name.
 
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// Folders that loaders of the GNU C library are built to know, in their order; each loader knows some of them.
+/// Folders that loaders of the GNU C library are built to know, in their order; each loader knows some of
+/// them.
 #[cfg(target_arch = "aarch64")]
 const GNU_FOLDERS: [&str; 6] = [
     "/lib/aarch64-linux-gnu",
@@ -165,8 +166,8 @@ impl Loader {
         }
     }
 
-    /// The folders of a list such as `DT_RUNPATH`, which a file in `origin` has. Relative ones, which depend on the folder that
-    /// a process was started in, are left out.
+    /// The folders of a list such as `DT_RUNPATH`, which a file in `origin` has. Relative ones, which depend
+    /// on the folder that a process was started in, are left out.
     pub(super) fn folders(&self, list: &str, origin: &Path) -> Vec<PathBuf> {
         let separators: &[char] = match self.rules {
             Rules::Gnu => &[':', ';'],
@@ -246,7 +247,8 @@ fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
     bytes.windows(wanted.len()).any(|window| window == wanted)
 }
 
-/// The levels of x86-64 that this processor has (the processor supplement of the System V ABI), the highest first.
+/// The levels of x86-64 that this processor has (the processor supplement of the System V ABI), the highest
+/// first.
 #[cfg(target_arch = "x86_64")]
 fn processor_levels() -> Vec<&'static str> {
     macro_rules! has {
@@ -269,7 +271,8 @@ fn processor_levels() -> Vec<&'static str> {
     Vec::new()
 }
 
-/// The folders of `/etc/ld.so.conf` and what it includes, in order. The cache that `ldconfig` makes from them says the same.
+/// The folders of `/etc/ld.so.conf` and what it includes, in order. The cache that `ldconfig` makes from them
+/// says the same.
 fn configured(system: &System) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     let mut waiting = vec![PathBuf::from("/etc/ld.so.conf")];
@@ -304,7 +307,8 @@ fn configured(system: &System) -> Vec<PathBuf> {
     folders
 }
 
-/// The files that a pattern of `include` names: one `*` in the last part of the path is understood, as distributions write it.
+/// The files that a pattern of `include` names: one `*` in the last part of the path is understood, as
+/// distributions write it.
 fn matching(system: &System, pattern: &str) -> Vec<PathBuf> {
     let pattern = if pattern.starts_with('/') {
         PathBuf::from(pattern)

@@ -1,9 +1,10 @@
-//! All that an executable links: its interpreter and, in turn, all shared libraries, found as the dynamic loader would find
-//! them. A trustlet sees these files and no others.
+//! All that an executable links: its interpreter and, in turn, all shared libraries, found as the dynamic
+//! loader would find them. A trustlet sees these files and no others.
 //!
-//! A library that lies where its loader is built to look is seen in the same place. All others, wherever the rules found them
-//! (`$ORIGIN`, `DT_RUNPATH`, `/etc/ld.so.conf`), are seen in one folder, [`IMAGE_FOLDER`], to which `LD_LIBRARY_PATH` leads the
-//! loader: so what a trustlet sees, and with it the chain digest, does not depend on where on this machine things lie.
+//! A library that lies where its loader is built to look is seen in the same place. All others, wherever the
+//! rules found them (`$ORIGIN`, `DT_RUNPATH`, `/etc/ld.so.conf`), are seen in one folder, [`IMAGE_FOLDER`],
+//! to which `LD_LIBRARY_PATH` leads the loader: so what a trustlet sees, and with it the chain digest, does
+//! not depend on where on this machine things lie.
 
 use super::elf::{self, Links, Unfit};
 use super::folders::{Loader, Rules, System, open};
@@ -111,12 +112,13 @@ pub struct Linked {
 pub struct LinkedFiles {
     /// The interpreter first. None for one that is linked statically.
     pub files: Vec<Linked>,
-    /// The value that [`LIBRARY_PATH`] must have for the loader to find them; `None` if it finds them anyway.
+    /// The value that [`LIBRARY_PATH`] must have for the loader to find them; `None` if it finds them
+    /// anyway.
     pub library_path: Option<&'static str>,
 }
 
-/// Finds all that `executable` links. `library_path`: the value of [`LIBRARY_PATH`] in its environment, which is that of its
-/// function; the one of this process does not count.
+/// Finds all that `executable` links. `library_path`: the value of [`LIBRARY_PATH`] in its environment, which
+/// is that of its function; the one of this process does not count.
 ///
 /// # Errors
 /// [`ElfError`].
@@ -171,7 +173,8 @@ fn find_all(
         instead: "link it for glibc or musl, or statically",
     };
     let loader = Loader::identify(system, &interpreter).ok_or_else(unknown)?;
-    // Only what it says of itself decides, so a program that is run by another name has the folder that it really lies in.
+    // Only what it says of itself decides, so a program that is run by another name has the folder that it
+    // really lies in.
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let origin = real.parent().unwrap_or(Path::new("/")).to_owned();
     let mut search = Search {
@@ -349,8 +352,8 @@ impl Search<'_> {
         let mut folders = Vec::new();
         match self.loader.rules {
             Rules::Gnu => {
-                // RPATH: of the file itself and of those because of which it was loaded, each if it has no RUNPATH; not at all
-                // if the file itself has a RUNPATH.
+                // RPATH: of the file itself and of those because of which it was loaded, each if it has no
+                // RUNPATH; not at all if the file itself has a RUNPATH.
                 if object.links.runpath.is_none() {
                     for object in self.loaded_by(by).filter(|object| object.links.runpath.is_none()) {
                         folders.extend(list(&object.links.rpath, object));
@@ -390,7 +393,8 @@ impl Search<'_> {
         self.objects.get(index).expect("objects are never taken away")
     }
 
-    /// The library at `path`, if there is one for this machine. What is not for this machine is passed over, as loaders do.
+    /// The library at `path`, if there is one for this machine. What is not for this machine is passed over,
+    /// as loaders do.
     fn candidate(&self, path: &Path) -> Result<Option<(File, Links)>, ElfError> {
         let Ok(file) = open(&self.system.real(path)) else {
             return Ok(None);
@@ -408,7 +412,8 @@ impl Search<'_> {
 
 fn read_links(file: &File, path: &Path) -> Result<Links, Unfit> {
     use std::os::fd::AsRawFd;
-    // A second reader of the same open file would share its position with the monitor's; this one starts over.
+    // A second reader of the same open file would share its position with the monitor's; this one starts
+    // over.
     let again = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
         .map_err(|error| Unfit::Malformed(format!("{} cannot be read: {error}", path.display())))?;
     // Headers and names only: most of a large executable is never looked at.

@@ -1,5 +1,5 @@
-//! The memory of all functions together, against what this machine has: each may take what its author wrote, and nobody stops
-//! them from doing so at the same time.
+//! The memory of all functions together, against what this machine has: each may take what its author wrote,
+//! and nobody stops them from doing so at the same time.
 
 use super::file::ChainFile;
 use super::share;
@@ -7,7 +7,8 @@ use hacher_chain_dsl::{ByteSize, Chain, Code, Diagnostic, FunctionId};
 use hacher_libos_net::share::fabric_bytes;
 use hacher_trustlet_host::process::headroom::machine_memory;
 
-/// What a function's instances may take together: their memory, with what the fabric needs beside it, and their outboxes.
+/// What a function's instances may take together: their memory, with what the fabric needs beside it, and
+/// their outboxes.
 fn bytes_of_function(chain: &Chain, id: FunctionId) -> u64 {
     let Some(function) = chain.function(id) else {
         return 0;
@@ -20,7 +21,8 @@ fn bytes_of_function(chain: &Chain, id: FunctionId) -> u64 {
     one.saturating_mul(u64::from(function.instances()))
 }
 
-/// A warning, if the functions of these chains may take more than the machine has; and the place of the chain that takes most.
+/// A warning, if the functions of these chains may take more than the machine has; and the place of the chain
+/// that takes most.
 #[must_use]
 pub fn past_machine(files: &[&ChainFile]) -> Option<(usize, Diagnostic)> {
     past(files, machine_memory()?)

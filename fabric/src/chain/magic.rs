@@ -12,7 +12,8 @@ pub(super) struct Misfit {
     pub(super) help: &'static str,
 }
 
-/// As much as says what kind of file it is: the ELF header up to the machine (elf(5)), or a script's first line.
+/// As much as says what kind of file it is: the ELF header up to the machine (elf(5)), or a script's first
+/// line.
 const HEAD_BYTES: usize = 64;
 const ELF_CLASS_AT: usize = 4;
 const ELF_CLASS_64: u8 = 2;

@@ -23,8 +23,8 @@ use hacher_chain_dsl::{Chain, Source};
 /// Smallest outbox of the gateway.
 const GATEWAY_OUTBOX_MIN_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Room for the requests of a chain in the gateway's outbox: two of the largest, so that one can arrive while another
-/// is being worked on.
+/// Room for the requests of a chain in the gateway's outbox: two of the largest, so that one can arrive while
+/// another is being worked on.
 #[must_use]
 pub fn gateway_outbox_bytes(chain: &Chain) -> u64 {
     let requests = chain

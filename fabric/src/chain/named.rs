@@ -27,8 +27,8 @@ pub enum FolderError {
     },
 }
 
-/// The chain files among these paths and in these folders: of a folder every file `*.toml` in it, by name, but for hidden ones, which
-/// editors leave, and not those of folders in it.
+/// The chain files among these paths and in these folders: of a folder every file `*.toml` in it, by name,
+/// but for hidden ones, which editors leave, and not those of folders in it.
 ///
 /// # Errors
 /// For a folder that cannot be read, or has none.
@@ -56,7 +56,8 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
             .file_name()
             .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
         let is_named_so = path.extension().is_some_and(|extension| extension == EXTENSION);
-        // Of a link what it leads to counts. One that leads nowhere is a file that cannot be read, and is said to be.
+        // Of a link what it leads to counts. One that leads nowhere is a file that cannot be read, and is
+        // said to be.
         if is_named_so && !is_hidden && !path.is_dir() {
             files.push(path);
         }

@@ -1,6 +1,7 @@
 //! What the processes of chains need of this machine's limits, before any of them is started.
 //!
-//! An estimate from above where a chain file cannot say more: which libraries an executable links is seen later.
+//! An estimate from above where a chain file cannot say more: which libraries an executable links is seen
+//! later.
 
 use super::gateway_outbox_bytes;
 use super::protection::is_mapped;
@@ -8,8 +9,9 @@ use crate::gateway::budget::least_memory_bytes;
 use hacher_chain_dsl::{ByteSize, Chain, Edge, Source, Target};
 use hacher_trustlet_host::process::headroom::{Need, start_memory_bytes};
 
-/// Open files of a monitor besides those of instances and programs: standard ones, event loop, signals, the loader's and the
-/// daemon's sockets and pidfds and pipes, listening sockets, certificates; and what starting a process takes for a moment.
+/// Open files of a monitor besides those of instances and programs: standard ones, event loop, signals, the
+/// loader's and the daemon's sockets and pidfds and pipes, listening sockets, certificates; and what starting
+/// a process takes for a moment.
 const MONITOR_OPEN_FILES: u64 = 32;
 /// An instance's regions, each to write and to read, both ends of its doorbell, channel, pidfd and log.
 const OPEN_FILES_OF_INSTANCE: u64 = 9;
@@ -30,7 +32,8 @@ const OPEN_FILES_OF_GATEWAY: u64 = 8;
 /// Address space of a small program with its libraries, and private memory of one that does nothing yet.
 const PROGRAM_ADDRESS_BYTES: u64 = 32 << 20;
 const PROGRAM_DATA_BYTES: u64 = 4 << 20;
-/// Memory of a trustlet or the daemon that does nothing yet: its tables in the kernel, and pages that it has touched.
+/// Memory of a trustlet or the daemon that does nothing yet: its tables in the kernel, and pages that it has
+/// touched.
 const PROCESS_MEMORY_BYTES: u64 = 6 << 20;
 /// Mappings of a program with its libraries, stacks and heaps; and of one ring at either end.
 const PROGRAM_MAPPINGS: u64 = 256;
@@ -113,8 +116,8 @@ pub fn of_a_small_chain() -> Need {
     }
 }
 
-/// What a region of an outbox holds besides segments: rings and its head. A sixteenth and a megabyte are above what any layout
-/// takes; see [`region_bytes`].
+/// What a region of an outbox holds besides segments: rings and its head. A sixteenth and a megabyte are
+/// above what any layout takes; see [`region_bytes`].
 const REGION_EXTRA_BYTES: u64 = 8 << 20;
 
 /// An outbox with its rings, from above.

@@ -114,8 +114,8 @@ pub fn address_taken_twice(files: &[&ChainFile]) -> Option<(usize, ChainFileErro
     None
 }
 
-/// Whether only one socket can listen on both. Port 0 is a port of its own each time; without a host an address takes the port
-/// of every address of its family, and that of IPv6 takes IPv4's too.
+/// Whether only one socket can listen on both. Port 0 is a port of its own each time; without a host an
+/// address takes the port of every address of its family, and that of IPv6 takes IPv4's too.
 fn is_one_place(one: SocketAddr, other: SocketAddr) -> bool {
     let takes_all = |address: &SocketAddr| address.ip().is_unspecified();
     let reaches = |from: &SocketAddr, to: &SocketAddr| takes_all(from) && (from.is_ipv6() || to.is_ipv4());

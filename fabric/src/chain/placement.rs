@@ -1,10 +1,12 @@
-//! Which core each instance runs on, and whether it looks for work before it sleeps. A wake-up on the same core costs
-//! about a microsecond, one on another idle core thirty times that; two cores that both look cost a tenth.
+//! Which core each instance runs on, and whether it looks for work before it sleeps. A wake-up on the same
+//! core costs about a microsecond, one on another idle core thirty times that; two cores that both look cost
+//! a tenth.
 //!
-//! Looking keeps a core busy, so only one that has a core to itself may: the gateway and the instances of all served
-//! chains are counted. The functions of a line that has more members than there are cores *take turns* over two of them: each
-//! hop crosses, and whoever has handed over wakes ahead the next one on its core, which looks until its record comes
-//! (`libos-net/src/ahead.rs`). `auto` compares the alternatives by the `model` over a range of records.
+//! Looking keeps a core busy, so only one that has a core to itself may: the gateway and the instances of all
+//! served chains are counted. The functions of a line that has more members than there are cores *take turns*
+//! over two of them: each hop crosses, and whoever has handed over wakes ahead the next one on its core,
+//! which looks until its record comes (`libos-net/src/ahead.rs`). `auto` compares the alternatives by the
+//! `model` over a range of records.
 
 mod choice;
 mod model;
@@ -230,7 +232,8 @@ impl Members {
         self.functions.iter().map(|(_, count)| *count as usize).sum()
     }
 
-    /// Of a list with the gateway and each instance, the gateway's entry and that of each function's first instance.
+    /// Of a list with the gateway and each instance, the gateway's entry and that of each function's first
+    /// instance.
     fn firsts<T: Copy>(&self, of_all: &[T]) -> Vec<T> {
         let mut at = 1;
         let mut firsts: Vec<T> = of_all.first().copied().into_iter().collect();
@@ -268,8 +271,9 @@ struct Room<'a> {
 }
 
 impl Room<'_> {
-    /// The cores of the gateway and of each instance in the order of the flow. Neighbours on the way of a record are
-    /// neighbours here, so taking turns over the cores makes every hop but perhaps the last cross cores.
+    /// The cores of the gateway and of each instance in the order of the flow. Neighbours on the way of a
+    /// record are neighbours here, so taking turns over the cores makes every hop but perhaps the last
+    /// cross cores.
     fn place(&self, chosen: Chosen, members: &Members) -> Vec<Option<u32>> {
         let cpu = |at: usize| self.cpus.get(at % self.cpus.len().max(1)).copied();
         let take_turns = self.take_turns(chosen, members);
@@ -285,8 +289,8 @@ impl Room<'_> {
             .collect()
     }
 
-    /// Whether functions take turns over two cores, and wake ahead whoever needs their core next: a single spread chain in which
-    /// one function works at a time, with more members than cores.
+    /// Whether functions take turns over two cores, and wake ahead whoever needs their core next: a single
+    /// spread chain in which one function works at a time, with more members than cores.
     fn take_turns(&self, chosen: Chosen, members: &Members) -> bool {
         chosen == Chosen::Spread
             && self.is_alone

@@ -1,8 +1,9 @@
 //! Opens the file of a secret, and finds out beforehand whether the monitor will be able to take it.
 //!
-//! Whoever writes a chain file names files that are opened with the rights of whoever starts the service. `--secrets-dir` bounds
-//! that: where the file really lies is asked of what was opened, and it is opened again from there beneath the folder, so neither
-//! links, nor a change in between, nor the root of another process lead elsewhere.
+//! Whoever writes a chain file names files that are opened with the rights of whoever starts the service.
+//! `--secrets-dir` bounds that: where the file really lies is asked of what was opened, and it is opened
+//! again from there beneath the folder, so neither links, nor a change in between, nor the root of another
+//! process lead elsewhere.
 
 use hacher_libos_net::attach::SECRET_VALUE_MAX_BYTES;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
@@ -64,8 +65,8 @@ impl SecretsFolder {
         })
     }
 
-    /// Finds again, beneath the folder itself, what was found at `found`. The text of a path is no proof: in the mount namespace of
-    /// another process (`/proc/PID/root`) any file can lie at any path.
+    /// Finds again, beneath the folder itself, what was found at `found`. The text of a path is no proof: in
+    /// the mount namespace of another process (`/proc/PID/root`) any file can lie at any path.
     fn find(&self, found: PathBuf) -> Result<File, SecretError> {
         let beneath = found.strip_prefix(&self.real).ok();
         let Some(beneath) = beneath.filter(|path| !path.as_os_str().is_empty()) else {
@@ -83,7 +84,8 @@ impl SecretsFolder {
 
 /// Opens `path`, beneath `folder` if there is one; never waits for what is at its other end.
 pub(super) fn open(path: &Path, folder: Option<&SecretsFolder>) -> Result<File, SecretError> {
-    // Found first, without what opening does to a pipe or a device; and then opened by that, wherever its name leads by now.
+    // Found first, without what opening does to a pipe or a device; and then opened by that, wherever its
+    // name leads by now.
     let found =
         rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(io::Error::from)?;
     let mut found = File::from(found);
@@ -95,7 +97,8 @@ pub(super) fn open(path: &Path, folder: Option<&SecretsFolder>) -> Result<File, 
         return Err(SecretError::NotRegular(in_words(kind)));
     }
     let file = File::open(by_number(&found))?;
-    // Asked by reading, as some file systems say zero of every file; at offsets, so that the monitor begins at the start.
+    // Asked by reading, as some file systems say zero of every file; at offsets, so that the monitor begins
+    // at the start.
     let mut buffer = zeroize::Zeroizing::new([0; SECRET_VALUE_MAX_BYTES + 1]);
     let mut len_bytes = 0;
     while let Some(rest) = buffer.get_mut(len_bytes..).filter(|rest| !rest.is_empty()) {

@@ -1,5 +1,6 @@
-//! Listening sockets that a service manager has opened and hands over at each start (sd_listen_fds(3)). They stay open between
-//! one service and the next, so whoever connects meanwhile waits in a queue and is not refused.
+//! Listening sockets that a service manager has opened and hands over at each start (sd_listen_fds(3)). They
+//! stay open between one service and the next, so whoever connects meanwhile waits in a queue and is not
+//! refused.
 
 use crate::command::Failed;
 use hacher_trustlet_host::calls::Call;
@@ -79,8 +80,9 @@ impl Sockets {
         Ok(Self(given))
     }
 
-    /// The socket of the gateway of a chain's own: named like the chain, or bound to where it wants to listen. A chain that is
-    /// called `gateway` or `admin` gets it by address alone: the socket of that name is another's.
+    /// The socket of the gateway of a chain's own: named like the chain, or bound to where it wants to
+    /// listen. A chain that is called `gateway` or `admin` gets it by address alone: the socket of that
+    /// name is another's.
     pub fn of_chain(&mut self, chain: &str, wanted: SocketAddr) -> Option<TcpListener> {
         self.take((!is_reserved(chain)).then_some(chain), wanted)
     }

@@ -1,5 +1,5 @@
-//! What chains that one service serves must not have in common, and what they need together: `check`, `serve` and `doctor` ask here, so
-//! they agree.
+//! What chains that one service serves must not have in common, and what they need together: `check`, `serve`
+//! and `doctor` ask here, so they agree.
 
 use super::define::GATEWAY_MEMORY_BYTES;
 use super::file::{ChainFile, ChainFileError};
@@ -8,8 +8,8 @@ use crate::gateway::budget;
 use hacher_chain_dsl::Chain;
 use hacher_trustlet_host::core::limits::{CHAINS_MAX, INSTANCES_TOTAL_MAX};
 
-/// The first of these files whose chain cannot be served beside those before it, and why. Nobody listens for one chain alone where
-/// `at_one_address`.
+/// The first of these files whose chain cannot be served beside those before it, and why. Nobody listens for
+/// one chain alone where `at_one_address`.
 #[must_use]
 pub fn first_conflict(files: &[&ChainFile], at_one_address: bool) -> Option<(usize, ChainFileError)> {
     let name = name_taken_twice(files);
@@ -30,7 +30,8 @@ fn name_taken_twice(files: &[&ChainFile]) -> Option<(usize, ChainFileError)> {
     })
 }
 
-/// Whether the chains fit into one service, and the gateways that serve them have room for the largest request and reply of each.
+/// Whether the chains fit into one service, and the gateways that serve them have room for the largest
+/// request and reply of each.
 ///
 /// # Errors
 /// What does not fit, with the sum and the limit.

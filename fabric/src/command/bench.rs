@@ -38,8 +38,8 @@ fn compare(arguments: &CompareArgs) -> Result<(), Failed> {
     }
 }
 
-/// Makes the folders of all output before the first measurement: nobody should learn after a quarter of an hour that a
-/// path was mistyped.
+/// Makes the folders of all output before the first measurement: nobody should learn after a quarter of an
+/// hour that a path was mistyped.
 fn make_room(arguments: &BenchArgs) -> Result<(), Failed> {
     for file in [&arguments.json, &arguments.csv].into_iter().flatten() {
         let folder = file

@@ -17,7 +17,8 @@ use hacher_trustlet_host::process::headroom::{raise_soft_limits, shortfall};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Checks every file, and whether all can be served together; reports on all of them, and fails if there is an error.
+/// Checks every file, and whether all can be served together; reports on all of them, and fails if there is
+/// an error.
 ///
 /// # Errors
 /// When a file cannot be read, or has an error, or the report cannot be written.

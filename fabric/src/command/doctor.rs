@@ -11,8 +11,8 @@ use hacher_trustlet_host::process::headroom::raise_soft_limits;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// Prints one line for each thing that was tried, and what its absence means; for each limit, what the named chains need of it,
-/// or a chain of one function.
+/// Prints one line for each thing that was tried, and what its absence means; for each limit, what the named
+/// chains need of it, or a chain of one function.
 ///
 /// # Errors
 /// When a limit keeps them from starting. A machine that can enforce little is only reported on.

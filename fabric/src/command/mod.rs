@@ -64,7 +64,8 @@ impl Failed {
         }
     }
 
-    /// Output that could not be written. Whoever has closed its reading end wants no more of it, nor a message.
+    /// Output that could not be written. Whoever has closed its reading end wants no more of it, nor a
+    /// message.
     #[must_use]
     pub fn unwritten(what: &str, error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
@@ -146,7 +147,8 @@ pub fn print_json(value: &Value) -> Result<(), Failed> {
     print(&format!("{value:#}\n"))
 }
 
-/// Prints to standard error what is wrong with what was given, or doubtful: as it is for people, in one line for programs.
+/// Prints to standard error what is wrong with what was given, or doubtful: as it is for people, in one line
+/// for programs.
 ///
 /// # Errors
 /// As [`print()`].

@@ -106,8 +106,8 @@ async fn send(
     Ok((reply, took, traces))
 }
 
-/// Traces, once they have stopped to grow: a function notes its run after it has handed over, so the answer can be here before
-/// the last of them.
+/// Traces, once they have stopped to grow: a function notes its run after it has handed over, so the answer
+/// can be here before the last of them.
 async fn settled(admin: &mut Connection, path: &str) -> Result<Value, Failed> {
     let mut traces = admin.get(path).await?.json();
     for _ in 0..TRACES_ASKED_MAX {

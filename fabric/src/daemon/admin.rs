@@ -1,4 +1,5 @@
-//! What operators may ask, over HTTP on a loopback port or at a path: `/metrics`, `/status`, `/traces`, `/readyz`, `/healthz`.
+//! What operators may ask, over HTTP on a loopback port or at a path: `/metrics`, `/status`, `/traces`,
+//! `/readyz`, `/healthz`.
 
 use super::filter::Filter;
 use super::memory::MemoryQuestion;
@@ -37,7 +38,8 @@ const CONNECTIONS_MAX: usize = 32;
 /// How long a request's head may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection may be used before its client must make another: one that reads nothing keeps others out no longer.
+/// How long a connection may be used before its client must make another: one that reads nothing keeps others
+/// out no longer.
 const LIFE: Duration = Duration::from_secs(60);
 
 /// A socket that operators connect to.

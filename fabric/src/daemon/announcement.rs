@@ -1,5 +1,5 @@
-//! What the service says once, on standard output, when it is ready: what is served where, what is not served and why, where
-//! operators are answered, and what isolates.
+//! What the service says once, on standard output, when it is ready: what is served where, what is not served
+//! and why, where operators are answered, and what isolates.
 
 use super::tables::{Chain, Key, Tables};
 use crate::cli::Format;
@@ -28,7 +28,8 @@ pub(super) struct Announcement<'a> {
 }
 
 impl Announcement<'_> {
-    /// Says it, unless this daemon replaces another: it has nothing new to say to whoever started the service.
+    /// Says it, unless this daemon replaces another: it has nothing new to say to whoever started the
+    /// service.
     pub(super) fn say(&self, format: Format) {
         if self.tables.daemon_restarts > 0 {
             tell!(Warning: "restarted; records kept flowing");

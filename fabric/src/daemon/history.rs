@@ -1,4 +1,5 @@
-//! What became of the processes of an instance, or of a gateway, and whether it is fit to serve: `status` and `/readyz` say so.
+//! What became of the processes of an instance, or of a gateway, and whether it is fit to serve: `status` and
+//! `/readyz` say so.
 
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::fault::Cause;
@@ -6,12 +7,13 @@ use hacher_trustlet_host::calls::InstanceState;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// So many deaths are a crash loop: of those on no record within [`LOOP_WINDOW`], of those on records one after another with no
-/// run that succeeded in between, as a client can cause single ones.
+/// So many deaths are a crash loop: of those on no record within [`LOOP_WINDOW`], of those on records one
+/// after another with no run that succeeded in between, as a client can cause single ones.
 const LOOP_DEATHS: usize = 5;
 /// Longer than five deaths take whose replacements are put off as long as they ever are.
 const LOOP_WINDOW: Duration = Duration::from_secs(30);
-/// One that has served for so long since it died on a record is out of the loop, even if it had nothing to do.
+/// One that has served for so long since it died on a record is out of the loop, even if it had nothing to
+/// do.
 const LOOP_OVER: Duration = Duration::from_secs(10);
 /// A replacement that is not put off takes milliseconds. One that takes longer than this is missed.
 const REPLACED_WITHIN: Duration = Duration::from_secs(1);
@@ -109,8 +111,8 @@ pub(super) struct History {
 }
 
 impl History {
-    /// What a fresh daemon knows: deaths until now, since when the present process serves, and how the last one ended. One that
-    /// has died often, and just now, is taken to be in the middle of it.
+    /// What a fresh daemon knows: deaths until now, since when the present process serves, and how the last
+    /// one ended. One that has died often, and just now, is taken to be in the middle of it.
     #[must_use]
     pub(super) fn found(
         deaths: u32,

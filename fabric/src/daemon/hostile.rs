@@ -16,7 +16,8 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Instances that show the page, the gateway's among them: sums over several must bear what one page can hold.
+/// Instances that show the page, the gateway's among them: sums over several must bear what one page can
+/// hold.
 const INSTANCES: u32 = 4;
 /// Limits of the instances, of which nothing here depends.
 const MEMORY_BYTES: u64 = 1 << 20;
@@ -33,8 +34,8 @@ pub struct Report {
     pub traces: Value,
 }
 
-/// Reads the page behind `page`, of an instance with so many inbound rings and ports, in every way in which the daemon reads
-/// pages; `None` if there is no such page.
+/// Reads the page behind `page`, of an instance with so many inbound rings and ports, in every way in which
+/// the daemon reads pages; `None` if there is no such page.
 #[must_use]
 pub fn report(page: impl AsFd, inbound: u32, ports: u32) -> Option<Report> {
     let layout = PageLayout::new(inbound, ports)?;

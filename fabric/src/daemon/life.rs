@@ -1,5 +1,5 @@
-//! What the daemon remembers of an instance, or of a gateway's process, over the deaths of its processes: when the next one is created,
-//! and for how long nobody has waited for what it runs.
+//! What the daemon remembers of an instance, or of a gateway's process, over the deaths of its processes:
+//! when the next one is created, and for how long nobody has waited for what it runs.
 
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::telemetry::Running;
@@ -16,13 +16,14 @@ const START_BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const START_BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// A process that has lived this long is replaced at once.
 const LIVED_LONG: Duration = Duration::from_secs(1);
-/// Deaths on a record do not put the next process off: its other records go on at once, and that record waits for its next
-/// attempt by itself. So many in a row, and then so many a second, so that a stream of records that end processes costs a
-/// bounded part of a core: a start takes a few milliseconds.
+/// Deaths on a record do not put the next process off: its other records go on at once, and that record waits
+/// for its next attempt by itself. So many in a row, and then so many a second, so that a stream of records
+/// that end processes costs a bounded part of a core: a start takes a few milliseconds.
 const FATAL_RECORDS_MAX: u32 = 100;
 const FATAL_RECORDS_PER_S: u32 = 20;
-/// A run goes on for so long after its request's deadline, and for so long after its client has gone, before it is ended: a start
-/// costs more than a run that is nearly done, and a client should not have trustlets ended by connecting and leaving.
+/// A run goes on for so long after its request's deadline, and for so long after its client has gone, before
+/// it is ended: a start costs more than a run that is nearly done, and a client should not have trustlets
+/// ended by connecting and leaving.
 const DEADLINE_GRACE: Duration = Duration::from_millis(250);
 const CLOSED_GRACE: Duration = Duration::from_secs(5);
 /// One instance.

@@ -1,14 +1,15 @@
-//! Forwards what functions print, where their chain file says `logs = "forward"`: line by line to the daemon's standard error, as all
-//! lines are written (`lines.rs` of `trustlet-host`), each with its instance, and with the request that this one is at work on. That is
-//! what its page says when the line is read, a moment after it was printed: a function that is through with a request meanwhile and
-//! has begun with another is taken to speak of that one.
+//! Forwards what functions print, where their chain file says `logs = "forward"`: line by line to the
+//! daemon's standard error, as all lines are written (`lines.rs` of `trustlet-host`), each with its instance,
+//! and with the request that this one is at work on. That is what its page says when the line is read, a
+//! moment after it was printed: a function that is through with a request meanwhile and has begun with
+//! another is taken to speak of that one.
 //!
 //! Gateways print lines of the access log, which are checked and written anew (`gateway/access.rs`).
 //!
-//! Two promises meet here. A function never waits long for its output to be taken, so its pipe is always drained. And the daemon
-//! never waits for standard error: lines that find no room there are dropped and counted, and a line says how many, once there
-//! is room again. Between the two, a function that prints a burst is held up a little, so that nothing of it is lost while
-//! standard error is being read.
+//! Two promises meet here. A function never waits long for its output to be taken, so its pipe is always
+//! drained. And the daemon never waits for standard error: lines that find no room there are dropped and
+//! counted, and a line says how many, once there is room again. Between the two, a function that prints a
+//! burst is held up a little, so that nothing of it is lost while standard error is being read.
 
 use super::history::AtWork;
 use super::metrics;
@@ -32,13 +33,15 @@ use tokio::time::{Instant, timeout};
 const LINE_MAX_BYTES: usize = 8 * 1024;
 /// What is read of one function before it is everybody else's turn: some tens of microseconds of work.
 const TURN_BYTES: usize = 16 * 1024;
-/// How long a function may be held up for lack of room, and which part of its time: not long enough to be noticed.
+/// How long a function may be held up for lack of room, and which part of its time: not long enough to be
+/// noticed.
 const HELD_UP_MAX: Duration = Duration::from_millis(200);
 const HELD_UP_PART: u32 = 10;
-/// A shorter wait is not worth a timer, which counts whole milliseconds: many of them would add up to more than was meant.
+/// A shorter wait is not worth a timer, which counts whole milliseconds: many of them would add up to more
+/// than was meant.
 const HELD_UP_MIN: Duration = Duration::from_millis(20);
-/// What a function may print: lines beyond are dropped without being looked at, so that one which prints without end costs the
-/// daemon little more than reading it.
+/// What a function may print: lines beyond are dropped without being looked at, so that one which prints
+/// without end costs the daemon little more than reading it.
 const BURST_BYTES: u64 = 8 * 1024 * 1024;
 const BYTES_PER_SECOND: u64 = 4 * 1024 * 1024;
 /// How long the last words of functions that have ended are awaited when the daemon ends.

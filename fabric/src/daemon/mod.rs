@@ -1,6 +1,7 @@
-//! The daemon: the unprivileged process that starts trustlets, replaces those that die or overrun, forwards the logs
-//! that a chain file allows, and answers operators. It sees tables and telemetry; never plaintext, never a key.
-//! When it is killed, records keep flowing; its successor reads the monitor's tables and goes on.
+//! The daemon: the unprivileged process that starts trustlets, replaces those that die or overrun, forwards
+//! the logs that a chain file allows, and answers operators. It sees tables and telemetry; never plaintext,
+//! never a key. When it is killed, records keep flowing; its successor reads the monitor's tables and goes
+//! on.
 
 mod admin;
 mod announcement;

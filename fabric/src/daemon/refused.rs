@@ -6,8 +6,8 @@ use hacher_trustlet_host::lines::About;
 use hacher_trustlet_host::process::seccomp::call_name;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Most that are told of one function; it has at most sixteen different ones at a time, but can change what it says (I6). Each has
-/// its own share, so that none keeps what others are refused out of the log.
+/// Most that are told of one function; it has at most sixteen different ones at a time, but can change what
+/// it says (I6). Each has its own share, so that none keeps what others are refused out of the log.
 const TOLD_MAX: usize = 64;
 
 /// What a refused call is called in logs, metrics and status.

@@ -1,4 +1,5 @@
-//! What the command line says that concerns the daemon, as its arguments: it reads no file and no environment.
+//! What the command line says that concerns the daemon, as its arguments: it reads no file and no
+//! environment.
 
 use crate::cli::Format;
 use hacher_trustlet_host::lines;
@@ -19,7 +20,8 @@ pub struct Settings {
     pub log_format: lines::Format,
     /// How long a function may take from its start until it serves. The monitor ends it then.
     pub start_patience: Duration,
-    /// How often it makes a call to the monitor, so that this one knows that it lives; never if nobody watches.
+    /// How often it makes a call to the monitor, so that this one knows that it lives; never if nobody
+    /// watches.
     pub beat: Option<Duration>,
 }
 

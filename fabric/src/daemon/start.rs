@@ -1,5 +1,5 @@
-//! What is said while functions start: whom the service waits for, and why it gives up. Each message names the function,
-//! what became of it, and what to do.
+//! What is said while functions start: whom the service waits for, and why it gives up. Each message names
+//! the function, what became of it, and what to do.
 
 use std::time::Duration;
 use tokio::time::Instant;

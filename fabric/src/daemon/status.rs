@@ -1,5 +1,5 @@
-//! What `/status` says: how everything is, and what is wrong. `docs/operations.md` has the table of its fields, which may grow and
-//! do not change.
+//! What `/status` says: how everything is, and what is wrong. `docs/operations.md` has the table of its
+//! fields, which may grow and do not change.
 
 use super::filter::Filter;
 use super::history::{AtWork, Health, History};
@@ -214,8 +214,8 @@ impl Chain {
             .collect()
     }
 
-    /// Requests that no function runs at the moment: they wait at the gateway, or as records in rings. Fewer than that where one
-    /// request is run by several functions at once.
+    /// Requests that no function runs at the moment: they wait at the gateway, or as records in rings. Fewer
+    /// than that where one request is run by several functions at once.
     #[must_use]
     pub(super) fn queued(&self) -> u64 {
         let running = self
@@ -251,7 +251,8 @@ impl Chain {
 }
 
 impl Instance {
-    /// Whether there is something about it that an operator looks for: it is not fit, it has died, or runs of it have failed.
+    /// Whether there is something about it that an operator looks for: it is not fit, it has died, or runs of
+    /// it have failed.
     fn is_bad(&self, now: Monotonic) -> bool {
         !self.health(now).is_fit()
             || self.history.deaths > 0

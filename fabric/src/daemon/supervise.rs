@@ -151,12 +151,14 @@ struct Supervisor {
     waiting: Waiting,
     admin_addresses: Vec<String>,
     announced: bool,
-    /// Chains that do not start, and why. They keep no other chain from being served, and are tried ever more seldom.
+    /// Chains that do not start, and why. They keep no other chain from being served, and are tried ever
+    /// more seldom.
     failing: BTreeMap<u32, Failing>,
     /// Chains that the monitor knows to serve.
     serving_told: u64,
     loaded: bool,
-    /// The monitor stops: nothing is started or replaced any more, and what is printed is forwarded until all have ended.
+    /// The monitor stops: nothing is started or replaced any more, and what is printed is forwarded until
+    /// all have ended.
     stops: bool,
     /// Gateways finish what is in flight, and are not replaced when they have ended; functions are.
     drains: bool,
@@ -267,8 +269,9 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Tells the monitor which chains are not ready, where that has changed since. A chain is told of once its gateway serves, as
-    /// nobody could ask before. Returns when to look again, where something may change without an event.
+    /// Tells the monitor which chains are not ready, where that has changed since. A chain is told of once
+    /// its gateway serves, as nobody could ask before. Returns when to look again, where something may
+    /// change without an event.
     fn tell_readiness(&mut self) -> Result<Option<Duration>, Stop> {
         let now = Monotonic::now();
         let mut changed = Vec::new();
@@ -394,8 +397,8 @@ impl Supervisor {
         found.unwrap_or_default()
     }
 
-    /// Plans the creation of whatever is absent: functions first, and a gateway once all functions that it leads to serve, but for
-    /// those of chains that do not start.
+    /// Plans the creation of whatever is absent: functions first, and a gateway once all functions that it
+    /// leads to serve, but for those of chains that do not start.
     fn reconcile(&mut self) -> Result<(), Stop> {
         if !self.loaded {
             return Ok(());
@@ -478,8 +481,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// A function or a gateway does not start. That ends a service of which nothing would be left; otherwise the chain is passed
-    /// over, and tried again.
+    /// A function or a gateway does not start. That ends a service of which nothing would be left; otherwise
+    /// the chain is passed over, and tried again.
     fn does_not_start(&mut self, key: Key, reason: String) -> Result<(), Stop> {
         let tables = self.tables.borrow();
         let gateway = u32::try_from(key.1).unwrap_or(u32::MAX);
@@ -653,8 +656,8 @@ impl Supervisor {
         Some(self.waiting.due())
     }
 
-    /// Notes how an instance's process ended: why, with the code of that, and whether it was at work on a record. What its page
-    /// says is its own word.
+    /// Notes how an instance's process ended: why, with the code of that, and whether it was at work on a
+    /// record. What its page says is its own word.
     fn note_end(&self, key: Key, end: End, lived: Duration) -> (Cause, u32, bool) {
         let mut noted = None;
         let at = Monotonic::now();
@@ -678,7 +681,8 @@ impl Supervisor {
         })
     }
 
-    /// Ends handlers that overrun, and runs that nobody waits for. Returns when to look again; `None` while nothing runs.
+    /// Ends handlers that overrun, and runs that nobody waits for. Returns when to look again; `None` while
+    /// nothing runs.
     fn watch_runs(&mut self) -> Result<Option<Duration>, Stop> {
         let mut to_end = Vec::new();
         // The gateway rings once for many requests, and perhaps before it counts the first.
@@ -764,7 +768,8 @@ fn how(cause: Cause, code: u32) -> String {
     }
 }
 
-/// Watches the daemon's own bell, which is heard when the event loop says that it has rung, and that may not be true any more.
+/// Watches the daemon's own bell, which is heard when the event loop says that it has rung, and that may not
+/// be true any more.
 fn watch_bell(bell: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
     fcntl_setfl(&bell, fcntl_getfl(&bell)? | OFlags::NONBLOCK)?;
     watch(bell)

@@ -7,7 +7,8 @@ use hacher_trustlet_host::calls::{GATEWAY_PROCESS, InstanceState, tls};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-/// What is created, dies and is replaced: an instance of a chain by their numbers, or [`GATEWAY_PROCESS`] and the number of a gateway.
+/// What is created, dies and is replaced: an instance of a chain by their numbers, or [`GATEWAY_PROCESS`] and
+/// the number of a gateway.
 pub(super) type Key = (u64, u64);
 
 /// One ring that an instance reads.
@@ -59,7 +60,8 @@ pub(super) struct Instance {
     pub memory_bytes: u64,
     /// Bytes of memory that it has besides, for what the fabric needs in it.
     pub fabric_bytes: u64,
-    /// Bytes of private memory that its process had when that was asked last; 0 if it had none, or nobody knows.
+    /// Bytes of private memory that its process had when that was asked last; 0 if it had none, or nobody
+    /// knows.
     pub memory_used_bytes: u64,
     /// Threads that it may have.
     pub threads: u32,

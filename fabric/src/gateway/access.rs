@@ -1,9 +1,10 @@
-//! The access log: a line for each request, if the service was asked for it (`--access-log`). It says who was asked for what, how
-//! much and for how long; never a query, a header or a body.
+//! The access log: a line for each request, if the service was asked for it (`--access-log`). It says who was
+//! asked for what, how much and for how long; never a query, a header or a body.
 //!
-//! The gateway may open nothing, so lines leave over its standard error, to the daemon, which checks them and writes them as it
-//! writes all others. They wait in a buffer of bounded size and leave when there is room; a line that finds no place is dropped and
-//! counted, so no request waits for whoever reads the log. Without the log a request costs one look at a flag.
+//! The gateway may open nothing, so lines leave over its standard error, to the daemon, which checks them and
+//! writes them as it writes all others. They wait in a buffer of bounded size and leave when there is room; a
+//! line that finds no place is dropped and counted, so no request waits for whoever reads the log. Without
+//! the log a request costs one look at a flag.
 
 use super::problem::ProblemCause;
 use super::reply::Reply;
@@ -91,7 +92,8 @@ impl AccessLog {
         }
     }
 
-    /// A line for a request that has arrived; nothing if nobody wants it. `serves`: whether there is a chain of this name.
+    /// A line for a request that has arrived; nothing if nobody wants it. `serves`: whether there is a chain
+    /// of this name.
     pub(super) fn entry(
         self: &Rc<Self>,
         request: &Request<()>,

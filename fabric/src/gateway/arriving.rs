@@ -1,5 +1,5 @@
-//! Records of which some segments have arrived and some are still to come: at most one for each ring, and only for requests
-//! that somebody waits for.
+//! Records of which some segments have arrived and some are still to come: at most one for each ring, and
+//! only for requests that somebody waits for.
 
 use super::record::Record;
 use hacher_libos_net::invocation::InvocationId;

@@ -1,14 +1,15 @@
-//! The gateway's one memory budget (I11): what clients and functions can make it hold is charged here, from the head of a
-//! request to the last written byte of its reply, and what does not fit is refused before it is held.
+//! The gateway's one memory budget (I11): what clients and functions can make it hold is charged here, from
+//! the head of a request to the last written byte of its reply, and what does not fit is refused before it is
+//! held.
 //!
 //! ```text
 //! memory limit = the process itself + allocator's slack + accounts
 //! accounts     = reserved for connections + reserved for each chain + common
 //! ```
 //!
-//! An account uses what is reserved for it first, then borrows from the common part: as long as it would not hold more of it
-//! than is left for others. So one chain alone gets half of the common part, two get a third each, and nobody takes what is
-//! reserved for another chain: its largest request and its largest reply.
+//! An account uses what is reserved for it first, then borrows from the common part: as long as it would not
+//! hold more of it than is left for others. So one chain alone gets half of the common part, two get a third
+//! each, and nobody takes what is reserved for another chain: its largest request and its largest reply.
 //!
 //! Sealed records lie in the outboxes, which are no private memory and have bounds of their own.
 
@@ -23,12 +24,14 @@ use std::rc::Rc;
 const PROCESS_BYTES: u64 = 128 << 20;
 /// One byte in so many is left to the allocator, for what lies unused between allocations.
 const SLACK_DIVISOR: u64 = 8;
-/// What one connection costs besides its requests: a task, buffers for reading a head and for writing (32 KiB each, and as
-/// much again while a head is in use), and TLS records in both directions.
+/// What one connection costs besides its requests: a task, buffers for reading a head and for writing (32 KiB
+/// each, and as much again while a head is in use), and TLS records in both directions.
 pub(super) const CONNECTION_BYTES: u64 = 160 << 10;
-/// What an HTTP/2 connection may have received that no request has taken yet: its window, and header blocks in decoding.
+/// What an HTTP/2 connection may have received that no request has taken yet: its window, and header blocks
+/// in decoding.
 pub(super) const HTTP_2_BYTES: u64 = super::listener::WINDOW_BYTES as u64 + (256 << 10);
-/// What a stream of HTTP/2 holds beside a text that answers it, until that was written: its state, its task, its headers.
+/// What a stream of HTTP/2 holds beside a text that answers it, until that was written: its state, its task,
+/// its headers.
 pub(super) const HTTP_2_STREAM_BYTES: u64 = 4 << 10;
 /// What one request costs besides its body: its task, who waits for it, and a problem that answers it.
 pub(super) const REQUEST_BYTES: u64 = 8 << 10;
@@ -78,7 +81,8 @@ impl Budget {
         self.total
     }
 
-    /// Opens an account. The loader has checked that all reserves fit; if they do not, the last ones get less.
+    /// Opens an account. The loader has checked that all reserves fit; if they do not, the last ones get
+    /// less.
     pub(super) fn account(self: &Rc<Self>, reserved: u64) -> Rc<Account> {
         let reserved = reserved.min(self.common.get());
         self.common.set(self.common.get() - reserved);
@@ -162,8 +166,8 @@ impl Charge {
         &self.account
     }
 
-    /// Charges `bytes` in all, for memory that was asked for by [`Account::has_room`] and is held now. The allocator may have
-    /// given somewhat more than was asked for, so this does not fail.
+    /// Charges `bytes` in all, for memory that was asked for by [`Account::has_room`] and is held now. The
+    /// allocator may have given somewhat more than was asked for, so this does not fail.
     pub(super) fn set(&mut self, bytes: u64) {
         if bytes > self.bytes {
             self.account.add(bytes - self.bytes);
@@ -204,8 +208,8 @@ pub(super) const fn connections_bytes() -> u64 {
     super::places::PLACES_MAX as u64 * CONNECTION_BYTES
 }
 
-/// The least memory of a gateway that serves chains with these largest bodies and replies: one request of each, and all
-/// connections.
+/// The least memory of a gateway that serves chains with these largest bodies and replies: one request of
+/// each, and all connections.
 pub(crate) fn least_memory_bytes(chains: impl IntoIterator<Item = (ByteSize, ByteSize)>) -> u64 {
     let shared = chains
         .into_iter()

@@ -1,7 +1,7 @@
 //! One client's connection, as far as its limits are concerned: what it is waiting for, and for how long.
 //!
-//! The places' clock ticks once a second and looks at every connection, so a request sets no timer of its own. Who keeps the
-//! gateway waiting is closed:
+//! The places' clock ticks once a second and looks at every connection, so a request sets no timer of its
+//! own. Who keeps the gateway waiting is closed:
 //!
 //! | waiting for | limit |
 //! |---|---|
@@ -41,8 +41,8 @@ const REPLY_TICKS: Tick = 30;
 const REPLY_BYTES_PER_TICK: u64 = 32 << 10;
 /// Longer if its client reads other replies of the same connection meanwhile, but not longer than this.
 const REPLY_TICKS_MAX: Tick = 600;
-/// And how long a reply may take to be taken over by another segment, and its last one to be written: HTTP/2 has windows of its
-/// own in front of the socket.
+/// And how long a reply may take to be taken over by another segment, and its last one to be written: HTTP/2
+/// has windows of its own in front of the socket.
 const SEGMENT_TICKS: Tick = 30;
 /// After so long without a byte, a client that is waited for may be closed to make room for another.
 const STALLED_TICKS: Tick = 2;
@@ -79,7 +79,8 @@ struct Pending {
 }
 
 impl Pending {
-    /// Whether it is late because its client reads other replies besides, and all of them as fast as one alone must be read.
+    /// Whether it is late because its client reads other replies besides, and all of them as fast as one
+    /// alone must be read.
     const fn shares_a_fast_connection(&self, now: Tick, sent: u64) -> bool {
         let taken = now.saturating_sub(self.begun_at);
         let due_bytes = taken.saturating_sub(REPLY_TICKS) * REPLY_BYTES_PER_TICK;
@@ -112,7 +113,8 @@ pub(super) struct Connection {
     /// Since when it is, and what was sent then; moved on whenever enough was.
     blocked_since: Cell<(Tick, u64)>,
     unblocked: Notify,
-    /// Since when there is no request in progress, when that was in the order of such events, and what was received then.
+    /// Since when there is no request in progress, when that was in the order of such events, and what was
+    /// received then.
     idle_since: Cell<Tick>,
     idle_order: Cell<u64>,
     idle_mark: Cell<u64>,
@@ -120,7 +122,8 @@ pub(super) struct Connection {
     has_served: Cell<bool>,
     /// Set at the first request over HTTP/2.
     http_2: RefCell<Option<Charge>>,
-    /// Whether a part of a request was not read: the client may still be sending it when the connection ends.
+    /// Whether a part of a request was not read: the client may still be sending it when the connection
+    /// ends.
     unread: Cell<bool>,
     has_ended: Cell<bool>,
     _memory: Charge,
@@ -176,7 +179,8 @@ impl Connection {
         self.blocked.set(true);
     }
 
-    /// Waits until what was written so far has left: whoever sends requests without reading replies is not answered further.
+    /// Waits until what was written so far has left: whoever sends requests without reading replies is not
+    /// answered further.
     pub(super) async fn writable(&self) {
         while self.blocked.get() {
             self.unblocked.notified().await;
@@ -236,8 +240,8 @@ impl Connection {
         if self.is_idle() {
             return Some(Dispensable::Idle(self.idle_order.get()));
         }
-        // Nothing is waited for but the client: to read, or to send the rest of its bodies. A request that a chain works on keeps
-        // its connection, whatever others on it wait for.
+        // Nothing is waited for but the client: to read, or to send the rest of its bodies. A request that a
+        // chain works on keeps its connection, whatever others on it wait for.
         let with_client = self.replies.borrow().len() + self.uploads.get() as usize;
         let waits_for_client = self.blocked.get() || with_client >= self.requests.get() as usize;
         let moved_at = self.moved_at.get();

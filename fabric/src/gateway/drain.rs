@@ -7,8 +7,8 @@
 //! | refusing, until what is in flight is done | accepted | 503 with `Retry-After`; HTTP/2: GOAWAY | 503 |
 //! | cutting | accepted | 503, those in flight too | 503 |
 //!
-//! A socket that outlives the service is not accepted from after the first stage: whoever waits in its queue is served by
-//! the successor.
+//! A socket that outlives the service is not accepted from after the first stage: whoever waits in its queue
+//! is served by the successor.
 
 use super::Gateway;
 use super::problem::{Problem, RETRY_AFTER_S};
@@ -24,9 +24,11 @@ use tokio::time::{sleep, timeout};
 
 /// How often a gateway that leaves looks whether it is done.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// For so long whoever is in the queue, or about to send on an open connection, is still answered when all else is done.
+/// For so long whoever is in the queue, or about to send on an open connection, is still answered when all
+/// else is done.
 const LAST_CALL: Duration = Duration::from_millis(50);
-/// How long replies of the last stage may take to be written. The monitor waits longer than this and the last call together.
+/// How long replies of the last stage may take to be written. The monitor waits longer than this and the last
+/// call together.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How far the end has come.

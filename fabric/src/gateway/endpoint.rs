@@ -1,4 +1,5 @@
-//! The gateway's place in one chain: it seals requests into its outbox, and matches what comes back with who waits.
+//! The gateway's place in one chain: it seals requests into its outbox, and matches what comes back with who
+//! waits.
 
 use super::Gateway;
 use super::arriving::{Arriving, Judgement};
@@ -32,8 +33,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// The gateway's one output port.
 const INGRESS: usize = 0;
-/// Segments of one request that are sealed, or bytes and segments that are opened, before other tasks get their turn: some
-/// hundred microseconds of work.
+/// Segments of one request that are sealed, or bytes and segments that are opened, before other tasks get
+/// their turn: some hundred microseconds of work.
 const SEGMENTS_AT_ONCE: usize = 8;
 const BYTES_AT_ONCE: usize = 512 << 10;
 const STEPS_AT_ONCE: usize = 256;
@@ -180,8 +181,8 @@ impl Endpoint {
             .set_gauge(Gauge::BufferedBytes, self.account.used_bytes());
     }
 
-    /// Whether `bytes` more of requests may be held: beside the largest reply, so that what uploads take is never missing for the
-    /// answer to a request whose functions have run.
+    /// Whether `bytes` more of requests may be held: beside the largest reply, so that what uploads take is
+    /// never missing for the answer to a request whose functions have run.
     pub(super) fn has_room_for_request(&self, bytes: u64) -> bool {
         let reply = budget::record_bytes(self.begin.max_reply_bytes);
         self.account.has_room(bytes.saturating_add(reply))
@@ -264,8 +265,8 @@ impl Endpoint {
         drop(turn);
         self.receiver.borrow_mut().make_room(&self.own);
         if self.in_flight.get() == 1 {
-            // Nobody else waits for this process: on a core that they share, who was rung begins now, and not when all that an
-            // event loop does before it sleeps is done.
+            // Nobody else waits for this process: on a core that they share, who was rung begins now, and not
+            // when all that an event loop does before it sleeps is done.
             rustix::thread::sched_yield();
         }
         Ok(())
@@ -406,7 +407,8 @@ impl Endpoint {
         }
     }
 
-    /// Whether a segment is taken in. What nobody waits for is not kept, whoever sends it; nor what is too large.
+    /// Whether a segment is taken in. What nobody waits for is not kept, whoever sends it; nor what is too
+    /// large.
     fn judge(&self, had_bytes: usize, descriptor: &Descriptor) -> Judgement {
         let bytes = (had_bytes as u64).saturating_add(descriptor.len_bytes as u64);
         let limit = self
@@ -479,8 +481,9 @@ impl Endpoint {
                 Some(None) => None,
             };
             if matches!(answer, Some(Answer::Fault { .. })) {
-                // Other functions need not go on with it. After a record this is not said: as a rule nothing is left to do,
-                // and a word in a page that all functions read costs each of them a look at another core's cache.
+                // Other functions need not go on with it. After a record this is not said: as a rule nothing
+                // is left to do, and a word in a page that all functions read costs each of
+                // them a look at another core's cache.
                 self.own.close(invocation);
             }
             if let Some(answer) = answer {
@@ -492,8 +495,8 @@ impl Endpoint {
     }
 }
 
-/// A record that is being sent. One that is left in the middle, by its client or at its deadline, is ended: whoever has its
-/// beginning waits for the rest.
+/// A record that is being sent. One that is left in the middle, by its client or at its deadline, is ended:
+/// whoever has its beginning waits for the rest.
 struct Unfinished<'a> {
     endpoint: &'a Endpoint,
     record: &'a RecordContext,

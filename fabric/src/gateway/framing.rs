@@ -1,7 +1,7 @@
-//! Where HTTP/1 messages begin and end (RFC 9112). The gateway refuses what two readers of the same bytes could take for
-//! different messages, before hyper sees it: hyper takes a length beside a transfer coding, equal lengths twice, and lines
-//! that end without a carriage return. A strict reader beside it may only ever refuse more, so the two cannot come to
-//! disagree on what both have taken.
+//! Where HTTP/1 messages begin and end (RFC 9112). The gateway refuses what two readers of the same bytes
+//! could take for different messages, before hyper sees it: hyper takes a length beside a transfer coding,
+//! equal lengths twice, and lines that end without a carriage return. A strict reader beside it may only ever
+//! refuse more, so the two cannot come to disagree on what both have taken.
 //!
 //! ```text
 //! head     held back until it is whole, then judged
@@ -31,7 +31,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What comes next on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// A head, or the preface of HTTP/2. The lines in its first `scanned` bytes are known to be none that ends it.
+    /// A head, or the preface of HTTP/2. The lines in its first `scanned` bytes are known to be none that
+    /// ends it.
     Head { scanned: usize },
     /// So many bytes of a body.
     Fixed(u64),
@@ -134,7 +135,8 @@ impl Framing {
         matches!(self.stage, Stage::Through)
     }
 
-    /// Judges `bytes`, which follow those that were passed before: what was not passed then comes first again.
+    /// Judges `bytes`, which follow those that were passed before: what was not passed then comes first
+    /// again.
     pub(super) fn judge(&mut self, bytes: &[u8]) -> Judged {
         let mut judged = Judged {
             passed: 0,
@@ -191,7 +193,8 @@ fn malformed(detail: &'static str) -> Problem {
 
 /// Judges a head, if it is whole: how long it is, and what follows it.
 fn head(bytes: &[u8], scanned: &mut usize) -> Result<Option<(usize, Stage)>, Refused> {
-    // Empty lines before a request are an old habit of clients that ended bodies with one (RFC 9112, section 2.2).
+    // Empty lines before a request are an old habit of clients that ended bodies with one (RFC 9112, section
+    // 2.2).
     let empty = bytes.chunks_exact(2).take_while(|pair| pair == b"\r\n").count() * 2;
     *scanned = empty.max(*scanned);
     let Some(len) = end_of_head(bytes, scanned)? else {
@@ -211,8 +214,8 @@ fn head(bytes: &[u8], scanned: &mut usize) -> Result<Option<(usize, Stage)>, Ref
     Ok(Some((len, stage)))
 }
 
-/// Looks for the empty line that ends a head, and refuses what no head has (RFC 9112, section 2.2; RFC 9110, section 5.5).
-/// Lines before `scanned` were looked at.
+/// Looks for the empty line that ends a head, and refuses what no head has (RFC 9112, section 2.2; RFC 9110,
+/// section 5.5). Lines before `scanned` were looked at.
 fn end_of_head(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Problem> {
     // No early end, so that the compiler looks at many bytes at once.
     let has_control = |text: &[u8]| {
@@ -367,7 +370,8 @@ fn length_of(length: &[u8]) -> Result<u64, Problem> {
         })
 }
 
-/// A coding that is not spoken here (RFC 9112, section 6.1), or a body whose end could not be found (section 6.3).
+/// A coding that is not spoken here (RFC 9112, section 6.1), or a body whose end could not be found (section
+/// 6.3).
 fn other_coding(coding: &[u8]) -> Problem {
     let last = coding.rsplit(|byte| *byte == b',').next().unwrap_or_default();
     let is_framed = last.trim_ascii().eq_ignore_ascii_case(b"chunked");

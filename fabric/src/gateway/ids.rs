@@ -1,5 +1,5 @@
-//! Ids of requests: nobody who has seen any number of them can compute another, because a function that knows the id of a
-//! request can answer it.
+//! Ids of requests: nobody who has seen any number of them can compute another, because a function that knows
+//! the id of a request can answer it.
 
 use hacher_libos_net::invocation::{GatewayLife, InvocationId};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -7,7 +7,8 @@ use std::io;
 
 /// Random bytes of one id.
 const RANDOM_BYTES: usize = 12;
-/// Ids made at once, so that a request costs a small part of a system call. Few, because those not yet given out are secret.
+/// Ids made at once, so that a request costs a small part of a system call. Few, because those not yet given
+/// out are secret.
 const BATCH: usize = 64;
 
 /// Makes ids.
@@ -80,7 +81,8 @@ mod tests {
     fn ids_share_no_random_bits_and_count_on() {
         let mut ids = Ids::new(GatewayLife::of_epoch(3)).unwrap();
         let made: Vec<InvocationId> = (0..70_000).map(|_| ids.next()).collect();
-        // Any 48 of the random bits differ from one id to the next: about 9 pairs of 70,000 share 28 bits, none 48.
+        // Any 48 of the random bits differ from one id to the next: about 9 pairs of 70,000 share 28 bits,
+        // none 48.
         for shift in [32, 56, 80] {
             let parts: HashSet<u64> = made
                 .iter()

@@ -211,7 +211,8 @@ async fn serve(
     let mut access = gateway.access.entry(&request, serves);
     let mut reply = if is_http_2 && request.headers().len() > FIELDS_MAX {
         gateway.count(Counter::Rejected(Reject::Malformed));
-        // On HTTP/1 the reader of heads says so. A map of many short fields takes far more memory than their bytes.
+        // On HTTP/1 the reader of heads says so. A map of many short fields takes far more memory than their
+        // bytes.
         head_too_long("fields", FIELDS_MAX).response()
     } else if is_http_2 && !gateway.places.charge_http_2(connection) {
         connection.end(Ending::Gracefully, gateway.places.now());
@@ -221,8 +222,8 @@ async fn serve(
     };
     // Its fields are not needed while what is left of its body is waited for.
     drop(request);
-    // A short request is read to its end before the reply, so that one that breaks the rules there is told so. On HTTP/2 a longer
-    // one is reset without an error (RFC 9113, section 8.1).
+    // A short request is read to its end before the reply, so that one that breaks the rules there is told
+    // so. On HTTP/2 a longer one is reset without an error (RFC 9113, section 8.1).
     let upload = turn.uploads();
     let is_read = tokio::select! {
         biased;
@@ -264,7 +265,8 @@ async fn serve(
     reply
 }
 
-/// Has a client leave: over HTTP/1 with this reply; over HTTP/2 once nothing more is served, as it may send many requests at a time.
+/// Has a client leave: over HTTP/1 with this reply; over HTTP/2 once nothing more is served, as it may send
+/// many requests at a time.
 fn say_goodbye(gateway: &Gateway, connection: &Connection, is_http_2: bool, reply: &mut Reply) {
     if !is_http_2 {
         reply

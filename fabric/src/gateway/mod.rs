@@ -1,5 +1,6 @@
-//! The gateway: the trustlet that speaks HTTP. It terminates TLS, so it sees plaintext, and so it is isolated like a
-//! function: no files, no network of its own, only the connections that come in over a socket that it was given.
+//! The gateway: the trustlet that speaks HTTP. It terminates TLS, so it sees plaintext, and so it is isolated
+//! like a function: no files, no network of its own, only the connections that come in over a socket that it
+//! was given.
 //!
 //! ```text
 //! access        a line for each request, if that is asked for
@@ -86,7 +87,8 @@ pub(crate) struct Gateway {
     bell: RefCell<Option<Doorbell>>,
     /// Requests in flight, over all chains.
     in_flight: Cell<u64>,
-    /// When the first certificate expires, and the first authority for those of clients, in seconds since 1970.
+    /// When the first certificate expires, and the first authority for those of clients, in seconds since
+    /// 1970.
     expiries: Cell<[u64; 2]>,
     drain: Rc<Draining>,
     access: Rc<AccessLog>,
@@ -111,7 +113,8 @@ impl Gateway {
         gateway
     }
 
-    /// Tells what goes up and down: of each chain in its page; of the process as a whole in the page of one of its chains.
+    /// Tells what goes up and down: of each chain in its page; of the process as a whole in the page of one
+    /// of its chains.
     fn tell_figures(&self) {
         let endpoints = self.endpoints.borrow();
         for endpoint in endpoints.values() {

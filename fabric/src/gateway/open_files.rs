@@ -4,12 +4,12 @@ use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, getrlimit};
 
-/// Open files that are kept from connections: one that is being accepted, one that is being refused, and a few for good
-/// measure.
+/// Open files that are kept from connections: one that is being accepted, one that is being refused, and a
+/// few for good measure.
 const RESERVE: u64 = 8;
 
-/// Connections at a time: as many as `wanted`, or as this process's limit on open files leaves room for once everything else is
-/// open. `open` is any descriptor.
+/// Connections at a time: as many as `wanted`, or as this process's limit on open files leaves room for once
+/// everything else is open. `open` is any descriptor.
 pub(super) fn connections(wanted: usize, open: impl AsFd) -> usize {
     let Some(limit) = getrlimit(Resource::Nofile).current else {
         return wanted;

@@ -1,9 +1,9 @@
-//! The places for connections: who has one, who gives way when there is none left, and the clock that looks for those who
-//! keep the gateway waiting.
+//! The places for connections: who has one, who gives way when there is none left, and the clock that looks
+//! for those who keep the gateway waiting.
 //!
-//! Nobody can lock others out by holding connections (I6): a new one always gets a place. The one that was idle longest goes
-//! for it, then one whose client has stalled; and if all of them are busy, there are places more, where health is answered
-//! and chains are not.
+//! Nobody can lock others out by holding connections (I6): a new one always gets a place. The one that was
+//! idle longest goes for it, then one whose client has stalled; and if all of them are busy, there are places
+//! more, where health is answered and chains are not.
 
 use super::budget::{
     Account, Budget, CONNECTION_BYTES, Charge, HTTP_2_BYTES, HTTP_2_STREAM_BYTES, connections_bytes,
@@ -16,8 +16,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Connections at a time, without the spare ones: half of the descriptors that the monitor lets a gateway have, so that those
-/// which are being closed have some, too.
+/// Connections at a time, without the spare ones: half of the descriptors that the monitor lets a gateway
+/// have, so that those which are being closed have some, too.
 const ORDINARY_MAX: usize = 1024;
 /// Further places, for health alone.
 const SPARE_MAX: usize = 64;
@@ -36,7 +36,8 @@ pub(super) struct Places {
     ordinary: Cell<usize>,
     all: Cell<usize>,
     memory: Rc<Account>,
-    /// For what can be refused, so that it leaves the reserve alone: HTTP/2, and the texts that answer there.
+    /// For what can be refused, so that it leaves the reserve alone: HTTP/2, and the texts that answer
+    /// there.
     optional: Rc<Account>,
     /// Told when the first place is taken, and when the last is given back.
     changed: Notify,
@@ -87,8 +88,9 @@ impl Places {
         let mut is_spare = false;
         if self.taken.borrow().len() >= self.ordinary.get() {
             self.make_room();
-            // The ordinary never pass their number, so among as many as there may be at all there always is a spare one. And the
-            // spare, however many there are and however they came, keep nobody out of an ordinary place that is free.
+            // The ordinary never pass their number, so among as many as there may be at all there always is a
+            // spare one. And the spare, however many there are and however they came, keep nobody
+            // out of an ordinary place that is free.
             is_spare = self.ordinary_taken() >= self.ordinary.get();
             if self.taken.borrow().len() >= self.all.get() {
                 self.drop_oldest_spare();
@@ -144,13 +146,14 @@ impl Places {
         connection.speaks_http_2(|| self.optional.charge(HTTP_2_BYTES))
     }
 
-    /// Memory for a text that answers a request over HTTP/2. On HTTP/1 there is one at a time, which the connection's own
-    /// memory has room for.
+    /// Memory for a text that answers a request over HTTP/2. On HTTP/1 there is one at a time, which the
+    /// connection's own memory has room for.
     pub(super) fn charge_text(&self, len_bytes: usize) -> Option<Charge> {
         self.optional.charge(HTTP_2_STREAM_BYTES + len_bytes as u64)
     }
 
-    /// Connections that have a place, those on which chains are answered at most, and the bytes that all hold.
+    /// Connections that have a place, those on which chains are answered at most, and the bytes that all
+    /// hold.
     pub(super) fn figures(&self) -> (u64, u64, u64) {
         let count = |count: usize| count as u64;
         let taken = count(self.taken.borrow().len());
@@ -158,7 +161,8 @@ impl Places {
         (taken, count(self.ordinary.get()), bytes)
     }
 
-    /// Runs the clock, for ever: while there are connections. Calls `each_tick` at each tick, and when the last one has gone.
+    /// Runs the clock, for ever: while there are connections. Calls `each_tick` at each tick, and when the
+    /// last one has gone.
     pub(super) async fn watch(self: Rc<Self>, each_tick: impl Fn()) {
         let mut clock = interval(TICK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,5 +1,6 @@
-//! A record in the gateway's private memory: plaintext in pieces, each as long as a segment and each charged, so that memory
-//! follows what was received and is given back piece by piece as a request is sealed or a reply is written (I11).
+//! A record in the gateway's private memory: plaintext in pieces, each as long as a segment and each charged,
+//! so that memory follows what was received and is given back piece by piece as a request is sealed or a
+//! reply is written (I11).
 
 use super::budget::{Account, Charge};
 use bytes::Buf;
@@ -116,7 +117,8 @@ impl Piece {
         self.charge.set(self.bytes.capacity() as u64);
     }
 
-    /// Makes room for `more` bytes: twice what was there, up to a segment. So a body in many small chunks is not copied often.
+    /// Makes room for `more` bytes: twice what was there, up to a segment. So a body in many small chunks is
+    /// not copied often.
     fn make_room(&mut self, more: usize) -> bool {
         let needed = self.bytes.len() + more;
         let capacity = self.bytes.capacity();

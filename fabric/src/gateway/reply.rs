@@ -1,4 +1,5 @@
-//! The reply that a record at egress makes (docs/http.md has the table of headers), and what every reply has to obey.
+//! The reply that a record at egress makes (docs/http.md has the table of headers), and what every reply has
+//! to obey.
 
 use super::carried::{Arity, arity};
 use super::problem::Problem;
@@ -13,8 +14,8 @@ use hyper::{HeaderMap, Response, StatusCode};
 const STATUS_HEADER: &str = "hacher-status";
 /// What a body is that no function has described: a client that guesses could be made to guess wrong.
 const UNDESCRIBED: HeaderValue = HeaderValue::from_static("application/octet-stream");
-/// Headers of functions that reach the client besides those that travel in both directions. All others stay inside: they
-/// would speak of the connection, which functions do not see.
+/// Headers of functions that reach the client besides those that travel in both directions. All others stay
+/// inside: they would speak of the connection, which functions do not see.
 const SINGLE: [&str; 7] = [
     "content-disposition",
     "content-location",
@@ -40,7 +41,8 @@ fn leaves(name: &str) -> Option<Arity> {
     arity(name).filter(|_| name != "idempotency-key")
 }
 
-/// The reply that a record makes. The record is a function's: what HTTP does not allow, or cannot say, is left out.
+/// The reply that a record makes. The record is a function's: what HTTP does not allow, or cannot say, is
+/// left out.
 pub(super) fn of_record(record: Record) -> Reply {
     let first = record.first();
     let Ok((encoded, body)) = headers::split(first) else {
@@ -82,7 +84,8 @@ pub(super) fn of_record(record: Record) -> Reply {
     response
 }
 
-/// The status that a function wishes. Informational and redirecting ones would change what the reply means to HTTP itself.
+/// The status that a function wishes. Informational and redirecting ones would change what the reply means to
+/// HTTP itself.
 fn chosen(value: &str) -> Option<StatusCode> {
     let code = value.parse::<u16>().ok();
     let code = code.filter(|code| matches!(code, 200..300 | 400..600))?;
@@ -94,7 +97,8 @@ fn has_content(status: StatusCode) -> bool {
     status != StatusCode::NO_CONTENT && status != StatusCode::RESET_CONTENT
 }
 
-/// The reply to HEAD: what the reply to GET says of its content, without the content (RFC 9110, section 9.3.2).
+/// The reply to HEAD: what the reply to GET says of its content, without the content (RFC 9110, section
+/// 9.3.2).
 pub(super) fn without_content(reply: Reply) -> Reply {
     let (mut parts, body) = reply.into_parts();
     if has_content(parts.status) {

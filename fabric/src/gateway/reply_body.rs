@@ -1,8 +1,9 @@
 //! The body of a reply: some text of the gateway's own, or the rest of a record, piece by piece.
 //!
-//! hyper takes a piece as soon as it may write its first byte, and over HTTP/2 the client says when that may be followed by
-//! others. So the last piece carries what a reply holds, its [`ReplyTurn`], its charge and its line in the access log: they end when hyper drops the
-//! piece, after its last byte was written, and the limits on a reply's time hold until then.
+//! hyper takes a piece as soon as it may write its first byte, and over HTTP/2 the client says when that may
+//! be followed by others. So the last piece carries what a reply holds, its [`ReplyTurn`], its charge and its
+//! line in the access log: they end when hyper drops the piece, after its last byte was written, and the
+//! limits on a reply's time hold until then.
 
 use super::access::Entry;
 use super::budget::Charge;
@@ -86,7 +87,8 @@ impl ReplyBody {
         (matches!(self.source, Source::Text(_)) || self.left == 0) && self.held.charge.is_none()
     }
 
-    /// Has an empty body end with a frame of its own, so that its headers are written before what it holds ends (HTTP/2).
+    /// Has an empty body end with a frame of its own, so that its headers are written before what it holds
+    /// ends (HTTP/2).
     pub(super) const fn mark_end(&mut self) {
         self.marks_end = self.left == 0;
     }

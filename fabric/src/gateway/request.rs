@@ -138,7 +138,8 @@ fn shed(endpoint: &Endpoint) -> Problem {
         .retry_after(RETRY_AFTER_S)
 }
 
-/// Says the low half of the id: that is what logs, traces and `status` know, and nobody can answer a request of which he knows half.
+/// Says the low half of the id: that is what logs, traces and `status` know, and nobody can answer a request
+/// of which he knows half.
 fn with_invocation(mut reply: Reply, invocation: InvocationId) -> Reply {
     if let Ok(value) = HeaderValue::from_str(&format!("{:016x}", invocation.halves().0)) {
         reply.headers_mut().insert(INVOCATION_HEADER, value);

@@ -1,4 +1,5 @@
-//! The body of a request: read piece by piece, within the chain's limit, its deadline, the budget, and a least speed.
+//! The body of a request: read piece by piece, within the chain's limit, its deadline, the budget, and a
+//! least speed.
 
 use super::connection::RequestTurn;
 use super::endpoint::Endpoint;
@@ -17,7 +18,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// Within so long at least so much of a body arrives; the deadline is the other limit.
 const WINDOW: Duration = Duration::from_secs(10);
 const WINDOW_MIN_BYTES: usize = 10 << 10;
-/// A body that nobody will look at is read all the same if it is at most this long, so that its connection can be used again.
+/// A body that nobody will look at is read all the same if it is at most this long, so that its connection
+/// can be used again.
 const SKIPPED_MAX_BYTES: u64 = 64 << 10;
 /// And if it comes within this time.
 const SKIPPED_WITHIN: Duration = Duration::from_secs(1);

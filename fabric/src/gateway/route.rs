@@ -142,7 +142,8 @@ fn rejected(gateway: &Gateway, reason: Reject, reply: Reply) -> Reply {
     reply
 }
 
-/// Whether a method is registered (RFC 9110, section 9.1): others are not implemented, rather than not allowed.
+/// Whether a method is registered (RFC 9110, section 9.1): others are not implemented, rather than not
+/// allowed.
 fn is_known(method: &Method) -> bool {
     let known = [
         Method::GET,

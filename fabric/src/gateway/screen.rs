@@ -1,8 +1,8 @@
-//! Stands between a connection and hyper: passes on what [`Framing`] has judged, and tells a client that has said all it
-//! has to say from one that went away.
+//! Stands between a connection and hyper: passes on what [`Framing`] has judged, and tells a client that has
+//! said all it has to say from one that went away.
 //!
-//! A head that is refused is not passed on. In its place hyper gets one that the gateway answers with the problem, so that
-//! the answer keeps its place behind those to earlier requests; nothing after it is read.
+//! A head that is refused is not passed on. In its place hyper gets one that the gateway answers with the
+//! problem, so that the answer keeps its place behind those to earlier requests; nothing after it is read.
 
 use super::framing::{Framing, Refused};
 use super::problem::Problem;
@@ -14,8 +14,9 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How soon after the last byte of a request its client's end means that it has no more to say and waits for the reply. The
-/// same signal later means that it has gone: TCP tells one from the other by nothing else, until a reply is refused.
+/// How soon after the last byte of a request its client's end means that it has no more to say and waits for
+/// the reply. The same signal later means that it has gone: TCP tells one from the other by nothing else,
+/// until a reply is refused.
 const HALF_CLOSE: Duration = Duration::from_millis(50);
 /// How often 4 KiB are taken from a client whose request was refused, each time that hyper looks for more.
 const DISCARDED_READS_MAX: usize = 64;
@@ -70,7 +71,8 @@ impl Exchange {
         self.untaken.set(self.untaken.get() + 1);
     }
 
-    /// Hyper has taken the last piece of a reply, which it may not have written yet, or has given the reply up.
+    /// Hyper has taken the last piece of a reply, which it may not have written yet, or has given the reply
+    /// up.
     pub(super) fn end_taking(&self) {
         self.untaken.set(self.untaken.get().saturating_sub(1));
     }
@@ -203,8 +205,8 @@ impl<S> Screen<S> {
         self.give(buffer);
     }
 
-    /// Takes what comes after a refusal, as far as it has come: a connection that is closed with bytes unread is reset, and
-    /// the client may never see the reply.
+    /// Takes what comes after a refusal, as far as it has come: a connection that is closed with bytes unread
+    /// is reset, and the client may never see the reply.
     fn discard(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>
     where
         S: AsyncRead + Unpin,

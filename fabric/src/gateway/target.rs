@@ -1,5 +1,5 @@
-//! Whom and what a request means: its target (RFC 9112, section 3.2), its host (RFC 9110, section 7.2), and the path that
-//! names a chain (RFC 3986).
+//! Whom and what a request means: its target (RFC 9112, section 3.2), its host (RFC 9110, section 7.2), and
+//! the path that names a chain (RFC 3986).
 
 use super::problem::Problem;
 use hyper::header::{EXPECT, HOST, HeaderValue};
@@ -11,7 +11,8 @@ fn malformed(detail: &'static str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "malformed request", detail)
 }
 
-/// Judges a target as it stands in an HTTP/1 head: hyper drops fragments, and takes forms that a method does not have.
+/// Judges a target as it stands in an HTTP/1 head: hyper drops fragments, and takes forms that a method does
+/// not have.
 pub(super) fn judge_raw(method: &str, target: &str) -> Result<(), Problem> {
     if !target.bytes().all(|byte| matches!(byte, 33..=126)) {
         return Err(malformed("a target is ASCII"));
@@ -57,9 +58,9 @@ pub(super) fn judge_host(host: &[u8]) -> Result<(), Problem> {
     }
 }
 
-/// Judges what HTTP/1 and HTTP/2 have in common, and what HTTP/2 leaves to its users. A whole URI with a scheme that the
-/// connection does not have was meant for another server (RFC 9110, section 7.4); HTTP/2 names a scheme always, and what ends
-/// TLS in front of the gateway may pass on its client's.
+/// Judges what HTTP/1 and HTTP/2 have in common, and what HTTP/2 leaves to its users. A whole URI with a
+/// scheme that the connection does not have was meant for another server (RFC 9110, section 7.4); HTTP/2
+/// names a scheme always, and what ends TLS in front of the gateway may pass on its client's.
 pub(super) fn judge<B>(request: &Request<B>, over_tls: bool) -> Result<(), Problem> {
     let headers = request.headers();
     let uri = request.uri();
@@ -119,7 +120,8 @@ fn without_port(host: &[u8]) -> &[u8] {
     stripped.unwrap_or(host)
 }
 
-/// The path with what is needlessly percent-encoded decoded (RFC 3986, section 6.2.2.2), so that one resource has one name.
+/// The path with what is needlessly percent-encoded decoded (RFC 3986, section 6.2.2.2), so that one resource
+/// has one name.
 pub(super) fn path_of(path: &str) -> Result<Cow<'_, str>, Problem> {
     let path = if path.contains('%') {
         Cow::Owned(decode_unreserved(path)?)

@@ -1,5 +1,5 @@
-//! TLS for connections: what new handshakes use, from files that the monitor passed on, and may pass on again while connections
-//! are open. Those keep what they began with.
+//! TLS for connections: what new handshakes use, from files that the monitor passed on, and may pass on again
+//! while connections are open. Those keep what they began with.
 
 use crate::tls::{Fault, Material, Which, dates};
 use hacher_libos_net::attachment::TlsFiles;
@@ -31,7 +31,8 @@ struct Files {
     configuration: Arc<ServerConfig>,
     /// What clients will not like about them.
     warnings: Vec<String>,
-    /// When the first certificate expires, and the first authority for those of clients, in seconds since 1970; 0 for none.
+    /// When the first certificate expires, and the first authority for those of clients, in seconds since
+    /// 1970; 0 for none.
     expiries: [u64; 2],
 }
 
@@ -46,13 +47,15 @@ impl Tls {
         TlsAcceptor::from(Arc::clone(&self.0.borrow().configuration))
     }
 
-    /// When the first certificate expires, and the first authority for those of clients, in seconds since 1970; 0 for none.
+    /// When the first certificate expires, and the first authority for those of clients, in seconds since
+    /// 1970; 0 for none.
     pub(super) fn expiries(&self) -> [u64; 2] {
         self.0.borrow().expiries
     }
 
-    /// Uses these files from the next handshake on, if they can be used; what clients will not like about them. Sessions that
-    /// began with others cannot be resumed, so what a changed authority would refuse does not come in that way.
+    /// Uses these files from the next handshake on, if they can be used; what clients will not like about
+    /// them. Sessions that began with others cannot be resumed, so what a changed authority would refuse
+    /// does not come in that way.
     pub(super) fn renew(&self, files: TlsFiles) -> Result<Vec<String>, TlsError> {
         let files = read(files)?;
         let warnings = files.warnings.clone();

@@ -1,8 +1,8 @@
 //! A client's socket: counts what goes over it, and at its end waits for a client that is still sending.
 //!
-//! A socket that is closed while there is something unread makes the kernel send a reset, and a reset makes the client's
-//! kernel drop the reply that it has not read yet (RFC 9112, section 9.6). So the writing half is closed first, and what the
-//! client still sends is read and dropped, within bounds.
+//! A socket that is closed while there is something unread makes the kernel send a reset, and a reset makes
+//! the client's kernel drop the reply that it has not read yet (RFC 9112, section 9.6). So the writing half
+//! is closed first, and what the client still sends is read and dropped, within bounds.
 
 use super::connection::{Connection, Ending};
 use super::places::Place;

@@ -1,5 +1,6 @@
-//! What clients will not like about a certificate that can be served all the same: it has expired, is not valid yet, or is for
-//! something else than servers. These are warnings: the clock of this machine may be wrong, and a test may want just that.
+//! What clients will not like about a certificate that can be served all the same: it has expired, is not
+//! valid yet, or is for something else than servers. These are warnings: the clock of this machine may be
+//! wrong, and a test may want just that.
 
 use super::material::{Material, Which, certificates};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
@@ -59,8 +60,8 @@ pub fn expiry(material: &Material<'_>, which: Which) -> Option<UnixTime> {
 /// The end of the last year that a certificate can name (RFC 5280, section 4.1.2.5).
 const YEAR_10000: u64 = 253_402_300_800;
 
-/// What a client would say of a certificate whose issuer it trusts. The verifier looks at dates and purpose before it looks for
-/// an issuer, so without any issuer these alone come out.
+/// What a client would say of a certificate whose issuer it trusts. The verifier looks at dates and purpose
+/// before it looks for an issuer, so without any issuer these alone come out.
 fn judge(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<CertificateError> {
     let parsed = ParsedCertificate::try_from(certificate).ok()?;
     let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;

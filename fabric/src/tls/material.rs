@@ -1,5 +1,5 @@
-//! The contents of the files that TLS needs: read as PEM, checked against each other, made into a configuration. What is wrong is
-//! said in words that name the file and never repeat what it holds.
+//! The contents of the files that TLS needs: read as PEM, checked against each other, made into a
+//! configuration. What is wrong is said in words that name the file and never repeat what it holds.
 
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -75,7 +75,8 @@ pub struct Material<'a> {
 }
 
 impl Material<'_> {
-    /// What rustls serves with: HTTP/2 and HTTP/1.1, and clients' certificates where an authority for them is given.
+    /// What rustls serves with: HTTP/2 and HTTP/1.1, and clients' certificates where an authority for them is
+    /// given.
     ///
     /// # Errors
     /// The first [`Fault`].

@@ -1,5 +1,5 @@
-//! TLS of gateways, from PEM files to what rustls serves with. Loader and gateway go the same way, so that what is checked before
-//! the service is ready is what the gateway takes later.
+//! TLS of gateways, from PEM files to what rustls serves with. Loader and gateway go the same way, so that
+//! what is checked before the service is ready is what the gateway takes later.
 //!
 //! ```text
 //! source     the files on this machine, read without waiting on them

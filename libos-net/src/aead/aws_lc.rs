@@ -1,5 +1,5 @@
-//! AWS-LC through its C interface. The safe wrapper (`aws-lc-rs`) takes slices; a slice over memory that a hostile
-//! peer can write is what I2 forbids, so addresses are passed instead.
+//! AWS-LC through its C interface. The safe wrapper (`aws-lc-rs`) takes slices; a slice over memory that a
+//! hostile peer can write is what I2 forbids, so addresses are passed instead.
 #![allow(
     unsafe_code,
     reason = "C interface that reads and writes shared memory by address"
@@ -83,8 +83,8 @@ impl Key {
 
     /// Opens `sealed` (ciphertext, tag) and appends the plaintext to `into`; on refusal `into` is as it was.
     ///
-    /// The peer may change `sealed` meanwhile, and AWS-LC may read a byte twice. What then comes out is refused,
-    /// or is something that the peer, who holds the sealing key, could have sealed as well.
+    /// The peer may change `sealed` meanwhile, and AWS-LC may read a byte twice. What then comes out is
+    /// refused, or is something that the peer, who holds the sealing key, could have sealed as well.
     ///
     /// # Errors
     /// When this was not sealed with this key, nonce and additional data.

@@ -3,8 +3,8 @@
 //!
 //! Sealed form of a segment: ciphertext, as long as the plaintext, then a tag of 16 bytes.
 //!
-//! [`Key`] is public to be measured by itself. It keeps no count of nonces: whoever seals records goes through
-//! [`Sender`](crate::hop::Sender), which does (I4).
+//! [`Key`] is public to be measured by itself. It keeps no count of nonces: whoever seals records goes
+//! through [`Sender`](crate::hop::Sender), which does (I4).
 
 #[cfg(feature = "aws-lc")]
 mod aws_lc;

@@ -57,7 +57,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Lets a handler use `?` on reads and writes. The error's own text is dropped, as it might quote the payload.
+/// Lets a handler use `?` on reads and writes. The error's own text is dropped, as it might quote the
+/// payload.
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         // A `Failure` that travelled through `std::io::Read` or `Write` comes out as it went in.

@@ -1,15 +1,15 @@
-//! The headers of a record: content type, trace context, CloudEvents attributes. They are sealed together with
-//! the body, as a prefix of the record's plaintext: a 16-bit length, then for each header a byte with the
-//! name's length, the name, a 16-bit value length, the value (integers little-endian). Names are lower case, values are
-//! text (UTF-8). A name may occur more than once; its values keep their order.
+//! The headers of a record: content type, trace context, CloudEvents attributes. They are sealed together
+//! with the body, as a prefix of the record's plaintext: a 16-bit length, then for each header a byte with
+//! the name's length, the name, a 16-bit value length, the value (integers little-endian). Names are lower
+//! case, values are text (UTF-8). A name may occur more than once; its values keep their order.
 
 use crate::fault::REASON_MAX_BYTES;
 
 /// Most bytes that the headers of one record may take, their lengths included, but for [`EXPLANATION`].
 pub const HEADERS_MAX_BYTES: usize = 8 * 1024;
 
-/// Headers that say why a record was given up, on its way to the `error` port. They have room of their own, so that
-/// whatever clients and functions have set, they fit.
+/// Headers that say why a record was given up, on its way to the `error` port. They have room of their own,
+/// so that whatever clients and functions have set, they fit.
 pub const EXPLANATION: [&str; 4] = [
     "hacher-error-function",
     "hacher-error-cause",
@@ -45,14 +45,16 @@ const OF_THE_REQUEST: [&str; 5] = ["traceparent", "tracestate", "baggage", "idem
 /// Headers that say how the bytes of a body are to be read.
 pub(super) const OF_THE_BODY: [&str; 2] = [CONTENT_TYPE, "content-encoding"];
 
-/// Name of the header that holds the query of the request's target (RFC 3986, section 3.4), as the client encoded it.
+/// Name of the header that holds the query of the request's target (RFC 3986, section 3.4), as the client
+/// encoded it.
 pub const QUERY: &str = "hacher-query";
 
-/// How the names begin that explain why a record is on an `error` port. They stay with what is made of that record.
+/// How the names begin that explain why a record is on an `error` port. They stay with what is made of that
+/// record.
 pub const ERROR_PREFIX: &str = "hacher-error-";
 
-/// Whether a record that a function makes starts with header `name` of its input. What describes the input's own body
-/// (its type, its coding, which event it is) does not: the function made another body.
+/// Whether a record that a function makes starts with header `name` of its input. What describes the input's
+/// own body (its type, its coding, which event it is) does not: the function made another body.
 #[must_use]
 pub fn is_inherited(name: &str) -> bool {
     OF_THE_REQUEST.contains(&name) || name.starts_with(ERROR_PREFIX)
@@ -158,8 +160,8 @@ pub fn find<'a>(encoded: &'a [u8], name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-/// Sets a header inside `plain`, a buffer that starts with the prefix and may already hold body bytes after the
-/// headers. Replaces all earlier values of the same name; if the new one is refused, these stay.
+/// Sets a header inside `plain`, a buffer that starts with the prefix and may already hold body bytes after
+/// the headers. Replaces all earlier values of the same name; if the new one is refused, these stay.
 ///
 /// # Errors
 /// [`HeaderError::TooLong`] when the headers would pass their bound, [`HeaderError::Invalid`].
@@ -240,7 +242,8 @@ pub fn remove(plain: &mut Vec<u8>, name: &str) -> Result<(), HeaderError> {
     write_length(plain, total)
 }
 
-/// Adds to `inherited` what a record starts with whose input has the headers `encoded`, in their encoded form.
+/// Adds to `inherited` what a record starts with whose input has the headers `encoded`, in their encoded
+/// form.
 pub(crate) fn inherit(inherited: &mut Vec<u8>, encoded: &[u8]) {
     let mut walk = Headers::new(encoded);
     loop {

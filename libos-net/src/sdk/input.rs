@@ -33,8 +33,8 @@ pub(crate) struct Run<'r> {
 pub struct Part {
     upstream: Name,
     port: Name,
-    /// Headers prefix and as much of the body as has been opened and not yet been handed to a [`Reader`]; the headers
-    /// alone of what is in place.
+    /// Headers prefix and as much of the body as has been opened and not yet been handed to a [`Reader`];
+    /// the headers alone of what is in place.
     plain: Vec<u8>,
     /// Where in `plain` the body starts.
     body_at: usize,
@@ -122,8 +122,8 @@ impl Part {
         self.complete = true;
     }
 
-    /// Of a body in place, copies the piece from `at` on for a [`Reader`], in place of the piece before; `false` if there
-    /// is no more of it yet.
+    /// Of a body in place, copies the piece from `at` on for a [`Reader`], in place of the piece before;
+    /// `false` if there is no more of it yet.
     fn copy_piece(&mut self, at: usize) -> bool {
         let piece = self.in_place.len_bytes().saturating_sub(at).min(SEGMENT_BYTES);
         if piece == 0 {
@@ -184,7 +184,8 @@ impl Part {
         self.plain.get(self.body_at..).unwrap_or(&[])
     }
 
-    /// The body where its producer wrote it, as far as it has arrived; `None` if it did not come over a `mapped` edge.
+    /// The body where its producer wrote it, as far as it has arrived; `None` if it did not come over a
+    /// `mapped` edge.
     #[must_use]
     pub fn view(&self) -> Option<View<'_>> {
         self.is_in_place().then(|| View::new(&self.in_place))
@@ -244,16 +245,16 @@ impl<'r> Input<'r> {
         self.run.deadline.saturating_duration_since(Monotonic::now())
     }
 
-    /// Whether nobody waits for the answer any more: the client went away, the request was answered otherwise, or its
-    /// deadline has passed. A long computation looks now and then, and gives up; one that goes on is ended soon, and its
-    /// trustlet with it.
+    /// Whether nobody waits for the answer any more: the client went away, the request was answered
+    /// otherwise, or its deadline has passed. A long computation looks now and then, and gives up; one
+    /// that goes on is ended soon, and its trustlet with it.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.remaining().is_zero() || (self.run.closed)(self.run.invocation)
     }
 
-    /// A secret by the name that the chain file gives it: the bytes of its file when the chain was loaded, with any line
-    /// break at its end, unless the chain file says `trim = true` of it.
+    /// A secret by the name that the chain file gives it: the bytes of its file when the chain was loaded,
+    /// with any line break at its end, unless the chain file says `trim = true` of it.
     #[must_use]
     pub fn secret(&self, name: &str) -> Option<&[u8]> {
         let secret = self.run.secrets.iter().find(|secret| secret.name == *name)?;
@@ -302,8 +303,9 @@ impl<'r> Input<'r> {
         Ok(self.whole()?.map_or(&[], Part::bytes))
     }
 
-    /// The whole body of the (first) record where its producer wrote it, without copying any of it; waits until it has
-    /// arrived. `None` if the record did not come over a `mapped` edge: [`Self::bytes`] gives its body in any case.
+    /// The whole body of the (first) record where its producer wrote it, without copying any of it; waits
+    /// until it has arrived. `None` if the record did not come over a `mapped` edge: [`Self::bytes`]
+    /// gives its body in any case.
     ///
     /// # Errors
     /// As [`Self::bytes`].

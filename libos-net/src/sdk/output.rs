@@ -23,7 +23,8 @@ pub(crate) trait RecordSink {
         SEGMENT_BYTES
     }
 
-    /// Makes room for a record of `len_bytes` where its consumer will read it; `false` if it does not travel so.
+    /// Makes room for a record of `len_bytes` where its consumer will read it; `false` if it does not travel
+    /// so.
     fn place(&mut self, port: usize, len_bytes: usize) -> Result<bool, Failure> {
         let _ = (port, len_bytes);
         Ok(false)
@@ -293,17 +294,18 @@ impl<'o> PortWriter<'o> {
         self.set_header(headers::CONTENT_TYPE, content_type)
     }
 
-    /// Sets a header (lower-case name), replacing all earlier values. Which headers of the last record a client gets is
-    /// the gateway's to say; functions see all.
+    /// Sets a header (lower-case name), replacing all earlier values. Which headers of the last record a
+    /// client gets is the gateway's to say; functions see all.
     ///
     /// # Errors
-    /// A permanent [`Failure`] when name or value is none, when the headers grow past their bound, or when part of a
-    /// streamed record has left.
+    /// A permanent [`Failure`] when name or value is none, when the headers grow past their bound, or when
+    /// part of a streamed record has left.
     pub fn set_header(&mut self, name: &str, value: &str) -> Result<(), Failure> {
         headers::set(self.headers()?, name, value).map_err(refused)
     }
 
-    /// Adds a header (lower-case name) after earlier values of the same name, as lists such as `link` have them.
+    /// Adds a header (lower-case name) after earlier values of the same name, as lists such as `link` have
+    /// them.
     ///
     /// # Errors
     /// As [`Self::set_header`].
@@ -347,13 +349,14 @@ impl<'o> PortWriter<'o> {
         Ok(&mut self.buffer.plain)
     }
 
-    /// Fixes the size of the body and returns what writes it, in any order and as much of it as is wanted. If the record
-    /// goes over a `mapped` edge alone, that writes where the consumer will read it, without a copy; otherwise into private
-    /// memory. Headers are set before; nothing else is written to this port then.
+    /// Fixes the size of the body and returns what writes it, in any order and as much of it as is wanted. If
+    /// the record goes over a `mapped` edge alone, that writes where the consumer will read it, without a
+    /// copy; otherwise into private memory. Headers are set before; nothing else is written to this port
+    /// then.
     ///
     /// # Errors
-    /// A permanent [`Failure`] when something of the body was written, or when the record is larger than the outbox; and
-    /// when there is no room for it before the deadline.
+    /// A permanent [`Failure`] when something of the body was written, or when the record is larger than the
+    /// outbox; and when there is no room for it before the deadline.
     pub fn place(self, len_bytes: usize) -> Result<Placed<'o>, Failure> {
         let headers = headers::split(&self.buffer.plain).map(|(headers, _)| headers.len());
         let is_untouched = headers.is_ok_and(|len| self.buffer.plain.len() == headers::PREFIX_BYTES + len);

@@ -1,5 +1,5 @@
-//! A record whose size is known before its bytes are: it is written where its consumer will read it, if it goes over one
-//! `mapped` edge, and into private memory otherwise. Handlers need not know which.
+//! A record whose size is known before its bytes are: it is written where its consumer will read it, if it
+//! goes over one `mapped` edge, and into private memory otherwise. Handlers need not know which.
 
 use super::failure::Failure;
 use super::output::{PortBuffer, RecordSink};
@@ -7,8 +7,8 @@ use super::output::{PortBuffer, RecordSink};
 /// What happens to a handler that writes past the end of what it placed.
 const PAST_THE_END: Failure = Failure::permanent("bytes were written past the end of a placed record");
 
-/// Writes the body of a record that was placed, in any order. What is not written holds zeros, or on a `mapped` edge
-/// parts of earlier records of this edge. The record leaves when the handler returns `Ok`.
+/// Writes the body of a record that was placed, in any order. What is not written holds zeros, or on a
+/// `mapped` edge parts of earlier records of this edge. The record leaves when the handler returns `Ok`.
 pub struct Placed<'o> {
     pub(super) index: usize,
     pub(super) buffer: &'o mut PortBuffer,

@@ -1,6 +1,6 @@
-//! The body of a record that came over a `mapped` edge: it stays where its producer wrote it until the handler asks for
-//! bytes. The producer may still change it, so nobody gets a reference to it: what is read is copied first, and whoever
-//! reads twice may read two things (I2).
+//! The body of a record that came over a `mapped` edge: it stays where its producer wrote it until the
+//! handler asks for bytes. The producer may still change it, so nobody gets a reference to it: what is read
+//! is copied first, and whoever reads twice may read two things (I2).
 
 use crate::layout::EXTENT_MAX_BYTES;
 use crate::memory::PeerRegion;
@@ -153,10 +153,11 @@ fn copy_headers(region: &PeerRegion, offset: usize, len_bytes: usize, plain: &mu
 
 const _: () = assert!(EXTENT_MAX_BYTES > ENCODED_MAX_BYTES + PREFIX_BYTES);
 
-/// A body where its producer wrote it, to be read without copying all of it. It costs nothing until it is read.
+/// A body where its producer wrote it, to be read without copying all of it. It costs nothing until it is
+/// read.
 ///
-/// The producer can change the bytes at any time, even between two reads: check what you have read, not what you are about
-/// to read again. The body stays there until the handler returns.
+/// The producer can change the bytes at any time, even between two reads: check what you have read, not what
+/// you are about to read again. The body stays there until the handler returns.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'p>(&'p InPlace);
 
@@ -171,8 +172,8 @@ impl<'p> View<'p> {
         self.0.len_bytes()
     }
 
-    /// Copies bytes of the body, from `offset` on, into `into`. Returns how many: fewer than `into` holds only at the end of
-    /// the body.
+    /// Copies bytes of the body, from `offset` on, into `into`. Returns how many: fewer than `into` holds
+    /// only at the end of the body.
     pub fn copy_to(&self, offset: usize, into: &mut [u8]) -> usize {
         self.0.copy_to(offset, into)
     }

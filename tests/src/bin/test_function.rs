@@ -219,7 +219,8 @@ fn concatenate(input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure>
     output.send(&bodies.concat())
 }
 
-/// Starts threads that use their stacks and heaps until no more can be started, and says how many there are, the first included.
+/// Starts threads that use their stacks and heaps until no more can be started, and says how many there are,
+/// the first included.
 fn threads(_: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     let end = Arc::new(AtomicBool::new(false));
     let mut started = Vec::new();
@@ -276,7 +277,8 @@ fn keep(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints before it serves, and for each request as many bytes as it says, in lines of 64; never comes to an end on `hang`.
+/// Prints before it serves, and for each request as many bytes as it says, in lines of 64; never comes to an
+/// end on `hang`.
 fn talk() -> ExitCode {
     println!("before it serves");
     serve(|mut input, output| {
@@ -316,7 +318,8 @@ fn brief() -> ExitCode {
     serve(pass)
 }
 
-/// Passes its input on without ever holding more than a piece of it, where it came and where it goes over mapped edges.
+/// Passes its input on without ever holding more than a piece of it, where it came and where it goes over
+/// mapped edges.
 fn mirror(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     let view = input.view()?;
     let view = view.ok_or(Failure::permanent("the input did not come over a mapped edge"))?;

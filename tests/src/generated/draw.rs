@@ -72,8 +72,8 @@ impl Draw {
         Block::Plain(self.function(&[]))
     }
 
-    /// A series of at least one block. What leaves one at the top goes on to egress, what leaves another to a join: one
-    /// record from one port.
+    /// A series of at least one block. What leaves one at the top goes on to egress, what leaves another to a
+    /// join: one record from one port.
     fn series(&mut self, depth: u32, is_top: bool) -> Vec<Block> {
         let mut series = Vec::new();
         let mut after_join = depth > 0;

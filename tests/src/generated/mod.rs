@@ -1,8 +1,8 @@
 //! Chains made at random, each with a pure model of what it answers.
 //!
-//! A chain is a series of blocks: functions, fan-outs that are joined again, choices between ports, error routes, and at
-//! its end perhaps a race between two ways to egress. [`draw`] draws one from a number, [`text`] writes it as a chain
-//! file, [`model`] says what the chain may answer to a request.
+//! A chain is a series of blocks: functions, fan-outs that are joined again, choices between ports, error
+//! routes, and at its end perhaps a race between two ways to egress. [`draw`] draws one from a number,
+//! [`text`] writes it as a chain file, [`model`] says what the chain may answer to a request.
 
 pub mod draw;
 pub mod model;
@@ -54,14 +54,15 @@ pub enum Block {
     },
     /// Series that all get the same records; the next block waits for all of them.
     Parallel(Vec<Vec<Block>>),
-    /// A function that hands its output to one of several series, by the port that it chooses; one may be empty.
+    /// A function that hands its output to one of several series, by the port that it chooses; one may be
+    /// empty.
     Choice {
         /// The function.
         chooser: usize,
         /// As many as the function has ports.
         branches: Vec<Vec<Block>>,
     },
-    /// Series that all get the same record; the next block takes what each of them gives, and whichever answer comes
-    /// first is the answer.
+    /// Series that all get the same record; the next block takes what each of them gives, and whichever
+    /// answer comes first is the answer.
     Race(Vec<Vec<Block>>),
 }

@@ -1,5 +1,5 @@
-//! What a generated chain may answer. Without a race that is one body; of functions that fail side by side, whichever
-//! is heard of first is named.
+//! What a generated chain may answer. Without a race that is one body; of functions that fail side by side,
+//! whichever is heard of first is named.
 
 use super::{Block, GeneratedChain};
 use crate::modelled::Verdict;
@@ -46,8 +46,8 @@ impl GeneratedChain {
         self.answers_of(body, false)
     }
 
-    /// All that may be answered while somebody kills functions: each attempt may come to nothing. That a record meets
-    /// more kills than it has attempts to spare is left out, so such a chain has a few.
+    /// All that may be answered while somebody kills functions: each attempt may come to nothing. That a
+    /// record meets more kills than it has attempts to spare is left out, so such a chain has a few.
     #[must_use]
     pub fn answers_among_kills(&self, body: &[u8]) -> BTreeSet<Answer> {
         self.answers_of(body, true)

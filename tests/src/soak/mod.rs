@@ -1,5 +1,6 @@
-//! A long run of everything at once: mixed traffic, poison, kills, slow clients and disconnections, against two services
-//! of several chains, with every reply compared with a model and the tree's memory, descriptors and processes sampled.
+//! A long run of everything at once: mixed traffic, poison, kills, slow clients and disconnections, against
+//! two services of several chains, with every reply compared with a model and the tree's memory, descriptors
+//! and processes sampled.
 //!
 //! ```text
 //! subject    the chains, and what each may answer

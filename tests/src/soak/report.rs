@@ -21,8 +21,8 @@ struct Row {
     besides: u64,
 }
 
-/// Buffers are kept up to bounds that take a while to be met, so memory has some room; the rest breathes with the
-/// connections of the moment.
+/// Buffers are kept up to bounds that take a while to be met, so memory has some room; the rest breathes with
+/// the connections of the moment.
 const ROWS: [Row; 7] = [
     Row {
         name: "memory, KiB",

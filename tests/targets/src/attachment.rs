@@ -21,8 +21,8 @@ const DESCRIPTORS_MAX: usize = 8;
 /// Of a region; smaller than most layouts ask for.
 const REGION_BYTES: u64 = 4 << 20;
 
-/// Sends the messages that `bytes` describe over a real channel: for each its kind, its count of entries, how many
-/// descriptors come beside it and of which sort, its length, and what it holds.
+/// Sends the messages that `bytes` describe over a real channel: for each its kind, its count of entries, how
+/// many descriptors come beside it and of which sort, its length, and what it holds.
 pub fn attachment(bytes: &[u8]) {
     let mut script = Script::new(bytes);
     let (ours, theirs) = socketpair(

@@ -1,5 +1,5 @@
-//! Chain files: any bytes are checked, and all that is wrong with them is printed; a chain that is accepted can be printed,
-//! drawn, and read again.
+//! Chain files: any bytes are checked, and all that is wrong with them is printed; a chain that is accepted
+//! can be printed, drawn, and read again.
 
 use hacher_chain_dsl::{MAX_TEXT_BYTES, check_bytes};
 

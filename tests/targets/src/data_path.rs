@@ -1,5 +1,5 @@
-//! Descriptors and rings: whatever stands in the memory that a peer can write, its reader panics at nothing, delivers of
-//! sealed edges only what was sealed, and stays within its bounds.
+//! Descriptors and rings: whatever stands in the memory that a peer can write, its reader panics at nothing,
+//! delivers of sealed edges only what was sealed, and stays within its bounds.
 
 use crate::script::Script;
 use hacher_libos_net::attachment::Attachment;
@@ -25,7 +25,8 @@ struct Pair {
     mapped: bool,
 }
 
-/// Sends records over `a -> b`, changes the memory that they travel in as `bytes` say, and takes what arrives.
+/// Sends records over `a -> b`, changes the memory that they travel in as `bytes` say, and takes what
+/// arrives.
 pub fn data_path(bytes: &[u8]) {
     let mut script = Script::new(bytes);
     let mapped = script.u8() % 2 == 1;

@@ -1,5 +1,5 @@
-//! What is read of HTTP and of records' headers: any bytes of a function make a reply, and what a client sends in headers
-//! comes to a function as it was.
+//! What is read of HTTP and of records' headers: any bytes of a function make a reply, and what a client
+//! sends in headers comes to a function as it was.
 
 use crate::script::Script;
 use hacher_fabric::gateway::hostile::{self, Refusal};

@@ -1,5 +1,6 @@
-//! What the fuzzers call: one function for each place where bytes of somebody else are read. A fuzzer (`fuzz/`) makes the
-//! bytes; the tests of this package replay those that were worth keeping, through the same functions.
+//! What the fuzzers call: one function for each place where bytes of somebody else are read. A fuzzer
+//! (`fuzz/`) makes the bytes; the tests of this package replay those that were worth keeping, through the
+//! same functions.
 #![allow(
     clippy::missing_panics_doc,
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! Monitor calls: whatever loader and daemon send, the core answers, panics at nothing, and a chain that is sealed stays
-//! what its digest says, and can be served.
+//! Monitor calls: whatever loader and daemon send, the core answers, panics at nothing, and a chain that is
+//! sealed stays what its digest says, and can be served.
 
 use crate::script::Script;
 use hacher_libos_net::name::Name;

@@ -1,5 +1,5 @@
-//! Instance pages: whatever an instance writes there, what the daemon reads of it is bounded, and neither the reader nor what
-//! makes metrics, status and traces of it panics.
+//! Instance pages: whatever an instance writes there, what the daemon reads of it is bounded, and neither the
+//! reader nor what makes metrics, status and traces of it panics.
 
 use hacher_libos_net::layout::PageLayout;
 use hacher_libos_net::refusal::Refusal;
@@ -8,7 +8,8 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
 use crate::script::Script;
 
-/// No page makes more of what operators are told than this; four instances with seven rings and ports each make a third of it.
+/// No page makes more of what operators are told than this; four instances with seven rings and ports each
+/// make a third of it.
 #[cfg(feature = "fabric")]
 const TOLD_MAX_BYTES: usize = 1024 * 1024;
 

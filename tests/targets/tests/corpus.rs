@@ -1,4 +1,5 @@
-//! Replays what fuzzers have found worth keeping, and a little noise, through the functions that the fuzzers call.
+//! Replays what fuzzers have found worth keeping, and a little noise, through the functions that the fuzzers
+//! call.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use hacher_fuzz_targets::TARGETS;

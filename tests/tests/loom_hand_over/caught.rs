@@ -1,7 +1,7 @@
 //! The models can fail: each ordering of the two files, weakened, makes at least one of them fail.
 //!
-//! `build.rs` writes the weakened copies. This table and the tests below are the same list; a site or a weakening
-//! that is missing from it fails [`every_ordering_of_the_two_files_is_in_the_table`].
+//! `build.rs` writes the weakened copies. This table and the tests below are the same list; a site or a
+//! weakening that is missing from it fails [`every_ordering_of_the_two_files_is_in_the_table`].
 
 use crate::record_models::{no_honest_producer_is_corrupt, no_read_before_publish, no_reuse_before_release};
 use crate::sources::{Model, sources};

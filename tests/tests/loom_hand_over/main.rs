@@ -12,18 +12,18 @@
 //! | `park.rs` | must_ring: fence, `SeqCst` | fence, `AcqRel` | all of `wake_models` |
 //! | `park.rs` | must_ring: fence, `SeqCst` | none | all of `wake_models` |
 //!
-//! `caught.rs` runs every row, and says how each model fails. A row cannot be forgotten: the weakened copies are
-//! made from the files themselves.
+//! `caught.rs` runs every row, and says how each model fails. A row cannot be forgotten: the weakened copies
+//! are made from the files themselves.
 //!
 //! What loom does not do, and what stands in for it:
-//! - It never lets a load return a store that comes later in its own execution, so it cannot show a consumer the
-//!   words of the *next* lap when `release` or `released` is weakened. Segments therefore carry a cell that fails
-//!   the model when an access is not ordered with the next one; the words of a slot lie behind the same two
-//!   orderings.
-//! - A model that waits in a loop yields, and loom then returns no store that it returned before the yield and that
-//!   has been overwritten: delays are finite, as on hardware.
-//! - Models whose executions are too many are cut at a number of preemptions of a thread, given with each. The
-//!   others are exhaustive.
+//! - It never lets a load return a store that comes later in its own execution, so it cannot show a consumer
+//!   the words of the *next* lap when `release` or `released` is weakened. Segments therefore carry a cell
+//!   that fails the model when an access is not ordered with the next one; the words of a slot lie behind the
+//!   same two orderings.
+//! - A model that waits in a loop yields, and loom then returns no store that it returned before the yield
+//!   and that has been overwritten: delays are finite, as on hardware.
+//! - Models whose executions are too many are cut at a number of preemptions of a thread, given with each.
+//!   The others are exhaustive.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

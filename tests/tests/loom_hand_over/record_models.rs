@@ -56,8 +56,8 @@ struct Edge<S: Sources> {
     cursor: AtomicU64,
 }
 
-/// Sends `records` records through a ring of `capacity` slots, each slot with one segment; the consumer checks all
-/// that it reads.
+/// Sends `records` records through a ring of `capacity` slots, each slot with one segment; the consumer
+/// checks all that it reads.
 fn hand_over<S: Sources>(capacity: usize, records: u64, segments: Segments) {
     let edge = Arc::new(Edge::<S> {
         slots: (0..capacity).map(|_| S::empty()).collect(),

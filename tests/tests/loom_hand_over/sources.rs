@@ -1,5 +1,5 @@
-//! The two files behind one trait, so that a model runs unchanged on the files as written and on each weakened
-//! copy; and how a model is run.
+//! The two files behind one trait, so that a model runs unchanged on the files as written and on each
+//! weakened copy; and how a model is run.
 
 use crate::ring::WORDS;
 use loom::sync::atomic::AtomicU64;

@@ -1,5 +1,5 @@
-//! Result codes, numbered as the SVSM calling convention does (AMD 58019): 0 is success, the common errors follow
-//! 0x8000_0000, and those of this protocol follow 0x8000_1000.
+//! Result codes, numbered as the SVSM calling convention does (AMD 58019): 0 is success, the common errors
+//! follow 0x8000_0000, and those of this protocol follow 0x8000_1000.
 
 use core::fmt;
 

@@ -53,8 +53,8 @@ operand! {
         gateway_outbox_bytes: u64,
         /// Most requests at the same time.
         in_flight: u32,
-        /// How records are protected where the chain's ends are not concerned: a value of [`super::protection`]. What holds
-        /// is what each edge says.
+        /// How records are protected where the chain's ends are not concerned: a value of
+        /// [`super::protection`]. What holds is what each edge says.
         protection: u32,
     }
 }

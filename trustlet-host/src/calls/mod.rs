@@ -1,6 +1,6 @@
-//! Monitor calls: a request and a reply of fixed layout, in the shape of the SVSM calling convention (AMD 58019):
-//! a protocol and a call number, a few 64-bit arguments, at most one bounded operand page, a result code.
-//! Descriptors travel beside the message.
+//! Monitor calls: a request and a reply of fixed layout, in the shape of the SVSM calling convention (AMD
+//! 58019): a protocol and a call number, a few 64-bit arguments, at most one bounded operand page, a result
+//! code. Descriptors travel beside the message.
 //!
 //! ```text
 //! request   0 protocol   4 call     8 version    12 sequence   16 six arguments   64 operand bytes   68 descriptors
@@ -9,8 +9,8 @@
 //! ```
 //!
 //! All numbers are little-endian, as on every machine this runs on. A reply repeats call and sequence of its
-//! request. An *event* is a reply with sequence 0 and an event's number as its call; requests count from 1. The
-//! operand of a reply with an error is a line of text for the operator, without keys or payload.
+//! request. An *event* is a reply with sequence 0 and an event's number as its call; requests count from 1.
+//! The operand of a reply with an error is a line of text for the operator, without keys or payload.
 
 mod code;
 mod entry;
@@ -57,7 +57,8 @@ pub mod tls_file {
 pub const DESCRIPTORS_MAX: usize = 4;
 /// The longest message.
 pub const MESSAGE_MAX_BYTES: usize = size_of::<RequestHeader>() + OPERAND_MAX_BYTES;
-/// In place of a chain's number: a gateway's process. What else says an instance says the gateway's number then.
+/// In place of a chain's number: a gateway's process. What else says an instance says the gateway's number
+/// then.
 pub const GATEWAY_PROCESS: u64 = u64::MAX;
 /// In place of a CPU's number: any.
 pub const ANY_CPU: u64 = u64::MAX;
@@ -150,7 +151,8 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// Call and sequence as the message states them, right or wrong, so that an error can name what it answers.
+    /// Call and sequence as the message states them, right or wrong, so that an error can name what it
+    /// answers.
     #[must_use]
     pub fn peek(message: &[u8]) -> (u32, u32) {
         RequestHeader::read_from_prefix(message)

@@ -49,71 +49,79 @@ numbered! {
         QueryPort = 4;
         /// Anyone. Arguments: chain, edge. Reply: [`super::EdgeEntry`].
         QueryEdge = 5;
-        /// Daemon. Arguments: chain, instance. Reply: [`super::InstanceEntry`]; descriptors: the instance page,
-        /// read-only, and then, if value 0 is 1, the reading end of the instance's standard output and error.
+        /// Daemon. Arguments: chain, instance. Reply: [`super::InstanceEntry`]; descriptors: the instance
+        /// page, read-only, and then, if value 0 is 1, the reading end of the instance's standard output and
+        /// error.
         QueryInstance = 6;
-        /// Anyone. Arguments: chain, instance, first inbound ring. Value 0: inbound rings of the instance; operand:
-        /// [`super::InboundEntry`] entries from the first on, as many as fit.
+        /// Anyone. Arguments: chain, instance, first inbound ring. Value 0: inbound rings of the instance;
+        /// operand: [`super::InboundEntry`] entries from the first on, as many as fit.
         QueryInbound = 7;
-        /// Anyone. Argument: gateway. Reply: [`super::GatewayEntry`], then the address as text; descriptor, if value 0 is
-        /// 1 and the daemon asks: the reading end of the gateway's standard output and error.
+        /// Anyone. Argument: gateway. Reply: [`super::GatewayEntry`], then the address as text; descriptor,
+        /// if value 0 is 1 and the daemon asks: the reading end of the gateway's standard output and error.
         QueryGateway = 8;
-        /// Daemon. Descriptors: the sockets on which the daemon listens for operators, value 0 says how many; then the bell
-        /// that gateways ring when their requests in flight go from none to one.
+        /// Daemon. Descriptors: the sockets on which the daemon listens for operators, value 0 says how many;
+        /// then the bell that gateways ring when their requests in flight go from none to one.
         QueryAdmin = 9;
-        /// Daemon. Arguments: chain, first instance. Value 0: instances of the chain; operand: for each from the first on, as
-        /// many as fit, the bytes of private memory that its process has (64 bits); 0 if it has none, or nobody knows.
+        /// Daemon. Arguments: chain, first instance. Value 0: instances of the chain; operand: for each from
+        /// the first on, as many as fit, the bytes of private memory that its process has (64 bits); 0 if it
+        /// has none, or nobody knows.
         QueryMemory = 10;
         /// Loader. Operand: [`super::GatewayDefinition`]; descriptor: the executable. Value 0: the gateway.
         SetGateway = 16;
-        /// Loader. Argument: the gateway that serves it. Operand: [`super::ChainDefinition`]. Value 0: the chain.
+        /// Loader. Argument: the gateway that serves it. Operand: [`super::ChainDefinition`]. Value 0: the
+        /// chain.
         BeginChain = 17;
-        /// Loader. Argument: chain. Operand: [`super::FunctionDefinition`]; descriptor: the executable. Value 0:
-        /// the function, from 1.
+        /// Loader. Argument: chain. Operand: [`super::FunctionDefinition`]; descriptor: the executable. Value
+        /// 0: the function, from 1.
         AddFunction = 18;
-        /// Loader. Arguments: chain, function, 1 if it is the dynamic loader; or [`super::GATEWAY_PROCESS`], gateway, 1.
-        /// Operand: the path at which the executable looks for it; descriptor: the library.
+        /// Loader. Arguments: chain, function, 1 if it is the dynamic loader; or [`super::GATEWAY_PROCESS`],
+        /// gateway, 1. Operand: the path at which the executable looks for it; descriptor: the library.
         AddLibrary = 19;
         /// Loader. Arguments: chain, function, bytes of the name. Operand: name and value.
         AddVariable = 20;
-        /// Loader. Arguments: chain, function, 1 if line breaks at the end of the file are not part of the value.
-        /// Operand: the name; descriptor: a file with the value.
+        /// Loader. Arguments: chain, function, 1 if line breaks at the end of the file are not part of the
+        /// value. Operand: the name; descriptor: a file with the value.
         AddSecret = 21;
         /// Loader. Arguments: chain, function. Operand: the name. Value 0: the port's index in the function.
         AddPort = 22;
         /// Loader. Arguments: chain, producer, index of its port, consumer, group, member. Operand:
         /// [`super::EdgeDefinition`]. Value 0: the edge.
         AddEdge = 23;
-        /// Loader. Arguments: chain, function, instance within the function, CPU (or [`super::ANY_CPU`]), how long to
-        /// spin in nanoseconds. A hint, not part of the digest.
+        /// Loader. Arguments: chain, function, instance within the function, CPU (or [`super::ANY_CPU`]), how
+        /// long to spin in nanoseconds. A hint, not part of the digest.
         SetPlacement = 24;
-        /// Loader. Arguments: gateway, 1 if the socket outlives this service. Operand: the address as text; descriptor: the
-        /// listening socket. With TLS its files are set before.
+        /// Loader. Arguments: gateway, 1 if the socket outlives this service. Operand: the address as text;
+        /// descriptor: the listening socket. With TLS its files are set before.
         SetListener = 25;
         /// Loader. Descriptor: a further socket on which the daemon listens for operators.
         SetAdmin = 26;
-        /// Loader. Argument: chain. Operand of the reply: the chain digest (48 bytes). Nothing can be added then.
+        /// Loader. Argument: chain. Operand of the reply: the chain digest (48 bytes). Nothing can be added
+        /// then.
         SealChain = 27;
-        /// Loader. Arguments: gateway, a value of [`super::tls_file`]. Operand: the path at which to look for a
-        /// replacement; descriptor: what the file holds.
+        /// Loader. Arguments: gateway, a value of [`super::tls_file`]. Operand: the path at which to look for
+        /// a replacement; descriptor: what the file holds.
         SetTlsFile = 28;
-        /// Loader. Argument: which of the sockets that a service manager has handed to the monitor. Operand of the reply: its
-        /// name; descriptor: the socket.
+        /// Loader. Argument: which of the sockets that a service manager has handed to the monitor. Operand
+        /// of the reply: its name; descriptor: the socket.
         TakeSocket = 29;
-        /// Daemon. Arguments: chain, instance; or [`super::GATEWAY_PROCESS`], gateway. Value 0: the instance's epoch.
+        /// Daemon. Arguments: chain, instance; or [`super::GATEWAY_PROCESS`], gateway. Value 0: the
+        /// instance's epoch.
         CreateTrustlet = 32;
-        /// Daemon. Arguments: chain, instance, epoch, reason; or [`super::GATEWAY_PROCESS`], gateway, epoch. Reason: 0, 1 if the
-        /// run took too long, 2 if nobody waits for it. The process is gone when the event [`EventNumber::InstanceDied`] says so.
+        /// Daemon. Arguments: chain, instance, epoch, reason; or [`super::GATEWAY_PROCESS`], gateway, epoch.
+        /// Reason: 0, 1 if the run took too long, 2 if nobody waits for it. The process is gone when the
+        /// event [`EventNumber::InstanceDied`] says so.
         DeleteTrustlet = 33;
-        /// Anyone. Arguments: chain (or [`super::GATEWAY_PROCESS`] for all), first byte. Operand: a nonce of 64
-        /// bytes. Value 0: bytes of the evidence; operand: the evidence from the first byte on, as much as fits.
+        /// Anyone. Arguments: chain (or [`super::GATEWAY_PROCESS`] for all), first byte. Operand: a nonce of
+        /// 64 bytes. Value 0: bytes of the evidence; operand: the evidence from the first byte on, as much as
+        /// fits.
         Evidence = 34;
         /// Anyone. Reply: [`super::Statistics`].
         Statistics = 35;
-        /// Daemon. Arguments: chains that serve, all chains. The service is ready, as far as these do; said again when it changes.
+        /// Daemon. Arguments: chains that serve, all chains. The service is ready, as far as these do; said
+        /// again when it changes.
         DaemonReady = 36;
-        /// Daemon. Arguments: chain, 1 if all its functions are fit to serve, else 0. The chain's gateway says so at `/readyz`;
-        /// requests are taken either way.
+        /// Daemon. Arguments: chain, 1 if all its functions are fit to serve, else 0. The chain's gateway
+        /// says so at `/readyz`; requests are taken either way.
         SetReadiness = 37;
     }
 }
@@ -123,14 +131,15 @@ numbered! {
     EventNumber {
         /// Values: chain, instance, epoch; or [`super::GATEWAY_PROCESS`], gateway, epoch.
         InstanceReady = 0x100;
-        /// Values: chain and instance (or [`super::GATEWAY_PROCESS`] and gateway), epoch, kind and code of the end (`End` of
-        /// `libos-net`), how long the process lived in nanoseconds.
+        /// Values: chain and instance (or [`super::GATEWAY_PROCESS`] and gateway), epoch, kind and code of
+        /// the end (`End` of `libos-net`), how long the process lived in nanoseconds.
         InstanceDied = 0x101;
         /// Value: chain.
         ChainSealed = 0x102;
         /// The loader has defined all that it has. Value: chains.
         Loaded = 0x103;
-        /// The monitor stops; trustlets are about to be told to finish. Value: how long they have, in nanoseconds.
+        /// The monitor stops; trustlets are about to be told to finish. Value: how long they have, in
+        /// nanoseconds.
         ShuttingDown = 0x104;
     }
 }

@@ -1,9 +1,9 @@
-//! Who wakes whom ahead: an instance wakes the next one on the way of its records that sits on its own core, where others on
-//! other cores come before. While those work, this core changes over.
+//! Who wakes whom ahead: an instance wakes the next one on the way of its records that sits on its own core,
+//! where others on other cores come before. While those work, this core changes over.
 //!
-//! Follows from placements and edges alone. Placements are hints, so this is no part of the chain digest: whoever is woken
-//! ahead, or not, gets the same records under the same keys. What it adds to an instance's rights is the sight of the page of
-//! one further instance of its chain, and its bell.
+//! Follows from placements and edges alone. Placements are hints, so this is no part of the chain digest:
+//! whoever is woken ahead, or not, gets the same records under the same keys. What it adds to an instance's
+//! rights is the sight of the page of one further instance of its chain, and its bell.
 
 use super::definition::{Definition, Placement};
 use super::plan::PlannedInstance;
@@ -26,7 +26,8 @@ pub(super) fn note<P: Platform>(definition: &Definition<P>, instances: &mut [Pla
     }
 }
 
-/// How many instances of the chain are pinned to the core of this one, itself included; 1 for one that is not pinned.
+/// How many instances of the chain are pinned to the core of this one, itself included; 1 for one that is not
+/// pinned.
 fn on_core_of(at: usize, placements: &[Placement]) -> usize {
     let cpu = placements.get(at).and_then(|placement| placement.cpu);
     let on_core = placements.iter().filter(|other| other.cpu == cpu).count();
@@ -51,8 +52,8 @@ fn next_here(at: usize, instances: &[PlannedInstance], placements: &[Placement])
     None
 }
 
-/// Where the records of an instance go, failures aside: to one function of one instance, or if there is none to the gateway.
-/// Where they may go elsewhere too it is not known who will need a core.
+/// Where the records of an instance go, failures aside: to one function of one instance, or if there is none
+/// to the gateway. Where they may go elsewhere too it is not known who will need a core.
 fn only_consumer(instance: &PlannedInstance) -> Option<InstanceNumber> {
     let consumers = || {
         let rings = instance.rings.iter().filter(|ring| !ring.fault);

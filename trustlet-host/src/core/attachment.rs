@@ -1,6 +1,7 @@
 //! What a new process is told: its place in the chain, its regions and its keys, as the messages of
-//! `libos-net/src/attach.rs`. This is the only place where keys leave the monitor, and it gives a process exactly
-//! the epoch secrets of its own ports and the port secrets of the rings that it reads (I7, deny by default).
+//! `libos-net/src/attach.rs`. This is the only place where keys leave the monitor, and it gives a process
+//! exactly the epoch secrets of its own ports and the port secrets of the rings that it reads (I7, deny by
+//! default).
 
 use super::definition::{ERROR_PORT, INGRESS};
 use super::gateway::GATEWAY;
@@ -85,7 +86,8 @@ impl<'a, P: Platform> Attachment<'a, P> {
                 let producer = sealed.plan.instance(inbound.producer)?;
                 let slot = sealed.slots.get(inbound.producer.at())?;
                 let mapped = inbound.edge.mapped;
-                // Of a mapped ring, the one reader gets the ring's own region, and no key: nothing is sealed for it.
+                // Of a mapped ring, the one reader gets the ring's own region, and no key: nothing is sealed
+                // for it.
                 let (region, port_secret) = if mapped {
                     (slot.mapped.get(&inbound.ring)?, [0; SECRET_BYTES])
                 } else {

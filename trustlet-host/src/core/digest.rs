@@ -1,8 +1,8 @@
 //! The chain digest: SHA-384 over what the monitor was really asked to create (design section 2).
 //!
-//! The encoding, which a verifier can repeat byte by byte. `u32` and `u64` are little-endian; `text` is its length
-//! as `u32` and then its bytes; `list(x)` is the number of entries as `u32` and then the entries; `hash` is 48
-//! bytes. As every variable part says how long it is, no two plans have the same encoding.
+//! The encoding, which a verifier can repeat byte by byte. `u32` and `u64` are little-endian; `text` is its
+//! length as `u32` and then its bytes; `list(x)` is the number of entries as `u32` and then the entries;
+//! `hash` is 48 bytes. As every variable part says how long it is, no two plans have the same encoding.
 //!
 //! ```text
 //! text      "hacher-chain-digest"
@@ -33,9 +33,10 @@
 //!   u32     producer (0 is the gateway), index of its port, consumer, group, member, protection (1 sealed, 2 mapped)
 //! ```
 //!
-//! Not part of it: values of secrets, placement, where a gateway listens and what its certificates say (the same chain moves
-//! to another address, and certificates are renewed), whether a shared gateway speaks TLS, which is the service's and not the
-//! chain's and which every client sees for itself, and what follows from the rest (fault ports and edges, regions).
+//! Not part of it: values of secrets, placement, where a gateway listens and what its certificates say (the
+//! same chain moves to another address, and certificates are renewed), whether a shared gateway speaks TLS,
+//! which is the service's and not the chain's and which every client sees for itself, and what follows from
+//! the rest (fault ports and edges, regions).
 
 use super::definition::{Definition, Function, Program};
 use super::gateway::Gateway;

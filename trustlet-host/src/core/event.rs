@@ -55,8 +55,8 @@ pub struct Exit {
 }
 
 impl Exit {
-    /// How the process ended. What was asked for and did not come to pass, because the process had ended by itself, does
-    /// not count.
+    /// How the process ended. What was asked for and did not come to pass, because the process had ended by
+    /// itself, does not count.
     #[must_use]
     pub const fn end(&self) -> End {
         match (self.signalled, self.code, self.asked) {

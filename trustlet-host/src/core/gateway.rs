@@ -1,6 +1,6 @@
-//! Gateways: one that is shared by all chains without one of their own, and one for each chain that has its own. A gateway
-//! is a process with its own definition, listening socket and TLS files; tenants with a gateway each share no process that
-//! sees plaintext.
+//! Gateways: one that is shared by all chains without one of their own, and one for each chain that has its
+//! own. A gateway is a process with its own definition, listening socket and TLS files; tenants with a
+//! gateway each share no process that sees plaintext.
 
 use super::define::{fixed, present, text};
 use super::definition::{Program, canonical_name, cpu_hint, process_limits};
@@ -398,8 +398,8 @@ impl<P: Platform> Core<P> {
         Ok(self.platform.send(process, message, &[])?)
     }
 
-    /// Asks every gateway to drain: to serve on for `delay`, and to finish within `timeout` after that. Those that were asked. None is
-    /// started from here on: it would know of no drain.
+    /// Asks every gateway to drain: to serve on for `delay`, and to finish within `timeout` after that. Those
+    /// that were asked. None is started from here on: it would know of no drain.
     pub fn drain_gateways(&mut self, delay: Duration, timeout: Duration) -> Vec<ProcessId> {
         self.drains = true;
         let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
@@ -483,8 +483,8 @@ impl<P: Platform> Core<P> {
         )
     }
 
-    /// Sends a gateway that serves new contents of its files, in their order; it tries them and answers. `false`: it does not
-    /// serve, or has not answered the last ones.
+    /// Sends a gateway that serves new contents of its files, in their order; it tries them and answers.
+    /// `false`: it does not serve, or has not answered the last ones.
     pub fn offer_tls(&mut self, id: GatewayId, contents: Vec<P::File>) -> bool {
         let serves = |holder: &super::ledger::Holder| holder.state == InstanceState::Ready;
         let Some(holder) = self.ledger.holder(Owner::Gateway(id)).filter(serves) else {
@@ -515,8 +515,8 @@ impl<P: Platform> Core<P> {
         gateway.is_some_and(|gateway| gateway.offered.is_some())
     }
 
-    /// A process answered what it was offered: which gateway it is. From here on a gateway that is replaced begins with what was
-    /// taken. `None`: it was offered nothing, and should be ended.
+    /// A process answered what it was offered: which gateway it is. From here on a gateway that is replaced
+    /// begins with what was taken. `None`: it was offered nothing, and should be ended.
     pub fn tls_answered(&mut self, process: ProcessId, taken: bool) -> Option<GatewayId> {
         let (Owner::Gateway(id), _) = self.ledger.owner(process)? else {
             return None;

@@ -1,5 +1,5 @@
-//! Who may write which regions (I1): the regions of an instance (its outbox, its page, and one for each of its mapped
-//! rings) belong to at most one live process, from before it is started until after it was reaped.
+//! Who may write which regions (I1): the regions of an instance (its outbox, its page, and one for each of
+//! its mapped rings) belong to at most one live process, from before it is started until after it was reaped.
 
 use super::refusal::{Refusal, refuse};
 use crate::calls::{InstanceState, ResultCode};
@@ -125,8 +125,8 @@ impl Ledger {
         }
     }
 
-    /// The process answered an attachment. `Some(true)` if that makes it ready now, `None` if there was none to
-    /// answer.
+    /// The process answered an attachment. `Some(true)` if that makes it ready now, `None` if there was none
+    /// to answer.
     pub(crate) fn answered(&mut self, process: ProcessId) -> Option<bool> {
         let live = self.live.get_mut(&process)?;
         live.unanswered = live.unanswered.checked_sub(1)?;

@@ -50,9 +50,10 @@ pub const THREADS_MAX: u32 = 256;
 pub const BODY_MAX_BYTES: u64 = 16 << 30;
 /// Most requests in flight, as in the chain language.
 pub const IN_FLIGHT_MAX: u32 = 65_536;
-/// From so many instances on one core on, each lets whoever wakes it finish first. Among fewer the one that rang has little left
-/// to do; from four on, chains of 4 KiB take 7 % less time so, and those of two functions 5 % more. Those that take turns do so
-/// in any case: who was woken ahead and took the core at once would only keep from sleep the one that made room for it.
+/// From so many instances on one core on, each lets whoever wakes it finish first. Among fewer the one that
+/// rang has little left to do; from four on, chains of 4 KiB take 7 % less time so, and those of two
+/// functions 5 % more. Those that take turns do so in any case: who was woken ahead and took the core at once
+/// would only keep from sleep the one that made room for it.
 pub(crate) const PATIENT_FROM: usize = 4;
 /// Longest spin: a millisecond, far above any wake.
 pub const SPIN_MAX_NS: u64 = 1_000_000;

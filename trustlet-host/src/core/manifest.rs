@@ -1,7 +1,8 @@
 //! The evidence call: what this monitor serves, as text, signed by the platform.
 //!
-//! Evidence can be longer than a reply. It is the same for the same nonce as long as no chain is added, so a caller
-//! asks for one part after the other with the same nonce, and the signature tells if something changed in between.
+//! Evidence can be longer than a reply. It is the same for the same nonce as long as no chain is added, so a
+//! caller asks for one part after the other with the same nonce, and the signature tells if something changed
+//! in between.
 
 use super::refusal::{Refusal, refuse};
 use super::sealed::Chain;

@@ -1,10 +1,10 @@
 //! The monitor's core: tables, policy, keys and the ledger of writers. It does no I/O; what it needs from the
 //! machine is a [`Platform`].
 //!
-//! Two callers speak to it. The *loader* reads chain files with the rights of whoever started the service, defines the
-//! chains, and ends. The *daemon* stays: it sees the tables and starts and ends trustlets, but it can neither
-//! define a chain nor obtain a key or a writable region. Both are taken to lie: a bad call is an error result,
-//! changes nothing, and never concerns another chain.
+//! Two callers speak to it. The *loader* reads chain files with the rights of whoever started the service,
+//! defines the chains, and ends. The *daemon* stays: it sees the tables and starts and ends trustlets, but it
+//! can neither define a chain nor obtain a key or a writable region. Both are taken to lie: a bad call is an
+//! error result, changes nothing, and never concerns another chain.
 
 mod ahead;
 mod attachment;
@@ -201,7 +201,8 @@ impl<P: Platform> Core<P> {
         &mut self.platform
     }
 
-    /// Says what time it is, before anything is told that has just happened: births and deaths are stamped with it.
+    /// Says what time it is, before anything is told that has just happened: births and deaths are stamped
+    /// with it.
     pub const fn set_time(&mut self, now: Monotonic) {
         self.now_ns = now.as_ns();
     }

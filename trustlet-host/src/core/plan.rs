@@ -1,9 +1,9 @@
 //! From a chain's definition to its instances and rings: who writes which ring, who reads it, in which order.
 //!
-//! An edge becomes one ring for each pair of a producing and a consuming instance. Beside the declared edges each
-//! function has a fault edge to the gateway. The order is the same on every run of the same definition: an
-//! instance's rings follow the edges, then the consumer's instances; the rings that it reads follow the edges,
-//! then the producer's instances; fault edges come last.
+//! An edge becomes one ring for each pair of a producing and a consuming instance. Beside the declared edges
+//! each function has a fault edge to the gateway. The order is the same on every run of the same definition:
+//! an instance's rings follow the edges, then the consumer's instances; the rings that it reads follow the
+//! edges, then the producer's instances; fault edges come last.
 
 use super::ahead;
 use super::definition::Definition;
@@ -50,8 +50,8 @@ pub(crate) struct PlannedRing {
     pub(crate) lanes: u32,
     /// The consumer joins its records with others.
     pub(crate) joined: bool,
-    /// It lies in a region of its own, which this instance writes and the consumer reads. Its place in the outbox, which
-    /// its number names, stays empty.
+    /// It lies in a region of its own, which this instance writes and the consumer reads. Its place in the
+    /// outbox, which its number names, stays empty.
     pub(crate) mapped: bool,
     /// It carries fault notices.
     pub(crate) fault: bool,
@@ -169,8 +169,8 @@ impl Plan {
 }
 
 impl PlannedInstance {
-    /// Descriptors that a process of this instance is given: its own three, two for each ring and for the instance that it
-    /// wakes ahead, and one more for each mapped ring that it writes.
+    /// Descriptors that a process of this instance is given: its own three, two for each ring and for the
+    /// instance that it wakes ahead, and one more for each mapped ring that it writes.
     pub(crate) fn descriptors(&self) -> u32 {
         let mapped = self.rings.iter().filter(|ring| ring.mapped).count();
         number(3 + 2 * (self.rings.len() + self.inbound.len() + usize::from(self.ahead.is_some())) + mapped)

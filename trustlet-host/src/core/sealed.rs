@@ -13,12 +13,13 @@ use hacher_libos_net::keys::SecretBytes;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
-/// What an instance owns, from sealing until the monitor ends: a process that replaces another finds the regions
-/// as they were, and its neighbours need not be told (I10).
+/// What an instance owns, from sealing until the monitor ends: a process that replaces another finds the
+/// regions as they were, and its neighbours need not be told (I10).
 pub(crate) struct Slot<P: Platform> {
     pub(crate) outbox: P::Region,
     pub(crate) page: P::Region,
-    /// The regions of its mapped rings, by number of the ring. Besides its own process, the ring's consumer alone gets one.
+    /// The regions of its mapped rings, by number of the ring. Besides its own process, the ring's consumer
+    /// alone gets one.
     pub(crate) mapped: BTreeMap<u32, P::Region>,
     pub(crate) doorbell: P::Doorbell,
     /// Processes that were started here; the present one's number in the derivation of its keys (I4).
@@ -72,7 +73,8 @@ impl<P: Platform> Chain<P> {
         self.sealed.as_mut().ok_or_else(|| ResultCode::NotSealed.into())
     }
 
-    /// Plans, measures, and makes regions and keys. On any error the chain stays open and nothing is left behind.
+    /// Plans, measures, and makes regions and keys. On any error the chain stays open and nothing is left
+    /// behind.
     pub(crate) fn seal(&mut self, platform: &mut P, gateway: &Gateway<P>, epoch: u64) -> Result<(), Refusal> {
         self.open_mut()?.add_fault_ports()?;
         match seal(&self.definition, platform, gateway, epoch) {
@@ -139,8 +141,8 @@ fn seal<P: Platform>(
     })
 }
 
-/// Refuses mapped edges of the gateway, which parses what strangers send, where the platform does not hold it apart from
-/// everything else.
+/// Refuses mapped edges of the gateway, which parses what strangers send, where the platform does not hold it
+/// apart from everything else.
 fn check_mapped<P: Platform>(definition: &Definition<P>, platform: &P) -> Result<(), Refusal> {
     let mut mapped = definition.edges.iter().filter(|edge| edge.is_mapped());
     if mapped.any(Edge::touches_gateway) && !platform.keeps_apart() {

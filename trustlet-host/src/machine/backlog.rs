@@ -1,5 +1,5 @@
-//! Messages for a trustlet that reads more slowly than the monitor writes. Bounded in number and in time (I6): the
-//! monitor never waits for a trustlet, and one that does not read is given up.
+//! Messages for a trustlet that reads more slowly than the monitor writes. Bounded in number and in time
+//! (I6): the monitor never waits for a trustlet, and one that does not read is given up.
 
 use crate::wire;
 use core::time::Duration;
@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 
 /// Messages kept for one process: an attachment to 65,536 rings at both ends has about as many.
 const MESSAGES_MAX: usize = 4096;
-/// A process that has taken nothing for this long while something waited is given up: reading a message takes it
-/// microseconds, and nothing else keeps it busy before it is attached.
+/// A process that has taken nothing for this long while something waited is given up: reading a message takes
+/// it microseconds, and nothing else keeps it busy before it is attached.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What waits for room in one channel, oldest first.
@@ -93,8 +93,8 @@ fn try_send(
 ) -> Result<bool, Errno> {
     match wire::send(channel, message.as_bytes(), descriptors, SendFlags::DONTWAIT) {
         Ok(()) => Ok(true),
-        // The second: more descriptors are on their way than this user may have open (unix(7)); they arrive as
-        // trustlets read.
+        // The second: more descriptors are on their way than this user may have open (unix(7)); they arrive
+        // as trustlets read.
         Err(Errno::AGAIN | Errno::TOOMANYREFS) => Ok(false),
         Err(errno) => Err(errno),
     }

@@ -9,8 +9,8 @@ use rustix::thread::{
 /// The kernel has 41 of them; more than 64 do not fit its interface.
 const CAPABILITIES_MAX: u32 = 64;
 
-/// Empties the bounding and the ambient set and locks the rules by which id 0 would regain capabilities. Needs
-/// `CAP_SETPCAP`; without it (an ordinary user without a user namespace) there is nothing to give up.
+/// Empties the bounding and the ambient set and locks the rules by which id 0 would regain capabilities.
+/// Needs `CAP_SETPCAP`; without it (an ordinary user without a user namespace) there is nothing to give up.
 pub(super) fn close_sources() -> Result<(), Errno> {
     for number in 0..CAPABILITIES_MAX {
         match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {

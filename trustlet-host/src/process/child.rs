@@ -1,8 +1,9 @@
-//! The way of a child from clone to exec: rights are taken away one after the other, and nothing gives any back.
+//! The way of a child from clone to exec: rights are taken away one after the other, and nothing gives any
+//! back.
 //!
-//! The order matters. What needs capabilities comes before they are dropped; what makes new threads of attack (the
-//! file system, descriptors) comes before the filters; the filters come last, because they would forbid the rest; the
-//! parent-death signal comes after every change of identity, because such a change clears it.
+//! The order matters. What needs capabilities comes before they are dropped; what makes new threads of attack
+//! (the file system, descriptors) comes before the filters; the filters come last, because they would forbid
+//! the rest; the parent-death signal comes after every change of identity, because such a change clears it.
 #![allow(unsafe_code, reason = "signal dispositions and execveat have no safe wrapper")]
 
 use super::descriptors::{close_all_but, forget, lift, place, raise_limit};
@@ -34,8 +35,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Most descriptors that a process can be started with, besides the standard ones.
 pub(super) const INHERIT_MAX: u32 = 256;
-/// Longest wait for a report of the child. All of its steps take a few milliseconds together; on a machine that is this much
-/// slower nothing can be served.
+/// Longest wait for a report of the child. All of its steps take a few milliseconds together; on a machine
+/// that is this much slower nothing can be served.
 const REPORT_MAX: Duration = Duration::from_secs(5);
 /// What the child's exit code is when it reported a failure; nobody sees it.
 const FAILED: i32 = 255;
@@ -165,9 +166,10 @@ fn become_program<'a>(
         // A session of its own, because it has its parent's standard error: no terminal controls it.
         at(Step::Signals, setsid().map(|_| ()))?;
     } else {
-        // A process group of its own: no signals from a terminal. Not a session of its own, although there is no terminal to be
-        // had from in here either way: the kernel schedules each session as a group of tasks (autogroup, sched(7)), and a
-        // switch between two groups costs a tenth more than one within a group.
+        // A process group of its own: no signals from a terminal. Not a session of its own, although there is
+        // no terminal to be had from in here either way: the kernel schedules each session as a group
+        // of tasks (autogroup, sched(7)), and a switch between two groups costs a tenth more than one
+        // within a group.
         at(Step::Signals, setpgid(None, None))?;
     }
     // The directories of the new root are for another user where that changes later.
@@ -244,10 +246,11 @@ fn become_program<'a>(
 
 /// Waits until the parent has written the maps of the user namespace.
 ///
-/// A monitor that is not dumpable and has no privilege cannot open its child's `uid_map`, because the kernel gives the
-/// files in `/proc` of such a process, which the child inherits being, to root. So the child is dumpable until its maps
-/// are written. Meanwhile another process of the same user could trace it; the daemon and trustlets cannot, because
-/// they are in user namespaces of their own, and have no capability in this one's.
+/// A monitor that is not dumpable and has no privilege cannot open its child's `uid_map`, because the kernel
+/// gives the files in `/proc` of such a process, which the child inherits being, to root. So the child is
+/// dumpable until its maps are written. Meanwhile another process of the same user could trace it; the daemon
+/// and trustlets cannot, because they are in user namespaces of their own, and have no capability in this
+/// one's.
 fn wait_for_maps(orders: &Orders<'_>, parent: &Parent<'_>) -> Result<(), Errno> {
     // The parent's ends, without which `go` ends when the parent does. They are not used here again.
     for fd in parent.unused {
@@ -263,17 +266,18 @@ fn wait_for_maps(orders: &Orders<'_>, parent: &Parent<'_>) -> Result<(), Errno> 
     if went == 1 { Ok(()) } else { Err(Errno::SRCH) }
 }
 
-/// Default dispositions, nothing blocked: exec keeps what is ignored and what is blocked. A file that reaches its limit is an
-/// error of the call that would make it longer, and no reason to end the program.
+/// Default dispositions, nothing blocked: exec keeps what is ignored and what is blocked. A file that reaches
+/// its limit is an error of the call that would make it longer, and no reason to end the program.
 fn reset_signals() -> Result<(), Errno> {
     for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: sets a disposition to the default, which is no handler. The two that cannot be set and those that
-        // the C library keeps for itself answer with an error that changes nothing.
+        // SAFETY: sets a disposition to the default, which is no handler. The two that cannot be set and
+        // those that the C library keeps for itself answer with an error that changes nothing.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
     // SAFETY: as above; ignoring is no handler either.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
-    // SAFETY: a signal set is plain data, for which all zeros is a valid value; sigemptyset makes it the empty set.
+    // SAFETY: a signal set is plain data, for which all zeros is a valid value; sigemptyset makes it the
+    // empty set.
     let mut none: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: writes to the set that it is given.
     unsafe { libc::sigemptyset(&raw mut none) };
@@ -331,7 +335,8 @@ struct Kept {
     report: BorrowedFd<'static>,
 }
 
-/// Leaves open: 0, 1, 2, what is inherited, and (until exec) image and pipes above the limit on descriptor numbers.
+/// Leaves open: 0, 1, 2, what is inherited, and (until exec) image and pipes above the limit on descriptor
+/// numbers.
 fn place_descriptors(orders: &Orders<'_>, parent: &Parent<'_>, null: OwnedFd) -> Result<Kept, Errno> {
     raise_limit()?;
     close_unneeded(orders, parent, &null)?;
@@ -369,7 +374,8 @@ fn place_descriptors(orders: &Orders<'_>, parent: &Parent<'_>, null: OwnedFd) ->
     Ok(Kept { go, report })
 }
 
-/// Closes what is a copy of the monitor's, or came to the monitor from whoever started it, and could be in the way.
+/// Closes what is a copy of the monitor's, or came to the monitor from whoever started it, and could be in
+/// the way.
 fn close_unneeded(orders: &Orders<'_>, parent: &Parent<'_>, null: &OwnedFd) -> Result<(), Errno> {
     let outputs = [orders.stdout, orders.stderr];
     let outputs = outputs.iter().filter_map(|output| match output {
@@ -393,8 +399,8 @@ fn pin(cpu: usize) -> Result<(), Errno> {
     sched_setaffinity(None, &set)
 }
 
-/// Has the scheduler not take the core from another process for this one when it wakes up. Only a matter of speed: where the
-/// monitor runs under a policy that may not be left, that one stays.
+/// Has the scheduler not take the core from another process for this one when it wakes up. Only a matter of
+/// speed: where the monitor runs under a policy that may not be left, that one stays.
 fn wait_for_others() -> Result<(), Errno> {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: concerns the calling thread alone; `parameters` outlives the call.
@@ -407,8 +413,8 @@ fn wait_for_others() -> Result<(), Errno> {
     }
 }
 
-/// SIGKILL when the parent's thread ends, which also holds for the first process of a pid namespace, since the signal
-/// comes from outside of it. If the parent ended before this was set, its pipe has ended too.
+/// SIGKILL when the parent's thread ends, which also holds for the first process of a pid namespace, since
+/// the signal comes from outside of it. If the parent ended before this was set, its pipe has ended too.
 fn die_with_parent(go: BorrowedFd<'_>) -> Result<(), Errno> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let mut pipe = [PollFd::new(&go, PollFlags::IN)];
@@ -430,8 +436,8 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
 
 /// Becomes the program behind `image_number`. Returns only if that failed.
 fn execute(image_number: RawFd, argv: &[*const libc::c_char], envp: &[*const libc::c_char]) -> Errno {
-    // SAFETY: the path is a NUL-terminated constant; both arrays end with a null pointer and hold pointers to strings
-    // that `Orders` keeps alive.
+    // SAFETY: the path is a NUL-terminated constant; both arrays end with a null pointer and hold pointers to
+    // strings that `Orders` keeps alive.
     unsafe {
         libc::syscall(
             libc::SYS_execveat,

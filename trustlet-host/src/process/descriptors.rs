@@ -8,7 +8,8 @@ use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the soft limit on descriptor numbers to the hard one, so that numbers above the jail's limit can be used.
+/// Raises the soft limit on descriptor numbers to the hard one, so that numbers above the jail's limit can be
+/// used.
 pub(super) fn raise_limit() -> Result<(), Errno> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(
@@ -28,8 +29,8 @@ pub(super) fn lift(fd: BorrowedFd<'_>, first: RawFd) -> Result<OwnedFd, Errno> {
 /// Makes `number` a duplicate of `fd`, closing what was there.
 pub(super) fn place(fd: BorrowedFd<'_>, number: RawFd, close_on_exec: bool) -> Result<(), Errno> {
     let flags = if close_on_exec { libc::O_CLOEXEC } else { 0 };
-    // SAFETY: takes two numbers. Called in the child just before exec, which owns none of the numbers it replaces
-    // any more but by values that are never used again.
+    // SAFETY: takes two numbers. Called in the child just before exec, which owns none of the numbers it
+    // replaces any more but by values that are never used again.
     let result = unsafe { libc::dup3(fd.as_raw_fd(), number, flags) };
     if result < 0 { Err(last_errno()) } else { Ok(()) }
 }

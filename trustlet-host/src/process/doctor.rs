@@ -73,8 +73,8 @@ impl Finding {
     }
 }
 
-/// Looks at everything, and at the machine's limits for a service that has this `need`. Tries each isolation layer, which takes
-/// some milliseconds.
+/// Looks at everything, and at the machine's limits for a service that has this `need`. Tries each isolation
+/// layer, which takes some milliseconds.
 #[must_use]
 pub fn findings(need: &Need) -> Vec<Finding> {
     let mut findings = vec![kernel(), sev_snp(), reports(), vmpl()];
@@ -230,8 +230,9 @@ fn io_uring() -> Finding {
 
 /// Makes a descriptor with a system call of a number and a pointer, and closes it again.
 fn descriptor_of(call: c_long, number: u32, parameters: *mut u64) -> std::io::Result<OwnedFd> {
-    // SAFETY: both callers pass what their call takes: memfd_secret a number of flags and nothing else, io_uring_setup a
-    // number of entries and a structure that the kernel may write, which lives until the call returns.
+    // SAFETY: both callers pass what their call takes: memfd_secret a number of flags and nothing else,
+    // io_uring_setup a number of entries and a structure that the kernel may write, which lives until the
+    // call returns.
     let result = unsafe { libc::syscall(call, number, parameters) };
     match i32::try_from(result) {
         Ok(fd) if fd >= 0 => {
@@ -248,8 +249,9 @@ fn huge_page_setting(name: &str) -> Option<String> {
     Some(chosen.split_once(']')?.0.to_owned())
 }
 
-/// Why an outbox cannot be backed by huge pages here; `None` if it can. Asking for them needs no privilege, but the
-/// kernel has to be set to listen. (Reserved huge pages would need no such setting, but a reservation for each outbox.)
+/// Why an outbox cannot be backed by huge pages here; `None` if it can. Asking for them needs no privilege,
+/// but the kernel has to be set to listen. (Reserved huge pages would need no such setting, but a reservation
+/// for each outbox.)
 #[must_use]
 pub fn huge_outboxes_missing_because() -> Option<String> {
     let Some(shared) = huge_page_setting("shmem_enabled") else {

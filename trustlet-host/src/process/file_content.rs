@@ -1,5 +1,6 @@
-//! What a small file holds, read whole, within a bound, and without ever waiting on it: a path can lead to a directory, a FIFO
-//! that nobody writes to, or a device. And a sealed copy of it in memory, which stays as it is whatever becomes of the file.
+//! What a small file holds, read whole, within a bound, and without ever waiting on it: a path can lead to a
+//! directory, a FIFO that nobody writes to, or a device. And a sealed copy of it in memory, which stays as it
+//! is whatever becomes of the file.
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -58,7 +59,8 @@ pub fn read(path: &Path, max_bytes: usize) -> Result<Content, ContentError> {
 }
 
 fn read_open(file: File, max_bytes: usize) -> Result<Content, ContentError> {
-    // One byte more than may be shows a file that is too long. The buffer never moves, which would leave a copy behind.
+    // One byte more than may be shows a file that is too long. The buffer never moves, which would leave a
+    // copy behind.
     let room = max_bytes.saturating_add(1);
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     let limit = u64::try_from(room).unwrap_or(u64::MAX);

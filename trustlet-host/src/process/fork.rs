@@ -73,8 +73,8 @@ impl Forked {
     }
 }
 
-/// How long a killed process may take to be gone. As a rule that is milliseconds; one that the kernel keeps, in a file system that
-/// does not answer, must not keep the monitor as well.
+/// How long a killed process may take to be gone. As a rule that is milliseconds; one that the kernel keeps,
+/// in a file system that does not answer, must not keep the monitor as well.
 const BURIAL_MAX: Timespec = Timespec {
     tv_sec: 5,
     tv_nsec: 0,
@@ -85,7 +85,8 @@ impl Forked {
     pub(super) fn end(&mut self) -> io::Result<Option<WaitIdStatus>> {
         self.kill()?;
         let mut gone = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        // Interrupted or late: then it is reaped if it has ended meanwhile, or by the kernel when the monitor ends.
+        // Interrupted or late: then it is reaped if it has ended meanwhile, or by the kernel when the monitor
+        // ends.
         let _ = poll(&mut gone, Some(&BURIAL_MAX));
         self.wait(WaitIdOptions::NOHANG)
     }
@@ -100,23 +101,24 @@ impl Drop for Forked {
     }
 }
 
-/// Runs `body` in a new process that has its own copies of the namespaces in `namespaces` (`CLONE_NEW*` bits), and
-/// exits it with the returned code. The parent's destructors never run in the child. Until it changes its user, the child
-/// is killed when the calling thread ends.
+/// Runs `body` in a new process that has its own copies of the namespaces in `namespaces` (`CLONE_NEW*`
+/// bits), and exits it with the returned code. The parent's destructors never run in the child. Until it
+/// changes its user, the child is killed when the calling thread ends.
 ///
 /// # Errors
 ///
-/// Whatever clone(2) answers: mostly `EPERM` or `ENOSPC` where the kernel forbids a namespace, `EAGAIN` at a limit on
-/// processes.
+/// Whatever clone(2) answers: mostly `EPERM` or `ENOSPC` where the kernel forbids a namespace, `EAGAIN` at a
+/// limit on processes.
 pub(super) fn fork(namespaces: u64, body: impl FnOnce() -> i32) -> io::Result<Forked> {
     let exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
     let flags = namespaces | u64::from(libc::CLONE_PIDFD.unsigned_abs()) | exit_signal;
     let mut pidfd: libc::c_int = -1;
     let parent = pidfd_open(getpid(), PidfdFlags::empty())?;
-    // The legacy call, because clone3 is refused by many container runtimes and brings nothing that is needed here.
-    // SAFETY: without CLONE_VM the child has a copy of the address space and continues on its own copy of this stack
-    // (a null stack means that), as fork(2) does; `pidfd` outlives the call, and the kernel writes one int to it. The
-    // remaining arguments are unused with these flags, in the argument order of x86-64 as well as of AArch64.
+    // The legacy call, because clone3 is refused by many container runtimes and brings nothing that is needed
+    // here. SAFETY: without CLONE_VM the child has a copy of the address space and continues on its own
+    // copy of this stack (a null stack means that), as fork(2) does; `pidfd` outlives the call, and the
+    // kernel writes one int to it. The remaining arguments are unused with these flags, in the argument
+    // order of x86-64 as well as of AArch64.
     let result = unsafe { libc::syscall(libc::SYS_clone, flags, 0_u64, &raw mut pidfd, 0_u64, 0_u64) };
     if result == 0 {
         let code = if lives_with(&parent) {
@@ -143,8 +145,9 @@ pub(super) fn fork(namespaces: u64, body: impl FnOnce() -> i32) -> io::Result<Fo
     })
 }
 
-/// In the child: ties its life to its parent's; `false` if the parent has ended already. A pidfd says so where process
-/// numbers cannot: in a pid namespace of its own, the child's parent has number 0, alive or not.
+/// In the child: ties its life to its parent's; `false` if the parent has ended already. A pidfd says so
+/// where process numbers cannot: in a pid namespace of its own, the child's parent has number 0, alive or
+/// not.
 fn lives_with(parent: &OwnedFd) -> bool {
     set_parent_process_death_signal(Some(Signal::KILL)).is_ok()
         && poll(

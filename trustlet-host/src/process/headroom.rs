@@ -1,8 +1,9 @@
-//! What the machine's limits leave to a service, beside what the service needs: for the person who starts it, before it
-//! fails half-way (I6).
+//! What the machine's limits leave to a service, beside what the service needs: for the person who starts it,
+//! before it fails half-way (I6).
 //!
-//! Each [`Headroom`] is one limit, with its present value and whatever counts towards it already. Raising a limit is the
-//! operator's business: a process here raises its soft limits to the hard ones, and goes no further.
+//! Each [`Headroom`] is one limit, with its present value and whatever counts towards it already. Raising a
+//! limit is the operator's business: a process here raises its soft limits to the hard ones, and goes no
+//! further.
 
 mod cgroup;
 mod user;
@@ -14,7 +15,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fmt;
 use std::io;
 
-/// Soft limits that are raised to the hard ones: a soft limit is for programs that do not know what they need.
+/// Soft limits that are raised to the hard ones: a soft limit is for programs that do not know what they
+/// need.
 const RAISED: [Resource; 6] = [
     Resource::Nofile,
     Resource::Nproc,
@@ -24,7 +26,8 @@ const RAISED: [Resource; 6] = [
     Resource::Cpu,
 ];
 
-/// What a service takes of a machine's limits at its start. What it takes of a limit that is not here is nothing.
+/// What a service takes of a machine's limits at its start. What it takes of a limit that is not here is
+/// nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Need {
     /// Who needs it, as the subject of a sentence: "the chain `echo`".
@@ -49,20 +52,22 @@ pub struct Need {
 
 /// Open files of a monitor that has read no chain yet, and of the processes that try isolation.
 const START_OPEN_FILES: u64 = 40;
-/// What starting takes: the loader, the scribe with its two threads, and a process that tried isolation and whom init has not
-/// buried yet.
+/// What starting takes: the loader, the scribe with its two threads, and a process that tried isolation and
+/// whom init has not buried yet.
 const START_PROCESSES: u64 = 4;
-/// The monitor before it has read a chain, measured as the least that `serve` of a missing file said so with, and half as
-/// much again.
+/// The monitor before it has read a chain, measured as the least that `serve` of a missing file said so with,
+/// and half as much again.
 const START_ADDRESS_BYTES: u64 = 48 << 20;
 const START_DATA_BYTES: u64 = 6 << 20;
-/// This executable's copy in memory has to fit; one that was built for debugging is ten times as long as this.
+/// This executable's copy in memory has to fit; one that was built for debugging is ten times as long as
+/// this.
 const START_FILE_BYTES: u64 = 16 << 20;
 /// What monitor, loader and scribe take of memory besides a copy of this executable, measured and rounded up.
 const START_MEMORY_BYTES: u64 = 24 << 20;
 /// Mappings of a small process with a handful of libraries.
 const START_MAPPINGS: u64 = 128;
-/// The stack that a jailed process starts on: arguments and environment of 128 KiB, and as much for the loader of libraries.
+/// The stack that a jailed process starts on: arguments and environment of 128 KiB, and as much for the
+/// loader of libraries.
 const STACK_BYTES: u64 = 512 << 10;
 
 impl Need {
@@ -320,7 +325,8 @@ pub fn shortage(errno: Errno) -> Option<String> {
             reasons.extend(used_up(&of_user_processes(0)));
             match reasons.as_slice() {
                 [] => "a limit on processes is reached".to_owned(),
-                // Also when one more has been counted on, as one that has ended stays until its parent has buried it.
+                // Also when one more has been counted on, as one that has ended stays until its parent has
+                // buried it.
                 reasons => format!(
                     "it needs 1 more of the processes that there may be: {}",
                     reasons.join("; ")

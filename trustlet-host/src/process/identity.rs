@@ -7,20 +7,21 @@ use rustix::process::{getegid, geteuid};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-/// User and group id of every jailed process as it sees itself. Not 0, because the kernel gives id 0 of a user
-/// namespace capabilities at each `execve`.
+/// User and group id of every jailed process as it sees itself. Not 0, because the kernel gives id 0 of a
+/// user namespace capabilities at each `execve`.
 pub(super) const INSIDE_ID: u32 = 1000;
 
-/// A root monitor gives each process a host user and group id of its own, from the first of these ranges that its
-/// own user namespace has (first id, how many), in turn. The first is far above what distributions give to people,
-/// services and rootless containers; the second is for a monitor in a container with 65,536 ids.
+/// A root monitor gives each process a host user and group id of its own, from the first of these ranges that
+/// its own user namespace has (first id, how many), in turn. The first is far above what distributions give
+/// to people, services and rootless containers; the second is for a monitor in a container with 65,536 ids.
 pub(super) const HOST_IDS: [(u32, u32); 2] = [(0x4ac0_0000, 0x1_0000), (0xd000, 0x1000)];
 
 /// The ids that are in use, and where to look for the next one.
 static IN_USE: Mutex<(BTreeSet<u32>, u32)> = Mutex::new((BTreeSet::new(), 0));
 
-/// Host ids for as long as a process has them: nobody else gets them before this is dropped, which comes after the process was
-/// reaped. It can have no other process with these ids, as it is the first of its pid namespace, or can start none.
+/// Host ids for as long as a process has them: nobody else gets them before this is dropped, which comes
+/// after the process was reaped. It can have no other process with these ids, as it is the first of its pid
+/// namespace, or can start none.
 #[derive(Debug)]
 pub(super) struct Lease(HostIds);
 

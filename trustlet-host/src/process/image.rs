@@ -1,10 +1,12 @@
-//! The program of a trustlet: a sealed copy in memory, measured, and executed through the descriptor that was measured.
+//! The program of a trustlet: a sealed copy in memory, measured, and executed through the descriptor that was
+//! measured.
 //!
-//! The file on disk can change between measuring and executing; the copy cannot: it is sealed before its measurement
-//! is reported, and `execveat` runs that very descriptor. Its permission bits are "execute" alone. A program that a
-//! process may execute but not read makes the kernel mark the process as not dumpable from its first instruction
-//! (`would_dump` in the kernel's fs/exec.c), so that no process without privilege can trace it, read its memory or
-//! list its descriptors, and the program need not be trusted to ask for that.
+//! The file on disk can change between measuring and executing; the copy cannot: it is sealed before its
+//! measurement is reported, and `execveat` runs that very descriptor. Its permission bits are "execute"
+//! alone. A program that a process may execute but not read makes the kernel mark the process as not dumpable
+//! from its first instruction (`would_dump` in the kernel's fs/exec.c), so that no process without privilege
+//! can trace it, read its memory or list its descriptors, and the program need not be trusted to ask for
+//! that.
 
 use ring::digest;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -45,8 +47,8 @@ pub enum ImageError {
 }
 
 impl Image {
-    /// Copies `file` from its first byte, whatever its offset is, into sealed memory and measures what was copied.
-    /// `name` is shown by the kernel, for instance by `ps`.
+    /// Copies `file` from its first byte, whatever its offset is, into sealed memory and measures what was
+    /// copied. `name` is shown by the kernel, for instance by `ps`.
     ///
     /// # Errors
     ///
@@ -135,11 +137,11 @@ fn seal(memfd: &OwnedFd) -> rustix::io::Result<()> {
 
 /// A group of an ordinary user that no trustlet's user namespace maps.
 ///
-/// The kernel guards the memory of a process that is not dumpable by the innermost user namespace that maps owner and
-/// group of its program. If that is the trustlet's own, any other process of the user who runs the monitor may still
-/// look inside, because it runs as the owner of that namespace. Only the user's primary group is mapped, so giving
-/// the image to a supplementary one closes that too, where the user has one. (Root needs no such help: it owns
-/// the image, and is never mapped.)
+/// The kernel guards the memory of a process that is not dumpable by the innermost user namespace that maps
+/// owner and group of its program. If that is the trustlet's own, any other process of the user who runs the
+/// monitor may still look inside, because it runs as the owner of that namespace. Only the user's primary
+/// group is mapped, so giving the image to a supplementary one closes that too, where the user has one. (Root
+/// needs no such help: it owns the image, and is never mapped.)
 fn unmapped_group() -> Option<Gid> {
     if geteuid().is_root() {
         return None;

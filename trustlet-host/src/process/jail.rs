@@ -1,8 +1,9 @@
 //! Starting a process in a jail, and holding it until it ends.
 //!
 //! The monitor clones itself into new namespaces; the child takes its rights away one after the
-//! other and executes the measured image. It reports over a pipe that closes by itself at `execveat`: so an error names
-//! the step that failed, and silence means that the program runs with every layer that [`Layers`] found.
+//! other and executes the measured image. It reports over a pipe that closes by itself at `execveat`: so an
+//! error names the step that failed, and silence means that the program runs with every layer that [`Layers`]
+//! found.
 
 pub use super::limits::Limits;
 pub use super::seccomp::Role;
@@ -26,9 +27,9 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// Numbers above the jail's descriptor limit that starting it needs besides those for what it inherits: the image and two pipes
-/// at numbers that the program cannot use; duplicates of these and of the standard descriptors, and as many that may lie in
-/// the way.
+/// Numbers above the jail's descriptor limit that starting it needs besides those for what it inherits: the
+/// image and two pipes at numbers that the program cannot use; duplicates of these and of the standard
+/// descriptors, and as many that may lie in the way.
 const SPARE_NUMBERS: u32 = 3 + 2 * 6;
 /// Fewest descriptors that a process can be given: standard ones, and room for the loader to open libraries.
 const OPEN_FILES_MIN: u32 = 8;
@@ -310,8 +311,8 @@ fn exit_of(status: &WaitIdStatus) -> Option<Exit> {
 
 /// Starts a process in a jail with every layer that `spawn.layers` found.
 ///
-/// To be called from the thread that the process shall not outlive: the parent-death signal comes when that thread
-/// ends. The calling process should have no other thread (see [`super`]).
+/// To be called from the thread that the process shall not outlive: the parent-death signal comes when that
+/// thread ends. The calling process should have no other thread (see [`super`]).
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! Landlock: what the file system, TCP and signals may be used for, decided once more and by other kernel code than the
-//! namespaces. If one of the two has a hole, the other still stands.
+//! Landlock: what the file system, TCP and signals may be used for, decided once more and by other kernel
+//! code than the namespaces. If one of the two has a hole, the other still stands.
 
 use super::library::Library;
 use super::provisions::Provision;
@@ -17,8 +17,8 @@ use std::path::Path;
 /// The newest rules that are asked for; an older kernel enforces those that it knows.
 const ABI_WANTED: ABI = ABI::V7;
 
-/// Confines this process to reading `libraries` (executing the loader among them), to `provisions`, to its scratch directory
-/// if it has one, to no TCP port at all, and to its own signals and abstract sockets.
+/// Confines this process to reading `libraries` (executing the loader among them), to `provisions`, to its
+/// scratch directory if it has one, to no TCP port at all, and to its own signals and abstract sockets.
 pub(super) fn restrict(libraries: &[Library], provisions: &[Provision], scratch: bool) -> Result<(), Errno> {
     let mut opened = Vec::with_capacity(libraries.len() + provisions.len() + 1);
     for library in libraries {

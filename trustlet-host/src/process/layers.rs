@@ -1,7 +1,7 @@
 //! The layers of isolation, by name: which of them this machine has, found out by using each.
 //!
-//! A missing layer is never skipped in silence: every [`super::jail::Child`] names what it runs without, and so does
-//! whoever reports on isolation. Whether that is good enough is for the caller to decide.
+//! A missing layer is never skipped in silence: every [`super::jail::Child`] names what it runs without, and
+//! so does whoever reports on isolation. Whether that is good enough is for the caller to decide.
 
 use super::probe::{self, Lack};
 use std::fmt;
@@ -28,9 +28,10 @@ pub enum Layer {
     Seccomp,
     /// It can never gain rights by executing something.
     NoNewPrivileges,
-    /// No other jailed process can trace it or read its memory, even with the same user on the host. Under a monitor that
-    /// is root, or whose user has a supplementary group, no process at all without privilege can; else those of the
-    /// monitor's own user that are outside of any jail still can, since that user owns the namespaces.
+    /// No other jailed process can trace it or read its memory, even with the same user on the host. Under a
+    /// monitor that is root, or whose user has a supplementary group, no process at all without privilege
+    /// can; else those of the monitor's own user that are outside of any jail still can, since that user
+    /// owns the namespaces.
     NonDumpable,
     /// It is killed when the monitor ends.
     ParentDeath,
@@ -131,8 +132,8 @@ pub struct Missing {
     pub layer: Layer,
     /// Why, in plain words.
     pub reason: String,
-    /// It was not found out whether it is there, because something else was short. Whoever starts a service does not go on
-    /// then: shortness must not weaken isolation.
+    /// It was not found out whether it is there, because something else was short. Whoever starts a service
+    /// does not go on then: shortness must not weaken isolation.
     pub untried: bool,
 }
 
@@ -207,8 +208,8 @@ impl Layers {
         self.missing.is_empty()
     }
 
-    /// Version of Landlock's interface; 0 if there is none. Below 4 it has no rules for TCP, below 6 none for signals and
-    /// abstract sockets, which the net and pid namespaces refuse as well.
+    /// Version of Landlock's interface; 0 if there is none. Below 4 it has no rules for TCP, below 6 none for
+    /// signals and abstract sockets, which the net and pid namespaces refuse as well.
     #[must_use]
     pub fn landlock_abi(&self) -> u32 {
         self.landlock_abi

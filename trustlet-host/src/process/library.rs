@@ -1,9 +1,9 @@
 //! The shared objects that a program links: copied and measured once, and the same bytes at every start.
 //!
 //! Like a program's own bytes ([`super::image`]) they are copied into memory that the monitor alone can write
-//! ([`super::shelf`]); the dynamic loader maps them from there. Where a machine has no mount namespaces, programs see the
-//! files on disk instead; then what stands for "has not changed since it was measured" is the identity of the file: device,
-//! inode, length, and both times of change.
+//! ([`super::shelf`]); the dynamic loader maps them from there. Where a machine has no mount namespaces,
+//! programs see the files on disk instead; then what stands for "has not changed since it was measured" is
+//! the identity of the file: device, inode, length, and both times of change.
 #![allow(unsafe_code, reason = "dl_iterate_phdr is a C callback interface")]
 
 use super::file_identity::FileIdentity;
@@ -75,8 +75,9 @@ pub enum LibraryError {
 }
 
 impl Library {
-    /// The library that `file` holds, which the dynamic loader will look for at `path`. `interpreter`: it is the loader itself
-    /// (the program's `PT_INTERP`), the only one that the kernel has to be allowed to execute.
+    /// The library that `file` holds, which the dynamic loader will look for at `path`. `interpreter`: it is
+    /// the loader itself (the program's `PT_INTERP`), the only one that the kernel has to be allowed to
+    /// execute.
     pub(super) fn new(path: &Path, file: Rc<LibraryFile>, interpreter: bool) -> Result<Self, LibraryError> {
         if !is_plain(path) {
             return Err(LibraryError::Path {
@@ -124,7 +125,8 @@ impl Library {
         self.file.source()
     }
 
-    /// For a process that sees the machine's own files: `ESTALE` if the path leads to another file than was measured.
+    /// For a process that sees the machine's own files: `ESTALE` if the path leads to another file than was
+    /// measured.
     pub(super) fn check_unchanged(&self) -> Result<(), Errno> {
         let file = open(&self.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         if FileIdentity::of(file.as_fd())? == self.file.identity {
@@ -144,12 +146,13 @@ fn is_plain(path: &Path) -> bool {
         && !path.as_os_str().as_bytes().contains(&0)
 }
 
-/// The shared objects that the running process has mapped, its dynamic loader among them: what another process of
-/// the same executable (the daemon, the gateway) needs to start. Empty for a static executable.
+/// The shared objects that the running process has mapped, its dynamic loader among them: what another
+/// process of the same executable (the daemon, the gateway) needs to start. Empty for a static executable.
 ///
 /// # Errors
 ///
-/// One of them cannot be measured, for instance because it was replaced on disk and the new one is being written.
+/// One of them cannot be measured, for instance because it was replaced on disk and the new one is being
+/// written.
 pub fn own_libraries(files: &mut MeasuredFiles) -> Result<Vec<Library>, LibraryError> {
     let mut loaded = Loaded::default();
     // SAFETY: `visit` has the signature that dl_iterate_phdr calls, and `loaded` lives until it returns.
@@ -186,13 +189,15 @@ struct Loaded {
     interpreter: Option<PathBuf>,
 }
 
-/// Called once for each object, the executable (whose name is empty) and the kernel's vdso (not a path) among them.
+/// Called once for each object, the executable (whose name is empty) and the kernel's vdso (not a path) among
+/// them.
 unsafe extern "C" fn visit(
     info: *mut libc::dl_phdr_info,
     _len_bytes: libc::size_t,
     loaded: *mut libc::c_void,
 ) -> libc::c_int {
-    // SAFETY: the pointer that `own_libraries` handed to dl_iterate_phdr, to a value that nobody else uses meanwhile.
+    // SAFETY: the pointer that `own_libraries` handed to dl_iterate_phdr, to a value that nobody else uses
+    // meanwhile.
     let loaded = unsafe { &mut *loaded.cast::<Loaded>() };
     // SAFETY: dl_iterate_phdr passes a valid structure for the time of the call.
     let info = unsafe { &*info };
@@ -209,7 +214,8 @@ unsafe extern "C" fn visit(
 }
 
 fn interpreter_of(info: &libc::dl_phdr_info) -> Option<PathBuf> {
-    // SAFETY: the loader keeps `dlpi_phnum` program headers at `dlpi_phdr`, mapped for as long as the object is.
+    // SAFETY: the loader keeps `dlpi_phnum` program headers at `dlpi_phdr`, mapped for as long as the object
+    // is.
     let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
     let header = headers.iter().find(|header| header.p_type == libc::PT_INTERP)?;
     let address = usize::try_from(info.dlpi_addr.wrapping_add(header.p_vaddr)).ok()?;

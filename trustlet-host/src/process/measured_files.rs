@@ -1,9 +1,10 @@
-//! Programs and libraries that were measured already: functions that share a file share its copy and its measurement.
+//! Programs and libraries that were measured already: functions that share a file share its copy and its
+//! measurement.
 //!
-//! A file is recognised by its `FileIdentity`. Could a file change in between, so that something runs that was not
-//! measured? It could not, whatever happens to the file: what runs is the copy, the measurement is that of the copy, and both
-//! are handed out together. Were a change of the file to go unnoticed, the next function would get the earlier bytes *and the
-//! earlier measurement*, and the chain digest would say so.
+//! A file is recognised by its `FileIdentity`. Could a file change in between, so that something runs that
+//! was not measured? It could not, whatever happens to the file: what runs is the copy, the measurement is
+//! that of the copy, and both are handed out together. Were a change of the file to go unnoticed, the next
+//! function would get the earlier bytes *and the earlier measurement*, and the chain digest would say so.
 
 use super::file_identity::FileIdentity;
 use super::image::{Image, ImageError};
@@ -42,8 +43,8 @@ impl MeasuredFiles {
         &self.shelf
     }
 
-    /// The program in `file`, copied and measured unless one in use was made from the same file. `name` is what
-    /// [`Image::load`] says, and that of the first to load it.
+    /// The program in `file`, copied and measured unless one in use was made from the same file. `name` is
+    /// what [`Image::load`] says, and that of the first to load it.
     ///
     /// # Errors
     /// As [`Image::load`]; also when `file` is no regular file.
@@ -54,14 +55,14 @@ impl MeasuredFiles {
         }
         let image = Rc::new(Image::load(name, file, IMAGE_MAX_BYTES)?);
         self.images.retain(|_, image| image.strong_count() > 0);
-        // Under the identity from before the copy was made. Had the file changed meanwhile, the copy would be handed out
-        // only for a file that is again as it was.
+        // Under the identity from before the copy was made. Had the file changed meanwhile, the copy would be
+        // handed out only for a file that is again as it was.
         self.images.insert(identity, Rc::downgrade(&image));
         Ok(image)
     }
 
-    /// The library in `file`, which is looked for at `path`, copied and measured unless one in use was made from the same
-    /// file. `interpreter`: it is the dynamic loader.
+    /// The library in `file`, which is looked for at `path`, copied and measured unless one in use was made
+    /// from the same file. `interpreter`: it is the dynamic loader.
     ///
     /// # Errors
     /// [`LibraryError`].

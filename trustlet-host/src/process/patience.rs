@@ -1,7 +1,9 @@
-//! How long the monitor waits for a child: every wait ends by itself, and at once when the monitor is asked to stop (I6).
+//! How long the monitor waits for a child: every wait ends by itself, and at once when the monitor is asked
+//! to stop (I6).
 //!
-//! The monitor has the signals that stop it blocked and reads them from a descriptor between two steps. A step that waits
-//! for a child must therefore look for them itself: a child that hangs would otherwise keep the monitor from ending.
+//! The monitor has the signals that stop it blocked and reads them from a descriptor between two steps. A
+//! step that waits for a child must therefore look for them itself: a child that hangs would otherwise keep
+//! the monitor from ending.
 #![allow(unsafe_code, reason = "sigpending has no safe wrapper")]
 
 use core::time::Duration;
@@ -10,8 +12,8 @@ use rustix::fd::AsFd;
 use rustix::io::Errno;
 use std::time::Instant;
 
-/// How soon a wait notices that the monitor is to stop. A child answers in a few milliseconds, so a wait is rarely cut in
-/// two by this.
+/// How soon a wait notices that the monitor is to stop. A child answers in a few milliseconds, so a wait is
+/// rarely cut in two by this.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Waits until `fd` is readable or at its end.

@@ -1,12 +1,13 @@
-//! Why the kernel refuses a namespace: the settings that administrators and distributions forbid them with, by name and
-//! value.
+//! Why the kernel refuses a namespace: the settings that administrators and distributions forbid them with,
+//! by name and value.
 
 use super::layers::Layer;
 use rustix::io::Errno;
 
 /// Set to 0 by some distributions: ordinary users get no user namespace (Debian's kernels).
 const USERS_ALLOWED: &str = "kernel/unprivileged_userns_clone";
-/// 1: what an ordinary user does in a user namespace is refused unless an AppArmor profile allows it (Ubuntu's kernels).
+/// 1: what an ordinary user does in a user namespace is refused unless an AppArmor profile allows it
+/// (Ubuntu's kernels).
 const APPARMOR_RESTRICTS: &str = "kernel/apparmor_restrict_unprivileged_userns";
 
 /// How many namespaces of this kind a user may have, as a setting below `/proc/sys`.

@@ -409,13 +409,15 @@ fn executable() -> Result<Image, Failure> {
 /// An image starts without being dumpable when nothing but its permissions asks for that.
 fn starts_non_dumpable() -> Result<(), Failure> {
     let image = executable()?;
-    // A process with the capability to read all files may read the image too, so that is dropped as in a jail.
+    // A process with the capability to read all files may read the image too, so that is dropped as in a
+    // jail.
     let mut child = fork(0, || {
         if let Err(errno) = super::capabilities::drop_all() {
             return errno.raw_os_error();
         }
         let argv = [c"probe".as_ptr(), std::ptr::null()];
-        // SAFETY: the path is a NUL-terminated constant, both arrays end with a null pointer and outlive the call.
+        // SAFETY: the path is a NUL-terminated constant, both arrays end with a null pointer and outlive the
+        // call.
         unsafe {
             libc::syscall(
                 libc::SYS_execveat,

@@ -1,6 +1,6 @@
-//! What every function finds in its file system besides its libraries: the devices that give nothing away, and the
-//! machine's time zones, so that libraries which expect them work. They are bind-mounted read-only from the machine; which
-//! bytes a time zone file holds is not measured.
+//! What every function finds in its file system besides its libraries: the devices that give nothing away,
+//! and the machine's time zones, so that libraries which expect them work. They are bind-mounted read-only
+//! from the machine; which bytes a time zone file holds is not measured.
 
 use super::root::Bound;
 use landlock::{AccessFs, BitFlags};
@@ -46,8 +46,8 @@ const PROVISIONS: [Provision; 6] = [
     },
 ];
 
-/// Symbolic links, path and target. A function's local time is UTC unless its `TZ` says another zone: which one the machine
-/// is in would make it behave differently elsewhere.
+/// Symbolic links, path and target. A function's local time is UTC unless its `TZ` says another zone: which
+/// one the machine is in would make it behave differently elsewhere.
 pub(super) const LINKS: [(&str, &str); 1] = [("etc/localtime", "/usr/share/zoneinfo/Etc/UTC")];
 
 impl Provision {
@@ -70,8 +70,8 @@ impl Provision {
         Path::new(self.path)
     }
 
-    /// Whether it gives something away where Landlock does not keep it from being opened for writing: a shared mapping of
-    /// `/dev/zero` is memory that no limit of a process counts.
+    /// Whether it gives something away where Landlock does not keep it from being opened for writing: a
+    /// shared mapping of `/dev/zero` is memory that no limit of a process counts.
     pub(super) fn needs_landlock(&self) -> bool {
         self.device == (1, 5)
     }

@@ -1,8 +1,9 @@
 //! Shared memory without a name, and the doorbell beside it (I1, I10).
 //!
-//! A region is a memfd: nothing of it is left anywhere once its last holder is gone. Its length is sealed, so that no
-//! holder can make another one fault by truncating it. Who may write is decided by the descriptor that is handed
-//! out: the kernel refuses to map an `O_RDONLY` descriptor writable, at first and later by `mprotect`.
+//! A region is a memfd: nothing of it is left anywhere once its last holder is gone. Its length is sealed, so
+//! that no holder can make another one fault by truncating it. Who may write is decided by the descriptor
+//! that is handed out: the kernel refuses to map an `O_RDONLY` descriptor writable, at first and later by
+//! `mprotect`.
 
 use hacher_libos_net::doorbell;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};

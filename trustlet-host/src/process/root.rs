@@ -1,5 +1,6 @@
-//! The file system of a jail: the measured libraries, read-only, at their own paths; for a function a few devices and the
-//! time zones ([`super::provisions`]); a scratch directory if the chain gives one; nothing else. No `/proc`, no `/sys`.
+//! The file system of a jail: the measured libraries, read-only, at their own paths; for a function a few
+//! devices and the time zones ([`super::provisions`]); a scratch directory if the chain gives one; nothing
+//! else. No `/proc`, no `/sys`.
 #![allow(unsafe_code, reason = "mount_setattr has no safe wrapper")]
 
 use super::library::Library;
@@ -59,8 +60,8 @@ impl<'a> Bound<'a> {
     }
 }
 
-/// `libraries` as mounts. Those that cannot be shared are copied into a file system of this process's own, which is attached
-/// over [`ANCHOR`] and gone with the old root.
+/// `libraries` as mounts. Those that cannot be shared are copied into a file system of this process's own,
+/// which is attached over [`ANCHOR`] and gone with the old root.
 pub(super) fn bind<'a>(libraries: &'a [Library]) -> Result<Vec<Bound<'a>>, (usize, Errno)> {
     let mut copies = None;
     let mut copied: Vec<(&Library, OwnedFd)> = Vec::new();
@@ -128,8 +129,9 @@ fn make_private() -> Result<(), Errno> {
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
 }
 
-/// Makes a root of what is `bound` and the scratch directory, and lets this process and its mount namespace forget the old
-/// one. `owner`: user and group of the scratch directory if they are not those of this process.
+/// Makes a root of what is `bound` and the scratch directory, and lets this process and its mount namespace
+/// forget the old one. `owner`: user and group of the scratch directory if they are not those of this
+/// process.
 pub(super) fn enter(bound: &[Bound<'_>], scratch_bytes: u64, owner: Option<(u32, u32)>) -> Result<(), Errno> {
     make_private()?;
     let root = tmpfs(
@@ -247,8 +249,8 @@ fn protect(mount: BorrowedFd<'_>, attributes: MountAttrFlags) -> Result<(), Errn
         propagation: libc::MS_PRIVATE,
         user_namespace_fd: 0,
     };
-    // SAFETY: the path is a NUL-terminated constant, the structure has the layout and the length that are passed and
-    // outlives the call, which only reads it.
+    // SAFETY: the path is a NUL-terminated constant, the structure has the layout and the length that are
+    // passed and outlives the call, which only reads it.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,

@@ -14,7 +14,8 @@ use std::io;
 pub struct Taken {
     /// Time on a processor, over all threads.
     pub ran: Duration,
-    /// Time that its present threads were ready to run and did not. Nothing where the kernel does not count it.
+    /// Time that its present threads were ready to run and did not. Nothing where the kernel does not count
+    /// it.
     pub waited: Duration,
 }
 
@@ -40,8 +41,8 @@ pub fn taken(pid: i32) -> Option<Taken> {
     })
 }
 
-/// Moves all threads of a process to `class`. A thread that is started meanwhile has the class of whoever starts it, so doing
-/// this again leaves none out for long.
+/// Moves all threads of a process to `class`. A thread that is started meanwhile has the class of whoever
+/// starts it, so doing this again leaves none out for long.
 ///
 /// # Errors
 /// `Errno::PERM` where this process may not, `Errno::SRCH` for a process that has ended.
@@ -68,7 +69,8 @@ pub fn set_class(pid: i32, class: Class) -> Result<(), Errno> {
 /// Whether this process may bring others back from the background: who may not would banish them for good.
 #[must_use]
 pub fn can_bring_back() -> bool {
-    // Of a child that does nothing: the right depends on the kernel's capabilities and limits, whose rules it knows best.
+    // Of a child that does nothing: the right depends on the kernel's capabilities and limits, whose rules it
+    // knows best.
     let child = super::fork::fork(0, || {
         let done = set_policy(0, libc::SCHED_IDLE).and_then(|()| set_policy(0, libc::SCHED_OTHER));
         i32::from(done.is_err())

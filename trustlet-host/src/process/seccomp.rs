@@ -1,14 +1,15 @@
 //! System calls: an allow-list for each role, and the lockdown that a trustlet adds before its first record.
 //!
-//! Whatever is not listed fails with `EPERM`, except for `clone3`, which fails with `ENOSYS` so that the C library
-//! falls back to `clone`, whose flags can be checked. Stage 1 is installed before the program starts and still lets
-//! the dynamic loader map code. Stage 2, [`lockdown_program`], is installed by the trustlet itself once everything is
-//! loaded; from then on no byte that was data can become code.
+//! Whatever is not listed fails with `EPERM`, except for `clone3`, which fails with `ENOSYS` so that the C
+//! library falls back to `clone`, whose flags can be checked. Stage 1 is installed before the program starts
+//! and still lets the dynamic loader map code. Stage 2, [`lockdown_program`], is installed by the trustlet
+//! itself once everything is loaded; from then on no byte that was data can become code.
 //!
-//! A function's stage 2 has the kernel send `SIGSYS` for what it refuses, so that the SDK can count the call by its
-//! number before it answers `EPERM` (`refused_call.rs` of `libos-net`). Stage 1 must not do that: the program has no handler
-//! yet. The kernel kills whoever blocks a signal that it must take, and C libraries block all signals while they start a process.
-//! So blocking signals is signalled too, and done by the same handler, but for `SIGSYS`.
+//! A function's stage 2 has the kernel send `SIGSYS` for what it refuses, so that the SDK can count the call
+//! by its number before it answers `EPERM` (`refused_call.rs` of `libos-net`). Stage 1 must not do that: the
+//! program has no handler yet. The kernel kills whoever blocks a signal that it must take, and C libraries
+//! block all signals while they start a process. So blocking signals is signalled too, and done by the same
+//! handler, but for `SIGSYS`.
 
 use rustix::io::Errno;
 use seccompiler::{
@@ -33,8 +34,8 @@ pub enum Role {
 pub(super) struct Subject {
     /// What it is for.
     pub role: Role,
-    /// The descriptor number of its program: the only one it may execute. Above the limit on descriptor numbers, so
-    /// that it can never be another file's.
+    /// The descriptor number of its program: the only one it may execute. Above the limit on descriptor
+    /// numbers, so that it can never be another file's.
     pub image_number: i32,
     /// Its process id in its own pid namespace: the only one it may signal.
     pub pid: i32,
@@ -118,8 +119,8 @@ const EVERYONE: &[libc::c_long] = &[
     libc::SYS_readv,
     libc::SYS_write,
     libc::SYS_writev,
-    // Waiting for several of them. Watches are bounded by the number of descriptors times that of epolls; none of them slows a
-    // ring, see `doorbell.rs` of `libos-net`.
+    // Waiting for several of them. Watches are bounded by the number of descriptors times that of epolls;
+    // none of them slows a ring, see `doorbell.rs` of `libos-net`.
     libc::SYS_epoll_create1,
     libc::SYS_epoll_ctl,
     libc::SYS_epoll_pwait,
@@ -203,8 +204,8 @@ const FCNTL: &[i32] = &[
     libc::F_GETFL,
     libc::F_GET_SEALS,
 ];
-/// POSIX locks on files, for functions. Asking for one is real; taking one is answered with success and does nothing
-/// ([`locks_of_one_process`]).
+/// POSIX locks on files, for functions. Asking for one is real; taking one is answered with success and does
+/// nothing ([`locks_of_one_process`]).
 const FCNTL_LOCKS: &[i32] = &[libc::F_GETLK, libc::F_SETLK, libc::F_SETLKW];
 /// What a function may ask and set of sockets: those of the pairs that it makes.
 const PAIR_OPTIONS_READ: &[i32] = &[
@@ -243,7 +244,8 @@ const PRCTL_LOCKED: &[i32] = &[
 ];
 /// `PR_SET_VMA`: names memory for `/proc/PID/maps`, as C libraries do for their heap.
 const PR_SET_VMA: i32 = 0x5356_4d41;
-/// Not `SO_LINGER`: whoever closes such a socket last waits for its peer, and that may be the monitor, if it was sent there.
+/// Not `SO_LINGER`: whoever closes such a socket last waits for its peer, and that may be the monitor, if it
+/// was sent there.
 const SOCKET_OPTIONS: &[(i32, i32)] = &[
     (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
     (libc::SOL_SOCKET, libc::SO_RCVBUF),
@@ -299,9 +301,10 @@ pub(super) fn stage_one(subject: Subject) -> Result<Vec<BpfProgram>, Errno> {
     Ok(programs)
 }
 
-/// Answers a request for a POSIX lock with success. Such locks never conflict within one process, and no other process has
-/// the files of a function's scratch directory: so they are granted by doing nothing. The kernel would keep as many as are
-/// asked for, in memory that no limit counts, and would let functions signal each other by locks on what they share.
+/// Answers a request for a POSIX lock with success. Such locks never conflict within one process, and no
+/// other process has the files of a function's scratch directory: so they are granted by doing nothing. The
+/// kernel would keep as many as are asked for, in memory that no limit counts, and would let functions signal
+/// each other by locks on what they share.
 fn locks_of_one_process() -> Result<BpfProgram, Errno> {
     let mut locks = Rules::new();
     for command in [libc::F_SETLK, libc::F_SETLKW] {
@@ -314,7 +317,8 @@ fn locks_of_one_process() -> Result<BpfProgram, Errno> {
 fn rules(stage: Stage, role: Role) -> Result<Rules, Errno> {
     let mut rules = Rules::new();
     allow(&mut rules, &[EVERYONE, EVERYONE_LEGACY].concat());
-    // Another program of stage 1 answers it: the first of two filters that both refuse would win or lose by their order.
+    // Another program of stage 1 answers it: the first of two filters that both refuse would win or lose by
+    // their order.
     allow(&mut rules, &[libc::SYS_clone3]);
     match stage {
         Stage::Start(subject) => checked_at_start(&mut rules, subject)?,
@@ -451,9 +455,10 @@ fn checked_for_functions(rules: &mut Rules, stage: Stage) -> Result<(), Errno> {
     )
 }
 
-/// What changes files by their name or their owner's right, where nothing keeps it from files that are not the function's. A
-/// scratch directory is there only in a root of the function's own, where all else is read-only: without one these calls
-/// would reach every file of the user, and the permissions of regions, which Landlock does not look at.
+/// What changes files by their name or their owner's right, where nothing keeps it from files that are not
+/// the function's. A scratch directory is there only in a root of the function's own, where all else is
+/// read-only: without one these calls would reach every file of the user, and the permissions of regions,
+/// which Landlock does not look at.
 fn checked_with_scratch(rules: &mut Rules) -> Result<(), Errno> {
     // The kernel keeps one lock for each open file, so their number is bounded.
     allow(rules, &[libc::SYS_flock, libc::SYS_truncate, libc::SYS_utimensat]);
@@ -475,8 +480,9 @@ fn checked_with_scratch(rules: &mut Rules) -> Result<(), Errno> {
 }
 
 fn checked_for_servers(rules: &mut Rules) -> Result<(), Errno> {
-    // Not for functions, and only to non-blocking mode: whether writing to a pipe blocks is a property that its holders share, and
-    // no holder of a doorbell may have another one wait who rings it. Not by FIONBIO either, whose argument cannot be seen here.
+    // Not for functions, and only to non-blocking mode: whether writing to a pipe blocks is a property that
+    // its holders share, and no holder of a doorbell may have another one wait who rings it. Not by
+    // FIONBIO either, whose argument cannot be seen here.
     let modes = libc::O_NONBLOCK | libc::O_DIRECT | libc::O_ASYNC;
     allow_if(
         rules,
@@ -539,9 +545,9 @@ pub fn call_name(number: u64) -> Option<&'static str> {
     syscalls::Sysno::new(number).map(|call| call.name())
 }
 
-/// Stage 2 for `role` as the bytes of `struct sock_filter` after `struct sock_filter`: executing, making memory executable,
-/// and changing anything about the process but its threads' names are refused, further filters too. A function is told by
-/// `SIGSYS` of whatever is refused to it; the gateway gets `EPERM`.
+/// Stage 2 for `role` as the bytes of `struct sock_filter` after `struct sock_filter`: executing, making
+/// memory executable, and changing anything about the process but its threads' names are refused, further
+/// filters too. A function is told by `SIGSYS` of whatever is refused to it; the gateway gets `EPERM`.
 ///
 /// # Errors
 ///

@@ -1,10 +1,12 @@
-//! Where the libraries of programs lie once they are loaded: copies that the monitor alone can write, each made and measured
-//! once, and shared by all processes that need it. What happens to the files on disk later does not matter.
+//! Where the libraries of programs lie once they are loaded: copies that the monitor alone can write, each
+//! made and measured once, and shared by all processes that need it. What happens to the files on disk later
+//! does not matter.
 //!
-//! The shelf is a file system in memory that is attached nowhere. A starting process clones a mount of each file that it needs
-//! and attaches it, read-only, in its own root; so all of them share the pages. Before Linux 6.15 a mount that is attached
-//! nowhere cannot be cloned, and without user namespaces an ordinary user cannot make one: then the copies are sealed memory,
-//! and each process gets copies of its own, which costs their size in memory and the time to write them at every start.
+//! The shelf is a file system in memory that is attached nowhere. A starting process clones a mount of each
+//! file that it needs and attaches it, read-only, in its own root; so all of them share the pages. Before
+//! Linux 6.15 a mount that is attached nowhere cannot be cloned, and without user namespaces an ordinary user
+//! cannot make one: then the copies are sealed memory, and each process gets copies of its own, which costs
+//! their size in memory and the time to write them at every start.
 
 use super::file_identity::FileIdentity;
 use super::image::{Measurement, write_all};
@@ -27,7 +29,8 @@ use std::rc::Rc;
 const COPY_BYTES: usize = 64 * 1024;
 /// Longer libraries are refused: copying one must not hold up the monitor for long.
 pub const LIBRARY_MAX_BYTES: u64 = 1 << 30;
-/// Files on a shelf: all libraries of all functions that a service can have, and more than any machine runs (I6).
+/// Files on a shelf: all libraries of all functions that a service can have, and more than any machine runs
+/// (I6).
 const FILES_MAX: u64 = 64 * 1024;
 
 /// Where copies are put.
@@ -253,7 +256,8 @@ impl LibraryFile {
     }
 }
 
-/// Makes the file system of a shelf, and tries whether a process in namespaces of its own can use a file on it.
+/// Makes the file system of a shelf, and tries whether a process in namespaces of its own can use a file on
+/// it.
 fn mount(layers: &Layers) -> Result<OwnedFd, String> {
     if !layers.has(Layer::MountNamespace) {
         return Err("there are no mount namespaces".to_owned());
@@ -279,7 +283,8 @@ fn new_mount() -> Result<OwnedFd, Errno> {
     root::tmpfs(&[("nr_inodes", FILES_MAX)], "0755", attributes)
 }
 
-/// For an ordinary user: a file system that belongs to a user namespace, made by a process in it that ends at once.
+/// For an ordinary user: a file system that belongs to a user namespace, made by a process in it that ends at
+/// once.
 fn mount_in_namespace(layers: &Layers) -> Result<OwnedFd, String> {
     let (ours, theirs) = wire::pair().map_err(|errno| std::io::Error::from(errno).to_string())?;
     probe::in_namespaces(layers, &[Layer::UserNamespace, Layer::MountNamespace], || {

@@ -1,5 +1,5 @@
-//! The monitor's own children, which are no trustlets: the loader, with the rights of whoever started the service, and
-//! the daemon, with none. And the signals that the monitor takes.
+//! The monitor's own children, which are no trustlets: the loader, with the rights of whoever started the
+//! service, and the daemon, with none. And the signals that the monitor takes.
 #![allow(
     unsafe_code,
     reason = "signalfd and pidfd_open by system call; a parent-death signal between fork and exec"
@@ -28,8 +28,8 @@ const DAEMON_LIMITS: Limits = Limits {
     open_files: 16 * 1024,
     open_files_min: DAEMON_OPEN_FILES_MIN,
 };
-/// Descriptors of a daemon besides those of instances: standard ones, channel, event loop, bell, the operators' socket and some
-/// connections.
+/// Descriptors of a daemon besides those of instances: standard ones, channel, event loop, bell, the
+/// operators' socket and some connections.
 const DAEMON_OPEN_FILES_MIN: u32 = 24;
 /// Descriptors of a daemon for each instance: its page and its log.
 const DAEMON_OPEN_FILES_OF_INSTANCE: u32 = 2;
@@ -70,7 +70,8 @@ impl Loader {
     }
 }
 
-/// Starts this executable again as the loader, with its call socket at the number where trustlets have their channel.
+/// Starts this executable again as the loader, with its call socket at the number where trustlets have their
+/// channel.
 ///
 /// # Errors
 /// When descriptors or processes are short.
@@ -130,8 +131,8 @@ fn place_channel(number: i32) -> io::Result<()> {
             Err(io::Error::last_os_error())
         };
     }
-    // SAFETY: duplicates a number that this process has open; what was at the target is the monitor's, and this child's
-    // copy of it is not needed.
+    // SAFETY: duplicates a number that this process has open; what was at the target is the monitor's, and
+    // this child's copy of it is not needed.
     let done = unsafe { libc::dup2(number, CHANNEL_FD) };
     if done == CHANNEL_FD {
         Ok(())
@@ -201,16 +202,18 @@ pub(super) fn start_scribe(
     })
 }
 
-/// The sockets that a service manager has opened at 3 and above, one for each of `names`. Called once, before this process opens
-/// anything; numbers that are no open descriptors are passed over.
+/// The sockets that a service manager has opened at 3 and above, one for each of `names`. Called once, before
+/// this process opens anything; numbers that are no open descriptors are passed over.
 pub(super) fn inherited_sockets(names: Vec<String>) -> Vec<(String, OwnedFd)> {
     const FIRST: i32 = 3;
     let numbered = (FIRST..).zip(names);
     let open = numbered.filter(|&(number, _)| {
-        // SAFETY: only a flag of the number is set, so that no other program gets it; for one that is not open this is an error.
+        // SAFETY: only a flag of the number is set, so that no other program gets it; for one that is not
+        // open this is an error.
         unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) == 0 }
     });
-    // SAFETY: open, and handed to this process for it to own; nothing else here does, as this is called once and first.
+    // SAFETY: open, and handed to this process for it to own; nothing else here does, as this is called once
+    // and first.
     open.map(|(number, name)| (name, unsafe { OwnedFd::from_raw_fd(number) }))
         .collect()
 }
@@ -257,7 +260,8 @@ fn unblock_signals() -> io::Result<()> {
     }
 }
 
-/// Has a file that reaches its limit be an error, not the end of the monitor: regions are files in memory (setrlimit(2)).
+/// Has a file that reaches its limit be an error, not the end of the monitor: regions are files in memory
+/// (setrlimit(2)).
 pub(super) fn outlive_file_limits() {
     // SAFETY: ignoring a signal installs no handler.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };

@@ -1,5 +1,6 @@
-//! The way of messages out of the tree: pipes to the [`crate::scribe`], which the monitor starts and replaces. Standard error
-//! of the monitor itself is one of them, so nothing that it says, not even a panic, can stop it.
+//! The way of messages out of the tree: pipes to the [`crate::scribe`], which the monitor starts and
+//! replaces. Standard error of the monitor itself is one of them, so nothing that it says, not even a panic,
+//! can stop it.
 
 use super::children::start_scribe;
 use super::{ServiceError, os};
@@ -19,7 +20,8 @@ use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::stdio::{dup2_stderr, stderr, stdout};
 use std::io::IsTerminal;
 
-/// What the pipes hold that the daemon writes to: a burst of a function's lines, while the scribe waits for a core.
+/// What the pipes hold that the daemon writes to: a burst of a function's lines, while the scribe waits for a
+/// core.
 const DAEMON_PIPE_BYTES: usize = 1024 * 1024;
 /// The same for the monitor, which says little.
 const MONITOR_PIPE_BYTES: usize = 64 * 1024;
@@ -72,7 +74,8 @@ impl Console {
             let console = Self {
                 outside,
                 monitor: monitor.read,
-                // All that is wrong with chain files is to be read, and nobody but its starter waits for the loader.
+                // All that is wrong with chain files is to be read, and nobody but its starter waits for the
+                // loader.
                 loader: Some(Pipe::new(MONITOR_PIPE_BYTES)?),
                 daemon: Some(Pipe::hasty(DAEMON_PIPE_BYTES)?),
                 // Written when chain files are bad, or once when the service is ready; by no function.
@@ -86,8 +89,8 @@ impl Console {
         make().map_err(os("making pipes for messages"))
     }
 
-    /// Standard output and standard error of a loader, and whether what it writes there reaches a terminal; `None` if there
-    /// has been one.
+    /// Standard output and standard error of a loader, and whether what it writes there reaches a terminal;
+    /// `None` if there has been one.
     pub(super) fn of_loader(&self) -> Option<([BorrowedFd<'_>; 2], bool)> {
         let [_, stderr] = &self.outside;
         let pipes = [
@@ -126,7 +129,8 @@ impl Console {
         self.scribe.as_ref().map(Child::pidfd)
     }
 
-    /// Buries a scribe that has ended. What it had not written yet and nobody else has read waits for the next one.
+    /// Buries a scribe that has ended. What it had not written yet and nobody else has read waits for the
+    /// next one.
     pub(super) fn scribe_ended(&mut self) {
         if let Some(mut scribe) = self.scribe.take() {
             let _ = scribe.wait();

@@ -1,4 +1,5 @@
-//! How the service stops: gateways drain in their stages and give an account of it, within bounds, and then everything ends.
+//! How the service stops: gateways drain in their stages and give an account of it, within bounds, and then
+//! everything ends.
 
 use crate::ids::ProcessId;
 use core::fmt;

@@ -1,5 +1,6 @@
-//! The service manager, systemd or another that speaks its protocols: it is told how the service fares (sd_notify(3)), and is
-//! kept from restarting it while both event loops, the monitor's and the daemon's, go round (sd_watchdog_enabled(3)).
+//! The service manager, systemd or another that speaks its protocols: it is told how the service fares
+//! (sd_notify(3)), and is kept from restarting it while both event loops, the monitor's and the daemon's, go
+//! round (sd_watchdog_enabled(3)).
 
 use core::time::Duration;
 use hacher_libos_net::clock::Monotonic;
@@ -7,7 +8,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// Parts of the watchdog's time in which it is told once that the service lives; a daemon makes a call as often.
+/// Parts of the watchdog's time in which it is told once that the service lives; a daemon makes a call as
+/// often.
 const PINGS: u32 = 4;
 /// Most sockets that are taken over: those of all gateways, and of operators.
 const SOCKETS_MAX: u32 = 66;
@@ -69,7 +71,8 @@ impl Manager {
         }
     }
 
-    /// Says that the service lives, if it is time, and if the daemon has been heard of. Before it starts there is none to wait for.
+    /// Says that the service lives, if it is time, and if the daemon has been heard of. Before it starts
+    /// there is none to wait for.
     pub(super) fn ping_if_due(&mut self, has_daemon: bool) {
         let now = Monotonic::now();
         let Some(watchdog) = &mut self.watchdog else {
@@ -138,7 +141,8 @@ impl Manager {
     }
 }
 
-/// How often the daemon has to make a call, so that it is known to live; `None` if nobody watches this process.
+/// How often the daemon has to make a call, so that it is known to live; `None` if nobody watches this
+/// process.
 #[must_use]
 pub fn daemon_beat() -> Option<Duration> {
     Some(watchdog_time()? / PINGS)
@@ -153,7 +157,8 @@ fn watchdog_time() -> Option<Duration> {
     time.map(Duration::from_micros)
 }
 
-/// Names of the sockets that this process was started with, in their order (sd_listen_fds(3)); none if they are meant for another.
+/// Names of the sockets that this process was started with, in their order (sd_listen_fds(3)); none if they
+/// are meant for another.
 pub(super) fn socket_names() -> Vec<String> {
     let text = |name: &str| std::env::var_os(name)?.into_string().ok();
     let number = |name: &str| text(name)?.parse::<u32>().ok();

@@ -1,8 +1,10 @@
-//! Files of TLS that are replaced while the service runs. The monitor, which alone has kept the right to open what is named by
-//! a path, looks at them every now and then and on SIGHUP. It hands new contents to the gateway that they are for, which tries
-//! them and takes or refuses them; the monitor itself makes no sense of what they hold.
+//! Files of TLS that are replaced while the service runs. The monitor, which alone has kept the right to open
+//! what is named by a path, looks at them every now and then and on SIGHUP. It hands new contents to the
+//! gateway that they are for, which tries them and takes or refuses them; the monitor itself makes no sense
+//! of what they hold.
 //!
-//! Certificate and key are replaced one after the other, so for a moment they do not fit: what is bad is said only if it stays.
+//! Certificate and key are replaced one after the other, so for a moment they do not fit: what is bad is said
+//! only if it stays.
 
 use crate::core::Core;
 use crate::core::limits::TLS_FILE_MAX_BYTES;
@@ -19,7 +21,8 @@ use std::path::{Path, PathBuf};
 
 /// How often files are looked at. Three calls for each file that has not changed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How long new files may be bad before that is said: programs that renew certificates write the files within a second.
+/// How long new files may be bad before that is said: programs that renew certificates write the files within
+/// a second.
 const SETTLING: Duration = Duration::from_secs(5);
 
 /// All gateways that speak TLS.
@@ -65,7 +68,8 @@ impl Renewals {
         }
     }
 
-    /// A gateway took or refused what it was offered, and says something of it; `false` if this was not known here.
+    /// A gateway took or refused what it was offered, and says something of it; `false` if this was not known
+    /// here.
     pub(super) fn answered(
         &mut self,
         core: &Core<Machine>,
@@ -274,8 +278,8 @@ impl State {
         }
     }
 
-    /// Whether the gateway has yet to answer. One that ended instead has refused: nothing is offered twice that kills, unless
-    /// somebody asks for it.
+    /// Whether the gateway has yet to answer. One that ended instead has refused: nothing is offered twice
+    /// that kills, unless somebody asks for it.
     fn awaits_answer(&mut self, is_offered: bool, now: Monotonic) -> bool {
         if !is_offered && self.offered.is_some() {
             self.answered(
@@ -467,7 +471,8 @@ mod tests {
         assert_eq!(offer(&mut state, MIXED, 2), Next::Nothing);
         assert_eq!(offer(&mut state, MIXED, 6), Next::SayRefused);
         assert_eq!(state.in_use, OLD);
-        // It may have died of something else, so whoever asks has them tried again; and hears of an answer, if there is one.
+        // It may have died of something else, so whoever asks has them tried again; and hears of an answer,
+        // if there is one.
         assert_eq!(state.read(MIXED, at(7), true), Next::Offer);
         state.offered(Some(MIXED), true);
         assert_eq!(state.answered(false, "mixed", at(8)), Some(true));

@@ -1,9 +1,10 @@
-//! Shares of the processors between chains. A chain that takes more than an equal share of them, or keeps another waiting for a
-//! core that both are pinned to, goes to the background while other chains have work: the scheduler lets everybody else go first,
-//! and gives it what is left. So functions that spin cost another chain little, and what nobody else wants is theirs all the same.
+//! Shares of the processors between chains. A chain that takes more than an equal share of them, or keeps
+//! another waiting for a core that both are pinned to, goes to the background while other chains have work:
+//! the scheduler lets everybody else go first, and gives it what is left. So functions that spin cost another
+//! chain little, and what nobody else wants is theirs all the same.
 //!
-//! Who takes less goes first, up to its share; whoever takes more than that, or a whole core, is treated like those in the background
-//! already. Gateways and the daemon never go there.
+//! Who takes less goes first, up to its share; whoever takes more than that, or a whole core, is treated like
+//! those in the background already. Gateways and the daemon never go there.
 
 use crate::core::Core;
 use crate::ids::{ChainId, ProcessId};
@@ -16,10 +17,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How often it is looked who takes what, while at least two chains work and else.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const LOOK_IDLE_EVERY: Duration = Duration::from_secs(1);
-/// Looking takes time by processes and threads, and the monitor has other work: for this many times as long nobody looks.
+/// Looking takes time by processes and threads, and the monitor has other work: for this many times as long
+/// nobody looks.
 const LOOK_PAUSES: u32 = 20;
-/// A chain that comes back is brought back in so many looks: a thread that was started in the middle of one has the class of the
-/// thread that started it.
+/// A chain that comes back is brought back in so many looks: a thread that was started in the middle of one
+/// has the class of the thread that started it.
 const RETURNS: u8 = 3;
 /// A chain counts for so long after it has last worked.
 const REMEMBERED: Duration = Duration::from_secs(10);
@@ -73,7 +75,8 @@ struct Subject {
 }
 
 impl Shares {
-    /// Those of a monitor that has loaded all chains: nobody looks where there is one chain, or where nobody could be brought back.
+    /// Those of a monitor that has loaded all chains: nobody looks where there is one chain, or where nobody
+    /// could be brought back.
     pub(super) fn of(core: &Core<Machine>) -> Self {
         let now = Monotonic::now();
         let several = core.chain_count() > 1;
@@ -142,7 +145,8 @@ impl Shares {
         self.due = Some(done.after(every.max(pause)));
     }
 
-    /// What each chain took since the last look: of all processors, and of each core that functions are pinned to.
+    /// What each chain took since the last look: of all processors, and of each core that functions are
+    /// pinned to.
     fn measure(&mut self, subjects: &[Subject], now: Monotonic) -> Vec<Resource> {
         let passed = now.saturating_duration_since(self.looked).as_secs_f64().max(1e-3);
         self.looked = now;
@@ -202,7 +206,8 @@ impl Resource {
     }
 }
 
-/// The chains that go to the background, or stay there: on some resource they take too much, or did and would again.
+/// The chains that go to the background, or stay there: on some resource they take too much, or did and would
+/// again.
 fn judge(
     resources: &[Resource],
     background: &BTreeSet<ChainId>,

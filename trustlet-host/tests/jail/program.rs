@@ -1,5 +1,5 @@
-//! What runs inside of the jail: the test executable once more, told by its first argument what to try. It prints
-//! one line for each thing tried: a name, and what the kernel said.
+//! What runs inside of the jail: the test executable once more, told by its first argument what to try. It
+//! prints one line for each thing tried: a name, and what the kernel said.
 
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
@@ -67,7 +67,8 @@ fn errno_name(errno: Errno) -> String {
 /// A system call with numbers, or addresses of what outlives the call, as arguments.
 pub(crate) fn call(number: libc::c_long, args: [usize; 6]) -> Result<usize, Errno> {
     let [a, b, c, d, e, f] = args;
-    // SAFETY: the callers pass what the call takes; all but mmap, whose result is used as one, touch no other memory.
+    // SAFETY: the callers pass what the call takes; all but mmap, whose result is used as one, touch no other
+    // memory.
     let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
     usize::try_from(result).map_err(|_| Errno::from_io_error(&std::io::Error::last_os_error()).unwrap())
 }
@@ -335,8 +336,8 @@ fn own_library() -> CString {
     CString::new(std::env::var("LIBRARY").unwrap()).unwrap()
 }
 
-/// What other layers refuse when seccomp is not there to refuse it first. Arguments: the monitor's process id, a TCP
-/// port and an abstract socket on which it listens.
+/// What other layers refuse when seccomp is not there to refuse it first. Arguments: the monitor's process
+/// id, a TCP port and an abstract socket on which it listens.
 fn outside(args: &[String]) {
     let [monitor, port, socket] = args else {
         panic!("three arguments")
@@ -495,8 +496,8 @@ fn receive_descriptors() -> [OwnedFd; 2] {
     received.try_into().unwrap()
 }
 
-/// Changes what a name or an owner's right is enough for. No file has the last descriptor, so what is let through fails otherwise
-/// than what is refused.
+/// Changes what a name or an owner's right is enough for. No file has the last descriptor, so what is let
+/// through fails otherwise than what is refused.
 fn change_files(path: &str) {
     let path = CString::new(path).unwrap();
     let (name, none) = (address(&path), OPEN_FILES as usize - 1);
@@ -820,7 +821,8 @@ fn wait() {
     );
 }
 
-/// As a gateway or daemon: answers one connection on the socket it was given, with epoll and an eventfd beside it.
+/// As a gateway or daemon: answers one connection on the socket it was given, with epoll and an eventfd
+/// beside it.
 fn serve() {
     // SAFETY: inherited at this number, and nothing else in this process uses it.
     let listener = std::net::TcpListener::from(unsafe { OwnedFd::from_raw_fd(SOCKET) });

@@ -5,15 +5,16 @@
 //!        <--receipt--           <--receipt--           <--receipt--
 //! ```
 //!
-//! Each process reads the whole payload, makes its checksum, hands the payload on, and answers with a receipt of 8 bytes
-//! when its successor has answered. A request and its receipt are one hop. One chain of processes serves every shorter
-//! one, as each request says how many hops are left.
+//! Each process reads the whole payload, makes its checksum, hands the payload on, and answers with a receipt
+//! of 8 bytes when its successor has answered. A request and its receipt are one hop. One chain of processes
+//! serves every shorter one, as each request says how many hops are left.
 //!
-//! Choices are made in favour of what is measured. Every process is one thread and never more, so that nothing is handed
-//! over within it; the payload is passed on as it was received, without a copy or any other encoding than the transport's;
-//! connections are kept unless the kind says otherwise; HTTP carries the two headers that it must and one for the hops; TLS
-//! agrees on AES-256-GCM as the fabric does, with a certificate of an elliptic curve (P-256) that is its own authority, and
-//! without session tickets; sockets do not wait for more (`TCP_NODELAY`).
+//! Choices are made in favour of what is measured. Every process is one thread and never more, so that
+//! nothing is handed over within it; the payload is passed on as it was received, without a copy or any other
+//! encoding than the transport's; connections are kept unless the kind says otherwise; HTTP carries the two
+//! headers that it must and one for the hops; TLS agrees on AES-256-GCM as the fabric does, with a
+//! certificate of an elliptic curve (P-256) that is its own authority, and without session tickets; sockets
+//! do not wait for more (`TCP_NODELAY`).
 
 mod call;
 mod http;
@@ -102,8 +103,8 @@ pub fn start_with(
     })
 }
 
-/// What a process says of a payload that it has read. The receipts of all hops are added up, so that the caller sees
-/// whether each of them has read all of it.
+/// What a process says of a payload that it has read. The receipts of all hops are added up, so that the
+/// caller sees whether each of them has read all of it.
 fn receipt(payload: &[u8]) -> u64 {
     checksum(payload).wrapping_add(1)
 }

@@ -1,7 +1,7 @@
 //! Stream sockets between neighbours.
 //!
-//! A request is its length, the hops that are left, and the payload; a reply is 8 bytes. Each process calls the kernel as
-//! rarely as the socket's buffer permits: a small request is one `read` and one `write`.
+//! A request is its length, the hops that are left, and the payload; a reply is 8 bytes. Each process calls
+//! the kernel as rarely as the socket's buffer permits: a small request is one `read` and one `write`.
 
 use super::{check_hops, receipt, receipts, wrong_receipt};
 use crate::bench::peer::{self, Peer, ROLE, Start};

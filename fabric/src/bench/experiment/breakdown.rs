@@ -1,4 +1,5 @@
-//! Where a request's time went, at each function: from the telemetry that every instance keeps of its last runs.
+//! Where a request's time went, at each function: from the telemetry that every instance keeps of its last
+//! runs.
 
 use super::super::fabric::{Shape, serve};
 use super::super::report::row::Measured;

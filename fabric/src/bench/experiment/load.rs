@@ -1,10 +1,11 @@
 //! Requests through the gateway at given rates.
 //!
-//! Open loop: requests are due at times that are drawn beforehand (exponential gaps, so a Poisson process) and do not wait for
-//! earlier answers; a latency counts from when the request was *due*, so that a stall shows in every request that it delays (no
-//! coordinated omission). The rate is swept upwards until the service falls behind: the last rate that it kept up with is its
-//! knee. Then half of that rate, in turn for the chain and for the gateway alone, and the closed loop: as many
-//! connections as it takes, each sending its next request when it has its answer.
+//! Open loop: requests are due at times that are drawn beforehand (exponential gaps, so a Poisson process)
+//! and do not wait for earlier answers; a latency counts from when the request was *due*, so that a stall
+//! shows in every request that it delays (no coordinated omission). The rate is swept upwards until the
+//! service falls behind: the last rate that it kept up with is its knee. Then half of that rate, in turn for
+//! the chain and for the gateway alone, and the closed loop: as many connections as it takes, each sending
+//! its next request when it has its answer.
 
 use super::super::fabric::{Shape, serve};
 use super::super::place::Pinned;
@@ -84,7 +85,8 @@ pub fn load(run: &mut Run) -> Result<(), Failed> {
     tree.stop()
 }
 
-/// The chain, and the same gateway answering by itself: a request of the same size, and a reply of three bytes.
+/// The chain, and the same gateway answering by itself: a request of the same size, and a reply of three
+/// bytes.
 fn targets(shape: &Shape, tree: &Tree) -> Vec<Target> {
     let identity = |transport| Identity {
         transport,
@@ -218,7 +220,8 @@ fn open_loop(run: &mut Run, target: &Target, rate: f64, time: Duration) -> Resul
     Ok(Outcome { latencies, due })
 }
 
-/// Timers of the runtime count milliseconds; what is left of a wait is spent looking at the clock, letting others run.
+/// Timers of the runtime count milliseconds; what is left of a wait is spent looking at the clock, letting
+/// others run.
 async fn wait_until(due: Instant) {
     let left = due.saturating_duration_since(Instant::now());
     if left > Duration::from_millis(2) {

@@ -1,5 +1,5 @@
-//! The experiments, and the way in which all of them are measured: every cell in every round, in an order drawn anew for
-//! each round, so that whatever disturbs the machine hits all alike.
+//! The experiments, and the way in which all of them are measured: every cell in every round, in an order
+//! drawn anew for each round, so that whatever disturbs the machine hits all alike.
 
 mod breakdown;
 mod chain;

@@ -1,5 +1,6 @@
-//! Processes on one core that wake each other in turn, and do nothing else: what a packed chain of that length costs without
-//! its records. More than two take longer than two, for they find less of the core's caches and translations their own.
+//! Processes on one core that wake each other in turn, and do nothing else: what a packed chain of that
+//! length costs without its records. More than two take longer than two, for they find less of the core's
+//! caches and translations their own.
 
 use super::wake;
 use crate::bench::peer::{Peer, ROLE, Start, this_program};

@@ -26,8 +26,8 @@ pub(super) enum Work {
     Copy,
 }
 
-/// A payload in private memory, and room for it in shared memory. The same room is used over and over, as the freshest
-/// slots of an outbox are.
+/// A payload in private memory, and room for it in shared memory. The same room is used over and over, as the
+/// freshest slots of an outbox are.
 pub(super) struct Memory {
     work: Work,
     key: Key,

@@ -1,7 +1,8 @@
-//! What nothing on this machine can go below: handing over a cache line, waking a process, sealing, opening, copying.
+//! What nothing on this machine can go below: handing over a cache line, waking a process, sealing, opening,
+//! copying.
 //!
-//! Floors are measured as a hop uses them: the cipher by the library of the data path, from private to shared memory in
-//! records of a segment; wake-ups between processes and not threads.
+//! Floors are measured as a hop uses them: the cipher by the library of the data path, from private to shared
+//! memory in records of a segment; wake-ups between processes and not threads.
 
 pub mod circle;
 mod memory;

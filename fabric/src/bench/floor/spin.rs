@@ -1,5 +1,5 @@
-//! Two processes on two cores that hand a cache line to each other. Each watches it without pausing, which is the fastest
-//! way to notice a change.
+//! Two processes on two cores that hand a cache line to each other. Each watches it without pausing, which is
+//! the fastest way to notice a change.
 
 use super::Probe;
 use crate::bench::peer::{self, Peer, ROLE, Start};
@@ -15,8 +15,8 @@ use std::path::Path;
 /// What the peer is told to do.
 pub(in crate::bench) const PART: &str = "spin";
 
-/// One page, of which the first word is used: the line that is handed over. Even numbers are the caller's, odd ones the
-/// peer's.
+/// One page, of which the first word is used: the line that is handed over. Even numbers are the caller's,
+/// odd ones the peer's.
 const REGION_BYTES: usize = 4096;
 /// Tells the peer to sleep.
 const REST: u64 = 0;
@@ -112,7 +112,8 @@ impl Probe for Spin {
     }
 }
 
-/// The process that gets the line and hands it back; asleep between measurements, and there until it is killed.
+/// The process that gets the line and hands it back; asleep between measurements, and there until it is
+/// killed.
 pub(in crate::bench) fn peer() -> Result<(), Failed> {
     let region = OwnRegion::map(peer::input()?, REGION_BYTES)?;
     let rouse = OwnDoorbell::new(peer::output()?);

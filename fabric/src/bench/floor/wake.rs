@@ -41,7 +41,8 @@ impl Wake {
     }
 }
 
-/// Waits for a peer, which rings once when it is there. From then on waits need no limit, as it does nothing that could fail.
+/// Waits for a peer, which rings once when it is there. From then on waits need no limit, as it does nothing
+/// that could fail.
 pub(super) fn wait_for_start(back: &OwnedFd) -> Result<(), Failed> {
     let timeout = Timespec {
         tv_sec: START_S,

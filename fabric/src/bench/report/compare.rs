@@ -1,7 +1,8 @@
 //! What changed between two reports beyond noise.
 //!
-//! Two medians differ if their ratio leaves the band of noise around 1; the band of two rows is the wider spread of their
-//! repeats ([`noise::between`]). Ratios have no repeats of their own; they are shown side by side, with their targets.
+//! Two medians differ if their ratio leaves the band of noise around 1; the band of two rows is the wider
+//! spread of their repeats ([`noise::between`]). Ratios have no repeats of their own; they are shown side by
+//! side, with their targets.
 
 use super::noise;
 use super::ratios::Ratio;
@@ -71,7 +72,8 @@ pub struct Change {
     pub before_p50_ns: u64,
     /// Median in the second.
     pub after_p50_ns: u64,
-    /// The second over the first: above 1 is slower. In `throughput`, and for the closed-loop peak, time for a record.
+    /// The second over the first: above 1 is slower. In `throughput`, and for the closed-loop peak, time for
+    /// a record.
     pub ratio: f64,
     /// By how much it may differ from 1 and still be noise.
     pub noise: f64,

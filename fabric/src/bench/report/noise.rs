@@ -1,16 +1,18 @@
 //! How far the repeats of a cell lie apart, and when a figure should not be believed.
 //!
-//! Each cell is measured in several rounds, in an order that differs from round to round, so whatever else the machine did
-//! falls on some rounds and spares others. The spread is the distance between the quartiles of the rounds' medians over
-//! their median: one disturbed round in five does not move it, a machine that is never quiet does.
+//! Each cell is measured in several rounds, in an order that differs from round to round, so whatever else
+//! the machine did falls on some rounds and spares others. The spread is the distance between the quartiles
+//! of the rounds' medians over their median: one disturbed round in five does not move it, a machine that is
+//! never quiet does.
 
 use super::conditions::Conditions;
 use super::row::Row;
 
-/// A row with a greater spread is marked as noisy: a difference of a tenth between two such rows means nothing.
+/// A row with a greater spread is marked as noisy: a difference of a tenth between two such rows means
+/// nothing.
 pub const NOISY: f64 = 0.1;
-/// The least that [`compare`](super::compare) takes for noise, however close the rounds of one run lie together: they share
-/// page colours and code alignment, which differ between runs. Chosen, not measured.
+/// The least that [`compare`](super::compare) takes for noise, however close the rounds of one run lie
+/// together: they share page colours and code alignment, which differ between runs. Chosen, not measured.
 pub const LEAST: f64 = 0.02;
 /// Rounds below this number have no spread worth the name.
 const FEWEST_ROUNDS: usize = 3;
@@ -35,8 +37,8 @@ pub fn is_noisy(row: &Row) -> bool {
     spread(row).is_some_and(|spread| spread > NOISY)
 }
 
-/// By how much two rows may differ and still be the same: the greater spread of the two. An unknown spread counts as
-/// [`NOISY`].
+/// By how much two rows may differ and still be the same: the greater spread of the two. An unknown spread
+/// counts as [`NOISY`].
 #[must_use]
 pub fn between(one: &Row, other: &Row) -> f64 {
     let of = |row| spread(row).unwrap_or(NOISY);

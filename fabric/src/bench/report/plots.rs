@@ -1,5 +1,5 @@
-//! A report as plots (SVG): latency against payload and against chain length, percentile curves, latency under load.
-//! Each exists only if its rows were measured.
+//! A report as plots (SVG): latency against payload and against chain length, percentile curves, latency
+//! under load. Each exists only if its rows were measured.
 
 mod axis;
 mod figure;
@@ -119,7 +119,8 @@ fn against_payload(report: &Report) -> Figure {
     )
 }
 
-/// Whether a row is among the lines of a plot: of the fabric all, of others the packed ones, or those that are never packed.
+/// Whether a row is among the lines of a plot: of the fabric all, of others the packed ones, or those that
+/// are never packed.
 fn is_shown(row: &Row) -> bool {
     let elsewhere = row.transport.starts_with("iceoryx2");
     row.touched && (row.transport == "fabric" || row.placement == "packed" || elsewhere)

@@ -1,7 +1,7 @@
 //! Which rows are compared with which, and what should come out.
 //!
-//! Absolute times belong to one machine; ratios of rows that were measured in one run, in turn, on the same cores, travel
-//! further. A ratio exists only if all its rows were measured in the same report.
+//! Absolute times belong to one machine; ratios of rows that were measured in one run, in turn, on the same
+//! cores, travel further. A ratio exists only if all its rows were measured in the same report.
 
 use super::row::Row;
 use serde::{Deserialize, Serialize};

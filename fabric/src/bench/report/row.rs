@@ -26,8 +26,8 @@ pub struct Row {
     pub placement: String,
     /// Size of each payload; 0 for a floor that moves none.
     pub payload_bytes: u64,
-    /// What each sample passes: in `hop` one hop, in `chain` and `load` the chain's functions, 0 for a gateway that answers by
-    /// itself. In `breakdown` which function of the chain it is, from 1.
+    /// What each sample passes: in `hop` one hop, in `chain` and `load` the chain's functions, 0 for a
+    /// gateway that answers by itself. In `breakdown` which function of the chain it is, from 1.
     pub hops: u32,
     /// How many samples the quantiles are of.
     pub samples: u64,
@@ -51,8 +51,8 @@ pub struct Row {
     pub rate_per_s: Option<f64>,
     /// Payload bytes in a second.
     pub bytes_per_s: Option<f64>,
-    /// Which part of an experiment this is: in `breakdown` `queued`, `open`, `run`, `seal`, `hand-over`; in `load` `open`
-    /// (one step of the sweep), `half-knee`, `closed` (the closed-loop peak).
+    /// Which part of an experiment this is: in `breakdown` `queued`, `open`, `run`, `seal`, `hand-over`; in
+    /// `load` `open` (one step of the sweep), `half-knee`, `closed` (the closed-loop peak).
     pub phase: Option<String>,
     /// All samples. Stays out of JSON, so a report that was read has none.
     #[serde(skip)]
@@ -75,8 +75,8 @@ impl Row {
         key
     }
 
-    /// Whether `other` measured the same cell, in this or another report. Steps of a sweep are the same if they offered
-    /// the same rate.
+    /// Whether `other` measured the same cell, in this or another report. Steps of a sweep are the same if
+    /// they offered the same rate.
     #[must_use]
     pub fn is_same_cell(&self, other: &Self) -> bool {
         let step = |row: &Self| match (row.experiment.as_str(), row.phase.as_deref()) {
@@ -94,7 +94,8 @@ impl Row {
             && step(self) == step(other)
     }
 
-    /// The order of reports: by experiment, payload, hops, then by who. Phases of a breakdown keep the order they came in.
+    /// The order of reports: by experiment, payload, hops, then by who. Phases of a breakdown keep the order
+    /// they came in.
     #[must_use]
     pub fn order(&self, other: &Self) -> Ordering {
         let cell = |row: &Self| (experiment_rank(&row.experiment), row.payload_bytes, row.hops);
@@ -127,8 +128,8 @@ fn experiment_rank(experiment: &str) -> usize {
         .unwrap_or(EXPERIMENTS.len())
 }
 
-/// Samples of one cell, on their way to a [`Row`]. Recording is a push to a list with room for the announced number, so
-/// that it does not disturb what is measured.
+/// Samples of one cell, on their way to a [`Row`]. Recording is a push to a list with room for the announced
+/// number, so that it does not disturb what is measured.
 #[derive(Debug)]
 pub struct Measured {
     experiment: &'static str,
@@ -236,7 +237,8 @@ impl Measured {
     }
 }
 
-/// The smallest sample that at least `thousandths` / 1000 of all do not exceed (nearest rank). 0 without samples.
+/// The smallest sample that at least `thousandths` / 1000 of all do not exceed (nearest rank). 0 without
+/// samples.
 fn quantile(sorted: &[u64], thousandths: usize) -> u64 {
     let rank = (sorted.len() * thousandths).div_ceil(1000).max(1);
     sorted.get(rank - 1).copied().unwrap_or(0)

@@ -1,9 +1,10 @@
-//! Which placement a chain gets: what its file says, or for `auto` the one that the model finds best most often.
+//! Which placement a chain gets: what its file says, or for `auto` the one that the model finds best most
+//! often.
 //!
-//! How large records are and how long functions work is not known beforehand, so `auto` looks at several of both. For
-//! each it asks how much worse than the best an alternative would be, and takes the one that is least worse over all,
-//! by geometric mean. `max_body` is the largest record looked at: it is a bound, and most records are smaller, so a
-//! large one alone does not move a chain to several cores.
+//! How large records are and how long functions work is not known beforehand, so `auto` looks at several of
+//! both. For each it asks how much worse than the best an alternative would be, and takes the one that is
+//! least worse over all, by geometric mean. `max_body` is the largest record looked at: it is a bound, and
+//! most records are smaller, so a large one alone does not move a chain to several cores.
 
 use super::model::{Load, Plan, request_ns};
 use super::{Chosen, Estimate, Members, Room};
@@ -135,7 +136,8 @@ fn candidates(members: &Members, room: &Room<'_>, parallel: Parallel) -> Vec<Cho
     candidates
 }
 
-/// For each candidate by how much it is worse than the best of them: the logarithms, on average over the loads.
+/// For each candidate by how much it is worse than the best of them: the logarithms, on average over the
+/// loads.
 #[expect(
     clippy::cast_precision_loss,
     reason = "nanoseconds of a request, and a handful of loads"

@@ -1,9 +1,11 @@
-//! What one request costs under a seating, by a small model: enough to tell alternatives apart, not to predict a time.
+//! What one request costs under a seating, by a small model: enough to tell alternatives apart, not to
+//! predict a time.
 //!
-//! A hop costs the wake-up or hand-over to the reader, and the sealing and opening of the record. On one core these come
-//! one after the other; on two cores all segments but one are sealed and opened at the same time. A function starts
-//! when all its inputs are there and its core is free. The figures are for virtual machines, where being woken on an
-//! idle core costs a halt exit and an interrupt between processors; on bare metal they only shift towards more cores.
+//! A hop costs the wake-up or hand-over to the reader, and the sealing and opening of the record. On one core
+//! these come one after the other; on two cores all segments but one are sealed and opened at the same time.
+//! A function starts when all its inputs are there and its core is free. The figures are for virtual
+//! machines, where being woken on an idle core costs a halt exit and an interrupt between processors; on bare
+//! metal they only shift towards more cores.
 
 use super::SPREAD_SPIN_NS;
 use std::collections::BTreeMap;
@@ -14,7 +16,8 @@ const WAKE_HERE_NS: u64 = 2_000;
 const WAKE_IN_CROWD_NS: u64 = 4_000;
 /// So many share a core with others.
 const CROWD: usize = 4;
-/// From when an instance has handed over until the next one on its core, which it has woken ahead, looks for work.
+/// From when an instance has handed over until the next one on its core, which it has woken ahead, looks for
+/// work.
 const TURN_NS: u64 = 5_000;
 /// Being woken on another core.
 const WAKE_AWAY_NS: u64 = 35_000;
@@ -139,9 +142,9 @@ fn arrival_ns(
     arrivals.max().unwrap_or(0)
 }
 
-/// Whether `reader` is still looking when a busy chain gets round to it again: while it waits, the others work. Who was woken
-/// ahead waits only for the one before; the first function is woken so for the next request, which is for nothing if that
-/// comes from a gateway that sleeps in between.
+/// Whether `reader` is still looking when a busy chain gets round to it again: while it waits, the others
+/// work. Who was woken ahead waits only for the one before; the first function is woken so for the next
+/// request, which is for nothing if that comes from a gateway that sleeps in between.
 fn finds_it_looking(graph: &Graph, plan: &Plan<'_>, load: Load, reader: usize) -> bool {
     if plan.take_turns {
         let is_called = reader != 1 || plan.looks.first() == Some(&true);

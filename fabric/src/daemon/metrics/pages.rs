@@ -117,8 +117,8 @@ pub(super) fn queue(chain: &Chain, function: u32) -> (u64, u64) {
             room = room.saturating_add(u64::from(producer.ring_capacity) * lanes);
         }
     }
-    // Honest positions differ by no more than fits, in their low halves, which alone are common to both ends; anything else is
-    // somebody's lie, and bounded.
+    // Honest positions differ by no more than fits, in their low halves, which alone are common to both ends;
+    // anything else is somebody's lie, and bounded.
     let lies = sent.wrapping_sub(through) & u64::from(u32::MAX);
     (
         if lies > u64::from(u32::MAX / 2) {

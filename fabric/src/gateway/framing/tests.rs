@@ -1,7 +1,8 @@
 use super::*;
 use proptest::prelude::*;
 
-/// Judges a stream that comes in pieces of `piece` bytes: heads, bytes passed, status of a refusal (0 for a body's).
+/// Judges a stream that comes in pieces of `piece` bytes: heads, bytes passed, status of a refusal (0 for a
+/// body's).
 fn judge(stream: &[u8], piece: usize) -> (u64, usize, Option<u16>) {
     let mut framing = Framing::new();
     let (mut heads, mut passed, mut seen) = (0, 0, 0);

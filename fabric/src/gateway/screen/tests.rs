@@ -150,7 +150,8 @@ fn an_end_within_a_body_is_told_at_once_and_a_body_that_breaks_its_framing_is_an
     });
 }
 
-/// What hyper makes of a stream behind the screen: heads that it was given, requests that it found, and their bodies.
+/// What hyper makes of a stream behind the screen: heads that it was given, requests that it found, and their
+/// bodies.
 async fn read_by_hyper(stream: &[u8]) -> (u64, u64, Vec<Bytes>) {
     let (mut client, screen) = screened();
     let exchange = screen.exchange();
@@ -217,7 +218,8 @@ proptest! {
     fn hyper_finds_the_requests_that_were_judged_and_no_others(pieces in prop::collection::vec(piece(), 1..8)) {
         let stream = pieces.concat();
         let (passed, begun, _) = runtime().block_on(read_by_hyper(stream.as_bytes()));
-        // A connection that breaks within a body leaves the heads behind it unread; more than were judged is never found.
+        // A connection that breaks within a body leaves the heads behind it unread; more than were judged is
+        // never found.
         prop_assert!(begun <= passed, "{stream:?}");
     }
 }

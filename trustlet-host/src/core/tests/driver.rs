@@ -265,8 +265,8 @@ impl Driver {
         self.load(Call::SealChain, [chain, 0, 0, 0, 0, 0], &[], Vec::new())
     }
 
-    /// `ingress -> decode -> small & large -> pack -> egress`, `decode.reject -> egress`; `small` has two instances.
-    /// Instances: 0 gateway, 1 decode, 2 and 3 small, 4 large, 5 pack.
+    /// `ingress -> decode -> small & large -> pack -> egress`, `decode.reject -> egress`; `small` has two
+    /// instances. Instances: 0 gateway, 1 decode, 2 and 3 small, 4 large, 5 pack.
     pub(super) fn thumbnails(&mut self, text: &str) -> u64 {
         self.thumbnails_at(0, text)
     }

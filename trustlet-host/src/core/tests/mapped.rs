@@ -8,8 +8,8 @@ use hacher_libos_net::layout::{MappedLayout, ring_capacity};
 use std::collections::BTreeSet;
 use zerocopy::FromBytes;
 
-/// `ingress -> decode -> small & large -> pack -> egress`; `small` has two instances; all edges between functions but
-/// `large -> pack` are mapped. Instances: 0 gateway, 1 decode, 2 and 3 small, 4 large, 5 pack.
+/// `ingress -> decode -> small & large -> pack -> egress`; `small` has two instances; all edges between
+/// functions but `large -> pack` are mapped. Instances: 0 gateway, 1 decode, 2 and 3 small, 4 large, 5 pack.
 fn chain(driver: &mut Driver) -> u64 {
     let chain = driver.begin("mapped");
     let decode = driver.function(chain, "decode", 1, &["out"]);

@@ -1,6 +1,7 @@
-//! Random sequences of calls, of both callers, valid and not, between starts and deaths of processes. Whatever comes:
-//! no region has two live writers, no key reaches a process that the sealed chain does not give it, numbers are not
-//! confused, an open chain does not run, a sealed one does not change, and no call panics.
+//! Random sequences of calls, of both callers, valid and not, between starts and deaths of processes.
+//! Whatever comes: no region has two live writers, no key reaches a process that the sealed chain does not
+//! give it, numbers are not confused, an open chain does not run, a sealed one does not change, and no call
+//! panics.
 
 use super::driver::{Driver, chain, function, name, text, told};
 use crate::calls::{Call, GATEWAY_PROCESS, GatewayDefinition, ResultCode, protection};

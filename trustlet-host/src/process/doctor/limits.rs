@@ -1,5 +1,5 @@
-//! The machine's limits, beside what a service needs of each; and limits that nothing here counts against, because whoever
-//! looks for a fault looks for those too.
+//! The machine's limits, beside what a service needs of each; and limits that nothing here counts against,
+//! because whoever looks for a fault looks for those too.
 
 use super::{Figures, Finding, Status};
 use crate::process::headroom::{Headroom, Need, headrooms};
@@ -33,7 +33,8 @@ fn of_headroom(headroom: &Headroom) -> Finding {
     }
 }
 
-/// Everything here is found out through it: the monitor's own executable, identity maps, read-only descriptors.
+/// Everything here is found out through it: the monitor's own executable, identity maps, read-only
+/// descriptors.
 fn proc() -> Finding {
     if Path::new("/proc/self/fd").is_dir() {
         return Finding::new("/proc", Status::Ok, "mounted", "");

@@ -40,7 +40,8 @@ fn number(group: &Path, file: &str) -> Option<u64> {
     fs::read_to_string(group.join(file)).ok()?.trim().parse().ok()
 }
 
-/// The group that leaves least of a limit, if one is limited. `files` are pairs of a limit's file and that of what is in use.
+/// The group that leaves least of a limit, if one is limited. `files` are pairs of a limit's file and that of
+/// what is in use.
 fn tightest(controller: &str, files: &[(&str, &str)]) -> Option<(PathBuf, u64, u64)> {
     groups(controller)
         .into_iter()
@@ -69,8 +70,8 @@ pub(super) fn processes(need: u64) -> Option<Headroom> {
     })
 }
 
-/// What is left of memory for `need` more bytes, where it is limited. What the kernel would give back, such as files that were read,
-/// does not count as used.
+/// What is left of memory for `need` more bytes, where it is limited. What the kernel would give back, such
+/// as files that were read, does not count as used.
 #[must_use]
 pub(super) fn memory(need: u64) -> Option<Headroom> {
     let files = [

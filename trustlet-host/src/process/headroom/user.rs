@@ -6,8 +6,8 @@ use std::path::Path;
 /// Bits of `CAP_SYS_ADMIN` and `CAP_SYS_RESOURCE` (linux/capability.h): whoever has one is not limited.
 const EXEMPTING: u64 = 1 << 21 | 1 << 24;
 
-/// Whether the limit does not bind this process: it is the system's root, or has a capability that lifts it. Neither counts in
-/// a user namespace other than the first.
+/// Whether the limit does not bind this process: it is the system's root, or has a capability that lifts it.
+/// Neither counts in a user namespace other than the first.
 pub(super) fn is_exempt() -> bool {
     let maps = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let is_first = maps.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
@@ -25,8 +25,8 @@ fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     line.split_ascii_whitespace().next()
 }
 
-/// Threads of all processes with this process's real user. Fewer than the kernel counts where some cannot be seen from
-/// here.
+/// Threads of all processes with this process's real user. Fewer than the kernel counts where some cannot be
+/// seen from here.
 pub(super) fn tasks() -> u64 {
     let user = rustix::process::getuid().as_raw().to_string();
     let Ok(entries) = fs::read_dir("/proc") else {

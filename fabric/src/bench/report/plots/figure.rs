@@ -1,5 +1,5 @@
-//! One plot: a grid, lines with markers, a legend beside them, the conditions below. Drawn with the primitives of
-//! `plotters`, as its charts place a legend only inside, over the lines.
+//! One plot: a grid, lines with markers, a legend beside them, the conditions below. Drawn with the
+//! primitives of `plotters`, as its charts place a legend only inside, over the lines.
 
 use super::axis::Axis;
 use super::style::{Marker, Style};

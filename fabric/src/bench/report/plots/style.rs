@@ -1,5 +1,6 @@
-//! How a series looks. Each transport has a colour and a marker, each placement a dash, so that lines can be told apart
-//! without colours too. The colours are those of Okabe and Ito, which colour-blind people tell apart, and two of Tol's.
+//! How a series looks. Each transport has a colour and a marker, each placement a dash, so that lines can be
+//! told apart without colours too. The colours are those of Okabe and Ito, which colour-blind people tell
+//! apart, and two of Tol's.
 
 use crate::bench::report::row::Row;
 use plotters::style::RGBColor;

@@ -136,7 +136,8 @@ const fn one_more_function(from: u32, to: u32) -> Definition {
     }
 }
 
-/// The same over what the same number of processes cost that do nothing but wake each other, sealing and opening besides.
+/// The same over what the same number of processes cost that do nothing but wake each other, sealing and
+/// opening besides.
 const fn one_more_over_bare(from: u32, to: u32) -> Definition {
     Definition {
         name: "the same, over one more bare process in a circle, sealing and opening",
