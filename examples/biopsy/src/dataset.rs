@@ -52,9 +52,9 @@ impl core::fmt::Debug for Dataset {
 }
 
 impl Dataset {
-    /// Moves and scales each column so that over the training rows its mean is 0 and its standard deviation
-    /// 1. The rows for testing have no part in that: what is known of them must not reach the training. A
-    /// column that is constant over the training rows says nothing, and becomes 0.
+    /// Moves and scales each column so that over the training rows its mean is 0 and its standard
+    /// deviation 1. The rows for testing have no part in that: what is known of them must not reach the
+    /// training. A column that is constant over the training rows says nothing, and becomes 0.
     #[must_use]
     pub fn standardise(table: &Table) -> Self {
         let columns = table.columns();
