@@ -34,10 +34,7 @@ fn spin(address: SocketAddr, stop: &AtomicBool) {
     std::thread::scope(|scope| {
         for _ in 0..SPINNERS {
             scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .unwrap();
+                let runtime = hacher_tests::runtime();
                 runtime.block_on(async {
                     let mut connection = Connection::open(address).await.unwrap();
                     while !stop.load(Ordering::Relaxed) {

@@ -42,10 +42,7 @@ pub fn measure(address: SocketAddr, path: &'static str, length: Duration) -> Mea
 }
 
 fn client(address: SocketAddr, path: &str, length: Duration) -> Measured {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = crate::runtime();
     runtime.block_on(async {
         let mut measured = Measured::default();
         let mut connection = Connection::open(address).await.expect("a connection");

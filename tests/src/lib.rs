@@ -7,11 +7,13 @@ pub mod hostile;
 pub mod latency;
 pub mod modelled;
 pub mod ordinary;
+mod runtime;
 mod scrape;
 mod service;
 pub mod soak;
 pub mod taken_over;
 pub mod tenants;
 
+pub use runtime::runtime;
 pub use scrape::Scrape;
 pub use service::{Service, ServiceError, descendants, executable, function, functions, instances};

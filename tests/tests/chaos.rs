@@ -34,10 +34,7 @@ fn killing_the_daemon_fails_no_request_and_it_comes_back() {
     let before = service.process("hacher-daemon").unwrap();
     std::thread::scope(|scope| {
         let requests = scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime = hacher_tests::runtime();
             runtime.block_on(async {
                 let mut connection = hacher_fabric::http::Connection::open(gateway).await.unwrap();
                 for i in 0..1000 {
@@ -113,10 +110,7 @@ fn a_killed_function_is_replaced_and_its_record_is_redelivered() {
         let requests: Vec<_> = (0..4)
             .map(|i| {
                 scope.spawn(move || {
-                    let runtime = tokio::runtime::Builder::new_current_thread()
-                        .enable_all()
-                        .build()
-                        .unwrap();
+                    let runtime = hacher_tests::runtime();
                     runtime.block_on(async {
                         let mut connection = hacher_fabric::http::Connection::open(gateway).await.unwrap();
                         let body = format!("record {i}");
@@ -165,10 +159,7 @@ fn sigterm_answers_what_is_in_flight_and_then_stops() {
     let mut service = Service::start(&chain).unwrap();
     let gateway = service.gateway;
     let request = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = hacher_tests::runtime();
         runtime.block_on(async {
             let mut connection = hacher_fabric::http::Connection::open(gateway).await.unwrap();
             connection
@@ -232,10 +223,7 @@ fn a_service_whose_output_is_a_file_that_is_full_still_serves() {
         .stderr(full)
         .spawn()
         .unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = hacher_tests::runtime();
     let answers = || {
         runtime.block_on(async {
             let mut connection = hacher_fabric::http::Connection::open(listen.parse().unwrap())

@@ -320,10 +320,7 @@ fn http_2_clients_are_sent_away_and_their_streams_finish() {
     let draining = Draining::start(&[]);
     let gateway = draining.service.gateway;
     let client = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = hacher_tests::runtime();
         runtime.block_on(stay_on_http_2(gateway));
     });
     draining

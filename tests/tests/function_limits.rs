@@ -66,10 +66,7 @@ fn a_join_of_large_records_does_not_die_of_those_that_wait() {
     );
     let service = Service::start(&chain).unwrap();
     let gateway = service.gateway;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = hacher_tests::runtime();
     let right = runtime.block_on(async {
         let requests: Vec<_> = (0..REQUESTS)
             .map(|request| async move {

@@ -24,13 +24,6 @@ fn echo_chain() -> String {
     )
 }
 
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-}
-
 fn request() -> Request<Full<Bytes>> {
     let builder = Request::post("https://localhost/chains/t")
         .header("host", "localhost")
@@ -81,7 +74,7 @@ fn tls_speaks_http_2_and_http_1_and_headers_travel() {
     let service = Service::start_with(&echo_chain(), &arguments).unwrap();
     assert_eq!(service.ready["tls"], true);
     let gateway = service.gateway;
-    runtime().block_on(async {
+    hacher_tests::runtime().block_on(async {
         let stream = tls(gateway, made.cert.der(), b"h2").await;
         let (mut sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
@@ -113,7 +106,7 @@ fn tls_speaks_http_2_and_http_1_and_headers_travel() {
         assert!(Instant::now() < end, "the gateway is not replaced");
         std::thread::sleep(Duration::from_millis(20));
     }
-    runtime().block_on(async {
+    hacher_tests::runtime().block_on(async {
         let stream = tls(gateway, made.cert.der(), b"http/1.1").await;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
@@ -166,7 +159,7 @@ fn too_many_requests_are_shed_and_told_when_to_come_back() {
     let clients: Vec<_> = (0..6)
         .map(|_| {
             std::thread::spawn(move || {
-                runtime().block_on(async {
+                hacher_tests::runtime().block_on(async {
                     let mut connection = hacher_fabric::http::Connection::open(gateway).await.unwrap();
                     connection
                         .send(hyper::Method::POST, "/chains/t", None, "x".into())

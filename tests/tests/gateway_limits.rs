@@ -345,10 +345,7 @@ fn http_2_streams_that_are_not_read_are_ended() {
     use http_body_util::{BodyExt, Full};
     use hyper_util::rt::{TokioExecutor, TokioIo};
     let service = Service::start(&echo("t", "deadline = \"60s\"")).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = hacher_tests::runtime();
     runtime.block_on(async {
         let stream = tokio::net::TcpStream::connect(service.gateway).await.unwrap();
         let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());

@@ -792,10 +792,7 @@ async fn http_2(gateway: SocketAddr) -> SendRequest<Full<Bytes>> {
 #[test]
 fn http_2_has_the_same_rules_where_they_apply() {
     let service = serve_one("headers");
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = hacher_tests::runtime();
     runtime.block_on(async {
         let mut sender = http_2(service.gateway).await;
         let mut ask = async |request: hyper::http::request::Builder| {

@@ -186,10 +186,7 @@ fn a_reply_whose_last_piece_has_no_window_is_ended() {
 }
 
 fn within<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = hacher_tests::runtime();
     runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await.unwrap() })
 }
 

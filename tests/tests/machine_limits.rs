@@ -176,10 +176,7 @@ impl Machine {
     fn try_to_serve(&self, words: &[&str]) -> bool {
         let is_ready = match self.serve() {
             Started::Ready(mut child, gateway) => {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .unwrap();
+                let runtime = hacher_tests::runtime();
                 let reply = runtime.block_on(async {
                     let mut connection = Connection::open(gateway).await.unwrap();
                     connection

@@ -39,10 +39,7 @@ async fn post(address: SocketAddr, chain: &str, body: &'static str) {
 /// Sends requests to `echo`, some hundred in a second, until told to stop.
 fn works(address: SocketAddr, stop: &'static AtomicBool) -> JoinHandle<()> {
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = hacher_tests::runtime();
         runtime.block_on(async {
             while !stop.load(Ordering::Relaxed) {
                 post(address, "echo", "x").await;
@@ -103,10 +100,7 @@ fn functions_that_spin_go_behind_those_of_another_chain_and_come_back() {
     let spinners: Vec<_> = (0..4)
         .map(|_| {
             std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .unwrap();
+                let runtime = hacher_tests::runtime();
                 runtime.block_on(post(gateway, "spin", "8000"));
             })
         })
@@ -136,10 +130,7 @@ fn a_chain_that_is_alone_is_never_in_the_background() {
     let service = Service::start(&chain("spin", "spin", 2)).unwrap();
     let gateway = service.gateway;
     let spinner = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = hacher_tests::runtime();
         runtime.block_on(post(gateway, "spin", "1500"));
     });
     while !spinner.is_finished() {

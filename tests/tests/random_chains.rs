@@ -184,10 +184,7 @@ fn serve_and_compare(subjects: &[Rc<Subject>], requests: u64) -> Result<Totals, 
     let service = Service::start_with(&texts[0], &more)
         .map_err(|error| unexpected(0, format!("{error}: this chain, or one after it")))?;
     let gateway = service.gateway;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = hacher_tests::runtime();
     let totals = LocalSet::new().block_on(&runtime, async {
         let mut workers = JoinSet::new();
         for (at, subject) in subjects.iter().enumerate() {

@@ -28,10 +28,7 @@ fn chain(name: &str, ingress: &str) -> String {
 }
 
 fn ask(address: SocketAddr, method: Method, path: &str, body: &str) -> Reply {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = hacher_tests::runtime();
     let sent = async {
         let mut connection = Connection::open(address).await.unwrap();
         connection
@@ -295,10 +292,7 @@ fn restarts_under_load_refuse_nobody() {
     let mut sums = [0; 3];
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime = hacher_tests::runtime();
             runtime.block_on(async {
                 let each = |at: u32| client(address, at.is_multiple_of(2), &seen, &stop);
                 tokio::join!(

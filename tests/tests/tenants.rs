@@ -81,10 +81,7 @@ fn each_chain_is_served_at_its_own_address_and_nowhere_else() {
 /// Sends requests to a chain until it is told to stop; how many were answered with 200, and the first that
 /// was not.
 fn load(address: SocketAddr, name: &str, stop: &AtomicBool, done: &AtomicUsize) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = hacher_tests::runtime();
     runtime.block_on(async {
         let mut connection = hacher_fabric::http::Connection::open(address)
             .await

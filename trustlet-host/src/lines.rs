@@ -165,7 +165,8 @@ pub fn say(level: Level, about: &About<'_>, message: fmt::Arguments<'_>) {
 
 /// Writes a line, or several, of whatever source.
 pub fn say_line(line: &Line<'_>) {
-    let untold = UNTOLD.load(Ordering::Relaxed);
+    // Whoever takes the number tells of it, or gives it back.
+    let untold = UNTOLD.swap(0, Ordering::Relaxed);
     if untold > 0 {
         let notice = dropped_notice(untold);
         let told = Line {
@@ -176,10 +177,10 @@ pub fn say_line(line: &Line<'_>) {
             text: &notice,
         };
         if !told.pieces().iter().all(|piece| try_write(piece.as_bytes())) {
+            UNTOLD.fetch_add(untold, Ordering::Relaxed);
             return drop_lines(1);
         }
     }
-    UNTOLD.fetch_sub(untold, Ordering::Relaxed);
     for piece in line.pieces() {
         if !try_write(piece.as_bytes()) {
             drop_lines(1);

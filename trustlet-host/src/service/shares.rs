@@ -44,8 +44,8 @@ pub(super) struct Shares {
     seen: BTreeMap<ProcessId, Taken>,
     worked: BTreeMap<ChainId, Monotonic>,
     background: BTreeSet<ChainId>,
-    /// Chains that have left the background, and the looks in which they are still brought back.
-    returning: BTreeMap<ChainId, u8>,
+    /// Chains that are there or were lately, and the looks in which they are still brought back once they have left.
+    returns: BTreeMap<ChainId, u8>,
 }
 
 /// What somebody took in processors, and would have taken besides.
@@ -94,7 +94,7 @@ impl Shares {
             seen: BTreeMap::new(),
             worked: BTreeMap::new(),
             background: BTreeSet::new(),
-            returning: BTreeMap::new(),
+            returns: BTreeMap::new(),
         }
     }
 
@@ -118,15 +118,10 @@ impl Shares {
             }),
             false => BTreeSet::new(),
         };
-        self.returning.retain(|_, left| {
-            *left -= 1;
-            *left > 0
-        });
-        let returned = self.background.difference(&background);
-        self.returning.extend(returned.map(|chain| (*chain, RETURNS)));
-        self.returning.retain(|chain, _| !background.contains(chain));
+        self.returns
+            .extend(background.iter().map(|chain| (*chain, RETURNS)));
         for subject in &subjects {
-            let returns = self.returning.contains_key(&subject.chain);
+            let returns = self.returns.contains_key(&subject.chain);
             let class = match background.contains(&subject.chain) {
                 // Each time, as it may have started threads, or may be a replacement.
                 true => Class::Background,
@@ -138,6 +133,10 @@ impl Shares {
             // Fails for one that has ended.
             let _ = scheduling::set_class(subject.pid, class);
         }
+        self.returns.retain(|chain, left| {
+            *left -= u8::from(!background.contains(chain));
+            *left > 0
+        });
         self.background = background;
         let done = Monotonic::now();
         let pause = done.saturating_duration_since(now) * LOOK_PAUSES;
