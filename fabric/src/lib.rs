@@ -27,6 +27,7 @@ pub mod daemon;
 pub mod gateway;
 pub mod http;
 pub mod loader;
+mod percent;
 pub mod table;
 pub mod tls;
 pub mod tree;

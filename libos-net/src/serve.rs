@@ -1195,7 +1195,9 @@ impl Sealing<'_> {
         // Whoever has the beginning waits for the rest, and the next handler may take long. Beyond this wait
         // the event loop says it: nobody who waits for what comes next waits for that.
         let until = self.until.min(Monotonic::now().after(ABORT_WAIT));
-        while self.sender.abort(self.own, port, &self.context).is_err() && Monotonic::now() < until {
+        while self.sender.abort(self.own, port, &self.context) == Err(SendError::Full)
+            && Monotonic::now() < until
+        {
             self.sender.wait_for_room(self.own, until);
         }
     }

@@ -80,12 +80,17 @@ fn check_one<'a>(path: &'a Path, text_only: bool, secrets: Option<&SecretsFolder
     Report { path, outcome }
 }
 
+/// The files without an error, and which of the reports are theirs.
+fn good<'r>(reports: &'r [Report<'_>]) -> (Vec<usize>, Vec<&'r ChainFile>) {
+    let good = reports.iter().enumerate();
+    good.filter_map(|(at, report)| Some((at, &report.outcome.as_ref().ok()?.0)))
+        .unzip()
+}
+
 /// Refuses chains that cannot be served beside those before them.
 fn check_conflicts(reports: &mut [Report<'_>]) {
     loop {
-        let good = reports.iter().enumerate();
-        let good = good.filter_map(|(at, report)| Some((at, &report.outcome.as_ref().ok()?.0)));
-        let (places, files): (Vec<_>, Vec<_>) = good.unzip();
+        let (places, files) = good(reports);
         let Some((nth, error)) = first_conflict(&files, false) else {
             return;
         };
@@ -98,8 +103,8 @@ fn check_conflicts(reports: &mut [Report<'_>]) {
 
 /// Whether the chains fit into one service, and that onto this machine, as `serve` would find.
 fn check_together(reports: &[Report<'_>], text_only: bool) -> Result<(), String> {
-    let good = reports.iter().filter_map(|report| report.outcome.as_ref().ok());
-    let chains: Vec<_> = good.map(|(file, _)| file.chain()).collect();
+    let (_, files) = good(reports);
+    let chains: Vec<_> = files.into_iter().map(ChainFile::chain).collect();
     if chains.is_empty() {
         return Ok(());
     }
@@ -113,9 +118,7 @@ fn check_together(reports: &[Report<'_>], text_only: bool) -> Result<(), String>
 
 /// Warns where the functions of all these chains may take more memory than this machine has.
 fn warn_of_memory(reports: &mut [Report<'_>]) {
-    let good = reports.iter().enumerate();
-    let good = good.filter_map(|(at, report)| Some((at, &report.outcome.as_ref().ok()?.0)));
-    let (places, files): (Vec<_>, Vec<_>) = good.unzip();
+    let (places, files) = good(reports);
     let Some((nth, warning)) = past_machine(&files) else {
         return;
     };

@@ -4,6 +4,7 @@ use super::Failed;
 use crate::admin_address::AdminAddress;
 use crate::cli::AskedArgs;
 use crate::http::{Connection, HttpError, Reply};
+use crate::percent;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -35,12 +36,7 @@ impl<'a> Question<'a> {
         self.path.push_str(key);
         self.path.push('=');
         for byte in value.to_string().bytes() {
-            // What RFC 3986 does not reserve, section 2.3.
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                self.path.push(char::from(byte));
-            } else {
-                self.path.push_str(&format!("%{byte:02X}"));
-            }
+            percent::push(&mut self.path, byte);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Which chains, functions and requests an operator asks for: the query of `/status` and `/traces`.
 
+use crate::percent;
+
 /// Longest query that is looked at; names and ids are much shorter.
 const QUERY_MAX_BYTES: usize = 4096;
 /// Hexadecimal digits of an id that traces and logs have, and of a whole one.
@@ -96,17 +98,13 @@ fn shown(text: &str) -> String {
     text.escape_debug().take(64).collect()
 }
 
-/// A value without its percent-encoding (RFC 3986, section 2.1).
+/// A value without its percent-encoding; nothing if that is broken, or what it stands for is no text.
 fn decoded(value: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut pieces = value.split('%');
-    bytes.extend(pieces.next()?.bytes());
-    for piece in pieces {
-        let (digits, rest) = piece.split_at_checked(2)?;
-        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+    let (before, escapes) = percent::escapes(value);
+    let mut bytes = before.as_bytes().to_vec();
+    for escape in escapes {
+        let (byte, rest) = escape?;
+        bytes.push(byte);
         bytes.extend(rest.bytes());
     }
     String::from_utf8(bytes).ok()

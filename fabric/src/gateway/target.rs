@@ -2,6 +2,7 @@
 //! the path that names a chain (RFC 3986).
 
 use super::problem::Problem;
+use crate::percent;
 use hyper::header::{EXPECT, HOST, HeaderValue};
 use hyper::http::uri::{Authority, Scheme};
 use hyper::{Method, Request, StatusCode, Version};
@@ -137,23 +138,12 @@ pub(super) fn path_of(path: &str) -> Result<Cow<'_, str>, Problem> {
 }
 
 fn decode_unreserved(path: &str) -> Result<String, Problem> {
+    let (before, escapes) = percent::escapes(path);
     let mut decoded = String::with_capacity(path.len());
-    let mut pieces = path.split('%');
-    decoded.push_str(pieces.next().unwrap_or_default());
-    for piece in pieces {
-        let (digits, rest) = piece
-            .split_at_checked(2)
-            .filter(|(digits, _)| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
-            .ok_or_else(|| malformed("`%` stands before two hexadecimal digits"))?;
-        match u8::from_str_radix(digits, 16) {
-            Ok(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
-                decoded.push(char::from(byte))
-            }
-            _ => {
-                decoded.push('%');
-                decoded.push_str(&digits.to_ascii_uppercase());
-            }
-        }
+    decoded.push_str(before);
+    for escape in escapes {
+        let (byte, rest) = escape.ok_or_else(|| malformed("`%` stands before two hexadecimal digits"))?;
+        percent::push(&mut decoded, byte);
         decoded.push_str(rest);
     }
     Ok(decoded)
