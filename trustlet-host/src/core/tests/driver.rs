@@ -365,7 +365,7 @@ pub(super) fn told(process: &SimulatedProcess) -> (Vec<Told>, bool) {
             }
             kind::SECRET => attachments.last_mut().unwrap().secrets.push(rest.to_vec()),
             kind::LISTEN => listen = true,
-            kind::LOCKDOWN | kind::GO | kind::BELL => {}
+            kind::LOCKDOWN | kind::GO | kind::BELL | kind::READINESS => {}
             other => panic!("message of kind {other}"),
         }
     }
