@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -23,9 +23,14 @@ pub enum ServiceError {
     /// A system call failed.
     #[error(transparent)]
     Os(#[from] io::Error),
-    /// It did not say that it is ready.
-    #[error("the service did not start")]
-    NotReady,
+    /// It did not say that it is ready, or not where.
+    #[error("the service did not start: {ended}; {told}")]
+    NotReady {
+        /// How it ended.
+        ended: ExitStatus,
+        /// What it said, as far as it was kept.
+        told: String,
+    },
     /// It did not answer.
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -125,19 +130,16 @@ impl Service {
             .stdout(Stdio::piped())
             .stderr(told)
             .spawn()?;
-        let ready = monitor.stdout.take().and_then(|out| {
-            let lines = BufReader::new(out).lines().map_while(Result::ok);
-            lines
-                .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
-                .find(|line| line.get("event").and_then(Value::as_str) == Some("ready"))
-        });
+        let ready = monitor.stdout.take().and_then(until_ready);
         let Some(ready) = ready else {
-            monitor.wait()?;
-            return Err(ServiceError::NotReady);
+            let (ended, told) = (monitor.wait()?, String::new());
+            return Err(ServiceError::NotReady { ended, told });
         };
         let address = |key: &str| ready.get(key)?.as_str()?.parse().ok();
         let (Some(gateway), Some(admin)) = (address("listen"), address("admin")) else {
-            return Err(ServiceError::NotReady);
+            monitor.kill()?;
+            let (ended, told) = (monitor.wait()?, String::new());
+            return Err(ServiceError::NotReady { ended, told });
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -291,6 +293,14 @@ impl Drop for Service {
         let _ = self.monitor.kill();
         let _ = self.monitor.wait();
     }
+}
+
+/// What a service says on its standard output when it is ready; `None` if it ends before.
+pub(crate) fn until_ready(out: ChildStdout) -> Option<Value> {
+    let lines = BufReader::new(out).lines().map_while(Result::ok);
+    lines
+        .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
+        .find(|line| line.get("event").and_then(Value::as_str) == Some("ready"))
 }
 
 /// The instances of the first chain in a status.

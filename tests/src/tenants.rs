@@ -1,6 +1,6 @@
 //! A service with several chain files, each perhaps with a gateway of its own, whose messages are kept.
 
-use crate::service::{ServiceError, descendants, executable};
+use crate::service::{ServiceError, descendants, executable, until_ready};
 use bytes::Bytes;
 use hacher_fabric::http::{Connection, HttpError, Reply};
 use hyper::Method;
@@ -85,15 +85,11 @@ impl Tenants {
         let arguments = [&["--listen", "127.0.0.1:0", "--format", "json"], arguments].concat();
         let mut monitor = serve(program, folder, chains, &arguments)?;
         let messages = monitor.stderr.take().map(keep).unwrap_or_default();
-        let ready = monitor.stdout.take().and_then(|out| {
-            let lines = BufReader::new(out).lines().map_while(Result::ok);
-            lines
-                .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
-                .find(|line| line.get("event").and_then(Value::as_str) == Some("ready"))
-        });
+        let ready = monitor.stdout.take().and_then(until_ready);
         let Some(ready) = ready else {
-            monitor.wait()?;
-            return Err(ServiceError::NotReady);
+            let ended = monitor.wait()?;
+            let told = messages.lock().map(|kept| kept.clone()).unwrap_or_default();
+            return Err(ServiceError::NotReady { ended, told });
         };
         Ok(Self {
             monitor,

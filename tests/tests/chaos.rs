@@ -186,7 +186,7 @@ fn a_function_that_cannot_start_is_reported_and_the_service_gives_up() {
     );
     assert!(matches!(
         Service::start(&chain),
-        Err(hacher_tests::ServiceError::NotReady)
+        Err(hacher_tests::ServiceError::NotReady { .. })
     ));
 }
 
