@@ -8,10 +8,11 @@
 
 use bytes::Bytes;
 use divan::{Bencher, black_box};
-use hacher_fabric::bench::fabric::{Protection, Shape, serve};
-use hacher_fabric::bench::place::Pinned;
-use hacher_fabric::bench::step::Work;
-use hacher_fabric::bench::subject::{Cores, Place, payload};
+use hacher_benches::fabric::{Protection, Shape, serve};
+use hacher_benches::place::Pinned;
+use hacher_benches::role;
+use hacher_benches::step::Work;
+use hacher_benches::subject::{Cores, Place, payload};
 use hacher_fabric::http::Connection;
 use hyper::Method;
 use std::net::SocketAddr;
@@ -27,6 +28,9 @@ const SHAPE: Shape = Shape {
 };
 
 fn main() -> ExitCode {
+    if let Some(ended) = role::played() {
+        return ended;
+    }
     if is_of_the_service() {
         return hacher_fabric::main();
     }
@@ -45,7 +49,7 @@ fn is_of_the_service() -> bool {
 /// A client of the service, which runs as long as `measure` does.
 fn with_service(measure: impl FnOnce(&Runtime, Connection)) {
     let cores = Cores::choose();
-    let tree = serve(&SHAPE, cores, &[]).unwrap();
+    let tree = serve(&std::env::current_exe().unwrap(), &SHAPE, cores, &[]).unwrap();
     let _pinned = Pinned::to(Place::Packed, cores).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()

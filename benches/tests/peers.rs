@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use hacher_benches::peers::guests_of;
-use hacher_fabric::bench::subject::{Cores, Started, Subject};
+use hacher_benches::subject::{Cores, Started, Subject};
 use rustix::io::Errno;
 use rustix::process::{WaitOptions, wait};
 use std::path::Path;

@@ -19,10 +19,10 @@ macro_rules! tell {
 }
 
 pub mod admin_address;
-pub mod bench;
 pub mod chain;
 pub mod cli;
 pub mod command;
+pub mod companion;
 pub mod daemon;
 pub mod gateway;
 pub mod http;
@@ -33,7 +33,6 @@ pub mod tls;
 pub mod tree;
 mod watched;
 
-use bench::experiment::Guest;
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
 use command::{Failed, finish};
@@ -44,33 +43,25 @@ use std::process::ExitCode;
 /// Where the executable starts: by the name that it was started under.
 #[must_use]
 pub fn main() -> ExitCode {
-    main_with(Vec::new())
-}
-
-/// As [`main`], for an executable that adds subjects to those of `bench`.
-#[must_use]
-pub fn main_with(guests: Vec<Guest>) -> ExitCode {
     match std::env::args_os()
         .next()
         .and_then(|name| name.into_string().ok())
         .as_deref()
     {
         Some(gateway::ROLE) => gateway::main(),
-        Some(bench::driver::ROLE) => bench::driver::main(),
-        Some(name) if name.starts_with(bench::step::ROLE) => bench::step::main(),
         Some(daemon::settings::ROLE) => daemon::main(),
         Some(scribe::ROLE) => scribe::main(),
         Some("hacher-loader") => loader::main(),
-        Some(bench::peer::ROLE) => bench::peer::main(),
         _ => match Cli::try_parse() {
-            Ok(cli) => run_command(cli.command, guests),
+            Ok(cli) => run_command(cli.command),
             Err(error) => explain_usage(&error),
         },
     }
 }
 
 /// Prints help, a version, or what is wrong with the arguments.
-fn explain_usage(error: &clap::Error) -> ExitCode {
+#[must_use]
+pub fn explain_usage(error: &clap::Error) -> ExitCode {
     let printed = error.print().and_then(|()| std::io::stdout().flush());
     match printed {
         Ok(()) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(command::FAILED)),
@@ -78,7 +69,7 @@ fn explain_usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-fn run_command(command: Command, guests: Vec<Guest>) -> ExitCode {
+fn run_command(command: Command) -> ExitCode {
     finish(match command {
         Command::Run(arguments) => command::run::run(&arguments),
         Command::Serve(arguments) => match command::serve::serve(&arguments) {
@@ -97,7 +88,8 @@ fn run_command(command: Command, guests: Vec<Guest>) -> ExitCode {
         Command::Explain(arguments) => command::explain::explain(&arguments),
         Command::Measure(arguments) => command::measure::measure(&arguments),
         Command::Doctor(arguments) => command::doctor::doctor(&arguments),
-        Command::Bench(arguments) => command::bench::bench(&arguments, guests),
+        // Whatever they are, they have been understood.
+        Command::Bench(_) => command::bench::bench(std::env::args_os().skip(2)).map(|never| match never {}),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "hacher-fabric", &mut script);

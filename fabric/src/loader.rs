@@ -3,11 +3,10 @@
 //! parses a chain file with rights worth stealing: the one parses nothing, the other has none.
 
 use crate::admin_address::AdminAddress;
-use crate::bench::driver;
 use crate::chain::build::build;
 use crate::chain::define::{Definer, GatewayKind, define_chain, define_gateway};
 use crate::chain::file::{ChainFile, Opened};
-use crate::chain::linked::{LinkedFiles, linked};
+use crate::chain::gateway_program::GatewayProgram;
 use crate::chain::machine_memory::past_machine;
 use crate::chain::named::chain_files;
 use crate::chain::need;
@@ -20,7 +19,6 @@ use crate::chain::together::{check_sums, first_conflict};
 use crate::cli::{Cli, Command, RequireIsolation, ServeArgs};
 use crate::command::serve::{check_admin_address, check_gateway_address};
 use crate::command::{Failed, complain, finish, report_chain_error, stderr_has_colours};
-use crate::gateway;
 use crate::tls::{Source, Which};
 use clap::Parser;
 use hacher_libos_net::process::take_channel;
@@ -33,7 +31,7 @@ use hacher_trustlet_host::process::headroom::shortfall;
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, umask};
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -122,15 +120,14 @@ fn define_all(
         }
     }
     given.none_is_left()?;
-    let (role, front) = if arguments.bench_driver {
-        (driver::ROLE, Front::Driver)
-    } else {
-        (gateway::ROLE, Front::Http)
+    let front = match arguments.stand_in {
+        Some(_) => Front::Driver,
+        None => Front::Http,
     };
     let chains: Vec<_> = files.iter().map(|(file, _)| file.chain()).collect();
     let seatings = seat_all(&chains, &usable_cpus(), front);
     for ((file, opened), seating) in files.into_iter().zip(&seatings) {
-        let gateway = fronts.gateway_of(monitor, &file, opened.tls.as_ref(), role, seating)?;
+        let gateway = fronts.gateway_of(monitor, &file, opened.tls.as_ref(), seating)?;
         define_chain(monitor, gateway, &file, opened.functions, seating)?;
     }
     for socket in admin {
@@ -141,6 +138,7 @@ fn define_all(
 
 /// Where chains are served: the sockets of their gateways, opened before anything is defined.
 struct Fronts {
+    program: GatewayProgram,
     /// For each chain in turn its own socket, unless the shared gateway serves it.
     own: VecDeque<Option<Listening>>,
     shared: Option<(Listening, Option<Source>)>,
@@ -178,7 +176,12 @@ impl Fronts {
             }
             None
         };
+        let program = match &arguments.stand_in {
+            Some(path) => GatewayProgram::stand_in(path)?,
+            None => GatewayProgram::find()?,
+        };
         Ok(Self {
+            program,
             own,
             shared,
             shared_number: None,
@@ -191,12 +194,11 @@ impl Fronts {
         monitor: &mut MonitorClient,
         file: &ChainFile,
         tls: Option<&Source>,
-        role: &str,
         seating: &Seating,
     ) -> Result<u64, Failed> {
         if let Some(socket) = self.own.pop_front().flatten() {
-            let kind = own_gateway::kind(file.chain(), role, seating.gateway.cpu);
-            return define_front(monitor, kind, socket, tls);
+            let kind = own_gateway::kind(file.chain(), self.program.role, seating.gateway.cpu);
+            return self.define(monitor, kind, socket, tls);
         }
         if let Some(number) = self.shared_number {
             return Ok(number);
@@ -204,33 +206,36 @@ impl Fronts {
         let (socket, tls) = self.shared.take().ok_or_else(|| Failed::new("no gateway"))?;
         let mode = tls.as_ref().map_or(tls::NONE, Source::mode);
         // It is one process for many chains, and has the same core in each of them.
-        let kind = GatewayKind::shared(role, mode, seating.gateway.cpu);
-        let number = define_front(monitor, kind, socket, tls.as_ref())?;
+        let kind = GatewayKind::shared(self.program.role, mode, seating.gateway.cpu);
+        let number = self.define(monitor, kind, socket, tls.as_ref())?;
         self.shared_number = Some(number);
         Ok(number)
     }
-}
 
-/// Defines a gateway with its socket and its files.
-fn define_front(
-    monitor: &mut MonitorClient,
-    kind: GatewayKind<'_>,
-    Listening { socket, outlives }: Listening,
-    tls: Option<&Source>,
-) -> Result<u64, Failed> {
-    let (executable, linked) = own_executable()?;
-    let gateway = define_gateway(monitor, executable, linked, kind)?;
-    let files = tls.map(Source::sealed_copies).transpose()?.unwrap_or_default();
-    for (which, (path, content)) in (0..).zip(files) {
-        let operand = path.as_os_str().as_encoded_bytes();
-        let arguments = [gateway, which];
-        Definer::call(monitor, Call::SetTlsFile, &arguments, operand, vec![content]).map_err(Failed::new)?;
+    /// Defines a gateway with its socket and its files.
+    fn define(
+        &self,
+        monitor: &mut MonitorClient,
+        kind: GatewayKind<'_>,
+        Listening { socket, outlives }: Listening,
+        tls: Option<&Source>,
+    ) -> Result<u64, Failed> {
+        let (executable, linked) = self.program.open_all()?;
+        let gateway = define_gateway(monitor, executable, linked, kind)?;
+        let files = tls.map(Source::sealed_copies).transpose()?.unwrap_or_default();
+        for (which, (path, content)) in (0..).zip(files) {
+            let operand = path.as_os_str().as_encoded_bytes();
+            let arguments = [gateway, which];
+            Definer::call(monitor, Call::SetTlsFile, &arguments, operand, vec![content])
+                .map_err(Failed::new)?;
+        }
+        let address = socket.local_addr()?.to_string();
+        let files = vec![socket.into()];
+        let arguments = [gateway, u64::from(outlives)];
+        Definer::call(monitor, Call::SetListener, &arguments, address.as_bytes(), files)
+            .map_err(Failed::new)?;
+        Ok(gateway)
     }
-    let address = socket.local_addr()?.to_string();
-    let files = vec![socket.into()];
-    let arguments = [gateway, u64::from(outlives)];
-    Definer::call(monitor, Call::SetListener, &arguments, address.as_bytes(), files).map_err(Failed::new)?;
-    Ok(gateway)
 }
 
 /// What the shared gateway speaks TLS with.
@@ -263,21 +268,6 @@ const fn option_of(which: Which) -> &'static str {
         Which::Key => "--tls-key",
         _ => "--tls-cert",
     }
-}
-
-/// This executable, which is also the gateway's.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn own_executable() -> Result<(File, LinkedFiles), Failed> {
-    let path = Path::new("/proc/self/exe");
-    let executable = File::open(path)?;
-    let linked = linked(&executable, path, None)?;
-    if linked.library_path.is_some() {
-        let elsewhere = "this executable links libraries outside of the folders of its dynamic loader";
-        return Err(Failed::new(elsewhere));
-    }
-    Ok((executable, linked))
 }
 
 /// A mapped edge relies on isolation alone.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// A tree of processes that serves chains on a loopback port of its own, wherever they would listen else.
@@ -20,14 +21,18 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Starts `serve` with these arguments, chain files among them, and waits until it is ready. What it says
-    /// on standard error goes to `messages`, and what it prints before it is ready, such as the problems
-    /// of a chain file as data, is printed.
+    /// Has `program`, the command `hacher-fabric`, `serve` with these arguments, chain files among them, and
+    /// waits until it is ready. What it says on standard error goes to `messages`, and what it prints before
+    /// it is ready, such as the problems of a chain file as data, is printed.
     ///
     /// # Errors
     /// When it does not start; it has then said why.
-    pub fn start(arguments: impl IntoIterator<Item = OsString>, messages: Stdio) -> Result<Self, Failed> {
-        let mut command = Command::new(std::env::current_exe()?);
+    pub fn start(
+        program: &Path,
+        arguments: impl IntoIterator<Item = OsString>,
+        messages: Stdio,
+    ) -> Result<Self, Failed> {
+        let mut command = Command::new(program);
         command.arg("serve").args(arguments).args([
             "--listen",
             "127.0.0.1:0",

@@ -24,3 +24,7 @@ mod wire;
 
 #[cfg(any(test, feature = "simulated"))]
 pub mod simulated;
+
+/// Version and build of an executable. Executables of one build agree on every call, message and layout
+/// between processes; those of different builds must not be mixed.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (build ", env!("HACHER_BUILD"), ")");

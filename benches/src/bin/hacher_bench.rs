@@ -1,8 +1,7 @@
-//! `hacher-fabric`, whose `bench` also measures other projects' transports.
+//! The command `hacher-bench`, and the processes that it measures.
 
-use hacher_benches::peers::{dispatch, guests};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    dispatch().unwrap_or_else(|| hacher_fabric::main_with(guests()))
+    hacher_benches::role::played().unwrap_or_else(hacher_benches::command::main)
 }

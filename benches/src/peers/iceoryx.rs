@@ -9,9 +9,9 @@
     reason = "sends samples whose bytes nobody has written, as iceoryx2's own benchmark"
 )]
 
-use hacher_fabric::bench::peer::{self, Peer, Start};
-use hacher_fabric::bench::place::Pinned;
-use hacher_fabric::bench::subject::{Cores, Identity, Place, Subject, checksum, payload};
+use crate::peer::{self, Peer, Start};
+use crate::place::Pinned;
+use crate::subject::{Cores, Identity, Place, Subject, checksum, payload};
 use hacher_fabric::command::Failed;
 use hacher_libos_net::clock::Monotonic;
 use iceoryx2::port::listener::Listener;

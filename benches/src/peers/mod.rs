@@ -1,16 +1,16 @@
-//! Other projects' transports as subjects of `hacher-fabric bench`.
+//! Other projects' transports as subjects.
 
 pub mod iceoryx;
 pub mod nats;
 
-use hacher_fabric::bench::experiment::Guest;
-use hacher_fabric::bench::peer::this_program;
-use hacher_fabric::bench::subject::{Place, Started};
+use crate::experiment::Guest;
+use crate::peer::this_program;
+use crate::subject::{Place, Started};
 use iceoryx::{Iceoryx, Waiting};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
-/// All of them. Their processes are started from this executable, which must call [`dispatch`] first thing.
+/// All of them. Their processes are started from this executable, which must call [`crate::role::played`] first
+/// thing.
 #[must_use]
 pub fn guests() -> Vec<Guest> {
     guests_of(&this_program())
@@ -44,15 +44,4 @@ fn iceoryx(program: PathBuf, waiting: Waiting, touched: bool) -> Guest {
 
 fn nats(program: PathBuf, place: Place) -> Guest {
     Box::new(move |cores, hops_max| nats::Chain::start(&program, place, cores, hops_max))
-}
-
-/// Runs this process as a part of a subject if it was started as one.
-#[must_use]
-pub fn dispatch() -> Option<ExitCode> {
-    let result = match std::env::args_os().next()?.to_str()? {
-        iceoryx::ROLE => iceoryx::peer(),
-        nats::ROLE => nats::peer(),
-        _ => return None,
-    };
-    Some(hacher_fabric::command::finish(result))
 }

@@ -10,12 +10,12 @@
 //! payload needs no envelope, and one chain of functions serves every shorter one. No streams, no
 //! acknowledgements, no persistence.
 
+use crate::peer::{self, Peer, Start};
+use crate::place::Pinned;
+use crate::subject::{Cores, Identity, Place, Started, Subject, checksum, payload};
 use async_nats::{Client, ConnectOptions, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use hacher_fabric::bench::peer::{self, Peer, Start};
-use hacher_fabric::bench::place::Pinned;
-use hacher_fabric::bench::subject::{Cores, Identity, Place, Started, Subject, checksum, payload};
 use hacher_fabric::command::Failed;
 use hacher_libos_net::clock::Monotonic;
 use rustls::pki_types::CertificateDer;

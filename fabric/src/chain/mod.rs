@@ -5,6 +5,7 @@ pub mod define;
 mod elf;
 pub mod file;
 mod folders;
+pub mod gateway_program;
 pub mod linked;
 pub mod machine_memory;
 mod magic;

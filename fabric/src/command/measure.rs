@@ -2,13 +2,12 @@
 
 use super::{Failed, print, print_json, read_chain, report_chain_error};
 use crate::chain::define::{Definer, define_chain, define_gateway};
+use crate::chain::gateway_program::GatewayProgram;
 use crate::chain::named::chain_files;
 use crate::chain::own_gateway;
 use crate::chain::placement::{seat, usable_cpus};
 use crate::chain::secret::SecretsFolder;
 use crate::cli::{Format, MeasureArgs};
-use crate::gateway;
-use crate::loader::own_executable;
 use crate::table::{Align, Table};
 use hacher_trustlet_host::calls::{Call, FunctionEntry};
 use hacher_trustlet_host::measure::Measurer;
@@ -99,8 +98,9 @@ fn measure_one(path: &Path, format: Format, secrets: Option<&SecretsFolder>) -> 
         .open_functions()
         .map_err(|error| report_chain_error(&error, format))?;
     let mut measurer = Measurer::new();
-    let (executable, linked) = own_executable()?;
-    let kind = own_gateway::kind(file.chain(), gateway::ROLE, None);
+    let program = GatewayProgram::find()?;
+    let (executable, linked) = program.open_all()?;
+    let kind = own_gateway::kind(file.chain(), program.role, None);
     let gateway = define_gateway(&mut measurer, executable, linked, kind)?;
     let seating = seat(file.chain(), &usable_cpus());
     let digest = hex(&define_chain(&mut measurer, gateway, &file, functions, &seating)?);

@@ -148,7 +148,7 @@ fn start(arguments: &RunArgs) -> Result<Tree, Failed> {
         "--start-timeout".into(),
         arguments.start.start_timeout.to_string().into(),
     ]);
-    Tree::start(serve, Stdio::inherit())
+    Tree::start(&std::env::current_exe()?, serve, Stdio::inherit())
 }
 
 struct Report<'a> {

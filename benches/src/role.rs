@@ -1,0 +1,35 @@
+//! The processes of a run: this executable again, under the name of what it is to be.
+
+#[cfg(feature = "peers")]
+use super::peers;
+use super::{baseline, driver, floor, peer, step};
+use hacher_fabric::chain::gateway_program::STAND_IN;
+use hacher_fabric::command::{Failed, finish};
+use std::process::ExitCode;
+
+/// Plays the role that this process was started in, to its end; `None` if it was started as the command.
+#[must_use]
+pub fn played() -> Option<ExitCode> {
+    let name = std::env::args_os().next()?;
+    Some(match name.to_str()? {
+        STAND_IN => driver::main(),
+        peer::ROLE => finish(part()),
+        #[cfg(feature = "peers")]
+        peers::iceoryx::ROLE => finish(peers::iceoryx::peer()),
+        #[cfg(feature = "peers")]
+        peers::nats::ROLE => finish(peers::nats::peer()),
+        name if name.starts_with(step::ROLE) => step::main(),
+        _ => return None,
+    })
+}
+
+/// The part of a floor or of a baseline.
+fn part() -> Result<(), Failed> {
+    match peer::arrive()?.as_str() {
+        floor::spin::PART => floor::spin::peer(),
+        floor::wake::PART => floor::wake::peer(),
+        baseline::unix::PART => baseline::unix::peer(),
+        baseline::server::PART => baseline::server::peer(),
+        part => Err(Failed::new(format!("there is no part {part:?}"))),
+    }
+}

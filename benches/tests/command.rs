@@ -1,0 +1,110 @@
+//! The command, as `hacher-fabric bench` becomes it: with a service of the real executables.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+
+use hacher_trustlet_host::VERSION;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// `hacher-fabric`, if it lies beside `hacher-bench` and was built with it, as `cargo test --workspace` does.
+fn fabric() -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_BIN_EXE_hacher-bench")).with_file_name("hacher-fabric");
+    let output = Command::new(&path).arg("--version").output().ok();
+    let says = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    if says.as_deref() == Some(&format!("hacher-fabric {VERSION}")) {
+        return Some(path);
+    }
+    eprintln!(
+        "skipped: {} is {says:?}; `cargo test --workspace` builds it",
+        path.display()
+    );
+    None
+}
+
+/// Runs it as if cargo did not.
+fn run(program: &Path, arguments: &[&str]) -> Output {
+    Command::new(program)
+        .args(arguments)
+        .env_remove("CARGO")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn the_fabric_beside_it_is_measured_and_two_reports_compare() {
+    let Some(fabric) = fabric() else { return };
+    let folder = TempDir::new().unwrap();
+    let report = folder.path().join("report.json");
+    let report = report.to_str().unwrap();
+    let output = run(
+        &fabric,
+        &[
+            "bench",
+            "hop",
+            "throughput",
+            "--quick",
+            "--only",
+            "fabric",
+            "--format",
+            "json",
+            "--json",
+            report,
+        ],
+    );
+    assert!(output.status.success(), "{}", said(&output));
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let written: Value = serde_json::from_slice(&fs::read(report).unwrap()).unwrap();
+    assert_eq!(printed, written);
+    assert!(
+        written["conditions"]["profile"].is_string(),
+        "{}",
+        written["conditions"]
+    );
+    let rows = written["rows"].as_array().unwrap();
+    for experiment in ["hop", "throughput"] {
+        for protection in ["sealed", "mapped"] {
+            let is_it = |row: &&Value| {
+                row["experiment"] == experiment
+                    && row["transport"] == "fabric"
+                    && row["protection"] == protection
+            };
+            assert!(rows.iter().any(|row| is_it(&row)), "{experiment}, {protection}");
+        }
+    }
+    let output = run(&fabric, &["bench", "compare", report, report]);
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn requests_go_through_the_gateway_itself() {
+    let Some(fabric) = fabric() else { return };
+    let output = run(&fabric, &["bench", "breakdown", "--quick", "--format", "json"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let phases = report["rows"].as_array().unwrap().iter();
+    assert!(
+        phases.filter(|row| row["phase"] == "open").count() >= 4,
+        "{report}"
+    );
+}
+
+#[test]
+fn without_a_fabric_beside_it_it_says_what_builds_one() {
+    let folder = TempDir::new().unwrap();
+    let alone = folder.path().join("hacher-bench");
+    fs::copy(env!("CARGO_BIN_EXE_hacher-bench"), &alone).unwrap();
+    let output = run(&alone, &["hop", "--quick"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said(&output).contains("cargo build --release -p hacher-fabric"),
+        "{}",
+        said(&output)
+    );
+}

@@ -1,0 +1,121 @@
+//! Where `cargo run` runs this executable, cargo has built it alone: the others are built when they are needed.
+
+use super::{Companion, CompanionError};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The file by which cargo marks its folder of results.
+const MARK: &str = "CACHEDIR.TAG";
+
+/// Where cargo puts what it builds, and how it was asked to build it.
+#[derive(Debug, PartialEq, Eq)]
+struct Target {
+    folder: PathBuf,
+    profile: String,
+    /// The platform, if it was named.
+    triple: Option<String>,
+}
+
+impl Target {
+    /// As the place of `this` executable says: `target/release/NAME`, or `target/TRIPLE/release/NAME`.
+    fn of(this: &Path) -> Option<Self> {
+        let profile_folder = this.parent()?;
+        let profile = match profile_folder.file_name()?.to_str()? {
+            "debug" => "dev",
+            other => other,
+        };
+        let above = profile_folder.parent()?;
+        let is_marked = |folder: &Path| folder.join(MARK).exists();
+        let (folder, triple) = if is_marked(above) {
+            (above, None)
+        } else {
+            let folder = above.parent().filter(|folder| is_marked(folder))?;
+            (folder, Some(above.file_name()?.to_str()?.to_owned()))
+        };
+        Some(Self {
+            folder: folder.to_owned(),
+            profile: profile.to_owned(),
+            triple,
+        })
+    }
+}
+
+/// Has cargo build `companion` as it has built `this`, if it runs `this`; else does nothing.
+pub(super) fn build(companion: Companion, this: &Path) -> Result<(), CompanionError> {
+    let (Some(cargo), Some(package), Some(target)) = (
+        std::env::var_os("CARGO"),
+        std::env::var_os("CARGO_MANIFEST_DIR"),
+        Target::of(this),
+    ) else {
+        return Ok(());
+    };
+    let name = companion.name();
+    let status = Command::new(cargo)
+        .args(arguments(companion, &target))
+        // From within the workspace, wherever this command is given.
+        .current_dir(PathBuf::from(package))
+        // Standard output is for results.
+        .stdout(Stdio::from(std::io::stderr()))
+        .status();
+    let why = match status {
+        Ok(status) if status.success() => return Ok(()),
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    };
+    Err(CompanionError::NotBuilt { name, why })
+}
+
+fn arguments(companion: Companion, target: &Target) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec!["build".into(), "--package".into(), companion.package().into()];
+    arguments.extend(["--bin".into(), companion.name().into()]);
+    arguments.extend(["--profile".into(), target.profile.clone().into()]);
+    arguments.extend(["--target-dir".into(), target.folder.clone().into()]);
+    if let Some(triple) = &target.triple {
+        arguments.extend(["--target".into(), triple.clone().into()]);
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_companion_is_built_as_the_running_executable_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("target");
+        fs::create_dir_all(root.join("a-b-c/fast")).unwrap();
+        assert_eq!(Target::of(&root.join("debug/hacher-fabric")), None, "not cargo's");
+        fs::write(root.join(MARK), "").unwrap();
+        let of = |path: &str| Target::of(&root.join(path)).unwrap();
+        let target = |profile: &str, triple: Option<&str>| Target {
+            folder: root.clone(),
+            profile: profile.to_owned(),
+            triple: triple.map(str::to_owned),
+        };
+        assert_eq!(of("debug/hacher-fabric"), target("dev", None));
+        assert_eq!(of("release/hacher-fabric"), target("release", None));
+        assert_eq!(of("a-b-c/fast/hacher-fabric"), target("fast", Some("a-b-c")));
+        let words = arguments(Companion::Bench, &target("fast", Some("a-b-c")));
+        let words: Vec<_> = words.iter().map(|word| word.to_str().unwrap()).collect();
+        let folder = root.to_str().unwrap();
+        assert_eq!(
+            words,
+            [
+                "build",
+                "--package",
+                "hacher-benches",
+                "--bin",
+                "hacher-bench",
+                "--profile",
+                "fast",
+                "--target-dir",
+                folder,
+                "--target",
+                "a-b-c"
+            ]
+        );
+    }
+}
