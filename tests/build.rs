@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// The files, by the name of their module, each with the other that its weakened copy is used with.
-const SOURCES: [(&str, &str); 2] = [("ring", "park"), ("park", "ring")];
+/// The files: folder, name of the module, and the other module that its weakened copy is used with.
+const SOURCES: [(&str, &str, &str); 2] = [("region", "ring", "park"), ("wait", "park", "ring")];
 
 /// What stands at a site, what to put there instead, and what that is called.
 const WEAKENINGS: [(&str, &str, &str); 4] = [
@@ -36,8 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../libos-net/src");
     let mut copies = String::new();
     let mut names = Vec::new();
-    for (module, other) in SOURCES {
-        let path = folder.join(module).with_extension("rs");
+    for (under, module, other) in SOURCES {
+        let path = folder.join(under).join(module).with_extension("rs");
         println!("cargo::rerun-if-changed={}", path.display());
         let source = fs::read_to_string(&path)?;
         for site in sites(&source).map_err(|fault| format!("{}: {fault}", path.display()))? {

@@ -12,156 +12,30 @@
 //! monitor gave to this instance, and neither knows of the daemon. Between the two handlers the bytes are
 //! written once, by sealing, and read once, by opening.
 //!
-//! On a `mapped` edge (`mapped.rs`, `placed.rs`) the bytes are written as they are, into memory that the two
-//! ends alone have mapped, by the producer or by its handler itself; and the consumer copies them out, or
+//! On a `mapped` edge (`outlet/mapped.rs`, `inlet/placed.rs`) the bytes are written as they are, into memory
+//! that the two ends alone have mapped, by the producer or by its handler itself; and the consumer copies them out, or
 //! leaves them where they are and lets the handler look. All checks but the cipher's are the same.
 
 use crate::clock::Monotonic;
-use crate::descriptor::Descriptor;
-use crate::doorbell::OwnDoorbell;
-use crate::invocation::{GatewayLife, InvocationId};
-use crate::layout::{
-    CLOSED_ENTRIES, CLOSED_ENTRY_BYTES, EXTENT_MAX_BYTES, OutboxLayout, PageLayout, SLOT_CLASSES,
-    SLOT_TAIL_BYTES, outbox_word, page_word,
-};
-use crate::mapped::MappedRing;
-use crate::memory::{OwnRegion, PeerRegion, PeerSpan};
+use crate::inlet::peek::{InRing, Opened, RecordPlace, Step, Taking, Upstream, published_at};
 use crate::name::Name;
-use crate::park::{Sleeper, Waker};
-use crate::peek::{InRing, Opened, RecordPlace, Step, Taking, Upstream, published_at};
-use crate::port::{Begun, OutPort};
-use crate::publish::OutRing;
-use crate::refusal::Refusal;
-use crate::reserve::{SlotIndex, Slots};
-use crate::rest::Rest;
-use crate::seal::{End, RecordContext};
+use crate::outlet::mapped::MappedRing;
+use crate::outlet::port::{Begun, OutPort};
+use crate::outlet::publish::OutRing;
+use crate::outlet::reserve::{SlotIndex, Slots};
+use crate::outlet::seal::{End, RecordContext};
+use crate::page::counter::Counter;
+pub use crate::page::own::Own;
+use crate::record::descriptor::Descriptor;
+use crate::record::invocation::InvocationId;
+use crate::record::refusal::Refusal;
+use crate::region::layout::{EXTENT_MAX_BYTES, OutboxLayout, SLOT_CLASSES, SLOT_TAIL_BYTES, outbox_word};
+use crate::region::memory::{OwnRegion, PeerRegion, PeerSpan};
 use crate::sync::Ordering;
-use crate::telemetry::{Counter, Gauge, Phase, count, count_sent, record};
-use crate::wait::{Patience, look};
+use crate::wait::park::{Sleeper, Waker};
+use crate::wait::patience::{Patience, look};
+use crate::wait::rest::Rest;
 use std::sync::Arc;
-
-/// The two things that every step may need: the page that this instance writes, and the bell that it sleeps
-/// on.
-#[derive(Debug)]
-pub struct Own {
-    pub(crate) page: OwnRegion,
-    pub(crate) page_layout: PageLayout,
-    pub(crate) doorbell: OwnDoorbell,
-    /// The gateway's page, where it says which requests are closed; the gateway itself has none.
-    pub(crate) gateway: Option<(PeerRegion, PageLayout)>,
-}
-
-impl Own {
-    /// Adds to a counter of this instance.
-    pub fn count(&self, counter: Counter, value: u64) {
-        count(&self.page, counter, value);
-    }
-
-    /// Adds a duration to a histogram of this instance.
-    pub fn record(&self, phase: Phase, ns: u64) {
-        record(&self.page, &self.page_layout, phase, ns);
-    }
-
-    /// Notes that a descriptor was published over an edge that counts such ones at `at`.
-    fn count_sent(&self, at: Option<usize>) {
-        if let Some(at) = at {
-            count_sent(&self.page, at);
-        }
-    }
-
-    /// The bell that peers ring, for an event loop to wait on.
-    #[must_use]
-    pub const fn doorbell(&self) -> &OwnDoorbell {
-        &self.doorbell
-    }
-
-    pub(crate) fn store(&self, at: usize, value: u64) {
-        if let Some(word) = self.page.word(at) {
-            word.store(value, Ordering::Relaxed);
-        }
-    }
-
-    /// How many records this instance has published, as it counts them itself.
-    pub(crate) fn published(&self) -> u64 {
-        self.load(Counter::Published.word())
-    }
-
-    pub(crate) fn load(&self, at: usize) -> u64 {
-        self.page.word(at).map_or(0, |word| word.load(Ordering::Relaxed))
-    }
-
-    /// Whether nobody waits for this request any more: the gateway has said so, or is another than the one it
-    /// came to.
-    pub(crate) fn is_closed(&self, invocation: InvocationId) -> bool {
-        let Some((page, layout)) = &self.gateway else {
-            return false;
-        };
-        // This word is written once in a life, and stays in the cache.
-        let life = page.word(page_word::GATEWAY_LIFE);
-        if life.is_some_and(|life| is_of_another_life(life.load(Ordering::Relaxed), invocation)) {
-            return true;
-        }
-        let at = closed_at(layout, invocation);
-        let is = |at, half: u64| {
-            let word = page.word(at);
-            word.is_some_and(|word| word.load(Ordering::Relaxed) == !half)
-        };
-        // An entry that is being written may be read half old, half new. That names a third request only if
-        // two share one half of their ids, which are random.
-        let (low, high) = invocation.halves();
-        is(at, low) && is(at + 8, high)
-    }
-
-    /// Gateway: takes its page over from a process before it, whose requests have all ended with it.
-    pub(crate) fn begin_requests(&self) {
-        self.set_in_flight(0);
-        // Until it says in which life it is.
-        self.store(page_word::GATEWAY_LIFE, 0);
-        for gauge in Gauge::ALL {
-            self.set_gauge(gauge, 0);
-        }
-        let first = self.page_layout.closed_at();
-        for at in (first..first + CLOSED_ENTRIES * CLOSED_ENTRY_BYTES).step_by(8) {
-            if self.load(at) != 0 {
-                self.store(at, 0);
-            }
-        }
-    }
-
-    /// Gateway: says in which life it is, so that functions drop what belongs to earlier ones.
-    pub fn set_life(&self, life: GatewayLife) {
-        self.store(page_word::GATEWAY_LIFE, u64::from(life.number()));
-    }
-
-    /// Gateway: says how many requests are in flight.
-    pub fn set_in_flight(&self, requests: u64) {
-        self.store(page_word::IN_FLIGHT, requests);
-    }
-
-    /// Gateway: tells a figure that goes up and down.
-    pub fn set_gauge(&self, gauge: Gauge, value: u64) {
-        self.store(gauge.word(), value);
-    }
-
-    /// Gateway: says that nobody waits for this request any more, so that functions need not run for it.
-    pub fn close(&self, invocation: InvocationId) {
-        let at = closed_at(&self.page_layout, invocation);
-        let (low, high) = invocation.halves();
-        self.store(at, !low);
-        self.store(at + 8, !high);
-    }
-}
-
-/// Whether a request came in another life of the gateway than the present one, as its page says.
-pub(crate) fn is_of_another_life(life: u64, invocation: InvocationId) -> bool {
-    life != 0 && life != u64::from(invocation.life_number())
-}
-
-/// Where the gateway's page says of this request that nobody waits for it any more.
-pub(crate) fn closed_at(layout: &PageLayout, invocation: InvocationId) -> usize {
-    let entry = usize::try_from(invocation.count() % CLOSED_ENTRIES as u64).unwrap_or(0);
-    layout.closed_at() + entry * CLOSED_ENTRY_BYTES
-}
 
 /// Why a segment could not be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -254,7 +128,7 @@ impl Sender {
     /// Plaintext bytes that the outbox holds at most.
     #[must_use]
     pub fn outbox_bytes(&self) -> u64 {
-        (self.slots.full_slots() * crate::descriptor::SEGMENT_BYTES) as u64
+        (self.slots.full_slots() * crate::record::descriptor::SEGMENT_BYTES) as u64
     }
 
     /// Whether a record of `len_bytes` can ever be sent on port `port`, once everything before it is
@@ -264,8 +138,8 @@ impl Sender {
             return false;
         };
         let (full, rest) = (
-            len_bytes / crate::descriptor::SEGMENT_BYTES,
-            len_bytes % crate::descriptor::SEGMENT_BYTES,
+            len_bytes / crate::record::descriptor::SEGMENT_BYTES,
+            len_bytes % crate::record::descriptor::SEGMENT_BYTES,
         );
         // The end of a record may be short, and then lies in a slot of a smaller class.
         let of_full = full + usize::from(rest + SLOT_TAIL_BYTES > SLOT_CLASSES[1]);
@@ -282,7 +156,7 @@ impl Sender {
             .ports
             .get(port)
             .filter(|port| !port.mapped.is_empty() && port.rings.is_empty());
-        mapped.map_or(crate::descriptor::SEGMENT_BYTES, |_| EXTENT_MAX_BYTES)
+        mapped.map_or(crate::record::descriptor::SEGMENT_BYTES, |_| EXTENT_MAX_BYTES)
     }
 
     /// Reserves room for a record of `len_bytes` where its one consumer will read it, so that it can be
@@ -865,7 +739,7 @@ impl Receiver {
     /// As [`Self::step`], but `choose` looks at the descriptor first: at what it says that the segment
     /// belongs to, which is not authenticated yet, and how long it is. So a consumer that bounds its
     /// memory can leave a large segment of a mapped edge where it is; a sealed one has at most
-    /// [`crate::descriptor::SEGMENT_BYTES`], and is opened in any case.
+    /// [`crate::record::descriptor::SEGMENT_BYTES`], and is opened in any case.
     pub fn step_choosing(
         &mut self,
         own: &Own,

@@ -16,54 +16,47 @@
 //! ```
 //!
 //! [`harness`] runs the handler in a unit test. To see how a record travels, open [`hop`] first: it names
-//! each step once, and the step's file bears the step's name (`reserve`, `seal`, `publish`, `peek`, `open`,
-//! `release` in `peek`).
+//! each step once. Each folder stands at one place of that way, and says which: `outlet` and `inlet` are the
+//! two columns of [`hop`]; `region`, `record`, `aead` and `wait` are what both are made of; `attach` comes
+//! before the first record, `trustlet` and `sdk` stand around each, `page` and `fault` tell of them.
 
 #![cfg_attr(test, allow(clippy::expect_used, reason = "test code"))]
 
 pub mod aead;
-mod ahead;
 pub mod attach;
-pub mod attachment;
 pub mod clock;
-mod counter;
-pub mod descriptor;
-pub mod doorbell;
-pub mod end;
-mod extents;
 pub mod fault;
 pub mod hop;
-pub mod invocation;
-mod join;
-pub mod keys;
-mod last_words;
-pub mod layout;
-mod mapped;
-pub mod memory;
+mod inlet;
 pub mod name;
-mod open;
-pub mod park;
-pub mod peek;
-mod placed;
-mod port;
-pub mod process;
-pub mod publish;
-pub mod refusal;
-pub mod refused_call;
-mod reserve;
-mod rest;
-pub mod ring;
+mod outlet;
+mod page;
+mod record;
+mod region;
 pub mod sdk;
-pub mod seal;
-mod sequence;
-mod serve;
-pub mod share;
-mod suspects;
 pub mod sync;
-pub mod telemetry;
+mod trustlet;
 mod wait;
 #[cfg(feature = "wiring")]
 pub mod wiring;
+
+// What other crates use, under the name of its noun alone.
+pub use aead::keys;
+pub use attach::attachment;
+pub use fault::end;
+pub use inlet::peek;
+pub use outlet::{publish, seal};
+pub use record::{descriptor, invocation, refusal};
+pub use region::{layout, memory, ring};
+pub use trustlet::{process, refused_call, share};
+pub use wait::{doorbell, park};
+
+/// What an instance tells about itself in its page, and how others read it.
+pub mod telemetry {
+    pub use crate::page::counter::{Counter, Gauge, Reject, RequestFailure, RequestOutcome, RequestRefusal};
+    pub use crate::page::reader::{Histogram, PageReader, Running};
+    pub use crate::page::telemetry::{Outcome, Phase, Trace, bucket_bound_ns};
+}
 
 pub use sdk::failure::Failure;
 pub use sdk::harness;
@@ -71,4 +64,4 @@ pub use sdk::input::{Input, Part, Reader};
 pub use sdk::output::{Output, PortWriter};
 pub use sdk::place::Placed;
 pub use sdk::view::View;
-pub use serve::serve;
+pub use trustlet::serve::serve;

@@ -25,23 +25,23 @@
     reason = "plays the monitor for tests and benchmarks: a plan that cannot be wired is a mistake of their author"
 )]
 
-use crate::attach::{
+use crate::aead::keys::{KeyContext, SecretBytes, epoch_secret};
+use crate::attach::attachment::{Assembly, Attachment, Channel, Message, Wish};
+use crate::attach::message::{
     ATTACH_VERSION, Ahead, Begin, Edge, Inbound, MESSAGE_MAX_ENTRIES, Port, SECRET_BYTES, ZeroizingMessage,
     kind,
 };
-use crate::attachment::{Assembly, Attachment, Channel, Message, Wish};
 use crate::clock::Monotonic;
-use crate::doorbell;
-use crate::end::End;
-use crate::keys::{KeyContext, SecretBytes, epoch_secret};
-use crate::layout::{MappedLayout, OutboxLayout, PageLayout, ring_capacity};
-use crate::memory::OwnRegion;
+use crate::fault::end::End;
 use crate::name::Name;
+use crate::page::reader::PageReader;
+use crate::region::layout::{MappedLayout, OutboxLayout, PageLayout, ring_capacity};
+use crate::region::memory::OwnRegion;
 use crate::sdk::failure::Failure;
 use crate::sdk::input::Input;
 use crate::sdk::output::Output;
-use crate::serve::Trustlet;
-use crate::telemetry::PageReader;
+use crate::trustlet::serve::Trustlet;
+use crate::wait::doorbell;
 use core::mem::MaybeUninit;
 use core::time::Duration;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -84,7 +84,7 @@ pub struct Limits {
     pub spin: Duration,
     /// Whether others sit on its core, so that it gives way to them while it looks.
     pub shares_core: bool,
-    /// Bits of [`crate::attach::outbox_flag`].
+    /// Bits of [`crate::attach::message::outbox_flag`].
     pub outbox_flags: u32,
 }
 

@@ -25,17 +25,20 @@ const LEAVES: [&str; 3] = ["benches", "tests", "examples"];
 /// The files of `libos-net/src` that allow unsafe code, and what for.
 const LIBOS_NET_UNSAFE: [(&str, &str); 5] = [
     (
-        "memory.rs",
+        "region/memory.rs",
         "maps regions, and copies to and from memory that another process can write",
     ),
     ("aead/aws_lc.rs", "calls AWS-LC, a C library"),
-    ("last_words.rs", "handles SIGABRT, to say why a process aborts"),
     (
-        "process.rs",
+        "trustlet/last_words.rs",
+        "handles SIGABRT, to say why a process aborts",
+    ),
+    (
+        "trustlet/process.rs",
         "takes an inherited descriptor, and makes system calls that have no safe wrapper",
     ),
     (
-        "refused_call.rs",
+        "trustlet/refused_call.rs",
         "installs the signal handler that answers refused system calls",
     ),
 ];
@@ -269,4 +272,159 @@ fn the_workspace_denies_unsafe_code_and_every_package_follows_it() {
             "{package} does not follow the workspace's lints"
         );
     }
+}
+
+#[test]
+fn files_of_a_trustlet_import_each_other_in_no_circle() {
+    let workspace = Workspace::read();
+    let imports = Modules::read(&workspace.folders["hacher-libos-net"].join("src")).imports();
+    assert!(imports.len() > 40, "the files are found");
+    assert!(imports.values().flatten().count() > 100, "and what they import");
+    let circles = circles(&imports);
+    assert!(circles.is_empty(), "{}", circles.join("\n"));
+}
+
+#[test]
+fn a_circle_of_imports_is_found() {
+    let file = |name: &str, text: &str| (name.split("::").map(str::to_owned).collect(), text.to_owned());
+    let found = |files: &[(Vec<String>, String)]| {
+        let modules = Modules(files.iter().cloned().collect());
+        circles(&modules.imports())
+    };
+    let mut files = vec![
+        file("a", "use crate::b::c::Thing;\n// crate::a::d\n"),
+        file("b", "mod c;\nmod d;\npub use c::Thing;\n"),
+        file("b::c", "use super::d::Other;\n"),
+        file(
+            "b::d",
+            "fn f() {}\n#[cfg(test)]\nmod tests {\n    use crate::a::X;\n}\n",
+        ),
+    ];
+    assert_eq!(found(&files), Vec::<String>::new());
+    files[3].1 = "fn f() { crate::a::g() }".to_owned();
+    assert_eq!(found(&files), ["a -> b::c -> b::d -> a"]);
+    files[3].1 = "use super::Thing;".to_owned();
+    assert_eq!(found(&files), ["b -> b::c -> b::d -> b"]);
+}
+
+/// The path of a module below its crate's root; empty for the root.
+type Module = Vec<String>;
+
+/// The files of one crate, and their text.
+struct Modules(BTreeMap<Module, String>);
+
+impl Modules {
+    fn read(source: &Path) -> Self {
+        let mut modules = BTreeMap::new();
+        let mut folders = vec![source.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    let stem = path.strip_prefix(source).unwrap().with_extension("");
+                    let mut module: Module = stem
+                        .iter()
+                        .map(|part| part.to_str().unwrap().to_owned())
+                        .collect();
+                    if module.last().is_some_and(|last| last == "mod" || last == "lib") {
+                        module.pop();
+                    }
+                    modules.insert(module, fs::read_to_string(&path).unwrap());
+                }
+            }
+        }
+        Self(modules)
+    }
+
+    /// What each file imports of the others, outside of its unit tests. To declare a module is no import, to
+    /// pass on what is in it is one.
+    fn imports(&self) -> BTreeMap<Module, BTreeSet<Module>> {
+        let files = self.0.iter();
+        let files = files.filter(|(module, _)| module.last().is_none_or(|last| last != "tests"));
+        files
+            .map(|(module, text)| {
+                let lines = text.lines().take_while(|line| {
+                    !(line.starts_with("#[cfg(test)]") || line.starts_with("#[cfg(all(test"))
+                });
+                let mut imported = BTreeSet::new();
+                for line in lines {
+                    let code = line.split("//").next().unwrap_or("");
+                    for path in paths(code) {
+                        imported.extend(self.file_of(module, &path));
+                    }
+                }
+                imported.remove(module);
+                (module.clone(), imported)
+            })
+            .collect()
+    }
+
+    /// The file that a path in the file of `module` leads to, if it is one of this crate.
+    fn file_of(&self, module: &Module, path: &[&str]) -> Option<Module> {
+        let (first, rest) = path.split_first()?;
+        let mut full = match *first {
+            "crate" => Module::new(),
+            "super" => module[..module.len().saturating_sub(1)].to_vec(),
+            "self" => module.clone(),
+            child => {
+                let mut full = module.clone();
+                full.push(child.to_owned());
+                if !self.0.contains_key(&full) {
+                    return None;
+                }
+                full
+            }
+        };
+        full.extend(rest.iter().map(|part| (*part).to_owned()));
+        while !self.0.contains_key(&full) {
+            full.pop()?;
+        }
+        Some(full)
+    }
+}
+
+/// The paths of at least two parts in a line of code.
+fn paths(code: &str) -> Vec<Vec<&str>> {
+    code.split(|character: char| !(character.is_alphanumeric() || "_:".contains(character)))
+        .filter(|word| word.contains("::"))
+        .map(|word| word.split("::").filter(|part| !part.is_empty()).collect())
+        .collect()
+}
+
+/// Each circle of imports once, as far as one goes through a file that no other one was found through.
+fn circles(imports: &BTreeMap<Module, BTreeSet<Module>>) -> Vec<String> {
+    let mut through = BTreeSet::new();
+    let mut circles = Vec::new();
+    for start in imports.keys() {
+        if through.contains(start) {
+            continue;
+        }
+        // The shortest way back to where it began.
+        let mut ways = vec![vec![start]];
+        let mut seen = BTreeSet::new();
+        let mut found = None;
+        while found.is_none() && !ways.is_empty() {
+            let mut longer = Vec::new();
+            for way in ways {
+                for next in &imports[*way.last().unwrap()] {
+                    let mut way = way.clone();
+                    way.push(next);
+                    if next == start {
+                        found.get_or_insert(way);
+                    } else if imports.contains_key(next) && seen.insert(next) {
+                        longer.push(way);
+                    }
+                }
+            }
+            ways = longer;
+        }
+        if let Some(way) = found {
+            through.extend(way.iter().copied());
+            let names: Vec<String> = way.iter().map(|module| module.join("::")).collect();
+            circles.push(names.join(" -> "));
+        }
+    }
+    circles
 }

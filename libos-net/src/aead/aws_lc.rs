@@ -5,10 +5,10 @@
     reason = "C interface that reads and writes shared memory by address"
 )]
 
-use super::{Refused, TAG_BYTES};
-use crate::descriptor::NONCE_BYTES;
-use crate::keys::SecretBytes;
-use crate::memory::{OwnSpan, PeerSpan};
+use super::sealed::{Refused, TAG_BYTES};
+use crate::aead::keys::SecretBytes;
+use crate::record::descriptor::NONCE_BYTES;
+use crate::region::memory::{OwnSpan, PeerSpan};
 use aws_lc_sys::{
     EVP_AEAD_CTX, EVP_AEAD_CTX_free, EVP_AEAD_CTX_new, EVP_AEAD_CTX_open_gather, EVP_AEAD_CTX_seal_scatter,
     EVP_aead_aes_256_gcm,

@@ -1,13 +1,13 @@
 //! Bulk sealing: AES-256-GCM from private memory to shared memory and back (I3), behind two byte-compatible
 //! implementations. `aws-lc` transforms in one pass; `ring` works in place only and needs a staging copy.
 //!
-//! Sealed form of a segment: ciphertext, as long as the plaintext, then a tag of 16 bytes.
-//!
 //! [`Key`] is public to be measured by itself. It keeps no count of nonces: whoever seals records goes
 //! through [`Sender`](crate::hop::Sender), which does (I4).
 
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
+pub mod keys;
+mod sealed;
 #[cfg(any(test, not(feature = "aws-lc")))]
 mod staged;
 
@@ -16,10 +16,8 @@ pub use aws_lc::Key;
 #[cfg(not(feature = "aws-lc"))]
 pub use staged::Key;
 
-pub use crate::descriptor::{AAD_BYTES, NONCE_BYTES};
-
-/// Bytes of a tag.
-pub const TAG_BYTES: usize = 16;
+pub use crate::record::descriptor::{AAD_BYTES, NONCE_BYTES};
+pub use sealed::{Refused, TAG_BYTES};
 
 /// Whether sealing and opening transform in one pass; otherwise each makes one staging copy.
 pub const IS_ONE_PASS: bool = cfg!(feature = "aws-lc");
@@ -29,11 +27,6 @@ pub const IMPLEMENTATION: &str = if cfg!(feature = "aws-lc") {
 } else {
     "ring, staging copy"
 };
-
-/// The AEAD refused: the bytes, or their context, are not what was sealed; or a buffer is too short.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the AEAD refused")]
-pub struct Refused;
 
 #[cfg(all(test, feature = "aws-lc"))]
 mod tests;

@@ -5,10 +5,10 @@
     allow(unreachable_pub, reason = "with `aws-lc`, there for tests alone")
 )]
 
-use super::{Refused, TAG_BYTES};
-use crate::descriptor::{NONCE_BYTES, SEGMENT_BYTES};
-use crate::keys::SecretBytes;
-use crate::memory::{OwnSpan, PeerSpan};
+use super::sealed::{Refused, TAG_BYTES};
+use crate::aead::keys::SecretBytes;
+use crate::record::descriptor::{NONCE_BYTES, SEGMENT_BYTES};
+use crate::region::memory::{OwnSpan, PeerSpan};
 use core::cell::RefCell;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroize;

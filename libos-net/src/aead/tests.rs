@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use super::{Refused, TAG_BYTES, aws_lc, staged};
-use crate::keys::SecretBytes;
-use crate::memory::{OwnRegion, PeerRegion};
+use crate::aead::keys::SecretBytes;
+use crate::region::memory::{OwnRegion, PeerRegion};
 use proptest::prelude::*;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 

@@ -15,12 +15,13 @@
 use super::failure::Failure;
 use super::headers::{self, HeaderError, Headers};
 use super::input::{Input, Part, Run, Secret, SegmentSource};
-use super::output::{DEFAULT_PORT, Output, PortBuffer, RecordSink};
+use super::output::{DEFAULT_PORT, Output};
+use super::port_buffer::{PortBuffer, RecordSink};
 use super::run::run_caught;
 use crate::clock::Monotonic;
-use crate::descriptor::SEGMENT_BYTES;
-use crate::invocation::InvocationId;
 use crate::name::Name;
+use crate::record::descriptor::SEGMENT_BYTES;
+use crate::record::invocation::InvocationId;
 use std::time::Duration;
 use zeroize::Zeroizing;
 

@@ -7,5 +7,6 @@ pub mod headers;
 pub mod input;
 pub mod output;
 pub mod place;
+pub(crate) mod port_buffer;
 pub(crate) mod run;
 pub mod view;

@@ -2,7 +2,7 @@
 //! goes over one `mapped` edge, and into private memory otherwise. Handlers need not know which.
 
 use super::failure::Failure;
-use super::output::{PortBuffer, RecordSink};
+use super::port_buffer::{PortBuffer, RecordSink};
 
 /// What happens to a handler that writes past the end of what it placed.
 const PAST_THE_END: Failure = Failure::permanent("bytes were written past the end of a placed record");

@@ -2,8 +2,8 @@
 //! handler asks for bytes. The producer may still change it, so nobody gets a reference to it: what is read
 //! is copied first, and whoever reads twice may read two things (I2).
 
-use crate::layout::EXTENT_MAX_BYTES;
-use crate::memory::PeerRegion;
+use crate::region::layout::EXTENT_MAX_BYTES;
+use crate::region::memory::PeerRegion;
 use crate::sdk::headers::{ENCODED_MAX_BYTES, PREFIX_BYTES};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 

@@ -1,0 +1,14 @@
+//! How a trustlet gets its place in a chain, before the first record: the messages that the monitor sends
+//! ([`message`]), and what is made of them ([`attachment`]).
+
+pub mod attachment;
+pub(crate) mod contradiction;
+pub mod message;
+
+pub use contradiction::BadAttachment;
+pub use message::{
+    ATTACH_VERSION, Ahead, BELL_QUIET_NS, Begin, CHANNEL_FD, Drain, Drained, Edge, Inbound, Listen,
+    MESSAGE_MAX_BYTES, MESSAGE_MAX_DESCRIPTORS, MESSAGE_MAX_ENTRIES, MessageHeader, Port, Readiness, Renew,
+    SAID_MAX_BYTES, SECRET_BYTES, SECRET_VALUE_MAX_BYTES, Secret, ZeroizingMessage, kind, listen_tls,
+    outbox_flag,
+};

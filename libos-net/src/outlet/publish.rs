@@ -1,0 +1,278 @@
+//! `publish`: a descriptor into the ring towards one consumer instance, and its doorbell if it sleeps. Also
+//! the way back: what the consumer has released frees room.
+
+use crate::attach::contradiction::BadAttachment;
+use crate::attach::message;
+use crate::record::descriptor::Descriptor;
+use crate::region::layout::{PageLayout, cursor_word, page_word};
+use crate::region::memory::{MapError, OwnRegion, PeerRegion};
+use crate::region::ring;
+use crate::sync::{AtomicU64, Ordering};
+use crate::wait::doorbell::Doorbell;
+use crate::wait::park::Waker;
+use std::os::fd::OwnedFd;
+
+/// A producer looks how far a consumer has come when it has sent this much since: each look moves a cache
+/// line between two cores, which costs as much as sealing a small segment. What is not looked for is not
+/// reused, so the bound also is what must stay in cache besides: a small part of the smallest first-level
+/// one.
+const LOOK_EVERY_BYTES: usize = 4096;
+/// A smaller segment counts as this, so that a look comes after eight at the latest.
+const LOOK_LEAST_BYTES: usize = LOOK_EVERY_BYTES / 8;
+
+/// A producer that has this much out lets its consumer catch up before it begins another record, if the
+/// consumer does that at once: records that wait longer than it takes to fill a second-level cache have left
+/// it when they are opened.
+const LAG_BYTES: usize = 512 * 1024;
+
+/// Words that are no descriptor.
+const SPOILT: [u64; ring::WORDS] = [0; ring::WORDS];
+
+/// The producer's end of the ring towards one consumer instance. `R` names the room of a segment, which is
+/// given back when the consumer has released it.
+pub(crate) struct OutRing<R> {
+    ring_at: usize,
+    capacity: usize,
+    page: PeerRegion,
+    cursor_at: usize,
+    doorbell: Doorbell,
+    waker: Waker,
+    /// Where the next descriptor goes.
+    tail: u64,
+    /// How far the consumer had come when we last looked.
+    released: u64,
+    /// Where the last record begins.
+    last_began: u64,
+    /// The room of each published descriptor, by ring position.
+    rooms: Box<[Option<R>]>,
+    edge: u32,
+    lane: u64,
+    lanes: u64,
+    joined: bool,
+    /// Takes the record that is being sent.
+    takes: bool,
+    /// Where this instance counts in its page what it publishes here.
+    sent_at: Option<usize>,
+}
+
+impl<R: Copy> OutRing<R> {
+    pub(crate) fn new(
+        edge: &message::Edge,
+        ring_at: usize,
+        capacity: usize,
+        page: &OwnedFd,
+        doorbell: OwnedFd,
+    ) -> Result<Result<Self, MapError>, BadAttachment> {
+        let page_layout = PageLayout::new(edge.consumer_inbound_count, edge.consumer_port_count)
+            .ok_or(BadAttachment("a consumer's page"))?;
+        let inbound = usize::try_from(edge.consumer_inbound).map_err(|_| BadAttachment("a cursor"))?;
+        let cursor_at = page_layout.cursor_at(inbound).ok_or(BadAttachment("a cursor"))?;
+        if edge.lane >= edge.lanes {
+            return Err(BadAttachment("a lane"));
+        }
+        Ok(PeerRegion::map(page, page_layout.len_bytes()).map(|page| Self {
+            ring_at,
+            capacity,
+            page,
+            cursor_at,
+            doorbell: Doorbell::new(doorbell),
+            waker: Waker::default(),
+            tail: 0,
+            released: 0,
+            last_began: 0,
+            rooms: vec![None; capacity].into_boxed_slice(),
+            edge: edge.edge,
+            lane: u64::from(edge.lane),
+            lanes: u64::from(edge.lanes),
+            joined: edge.joined == 1,
+            takes: edge.lanes == 1,
+            sent_at: None,
+        }))
+    }
+
+    /// Whether this ring leads to the instance that takes the record that is being sent.
+    pub(crate) const fn takes(&self) -> bool {
+        self.takes
+    }
+
+    /// Says whether it does.
+    pub(crate) const fn set_takes(&mut self, takes: bool) {
+        self.takes = takes;
+    }
+
+    /// Has it take the end of the record that a predecessor left unfinished, if that went this way; or if it
+    /// takes every record of its port, because then none of their numbers may be missing here.
+    pub(crate) const fn take_over(&mut self, has_unfinished: bool) {
+        self.takes = has_unfinished || self.lanes == 1;
+    }
+
+    /// The edge that it is a ring of.
+    pub(crate) const fn edge(&self) -> u32 {
+        self.edge
+    }
+
+    /// Where what is published here is counted.
+    pub(crate) const fn sent_at(&self) -> Option<usize> {
+        self.sent_at
+    }
+
+    /// Says where.
+    pub(crate) const fn count_sent_at(&mut self, at: usize) {
+        self.sent_at = Some(at);
+    }
+
+    /// Whether it belongs to the same edge as another, and leads to another instance of the same function.
+    pub(crate) const fn is_beside(&self, other: &Self) -> bool {
+        self.edge == other.edge
+    }
+
+    /// How well its instance suits the record of the request numbered `count`; the least is best. A join must
+    /// get all that it joins in one instance. Else no record waits behind one that takes long while
+    /// another instance has less to do; among equals they take turns.
+    pub(crate) fn unfitness(&self, count: u64) -> (u64, u64) {
+        let turn = (self.lane + self.lanes - count % self.lanes) % self.lanes;
+        let backlog = if self.joined { 0 } else { self.tail - self.look() };
+        (backlog, turn)
+    }
+
+    fn cursor(&self) -> Option<&AtomicU64> {
+        self.page.word(self.cursor_at + cursor_word::RELEASED)
+    }
+
+    /// How far the consumer says it has come: not as far as before, or past what was published, is nothing
+    /// that it can say.
+    fn look(&self) -> u64 {
+        let said = self.cursor().map_or(self.released, ring::released);
+        let ahead = ring::ahead_of(self.released, said);
+        if ahead <= self.tail - self.released {
+            self.released + ahead
+        } else {
+            self.released
+        }
+    }
+
+    /// Gives back the room of what the consumer has released since the last look.
+    pub(crate) fn reclaim(&mut self, mut give_back: impl FnMut(R)) {
+        let released = self.look();
+        while self.released < released {
+            if let Some(room) = self.room_mut(self.released).and_then(Option::take) {
+                give_back(room);
+            }
+            self.released += 1;
+        }
+    }
+
+    /// Whether enough is out for it to be worth a look how far the consumer has come, before a segment of
+    /// `len_bytes` is sent.
+    pub(crate) fn is_worth_a_look(&self, len_bytes: usize) -> bool {
+        let out = usize::try_from(self.tail - self.released).unwrap_or(usize::MAX);
+        out.saturating_mul(len_bytes.max(LOOK_LEAST_BYTES)) >= LOOK_EVERY_BYTES
+    }
+
+    /// Whether the consumer lags behind so far that what is published now will have left the cache when it is
+    /// opened. Two records may be out in any case: one that is read, and one that is written meanwhile.
+    pub(crate) fn lags(&self, len_bytes: usize) -> bool {
+        let out = usize::try_from(self.tail - self.released).unwrap_or(usize::MAX);
+        self.released < self.last_began && out.saturating_mul(len_bytes) > LAG_BYTES
+    }
+
+    /// Whether the consumer has released something since the last look.
+    pub(crate) fn has_news(&self) -> bool {
+        self.look() > self.released
+    }
+
+    /// Whether `places` more descriptors fit.
+    pub(crate) fn has_room(&self, places: u64) -> bool {
+        self.tail - self.released + places <= self.capacity as u64
+    }
+
+    fn room_mut(&mut self, position: u64) -> Option<&mut Option<R>> {
+        let at = usize::try_from(position).ok()? & (self.capacity - 1);
+        self.rooms.get_mut(at)
+    }
+
+    /// Makes the descriptor visible. The caller has seen [`Self::has_room`], and rings afterwards.
+    pub(crate) fn publish(&mut self, region: &OwnRegion, descriptor: &Descriptor, room: Option<R>) {
+        let tail = self.tail;
+        if descriptor.segment == 0 {
+            self.last_began = tail;
+        }
+        if let Some(entry) = self.room_mut(tail) {
+            *entry = room;
+        }
+        if let Some(ring) = region.slots(self.ring_at, self.capacity) {
+            ring::publish(ring, tail, &descriptor.words());
+        }
+        self.tail += 1;
+    }
+
+    /// Rings the consumer if it sleeps; [`Waker::fence`] came before.
+    pub(crate) fn wake(&mut self) {
+        if let Some(word) = self.page.word(page_word::PARKED)
+            && self.waker.must_ring(word)
+        {
+            self.doorbell.ring();
+        }
+    }
+
+    /// Where the next descriptor goes.
+    pub(crate) const fn tail(&self) -> u64 {
+        self.tail
+    }
+
+    /// Finds out what a predecessor published that is not released yet. `read` checks what it left, and
+    /// `hold` says what room a descriptor takes. Returns the last of those descriptors.
+    ///
+    /// A predecessor may have been hostile, and so may the consumer: what they left is checked like anything
+    /// else. What does not name room of ours is left to the consumer to refuse, and what pretends to be
+    /// of this `epoch` or a later one is spoilt, as a consumer that lost count might take its numbers for
+    /// true.
+    pub(crate) fn resume(
+        &mut self,
+        region: &OwnRegion,
+        epoch: u32,
+        read: impl Fn(&[u64; ring::WORDS]) -> Option<Descriptor>,
+        mut hold: impl FnMut(&Descriptor) -> Option<R>,
+    ) -> Option<Descriptor> {
+        let ring = region.slots(self.ring_at, self.capacity)?;
+        let released = self.cursor().map_or(0, ring::released) & u64::from(u32::MAX);
+        let taken = self.page.word(self.cursor_at + cursor_word::TAKEN);
+        let taken = taken.map_or(0, |word| ring::ahead_of(released, word.load(Ordering::Relaxed)));
+        let taken = if taken <= self.capacity as u64 { taken } else { 0 };
+        self.released = released;
+        if ring::can_be_released(ring, released) {
+            self.tail = ring::resume(ring, released, released + taken);
+        } else {
+            self.tail = released + taken;
+            ring::restore(ring, self.tail, &SPOILT);
+        }
+        let mut last = None;
+        // From the last one on that was released: by that a consumer finds out how far it had come.
+        for position in released.saturating_sub(1)..self.tail {
+            let descriptor = match ring::peek(ring, position) {
+                ring::Found::Words(words) => read(&words),
+                ring::Found::Corrupt | ring::Found::Empty if position < released => continue,
+                // So that whoever looks there goes on.
+                ring::Found::Corrupt | ring::Found::Empty => {
+                    ring::publish(ring, position, &SPOILT);
+                    continue;
+                }
+            };
+            let Some(descriptor) = descriptor else { continue };
+            if descriptor.epoch >= epoch {
+                ring::publish(ring, position, &SPOILT);
+                continue;
+            }
+            if position < released {
+                continue;
+            }
+            last = Some(descriptor);
+            if let Some(room) = hold(&descriptor)
+                && let Some(entry) = self.room_mut(position)
+            {
+                *entry = Some(room);
+            }
+        }
+        last
+    }
+}

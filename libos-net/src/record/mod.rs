@@ -1,0 +1,5 @@
+//! What travels: a segment's descriptor, the request that it belongs to, and why a consumer refuses it.
+
+pub mod descriptor;
+pub mod invocation;
+pub mod refusal;

@@ -1,0 +1,406 @@
+//! Mapping of shared regions, and raw copies into and out of them. The only module of the data path with
+//! unsafe.
+//!
+//! A region is a sealed memfd (it can neither shrink nor grow). [`OwnRegion`] is one that this process alone
+//! writes (I1); [`PeerRegion`] is written by another process, which may be hostile (I2): its bytes are
+//! reached through atomics and raw copies only, and never through a Rust reference to plain memory.
+#![allow(
+    unsafe_code,
+    reason = "maps memory shared between processes, and copies into and out of it"
+)]
+
+use crate::region::layout::LINE_BYTES;
+use crate::region::ring::Slot;
+use crate::sync::AtomicU64;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::io::Errno;
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
+
+/// A region could not be mapped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MapError {
+    /// The descriptor refers to fewer bytes than the layout needs; touching the rest would kill the process.
+    #[error("a region has {found} bytes where its layout needs {needed}")]
+    TooShort {
+        /// Bytes that the layout needs.
+        needed: u64,
+        /// Bytes that there are.
+        found: u64,
+    },
+    /// The kernel refused.
+    #[error("a region of {len_bytes} bytes could not be mapped: {source}")]
+    Os {
+        /// Bytes that were to be mapped.
+        len_bytes: usize,
+        /// Why not.
+        source: Errno,
+    },
+}
+
+/// A mapped region; unmapped when dropped.
+#[derive(Debug)]
+struct Mapping {
+    base: NonNull<u8>,
+    len_bytes: usize,
+}
+
+// SAFETY: a mapping is memory that belongs to no thread; all access to it is through atomics, or through raw
+// copies whose exclusive owner the callers of `OwnSpan` guarantee.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; shared access hands out atomics and spans only.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    fn new(fd: BorrowedFd<'_>, len_bytes: usize, protection: ProtFlags) -> Result<Self, MapError> {
+        let os = |source| MapError::Os { len_bytes, source };
+        let found = u64::try_from(rustix::fs::fstat(fd).map_err(os)?.st_size).unwrap_or(0);
+        let needed = len_bytes as u64;
+        if found < needed {
+            return Err(MapError::TooShort { needed, found });
+        }
+        // SAFETY: a fresh mapping at an address of the kernel's choice disturbs no other memory.
+        let base = unsafe {
+            mmap(
+                core::ptr::null_mut(),
+                len_bytes,
+                protection,
+                MapFlags::SHARED,
+                fd,
+                0,
+            )
+        }
+        .map_err(os)?;
+        let base = NonNull::new(base.cast::<u8>()).ok_or(os(Errno::NOMEM))?;
+        Ok(Self { base, len_bytes })
+    }
+
+    /// Passes advice on how to back the whole mapping with memory. Not for advice that changes its contents.
+    fn advise(&self, advice: Advice) -> Result<(), Errno> {
+        // SAFETY: the range is this mapping, which lives as long as `self`; the two kinds of advice in use
+        // decide only which pages back it and when, and leave its bytes alone.
+        unsafe { madvise(self.base.as_ptr().cast(), self.len_bytes, advice) }
+    }
+
+    /// The address of `len_bytes` bytes at `at`, if they lie within the region and `align` divides `at`.
+    fn at(&self, at: usize, len_bytes: usize, align: usize) -> Option<NonNull<u8>> {
+        let end = at.checked_add(len_bytes)?;
+        if end > self.len_bytes || !at.is_multiple_of(align) {
+            return None;
+        }
+        // SAFETY: `at` is within the mapping, as was just checked.
+        Some(unsafe { self.base.add(at) })
+    }
+
+    fn word(&self, at: usize) -> Option<&AtomicU64> {
+        let word = self
+            .at(at, size_of::<AtomicU64>(), align_of::<AtomicU64>())?
+            .cast::<AtomicU64>();
+        // SAFETY: in bounds and aligned (the mapping itself is page-aligned); an atomic may be changed by
+        // others. Lives as long as `self`, which keeps the mapping.
+        Some(unsafe { word.as_ref() })
+    }
+
+    fn slots(&self, at: usize, count: usize) -> Option<&[Slot]> {
+        let len_bytes = count.checked_mul(size_of::<Slot>())?;
+        let first = self.at(at, len_bytes, align_of::<Slot>())?.cast::<Slot>();
+        // SAFETY: in bounds and aligned; a `Slot` consists of atomics only, for which every bit pattern is
+        // valid and which others may change. Lives as long as `self`.
+        Some(unsafe { core::slice::from_raw_parts(first.as_ptr(), count) })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: exactly what `mmap` returned, unmapped once; borrows of it have ended, as they borrow
+        // `self`.
+        let _ = unsafe { munmap(self.base.as_ptr().cast(), self.len_bytes) };
+    }
+}
+
+/// A region that this process writes and others read.
+#[derive(Debug)]
+pub struct OwnRegion(Mapping);
+
+impl OwnRegion {
+    /// Maps `len_bytes` of `fd`, readable and writable.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    pub fn map(fd: impl AsFd, len_bytes: usize) -> Result<Self, MapError> {
+        Mapping::new(fd.as_fd(), len_bytes, ProtFlags::READ | ProtFlags::WRITE).map(Self)
+    }
+
+    /// Asks for huge pages. Without effect where the kernel has none for shared memory, which whoever asked
+    /// was told by the loader: the region works all the same.
+    pub(crate) fn use_huge_pages(&self) {
+        let _ = self.0.advise(Advice::LinuxHugepage);
+    }
+
+    /// Has all of the region backed by memory now, so that no write to it has to wait for that later. Without
+    /// effect before Linux 5.14.
+    ///
+    /// # Errors
+    /// [`MapError::Os`] when there is not enough memory.
+    pub(crate) fn prefault(&self) -> Result<(), MapError> {
+        match self.0.advise(Advice::LinuxPopulateWrite) {
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(source) => Err(MapError::Os {
+                len_bytes: self.0.len_bytes,
+                source,
+            }),
+        }
+    }
+
+    /// The word at byte `at`, a multiple of 8.
+    #[must_use]
+    pub fn word(&self, at: usize) -> Option<&AtomicU64> {
+        self.0.word(at)
+    }
+
+    /// `count` ring slots from byte `at`, a multiple of 64.
+    #[must_use]
+    pub fn slots(&self, at: usize, count: usize) -> Option<&[Slot]> {
+        self.0.slots(at, count)
+    }
+
+    /// `len_bytes` bytes from `at`, to be overwritten.
+    #[must_use]
+    pub fn span(&self, at: usize, len_bytes: usize) -> Option<OwnSpan<'_>> {
+        let start = self.0.at(at, len_bytes, 1)?;
+        Some(OwnSpan {
+            start,
+            len_bytes,
+            region: PhantomData,
+        })
+    }
+}
+
+/// A region that another process writes and this one only reads.
+#[derive(Debug)]
+pub struct PeerRegion(Mapping);
+
+impl PeerRegion {
+    /// Maps `len_bytes` of `fd`, readable.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    pub fn map(fd: impl AsFd, len_bytes: usize) -> Result<Self, MapError> {
+        Mapping::new(fd.as_fd(), len_bytes, ProtFlags::READ).map(Self)
+    }
+
+    /// The word at byte `at`, a multiple of 8. It must only be loaded, and relaxed: the memory is read-only.
+    #[must_use]
+    pub fn word(&self, at: usize) -> Option<&AtomicU64> {
+        self.0.word(at)
+    }
+
+    /// `count` ring slots from byte `at`, a multiple of 64. They must only be loaded.
+    #[must_use]
+    pub fn slots(&self, at: usize, count: usize) -> Option<&[Slot]> {
+        self.0.slots(at, count)
+    }
+
+    /// `len_bytes` bytes from `at`, to be read.
+    #[must_use]
+    pub fn span(&self, at: usize, len_bytes: usize) -> Option<PeerSpan<'_>> {
+        let start = self.0.at(at, len_bytes, 1)?;
+        Some(PeerSpan {
+            start,
+            len_bytes,
+            region: PhantomData,
+        })
+    }
+}
+
+/// Bytes of an [`OwnRegion`] that the next segment is sealed into, or on a `mapped` edge written to.
+#[derive(Debug)]
+pub struct OwnSpan<'a> {
+    start: NonNull<u8>,
+    len_bytes: usize,
+    region: PhantomData<&'a OwnRegion>,
+}
+
+impl OwnSpan<'_> {
+    /// Asks for the cache lines of the first `len_bytes` bytes, to be written: so that what readers of the
+    /// last use still hold has been taken back from them before the next use begins. At most eight lines.
+    #[inline]
+    pub fn prefetch_for_write(&self, len_bytes: usize) {
+        #[cfg(target_arch = "x86_64")]
+        for at in (0..len_bytes.min(self.len_bytes).min(8 * LINE_BYTES)).step_by(LINE_BYTES) {
+            let line = self.start.as_ptr().wrapping_add(at);
+            // SAFETY: a prefetch changes nothing that the program could see, and does not fault whatever the
+            // address; processors that do not know this one do nothing.
+            unsafe {
+                core::arch::asm!("prefetchw [{line}]", line = in(reg) line, options(nostack, preserves_flags));
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = len_bytes;
+    }
+
+    /// How many bytes.
+    #[must_use]
+    pub const fn len_bytes(&self) -> usize {
+        self.len_bytes
+    }
+
+    /// The first byte. Writes must stay within [`Self::len_bytes`].
+    #[must_use]
+    pub const fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    /// Overwrites the beginning with `bytes`; `false`, and nothing written, if they do not fit.
+    #[must_use]
+    pub fn copy_from(&mut self, bytes: &[u8]) -> bool {
+        if bytes.len() > self.len_bytes {
+            return false;
+        }
+        // SAFETY: fits, as was just checked; `bytes` is private memory and cannot overlap a shared mapping;
+        // this process is the region's only writer (I1), and readers of it in other processes copy
+        // with raw reads.
+        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.as_ptr(), bytes.len()) };
+        true
+    }
+}
+
+/// Bytes of a [`PeerRegion`]; they may change at any time.
+#[derive(Debug, Clone, Copy)]
+pub struct PeerSpan<'a> {
+    start: NonNull<u8>,
+    len_bytes: usize,
+    region: PhantomData<&'a PeerRegion>,
+}
+
+impl PeerSpan<'_> {
+    /// Asks for the first cache line and the last one, so that they are on their way while something else is
+    /// done.
+    #[inline]
+    pub fn prefetch(&self) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let first = self.start.as_ptr().cast::<i8>().cast_const();
+            let last = first.wrapping_add(self.len_bytes.saturating_sub(1));
+            // SAFETY: a prefetch reads nothing that the program could see, and does not fault whatever the
+            // address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(first) };
+            // SAFETY: as above.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(last) };
+        }
+    }
+
+    /// How many bytes.
+    #[must_use]
+    pub const fn len_bytes(&self) -> usize {
+        self.len_bytes
+    }
+
+    /// The first byte. Reads must stay within [`Self::len_bytes`] and expect the bytes to change.
+    #[must_use]
+    pub const fn as_ptr(&self) -> *const u8 {
+        self.start.as_ptr()
+    }
+
+    /// Copies the beginning to `bytes`, once; `false`, and nothing copied, if there are fewer bytes.
+    #[must_use]
+    pub fn copy_to(&self, bytes: &mut [u8]) -> bool {
+        if bytes.len() > self.len_bytes {
+            return false;
+        }
+        // SAFETY: fits, as was just checked; `bytes` is private memory and cannot overlap a shared mapping.
+        // The source may change meanwhile; the copy is then some mixture, which the caller must
+        // expect.
+        unsafe { core::ptr::copy_nonoverlapping(self.start.as_ptr(), bytes.as_mut_ptr(), bytes.len()) };
+        true
+    }
+
+    /// Appends a copy of all bytes to `into`.
+    pub fn append_to(&self, into: &mut Vec<u8>) {
+        into.reserve(self.len_bytes);
+        let room = into.spare_capacity_mut().as_mut_ptr().cast::<u8>();
+        // SAFETY: as many bytes as were reserved; private memory cannot overlap a shared mapping. The source
+        // may change meanwhile; the copy is then some mixture, which the caller must expect.
+        unsafe { core::ptr::copy_nonoverlapping(self.start.as_ptr(), room, self.len_bytes) };
+        let len_bytes = into.len() + self.len_bytes;
+        // SAFETY: the bytes up to there were just written, within the capacity.
+        unsafe { into.set_len(len_bytes) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+    use std::os::fd::OwnedFd;
+
+    fn region(len: u64) -> OwnedFd {
+        let fd = memfd_create("test", MemfdFlags::CLOEXEC).unwrap();
+        ftruncate(&fd, len).unwrap();
+        fd
+    }
+
+    #[test]
+    fn a_prefaulted_region_is_backed_before_it_is_written_and_still_zero() {
+        const LEN_BYTES: usize = 64 * 1024;
+        let memfd = memfd_create("region", MemfdFlags::CLOEXEC).unwrap();
+        ftruncate(&memfd, LEN_BYTES as u64).unwrap();
+        let backed_bytes = || rustix::fs::fstat(&memfd).unwrap().st_blocks * 512;
+        let region = OwnRegion::map(&memfd, LEN_BYTES).unwrap();
+        region.use_huge_pages();
+        assert_eq!(backed_bytes(), 0);
+        region.prefault().unwrap();
+        if backed_bytes() == 0 {
+            println!("skipped: this kernel cannot back memory beforehand");
+            return;
+        }
+        assert_eq!(backed_bytes(), LEN_BYTES as i64);
+        assert_eq!(
+            region
+                .word(LEN_BYTES - 8)
+                .unwrap()
+                .load(crate::sync::Ordering::Relaxed),
+            0
+        );
+    }
+
+    #[test]
+    fn a_peer_reads_what_the_owner_wrote() {
+        let fd = region(8192);
+        let own = OwnRegion::map(&fd, 8192).unwrap();
+        let peer = PeerRegion::map(&fd, 8192).unwrap();
+        assert!(own.span(100, 5).unwrap().copy_from(b"hello"));
+        let mut bytes = [0; 5];
+        assert!(peer.span(100, 5).unwrap().copy_to(&mut bytes));
+        assert_eq!(&bytes, b"hello");
+        let mut appended = b"oh, ".to_vec();
+        peer.span(100, 5).unwrap().append_to(&mut appended);
+        assert_eq!(appended, b"oh, hello");
+    }
+
+    #[test]
+    fn nothing_outside_the_region_or_out_of_line_is_reached() {
+        let fd = region(4096);
+        let own = OwnRegion::map(&fd, 4096).unwrap();
+        assert!(own.span(4096, 1).is_none());
+        assert!(own.span(usize::MAX, 2).is_none());
+        assert!(own.word(4).is_none());
+        assert!(own.word(4096).is_none());
+        assert!(own.slots(32, 1).is_none());
+        assert!(own.slots(0, 65).is_none());
+        assert!(own.slots(64, usize::MAX).is_none());
+        assert!(!own.span(0, 2).unwrap().copy_from(b"abc"));
+        assert!(own.slots(0, 64).is_some());
+    }
+
+    #[test]
+    fn a_region_shorter_than_its_layout_is_refused() {
+        assert!(matches!(
+            OwnRegion::map(region(100), 4096),
+            Err(MapError::TooShort { .. })
+        ));
+    }
+}

@@ -1,0 +1,351 @@
+//! The inputs of runs: one record, or for a join one from each upstream function, collected until none is
+//! missing.
+
+use crate::clock::Monotonic;
+use crate::inlet::peek::{RecordPlace, Upstream};
+use crate::record::invocation::InvocationId;
+use crate::sdk::input::Part;
+
+/// The parts of one run's input, and where the records that they came in are held.
+#[derive(Debug, Default)]
+pub(crate) struct Bundle {
+    pub(crate) parts: Vec<Part>,
+    pub(crate) places: Vec<RecordPlace>,
+    /// Of a join: in which record each part has come, if it has.
+    records: Vec<Option<RecordPlace>>,
+}
+
+impl Bundle {
+    /// Bytes of memory that the parts hold.
+    fn kept_bytes(&mut self) -> usize {
+        self.parts.iter_mut().map(Part::kept_bytes).sum()
+    }
+
+    /// Gives up the opened bytes of all parts whose records can be opened again.
+    pub(crate) fn shed(&mut self) {
+        self.parts.iter_mut().for_each(Part::shed);
+    }
+
+    /// The first part that was given up, and where its record is held.
+    pub(crate) fn first_shed(&mut self) -> Option<(&mut Part, RecordPlace)> {
+        let single = self.places.first().copied();
+        let records = self.records.iter().copied().chain(core::iter::repeat(None));
+        self.parts
+            .iter_mut()
+            .zip(records)
+            .find(|(part, _)| part.is_shed())
+            .and_then(|(part, record)| Some((part, record.or(single)?)))
+    }
+}
+
+/// Bundles that wait for another use, so that the steady state allocates nothing (I8).
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    bundles: Vec<Bundle>,
+    kept_bytes: usize,
+}
+
+/// Bundles kept; more are given back to the allocator.
+const POOL_MAX: usize = 64;
+/// Bytes kept in all bundles, so that many middling records do not stay in memory either: two sets of sixteen
+/// parts of 1 MiB.
+pub(crate) const POOL_MAX_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of parts that wait for others. Beyond this a part's opened bytes are given up: its record stays
+/// sealed where its producer holds it until it is released, and is opened again when no other is missing. So
+/// whatever its producers send, a join holds no more than this and the one input that it runs on, and still
+/// takes every record off its ring: nothing waits for memory, so nothing can wait in a circle.
+pub(crate) const HELD_MAX_BYTES: usize = 32 * 1024 * 1024;
+/// A part's buffer that has grown past this is not kept, so that one large record does not stay in memory.
+const KEPT_PART_BYTES: usize = 8 * 1024 * 1024;
+
+impl Pool {
+    /// A bundle with `width` empty parts and no places.
+    pub(crate) fn take(&mut self, width: usize, upstream: &Upstream) -> Bundle {
+        // One of the same width keeps the room of all its parts.
+        let fits = self
+            .bundles
+            .iter()
+            .rposition(|bundle| bundle.parts.len() == width);
+        let mut bundle = match fits {
+            Some(index) => self.bundles.swap_remove(index),
+            None => self.bundles.pop().unwrap_or_default(),
+        };
+        self.kept_bytes = self.kept_bytes.saturating_sub(bundle.kept_bytes());
+        bundle.places.clear();
+        bundle.records.clear();
+        bundle.records.resize(width, None);
+        bundle.parts.truncate(width);
+        for part in &mut bundle.parts {
+            part.clear(upstream.function, upstream.port);
+        }
+        while bundle.parts.len() < width {
+            bundle.parts.push(Part::new(upstream.function, upstream.port));
+        }
+        bundle
+    }
+
+    /// Takes a bundle back.
+    pub(crate) fn give(&mut self, mut bundle: Bundle) {
+        bundle
+            .parts
+            .retain_mut(|part| part.kept_bytes() <= KEPT_PART_BYTES);
+        let kept_bytes = self.kept_bytes + bundle.kept_bytes();
+        if self.bundles.len() < POOL_MAX && kept_bytes <= POOL_MAX_BYTES {
+            self.kept_bytes = kept_bytes;
+            self.bundles.push(bundle);
+        }
+    }
+}
+
+/// A join that misses something.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    group: u32,
+    invocation: InvocationId,
+    pub(crate) deadline: Monotonic,
+    pub(crate) bundle: Bundle,
+}
+
+/// What became of a record that was added to a join.
+pub(crate) enum Joined {
+    /// Others are still missing.
+    Waiting,
+    /// This one was the last.
+    Complete(Bundle),
+    /// The join had one of this upstream function already: a redelivery.
+    Duplicate(Bundle),
+    /// More joins wait than there can be requests in flight: an upstream function makes requests up.
+    TooMany(Bundle),
+}
+
+/// All joins that miss something.
+#[derive(Debug)]
+pub(crate) struct Joins {
+    pending: Vec<Pending>,
+    pending_max: usize,
+    /// Bytes of memory that their parts hold.
+    held_bytes: usize,
+}
+
+/// Most joins that wait at a time in a chain that has this many requests in flight at most. Twice as many,
+/// because a part of a request that is over may be noticed late; and some, so that this holds for one request
+/// too.
+pub(crate) const fn pending_max(in_flight: u32) -> u64 {
+    2 * in_flight as u64 + 64
+}
+
+impl Joins {
+    /// None yet, in a chain with `in_flight` requests at most.
+    pub(crate) fn new(in_flight: u32) -> Self {
+        Self {
+            pending: Vec::new(),
+            pending_max: usize::try_from(pending_max(in_flight)).unwrap_or(usize::MAX),
+            held_bytes: 0,
+        }
+    }
+
+    /// Adds the single part of `single`, which came from `upstream`.
+    pub(crate) fn add(
+        &mut self,
+        mut single: Bundle,
+        upstream: &Upstream,
+        invocation: InvocationId,
+        deadline: Monotonic,
+        pool: &mut Pool,
+    ) -> Joined {
+        let width = usize::try_from(upstream.group_width).unwrap_or(1);
+        let member = usize::try_from(upstream.member).unwrap_or(0);
+        let found = self
+            .pending
+            .iter()
+            .position(|join| (join.group, join.invocation) == (upstream.group, invocation));
+        if found.is_none() && self.pending.len() >= self.pending_max {
+            return Joined::TooMany(single);
+        }
+        let index = found.unwrap_or_else(|| {
+            let mut bundle = pool.take(width, upstream);
+            self.held_bytes += bundle.kept_bytes();
+            self.pending.push(Pending {
+                group: upstream.group,
+                invocation,
+                deadline,
+                bundle,
+            });
+            self.pending.len() - 1
+        });
+        let Some(join) = self.pending.get_mut(index) else {
+            return Joined::Duplicate(single);
+        };
+        let (Some(record), Some(slot), Some(part)) = (
+            join.bundle.records.get_mut(member),
+            join.bundle.parts.get_mut(member),
+            single.parts.first_mut(),
+        ) else {
+            return Joined::Duplicate(single);
+        };
+        if record.is_some() {
+            return Joined::Duplicate(single);
+        }
+        *record = single.places.first().copied();
+        // What the slot kept from its last use goes on to the pool, and what came in is held from here on.
+        self.held_bytes = self.held_bytes.saturating_sub(slot.kept_bytes());
+        core::mem::swap(slot, part);
+        let complete = join.bundle.records.iter().all(Option::is_some);
+        if !complete && self.held_bytes + slot.kept_bytes() > HELD_MAX_BYTES {
+            slot.shed();
+        }
+        self.held_bytes += slot.kept_bytes();
+        join.bundle.places.append(&mut single.places);
+        join.deadline = join.deadline.min(deadline);
+        pool.give(single);
+        if complete {
+            Joined::Complete(self.remove(index))
+        } else {
+            Joined::Waiting
+        }
+    }
+
+    fn remove(&mut self, index: usize) -> Bundle {
+        let mut bundle = self.pending.swap_remove(index).bundle;
+        self.held_bytes = self.held_bytes.saturating_sub(bundle.kept_bytes());
+        bundle
+    }
+
+    /// When the first of them is worth nothing any more.
+    pub(crate) fn first_deadline(&self) -> Option<Monotonic> {
+        self.pending.iter().map(|join| join.deadline).min()
+    }
+
+    /// Takes out one whose deadline has passed, or that nobody waits for.
+    pub(crate) fn take_expired(
+        &mut self,
+        now: Monotonic,
+        closed: impl Fn(InvocationId) -> bool,
+    ) -> Option<Bundle> {
+        let index = self
+            .pending
+            .iter()
+            .position(|join| join.deadline <= now || closed(join.invocation))?;
+        Some(self.remove(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::Name;
+
+    fn upstream(member: u32) -> Upstream {
+        Upstream {
+            function: Name::new(["left", "right"][member as usize]).unwrap(),
+            port: Name::new("out").unwrap(),
+            function_index: member + 1,
+            group: 0,
+            group_width: 2,
+            member,
+            fault: false,
+        }
+    }
+
+    fn single(pool: &mut Pool, member: u32, position: u64) -> Bundle {
+        let mut bundle = pool.take(1, &upstream(member));
+        bundle.places.push(RecordPlace {
+            ring: member as usize,
+            first: position,
+        });
+        bundle
+    }
+
+    #[test]
+    fn a_join_is_complete_when_every_member_has_come_in_any_order() {
+        let (mut pool, mut joins) = (Pool::default(), Joins::new(8));
+        let (one, two) = (InvocationId::new(1), InvocationId::new(2));
+        let deadline = Monotonic::from_ns(100);
+        let right = single(&mut pool, 1, 5);
+        assert!(matches!(
+            joins.add(right, &upstream(1), one, deadline, &mut pool),
+            Joined::Waiting
+        ));
+        let other = single(&mut pool, 0, 6);
+        assert!(matches!(
+            joins.add(other, &upstream(0), two, deadline, &mut pool),
+            Joined::Waiting
+        ));
+        let again = single(&mut pool, 1, 7);
+        assert!(matches!(
+            joins.add(again, &upstream(1), one, deadline, &mut pool),
+            Joined::Duplicate(_)
+        ));
+        let left = single(&mut pool, 0, 8);
+        let Joined::Complete(bundle) = joins.add(left, &upstream(0), one, deadline, &mut pool) else {
+            panic!()
+        };
+        assert_eq!(bundle.parts[0].upstream(), "left");
+        assert_eq!(bundle.parts[1].upstream(), "right");
+        assert_eq!(bundle.places.len(), 2);
+        assert_eq!(joins.first_deadline(), Some(deadline));
+        assert!(joins.take_expired(Monotonic::from_ns(99), |_| false).is_none());
+        assert!(
+            joins
+                .take_expired(Monotonic::from_ns(99), |id| id == two)
+                .is_some()
+        );
+        assert_eq!(joins.first_deadline(), None);
+    }
+
+    /// A record whose part holds `len_bytes`, or a little more.
+    fn large(pool: &mut Pool, member: u32, position: u64, len_bytes: usize) -> Bundle {
+        let mut bundle = single(pool, member, position);
+        let plain = bundle.parts[0].plain_mut();
+        plain.reserve_exact(len_bytes);
+        plain.resize(len_bytes, 1);
+        bundle
+    }
+
+    #[test]
+    fn parts_that_wait_hold_no_more_than_their_share_of_memory() {
+        const PART_BYTES: usize = 1 << 20;
+        let (mut pool, mut joins) = (Pool::default(), Joins::new(128));
+        let deadline = Monotonic::from_ns(100);
+        for request in 0..128_u64 {
+            let left = large(&mut pool, 0, request, PART_BYTES);
+            let id = InvocationId::new(u128::from(request) + 1);
+            let joined = joins.add(left, &upstream(0), id, deadline, &mut pool);
+            assert!(matches!(joined, Joined::Waiting));
+            assert!(joins.held_bytes <= HELD_MAX_BYTES, "{}", joins.held_bytes);
+        }
+        assert!(joins.held_bytes >= HELD_MAX_BYTES - 2 * PART_BYTES);
+        let mut shed = 0;
+        for request in 0..128_u64 {
+            let right = large(&mut pool, 1, request, PART_BYTES);
+            let id = InvocationId::new(u128::from(request) + 1);
+            let joined = joins.add(right, &upstream(1), id, deadline, &mut pool);
+            let Joined::Complete(mut bundle) = joined else {
+                panic!("every part came")
+            };
+            // What was given up is known by the record that it can be opened from again.
+            if let Some((part, record)) = bundle.first_shed() {
+                assert_eq!((part.upstream(), record.ring, record.first), ("left", 0, request));
+                shed += 1;
+            }
+            pool.give(bundle);
+        }
+        assert!((90..128).contains(&shed), "{shed}");
+        assert_eq!(joins.held_bytes, 0);
+        assert!(pool.kept_bytes <= POOL_MAX_BYTES);
+    }
+
+    #[test]
+    fn requests_that_are_made_up_do_not_fill_memory() {
+        let (mut pool, mut joins) = (Pool::default(), Joins::new(1));
+        let deadline = Monotonic::from_ns(100);
+        let mut refused = 0;
+        for request in 0..1000_u64 {
+            let left = single(&mut pool, 0, request);
+            let id = InvocationId::new(u128::from(request) + 1);
+            let joined = joins.add(left, &upstream(0), id, deadline, &mut pool);
+            refused += u64::from(matches!(joined, Joined::TooMany(_)));
+        }
+        assert_eq!(refused, 1000 - pending_max(1));
+    }
+}

@@ -1,0 +1,83 @@
+//! What a trustlet does to its own process: takes the channel that it was born with, and gives up what it
+//! needs no more.
+#![allow(
+    unsafe_code,
+    reason = "takes an inherited descriptor, and installs a seccomp program by system call"
+)]
+
+use crate::attach::message::CHANNEL_FD;
+use core::ffi::c_ushort;
+use rustix::fd::{BorrowedFd, FromRawFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketType};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
+/// Takes the channel to the monitor, if this process was started by one. From then on what this process holds
+/// is dumped nowhere and seen by nobody but root, whatever `fs.suid_dumpable` made of it when its program was
+/// executed.
+#[must_use]
+pub fn take_channel() -> Option<OwnedFd> {
+    // SAFETY: only asked what it is; a number that is no open descriptor gives an error.
+    let fd = unsafe { BorrowedFd::borrow_raw(CHANNEL_FD) };
+    let is_channel = rustix::net::sockopt::socket_type(fd) == Ok(SocketType::SEQPACKET)
+        && rustix::net::sockopt::socket_domain(fd) == Ok(AddressFamily::UNIX);
+    if is_channel {
+        // Nothing that a process may do to itself is refused here; and there are other layers.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+    // SAFETY: a descriptor that the monitor made for us at this number; nothing else in this process owns it,
+    // as this is called once, before anything was opened.
+    is_channel.then(|| unsafe { OwnedFd::from_raw_fd(CHANNEL_FD) })
+}
+
+/// Layout of `struct sock_fprog` (linux/filter.h).
+#[repr(C)]
+struct Program {
+    len: c_ushort,
+    filter: *const u8,
+}
+
+/// Bytes of one `struct sock_filter`.
+const INSTRUCTION_BYTES: usize = 8;
+
+/// Installs a seccomp program, for this thread and all that it starts.
+///
+/// # Errors
+/// `Errno::INVAL` for bytes that are no program, else what the kernel says.
+pub fn lock_down(program: &[u8]) -> Result<(), Errno> {
+    let count = program.len() / INSTRUCTION_BYTES;
+    if count == 0 || !program.len().is_multiple_of(INSTRUCTION_BYTES) {
+        return Err(Errno::INVAL);
+    }
+    let program = Program {
+        len: c_ushort::try_from(count).map_err(|_| Errno::INVAL)?,
+        filter: program.as_ptr(),
+    };
+    // SAFETY: `program` points to `len` instructions, which the kernel copies and checks before it returns.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            core::ptr::from_ref(&program),
+        )
+    };
+    if result == 0 {
+        return Ok(());
+    }
+    let code = std::io::Error::last_os_error()
+        .raw_os_error()
+        .unwrap_or(libc::EINVAL);
+    Err(Errno::from_raw_os_error(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_no_program_are_refused() {
+        assert_eq!(lock_down(&[]), Err(Errno::INVAL));
+        assert_eq!(lock_down(&[0; 7]), Err(Errno::INVAL));
+    }
+}
