@@ -45,7 +45,7 @@ pub use aead::keys;
 pub use attach::attachment;
 pub use fault::end;
 pub use inlet::peek;
-pub use outlet::{publish, seal};
+pub use outlet::seal;
 pub use record::{descriptor, invocation, refusal};
 pub use region::{layout, memory, ring};
 pub use trustlet::{process, refused_call, share};

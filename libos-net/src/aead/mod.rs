@@ -7,7 +7,7 @@
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
 pub mod keys;
-mod sealed;
+pub(crate) mod sealed;
 #[cfg(any(test, not(feature = "aws-lc")))]
 mod staged;
 

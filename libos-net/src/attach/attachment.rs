@@ -9,9 +9,12 @@ use crate::attach::message::{
 use crate::clock::Monotonic;
 use crate::hop::{Receiver, Sender};
 use crate::inlet::peek::InRing;
-use crate::outlet::mapped::MappedRing;
+use crate::outlet::Outlet;
+use crate::outlet::mapped::MappedRoom;
+use crate::outlet::outbox::Outbox;
+use crate::outlet::outlets::Outlets;
 use crate::outlet::port::OutPort;
-use crate::outlet::publish::OutRing;
+use crate::outlet::publish::Link;
 use crate::outlet::seal::PortSealer;
 use crate::page::own::Own;
 use crate::page::telemetry;
@@ -404,7 +407,7 @@ impl Assembly {
         };
         let mut receiver = Receiver::new(rings, Rest::new(&own, ahead, &begin, random));
         receiver.resume(&own, &gapless);
-        let mut sender = Sender::new(outbox, outbox_layout, ports, begin.spin_ns, random);
+        let mut sender = Sender::new(Outbox::new(outbox, outbox_layout, random), ports, begin.spin_ns);
         sender.resume(&own, begin.instance_epoch);
         let secrets = core::mem::take(&mut self.secrets);
         Ok(Attachment {
@@ -426,13 +429,12 @@ impl Assembly {
         own: &mut Own,
         random: u64,
     ) -> Result<Vec<OutPort>, AttachError> {
-        let mut sealed: Vec<Vec<_>> = self.ports.iter().map(|_| Vec::new()).collect();
-        let mut mapped: Vec<Vec<_>> = self.ports.iter().map(|_| Vec::new()).collect();
+        let mut outlets: Vec<Vec<Outlet>> = self.ports.iter().map(|_| Vec::new()).collect();
         for (edge, descriptors) in core::mem::take(&mut self.edges) {
             let EdgeDescriptors {
                 page,
                 doorbell,
-                mapped: region,
+                mapped,
             } = descriptors;
             if edge.to_gateway == 1 && own.gateway.is_none() {
                 let layout = PageLayout::new(edge.consumer_inbound_count, edge.consumer_port_count)
@@ -440,26 +442,30 @@ impl Assembly {
                 own.gateway = Some((PeerRegion::map(&page, layout.len_bytes())?, layout));
             }
             let port = usize::try_from(edge.port_index).unwrap_or(usize::MAX);
-            let no_port = BadAttachment("an edge's port");
-            if let Some(region) = region {
+            let of_port = outlets.get_mut(port).ok_or(BadAttachment("an edge's port"))?;
+            of_port.push(if let Some(region) = mapped {
                 let layout = MappedLayout::new(begin.ring_capacity, begin.outbox_bytes)
                     .ok_or(BadAttachment("a mapped region"))?;
-                let ring = OutRing::new(&edge, layout.ring_at(), layout.ring_capacity(), &page, doorbell)??;
+                let link = Link::new(&edge, layout.ring_at(), layout.ring_capacity(), &page, doorbell)??;
                 let region = OwnRegion::map(&region, layout.len_bytes())?;
                 back(&region, begin)?;
-                let rings = mapped.get_mut(port).ok_or(no_port)?;
-                rings.push(MappedRing::new(ring, region, layout, random));
+                Outlet::mapped(link, MappedRoom::new(region, layout, random))
             } else {
                 let ring_at = outbox.ring_at(edge.ring).ok_or(BadAttachment("a ring"))?;
-                let ring = OutRing::new(&edge, ring_at, outbox.ring_capacity(), &page, doorbell)??;
-                sealed.get_mut(port).ok_or(no_port)?.push(ring);
-            }
+                let link = Link::new(&edge, ring_at, outbox.ring_capacity(), &page, doorbell)??;
+                Outlet::sealed(link)
+            });
         }
         let mut ports = Vec::with_capacity(self.ports.len());
-        for (port, (sealed, mapped)) in self.ports.iter().zip(sealed.into_iter().zip(mapped)) {
+        for (port, outlets) in self.ports.iter().zip(outlets) {
             let sealer =
                 PortSealer::new(port, begin.instance_epoch).map_err(|_| BadAttachment("a port's secret"))?;
-            ports.push(OutPort::new(port.name, port.fault == 1, sealer, sealed, mapped));
+            ports.push(OutPort::new(
+                port.name,
+                port.fault == 1,
+                sealer,
+                Outlets::new(outlets),
+            ));
         }
         Ok(ports)
     }

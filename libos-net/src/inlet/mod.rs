@@ -11,4 +11,5 @@
 pub(crate) mod open;
 pub mod peek;
 mod placed;
+pub(crate) mod receiver;
 mod sequence;

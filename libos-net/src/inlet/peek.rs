@@ -13,8 +13,7 @@ use crate::name::Name;
 use crate::record::descriptor::{Descriptor, Malformed};
 use crate::record::refusal::Refusal;
 use crate::region::layout::{
-    DONE_WINDOW, DONE_WORDS, MappedLayout, OutboxLayout, PageLayout, SLOT_TAIL_BYTES, cursor_word,
-    outbox_word,
+    DONE_WINDOW, DONE_WORDS, MappedLayout, OutboxLayout, PageLayout, cursor_word, outbox_word,
 };
 use crate::region::memory::{MapError, OwnRegion, PeerRegion};
 use crate::region::ring::{self, Found};
@@ -623,7 +622,7 @@ impl InRing {
     /// When the segment was published, as its producer says.
     fn published(&self, position: u64, descriptor: &Descriptor) -> Monotonic {
         let at = match &self.source {
-            Source::Sealed { .. } => published_at(descriptor.offset, descriptor.len_bytes),
+            Source::Sealed { .. } => descriptor.published_at(),
             Source::Mapped(placed) => placed.layout.published_at(position),
         };
         Monotonic::from_ns(
@@ -772,10 +771,3 @@ fn source(
         layout.len_bytes(),
     ))
 }
-
-/// Where a segment's time of publishing lies: behind its tag, aligned.
-pub(crate) const fn published_at(offset: usize, len_bytes: usize) -> usize {
-    offset + (len_bytes + TAG_BYTES).next_multiple_of(8)
-}
-
-const _: () = assert!(TAG_BYTES + 7 + 8 < SLOT_TAIL_BYTES);

@@ -1,6 +1,5 @@
-//! The producer's end of a `mapped` edge: a region of one ring, that this instance writes, one consumer
-//! instance reads, and nobody else has mapped. A record is written there as it is; there is no cipher between
-//! the two ends.
+//! The room of a mapped outlet: a region of one ring, that this instance writes, one consumer instance reads, and
+//! nobody else has mapped. A record is written there as it is; there is no cipher between the two ends.
 //!
 //! ```text
 //! reserve   an extent, as long as the segment, and a place in the ring
@@ -8,8 +7,9 @@
 //! publish   the descriptor
 //! ```
 
-use crate::outlet::extents::{Extent, Extents};
-use crate::outlet::publish::OutRing;
+use super::extents::{Extent, Extents};
+use super::publish::Link;
+use super::rooms::Rooms;
 use crate::record::descriptor::Descriptor;
 use crate::region::layout::{EXTENT_MAX_BYTES, MappedLayout, outbox_word};
 use crate::region::memory::OwnRegion;
@@ -24,12 +24,12 @@ struct Reserved {
     len_bytes: usize,
 }
 
-/// The ring and the room of a mapped region.
-pub(crate) struct MappedRing {
-    ring: OutRing<Extent>,
+/// The region of one mapped outlet, and which of its leaves are free.
+pub(crate) struct MappedRoom {
     region: OwnRegion,
     layout: MappedLayout,
     extents: Extents,
+    rooms: Rooms<Extent>,
     starved: Sleeper,
     /// For the segment that is being sent.
     reserved: Option<Reserved>,
@@ -39,18 +39,18 @@ pub(crate) struct MappedRing {
     begun: u32,
 }
 
-impl MappedRing {
+impl MappedRoom {
     /// `random`: this process's own number.
-    pub(crate) fn new(ring: OutRing<Extent>, region: OwnRegion, layout: MappedLayout, random: u64) -> Self {
+    pub(crate) fn new(region: OwnRegion, layout: MappedLayout, random: u64) -> Self {
         let starved = region.word(outbox_word::STARVED);
         let starved = starved.map_or_else(Sleeper::default, |word| Sleeper::take_over(word, random));
         if let Some(word) = region.word(outbox_word::PROCESS) {
             word.store(random, Ordering::Relaxed);
         }
         Self {
-            ring,
             region,
             extents: Extents::new(&layout),
+            rooms: Rooms::new(layout.ring_capacity()),
             layout,
             starved,
             reserved: None,
@@ -59,39 +59,29 @@ impl MappedRing {
         }
     }
 
-    /// Whether this ring leads to the instance that takes the request numbered `count`.
-    pub(crate) const fn takes(&self) -> bool {
-        self.ring.takes()
+    /// Takes back the room of the descriptor at `position`: the consumer has released it.
+    pub(crate) fn give_back_at(&mut self, position: u64) {
+        if let Some(extent) = self.rooms.take(position) {
+            self.extents.release(extent);
+        }
     }
 
-    /// The ring, to be compared with those beside it.
-    pub(crate) const fn ring_mut(&mut self) -> &mut OutRing<Extent> {
-        &mut self.ring
+    fn reclaim(&mut self, link: &mut Link) {
+        link.reclaim(|position| self.give_back_at(position));
     }
 
-    /// As [`Self::ring_mut`].
-    pub(crate) const fn ring(&self) -> &OutRing<Extent> {
-        &self.ring
-    }
-
-    /// Takes back the room of what the consumer has released.
-    pub(crate) fn reclaim(&mut self) {
-        let extents = &mut self.extents;
-        self.ring.reclaim(|extent| extents.release(extent));
-    }
-
-    fn take(&mut self, len_bytes: usize, places: u64) -> Option<Reserved> {
-        if !self.ring.is_worth_a_look(len_bytes)
-            && let Some(reserved) = self.take_free(len_bytes, places)
+    fn take(&mut self, link: &mut Link, len_bytes: usize, places: u64) -> Option<Reserved> {
+        if !link.is_worth_a_look(len_bytes)
+            && let Some(reserved) = self.take_free(link, len_bytes, places)
         {
             return Some(reserved);
         }
-        self.reclaim();
-        self.take_free(len_bytes, places)
+        self.reclaim(link);
+        self.take_free(link, len_bytes, places)
     }
 
-    fn take_free(&mut self, len_bytes: usize, places: u64) -> Option<Reserved> {
-        if !self.ring.has_room(places) || len_bytes > EXTENT_MAX_BYTES {
+    fn take_free(&mut self, link: &Link, len_bytes: usize, places: u64) -> Option<Reserved> {
+        if !link.has_room(places) || len_bytes > EXTENT_MAX_BYTES {
             return None;
         }
         let extent = match self.layout.leaves_for(len_bytes) {
@@ -102,9 +92,9 @@ impl MappedRing {
     }
 
     /// Room for the next segment, and `places` in the ring; `false` if there is none now.
-    pub(crate) fn reserve(&mut self, len_bytes: usize, places: u64) -> bool {
+    pub(crate) fn reserve(&mut self, link: &mut Link, len_bytes: usize, places: u64) -> bool {
         self.give_back();
-        self.reserved = self.take(len_bytes, places);
+        self.reserved = self.take(link, len_bytes, places);
         self.reserved.is_some()
     }
 
@@ -116,9 +106,9 @@ impl MappedRing {
     }
 
     /// Room for a record that is written in place; `false` if there is none now.
-    pub(crate) fn place(&mut self, len_bytes: usize) -> bool {
+    pub(crate) fn place(&mut self, link: &mut Link, len_bytes: usize) -> bool {
         self.drop_placed();
-        self.placed = self.take(len_bytes, 1);
+        self.placed = self.take(link, len_bytes, 1);
         self.placed.is_some()
     }
 
@@ -132,14 +122,6 @@ impl MappedRing {
     /// Bytes of the record that is being written in place.
     pub(crate) fn placed_bytes(&self) -> Option<usize> {
         self.placed.map(|placed| placed.len_bytes)
-    }
-
-    /// Whether `places` more descriptors fit.
-    pub(crate) fn has_room(&mut self, places: u64) -> bool {
-        if !self.ring.has_room(places) {
-            self.reclaim();
-        }
-        self.ring.has_room(places)
     }
 
     /// Writes to the record that is being written in place; `false`, and nothing written, past its end.
@@ -163,50 +145,41 @@ impl MappedRing {
     }
 
     /// Publishes `plain`, for which room was reserved.
-    pub(crate) fn publish(&mut self, numbered: &Descriptor, plain: &[u8], now_ns: u64) {
+    pub(crate) fn publish(&mut self, link: &mut Link, numbered: &Descriptor, plain: &[u8], now_ns: u64) {
         if let Some(reserved) = self.reserved.take() {
             self.write(&reserved, 0, plain);
-            self.publish_reserved(numbered, &reserved, now_ns);
+            self.publish_reserved(link, numbered, &reserved, now_ns);
         }
     }
 
     /// Publishes the record that was written in place, as it is.
-    pub(crate) fn publish_placed(&mut self, numbered: &Descriptor, now_ns: u64) {
+    pub(crate) fn publish_placed(&mut self, link: &mut Link, numbered: &Descriptor, now_ns: u64) {
         if let Some(placed) = self.placed.take() {
-            self.publish_reserved(numbered, &placed, now_ns);
+            self.publish_reserved(link, numbered, &placed, now_ns);
         }
     }
 
-    fn publish_reserved(&mut self, numbered: &Descriptor, reserved: &Reserved, now_ns: u64) {
+    fn publish_reserved(&mut self, link: &mut Link, numbered: &Descriptor, reserved: &Reserved, now_ns: u64) {
         let descriptor = Descriptor {
             offset: self.offset(reserved),
             len_bytes: reserved.len_bytes,
             generation: 0,
             ..*numbered
         };
-        let published_at = self.layout.published_at(self.ring.tail());
+        let published_at = self.layout.published_at(link.tail());
         if let Some(word) = self.region.word(published_at) {
             word.store(now_ns, Ordering::Relaxed);
         }
-        self.ring.publish(&self.region, &descriptor, reserved.extent);
+        self.rooms.put(link.tail(), reserved.extent);
+        link.publish(&self.region, &descriptor);
         let leaves = reserved.extent.map_or(0, |extent| extent.count);
         self.begun = if numbered.last { 0 } else { self.begun + leaves };
-    }
-
-    /// Rings the consumer if it sleeps; a fence came before.
-    pub(crate) fn wake(&mut self) {
-        self.ring.wake();
     }
 
     /// Whether `len_bytes` more bytes of the present record do not fit even when all others are released.
     pub(crate) fn is_too_small_for(&self, len_bytes: usize) -> bool {
         let needed = self.layout.leaves_for(len_bytes).saturating_add(self.begun);
         needed > self.layout.leaves() || len_bytes > EXTENT_MAX_BYTES
-    }
-
-    /// Whether the consumer has released something since the last look.
-    pub(crate) fn has_news(&self) -> bool {
-        self.ring.has_news()
     }
 
     /// Announces that this producer waits for room.
@@ -223,6 +196,7 @@ impl MappedRing {
         }
     }
 
+    /// Says whether this instance serves.
     pub(crate) fn set_serving(&self, serving: bool) {
         if let Some(word) = self.region.word(outbox_word::STATE) {
             word.store(u64::from(serving), Ordering::Relaxed);
@@ -231,30 +205,35 @@ impl MappedRing {
 
     /// Takes over from a predecessor: keeps what the consumer has not released. Returns the last descriptor
     /// of that.
-    pub(crate) fn resume(&mut self, epoch: u32) -> Option<Descriptor> {
-        let layout = self.layout;
+    pub(crate) fn resume(&mut self, link: &mut Link, epoch: u32) -> Option<Descriptor> {
+        let Self {
+            region,
+            layout,
+            rooms,
+            ..
+        } = self;
         let mut held: Vec<Extent> = Vec::new();
-        let last = self.ring.resume(
-            &self.region,
+        let last = link.resume(
+            region,
             epoch,
-            |words| Descriptor::from_mapped_words(words, &layout).ok(),
-            |descriptor| {
-                let extent = Extent {
-                    first: layout.leaf_of(descriptor.offset)?,
-                    count: layout.leaves_for(descriptor.len_bytes),
+            |words| Descriptor::from_mapped_words(words, layout).ok(),
+            |position, descriptor| {
+                let count = layout.leaves_for(descriptor.len_bytes);
+                let Some(first) = layout.leaf_of(descriptor.offset) else {
+                    return;
                 };
+                let extent = Extent { first, count };
                 // What a hostile predecessor let overlap, the consumer has refused, or will.
                 let overlaps = |other: &Extent| {
                     extent.first < other.first + other.count && other.first < extent.first + extent.count
                 };
-                if extent.count == 0 || held.iter().any(overlaps) {
-                    return None;
+                if extent.count > 0 && !held.iter().any(overlaps) {
+                    held.push(extent);
+                    rooms.put(position, Some(extent));
                 }
-                held.push(extent);
-                Some(extent)
             },
         );
-        self.extents = Extents::without(&layout, &mut held);
+        self.extents = Extents::without(&self.layout, &mut held);
         last
     }
 }

@@ -1,136 +1,115 @@
-//! An output port: the key that its records are sealed with, the rings of its edges, and which instance
-//! behind each edge takes the record that is being sent.
+//! An output port: the key that its records are sealed with, its outlets, and the record that is under way.
 
+use super::outbox::Outbox;
+use super::outlets::Outlets;
+use super::seal::{End, PortSealer, RecordContext};
+use super::slots::SlotIndex;
+use crate::aead::Refused;
 use crate::name::Name;
-use crate::outlet::mapped::MappedRing;
-use crate::outlet::publish::OutRing;
-use crate::outlet::reserve::SlotIndex;
-use crate::outlet::seal::{PortSealer, RecordContext};
-use crate::region::layout::{EDGES_COUNTED, PageLayout};
+use crate::record::descriptor::Descriptor;
 
-/// One output port: its sealing key and the rings of its edges.
+/// One output port.
 pub(crate) struct OutPort {
     pub(crate) name: Name,
     pub(crate) fault: bool,
     pub(crate) sealer: PortSealer,
-    pub(crate) rings: Vec<OutRing<SlotIndex>>,
-    /// The rings of `mapped` edges.
-    pub(crate) mapped: Vec<MappedRing>,
+    pub(crate) outlets: Outlets,
     /// The record of which segments were sent, and not yet its end.
     pub(crate) begun: Option<Begun>,
 }
 
+/// What was reserved for one segment on its way to all its consumers.
+#[derive(Clone, Copy)]
+pub(crate) struct Reservation {
+    /// A slot of the outbox, and how many outlets name it; `None` if all of them are mapped ones.
+    slot: Option<(SlotIndex, usize)>,
+}
+
+/// Whether there was room.
+pub(crate) enum Reserved {
+    /// Yes.
+    Room(Reservation),
+    /// No, and none is held.
+    Full,
+    /// No outlet takes the record.
+    Nowhere,
+}
+
+impl Reservation {
+    /// The slot to seal into.
+    pub(crate) fn slot(&self) -> Option<SlotIndex> {
+        self.slot.map(|(slot, _)| slot)
+    }
+}
+
 impl OutPort {
-    pub(crate) const fn new(
-        name: Name,
-        fault: bool,
-        sealer: PortSealer,
-        rings: Vec<OutRing<SlotIndex>>,
-        mapped: Vec<MappedRing>,
-    ) -> Self {
+    pub(crate) const fn new(name: Name, fault: bool, sealer: PortSealer, outlets: Outlets) -> Self {
         Self {
             name,
             fault,
             sealer,
-            rings,
-            mapped,
+            outlets,
             begun: None,
         }
     }
 
-    /// Of each edge, has one instance take the record that begins now, of the request numbered `count`.
-    pub(crate) fn choose_instances(&mut self, count: u64) {
-        for beside in self.rings.chunk_by_mut(OutRing::is_beside) {
-            let best = best(beside.iter(), count);
-            for (at, ring) in beside.iter_mut().enumerate() {
-                ring.set_takes(at == best);
+    /// A place in every ring that takes the record, and room: a slot for all the sealed ones, an extent for
+    /// each mapped one.
+    pub(crate) fn reserve(&mut self, outbox: &mut Outbox, len_bytes: usize, end: End) -> Reserved {
+        // Before a record's end one descriptor is reserved, so an abort always fits.
+        let places = if end == End::More { 2 } else { 1 };
+        let taking = self.outlets.reserve(outbox, len_bytes, places);
+        if taking.sealed + taking.mapped == 0 {
+            return Reserved::Nowhere;
+        }
+        if taking.has_room {
+            if taking.sealed == 0 {
+                return Reserved::Room(Reservation { slot: None });
+            }
+            if let Some(slot) = outbox.slots_mut().reserve(len_bytes) {
+                let slot = Some((slot, taking.sealed));
+                return Reserved::Room(Reservation { slot });
             }
         }
-        for beside in self
-            .mapped
-            .chunk_by_mut(|one, other| one.ring().is_beside(other.ring()))
-        {
-            let best = best(beside.iter().map(MappedRing::ring), count);
-            for (at, ring) in beside.iter_mut().enumerate() {
-                ring.ring_mut().set_takes(at == best);
-            }
-        }
+        self.outlets.give_back();
+        Reserved::Full
     }
 
-    /// Counts in the page what is published over each edge from now on, beginning with what predecessors
-    /// published: told by the rings, as one of them may have died between publishing and counting. Edges
-    /// that have no place are not counted.
-    pub(crate) fn begin_counting(&mut self, index: usize, layout: &PageLayout, store: impl Fn(usize, u64)) {
-        if self.fault {
-            return;
-        }
-        let mut edges: Vec<u32> = self.rings.iter().map(OutRing::edge).collect();
-        edges.extend(self.mapped.iter().map(|ring| ring.ring().edge()));
-        edges.sort_unstable();
-        edges.dedup();
-        for (at, edge) in edges.into_iter().enumerate().take(EDGES_COUNTED) {
-            let Some(sent_at) = layout.sent_at(index, at) else {
-                return;
-            };
-            let mut sent = 0_u64;
-            for ring in self.rings.iter_mut().filter(|ring| ring.edge() == edge) {
-                ring.count_sent_at(sent_at);
-                sent = sent.wrapping_add(ring.tail());
-            }
-            for ring in self.mapped.iter_mut().map(MappedRing::ring_mut) {
-                if ring.edge() == edge {
-                    ring.count_sent_at(sent_at);
-                    sent = sent.wrapping_add(ring.tail());
+    /// Seals a segment into its slot, for all outlets that are to name it; or numbers it, if it is sealed for
+    /// nobody.
+    ///
+    /// # Errors
+    /// When the port has used all its keys. Nothing is held then.
+    pub(crate) fn seal(
+        &mut self,
+        outbox: &mut Outbox,
+        room: Reservation,
+        record: &RecordContext,
+        plain: &[u8],
+        end: End,
+    ) -> Result<Descriptor, Refused> {
+        let sealed = match room.slot {
+            None => self.sealer.number(record, plain.len(), end),
+            Some((slot, holders)) => {
+                for _ in 0..holders {
+                    outbox.slots_mut().hold(slot);
+                }
+                match outbox.slot(slot) {
+                    Some((offset, mut span)) => self.sealer.seal(record, plain, end, offset, &mut span),
+                    None => Err(Refused),
                 }
             }
-            store(sent_at, sent);
+        };
+        if sealed.is_err() {
+            if let Some((slot, holders)) = room.slot {
+                for _ in 0..holders {
+                    outbox.slots_mut().let_go(slot);
+                }
+            }
+            self.outlets.give_back();
         }
+        sealed
     }
-
-    /// The mapped ring that a record of the request numbered `count` takes, if it takes no other.
-    pub(crate) fn only_mapped(&mut self, count: u64) -> Option<&mut MappedRing> {
-        if !self.rings.is_empty() {
-            return None;
-        }
-        let mut edges = self
-            .mapped
-            .chunk_by_mut(|one, other| one.ring().is_beside(other.ring()));
-        let beside = edges.next()?;
-        let best = best(beside.iter().map(MappedRing::ring), count);
-        edges.next().is_none().then(|| beside.get_mut(best)).flatten()
-    }
-
-    /// Room in all mapped rings that take the record: how many there are; `None`, and nothing reserved, if
-    /// one has none.
-    pub(crate) fn reserve_mapped(&mut self, len_bytes: usize, places: u64) -> Option<usize> {
-        let mut count = 0;
-        let mut have_room = true;
-        for ring in self.mapped.iter_mut().filter(|ring| ring.takes()) {
-            have_room = have_room && ring.reserve(len_bytes, places);
-            count += 1;
-        }
-        if !have_room {
-            self.give_back_mapped();
-        }
-        have_room.then_some(count)
-    }
-
-    pub(crate) fn give_back_mapped(&mut self) {
-        for ring in &mut self.mapped {
-            ring.give_back();
-        }
-    }
-}
-
-/// Which of the instances of one function suits the record of the request numbered `count` best.
-fn best<'a, R: Copy + 'a>(beside: impl ExactSizeIterator<Item = &'a OutRing<R>>, count: u64) -> usize {
-    if beside.len() == 1 {
-        return 0;
-    }
-    let ranked = beside.map(|ring| ring.unfitness(count)).enumerate();
-    ranked
-        .min_by_key(|(_, unfitness)| *unfitness)
-        .map_or(0, |(at, _)| at)
 }
 
 /// A record that was sent in part.

@@ -13,9 +13,8 @@ use crate::wait::park::Waker;
 use std::os::fd::OwnedFd;
 
 /// A producer looks how far a consumer has come when it has sent this much since: each look moves a cache
-/// line between two cores, which costs as much as sealing a small segment. What is not looked for is not
-/// reused, so the bound also is what must stay in cache besides: a small part of the smallest first-level
-/// one.
+/// line between two cores, which costs as much as sealing a small segment. Releases that nobody looked for
+/// hold slots back; the bound keeps those to a small part of the smallest first-level cache.
 const LOOK_EVERY_BYTES: usize = 4096;
 /// A smaller segment counts as this, so that a look comes after eight at the latest.
 const LOOK_LEAST_BYTES: usize = LOOK_EVERY_BYTES / 8;
@@ -28,9 +27,9 @@ const LAG_BYTES: usize = 512 * 1024;
 /// Words that are no descriptor.
 const SPOILT: [u64; ring::WORDS] = [0; ring::WORDS];
 
-/// The producer's end of the ring towards one consumer instance. `R` names the room of a segment, which is
-/// given back when the consumer has released it.
-pub(crate) struct OutRing<R> {
+/// The producer's end of the ring towards one consumer instance.
+pub(crate) struct Link {
+    /// Where the ring starts in the region that it lies in, and how many descriptors it holds.
     ring_at: usize,
     capacity: usize,
     page: PeerRegion,
@@ -43,8 +42,6 @@ pub(crate) struct OutRing<R> {
     released: u64,
     /// Where the last record begins.
     last_began: u64,
-    /// The room of each published descriptor, by ring position.
-    rooms: Box<[Option<R>]>,
     edge: u32,
     lane: u64,
     lanes: u64,
@@ -55,7 +52,7 @@ pub(crate) struct OutRing<R> {
     sent_at: Option<usize>,
 }
 
-impl<R: Copy> OutRing<R> {
+impl Link {
     pub(crate) fn new(
         edge: &message::Edge,
         ring_at: usize,
@@ -80,7 +77,6 @@ impl<R: Copy> OutRing<R> {
             tail: 0,
             released: 0,
             last_began: 0,
-            rooms: vec![None; capacity].into_boxed_slice(),
             edge: edge.edge,
             lane: u64::from(edge.lane),
             lanes: u64::from(edge.lanes),
@@ -126,10 +122,10 @@ impl<R: Copy> OutRing<R> {
         self.edge == other.edge
     }
 
-    /// How well its instance suits the record of the request numbered `count`; the least is best. A join must
-    /// get all that it joins in one instance. Else no record waits behind one that takes long while
+    /// How loaded its instance is, for the record of the request numbered `count`; the least takes it. A join
+    /// must get all that it joins in one instance. Else no record waits behind one that takes long while
     /// another instance has less to do; among equals they take turns.
-    pub(crate) fn unfitness(&self, count: u64) -> (u64, u64) {
+    pub(crate) fn load_rank(&self, count: u64) -> (u64, u64) {
         let turn = (self.lane + self.lanes - count % self.lanes) % self.lanes;
         let backlog = if self.joined { 0 } else { self.tail - self.look() };
         (backlog, turn)
@@ -151,13 +147,11 @@ impl<R: Copy> OutRing<R> {
         }
     }
 
-    /// Gives back the room of what the consumer has released since the last look.
-    pub(crate) fn reclaim(&mut self, mut give_back: impl FnMut(R)) {
+    /// Looks how far the consumer has come, and names each position that it has released since the last look.
+    pub(crate) fn reclaim(&mut self, mut give_back: impl FnMut(u64)) {
         let released = self.look();
         while self.released < released {
-            if let Some(room) = self.room_mut(self.released).and_then(Option::take) {
-                give_back(room);
-            }
+            give_back(self.released);
             self.released += 1;
         }
     }
@@ -186,24 +180,20 @@ impl<R: Copy> OutRing<R> {
         self.tail - self.released + places <= self.capacity as u64
     }
 
-    fn room_mut(&mut self, position: u64) -> Option<&mut Option<R>> {
-        let at = usize::try_from(position).ok()? & (self.capacity - 1);
-        self.rooms.get_mut(at)
-    }
-
-    /// Makes the descriptor visible. The caller has seen [`Self::has_room`], and rings afterwards.
-    pub(crate) fn publish(&mut self, region: &OwnRegion, descriptor: &Descriptor, room: Option<R>) {
-        let tail = self.tail;
+    /// Makes the descriptor visible in `region`, where the ring lies. The caller has seen
+    /// [`Self::has_room`], and rings afterwards.
+    pub(crate) fn publish(&mut self, region: &OwnRegion, descriptor: &Descriptor) {
         if descriptor.segment == 0 {
-            self.last_began = tail;
+            self.last_began = self.tail;
         }
-        if let Some(entry) = self.room_mut(tail) {
-            *entry = room;
-        }
-        if let Some(ring) = region.slots(self.ring_at, self.capacity) {
-            ring::publish(ring, tail, &descriptor.words());
+        if let Some(ring) = self.ring(region) {
+            ring::publish(ring, self.tail, &descriptor.words());
         }
         self.tail += 1;
+    }
+
+    fn ring<'r>(&self, region: &'r OwnRegion) -> Option<&'r [ring::Slot]> {
+        region.slots(self.ring_at, self.capacity)
     }
 
     /// Rings the consumer if it sleeps; [`Waker::fence`] came before.
@@ -215,13 +205,18 @@ impl<R: Copy> OutRing<R> {
         }
     }
 
+    /// Descriptors that the ring holds.
+    pub(crate) const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// Where the next descriptor goes.
     pub(crate) const fn tail(&self) -> u64 {
         self.tail
     }
 
     /// Finds out what a predecessor published that is not released yet. `read` checks what it left, and
-    /// `hold` says what room a descriptor takes. Returns the last of those descriptors.
+    /// `hold` is told each such descriptor, with its position. Returns the last of them.
     ///
     /// A predecessor may have been hostile, and so may the consumer: what they left is checked like anything
     /// else. What does not name room of ours is left to the consumer to refuse, and what pretends to be
@@ -232,9 +227,9 @@ impl<R: Copy> OutRing<R> {
         region: &OwnRegion,
         epoch: u32,
         read: impl Fn(&[u64; ring::WORDS]) -> Option<Descriptor>,
-        mut hold: impl FnMut(&Descriptor) -> Option<R>,
+        mut hold: impl FnMut(u64, &Descriptor),
     ) -> Option<Descriptor> {
-        let ring = region.slots(self.ring_at, self.capacity)?;
+        let ring = self.ring(region)?;
         let released = self.cursor().map_or(0, ring::released) & u64::from(u32::MAX);
         let taken = self.page.word(self.cursor_at + cursor_word::TAKEN);
         let taken = taken.map_or(0, |word| ring::ahead_of(released, word.load(Ordering::Relaxed)));
@@ -267,11 +262,7 @@ impl<R: Copy> OutRing<R> {
                 continue;
             }
             last = Some(descriptor);
-            if let Some(room) = hold(&descriptor)
-                && let Some(entry) = self.room_mut(position)
-            {
-                *entry = Some(room);
-            }
+            hold(position, &descriptor);
         }
         last
     }

@@ -3,25 +3,13 @@
 use crate::aead::keys::{SecretBytes, generation_key};
 use crate::aead::{Key, Refused, TAG_BYTES};
 use crate::attach::message;
-use crate::clock::Monotonic;
+pub use crate::record::context::RecordContext;
 use crate::record::descriptor::Descriptor;
-use crate::record::invocation::InvocationId;
 use crate::region::memory::OwnSpan;
 
 /// AES blocks that one key seals before the port takes the next: 64 GiB. An attacker's advantage stays below
 /// 2^-64; the AEAD's own limits (RFC 8446, section 5.5, and NIST SP 800-38D, section 8.3) are far away.
 const BLOCKS_PER_KEY: u64 = 1 << 32;
-
-/// What a record belongs to; the same for all its segments.
-#[derive(Debug, Clone, Copy)]
-pub struct RecordContext {
-    /// The request.
-    pub invocation: InvocationId,
-    /// When the request is worth nothing any more.
-    pub deadline: Monotonic,
-    /// Which attempt of this producer makes the record.
-    pub attempt: u16,
-}
 
 /// Seals the records of one output port, in one epoch of one instance.
 pub(crate) struct PortSealer {
@@ -149,8 +137,10 @@ pub(crate) enum End {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Monotonic;
     use crate::inlet::open::Opener;
     use crate::name::Name;
+    use crate::record::invocation::InvocationId;
     use crate::region::memory::{OwnRegion, PeerRegion};
     use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 

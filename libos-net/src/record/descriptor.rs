@@ -14,6 +14,7 @@
 //! is sealed, so nothing is authenticated: the bytes of word 1 are plaintext, the generation is 0, and what
 //! guards a descriptor is that only its producer can write it, and the checks of its consumer.
 
+use crate::aead::sealed::TAG_BYTES;
 use crate::clock::Monotonic;
 use crate::record::invocation::InvocationId;
 pub use crate::region::layout::SEGMENT_BYTES;
@@ -57,6 +58,8 @@ pub struct Descriptor {
     /// Generation of the key.
     pub generation: u16,
 }
+
+const _: () = assert!(TAG_BYTES + 7 + 8 < SLOT_TAIL_BYTES);
 
 /// Words that are no descriptor, or point out of the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -170,6 +173,11 @@ impl Descriptor {
             .checked_add(self.len_bytes)
             .and_then(|end| end.checked_add(tail_bytes))
             .ok_or(Malformed)
+    }
+
+    /// Where in the outbox the time lies at which a sealed segment was published: behind its tag, aligned.
+    pub(crate) const fn published_at(&self) -> usize {
+        self.offset + (self.len_bytes + TAG_BYTES).next_multiple_of(8)
     }
 
     /// The additional data of the segment's AEAD.

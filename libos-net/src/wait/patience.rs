@@ -21,7 +21,7 @@ use core::hint::spin_loop;
 /// many searches, each at most its budget.
 const DOUBT_MAX: u32 = 4;
 /// One sleep in so many is ended early even if that has not paid.
-const HOPE_EVERY: u32 = 16;
+const EARLY_WAKE_EVERY: u32 = 16;
 /// The clock is read once in so many polls: it costs as much as some of them.
 const POLLS_PER_CLOCK: u32 = 32;
 /// The processor is told that this is a loop of polls once in so many: a pause takes as long as several.
@@ -40,8 +40,8 @@ pub(crate) struct Patience {
     wake_ns: u64,
     /// Long waits in a row, counted up to [`DOUBT_MAX`].
     doubt: u32,
-    /// Sleeps since looking last was worth it, modulo [`HOPE_EVERY`].
-    hopeless: u32,
+    /// Sleeps since looking last was worth it, modulo [`EARLY_WAKE_EVERY`].
+    refused_early_wakes: u32,
 }
 
 impl Patience {
@@ -52,7 +52,7 @@ impl Patience {
             budget_ns,
             wake_ns: budget_ns,
             doubt: 0,
-            hopeless: 0,
+            refused_early_wakes: 0,
         }
     }
 
@@ -76,13 +76,13 @@ impl Patience {
 
     /// Whether to be woken before there is work, to look for it: while looking pays, and else now and then,
     /// to find out whether times have changed.
-    pub(crate) fn hopes(&mut self) -> bool {
-        self.hopeless = if self.may_look() && self.limit_ns() > 0 {
+    pub(crate) fn accepts_early_wake(&mut self) -> bool {
+        self.refused_early_wakes = if self.may_look() && self.limit_ns() > 0 {
             0
         } else {
-            (self.hopeless + 1) % HOPE_EVERY
+            (self.refused_early_wakes + 1) % EARLY_WAKE_EVERY
         };
-        self.may_look() && self.hopeless == 0
+        self.may_look() && self.refused_early_wakes == 0
     }
 
     /// A search found something.
@@ -180,12 +180,14 @@ mod tests {
     #[test]
     fn an_instance_is_woken_ahead_while_that_pays_and_else_now_and_then() {
         let mut patience = Patience::new(BUDGET_NS);
-        assert!((0..100).all(|_| patience.hopes()));
+        assert!((0..100).all(|_| patience.accepts_early_wake()));
         let mut patience = doubting();
-        let hoped: Vec<bool> = (0..2 * HOPE_EVERY).map(|_| patience.hopes()).collect();
-        assert_eq!(hoped.iter().filter(|hoped| **hoped).count(), 2);
+        let accepted: Vec<bool> = (0..2 * EARLY_WAKE_EVERY)
+            .map(|_| patience.accepts_early_wake())
+            .collect();
+        assert_eq!(accepted.iter().filter(|accepted| **accepted).count(), 2);
         let mut never = Patience::new(0);
-        assert!((0..2 * HOPE_EVERY).all(|_| !never.hopes()));
+        assert!((0..2 * EARLY_WAKE_EVERY).all(|_| !never.accepts_early_wake()));
     }
 
     #[test]

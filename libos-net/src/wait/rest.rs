@@ -97,7 +97,7 @@ impl Rest {
         let Some(word) = own.page.word(page_word::PARKED) else {
             return false;
         };
-        own.store(page_word::LOOKS, u64::from(self.patience.hopes()));
+        own.store(page_word::LOOKS, u64::from(self.patience.accepts_early_wake()));
         self.sleeper.announce(word);
         true
     }

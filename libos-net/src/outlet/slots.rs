@@ -1,5 +1,5 @@
-//! `reserve`: room for a segment in the outbox. The freshest slot is reused first, so that the hot set stays
-//! in cache. All bookkeeping is private memory; consumers see offsets only.
+//! Slots: room for one segment each in the outbox. The freshest is reused first, so that the hot set stays in
+//! cache. All bookkeeping is private memory; consumers see offsets only.
 
 use crate::region::layout::{OutboxLayout, SLOT_CLASSES, SLOT_TAIL_BYTES};
 
