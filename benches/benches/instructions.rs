@@ -18,8 +18,8 @@
 
 use hacher_libos_net::attachment::Attachment;
 use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::inlet::Step;
 use hacher_libos_net::invocation::InvocationId;
-use hacher_libos_net::peek::Step;
 use hacher_libos_net::seal::RecordContext;
 use hacher_libos_net::wiring::{Plan, Runner};
 use std::time::Duration;

@@ -15,8 +15,8 @@ use hacher_libos_net::attachment::{Assembly, AttachError, Attachment, Channel, L
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::fault::Notice;
 use hacher_libos_net::hop::{Own, SendError, Sender};
+use hacher_libos_net::inlet::{Opened, Step};
 use hacher_libos_net::invocation::InvocationId;
-use hacher_libos_net::peek::{Opened, Step};
 use hacher_libos_net::process::{lock_down, take_channel};
 use hacher_libos_net::sdk::headers;
 use hacher_libos_net::seal::RecordContext;

@@ -40,7 +40,7 @@ use crate::region::memory::OwnRegion;
 use crate::sdk::failure::Failure;
 use crate::sdk::input::Input;
 use crate::sdk::output::Output;
-use crate::trustlet::serve::Trustlet;
+use crate::trustlet::event_loop::Trustlet;
 use crate::wait::doorbell;
 use core::mem::MaybeUninit;
 use core::time::Duration;

@@ -13,7 +13,7 @@ mod topology;
 use core::time::Duration;
 use hacher_libos_net::attachment::Attachment;
 use hacher_libos_net::clock::Monotonic;
-use hacher_libos_net::peek::Step;
+use hacher_libos_net::inlet::Step;
 use hacher_libos_net::wiring::Plan;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use topology::{record, with_headers};

@@ -12,9 +12,9 @@ mod topology;
 
 use hacher_libos_net::attachment::Attachment;
 use hacher_libos_net::hop::SendError;
+use hacher_libos_net::inlet::{Opened, Step};
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::layout::{MappedLayout, cursor_word};
-use hacher_libos_net::peek::{Opened, Step};
 use hacher_libos_net::refusal::Refusal;
 use hacher_libos_net::telemetry::Counter;
 use hacher_libos_net::wiring::{Node, Plan, Wiring};

@@ -10,7 +10,7 @@
 mod topology;
 
 use hacher_libos_net::attachment::Attachment;
-use hacher_libos_net::peek::Step;
+use hacher_libos_net::inlet::Step;
 use hacher_libos_net::wiring::{Handler, Plan, Runner};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

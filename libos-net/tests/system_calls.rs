@@ -14,7 +14,7 @@ mod topology;
 
 use hacher_libos_net::attachment::Attachment;
 use hacher_libos_net::clock::Monotonic;
-use hacher_libos_net::peek::Step;
+use hacher_libos_net::inlet::Step;
 use hacher_libos_net::process::lock_down;
 use hacher_libos_net::telemetry::Counter;
 use hacher_libos_net::wiring::{Handler, Plan, Runner};

@@ -2,8 +2,8 @@
 //! only for requests that somebody waits for.
 
 use super::record::Record;
+use hacher_libos_net::inlet::RecordPlace;
 use hacher_libos_net::invocation::InvocationId;
-use hacher_libos_net::peek::RecordPlace;
 
 /// What to do with a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

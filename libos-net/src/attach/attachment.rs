@@ -8,7 +8,7 @@ use crate::attach::message::{
 };
 use crate::clock::Monotonic;
 use crate::hop::{Receiver, Sender};
-use crate::inlet::peek::InRing;
+use crate::inlet::{Inlet, receiver};
 use crate::outlet::Outlet;
 use crate::outlet::mapped::MappedRoom;
 use crate::outlet::outbox::Outbox;
@@ -18,6 +18,7 @@ use crate::outlet::publish::Link;
 use crate::outlet::seal::PortSealer;
 use crate::page::own::Own;
 use crate::page::telemetry;
+use crate::payload::Payload;
 use crate::region::layout::{MappedLayout, OutboxLayout, PageLayout, page_word};
 use crate::region::memory::{MapError, OwnRegion, PeerRegion};
 use crate::sdk::input;
@@ -388,14 +389,10 @@ impl Assembly {
         for (index, (inbound, outbox, doorbell)) in core::mem::take(&mut self.inbound).into_iter().enumerate()
         {
             let inbound = Zeroizing::new(InboundSecret(inbound));
-            rings.push(InRing::new(
-                index,
-                &inbound.0,
-                &begin,
-                &page_layout,
-                &outbox,
-                doorbell,
-            )??);
+            let payload = Payload::of(&inbound.0, &begin);
+            let vouched = payload.is_authenticated();
+            let inlet = Inlet::new(index, &inbound.0, &page_layout, &outbox, doorbell, vouched)??;
+            rings.push(receiver::Inbound { inlet, payload });
             gapless.push(inbound.0.gapless == 1);
         }
         let ports = self.out_ports(&begin, &outbox_layout, &mut own, random)?;

@@ -1,27 +1,36 @@
-//! The consuming side of an instance: its inlets, and the wait for something on one of them.
+//! The consuming side of an instance: its inlets, what is done with their payload, and the wait for something on
+//! one of them. How a segment comes through them is told in [`crate::hop`].
 
-use super::peek::{InRing, Opened, RecordPlace, Step, Taking, Upstream};
+use super::Inlet;
+use super::step::{Opened, RecordPlace, Step, Upstream};
 use crate::clock::Monotonic;
 use crate::page::counter::Counter;
 use crate::page::own::Own;
+use crate::payload::Payload;
 use crate::record::descriptor::Descriptor;
 use crate::record::refusal::Refusal;
 use crate::region::memory::{PeerRegion, PeerSpan};
 use crate::wait::rest::Rest;
 use std::sync::Arc;
 
+/// One inlet, and what is done with what comes through it.
+pub(crate) struct Inbound {
+    pub(crate) inlet: Inlet,
+    pub(crate) payload: Payload,
+}
+
 /// The consuming side of an instance.
 pub struct Receiver {
-    rings: Vec<InRing>,
+    inbound: Vec<Inbound>,
     /// Where the next round over the rings starts, so that none is served last for ever.
     round: usize,
     rest: Rest,
 }
 
 impl Receiver {
-    pub(crate) const fn new(rings: Vec<InRing>, rest: Rest) -> Self {
+    pub(crate) const fn new(inbound: Vec<Inbound>, rest: Rest) -> Self {
         Self {
-            rings,
+            inbound,
             round: 0,
             rest,
         }
@@ -30,40 +39,63 @@ impl Receiver {
     /// How many inbound rings there are.
     #[must_use]
     pub fn ring_count(&self) -> usize {
-        self.rings.len()
+        self.inbound.len()
+    }
+
+    /// Ring `ring`.
+    pub(crate) fn inbound_mut(&mut self, ring: usize) -> Option<&mut Inbound> {
+        self.inbound.get_mut(ring)
+    }
+
+    fn inlet(&self, ring: usize) -> Option<&Inlet> {
+        self.inbound.get(ring).map(|inbound| &inbound.inlet)
+    }
+
+    fn inlet_mut(&mut self, ring: usize) -> Option<&mut Inlet> {
+        self.inbound.get_mut(ring).map(|inbound| &mut inbound.inlet)
     }
 
     /// What is known of the sender of ring `ring`.
     #[must_use]
     pub fn upstream(&self, ring: usize) -> Option<&Upstream> {
-        self.rings.get(ring).map(|ring| &ring.upstream)
+        self.inlet(ring).map(Inlet::upstream)
     }
 
     /// Whether every producer has said that it serves.
     #[must_use]
     pub fn all_producers_serve(&self) -> bool {
-        self.rings.iter().all(InRing::producer_serves)
+        self.inbound.iter().all(|inbound| inbound.inlet.producer_serves())
     }
 
     /// The next ring on which there is something, starting after the one served last.
     pub fn ring_with_news(&mut self) -> Option<usize> {
-        let count = self.rings.len();
+        let count = self.inbound.len();
         let found = (self.round..count)
             .chain(0..self.round)
-            .find(|ring| self.rings.get(*ring).is_some_and(InRing::has_news))?;
+            .find(|ring| self.inlet(*ring).is_some_and(Inlet::has_news))?;
         self.round = (found + 1) % count.max(1);
         Some(found)
     }
 
-    /// Peeks at ring `ring` and opens what is there, appending to `into`. Refusals are counted here.
-    pub fn step(&mut self, own: &Own, ring: usize, into: &mut Vec<u8>) -> Step {
-        self.step_choosing(own, ring, into, |_| Taking::Copy)
+    /// When the look at a ring that follows begins, if what being woken costs is to be learnt from it.
+    pub(crate) fn woken(&mut self) -> Option<Monotonic> {
+        self.rest.woken()
     }
 
-    /// As [`Self::step`], but leaves what comes over a `mapped` edge where it is: [`Self::in_place`] reads
-    /// it, until it is released.
-    pub fn step_in_place(&mut self, own: &Own, ring: usize, into: &mut Vec<u8>) -> Step {
-        self.step_choosing(own, ring, into, |_| Taking::InPlace)
+    /// After a look at ring `ring`: counts what was refused, learns what being woken cost, and says how far
+    /// this instance has come.
+    pub(crate) fn note_step(&mut self, own: &Own, ring: usize, woken: Option<Monotonic>, step: &Step) {
+        if let (Some(woken), Step::Opened(opened)) = (woken, step) {
+            self.rest.learn(woken.ns_since(opened.published));
+        }
+        if let Step::Refused { refusal, .. } = step {
+            own.count(Counter::Refused(*refusal), 1);
+        }
+        if let Some(inlet) = self.inlet_mut(ring) {
+            inlet.note_taken(&own.page);
+            // The places of what was refused or passed over are done with, if nothing before them is held.
+            inlet.release_done(&own.page);
+        }
     }
 
     /// The bytes of a segment that was left in place, as its producer may still change them.
@@ -72,55 +104,24 @@ impl Receiver {
         if !opened.in_place {
             return None;
         }
-        let descriptor = &opened.descriptor;
-        let region = self.region(opened.record.ring)?;
-        region.span(descriptor.offset, descriptor.len_bytes)
+        self.inlet(opened.record.ring)?.segment(&opened.descriptor)
     }
 
     /// The record of ring `ring` that a word of a predecessor means, if one can: published before this
     /// process began, and not released.
     pub(crate) fn record_at(&self, ring: usize, word: u64) -> Option<RecordPlace> {
-        self.rings.get(ring)?.record_at(word)
+        self.inlet(ring)?.record_at(word)
     }
 
     /// Whether a predecessor had released this record, before older ones.
     pub(crate) fn was_done(&mut self, record: RecordPlace) -> bool {
-        self.rings
-            .get_mut(record.ring)
-            .is_some_and(|ring| ring.was_done(record.first))
+        self.inlet_mut(record.ring)
+            .is_some_and(|inlet| inlet.was_done(record.first))
     }
 
     /// The region that ring `ring` lies in.
     pub(crate) fn region(&self, ring: usize) -> Option<&Arc<PeerRegion>> {
-        self.rings.get(ring).map(InRing::region)
-    }
-
-    /// As [`Self::step`], but `choose` looks at the descriptor first: at what it says that the segment
-    /// belongs to, which is not authenticated yet, and how long it is. So a consumer that bounds its
-    /// memory can leave a large segment of a mapped edge where it is; a sealed one has at most
-    /// [`crate::record::descriptor::SEGMENT_BYTES`], and is opened in any case.
-    pub fn step_choosing(
-        &mut self,
-        own: &Own,
-        ring: usize,
-        into: &mut Vec<u8>,
-        choose: impl FnOnce(&Descriptor) -> Taking,
-    ) -> Step {
-        let Some(in_ring) = self.rings.get_mut(ring) else {
-            return Step::Empty;
-        };
-        let woken = self.rest.woken();
-        let step = in_ring.step(into, choose);
-        if let (Some(woken), Step::Opened(opened)) = (woken, &step) {
-            self.rest.learn(woken.ns_since(opened.published));
-        }
-        if let Step::Refused { refusal, .. } = &step {
-            own.count(Counter::Refused(*refusal), 1);
-        }
-        in_ring.note_taken(&own.page);
-        // The places of what was refused or passed over are done with, if nothing before them is held.
-        in_ring.release_done(&own.page);
-        step
+        self.inlet(ring).map(Inlet::region)
     }
 
     /// Opens segment `segment` of a held record again, for another attempt. `None` past its end.
@@ -131,7 +132,8 @@ impl Receiver {
         segment: u64,
         into: &mut Vec<u8>,
     ) -> Option<Result<Descriptor, Refusal>> {
-        let opened = self.rings.get_mut(record.ring)?.reopen(record, segment, into);
+        let Inbound { inlet, payload } = self.inbound.get_mut(record.ring)?;
+        let opened = payload.open_again(inlet, record, segment, into);
         if let Some(Err(refusal)) = &opened {
             own.count(Counter::Refused(*refusal), 1);
         }
@@ -140,39 +142,28 @@ impl Receiver {
 
     /// Drops what is still to come of the record that is arriving on `ring`.
     pub fn give_up_arriving(&mut self, ring: usize) {
-        if let Some(ring) = self.rings.get_mut(ring) {
-            ring.give_up_arriving();
-        }
-    }
-
-    /// Releases a record: all that it caused has been published (I5).
-    pub fn release(&mut self, own: &Own, record: RecordPlace) {
-        if let Some(ring) = self.rings.get_mut(record.ring) {
-            ring.release(record, &own.page);
+        if let Some(inlet) = self.inlet_mut(ring) {
+            inlet.give_up_arriving();
         }
     }
 
     /// Waits until there is news on a ring, or `until`; may return without reason.
     pub fn wait(&mut self, own: &Own, until: Option<Monotonic>) {
-        let rings = &self.rings;
-        self.rest.wait(own, until, || rings.iter().any(InRing::has_news));
+        let inbound = &self.inbound;
+        self.rest.wait(own, until, || any_news(inbound));
     }
 
     /// Waits until there is news on ring `ring`, or `until`; may return without reason.
     pub(crate) fn wait_for(&mut self, own: &Own, ring: usize, until: Monotonic) {
-        let ring = self.rings.get(ring);
+        let inlet = self.inbound.get(ring).map(|inbound| &inbound.inlet);
         self.rest
-            .wait(own, Some(until), || ring.is_none_or(InRing::has_news));
-    }
-
-    fn has_news(&self) -> bool {
-        self.rings.iter().any(InRing::has_news)
+            .wait(own, Some(until), || inlet.is_none_or(Inlet::has_news));
     }
 
     /// Announces sleep; `false` if there is news, so that there must be none. The caller then waits for the
     /// doorbell, and calls [`Self::awake`].
     pub fn announce(&mut self, own: &Own) -> bool {
-        self.rest.announce(own) && !self.has_news()
+        self.rest.announce(own) && !any_news(&self.inbound)
     }
 
     /// Says that the sleep is over, or did not happen.
@@ -186,8 +177,12 @@ impl Receiver {
     }
 
     pub(crate) fn resume(&mut self, own: &Own, gapless: &[bool]) {
-        for (ring, gapless) in self.rings.iter_mut().zip(gapless) {
-            ring.resume(&own.page, *gapless);
+        for (inbound, gapless) in self.inbound.iter_mut().zip(gapless) {
+            inbound.inlet.resume(&own.page, *gapless);
         }
     }
+}
+
+fn any_news(inbound: &[Inbound]) -> bool {
+    inbound.iter().any(|inbound| inbound.inlet.has_news())
 }

@@ -1,6 +1,6 @@
 //! `reserve` in a mapped region: extents of neighbouring leaves, of any length. What was released last is
 //! given out first, so that the hot set stays in cache. All bookkeeping is private memory of the producer;
-//! the consumer keeps its own books ([`crate::inlet::placed`]).
+//! the consumer keeps its own books (`inlet/leaves.rs`).
 
 use crate::region::layout::MappedLayout;
 

@@ -138,8 +138,8 @@ pub(crate) enum End {
 mod tests {
     use super::*;
     use crate::clock::Monotonic;
-    use crate::inlet::open::Opener;
     use crate::name::Name;
+    use crate::payload::open::Opener;
     use crate::record::invocation::InvocationId;
     use crate::region::memory::{OwnRegion, PeerRegion};
     use rustix::fs::{MemfdFlags, ftruncate, memfd_create};

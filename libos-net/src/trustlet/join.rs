@@ -2,7 +2,7 @@
 //! missing.
 
 use crate::clock::Monotonic;
-use crate::inlet::peek::{RecordPlace, Upstream};
+use crate::inlet::step::{RecordPlace, Upstream};
 use crate::record::invocation::InvocationId;
 use crate::sdk::input::Part;
 

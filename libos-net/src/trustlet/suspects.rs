@@ -14,7 +14,7 @@ use crate::clock::Monotonic;
 use crate::fault::cause::Cause;
 use crate::fault::end::{End, LastWords};
 use crate::hop::Receiver;
-use crate::inlet::peek::RecordPlace;
+use crate::inlet::step::RecordPlace;
 use crate::page::own::Own;
 use crate::region::layout::{PageLayout, SUSPECTS, page_word, suspect_word};
 use core::time::Duration;

@@ -4,8 +4,8 @@
 use hacher_libos_net::attachment::Attachment;
 use hacher_libos_net::fault::Notice;
 use hacher_libos_net::hop::SendError;
+use hacher_libos_net::inlet::{RecordPlace, Step};
 use hacher_libos_net::invocation::InvocationId;
-use hacher_libos_net::peek::{RecordPlace, Step};
 use hacher_libos_net::refusal::Refusal;
 use hacher_libos_net::sdk::headers;
 use hacher_libos_net::seal::RecordContext;

@@ -3,8 +3,8 @@
 
 use crate::script::Script;
 use hacher_libos_net::attachment::Attachment;
+use hacher_libos_net::inlet::Step;
 use hacher_libos_net::invocation::InvocationId;
-use hacher_libos_net::peek::Step;
 use hacher_libos_net::seal::RecordContext;
 use hacher_libos_net::wiring::{Node, Plan, Wiring, after};
 use std::time::Duration;

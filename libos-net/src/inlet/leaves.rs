@@ -8,16 +8,16 @@ use crate::record::refusal::Refusal;
 use crate::region::layout::MappedLayout;
 
 /// The leaves that are in use, in private memory.
-pub(crate) struct Placed {
-    pub(crate) layout: MappedLayout,
+pub(super) struct HeldLeaves {
+    layout: MappedLayout,
     /// One bit for each leaf.
     used: Box<[u64]>,
     /// The leaves of the descriptor at each place of the ring.
     at: Box<[Option<Extent>]>,
 }
 
-impl Placed {
-    pub(crate) fn new(layout: MappedLayout) -> Self {
+impl HeldLeaves {
+    pub(super) fn new(layout: MappedLayout) -> Self {
         let words = usize::try_from(layout.leaves().div_ceil(u64::BITS)).unwrap_or(0);
         Self {
             layout,
@@ -26,11 +26,16 @@ impl Placed {
         }
     }
 
+    /// The shape of the region.
+    pub(super) const fn layout(&self) -> &MappedLayout {
+        &self.layout
+    }
+
     /// Notes that the descriptor at `position` is accepted.
     ///
     /// # Errors
     /// [`Refusal::Malformed`] when it overlaps another that is not released; nothing is noted then.
-    pub(crate) fn hold(&mut self, position: u64, descriptor: &Descriptor) -> Result<(), Refusal> {
+    pub(super) fn hold(&mut self, position: u64, descriptor: &Descriptor) -> Result<(), Refusal> {
         let count = self.layout.leaves_for(descriptor.len_bytes);
         if count == 0 {
             return Ok(());
@@ -49,13 +54,13 @@ impl Placed {
     }
 
     /// Forgets all that is held: its producer is another process, which may not know of it.
-    pub(crate) fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.used.fill(0);
         self.at.fill(None);
     }
 
     /// Notes that the descriptor at `position` is about to be released.
-    pub(crate) fn let_go(&mut self, position: u64) {
+    pub(super) fn let_go(&mut self, position: u64) {
         if let Some(extent) = place(&mut self.at, position).and_then(Option::take) {
             self.mark(extent);
         }

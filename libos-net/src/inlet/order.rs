@@ -5,7 +5,7 @@ use crate::record::refusal::Refusal;
 
 /// What a descriptor is, if it opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(super) enum Place {
     /// The first segment of a record.
     Begins,
     /// The next segment of the record that is arriving.
@@ -34,7 +34,7 @@ enum Arriving {
 
 /// Follows the records of one ring.
 #[derive(Debug)]
-pub(crate) struct Order {
+pub(super) struct Order {
     /// Every record of the port comes through this ring, so a gap is a loss.
     gapless: bool,
     epoch: u32,
@@ -46,7 +46,7 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    pub(crate) fn new(gapless: bool) -> Self {
+    pub(super) fn new(gapless: bool) -> Self {
         Self {
             gapless,
             epoch: 0,
@@ -58,7 +58,7 @@ impl Order {
 
     /// Continues after a predecessor that had accepted everything before `next_sequence` of `epoch`, and
     /// perhaps more.
-    pub(crate) fn resume(gapless: bool, epoch: u32, next_sequence: u64) -> Self {
+    pub(super) fn resume(gapless: bool, epoch: u32, next_sequence: u64) -> Self {
         Self {
             epoch,
             next_sequence,
@@ -68,17 +68,17 @@ impl Order {
     }
 
     /// Forgets how far it had come: its producer says that it is another process.
-    pub(crate) fn start_over(&mut self) {
+    pub(super) fn start_over(&mut self) {
         *self = Self::resume(self.gapless, 0, 0);
     }
 
     /// Whether a record has begun and not ended.
-    pub(crate) fn is_mid_record(&self) -> bool {
+    pub(super) fn is_mid_record(&self) -> bool {
         matches!(self.arriving, Arriving::Record { .. })
     }
 
     /// Where `descriptor` would belong.
-    pub(crate) fn place(&self, descriptor: &Descriptor) -> Result<Place, Refusal> {
+    pub(super) fn place(&self, descriptor: &Descriptor) -> Result<Place, Refusal> {
         match self.arriving {
             Arriving::Record {
                 epoch,
@@ -132,7 +132,7 @@ impl Order {
     }
 
     /// Notes that `descriptor` opened.
-    pub(crate) fn accept(&mut self, descriptor: &Descriptor) {
+    pub(super) fn accept(&mut self, descriptor: &Descriptor) {
         if descriptor.segment == 0 {
             let expected = if descriptor.epoch == self.epoch {
                 self.next_sequence
@@ -158,20 +158,20 @@ impl Order {
     }
 
     /// Notes a refusal: the record that was arriving is lost, and what was refused may have been one.
-    pub(crate) fn refuse(&mut self) {
+    pub(super) fn refuse(&mut self) {
         self.missing = self.missing.saturating_add(1);
         self.give_up();
     }
 
     /// Passes over the rest of the record that is arriving, if one is.
-    pub(crate) fn give_up(&mut self) {
+    pub(super) fn give_up(&mut self) {
         if let Arriving::Record { epoch, sequence, .. } = self.arriving {
             self.arriving = Arriving::Skipping { epoch, sequence };
         }
     }
 
     /// Forgets the record that was arriving, as its producer was replaced.
-    pub(crate) fn abandon(&mut self) {
+    pub(super) fn abandon(&mut self) {
         self.arriving = Arriving::Nothing;
     }
 }

@@ -1,0 +1,181 @@
+//! The input of a run that has not come yet, or that is opened once more.
+
+use super::job::Job;
+use super::join::Bundle;
+use crate::clock::Monotonic;
+use crate::hop::Receiver;
+use crate::inlet::step::{Opened, RecordPlace, Step};
+use crate::page::own::Own;
+use crate::sdk::failure::Failure;
+use crate::sdk::input::{Part, SegmentSource};
+
+/// Why an input will never be whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lost {
+    Abandoned,
+    Refused,
+    Late,
+}
+
+/// The later segments of the record that a handler is working on.
+pub(super) struct Arriving<'a> {
+    pub(super) own: &'a Own,
+    pub(super) receiver: &'a mut Receiver,
+    pub(super) record: RecordPlace,
+    pub(super) deadline: Monotonic,
+    /// Next segment to open again; `None` once those of an earlier attempt are used up.
+    pub(super) again: Option<u64>,
+    pub(super) complete: bool,
+    pub(super) lost: Option<Lost>,
+    pub(super) open_ns: u64,
+    pub(super) opened_bytes: u64,
+}
+
+impl<'a> Arriving<'a> {
+    pub(super) fn new(own: &'a Own, receiver: &'a mut Receiver, job: &Job) -> Self {
+        Self {
+            own,
+            receiver,
+            record: job.record,
+            deadline: job.deadline,
+            again: None,
+            complete: !job.streams,
+            lost: None,
+            open_ns: 0,
+            opened_bytes: 0,
+        }
+    }
+
+    /// Goes back to the record's beginning: opens its first segment again.
+    pub(super) fn restart(&mut self, bundle: &mut Bundle) -> Result<(), Failure> {
+        let Some(part) = bundle.parts.first_mut() else {
+            return Ok(());
+        };
+        if part.is_in_place() {
+            return Ok(()); // nothing of it is used up
+        }
+        let Some(upstream) = self.receiver.upstream(self.record.ring).copied() else {
+            return Ok(());
+        };
+        part.clear(upstream.function, upstream.port);
+        let was_complete = self.complete;
+        self.again = Some(0);
+        let last = self.open_next(part)?;
+        part.parse_headers()
+            .map_err(|_| Failure::retry("the input has malformed headers"))?;
+        if last {
+            part.set_complete();
+        }
+        // Whether the whole record has arrived does not change by reading it again.
+        self.complete = was_complete;
+        Ok(())
+    }
+
+    /// Opens again what was given up while it waited.
+    pub(super) fn reopen_shed(&mut self, bundle: &mut Bundle) -> Result<(), Failure> {
+        while let Some((part, record)) = bundle.first_shed() {
+            let start = Monotonic::now();
+            self.reopen(part, record)?;
+            self.open_ns += Monotonic::now().ns_since(start);
+        }
+        Ok(())
+    }
+
+    /// Opens all of a record that has arrived and is not released.
+    pub(super) fn reopen(&mut self, part: &mut Part, record: RecordPlace) -> Result<(), Failure> {
+        let refused = Failure::retry("a segment of the input was refused");
+        let Some(upstream) = self.receiver.upstream(record.ring).copied() else {
+            return self.lose(Lost::Refused, refused);
+        };
+        part.clear(upstream.function, upstream.port);
+        for segment in 0.. {
+            let opened = self.receiver.reopen(self.own, record, segment, part.plain_mut());
+            let Some(Ok(descriptor)) = opened else { break };
+            if segment == 0 && part.parse_headers().is_err() {
+                break;
+            }
+            if descriptor.last {
+                part.set_complete();
+                return Ok(());
+            }
+        }
+        self.lose(Lost::Refused, refused)
+    }
+
+    /// Opens all that is left into `part`.
+    pub(super) fn open_rest(&mut self, part: &mut Part) -> Result<(), Failure> {
+        while !part.is_complete() {
+            if self.open_next(part)? {
+                part.set_complete();
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn lose<T>(&mut self, lost: Lost, failure: Failure) -> Result<T, Failure> {
+        self.lost = Some(lost);
+        Err(failure)
+    }
+}
+
+impl SegmentSource for Arriving<'_> {
+    fn open_next(&mut self, part: &mut Part) -> Result<bool, Failure> {
+        if let Some(segment) = self.again {
+            match self
+                .receiver
+                .reopen(self.own, self.record, segment, part.plain_mut())
+            {
+                Some(Ok(descriptor)) => {
+                    self.again = Some(segment + 1);
+                    return Ok(descriptor.last);
+                }
+                Some(Err(_)) => {
+                    return self.lose(
+                        Lost::Refused,
+                        Failure::retry("a segment of the input was refused"),
+                    );
+                }
+                None => self.again = None,
+            }
+        }
+        loop {
+            let start = Monotonic::now();
+            let step = self
+                .receiver
+                .step_in_place(self.own, self.record.ring, part.plain_mut());
+            match step {
+                Step::Opened(opened) => {
+                    add_in_place(self.receiver, &opened, part);
+                    self.open_ns += Monotonic::now().ns_since(start);
+                    self.opened_bytes += opened.descriptor.len_bytes as u64;
+                    self.complete = opened.descriptor.last;
+                    return Ok(opened.descriptor.last);
+                }
+                Step::Empty if start >= self.deadline => {
+                    return self.lose(Lost::Late, Failure::retry("the input did not arrive in time"));
+                }
+                Step::Empty => self.receiver.wait_for(self.own, self.record.ring, self.deadline),
+                Step::Abandoned(_) => {
+                    self.complete = true;
+                    return self.lose(Lost::Abandoned, Failure::retry("the sender gave up on the input"));
+                }
+                Step::Refused { .. } => {
+                    self.complete = true;
+                    return self.lose(
+                        Lost::Refused,
+                        Failure::retry("a segment of the input was refused"),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Adds a segment to `part` that was left in place, if it was.
+pub(super) fn add_in_place(receiver: &Receiver, opened: &Opened, part: &mut Part) {
+    if opened.in_place
+        && let Some(region) = receiver.region(opened.record.ring)
+    {
+        part.add_in_place(region, opened.descriptor.offset, opened.descriptor.len_bytes);
+    }
+}

@@ -1,0 +1,210 @@
+//! `run`: one attempt of the handler on one input; its output is sealed and published when it returns.
+
+use super::arriving::{Arriving, Lost};
+use super::event_loop::Trustlet;
+use super::job::Job;
+use super::last_words;
+use super::sealing::{Sealing, send_all};
+use super::suspects::{Stage, Suspect};
+use crate::clock::Monotonic;
+use crate::fault::notice::{Fault, KeptBack};
+use crate::page::counter::Counter;
+use crate::record::context::RecordContext;
+use crate::region::layout::page_word;
+use crate::sdk::failure::Failure;
+use crate::sdk::headers;
+use crate::sdk::input::{Input, Run};
+use crate::sdk::output::Output;
+use crate::sdk::run::run_caught;
+
+impl<H> Trustlet<H>
+where
+    H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+{
+    /// One attempt.
+    pub(super) fn run(&mut self, mut job: Job) {
+        if let Some(suspect) = self.suspect(&job)
+            && job.attempt <= suspect.attempts
+        {
+            if job.bundle.places.len() == 1 {
+                self.note_arrival(job.record.ring, &job.times);
+            }
+            if self.is_last(&suspect) || suspect.due >= job.deadline {
+                return self.give_up_suspect(job, &suspect);
+            }
+            job.attempt = suspect.attempts;
+            if suspect.due > Monotonic::now() {
+                // As a retry, so that others run meanwhile.
+                return self.delay(job, suspect.due);
+            }
+            job.attempt += 1;
+        }
+        if job.attempt > 1 {
+            job.ready = Monotonic::now();
+            if self.is_pointless(&job, job.ready) {
+                return self.drop_job(job);
+            }
+        }
+        self.mark_running(&job, job.ready);
+        last_words::begin_run();
+        let ran = self.run_handler(&mut job);
+        self.settle(job, ran);
+    }
+
+    /// The suspect among the records of a job, if there is one.
+    pub(super) fn suspect(&self, job: &Job) -> Option<Suspect> {
+        if self.suspects.is_empty() {
+            return None;
+        }
+        self.suspects.find(&job.bundle.places)
+    }
+
+    /// Whether it has had all its attempts.
+    pub(super) fn is_last(&self, suspect: &Suspect) -> bool {
+        suspect.stage > Stage::Run || suspect.last || suspect.attempts >= self.place.begin.retry_attempts
+    }
+
+    /// Gives up on a record that has ended processes, without what has ended one of them while it was given
+    /// up.
+    pub(super) fn give_up_suspect(&mut self, mut job: Job, suspect: &Suspect) {
+        job.attempt = suspect.attempts;
+        self.mark_running(&job, Monotonic::from_ns(0));
+        let mut fault = Fault {
+            code: suspect.code,
+            ..suspect.cause.into()
+        };
+        match suspect.stage {
+            Stage::Run => self.give_up(job, &fault),
+            Stage::ErrorPort => {
+                fault.kept_back = Some(KeptBack::Fatal);
+                self.give_up(job, &fault);
+            }
+            // Nobody can be told.
+            Stage::Notice => {
+                self.place.own.count(Counter::Failed, 1);
+                self.drop_job(job);
+            }
+        }
+    }
+
+    /// Says in the instance page what runs now, and since when the handler does.
+    pub(super) fn mark_running(&self, job: &Job, since: Monotonic) {
+        let own = &self.place.own;
+        own.store(page_word::RUNNING_INVOCATION, job.invocation.halves().0);
+        own.store(page_word::RUNNING_DEADLINE, job.deadline.as_ns());
+        own.store(page_word::RUNNING_ATTEMPT, u64::from(job.attempt));
+        // A join is known by the same one of its records in every life, in whatever order they come.
+        let known_by = job.bundle.places.iter().min_by_key(|place| place.ring);
+        let known_by = known_by.copied().unwrap_or(job.record);
+        own.store(page_word::RUNNING_AT, known_by.first);
+        own.store(page_word::RUNNING_INBOUND, known_by.ring as u64 + 1);
+        own.store(page_word::BUSY_SINCE, since.as_ns());
+    }
+
+    pub(super) fn run_handler(&mut self, job: &mut Job) -> Ran {
+        let place = &mut self.place;
+        let own = &place.own;
+        for port in &mut self.ports {
+            port.clear();
+        }
+        let mut source = Arriving::new(own, &mut place.receiver, job);
+        let mut ran = Ran::default();
+        if job.attempt > 1 && job.bundle.places.len() == 1 {
+            // A single record is opened again for every further attempt: the last one may have used it up.
+            if let Err(failure) = source.restart(&mut job.bundle) {
+                ran.result = Err(failure);
+                ran.lost = source.lost;
+                return ran;
+            }
+        }
+        if let Err(failure) = source.reopen_shed(&mut job.bundle) {
+            ran.result = Err(failure);
+            ran.lost = source.lost;
+            return ran;
+        }
+        self.inherited.clear();
+        if let Some(part) = job.bundle.parts.first() {
+            headers::inherit(&mut self.inherited, part.encoded_headers());
+        }
+        ran.in_bytes = job.bundle.parts.iter().map(|part| part.len_bytes() as u64).sum();
+        let context = RecordContext {
+            invocation: job.invocation,
+            deadline: job.deadline,
+            attempt: u16::try_from(job.attempt).unwrap_or(u16::MAX),
+        };
+        let mut sealing = Sealing {
+            own,
+            sender: &mut place.sender,
+            context,
+            until: job.deadline,
+            fault: None,
+            seal_ns: 0,
+            out_bytes: 0,
+        };
+        let run = Run {
+            invocation: job.invocation,
+            attempt: job.attempt,
+            deadline: job.deadline,
+            secrets: &place.secrets,
+            closed: &|invocation| own.is_closed(invocation),
+        };
+        let input = Input::new(run, &mut job.bundle.parts, Some(&mut source));
+        let mut output = Output::new(&mut self.ports, &self.inherited, &mut sealing);
+        ran.result = run_caught(&self.handler, input, &mut output);
+        let after = Monotonic::now();
+        ran.lost = source.lost;
+        job.streams = !source.complete;
+        ran.in_bytes += source.opened_bytes;
+        ran.run_ns = after
+            .ns_since(job.ready)
+            .saturating_sub(source.open_ns + sealing.seal_ns);
+        job.times.open_ns += source.open_ns;
+        if sealing.fault.is_some() && ran.result.is_ok() {
+            ran.result = Err(Failure::permanent(
+                "the handler went on after its output had failed",
+            ));
+        }
+        // The handler is through: what is waited for from here on does not count towards its timeout.
+        own.store(page_word::BUSY_SINCE, 0);
+        if ran.result.is_ok() && ran.lost.is_none() {
+            ran.result = send_all(&mut self.ports, &mut sealing, after, &mut ran.ended);
+        } else {
+            ran.ended = after;
+        }
+        if ran.result.is_err() || ran.lost.is_some() {
+            for index in 0..self.ports.len() {
+                sealing.abort(index);
+            }
+        }
+        (ran.fault, ran.seal_ns, ran.out_bytes) = (sealing.fault, sealing.seal_ns, sealing.out_bytes);
+        ran
+    }
+}
+
+/// What one attempt gave.
+#[derive(Clone, Copy)]
+pub(super) struct Ran {
+    pub(super) result: Result<(), Failure>,
+    pub(super) lost: Option<Lost>,
+    pub(super) fault: Option<Fault>,
+    pub(super) ended: Monotonic,
+    pub(super) run_ns: u64,
+    pub(super) seal_ns: u64,
+    pub(super) in_bytes: u64,
+    pub(super) out_bytes: u64,
+}
+
+impl Default for Ran {
+    fn default() -> Self {
+        Self {
+            result: Ok(()),
+            lost: None,
+            fault: None,
+            ended: Monotonic::from_ns(0),
+            run_ns: 0,
+            seal_ns: 0,
+            in_bytes: 0,
+            out_bytes: 0,
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What a trustlet does next: a run that is due, a record from a ring, or sleep.
+
+use super::backoff::backoff_ns;
+use super::job::{Delayed, Job};
+use super::join::{Bundle, Joins, Pool};
+use super::suspects::Suspects;
+use crate::attach::attachment::Attachment;
+use crate::clock::Monotonic;
+use crate::page::counter::Counter;
+use crate::region::layout::page_word;
+use crate::sdk::failure::Failure;
+use crate::sdk::input::Input;
+use crate::sdk::output::Output;
+use crate::sdk::port_buffer::PortBuffer;
+use core::time::Duration;
+
+pub(crate) struct Trustlet<H> {
+    pub(super) handler: H,
+    pub(super) place: Attachment,
+    pub(super) ports: Vec<PortBuffer>,
+    pub(super) pool: Pool,
+    pub(super) joins: Joins,
+    pub(super) delayed: Vec<Delayed>,
+    /// Records that earlier processes have died in.
+    pub(super) suspects: Suspects,
+    /// What outputs inherit of the input's headers.
+    pub(super) inherited: Vec<u8>,
+    /// Since when this instance has had nothing to do.
+    pub(super) free_since: Monotonic,
+    /// When the last run ended, if nothing has been waited for since.
+    pub(super) ended: Option<Monotonic>,
+    /// State of the generator of jitter; no secret depends on it.
+    pub(super) jitter: u64,
+}
+
+impl<H> Trustlet<H>
+where
+    H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+{
+    pub(crate) fn new(handler: H, place: Attachment) -> Self {
+        let ports = place.sender.port_names().map(PortBuffer::new).collect();
+        let now = Monotonic::now();
+        let mut jitter = now.as_ns() | 1;
+        let suspects = Suspects::take_over(&place.own, &place.begin, &place.receiver, |attempts| {
+            backoff_ns(&place.begin, attempts, &mut jitter)
+        });
+        for word in [
+            page_word::RUNNING_INBOUND,
+            page_word::RUNNING_STAGE,
+            page_word::RUNNING_INVOCATION,
+            page_word::RUNNING_ATTEMPT,
+            page_word::BUSY_SINCE,
+            page_word::LAST_WORDS,
+        ] {
+            place.own.store(word, 0);
+        }
+        Self {
+            handler,
+            ports,
+            pool: Pool::default(),
+            joins: Joins::new(place.begin.in_flight),
+            delayed: Vec::new(),
+            suspects,
+            inherited: Vec::new(),
+            free_since: now,
+            ended: None,
+            jitter,
+            place,
+        }
+    }
+
+    pub(super) fn serve(mut self) -> ! {
+        loop {
+            if !self.turn() {
+                self.rest();
+            }
+        }
+    }
+
+    /// The present; or when the last run ended, if it was followed by nothing but looking for more.
+    pub(super) fn now(&mut self) -> Monotonic {
+        self.ended.take().unwrap_or_else(Monotonic::now)
+    }
+
+    /// Does the next thing that can be done now; `false` if there is none.
+    pub(crate) fn turn(&mut self) -> bool {
+        if self.place.sender.owes_aborts() {
+            self.place.sender.say_aborts(&self.place.own);
+        }
+        if let Some(job) = self.take_due() {
+            self.run(job);
+        } else if let Some(ring) = self.place.receiver.ring_with_news() {
+            self.take(ring);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Sleeps until there is something to do.
+    pub(crate) fn rest(&mut self) {
+        self.ended = None;
+        self.drop_expired_joins();
+        let until = self.next_timer();
+        let place = &mut self.place;
+        let owes_aborts = place.sender.owes_aborts();
+        // Who waits for the rest of a record that has none is told as soon as there is room, which rings the
+        // bell.
+        if !owes_aborts || place.sender.announce_starved() {
+            place.receiver.wait(&place.own, until);
+        }
+        if owes_aborts {
+            place.sender.fed();
+        }
+    }
+
+    pub(super) fn next_timer(&self) -> Option<Monotonic> {
+        let due = self.delayed.iter().map(|delayed| delayed.due).min();
+        due.into_iter().chain(self.joins.first_deadline()).min()
+    }
+
+    pub(super) fn take_due(&mut self) -> Option<Job> {
+        if self.delayed.is_empty() {
+            return None;
+        }
+        let now = Monotonic::now();
+        let index = self.delayed.iter().position(|delayed| delayed.due <= now)?;
+        Some(self.delayed.swap_remove(index).job)
+    }
+
+    pub(super) fn drop_expired_joins(&mut self) {
+        if self.joins.first_deadline().is_none() {
+            return;
+        }
+        let now = Monotonic::now();
+        let own = &self.place.own;
+        while let Some(bundle) = self
+            .joins
+            .take_expired(now, |invocation| own.is_closed(invocation))
+        {
+            own.count(Counter::Expired, 1);
+            for place in &bundle.places {
+                self.place.receiver.release(own, *place);
+            }
+            self.pool.give(bundle);
+        }
+    }
+
+    /// The deadline that a record brings, which its producer may have made up: no request is worth more than
+    /// the chain allows, and no wait of this instance may last longer.
+    pub(super) fn believed(&self, deadline: Monotonic, seen: Monotonic) -> Monotonic {
+        deadline.min(seen.after(Duration::from_nanos(self.place.begin.deadline_ns)))
+    }
+
+    pub(super) fn is_pointless(&self, job: &Job, now: Monotonic) -> bool {
+        let own = &self.place.own;
+        if job.deadline <= now {
+            own.count(Counter::Expired, 1);
+            return true;
+        }
+        if own.is_closed(job.invocation) {
+            own.count(Counter::Cancelled, 1);
+            return true;
+        }
+        false
+    }
+
+    pub(super) fn drop_job(&mut self, job: Job) {
+        if job.streams {
+            self.place.receiver.give_up_arriving(job.record.ring);
+        }
+        self.release(job.bundle);
+    }
+
+    pub(super) fn release(&mut self, bundle: Bundle) {
+        if !self.suspects.is_empty() {
+            self.suspects.forget(&self.place.own, &bundle.places);
+        }
+        for place in &bundle.places {
+            self.place.receiver.release(&self.place.own, *place);
+        }
+        self.pool.give(bundle);
+        let own = &self.place.own;
+        own.store(page_word::BUSY_SINCE, 0);
+        own.store(page_word::RUNNING_INBOUND, 0);
+    }
+}

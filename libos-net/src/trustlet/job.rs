@@ -1,0 +1,36 @@
+//! One run of the handler, as far as it is known before and between its attempts.
+
+use super::join::Bundle;
+use crate::clock::Monotonic;
+use crate::inlet::step::RecordPlace;
+use crate::record::invocation::InvocationId;
+
+/// A run that is to be, or has been.
+pub(super) struct Job {
+    pub(super) bundle: Bundle,
+    pub(super) invocation: InvocationId,
+    pub(super) deadline: Monotonic,
+    pub(super) attempt: u32,
+    /// The record that makes the job ready: the only one, or of a join the one that came last.
+    pub(super) record: RecordPlace,
+    /// The one part's later segments have not been opened.
+    pub(super) streams: bool,
+    /// When it could run, so that the clock need not be read again before it does.
+    pub(super) ready: Monotonic,
+    pub(super) times: Times,
+}
+
+/// What is known of a job's times before it runs.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Times {
+    pub(super) seen_ns: u64,
+    pub(super) queued_ns: u64,
+    pub(super) hand_over_ns: u64,
+    pub(super) open_ns: u64,
+}
+
+/// A job that failed and waits for its next attempt.
+pub(super) struct Delayed {
+    pub(super) job: Job,
+    pub(super) due: Monotonic,
+}

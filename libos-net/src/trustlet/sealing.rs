@@ -1,0 +1,155 @@
+//! The output of a run on its way to the data path, which may have to wait for room.
+
+use crate::clock::Monotonic;
+use crate::fault::cause::Cause;
+use crate::fault::notice::Fault;
+use crate::hop::{SendError, Sender};
+use crate::page::own::Own;
+use crate::page::telemetry::{self, Phase};
+use crate::record::context::RecordContext;
+use crate::sdk::failure::Failure;
+use crate::sdk::port_buffer::{PortBuffer, RecordSink};
+use core::time::Duration;
+
+/// For how long the end of a record that will not be finished waits for room, before other work goes on.
+const ABORT_WAIT: Duration = Duration::from_millis(5);
+
+/// Takes the output's segments to the data path, waiting for room where there is none.
+pub(super) struct Sealing<'a> {
+    pub(super) own: &'a Own,
+    pub(super) sender: &'a mut Sender,
+    pub(super) context: RecordContext,
+    /// For how long to wait for room.
+    pub(super) until: Monotonic,
+    pub(super) fault: Option<Fault>,
+    pub(super) seal_ns: u64,
+    pub(super) out_bytes: u64,
+}
+
+impl Sealing<'_> {
+    /// Does `act` as soon as there is room for its `len_bytes` bytes.
+    pub(super) fn once_there_is_room<T>(
+        &mut self,
+        len_bytes: usize,
+        mut act: impl FnMut(&mut Sender, &Own) -> Result<T, SendError>,
+    ) -> Result<T, Failure> {
+        loop {
+            match act(self.sender, self.own) {
+                Ok(done) => return Ok(done),
+                Err(SendError::Full) if Monotonic::now() < self.until => {
+                    self.sender.wait_for_room(self.own, self.until);
+                }
+                Err(SendError::TooLarge { outbox_bytes }) => {
+                    self.fault = Some(Fault {
+                        sizes_bytes: Some((self.out_bytes + len_bytes as u64, outbox_bytes)),
+                        ..Cause::OutputTooLarge.into()
+                    });
+                    return Err(Failure::permanent("the output is larger than the outbox"));
+                }
+                Err(_) => {
+                    self.fault = Some(Cause::Backlogged.into());
+                    return Err(Failure::permanent(
+                        "a later function was too slow to take the output",
+                    ));
+                }
+            }
+        }
+    }
+
+    pub(super) fn abort(&mut self, port: usize) {
+        self.sender.drop_placed(port);
+        // Whoever has the beginning waits for the rest, and the next handler may take long. Beyond this wait
+        // the event loop says it: nobody who waits for what comes next waits for that.
+        let until = self.until.min(Monotonic::now().after(ABORT_WAIT));
+        while self.sender.abort(self.own, port, &self.context) == Err(SendError::Full)
+            && Monotonic::now() < until
+        {
+            self.sender.wait_for_room(self.own, until);
+        }
+    }
+}
+
+impl RecordSink for Sealing<'_> {
+    fn segment(&mut self, port: usize, plain: &[u8], last: bool) -> Result<(), Failure> {
+        if self.fault.is_some() {
+            // The record has a hole already, whatever the handler makes of that.
+            return Err(Failure::permanent(
+                "the handler went on after its output had failed",
+            ));
+        }
+        // Timing every segment costs little beside sealing 64 KiB; a record of one segment is timed by the
+        // caller.
+        let start = (!last).then(Monotonic::now);
+        let context = self.context;
+        self.once_there_is_room(plain.len(), |sender, own| {
+            sender.send(own, port, &context, plain, last)
+        })?;
+        self.out_bytes += plain.len() as u64;
+        if let Some(start) = start {
+            self.seal_ns += Monotonic::now().ns_since(start);
+        }
+        Ok(())
+    }
+    fn segment_bytes(&self, port: usize) -> usize {
+        self.sender.segment_bytes(port)
+    }
+
+    fn place(&mut self, port: usize, len_bytes: usize) -> Result<bool, Failure> {
+        let invocation = self.context.invocation;
+        let placed =
+            self.once_there_is_room(len_bytes, |sender, _| sender.place(port, invocation, len_bytes))?;
+        if placed {
+            self.out_bytes += len_bytes as u64;
+        }
+        Ok(placed)
+    }
+
+    fn write_placed(&mut self, port: usize, at: usize, bytes: &[u8]) -> bool {
+        self.sender.write_placed(port, at, bytes)
+    }
+
+    fn send_placed(&mut self, port: usize) -> Result<(), Failure> {
+        let context = self.context;
+        self.once_there_is_room(0, |sender, own| sender.send_placed(own, port, &context))
+    }
+}
+
+/// Sends the records of all ports that the handler used.
+pub(super) fn send_all(
+    ports: &mut [PortBuffer],
+    sealing: &mut Sealing<'_>,
+    mut now: Monotonic,
+    ended: &mut Monotonic,
+) -> Result<(), Failure> {
+    let outbox_bytes = sealing.sender.outbox_bytes();
+    let mut used = false;
+    *ended = now;
+    for (index, port) in ports.iter_mut().enumerate().filter(|(_, port)| port.is_used()) {
+        used = true;
+        let size_bytes = port.pending_bytes() as u64;
+        if size_bytes > outbox_bytes {
+            sealing.fault = Some(Fault {
+                sizes_bytes: Some((size_bytes, outbox_bytes)),
+                ..Cause::OutputTooLarge.into()
+            });
+            return Err(Failure::permanent("the output is larger than the outbox"));
+        }
+        let seal_before = sealing.seal_ns;
+        port.finish(index, sealing)?;
+        let then = sealing.sender.published_last().max(now);
+        sealing.seal_ns = seal_before + then.ns_since(now);
+        telemetry::record(
+            &sealing.own.page,
+            &sealing.own.page_layout,
+            Phase::Seal(index),
+            then.ns_since(now),
+        );
+        now = then;
+        *ended = now;
+    }
+    if used {
+        return Ok(());
+    }
+    sealing.fault = Some(Cause::NoOutput.into());
+    Err(Failure::permanent("the handler produced no output"))
+}

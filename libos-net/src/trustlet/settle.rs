@@ -1,0 +1,120 @@
+//! `settle`: what becomes of the input after an attempt: it is released, or kept for another attempt, or given up.
+
+use super::arriving::Arriving;
+use super::attempt::Ran;
+use super::backoff::backoff_ns;
+use super::event_loop::Trustlet;
+use super::job::{Delayed, Job};
+use super::last_words;
+use crate::clock::Monotonic;
+use crate::fault::cause::Cause;
+use crate::fault::notice::Fault;
+use crate::page::counter::Counter;
+use crate::page::telemetry::{self, Outcome, Phase, Trace};
+use crate::region::layout::page_word;
+use crate::sdk::failure::Failure;
+use crate::sdk::input::Input;
+use crate::sdk::output::Output;
+use crate::sdk::run::PANICKED;
+use core::time::Duration;
+
+impl<H> Trustlet<H>
+where
+    H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+{
+    /// Decides what becomes of the input.
+    pub(super) fn settle(&mut self, job: Job, ran: Ran) {
+        let own = &self.place.own;
+        let ring = job.record.ring;
+        if job.attempt == 1 && job.bundle.places.len() == 1 {
+            self.note_arrival(ring, &job.times);
+        }
+        own.record(Phase::Open(ring), job.times.open_ns);
+        own.record(Phase::Run, ran.run_ns);
+        own.count(Counter::BytesIn, ran.in_bytes);
+        own.count(Counter::BytesOut, ran.out_bytes);
+        let retry_at = self.retry_at(&job, &ran);
+        let outcome = match (&ran.result, ran.lost, retry_at) {
+            (Ok(()), None, _) => Outcome::Succeeded,
+            (_, _, Some(_)) => Outcome::Retried,
+            _ => Outcome::Failed,
+        };
+        let own = &self.place.own;
+        let trace = Trace {
+            invocation: job.invocation.halves().0,
+            inbound: u32::try_from(ring).unwrap_or(u32::MAX),
+            attempt: job.attempt,
+            outcome,
+            seen_ns: if job.attempt == 1 {
+                job.times.seen_ns
+            } else {
+                job.ready.as_ns()
+            },
+            queued_ns: job.times.queued_ns,
+            hand_over_ns: job.times.hand_over_ns,
+            open_ns: job.times.open_ns,
+            run_ns: ran.run_ns,
+            seal_ns: ran.seal_ns,
+            in_bytes: ran.in_bytes,
+            out_bytes: ran.out_bytes,
+        };
+        telemetry::trace(&own.page, &own.page_layout, &trace);
+        self.free_since = ran.ended;
+        // Of a run that failed it is not known what was waited for since.
+        self.ended = (ran.result.is_ok() && ran.lost.is_none()).then_some(ran.ended);
+        match (ran.result, ran.lost, retry_at) {
+            (_, Some(lost), _) => self.lose(job, Some(lost)),
+            (Ok(()), None, _) => {
+                self.place.own.count(Counter::Succeeded, 1);
+                self.drop_job(job);
+            }
+            (Err(_), None, Some(due)) => self.delay(job, due),
+            (Err(failure), None, None) => {
+                let (cause, code) = if failure == PANICKED {
+                    last_words::last_panic().cause()
+                } else {
+                    (Cause::Failed, 0)
+                };
+                let fault = ran.fault.unwrap_or(Fault {
+                    code,
+                    // Of a panic the cause says it all.
+                    reason: (failure != PANICKED || cause == Cause::Panicked).then_some(failure),
+                    ..cause.into()
+                });
+                self.give_up(job, &fault);
+            }
+        }
+    }
+
+    /// When the next attempt is due, if there is to be one.
+    pub(super) fn retry_at(&mut self, job: &Job, ran: &Ran) -> Option<Monotonic> {
+        let transient = ran.result.is_err_and(|failure| failure.is_transient());
+        let begin = &self.place.begin;
+        if !transient || ran.lost.is_some() || ran.fault.is_some() || job.attempt >= begin.retry_attempts {
+            return None;
+        }
+        let wait_ns = backoff_ns(begin, job.attempt, &mut self.jitter);
+        let due = Monotonic::now().after(Duration::from_nanos(wait_ns));
+        (due < job.deadline).then_some(due)
+    }
+
+    pub(super) fn delay(&mut self, mut job: Job, due: Monotonic) {
+        self.place.own.count(Counter::Retried, 1);
+        self.place.own.store(page_word::BUSY_SINCE, 0);
+        self.place.own.store(page_word::RUNNING_INBOUND, 0);
+        if job.streams {
+            // What has not been looked at must arrive before the ring can go on to the next record.
+            let mut source = Arriving::new(&self.place.own, &mut self.place.receiver, &job);
+            let arrived = job.bundle.parts.first_mut().map(|part| source.open_rest(part));
+            let lost = source.lost;
+            job.streams = false;
+            if arrived.is_some_and(|arrived| arrived.is_err()) {
+                return self.lose(job, lost);
+            }
+        }
+        job.attempt += 1;
+        // It may wait for long, and others with it: its record is opened again for the next attempt.
+        job.bundle.shed();
+        self.delayed.push(Delayed { job, due });
+    }
+}

@@ -1,0 +1,204 @@
+//! `take`: a record from a ring (a join: one from each upstream function), opening it; and the run of the handler
+//! that it makes ready.
+
+use super::arriving::{Arriving, Lost, add_in_place};
+use super::event_loop::Trustlet;
+use super::job::{Job, Times};
+use super::join::{Bundle, Joined};
+use crate::clock::Monotonic;
+use crate::fault::cause::Cause;
+use crate::inlet::step::{Opened, Step};
+use crate::page::counter::Counter;
+use crate::page::telemetry::Phase;
+use crate::record::refusal::Refusal;
+use crate::region::layout::page_word;
+use crate::sdk::failure::Failure;
+use crate::sdk::input::Input;
+use crate::sdk::output::Output;
+
+impl<H> Trustlet<H>
+where
+    H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+{
+    /// Takes what there is on `ring`, and runs the handler if that completes an input.
+    pub(super) fn take(&mut self, ring: usize) {
+        let Some(upstream) = self.place.receiver.upstream(ring).copied() else {
+            return;
+        };
+        let seen = self.now();
+        let mut bundle = self.pool.take(1, &upstream);
+        let Some(part) = bundle.parts.first_mut() else {
+            return;
+        };
+        let step = self
+            .place
+            .receiver
+            .step_in_place(&self.place.own, ring, part.plain_mut());
+        match step {
+            Step::Empty => self.pool.give(bundle),
+            Step::Abandoned(record) => {
+                self.place.own.count(Counter::Abandoned, 1);
+                self.place.receiver.release(&self.place.own, record);
+                self.pool.give(bundle);
+            }
+            Step::Refused {
+                refusal,
+                arriving,
+                claimed,
+            } => {
+                if let Some(record) = arriving {
+                    self.place.receiver.release(&self.place.own, record);
+                }
+                // What was replayed, or belongs to another edge, is not what is missing here.
+                if let (Some(claimed), Refusal::Forged | Refusal::OutOfOrder) = (claimed, refusal) {
+                    let deadline = self.believed(claimed.deadline, seen);
+                    // Nothing vouches for what it claims, so nothing is waited for.
+                    self.tell_gateway(claimed.invocation, deadline, seen, 1, &Cause::InputRefused.into());
+                }
+                self.pool.give(bundle);
+            }
+            Step::Opened(opened) => {
+                add_in_place(&self.place.receiver, &opened, part);
+                let headers = part.parse_headers();
+                if opened.descriptor.last {
+                    part.set_complete();
+                }
+                bundle.places.push(opened.record);
+                if opened.begins && self.place.receiver.was_done(opened.record) {
+                    return self.pass_over(bundle, &opened);
+                }
+                // What was left in place was not opened.
+                let ready = if opened.in_place { seen } else { Monotonic::now() };
+                let times = self.times(&opened, seen, ready);
+                let job = Job {
+                    bundle,
+                    invocation: opened.descriptor.invocation,
+                    deadline: self.believed(opened.descriptor.deadline, seen),
+                    attempt: 1,
+                    record: opened.record,
+                    streams: !opened.descriptor.last,
+                    ready,
+                    times,
+                };
+                let joins = upstream.group_width > 1;
+                let pointless = headers.is_ok() && self.is_pointless(&job, seen);
+                if headers.is_ok() && !pointless && !joins {
+                    // Its times are noted when it is settled: until then somebody waits for what it makes.
+                    return self.run(job);
+                }
+                self.note_arrival(ring, &times);
+                if headers.is_err() {
+                    self.place.own.count(Counter::Refused(Refusal::BadHeaders), 1);
+                    self.give_up(job, &Cause::InputRefused.into());
+                } else if pointless {
+                    self.drop_job(job);
+                } else {
+                    self.join(job, ring);
+                }
+            }
+        }
+    }
+
+    /// Releases a record again that a predecessor had released out of order.
+    pub(super) fn pass_over(&mut self, bundle: Bundle, opened: &Opened) {
+        if !opened.descriptor.last {
+            self.place.receiver.give_up_arriving(opened.record.ring);
+        }
+        self.release(bundle);
+    }
+
+    pub(super) fn times(&self, opened: &Opened, seen: Monotonic, ready: Monotonic) -> Times {
+        // The time of publishing is the producer's word; clamped, a lie about it changes nothing but this
+        // figure.
+        let published = opened.published.min(seen);
+        let free = self.free_since.clamp(published, seen);
+        Times {
+            seen_ns: seen.as_ns(),
+            queued_ns: free.ns_since(published),
+            hand_over_ns: seen.ns_since(free),
+            open_ns: ready.ns_since(seen),
+        }
+    }
+
+    pub(super) fn note_arrival(&self, ring: usize, times: &Times) {
+        let own = &self.place.own;
+        own.record(Phase::Queued(ring), times.queued_ns);
+        own.record(Phase::HandOver(ring), times.hand_over_ns);
+    }
+
+    /// Waits for the rest of a record of a join, then runs the handler if no other is missing.
+    pub(super) fn join(&mut self, mut job: Job, ring: usize) {
+        if let Some(suspect) = self.suspect(&job)
+            && self.is_last(&suspect)
+        {
+            return self.give_up_suspect(job, &suspect);
+        }
+        if job.streams {
+            // To collect the parts of a join may take more memory than there is.
+            self.mark_running(&job, Monotonic::from_ns(0));
+            let mut source = Arriving::new(&self.place.own, &mut self.place.receiver, &job);
+            let arrived = job.bundle.parts.first_mut().map(|part| source.open_rest(part));
+            job.times.open_ns += source.open_ns;
+            let lost = source.lost;
+            job.streams = false;
+            if arrived.is_some_and(|arrived| arrived.is_err()) {
+                return self.lose(job, lost);
+            }
+            self.place.own.store(page_word::RUNNING_INBOUND, 0);
+        }
+        // Also here, and not only before sleep: there may be no sleep for long.
+        self.drop_expired_joins();
+        let Some(upstream) = self.place.receiver.upstream(ring).copied() else {
+            return;
+        };
+        let ready = Monotonic::now();
+        let Job {
+            bundle,
+            invocation,
+            deadline,
+            record,
+            times,
+            ..
+        } = job;
+        match self
+            .joins
+            .add(bundle, &upstream, invocation, deadline, &mut self.pool)
+        {
+            Joined::Waiting => {}
+            Joined::Duplicate(bundle) => self.release(bundle),
+            Joined::TooMany(bundle) => {
+                self.place.own.count(Counter::Abandoned, 1);
+                self.release(bundle);
+            }
+            Joined::Complete(bundle) => {
+                self.run(Job {
+                    bundle,
+                    invocation,
+                    deadline,
+                    attempt: 1,
+                    record,
+                    streams: false,
+                    ready,
+                    times,
+                });
+            }
+        }
+    }
+
+    /// Drops a job whose input will never be whole.
+    pub(super) fn lose(&mut self, job: Job, lost: Option<Lost>) {
+        match lost {
+            Some(Lost::Refused) => self.give_up(job, &Cause::InputRefused.into()),
+            Some(Lost::Late) => {
+                self.place.own.count(Counter::Expired, 1);
+                self.place.receiver.give_up_arriving(job.record.ring);
+                self.release(job.bundle);
+            }
+            // The producer's own retry, or its fault notice, follows.
+            Some(Lost::Abandoned) | None => {
+                self.place.own.count(Counter::Abandoned, 1);
+                self.release(job.bundle);
+            }
+        }
+    }
+}
