@@ -11,6 +11,24 @@ const STACK_BYTES: u64 = 8 << 20;
 /// (`do_coredump` in its fs/coredump.c).
 pub(crate) const CORE_BYTES: u64 = 1;
 
+/// Has the kernel write no core dump of this process and its children, nor hand one to a handler. Whether it does
+/// not: where the hard limit is 0 and this process may not raise it, none is written to a file, but a handler
+/// is started.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn forbid_core_dumps() -> Result<bool, Errno> {
+    let exactly = Rlimit {
+        current: Some(CORE_BYTES),
+        maximum: Some(CORE_BYTES),
+    };
+    if setrlimit(Resource::Core, exactly).is_ok() {
+        return Ok(true);
+    }
+    set(Resource::Core, CORE_BYTES)?;
+    Ok(false)
+}
+
 /// What a jailed process may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -63,4 +81,34 @@ pub(crate) fn set(resource: Resource, value: u64) -> Result<(), Errno> {
             maximum: Some(value),
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::time::Duration;
+    use rustix::process::getrlimit;
+
+    #[test]
+    fn a_hard_limit_of_0_on_core_dumps_is_raised_to_1_by_whoever_may() {
+        let is_root = rustix::process::getuid().is_root();
+        let mut child = super::super::fork::fork(0, || {
+            if set(Resource::Core, 0).is_err() {
+                return 1;
+            }
+            let forbidden = forbid_core_dumps();
+            let limit = getrlimit(Resource::Core).maximum;
+            match forbidden {
+                Ok(true) if limit == Some(CORE_BYTES) => 0,
+                Ok(false) if limit == Some(0) => 2,
+                _ => 3,
+            }
+        })
+        .unwrap();
+        let status = child.wait_for(Duration::from_secs(60)).unwrap().unwrap();
+        // Root may have lost the right, as in some containers.
+        let code = status.exit_status();
+        assert!(code == Some(0) || code == Some(2), "{code:?}");
+        assert!(is_root || code == Some(2), "nobody else may");
+    }
 }

@@ -57,13 +57,62 @@ pub fn set_class(pid: i32, class: Class) -> Result<(), Errno> {
         return Err(Errno::SRCH);
     }
     for thread in threads {
-        match set_policy(thread, policy) {
+        match set_policy_within(pid, thread, policy) {
             // It has ended meanwhile.
             Ok(()) | Err(Errno::SRCH) => {}
             Err(errno) => return Err(errno),
         }
     }
     Ok(())
+}
+
+/// Gives a thread of a process a policy. The kernel knows threads by their numbers alone, and one that has ended
+/// since it was listed may have left its number to a thread of somebody else: whether it is still the
+/// process's is looked at afterwards, and a stranger gets back what it had.
+fn set_policy_within(pid: i32, thread: i32, policy: i32) -> Result<(), Errno> {
+    let before = scheduling(thread)?;
+    if before.policy == policy {
+        return Ok(());
+    }
+    set_policy(thread, policy)?;
+    if !has_thread(pid, thread) {
+        // Fails for one that has ended.
+        let _ = schedule(thread, before);
+        return Err(Errno::SRCH);
+    }
+    Ok(())
+}
+
+/// Whether a thread is one of a process. The process itself keeps its number until the monitor has reaped it.
+fn has_thread(pid: i32, thread: i32) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}/task/{thread}")).exists()
+}
+
+/// How a thread is scheduled.
+#[derive(Clone, Copy)]
+struct Scheduling {
+    policy: i32,
+    parameters: libc::sched_param,
+}
+
+fn scheduling(thread: i32) -> Result<Scheduling, Errno> {
+    // SAFETY: asks for a number.
+    let policy = unsafe { libc::sched_getscheduler(thread) };
+    let mut parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: writes to `parameters`, which outlives the call.
+    if policy < 0 || unsafe { libc::sched_getparam(thread, &raw mut parameters) } != 0 {
+        return Err(last_errno());
+    }
+    Ok(Scheduling { policy, parameters })
+}
+
+fn schedule(thread: i32, wanted: Scheduling) -> Result<(), Errno> {
+    let Scheduling { policy, parameters } = wanted;
+    // SAFETY: `parameters` outlives the call.
+    if unsafe { libc::sched_setscheduler(thread, policy, &raw const parameters) } == 0 {
+        return Ok(());
+    }
+    Err(last_errno())
 }
 
 /// Whether this process may bring others back from the background: who may not would banish them for good.
@@ -90,12 +139,17 @@ pub fn processors() -> u32 {
 }
 
 fn set_policy(thread: i32, policy: i32) -> Result<(), Errno> {
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: `parameters` outlives the call.
-    if unsafe { libc::sched_setscheduler(thread, policy, &raw const parameters) } == 0 {
-        return Ok(());
-    }
-    Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO))
+    schedule(
+        thread,
+        Scheduling {
+            policy,
+            parameters: libc::sched_param { sched_priority: 0 },
+        },
+    )
+}
+
+fn last_errno() -> Errno {
+    Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
 fn ran(pid: i32) -> Option<Duration> {
@@ -141,6 +195,28 @@ mod tests {
         let before = taken(own).unwrap();
         while taken(own).unwrap().ran <= before.ran + Duration::from_millis(1) {}
         assert_eq!(taken(0x7FF_FFFF), None, "no process has a number so high");
+    }
+
+    #[test]
+    fn a_thread_whose_number_went_to_somebody_else_keeps_its_class() {
+        if !can_bring_back() {
+            println!("skipped: this user may not bring processes back from the background");
+            return;
+        }
+        let sleeps = || {
+            std::thread::sleep(Duration::from_secs(3600));
+            0
+        };
+        let [process, stranger] = [(); 2].map(|()| super::super::fork::fork(0, sleeps).unwrap());
+        let [own, other] = [&process, &stranger].map(|child| child.pid().as_raw_nonzero().get());
+        set_policy(other, libc::SCHED_BATCH).unwrap();
+        assert_eq!(set_policy_within(own, other, libc::SCHED_IDLE), Err(Errno::SRCH));
+        assert_eq!(scheduling(other).unwrap().policy, libc::SCHED_BATCH);
+        set_policy_within(own, own, libc::SCHED_IDLE).unwrap();
+        assert_eq!(scheduling(own).unwrap().policy, libc::SCHED_IDLE);
+        for child in [process, stranger] {
+            child.kill().unwrap();
+        }
     }
 
     #[test]

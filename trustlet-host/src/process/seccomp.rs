@@ -160,7 +160,6 @@ const EVERYONE: &[libc::c_long] = &[
     libc::SYS_getsockname,
     libc::SYS_recvfrom,
     libc::SYS_recvmsg,
-    libc::SYS_shutdown,
 ];
 
 /// The forms of these that newer architectures do not have any more.
@@ -244,21 +243,11 @@ const PRCTL_LOCKED: &[i32] = &[
 ];
 /// `PR_SET_VMA`: names memory for `/proc/PID/maps`, as C libraries do for their heap.
 const PR_SET_VMA: i32 = 0x5356_4d41;
-/// Not `SO_LINGER`: whoever closes such a socket last waits for its peer, and that may be the monitor, if it
-/// was sent there.
-const SOCKET_OPTIONS: &[(i32, i32)] = &[
-    (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
-    (libc::SOL_SOCKET, libc::SO_RCVBUF),
-    (libc::SOL_SOCKET, libc::SO_SNDBUF),
-    (libc::SOL_SOCKET, libc::SO_RCVTIMEO),
-    (libc::SOL_SOCKET, libc::SO_SNDTIMEO),
-    (libc::IPPROTO_TCP, libc::TCP_NODELAY),
-    (libc::IPPROTO_TCP, libc::TCP_QUICKACK),
-    (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE),
-    (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL),
-    (libc::IPPROTO_TCP, libc::TCP_KEEPCNT),
-    (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT),
-];
+/// Options of sockets that a server sets. A listening socket is shared with the processes that come after it
+/// and hands its options down to each connection, so nothing is here that would stay in the way of those:
+/// no sizes, no timeouts. And not `SO_LINGER`: whoever closes such a socket last waits for its peer, and that
+/// may be the monitor, if it was sent there.
+const SOCKET_OPTIONS: &[(i32, i32)] = &[(libc::IPPROTO_TCP, libc::TCP_NODELAY)];
 /// Each of these must be asked for in `clone`: the result is a thread, not a process.
 const THREAD_FLAGS: i32 =
     libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD;
@@ -435,6 +424,7 @@ fn checked_for_functions(rules: &mut Rules, stage: Stage) -> Result<(), Errno> {
     }
     // Both ends are its own.
     allow_if(rules, libc::SYS_socketpair, vec![number(0, libc::AF_UNIX)?])?;
+    allow(rules, &[libc::SYS_shutdown]);
     for (call, options) in [
         (libc::SYS_getsockopt, PAIR_OPTIONS_READ),
         (libc::SYS_setsockopt, PAIR_OPTIONS_SET),
@@ -492,6 +482,9 @@ fn checked_for_servers(rules: &mut Rules) -> Result<(), Errno> {
             masked(2, bits(modes), bits(libc::O_NONBLOCK))?,
         ],
     )?;
+    // The end of what it sends, and no other: a listening socket whose reading end is shut listens no more, for
+    // nobody who has it.
+    allow_if(rules, libc::SYS_shutdown, vec![number(1, libc::SHUT_WR)?])?;
     for &(level, option) in SOCKET_OPTIONS {
         allow_if(
             rules,

@@ -44,9 +44,12 @@ pub(super) struct Shares {
     seen: BTreeMap<ProcessId, Taken>,
     worked: BTreeMap<ChainId, Monotonic>,
     background: BTreeSet<ChainId>,
-    /// Chains that are there or were lately, and the looks in which they are still brought back once they have left.
-    returns: BTreeMap<ChainId, u8>,
+    returns: Returns,
 }
+
+/// Chains that are in the background, or have left it lately, and in how many looks they are still brought back.
+#[derive(Debug, Default)]
+struct Returns(BTreeMap<ChainId, u8>);
 
 /// What somebody took in processors, and would have taken besides.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -94,7 +97,7 @@ impl Shares {
             seen: BTreeMap::new(),
             worked: BTreeMap::new(),
             background: BTreeSet::new(),
-            returns: BTreeMap::new(),
+            returns: Returns::default(),
         }
     }
 
@@ -118,14 +121,12 @@ impl Shares {
             }),
             false => BTreeSet::new(),
         };
-        self.returns
-            .extend(background.iter().map(|chain| (*chain, RETURNS)));
+        self.returns.look(&background);
         for subject in &subjects {
-            let returns = self.returns.contains_key(&subject.chain);
             let class = match background.contains(&subject.chain) {
                 // Each time, as it may have started threads, or may be a replacement.
                 true => Class::Background,
-                false if returns => Class::Foreground {
+                false if self.returns.contains(subject.chain) => Class::Foreground {
                     patient: subject.patient,
                 },
                 false => continue,
@@ -133,10 +134,6 @@ impl Shares {
             // Fails for one that has ended.
             let _ = scheduling::set_class(subject.pid, class);
         }
-        self.returns.retain(|chain, left| {
-            *left -= u8::from(!background.contains(chain));
-            *left > 0
-        });
         self.background = background;
         let done = Monotonic::now();
         let pause = done.saturating_duration_since(now) * LOOK_PAUSES;
@@ -187,6 +184,24 @@ impl Shares {
         self.worked
             .retain(|_, worked| now.saturating_duration_since(*worked) < REMEMBERED);
         self.worked.len()
+    }
+}
+
+impl Returns {
+    /// A look that finds these chains for the background.
+    fn look(&mut self, background: &BTreeSet<ChainId>) {
+        self.0.retain(|chain, left| {
+            *left -= u8::from(!background.contains(chain));
+            *left > 0
+        });
+        // Counted down from the first look after this one on, in which it is brought back.
+        self.0
+            .extend(background.iter().map(|chain| (*chain, RETURNS + 1)));
+    }
+
+    /// Whether a chain that is not in the background is brought back in this look.
+    fn contains(&self, chain: ChainId) -> bool {
+        self.0.contains_key(&chain)
     }
 }
 
@@ -333,6 +348,33 @@ mod tests {
         assert_eq!(judged(&[machine], &[]), [A]);
         let after = resource(2.0, &[(A, 0.1, 3.9), (B, 0.6, 0.3)]);
         assert_eq!(judged(&[after], &[A]), [A]);
+    }
+
+    #[test]
+    fn a_chain_that_leaves_the_background_is_brought_back_in_three_looks() {
+        let mut returns = Returns::default();
+        let background = BTreeSet::from([A]);
+        let brought_back = |returns: &mut Returns, background: &BTreeSet<ChainId>| {
+            returns.look(background);
+            [A, B].map(|chain| !background.contains(&chain) && returns.contains(chain))
+        };
+        for _ in 0..5 {
+            assert_eq!(brought_back(&mut returns, &background), [false, false]);
+        }
+        let nobody = BTreeSet::new();
+        for look in 1..=5 {
+            assert_eq!(
+                brought_back(&mut returns, &nobody),
+                [look <= RETURNS, false],
+                "{look}"
+            );
+        }
+        // One that goes there again meanwhile begins anew.
+        brought_back(&mut returns, &background);
+        brought_back(&mut returns, &nobody);
+        brought_back(&mut returns, &background);
+        let looks = (0..5).filter(|_| brought_back(&mut returns, &nobody)[0]).count();
+        assert_eq!(looks, usize::from(RETURNS));
     }
 
     #[test]

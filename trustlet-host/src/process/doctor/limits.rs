@@ -2,15 +2,21 @@
 //! because whoever looks for a fault looks for those too.
 
 use super::{Figures, Finding, Status};
+use crate::process::fork;
 use crate::process::headroom::{Headroom, Need, headrooms};
+use crate::process::limits::forbid_core_dumps;
 use crate::process::permission::setting;
+use core::time::Duration;
 use rustix::process::{Resource, getrlimit};
 use std::path::Path;
+
+/// How long the trial of a limit may take.
+const TRIAL_MAX: Duration = Duration::from_secs(5);
 
 /// All of them.
 pub(super) fn findings(need: &Need) -> Vec<Finding> {
     let mut found: Vec<Finding> = headrooms(need).iter().map(of_headroom).collect();
-    found.extend([proc(), scratch(), processor_time(), unused()]);
+    found.extend([proc(), scratch(), processor_time(), core_dumps(), unused()]);
     found.extend([overcommit(), processor_share()]);
     found
 }
@@ -56,6 +62,37 @@ fn processor_time() -> Finding {
             Status::Missing,
             format!("each process is killed after {seconds} s of processor time (ulimit -t)"),
             "a service needs `ulimit -t unlimited`",
+        ),
+    }
+}
+
+/// No process of a service leaves a core dump. A limit of 0 keeps the kernel from writing one to a file, but not
+/// from starting a handler (core(5)).
+fn core_dumps() -> Finding {
+    let name = "core dumps";
+    // Of a child, as limits cannot be taken back.
+    let can_be_raised = || {
+        let trial = fork::fork(0, || i32::from(forbid_core_dumps() != Ok(true)));
+        let status = trial.and_then(|mut child| child.wait_for(TRIAL_MAX));
+        matches!(status, Ok(Some(status)) if status.exit_status() == Some(0))
+    };
+    if getrlimit(Resource::Core).maximum != Some(0) || can_be_raised() {
+        let detail = "none is written, and no handler of kernel.core_pattern is started";
+        return Finding::new(name, Status::Ok, detail, "");
+    }
+    match setting("kernel/core_pattern") {
+        Some(pattern) if pattern.starts_with('|') => Finding::new(
+            name,
+            Status::Missing,
+            "the hard limit is 0 (ulimit -Hc) and cannot be raised to 1, at which the kernel starts no handler: that of \
+             kernel.core_pattern is started when a process crashes, and is kept from its memory by nothing but its not being dumpable",
+            "give the service a limit of 1 byte: ulimit -Hc 1, LimitCORE=1 of systemd",
+        ),
+        _ => Finding::new(
+            name,
+            Status::Ok,
+            "the limit is 0 (ulimit -Hc), and kernel.core_pattern names no handler",
+            "",
         ),
     }
 }
