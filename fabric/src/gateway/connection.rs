@@ -12,6 +12,10 @@
 //! | room to write | less than 16 KiB in 15 s, whatever the reply's length |
 //! | the next segment of a reply | 30 s |
 //! | the end of a reply | 30 s, and a second for every 32 KiB |
+//!
+//! A connection that is to end while its client sends nothing ends between two looks at its socket: what has
+//! arrived by then is answered, and what comes later is read for a moment, so that the client finds an end
+//! and no reset.
 
 use super::Gateway;
 use super::budget::Charge;
@@ -20,6 +24,7 @@ use super::places::Places;
 use super::screen::Exchange;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Seconds of the places' clock.
@@ -44,6 +49,10 @@ const REPLY_TICKS_MAX: Tick = 600;
 /// And how long a reply may take to be taken over by another segment, and its last one to be written: HTTP/2
 /// has windows of its own in front of the socket.
 const SEGMENT_TICKS: Tick = 30;
+/// How long a client is listened to after the end, if it was sending what will not be read.
+const LINGER: Duration = Duration::from_secs(10);
+/// The same if it was sending nothing: what was on its way then arrives within a round trip.
+const LINGER_IDLE: Duration = Duration::from_millis(200);
 /// After so long without a byte, a client that is waited for may be closed to make room for another.
 const STALLED_TICKS: Tick = 2;
 
@@ -126,6 +135,8 @@ pub(super) struct Connection {
     /// ends.
     unread: Cell<bool>,
     has_ended: Cell<bool>,
+    /// Whether its socket was empty when it was looked at to end it.
+    quiet: Cell<bool>,
     _memory: Charge,
 }
 
@@ -155,11 +166,13 @@ impl Connection {
             http_2: RefCell::default(),
             unread: Cell::new(false),
             has_ended: Cell::new(false),
+            quiet: Cell::new(false),
             _memory: memory,
         }
     }
 
     pub(super) fn note_received(&self, bytes: usize) {
+        self.quiet.set(false);
         self.received.set(self.received.get() + bytes as u64);
     }
 
@@ -187,10 +200,37 @@ impl Connection {
         }
     }
 
-    /// Whether the peer may still be sending what will not be read.
-    pub(super) fn is_to_linger(&self) -> bool {
+    /// For how long the peer may still be sending what will not be read; `None` if it is not, or if nobody has
+    /// that long.
+    pub(super) fn lingers_for(&self) -> Option<Duration> {
+        if self.has_ended.get() || self.ending.get() == Ending::Now {
+            return None;
+        }
         let is_in_head = self.is_idle() && self.received.get() != self.idle_mark.get();
-        !self.has_ended.get() && self.ending.get() != Ending::Now && (self.unread.get() || is_in_head)
+        if self.unread.get() || is_in_head {
+            return Some(LINGER);
+        }
+        (self.ending.get() == Ending::Gracefully).then_some(LINGER_IDLE)
+    }
+
+    /// Whether it ends as soon as nothing more has arrived.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.ending.get() == Ending::Gracefully && self.is_idle()
+    }
+
+    /// Whether it is to end after what is in progress.
+    pub(super) fn is_to_end(&self) -> bool {
+        self.ending.get() > Ending::Open
+    }
+
+    /// Notes that nothing lies in its socket, as of now.
+    pub(super) fn note_quiet(&self) {
+        self.quiet.set(true);
+    }
+
+    /// Whether nothing lay in its socket when it was read last.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet.get()
     }
 
     /// Says that the rest of a request will not be read.

@@ -122,7 +122,8 @@ async fn connect(gateway: &Rc<Gateway>, stream: TcpStream, place: Place, tls: Op
     let connection = Rc::clone(&place.connection);
     let wire = Wire::new(stream, place);
     let Some(tls) = tls else {
-        return speak(gateway, &connection, Screen::new(wire), None).await;
+        let screen = Screen::new(wire).ended_by(&connection, &gateway.drain);
+        return speak(gateway, &connection, screen, None).await;
     };
     // A client that fails the handshake is told so by TLS itself.
     let accepted = tokio::select! {
@@ -135,7 +136,7 @@ async fn connect(gateway: &Rc<Gateway>, stream: TcpStream, place: Place, tls: Op
     let agreed = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
     let screen = match agreed.as_deref() {
         Some(b"h2") => Screen::through(stream),
-        _ => Screen::new(stream),
+        _ => Screen::new(stream).ended_by(&connection, &gateway.drain),
     };
     screen.exchange().set_over_tls();
     speak(gateway, &connection, screen, agreed.as_deref()).await;
@@ -151,6 +152,7 @@ async fn speak<S>(
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let exchange = screen.exchange();
+    let speaks = Rc::clone(&exchange);
     let io = TokioIo::new(screen);
     let service = service_fn(|request: Request<Incoming>| {
         let (gateway, connection) = (Rc::clone(gateway), Rc::clone(connection));
@@ -188,7 +190,10 @@ async fn speak<S>(
                 if told == Ending::Now {
                     return;
                 }
-                served.as_mut().graceful_shutdown();
+                // On HTTP/1 the screen finds the moment at which nothing is lost.
+                if speaks.is_http_2() {
+                    served.as_mut().graceful_shutdown();
+                }
                 ending = told;
             }
         }
@@ -238,6 +243,11 @@ async fn serve(
     let is_last = exchange.end();
     if gateway.drain.has_begun() {
         say_goodbye(gateway, connection, is_http_2, &mut reply);
+    }
+    if !is_http_2 && connection.is_to_end() {
+        reply
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if !is_http_2 && (is_last || !is_read || turn.is_spare()) {
         connection.leave_unread();

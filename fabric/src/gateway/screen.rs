@@ -3,7 +3,13 @@
 //!
 //! A head that is refused is not passed on. In its place hyper gets one that the gateway answers with the
 //! problem, so that the answer keeps its place behind those to earlier requests; nothing after it is read.
+//!
+//! A connection over HTTP/1 that the gateway wants to end is shown to hyper as one whose client has closed its
+//! side, at a moment when nothing of a request had arrived; a part of a head is refused, so that it is
+//! answered too.
 
+use super::connection::Connection;
+use super::drain::Draining;
 use super::framing::{Framing, Refused};
 use super::problem::Problem;
 use std::cell::{Cell, RefCell};
@@ -46,6 +52,8 @@ pub(super) struct Exchange {
     broken: Cell<bool>,
     /// Whether the connection is one over TLS.
     over_tls: Cell<bool>,
+    /// Whether what is said is known not to be HTTP/1.
+    through: Cell<bool>,
     /// Why the last head was refused.
     refusal: RefCell<Option<Problem>>,
 }
@@ -92,6 +100,11 @@ impl Exchange {
         self.over_tls.get()
     }
 
+    /// Whether the connection speaks HTTP/2.
+    pub(super) fn is_http_2(&self) -> bool {
+        self.through.get()
+    }
+
     fn awaits_reply(&self) -> bool {
         self.answered.get() < self.passed.get()
     }
@@ -103,6 +116,8 @@ pub(super) struct Screen<S> {
     stream: S,
     framing: Framing,
     exchange: Rc<Exchange>,
+    /// What says when the connection ends.
+    ends: Option<(Rc<Connection>, Rc<Draining>)>,
     /// The beginning of a head.
     held: Vec<u8>,
     /// What may be read and has not been: from `held`, or in place of a refused head.
@@ -131,8 +146,12 @@ impl<S> Screen<S> {
     fn with(stream: S, framing: Framing) -> Self {
         Self {
             stream,
+            exchange: Rc::new(Exchange {
+                through: Cell::new(framing.is_through()),
+                ..Exchange::default()
+            }),
             framing,
-            exchange: Rc::default(),
+            ends: None,
             held: Vec::new(),
             ready: Vec::new(),
             last_read: Instant::now(),
@@ -141,6 +160,12 @@ impl<S> Screen<S> {
             broken: None,
             reader: None,
         }
+    }
+
+    /// The same, ended as these say.
+    pub(super) fn ended_by(mut self, connection: &Rc<Connection>, drain: &Rc<Draining>) -> Self {
+        self.ends = Some((Rc::clone(connection), Rc::clone(drain)));
+        self
     }
 
     /// What the requests of this connection are told.
@@ -182,27 +207,65 @@ impl<S> Screen<S> {
         };
         let exchange = &self.exchange;
         exchange.passed.set(exchange.passed.get() + judged.heads);
-        if let Some(refused) = judged.refused {
-            self.refused = true;
-            self.held.clear();
-            match refused {
-                Refused::Body(_) => {
-                    exchange.broken.set(true);
-                    self.broken = Some(refused.into());
-                }
-                Refused::Head(problem) => {
-                    exchange.passed.set(exchange.passed.get() + 1);
-                    exchange.refusal.replace(Some(*problem));
-                    self.ready
-                        .extend_from_slice(if is_head { STAND_IN_HEAD } else { STAND_IN });
-                }
+        exchange.through.set(self.framing.is_through());
+        match judged.refused {
+            None => {}
+            Some(refused @ Refused::Body(_)) => {
+                exchange.broken.set(true);
+                self.refused = true;
+                self.held.clear();
+                self.broken = Some(refused.into());
             }
+            Some(Refused::Head(problem)) => self.refuse_head(*problem, is_head),
         }
         if self.held.is_empty() {
             // Most connections never need it again.
             self.held = Vec::new();
         }
         self.give(buffer);
+    }
+
+    /// Has the head that is coming in answered with a problem, and nothing after it read.
+    fn refuse_head(&mut self, problem: Problem, is_head: bool) {
+        let exchange = &self.exchange;
+        exchange.passed.set(exchange.passed.get() + 1);
+        exchange.refusal.replace(Some(problem));
+        self.refused = true;
+        self.held.clear();
+        self.ready
+            .extend_from_slice(if is_head { STAND_IN_HEAD } else { STAND_IN });
+    }
+
+    /// Nothing can be read now. If the connection is to end, so it does for hyper: without a word where nothing
+    /// of a request has arrived, with a refusal where a part of a head has.
+    fn leave(&mut self, context: &Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Some((connection, drain)) = &self.ends else {
+            return Poll::Pending;
+        };
+        let exchange = &self.exchange;
+        if !connection.is_leaving() || self.framing.is_through() || exchange.awaits_reply() {
+            return Poll::Pending;
+        }
+        if exchange.is_writing.get() {
+            self.reader = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        if !self.held.is_empty() {
+            // One that was idle too long, and of which a request comes after all, is waited for as ever.
+            if drain.has_begun() {
+                let problem = drain.refusal();
+                let is_head = is_head(&self.held);
+                self.refuse_head(problem, is_head);
+                self.give(buffer);
+                return Poll::Ready(Ok(()));
+            }
+            return Poll::Pending;
+        }
+        if connection.is_quiet() {
+            self.ended = true;
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Pending
     }
 
     /// Takes what comes after a refusal, as far as it has come: a connection that is closed with bytes unread
@@ -265,7 +328,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Screen<S> {
                 return this.discard(context);
             }
             let before = buffer.filled().len();
-            ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+            let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+            if read.is_pending() {
+                return this.leave(context, buffer);
+            }
+            ready!(read)?;
             if buffer.filled().len() == before {
                 return this.end(context);
             }

@@ -3,11 +3,15 @@
 //! A socket that is closed while there is something unread makes the kernel send a reset, and a reset makes
 //! the client's kernel drop the reply that it has not read yet (RFC 9112, section 9.6). So the writing half
 //! is closed first, and what the client still sends is read and dropped, within bounds.
+//!
+//! When a connection is to end, the socket itself is asked whether anything has arrived: what the event loop
+//! knows of it is older.
 
 use super::connection::{Connection, Ending};
 use super::places::Place;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
+use rustix::io::ioctl_fionread;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,8 +20,6 @@ use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
-/// How long a client is listened to after its reply was written.
-const LINGER: Duration = Duration::from_secs(10);
 /// How much it may still send meanwhile: several times what chains usually take, and dropped as it comes.
 const LINGER_MAX_BYTES: usize = 256 << 20;
 /// How much is read at once.
@@ -55,16 +57,16 @@ impl Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        if self.connection.is_to_linger()
+        if let Some(time) = self.connection.lingers_for()
             && let Some((stream, place)) = self.open.take()
         {
-            spawn_local(linger(stream, place));
+            spawn_local(linger(stream, place, time));
         }
     }
 }
 
 /// Lets a client read its reply although it has not finished sending.
-async fn linger(mut stream: TcpStream, place: Place) {
+async fn linger(mut stream: TcpStream, place: Place, time: Duration) {
     let drain = async {
         stream.shutdown().await?;
         let mut buffer = vec![0; LINGER_READ_BYTES];
@@ -79,7 +81,7 @@ async fn linger(mut stream: TcpStream, place: Place) {
     };
     tokio::select! {
         // Whatever happens, nobody is left to be told.
-        _ = timeout(LINGER, drain) => {}
+        _ = timeout(time, drain) => {}
         _ = place.connection.told_to_end(Ending::Gracefully) => {}
     }
 }
@@ -91,7 +93,14 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(self.stream()?.poll_read(cx, buffer))?;
+        let read = self.stream()?.poll_read(cx, buffer);
+        if read.is_pending()
+            && self.connection.is_leaving()
+            && ioctl_fionread(self.stream()?.get_mut()) == Ok(0)
+        {
+            self.connection.note_quiet();
+        }
+        ready!(read)?;
         let received = buffer.filled().len() - before;
         if received > 0 {
             self.connection.note_received(received);
