@@ -12,6 +12,15 @@ const MARKS: [(&[u8], &str); 4] = [
     (&[0xff, 0xfe], "UTF-16 (little-endian)"),
     (&[0xfe, 0xff], "UTF-16 (big-endian)"),
 ];
+/// Whether these are no text at all, in whatever encoding: a program, an image, an archive.
+#[must_use]
+pub fn is_binary(bytes: &[u8]) -> bool {
+    // Of the control characters a text has those of lines and pages, and terminals' escape.
+    let is_unusual = |byte: &u8| matches!(byte, 0..=6 | 14..=26 | 28..=31);
+    wide(bytes).is_none()
+        && (bytes.contains(&0) || core::str::from_utf8(bytes).is_err() && bytes.iter().any(is_unusual))
+}
+
 /// How much of a file without a mark is looked at for zero bytes.
 const SAMPLE_BYTES: usize = 64;
 
@@ -99,6 +108,21 @@ mod tests {
             let (before, problem) = text_of(&bytes).unwrap_err();
             assert_eq!(before, "");
             assert!(problem.message().contains(name), "{}", problem.message());
+        }
+    }
+
+    #[test]
+    fn programs_and_archives_are_no_text_and_text_in_other_encodings_is() {
+        for binary in [
+            &b"\x7fELF\x02\x01\x01\0\0"[..],
+            b"\x1f\x8b\x08\x03\xff",
+            b"\x89PNG\r\n\x1a\n\0",
+        ] {
+            assert!(is_binary(binary), "{binary:?}");
+        }
+        let wide = wide_text("chain = 1", u16::to_be_bytes);
+        for text in [&b""[..], b"chain = \"caf\xe9\"", "é\x1b[0m".as_bytes(), &wide] {
+            assert!(!is_binary(text), "{text:?}");
         }
     }
 

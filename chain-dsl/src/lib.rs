@@ -61,6 +61,7 @@ pub use chain::{
 pub use check::{Checked, TlsSpans, check, check_bytes};
 pub use code::{Code, Severity, explain_code};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, MAX_DIAGNOSTICS};
+pub use encoding::is_binary;
 pub use function::{Function, Logs, Retry, SecretRef};
 pub use keys::{
     MAX_EDGES, MAX_ENV_ENTRIES, MAX_FUNCTIONS, MAX_JOIN_WIDTH, MAX_NAME_BYTES, MAX_PORTS, MAX_TEXT_BYTES,

@@ -10,6 +10,7 @@ mod bench;
 pub use bench::{BenchArgs, BenchCommand, CompareArgs, Experiment};
 
 use crate::admin_address::AdminAddress;
+use crate::chain::own_gateway::Elsewhere;
 use crate::chain::secret::SecretsFolder;
 use crate::command::Failed;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -246,6 +247,9 @@ pub struct ServeArgs {
     /// Stop when the process that started this one ends
     #[arg(long, hide = true)]
     pub tied: bool,
+    /// Say nothing of a drain that cut no request
+    #[arg(long, hide = true)]
+    pub quiet_drain: bool,
     /// Say `ready` as data, whatever the format of everything else
     #[arg(long, hide = true)]
     pub ready_json: bool,
@@ -306,10 +310,27 @@ pub struct CheckArgs {
     /// Check the text alone: do not look for executables and secrets
     #[arg(long)]
     pub text_only: bool,
+    /// The --listen that `serve` will be given: no chain may want it for itself
+    #[arg(long, default_value = DEFAULT_LISTEN, value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// The --admin that `serve` will be given
+    #[arg(long, default_value = DEFAULT_ADMIN, value_name = "ADDRESS")]
+    pub admin: Vec<AdminAddress>,
     #[command(flatten)]
     pub secrets: SecretsArgs,
     #[command(flatten)]
     pub format: FormatArgs,
+}
+
+impl CheckArgs {
+    /// Where the service will listen besides what chain files say.
+    #[must_use]
+    pub fn elsewhere(&self) -> Elsewhere {
+        Elsewhere {
+            shared: self.listen,
+            admin: self.admin.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -19,6 +19,7 @@ macro_rules! tell {
 }
 
 pub mod admin_address;
+pub mod admin_socket;
 pub mod chain;
 pub mod cli;
 pub mod command;

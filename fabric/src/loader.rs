@@ -3,6 +3,7 @@
 //! parses a chain file with rights worth stealing: the one parses nothing, the other has none.
 
 use crate::admin_address::AdminAddress;
+use crate::admin_socket;
 use crate::chain::build::build;
 use crate::chain::define::{Definer, GatewayKind, define_chain, define_gateway};
 use crate::chain::file::{ChainFile, Opened};
@@ -28,16 +29,12 @@ use hacher_trustlet_host::client::{ClientError, MonitorClient};
 use hacher_trustlet_host::lines;
 use hacher_trustlet_host::process::doctor::huge_outboxes_missing_because;
 use hacher_trustlet_host::process::headroom::shortfall;
-use rustix::fs::Mode;
-use rustix::process::{Resource, getrlimit, umask};
+use hacher_trustlet_host::socket_file::SocketFile;
+use rustix::process::{Resource, getrlimit};
 use std::collections::VecDeque;
-use std::fs;
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use zerocopy::FromBytes;
@@ -88,14 +85,11 @@ fn load(arguments: &ServeArgs, monitor: &mut MonitorClient) -> Result<(), Failed
 
 /// Sockets that were made as files; removed when dropped.
 #[derive(Default)]
-struct SocketFiles(Vec<PathBuf>);
+struct SocketFiles(Vec<SocketFile>);
 
 impl Drop for SocketFiles {
     fn drop(&mut self) {
-        for path in &self.0 {
-            // What is left is replaced by the next service.
-            let _ = fs::remove_file(path);
-        }
+        self.0.iter().for_each(SocketFile::remove);
     }
 }
 
@@ -105,18 +99,18 @@ fn define_all(
     sockets: &mut SocketFiles,
 ) -> Result<(), Failed> {
     let is_isolated = check_isolation(arguments, monitor)?;
-    let files = read_all(arguments)?;
+    let mut given = Sockets::given(monitor)?;
+    let files = read_all(arguments, &given)?;
     warn_of_missing_pages(&files);
     if !is_isolated {
         warn_of_mapped(&files);
     }
-    let mut given = Sockets::given(monitor)?;
     let mut fronts = Fronts::open(arguments, &files, &mut given)?;
     let mut admin = Vec::new();
     for address in &arguments.admin {
         admin.push(listen_admin(address, &mut given)?);
         if let AdminAddress::Path(path) = address {
-            sockets.0.push(path.clone());
+            sockets.0.extend(SocketFile::at(path));
         }
     }
     given.none_is_left()?;
@@ -369,7 +363,7 @@ fn warn_of_little_memory(files: &[ChainFile]) {
 }
 
 /// Reads, builds and opens all chain files; reports the problems of all of them.
-fn read_all(arguments: &ServeArgs) -> Result<Vec<(ChainFile, Opened)>, Failed> {
+fn read_all(arguments: &ServeArgs, given: &Sockets) -> Result<Vec<(ChainFile, Opened)>, Failed> {
     let format = arguments.format.format;
     let secrets = arguments.secrets.folder()?;
     let mut files = Vec::new();
@@ -383,7 +377,8 @@ fn read_all(arguments: &ServeArgs) -> Result<Vec<(ChainFile, Opened)>, Failed> {
     if let Some(failed) = failed {
         return Err(failed);
     }
-    if let Some((_, error)) = first_conflict(&files.iter().collect::<Vec<_>>(), arguments.ignore_listen) {
+    let elsewhere = (!arguments.ignore_listen).then(|| given.elsewhere(arguments));
+    if let Some((_, error)) = first_conflict(&files.iter().collect::<Vec<_>>(), elsewhere.as_ref()) {
         return Err(report_chain_error(&error, format));
     }
     let chains: Vec<_> = files.iter().map(ChainFile::chain).collect();
@@ -443,34 +438,10 @@ fn listen_admin(address: &AdminAddress, given: &mut Sockets) -> Result<OwnedFd, 
             check_admin_address(socket.local_addr()?, "socket `admin` at")?;
             Ok(socket.into())
         }
-        AdminAddress::Path(path) => listen_at(path)
+        AdminAddress::Path(path) => admin_socket::listen(path)
             .map(Into::into)
             .map_err(|error| Failed::new(format!("cannot listen on {address} (--admin): {error}"))),
     }
-}
-
-/// Listens at a path that its owner alone may connect to. A socket that nobody listens on is what a service
-/// left that was killed, and is replaced; anything else is left alone.
-fn listen_at(path: &Path) -> io::Result<UnixListener> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if !found.file_type().is_socket() => {
-            return Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "there is a file that is no socket",
-            ));
-        }
-        Ok(_) => match UnixStream::connect(path) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
-            Err(error) => return Err(error),
-            Ok(_) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there")),
-        },
-        Err(_) => {}
-    }
-    // From its first moment on: bind(2) makes it with what the mask leaves, and this process has one thread.
-    let before = umask(Mode::from_raw_mode(0o177));
-    let listener = UnixListener::bind(path);
-    umask(before);
-    listener
 }
 
 fn listen(address: SocketAddr, option: &str) -> Result<TcpListener, Failed> {

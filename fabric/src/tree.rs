@@ -46,6 +46,7 @@ impl Tree {
             // Its only client is this process.
             "--drain-delay",
             "0",
+            "--quiet-drain",
         ]);
         let mut monitor = command
             .stdin(Stdio::null())

@@ -18,6 +18,7 @@ pub mod platform;
 pub mod process;
 pub mod scribe;
 pub mod service;
+pub mod socket_file;
 pub mod wall_clock;
 
 mod wire;

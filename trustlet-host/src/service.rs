@@ -18,10 +18,12 @@ use crate::process::limits;
 use crate::process::measured_files::MeasuredFiles;
 use crate::process::patience::is_asked_to_stop;
 use crate::process::shelf::Shelf;
+use crate::socket_file::SocketFile;
 use crate::wire;
 use children::{Loader, Stop, start_daemon, start_loader};
 use console::Console;
 use core::time::Duration;
+use deaths::Untold;
 use drain::Drain;
 use hacher_libos_net::attach::{Drained, MessageHeader, SAID_MAX_BYTES, kind};
 use hacher_libos_net::clock::Monotonic;
@@ -36,7 +38,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -46,10 +47,14 @@ use zerocopy::FromBytes;
 /// monitor's end is everybody's.
 macro_rules! tell {
     ($level:ident: $($argument:tt)*) => {
-        crate::lines::say(crate::lines::Level::$level, &crate::lines::About::default(), format_args!($($argument)*))
+        tell!($level, crate::lines::About::default(); $($argument)*)
+    };
+    ($level:ident, $about:expr; $($argument:tt)*) => {
+        crate::lines::say(crate::lines::Level::$level, &$about, format_args!($($argument)*))
     };
 }
 
+mod deaths;
 mod manager;
 mod renewal;
 mod shares;
@@ -89,6 +94,9 @@ pub struct MonitorConfig {
     pub daemon: Vec<OsString>,
     /// How long requests may take after SIGTERM.
     pub drain: DrainTimes,
+    /// Whether the line about a drain is left out where no request was cut: whoever serves one input needs no
+    /// account of it.
+    pub quiet_drain: bool,
     /// A trustlet that has not said for this long that it serves never will. It counts as died, and is
     /// replaced as one that died early.
     pub start_patience: Duration,
@@ -155,12 +163,13 @@ pub fn run(config: MonitorConfig) -> Result<ExitCode, ServiceError> {
 
 /// Keeps others out of this process, which holds every key.
 fn harden() -> Result<(), ServiceError> {
-    use rustix::process::{DumpableBehavior, Resource, set_dumpable_behavior};
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
     // What a dump would hold: nothing. All children inherit it. Before the process is not dumpable, as that
     // makes the file root's; where there is no such file, the limit below has to do.
     let _ = fs::write("/proc/self/coredump_filter", "0");
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(os("making the monitor not dumpable"))?;
-    limits::set(Resource::Core, limits::CORE_BYTES).map_err(os("forbidding core dumps"))?;
+    // Where a limit of 0 cannot be raised, `doctor` says what that means.
+    limits::forbid_core_dumps().map_err(os("forbidding core dumps"))?;
     raise_soft_limits();
     children::outlive_file_limits();
     Ok(())
@@ -262,14 +271,16 @@ struct Service {
     renewals: Renewals,
     /// Once all chains are loaded.
     shares: Option<Shares>,
+    /// Deaths that the daemon may not have told of.
+    untold: Untold,
     /// Processes that have closed their channel, and when they are ended.
     hung_up: BTreeMap<ProcessId, Monotonic>,
     stage: Stage,
     exit_code: u8,
     manager: Manager,
     notified: bool,
-    /// Whether the sockets at paths are this service's, and not those of another that had them.
-    owns_sockets: bool,
+    /// The sockets at paths, once the loader has made them.
+    sockets: Vec<SocketFile>,
 }
 
 impl Service {
@@ -310,12 +321,13 @@ impl Service {
             daemon_due: None,
             renewals: Renewals::default(),
             shares: None,
+            untold: Untold::default(),
             hung_up: BTreeMap::new(),
             stage: Stage::Running,
             exit_code: 0,
             manager: Manager::of_environment(),
             notified: false,
-            owns_sockets: false,
+            sockets: Vec::new(),
         };
         watch(&service.epoll, service.signals.as_fd(), Token::Signals)?;
         if is_asked_to_stop() {
@@ -362,6 +374,7 @@ impl Service {
             }
             self.tell_daemon();
             self.tell_manager();
+            self.tell_deaths();
             if self.has_ended()? {
                 return Ok(ExitCode::from(self.exit_code));
             }
@@ -513,7 +526,8 @@ impl Service {
             return Ok(());
         }
         self.renewals = Renewals::of(&self.core);
-        self.owns_sockets = true;
+        let paths = self.config.sockets.iter();
+        self.sockets = paths.filter_map(|path| SocketFile::at(path)).collect();
         self.shares = Some(Shares::of(&self.core));
         self.start_daemon()
     }
@@ -642,6 +656,9 @@ impl Service {
     /// Watches processes that calls have started. One that cannot be watched does not stay.
     fn adopt_newborn(&mut self) {
         for process in self.core.platform_mut().take_newborn() {
+            if let Some(whom) = self.core.whom(process) {
+                self.untold.is_told(&whom);
+            }
             let Some(found) = self.core.platform_mut().process_mut(process) else {
                 continue;
             };
@@ -728,8 +745,13 @@ impl Service {
         };
         let Some(exit) = found.reap() else { return };
         self.hung_up.remove(&process);
+        let mut is_expected = false;
         if let Stage::Draining(drain) = &mut self.stage {
             drain.ended(process);
+            is_expected = self.core.is_gateway(process);
+        }
+        if let Some(whom) = self.core.whom(process).filter(|_| !is_expected) {
+            self.untold.note(whom, exit);
         }
         self.core.died(process, exit);
         self.core.platform_mut().forget(process);
@@ -752,6 +774,17 @@ impl Service {
                     return;
                 }
             }
+        }
+    }
+
+    /// Tells of deaths where there is no daemon to do so.
+    fn tell_deaths(&mut self) {
+        if self
+            .daemon
+            .as_ref()
+            .is_none_or(|daemon| daemon.exit_due.is_some())
+        {
+            self.untold.tell();
         }
     }
 
@@ -798,7 +831,7 @@ impl Service {
             return;
         };
         let (line, whole) = drain.finish();
-        if let Some(line) = line {
+        if let Some(line) = line.filter(|_| !(whole && self.config.quiet_drain)) {
             self.manager.status(&line);
             tell!(Info: "{line}");
         }
@@ -838,14 +871,7 @@ impl Service {
         if let Some(daemon) = self.daemon.take() {
             daemon.finish();
         }
-        let paths = core::mem::take(&mut self.config.sockets);
-        for path in paths.iter().filter(|_| self.owns_sockets) {
-            let found = fs::symlink_metadata(path);
-            if found.is_ok_and(|found| found.file_type().is_socket()) {
-                // What is left is replaced by the next service.
-                let _ = fs::remove_file(path);
-            }
-        }
+        self.sockets.iter().for_each(SocketFile::remove);
     }
 }
 

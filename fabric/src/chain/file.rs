@@ -6,6 +6,7 @@ use super::secret::{self, SecretsFolder};
 use crate::tls::Source;
 use hacher_chain_dsl::{
     Chain, Checked, Code, Diagnostic, Diagnostics, FunctionId, MAX_TEXT_BYTES, Severity, check_bytes,
+    is_binary,
 };
 use rustix::fs::OFlags;
 use std::fs::File;
@@ -25,6 +26,9 @@ pub enum ChainFileError {
         /// Why not.
         source: io::Error,
     },
+    /// It is no text.
+    #[error("`{}` is no chain file, but a program or other binary data; a chain file is text in TOML", .0.display())]
+    Binary(PathBuf),
     /// No gateway has the memory that it takes.
     #[error("{0}")]
     Gateway(String),
@@ -92,6 +96,9 @@ impl ChainFile {
         File::open(path)
             .and_then(|file| file.take(limit).read_to_end(&mut bytes))
             .map_err(read_error)?;
+        if is_binary(&bytes) {
+            return Err(ChainFileError::Binary(path.to_owned()));
+        }
         let checked = check_bytes(&bytes, &path.display().to_string())
             .map_err(|problems| ChainFileError::Problems(Box::new(problems)))?;
         Ok(Self {

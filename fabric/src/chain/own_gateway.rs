@@ -2,6 +2,7 @@
 
 use super::define::GatewayKind;
 use super::file::{ChainFile, ChainFileError};
+use crate::admin_address::AdminAddress;
 use crate::tls::source::{self, Source};
 use crate::tls::{FileFault, Which};
 use hacher_chain_dsl::{Chain, Code, Diagnostic};
@@ -84,32 +85,61 @@ impl ChainFile {
     }
 }
 
-/// The file among these whose chain wants an address that one before it has, with a diagnostic.
+/// Where a service listens besides what chain files say.
+#[derive(Debug, Clone)]
+pub struct Elsewhere {
+    /// For all chains without `listen` of their own, if there is one.
+    pub shared: SocketAddr,
+    /// For operators.
+    pub admin: Vec<AdminAddress>,
+}
+
+/// The file among these whose chain wants an address that one before it has, or the service itself, with a
+/// diagnostic.
 #[must_use]
-pub fn address_taken_twice(files: &[&ChainFile]) -> Option<(usize, ChainFileError)> {
-    let wanted: Vec<_> = files.iter().map(|file| file.chain().ingress().listen()).collect();
-    for (at, address) in wanted.iter().enumerate() {
-        let Some(address) = address else { continue };
-        let before = wanted.iter().take(at).position(|other| {
-            let other = other.as_ref();
-            other.is_some_and(|other| is_one_place(*other, *address))
-        });
-        let (Some(file), Some(first)) = (files.get(at), before.and_then(|before| files.get(before))) else {
-            continue;
-        };
-        let message = format!(
-            "chain `{}` wants {address}, and chain `{}` has it",
-            file.chain().name(),
-            first.chain().name()
-        );
-        let span = file.checked().listen_span().unwrap_or_default();
-        let diagnostic =
-            Diagnostic::new(Code::AddressTaken, span, message, "taken already").with_help(format!(
+pub fn address_taken_twice(files: &[&ChainFile], elsewhere: &Elsewhere) -> Option<(usize, ChainFileError)> {
+    let listen = |file: &&ChainFile| file.chain().ingress().listen();
+    let mut others = Vec::new();
+    if files.iter().any(|file| listen(file).is_none()) {
+        let whose = "the gateway that chains without `listen` share";
+        let help = "choose another port, or give `serve` another --listen";
+        others.push((
+            elsewhere.shared,
+            format!("{whose} has it (--listen)"),
+            help.to_owned(),
+        ));
+    }
+    let ports = elsewhere.admin.iter().filter_map(|address| match address {
+        AdminAddress::Port(port) => Some(*port),
+        AdminAddress::Path(_) => None,
+    });
+    others.extend(ports.map(|port| {
+        let help = "choose another port, or give `serve` another --admin";
+        (
+            port,
+            "operators are answered there (--admin)".to_owned(),
+            help.to_owned(),
+        )
+    }));
+    for (at, file) in files.iter().enumerate() {
+        let Some(wanted) = listen(file) else { continue };
+        let name = file.chain().name();
+        if let Some((_, has_it, help)) = others.iter().find(|(other, ..)| is_one_place(*other, wanted)) {
+            let span = file.checked().listen_span().unwrap_or_default();
+            let message = format!("chain `{name}` wants {wanted}, and {has_it}");
+            let diagnostic =
+                Diagnostic::new(Code::AddressTaken, span, message, "taken already").with_help(help.clone());
+            let problems = file.checked().with_found([diagnostic]);
+            return Some((at, ChainFileError::Problems(Box::new(problems))));
+        }
+        others.push((
+            wanted,
+            format!("chain `{name}` has it"),
+            format!(
                 "choose another port; the other chain is in `{}`",
-                first.path().display()
-            ));
-        let problems = file.checked().with_found([diagnostic]);
-        return Some((at, ChainFileError::Problems(Box::new(problems))));
+                file.path().display()
+            ),
+        ));
     }
     None
 }

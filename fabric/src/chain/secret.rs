@@ -215,4 +215,109 @@ mod tests {
         assert!(SecretsFolder::new(&inside.join("key")).is_err());
         assert!(SecretsFolder::new(&inside.join("nothing")).is_err());
     }
+
+    #[test]
+    fn magic_links_lead_where_what_they_stand_for_really_lies() {
+        let outer = tempfile::tempdir().unwrap();
+        let (inside, outside) = (outer.path().join("secrets"), outer.path().join("others"));
+        for folder in [&inside, &outside] {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::write(folder.join("key"), folder.as_os_str().as_encoded_bytes()).unwrap();
+        }
+        let folder = SecretsFolder::new(&inside).unwrap();
+        let open = |path: &Path| open(path, Some(&folder));
+        let [inner, outer] = [&inside, &outside].map(|folder| File::open(folder.join("key")).unwrap());
+        let root = Path::new("/proc/self/root");
+        let in_root = |path: &Path| root.join(path.strip_prefix("/").unwrap());
+        for good in [by_number(&inner), in_root(&inside.join("key"))] {
+            let mut read = Vec::new();
+            open(&good).unwrap().read_to_end(&mut read).unwrap();
+            assert_eq!(read, inside.as_os_str().as_encoded_bytes(), "{}", good.display());
+        }
+        let link = inside.join("link");
+        std::os::unix::fs::symlink(in_root(&outside.join("key")), &link).unwrap();
+        for bad in [
+            by_number(&outer),
+            in_root(&outside.join("key")),
+            link,
+            PathBuf::from("/proc/self/exe"),
+        ] {
+            let refused = open(&bad).unwrap_err().to_string();
+            assert!(
+                refused.contains("not beneath --secrets-dir"),
+                "{}: {refused}",
+                bad.display()
+            );
+        }
+        // What had a name there and has none any more.
+        let gone = inside.join("gone");
+        std::fs::write(&gone, "x").unwrap();
+        let open_still = File::open(&gone).unwrap();
+        std::fs::remove_file(&gone).unwrap();
+        assert!(open(&by_number(&open_still)).is_err());
+    }
+
+    /// A process in a mount namespace of its own, which has put other files over those of a folder; gone when
+    /// dropped.
+    struct Elsewhere(std::process::Child);
+
+    impl Elsewhere {
+        fn with(folder: &Path) -> Option<Self> {
+            let script = "mount -t tmpfs none \"$0\" && echo evil > \"$0/key\" && echo evil > \"$0/more\" \
+                          && echo there && exec sleep 3600";
+            let mut child = std::process::Command::new("unshare")
+                .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+                .arg(folder)
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .ok()?;
+            let mut said = [0; 6];
+            let is_there = child.stdout.take()?.read_exact(&mut said).is_ok();
+            let started = Self(child);
+            is_there.then_some(started)
+        }
+    }
+
+    impl Drop for Elsewhere {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_mount_namespace_is_no_secret_though_its_path_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("key"), "mine").unwrap();
+        let secrets = SecretsFolder::new(folder.path()).unwrap();
+        let Some(elsewhere) = Elsewhere::with(folder.path()) else {
+            println!("skipped: no process can be started in a mount namespace of its own (unshare, mount)");
+            return;
+        };
+        let root = format!("/proc/{}/root", elsewhere.0.id());
+        let there = |name: &str| {
+            let path = folder.path().strip_prefix("/").unwrap().join(name);
+            Path::new(&root).join(path)
+        };
+        if std::fs::read_to_string(there("more")).is_err() {
+            println!("skipped: this user may not look into the other namespace");
+            return;
+        }
+        // Without a folder it is what its path leads to.
+        let mut read = String::new();
+        open(&there("key"), None)
+            .unwrap()
+            .read_to_string(&mut read)
+            .unwrap();
+        assert_eq!(read, "evil\n");
+        // With one, what lies beneath the folder itself, or nothing.
+        read.clear();
+        open(&there("key"), Some(&secrets))
+            .unwrap()
+            .read_to_string(&mut read)
+            .unwrap();
+        assert_eq!(read, "mine");
+        assert!(open(&there("more"), Some(&secrets)).is_err());
+    }
 }

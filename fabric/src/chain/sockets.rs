@@ -2,6 +2,9 @@
 //! stay open between one service and the next, so whoever connects meanwhile waits in a queue and is not
 //! refused.
 
+use super::own_gateway::Elsewhere;
+use crate::admin_address::AdminAddress;
+use crate::cli::ServeArgs;
 use crate::command::Failed;
 use hacher_trustlet_host::calls::Call;
 use hacher_trustlet_host::client::{ClientError, MonitorClient};
@@ -78,6 +81,28 @@ impl Sockets {
             });
         }
         Ok(Self(given))
+    }
+
+    /// Where a service with these arguments listens besides what chain files say.
+    #[must_use]
+    pub fn elsewhere(&self, arguments: &ServeArgs) -> Elsewhere {
+        let mut admin = arguments.admin.clone();
+        let port = admin.iter_mut().find_map(|address| match address {
+            AdminAddress::Port(port) => Some(port),
+            AdminAddress::Path(_) => None,
+        });
+        if let (Some(port), Some(given)) = (port, self.address_of(ADMIN)) {
+            *port = given;
+        }
+        Elsewhere {
+            shared: self.address_of(GATEWAY).unwrap_or(arguments.shared_listen()),
+            admin,
+        }
+    }
+
+    fn address_of(&self, name: &str) -> Option<SocketAddr> {
+        let found = self.0.iter().find(|given| given.name == name);
+        found.map(|given| given.address)
     }
 
     /// The socket of the gateway of a chain's own: named like the chain, or bound to where it wants to

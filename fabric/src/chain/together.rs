@@ -3,17 +3,20 @@
 
 use super::define::GATEWAY_MEMORY_BYTES;
 use super::file::{ChainFile, ChainFileError};
-use super::own_gateway::address_taken_twice;
+use super::own_gateway::{Elsewhere, address_taken_twice};
 use crate::gateway::budget;
 use hacher_chain_dsl::Chain;
 use hacher_trustlet_host::core::limits::{CHAINS_MAX, INSTANCES_TOTAL_MAX};
 
-/// The first of these files whose chain cannot be served beside those before it, and why. Nobody listens for
-/// one chain alone where `at_one_address`.
+/// The first of these files whose chain cannot be served beside those before it, or by a service that listens
+/// `elsewhere`, and why. Without that, nobody listens for one chain alone.
 #[must_use]
-pub fn first_conflict(files: &[&ChainFile], at_one_address: bool) -> Option<(usize, ChainFileError)> {
+pub fn first_conflict(
+    files: &[&ChainFile],
+    elsewhere: Option<&Elsewhere>,
+) -> Option<(usize, ChainFileError)> {
     let name = name_taken_twice(files);
-    let address = (!at_one_address).then(|| address_taken_twice(files)).flatten();
+    let address = elsewhere.and_then(|elsewhere| address_taken_twice(files, elsewhere));
     name.into_iter().chain(address).min_by_key(|(at, _)| *at)
 }
 

@@ -6,7 +6,7 @@ use crate::chain::file::{ChainFile, ChainFileError};
 use crate::chain::machine_memory::past_machine;
 use crate::chain::named::chain_files;
 use crate::chain::need;
-use crate::chain::own_gateway;
+use crate::chain::own_gateway::{self, Elsewhere};
 use crate::chain::protection::{GIVEN_UP, in_words, mapped_edges};
 use crate::chain::secret::SecretsFolder;
 use crate::chain::together::{check_sums, first_conflict};
@@ -34,7 +34,7 @@ pub fn check(arguments: &CheckArgs) -> Result<(), Failed> {
         .iter()
         .map(|path| check_one(path, arguments.text_only, secrets.as_ref()))
         .collect();
-    check_conflicts(&mut checked);
+    check_conflicts(&mut checked, &arguments.elsewhere());
     let together = check_together(&checked, arguments.text_only);
     if !arguments.text_only {
         warn_of_memory(&mut checked);
@@ -88,10 +88,10 @@ fn good<'r>(reports: &'r [Report<'_>]) -> (Vec<usize>, Vec<&'r ChainFile>) {
 }
 
 /// Refuses chains that cannot be served beside those before them.
-fn check_conflicts(reports: &mut [Report<'_>]) {
+fn check_conflicts(reports: &mut [Report<'_>], elsewhere: &Elsewhere) {
     loop {
         let (places, files) = good(reports);
-        let Some((nth, error)) = first_conflict(&files, false) else {
+        let Some((nth, error)) = first_conflict(&files, Some(elsewhere)) else {
             return;
         };
         let Some(report) = places.get(nth).and_then(|at| reports.get_mut(*at)) else {

@@ -61,6 +61,7 @@ pub fn serve(arguments: &ServeArgs) -> Result<ExitCode, Failed> {
             delay: Duration::from_secs(u64::from(arguments.drain.drain_delay)),
             timeout: Duration::from_secs(u64::from(arguments.drain.drain_timeout)),
         },
+        quiet_drain: arguments.quiet_drain,
         start_patience,
         access_log: arguments.access_log,
         sockets,

@@ -40,8 +40,8 @@ const HELD_UP_PART: u32 = 10;
 /// A shorter wait is not worth a timer, which counts whole milliseconds: many of them would add up to more
 /// than was meant.
 const HELD_UP_MIN: Duration = Duration::from_millis(20);
-/// What a function may print: lines beyond are dropped without being looked at, so that one which prints
-/// without end costs the daemon little more than reading it.
+/// What may be written of one function, with what stands around its text: lines beyond are dropped without being
+/// looked at, so that one which prints without end costs the daemon little more than reading it.
 const BURST_BYTES: u64 = 8 * 1024 * 1024;
 const BYTES_PER_SECOND: u64 = 4 * 1024 * 1024;
 /// How long the last words of functions that have ended are awaited when the daemon ends.
@@ -224,6 +224,11 @@ impl Allowance {
         self.bytes = left.unwrap_or(self.bytes);
         left.is_some()
     }
+
+    /// What a line that was let through took beyond what it was let through for.
+    fn spend(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes as u64);
+    }
 }
 
 struct Forwarder {
@@ -238,12 +243,14 @@ struct Forwarder {
     dropped: u64,
     patience: Patience,
     allowance: Allowance,
+    /// Bytes of a line without text, at least about.
+    around_bytes: usize,
 }
 
 impl Forwarder {
     fn new(printer: Printer, room: Rc<Room>, tables: Rc<RefCell<Tables>>) -> Self {
         let since = Instant::now();
-        Self {
+        let mut new = Self {
             dropped_total: ::metrics::counter!(
                 metrics::LOG_LINES_DROPPED.name, "chain" => printer.chain.clone(), "function" => printer.function.clone()
             ),
@@ -261,7 +268,15 @@ impl Forwarder {
                 bytes: BURST_BYTES,
                 since,
             },
-        }
+            around_bytes: 0,
+        };
+        let nobody = AtWork {
+            invocation: 0,
+            attempt: 0,
+        };
+        let empty = new.line(Level::Info, "", Some(nobody)).pieces();
+        new.around_bytes = empty.iter().map(String::len).sum();
+        new
     }
 
     async fn run(mut self, pipe: OwnedFd) -> io::Result<()> {
@@ -320,7 +335,8 @@ impl Forwarder {
     /// Prints what there is of a line.
     async fn end_line(&mut self) {
         let line = core::mem::take(&mut self.line);
-        let printed = line.is_empty() || self.allowance.take(line.len()) && self.print(&line).await;
+        let printed =
+            line.is_empty() || self.allowance.take(line.len() + self.around_bytes) && self.print(&line).await;
         if !printed {
             self.note_dropped(1);
         }
@@ -372,6 +388,10 @@ impl Forwarder {
                 self.line(level, text, self.record).pieces()
             }
         };
+        // Escapes and further pieces make more of a line than was asked for.
+        let bytes = pieces.iter().map(String::len).sum::<usize>();
+        self.allowance
+            .spend(bytes.saturating_sub(line.len() + self.around_bytes));
         for piece in pieces {
             if !self.write(&piece).await {
                 return false;
@@ -484,6 +504,7 @@ fn access_line(record: &Record) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hacher_libos_net::clock::Monotonic;
 
     #[test]
     fn what_a_gateway_prints_has_the_level_that_it_says() {
@@ -501,6 +522,44 @@ mod tests {
         assert!(allowance.take(60));
         assert!(!allowance.take(60));
         assert!(allowance.take(40));
+        allowance.spend(1);
+        assert_eq!(allowance.bytes, 0);
+    }
+
+    #[test]
+    fn what_stands_around_a_line_counts_as_well() {
+        let tables = Rc::new(RefCell::new(Tables {
+            began: Monotonic::now(),
+            backend: String::new(),
+            isolation_missing: Vec::new(),
+            daemon_restarts: 0,
+            gateways: Vec::new(),
+            chains: Vec::new(),
+        }));
+        let printer = Printer::function("chain", "function", 0, ((0, 1), 1));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut forwarder = Forwarder::new(printer, Rc::new(Room { stderr: None }), tables);
+            let around = forwarder.around_bytes;
+            assert!(around > "[chain/function#0] \n".len(), "{around}");
+            // As many empty lines as there is room for, and no more.
+            forwarder.allowance.bytes = (around as u64 + 1) * 3;
+            forwarder.allowance.since = Instant::now() + Duration::from_secs(3600);
+            for _ in 0..5 {
+                forwarder.take(b"\n").await;
+            }
+            assert_eq!(forwarder.dropped, 2);
+            // A control character is written as an escape.
+            forwarder.dropped = 0;
+            forwarder.allowance.bytes = (around as u64 + 101) * 4;
+            for _ in 0..5 {
+                forwarder.take(&[&[1; 100][..], b"\n"].concat()).await;
+            }
+            assert!(forwarder.dropped > 1, "{}", forwarder.dropped);
+        });
     }
 
     #[test]

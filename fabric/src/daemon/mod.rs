@@ -13,6 +13,7 @@ mod logs;
 mod memory;
 mod metrics;
 mod read;
+mod readiness;
 mod refused;
 pub mod settings;
 mod start;

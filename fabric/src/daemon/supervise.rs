@@ -5,6 +5,7 @@ use super::history::{AtWork, Health, LastEnd};
 use super::life::{Life, STILLBIRTHS_MAX};
 use super::logs::{self, Logs, Printer};
 use super::memory::MemoryQuestion;
+use super::readiness::Readiness;
 use super::refused::Told;
 use super::settings::{ROLE, Settings};
 use super::start::{self, Stillborn, Waiting};
@@ -134,7 +135,7 @@ async fn daemon(channel: OwnedFd, settings: Settings) -> Result<(), Stop> {
         beat_due: Instant::now(),
         refused_calls: Told::default(),
         memory,
-        not_ready: BTreeMap::new(),
+        readiness: Readiness::default(),
     };
     let result = supervisor.run(extras.bell).await;
     supervisor.logs.finish().await;
@@ -170,8 +171,8 @@ struct Supervisor {
     refused_calls: Told,
     /// What operators ask the monitor.
     memory: Rc<MemoryQuestion>,
-    /// Chains by their numbers, and whether the monitor was told that they are not ready.
-    not_ready: BTreeMap<u32, bool>,
+    /// What was told of chains that are ready, or are not.
+    readiness: Readiness,
 }
 
 impl Supervisor {
@@ -286,30 +287,33 @@ impl Supervisor {
                 .instances
                 .iter()
                 .all(|instance| instance.health(now) == Health::Ready);
-            let was_told = self.not_ready.insert(chain.number, !complaints.is_empty());
-            if was_told.unwrap_or(false) != complaints.is_empty() && was_told.is_some() {
-                continue;
+            let to_tell = self.readiness.note(chain.number, complaints.is_empty());
+            if to_tell.monitor || to_tell.people {
+                changed.push((chain.number, chain.name.clone(), complaints, to_tell));
             }
-            changed.push((chain.number, chain.name.clone(), complaints, was_told));
         }
-        for (number, name, complaints, was_told) in changed {
+        for (number, name, complaints, to_tell) in changed {
             let arguments = [u64::from(number), u64::from(complaints.is_empty())];
-            match self.client.call(Call::SetReadiness, &arguments, &[], &[]) {
-                // The gateway may be ending; its successor is told what holds then.
-                Ok(_) | Err(ClientError::Refused { .. }) => {}
-                Err(error) => return Err(error.into()),
+            if to_tell.monitor {
+                match self.client.call(Call::SetReadiness, &arguments, &[], &[]) {
+                    Ok(_) => self.readiness.is_heard(number),
+                    // The gateway takes no message now, and is told at the next look.
+                    Err(ClientError::Refused { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
             let about = About {
                 chain: &name,
                 ..About::default()
             };
             match complaints.first() {
+                _ if !to_tell.people => {}
                 Some(first) => tell!(Warning, about; "chain `{name}` is not ready: {first}"),
-                None if was_told.is_some() => tell!(Info, about; "chain `{name}` is ready again"),
-                None => {}
+                None => tell!(Info, about; "chain `{name}` is ready again"),
             }
         }
-        Ok((!all_fit).then_some(READINESS_EVERY))
+        let looks_again = !all_fit || self.readiness.is_unheard();
+        Ok(looks_again.then_some(READINESS_EVERY))
     }
 
     fn set_state(&self, key: Key, state: InstanceState) {

@@ -457,32 +457,6 @@ impl<P: Platform> Core<P> {
         files.iter().map(|file| (file.path.as_str(), &file.content))
     }
 
-    /// What people call a process.
-    pub fn name_of(&self, process: ProcessId) -> Option<String> {
-        let (chain, instance) = match self.ledger.owner(process)?.0 {
-            Owner::Gateway(gateway) => return Some(self.gateway_name(gateway)),
-            Owner::Function(chain, instance) => (chain, instance),
-        };
-        let chain = self.chains.get(chain.at())?;
-        let planned = chain.sealed.as_ref()?.plan.instance(instance)?;
-        let function = chain.definition.function(planned.function)?;
-        let (name, chain) = (function.definition.name, chain.definition.chain.name);
-        Some(format!(
-            "function `{name}` of chain `{chain}` (#{})",
-            planned.ordinal
-        ))
-    }
-
-    /// What people call a gateway.
-    pub fn gateway_name(&self, id: GatewayId) -> String {
-        let own = self.gateways.get(id.at()).is_some_and(Gateway::is_own);
-        let chain = self.chains.iter().find(|chain| own && chain.gateway == id);
-        chain.map_or_else(
-            || "the gateway".to_owned(),
-            |chain| format!("the gateway of chain `{}`", chain.definition.chain.name),
-        )
-    }
-
     /// Sends a gateway that serves new contents of its files, in their order; it tries them and answers.
     /// `false`: it does not serve, or has not answered the last ones.
     pub fn offer_tls(&mut self, id: GatewayId, contents: Vec<P::File>) -> bool {

@@ -23,9 +23,11 @@ mod refusal;
 mod sealed;
 #[cfg(test)]
 mod tests;
+mod whom;
 
 pub use event::{EndReason, Event, Exit};
 pub use ledger::Owner;
+pub use whom::Whom;
 
 use crate::calls::{self, Call, ReplyHeader, Request, ResultCode};
 use crate::ids::{ChainId, FunctionIndex, GatewayId, InstanceNumber, ProcessId};

@@ -9,7 +9,7 @@ use crate::core::{Event, Owner};
 use crate::ids::{GatewayId, ProcessId};
 use crate::simulated::SimulatedFile;
 use core::time::Duration;
-use hacher_libos_net::attach::{Drain, Listen, MessageHeader, kind};
+use hacher_libos_net::attach::{Drain, Listen, MessageHeader, Readiness, kind};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Chains `a` and `b` at the shared gateway 0, `c` at gateway 1 of its own, `d` at gateway 2 of its own.
@@ -112,6 +112,36 @@ fn the_death_of_one_gateway_is_nothing_to_the_others() {
         .map(|entry| (entry.epoch, entry.deaths))
         .collect();
     assert_eq!(counts, [(1, 0), (2, 1), (1, 0)]);
+}
+
+#[test]
+fn readiness_that_could_not_be_told_is_told_when_it_is_said_again() {
+    let mut driver = tenants();
+    let process = start(&mut driver, 1);
+    assert!(driver.core.ready(process));
+    let said = |driver: &mut Driver, ready: u64| driver.daemon(Call::SetReadiness, [2, ready, 0, 0, 0, 0]);
+    let heard = |driver: &Driver| {
+        let messages = driver.process(process).messages.iter();
+        let heard = messages.filter_map(|message| {
+            let (header, rest) = MessageHeader::read_from_prefix(message).ok()?;
+            (header.kind == kind::READINESS).then(|| Readiness::read_from_bytes(rest).unwrap())
+        });
+        heard
+            .map(|entry| (entry.chain.to_string(), entry.ready))
+            .collect::<Vec<_>>()
+    };
+    driver.core.platform_mut().refuse_sends = true;
+    for _ in 0..2 {
+        assert_ne!(said(&mut driver, 0).code, ResultCode::Success);
+        assert!(heard(&driver).is_empty());
+    }
+    driver.core.platform_mut().refuse_sends = false;
+    said(&mut driver, 0).ok();
+    assert_eq!(heard(&driver), [("c".to_owned(), 0)]);
+    said(&mut driver, 0).ok();
+    assert_eq!(heard(&driver).len(), 1, "it is no news");
+    said(&mut driver, 1).ok();
+    assert_eq!(heard(&driver)[1..], [("c".to_owned(), 1)]);
 }
 
 #[test]
