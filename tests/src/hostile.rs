@@ -15,6 +15,12 @@ use std::io;
 /// When there is no input.
 pub fn try_everything(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     let chain_file = String::from_utf8_lossy(input.bytes()?).into_owned();
+    output.send(report(&chain_file, Vec::new()).as_bytes())
+}
+
+/// What became of everything that is forbidden, and of `more`.
+#[must_use]
+pub fn report(chain_file: &str, more: Vec<(&'static str, io::Result<()>)>) -> String {
     let mut report = String::new();
     let mut attempt = |what: &str, result: io::Result<()>| {
         let _ = match result {
@@ -42,13 +48,14 @@ pub fn try_everything(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(
         "execute another program",
         std::process::Command::new("/bin/true").status().map(drop),
     );
-    for (what, result) in forbidden_calls() {
+    for (what, result) in forbidden_calls().into_iter().chain(more) {
         attempt(what, result);
     }
-    output.send(report.as_bytes())
+    report
 }
 
-fn checked(result: libc::c_long) -> io::Result<()> {
+/// The result of a system call.
+pub(crate) fn checked(result: libc::c_long) -> io::Result<()> {
     if result == -1 {
         Err(io::Error::last_os_error())
     } else {

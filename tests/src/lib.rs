@@ -2,6 +2,7 @@
 //! share: a service on a loopback port of its own, and functions to put into its chains.
 
 pub mod activation;
+pub mod gateway_taken_over;
 pub mod generated;
 pub mod hostile;
 pub mod latency;

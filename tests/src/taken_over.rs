@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// Descriptors that are looked at.
 const NUMBERS: core::ops::Range<i32> = 4..256;
+/// Epolls that watch all of them at most.
+const EPOLLS_MAX: usize = 64;
 
 /// The regions that this process writes, mapped once more before its own code knows of them.
 pub struct Held {
@@ -48,6 +50,12 @@ impl Held {
             })
             .flatten()
             .collect();
+        Self::of(&fds)
+    }
+
+    /// Those of these descriptors that can be written by mapping them.
+    #[must_use]
+    pub fn of(fds: &[OwnedFd]) -> Self {
         let regions = fds.iter().filter_map(map).collect();
         Self { regions }
     }
@@ -62,6 +70,21 @@ impl Held {
                 unsafe { at.write_volatile(value(word)) };
             }
         }
+    }
+}
+
+impl Held {
+    /// Writes `zeros`, `ones`, `noise` or `figures` everywhere; whether it knows how.
+    #[must_use]
+    pub fn scribble(&self, with: &[u8]) -> bool {
+        match with {
+            b"zeros" => self.fill(|_| 0),
+            b"ones" => self.fill(|_| u64::MAX),
+            b"noise" => self.fill(|at| noise(7, at)),
+            b"figures" => self.fill(|at| if at % 2 == 0 { u64::MAX } else { 1 << 63 }),
+            _ => return false,
+        }
+        true
     }
 }
 
@@ -100,8 +123,12 @@ pub fn abuse_descriptors() {
             let _ = rustix::io::read(fd, &mut [0; 4096]);
         }
     }
-    // As many epolls as there are numbers left, each of which watches everything.
-    while let Ok(epoll) = rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC) {
+    // As many epolls as there are numbers left, each of which watches everything; of a process with thousands of
+    // numbers some, as they watch each other as well, which takes ever longer.
+    for _ in 0..EPOLLS_MAX {
+        let Ok(epoll) = rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC) else {
+            break;
+        };
         for number in NUMBERS {
             // SAFETY: as above.
             let fd = unsafe { BorrowedFd::borrow_raw(number) };
@@ -135,15 +162,14 @@ pub fn serve() -> ExitCode {
 
 fn act(held: &Held, body: &[u8], output: &mut Output<'_>) -> Result<(), Failure> {
     match body {
-        b"attack zeros" => held.fill(|_| 0),
-        b"attack ones" => held.fill(|_| u64::MAX),
-        b"attack noise" => held.fill(|at| noise(7, at)),
-        b"attack figures" => held.fill(|at| if at % 2 == 0 { u64::MAX } else { 1 << 63 }),
         b"attack and live" => {
             abuse_descriptors();
             return output.send(body);
         }
-        _ => return output.send(body),
+        _ => match body.strip_prefix(b"attack ") {
+            Some(with) if held.scribble(with) => {}
+            _ => return output.send(body),
+        },
     }
     abuse_descriptors();
     std::process::abort()

@@ -3,16 +3,20 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use bytes::Bytes;
+use hacher_tests::tenants::{Tenants, command, until, write};
 use hacher_tests::{Service, function};
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::Signal;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -115,7 +119,7 @@ fn exchange(gateway: SocketAddr, request: &str) -> String {
     exchange_on(&mut connect(gateway), request)
 }
 
-fn exchange_on(client: &mut TcpStream, request: &str) -> String {
+fn exchange_on(client: &mut (impl Read + Write), request: &str) -> String {
     client.write_all(request.as_bytes()).unwrap();
     let mut reply = Vec::new();
     let mut byte = [0];
@@ -326,6 +330,193 @@ fn a_reply_that_nobody_reads_is_cut_and_counted() {
     let (code, line) = draining.ended();
     assert_eq!(code, Some(3), "{line}");
     assert!(line.contains("0 served, 1 cut, 0 refused"), "{line}");
+}
+
+#[test]
+fn a_request_of_which_a_part_has_arrived_at_the_very_end_is_answered() {
+    let draining = Draining::start(&[]);
+    let head = head_of(0);
+    let parts = [1, 20, head.len() - 4, 1, 20, head.len() - 4];
+    let clients: Vec<_> = parts
+        .into_iter()
+        .enumerate()
+        .map(|(number, part)| {
+            let mut client = connect(draining.service.gateway);
+            if number < 3 {
+                assert!(exchange_on(&mut client, &head).starts_with("HTTP/1.1 200"));
+            }
+            client.write_all(&head.as_bytes()[..part]).unwrap();
+            client
+        })
+        .collect();
+    draining.ask(Signal::TERM);
+    for mut client in clients {
+        let mut reply = String::new();
+        client.read_to_string(&mut reply).unwrap();
+        let reply = reply.to_ascii_lowercase();
+        assert!(reply.starts_with("http/1.1 503"), "{reply:?}");
+        assert!(
+            reply.contains("retry-after: ") && reply.contains("connection: close"),
+            "{reply}"
+        );
+    }
+    let (code, line) = draining.ended();
+    assert_eq!(code, Some(0), "{line}");
+    assert!(line.contains("0 served, 0 cut, 6 refused"), "{line}");
+}
+
+/// What becomes of a request on a connection that was kept.
+#[derive(Debug, PartialEq, Eq)]
+enum Last {
+    Answered,
+    /// The connection had ended before all of the request was sent, as its client could see.
+    Ended,
+    /// It had not, and there is no answer.
+    Lost,
+}
+
+fn send_last(client: &mut TcpStream) -> Last {
+    let peek = |client: &TcpStream| {
+        client.set_nonblocking(true).unwrap();
+        let peeked = client.peek(&mut [0]);
+        client.set_nonblocking(false).unwrap();
+        peeked.map_err(|error| error.kind())
+    };
+    let open = Err(std::io::ErrorKind::WouldBlock);
+    if peek(client) != open || client.write_all(head_of(0).as_bytes()).is_err() {
+        return Last::Ended;
+    }
+    match peek(client) {
+        Ok(0) => return Last::Ended,
+        Err(kind) if kind != std::io::ErrorKind::WouldBlock => return Last::Ended,
+        _ => {}
+    }
+    let mut first = [0; 12];
+    match client.read_exact(&mut first) {
+        Ok(()) if first == *b"HTTP/1.1 200" || first == *b"HTTP/1.1 503" => Last::Answered,
+        _ => Last::Lost,
+    }
+}
+
+#[test]
+fn a_connection_that_was_kept_loses_no_request_at_the_very_end() {
+    const CLIENTS: u32 = 96;
+    for round in 0..4 {
+        let draining = Draining::start(&[]);
+        let gateway = draining.service.gateway;
+        let begin = Arc::new(Barrier::new(CLIENTS as usize + 1));
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| {
+                let begin = Arc::clone(&begin);
+                std::thread::spawn(move || {
+                    let mut client = connect(gateway);
+                    assert!(exchange_on(&mut client, &head_of(0)).starts_with("HTTP/1.1 200"));
+                    begin.wait();
+                    // Spread around the moment at which idle connections are ended.
+                    std::thread::sleep(Duration::from_micros(1500) * number);
+                    send_last(&mut client)
+                })
+            })
+            .collect();
+        begin.wait();
+        draining.ask(Signal::TERM);
+        let became: Vec<_> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+        let count = |what: Last| became.iter().filter(|last| **last == what).count();
+        println!(
+            "round {round}: {} answered, {} ended before",
+            count(Last::Answered),
+            count(Last::Ended)
+        );
+        assert_eq!(count(Last::Lost), 0, "round {round}");
+        let (code, line) = draining.ended();
+        assert_eq!(code, Some(0), "{line}");
+    }
+}
+
+/// A connection over TLS of a client that trusts this certificate.
+fn connect_over_tls(
+    gateway: SocketAddr,
+    trusted: &CertificateDer<'static>,
+) -> StreamOwned<ClientConnection, TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").unwrap();
+    StreamOwned::new(
+        ClientConnection::new(Arc::new(config), name).unwrap(),
+        connect(gateway),
+    )
+}
+
+#[test]
+fn over_tls_and_at_gateways_of_their_own_chains_are_drained_alike() {
+    let folder = TempDir::new().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    write(folder.path(), "cert.pem", &made.cert.pem()).unwrap();
+    write(folder.path(), "key.pem", &made.signing_key.serialize_pem()).unwrap();
+    let trusted = made.cert.der().clone();
+    let chain = |name: &str, more: &str| {
+        format!(
+            "chain = \"{name}\"\nversion = \"1\"\nflow = [\"ingress -> a -> egress\"]\n[ingress]\ndeadline = \"60s\"\n\
+             listen = \"127.0.0.1:0\"\n{more}\n{}",
+            function("a", "nap", "timeout = \"60s\"\ninstances = 2")
+        )
+    };
+    let chains = [
+        (
+            "t",
+            chain("t", "tls = { cert = \"cert.pem\", key = \"key.pem\" }"),
+        ),
+        ("plain", chain("plain", "")),
+    ];
+    let mut service = Tenants::start(folder.path(), &chains, &["--drain-delay", "0"]).unwrap();
+    let (secure, plain) = (service.address("t"), service.address("plain"));
+    let mut idle = connect_over_tls(secure, &trusted);
+    assert!(exchange_on(&mut idle, &head_of(0)).starts_with("HTTP/1.1 200"));
+    let in_flight = {
+        let trusted = trusted.clone();
+        std::thread::spawn(move || exchange_on(&mut connect_over_tls(secure, &trusted), &head_of(4000)))
+    };
+    assert!(until(|| {
+        let status = service.status().unwrap();
+        let chains = status["chains"].as_array().unwrap();
+        chains
+            .iter()
+            .any(|chain| chain["name"] == "t" && chain["in_flight"] == 1)
+    }));
+    service.signal(service.monitor_pid(), Signal::TERM);
+    // The other gateway has nothing to finish, and is gone a moment later.
+    let refused = |reply: &str| reply.starts_with("HTTP/1.1 503");
+    assert!(until(|| {
+        let reply = exchange_on(&mut connect_over_tls(secure, &trusted), &head_of(0));
+        refused(&reply) && reply.to_ascii_lowercase().contains("connection: close")
+    }));
+    assert!(in_flight.join().unwrap().starts_with("HTTP/1.1 200"));
+    // It ends as TLS has it, so its client knows that nothing was cut off.
+    assert_eq!(idle.read(&mut [0; 16]).unwrap(), 0);
+    assert_eq!(service.wait().unwrap(), Some(0), "{}", service.messages());
+    assert!(service.has_said(" served, 0 cut, ", 1), "{}", service.messages());
+    assert!(TcpStream::connect(plain).is_err());
+}
+
+#[test]
+fn a_run_says_nothing_of_its_drain() {
+    let folder = TempDir::new().unwrap();
+    let text = format!(
+        "chain = \"t\"\nversion = \"1\"\nflow = [\"ingress -> a -> egress\"]\n{}",
+        function("a", "echo", "")
+    );
+    let file = write(folder.path(), "t.toml", &text).unwrap();
+    let input = write(folder.path(), "input", "hello").unwrap();
+    let words = ["run", file.to_str().unwrap(), "--input", input.to_str().unwrap()];
+    let (code, out, said) = command(&words).unwrap();
+    assert_eq!((code, out.as_str()), (Some(0), "hello"), "{said}");
+    assert!(said.contains("request ") && !said.contains("drained"), "{said}");
 }
 
 #[test]

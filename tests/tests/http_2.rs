@@ -254,6 +254,44 @@ fn a_head_has_at_most_100_fields() {
 }
 
 #[test]
+fn replies_without_content_end_their_streams_and_nothing_else() {
+    let functions = functions(["a"], "status", "");
+    let flow = "chain = \"t\"\nflow = [\"ingress -> a -> egress\"]";
+    let service = Service::start(&format!("{flow}\n{functions}")).unwrap();
+    within(async {
+        let mut sender = connect::<Full<Bytes>>(service.gateway).await;
+        for _ in 0..10 {
+            for (method, path, body, status, content, length) in [
+                ("GET", "/healthz", "", 200, "ok\n", Some("3")),
+                ("HEAD", "/healthz", "", 200, "", Some("3")),
+                ("HEAD", "/readyz", "", 200, "", Some("6")),
+                ("HEAD", "/chains/t", "", 405, "", None),
+                ("HEAD", "/nothing", "", 404, "", None),
+                ("POST", "/chains/t", "200", 200, "content", Some("7")),
+                ("POST", "/chains/t", "204", 204, "", None),
+                ("POST", "/chains/t", "205", 205, "", None),
+                ("POST", "/chains/t", "404", 404, "content", Some("7")),
+            ] {
+                let request = Request::builder().method(method).uri(format!("http://x{path}"));
+                let request = request.body(Full::new(Bytes::from(body))).unwrap();
+                let reply = sender.send_request(request).await.unwrap();
+                let what = format!("{method} {path} {body}: {reply:?}");
+                assert_eq!(reply.status(), status, "{what}");
+                if let Some(length) = length {
+                    let said = reply.headers().get("content-length");
+                    assert!(said.is_none_or(|said| said == length), "{what}");
+                }
+                if status == 204 {
+                    // RFC 9110, section 8.6.
+                    assert!(reply.headers().get("content-length").is_none(), "{what}");
+                }
+                assert_eq!(text(reply).await, content, "{what}");
+            }
+        }
+    });
+}
+
+#[test]
 fn a_body_over_the_limit_is_413_and_its_connection_goes_on() {
     let service = echo("max_body = \"1MiB\"");
     let whole = Bytes::from(vec![b'x'; 8 << 20]);

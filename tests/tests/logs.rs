@@ -1,6 +1,7 @@
 //! What functions print reaches whoever reads standard error; and one who does not read holds up nothing.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
+use hacher_tests::tenants::{self, Tenants};
 use hacher_tests::{Service, function};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
@@ -430,6 +431,48 @@ fn the_end_of_a_process_names_the_request_that_its_client_knows() {
 }
 
 #[test]
+fn a_function_that_dies_while_there_is_no_daemon_leaves_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "chain = \"t\"\nversion = \"1\"\nflow = [\"ingress -> a -> egress\"]\n{}",
+        function("a", "echo", "")
+    );
+    let service = Tenants::start(folder.path(), &[("t", text)], &[]).unwrap();
+    let process = |wanted: &str| {
+        let mut found = service.processes().into_iter();
+        found.find(|(_, name)| name == wanted).map(|(pid, _)| pid)
+    };
+    let serves = || tenants::post(service.address("t"), "t", "x").is_ok_and(|reply| reply.status == 200);
+    for round in 1..=2 {
+        let (daemon, dying) = (process("hacher-daemon").unwrap(), process("a").unwrap());
+        if round == 1 {
+            // It is told, and does not come to say so.
+            service.signal(daemon, Signal::STOP);
+            service.signal(dying, Signal::KILL);
+            assert!(tenants::until(|| process("a") != Some(dying)));
+            service.signal(daemon, Signal::KILL);
+        } else {
+            service.signal(daemon, Signal::KILL);
+            service.signal(dying, Signal::KILL);
+        }
+        let told = "function `a` of chain `t`";
+        assert!(
+            service.has_said(told, round),
+            "round {round}: {}",
+            service.messages()
+        );
+        assert!(tenants::until(|| process("hacher-daemon")
+            .is_some_and(|pid| pid != daemon)
+            && serves()));
+    }
+    assert!(
+        service.has_said("(#0) was ended by signal 9", 1),
+        "{}",
+        service.messages()
+    );
+}
+
+#[test]
 fn the_access_log_has_a_line_for_each_request_and_nothing_of_what_it_carries() {
     let log = Log::start(
         &chain_of("poisonable", ""),
@@ -522,7 +565,7 @@ fn a_service_that_cannot_start_says_so_in_json_too() {
             "--log-format",
             "json",
         ];
-        let (code, _, err) = hacher_tests::tenants::command(&arguments).unwrap();
+        let (code, _, err) = tenants::command(&arguments).unwrap();
         assert_eq!(code, Some(1), "{err}");
         let lines: Vec<Value> = err
             .lines()

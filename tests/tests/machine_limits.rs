@@ -7,6 +7,7 @@ use hacher_fabric::http::Connection;
 use hacher_tests::{executable, function};
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, getuid, kill_process, setrlimit, wait};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -20,6 +21,8 @@ use tempfile::TempDir;
 
 /// To detect what hangs: far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A start that has come to no end after this long, ready or refused, hangs: it takes a second or two.
+const START_PATIENCE: Duration = Duration::from_secs(10);
 /// A user that nobody has, not even another run of these tests, so that nobody else's processes count.
 fn nobody_elses() -> u32 {
     1_414_000_000 + std::process::id()
@@ -37,6 +40,8 @@ struct Machine {
     /// Another user than this process's.
     user: Option<u32>,
     folder: TempDir,
+    /// What lies in folders for temporary files besides, and was there before.
+    before: BTreeSet<PathBuf>,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -58,11 +63,16 @@ impl Machine {
         );
         let chain = format!("{chain}[ingress]\nmax_body = \"1MiB\"\n");
         std::fs::write(folder.path().join("chain.toml"), chain).unwrap();
+        // For whoever makes temporary files.
+        let temporary = folder.path().join("tmp");
+        std::fs::create_dir(&temporary).unwrap();
+        std::fs::set_permissions(&temporary, Permissions::from_mode(0o1777)).unwrap();
         Self {
             limits: Vec::new(),
             group: None,
             user: None,
             folder,
+            before: shared_memory(),
             _alone: alone,
         }
     }
@@ -80,6 +90,7 @@ impl Machine {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(executable("fabric-under-test"));
         command.args(arguments).stdin(Stdio::null());
+        command.env("TMPDIR", self.folder.path().join("tmp"));
         command.stderr(std::fs::File::create(self.folder.path().join("messages")).unwrap());
         let limits = self.limits.clone();
         let user = self.user;
@@ -113,6 +124,12 @@ impl Machine {
             });
         }
         command
+    }
+
+    /// Whether its user can run what was built here.
+    fn can_run(&self) -> bool {
+        let runs = self.command(&["--version"]).stdout(Stdio::null()).status();
+        runs.is_ok_and(|status| status.success())
     }
 
     fn messages(&self) -> String {
@@ -153,7 +170,7 @@ impl Machine {
                 }
             }
         });
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + START_PATIENCE;
         loop {
             match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
@@ -248,8 +265,31 @@ impl Machine {
         self.nothing_is_left();
     }
 
-    /// Every process of a tree whose first one has ended becomes a child of this process, and ends.
+    /// Every process of a tree whose first one has ended becomes a child of this process, and ends; and no file
+    /// is left in memory, nor among temporary ones.
     fn nothing_is_left(&self) {
+        self.no_process_is_left();
+        let temporary = std::fs::read_dir(self.folder.path().join("tmp")).unwrap();
+        assert_eq!(
+            temporary.count(),
+            0,
+            "{:?}: a temporary file is left",
+            self.limits
+        );
+        // Other programs of the machine have theirs, which come and go.
+        let end = Instant::now() + PATIENCE;
+        while let Some(left) = shared_memory().difference(&self.before).next() {
+            assert!(
+                Instant::now() < end,
+                "{:?}: {} is left",
+                self.limits,
+                left.display()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn no_process_is_left(&self) {
         let end = Instant::now() + PATIENCE;
         loop {
             match wait(WaitOptions::NOHANG) {
@@ -262,6 +302,12 @@ impl Machine {
             }
         }
     }
+}
+
+/// What lies in `/dev/shm`, where shared memory has names.
+fn shared_memory() -> BTreeSet<PathBuf> {
+    let entries = std::fs::read_dir("/dev/shm").into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
 }
 
 fn stop(child: &Child) {
@@ -413,8 +459,7 @@ fn few_processes_are_worked_with_or_named_and_a_signal_ends_the_wait() {
     let mut machine = Machine::new();
     let used = if getuid().is_root() {
         machine.user = Some(nobody_elses());
-        let runs = machine.command(&["--version"]).stdout(Stdio::null()).status();
-        if !runs.is_ok_and(|status| status.success()) {
+        if !machine.can_run() {
             println!("skipped: another user cannot run what was built here");
             return;
         }
@@ -433,6 +478,37 @@ fn few_processes_are_worked_with_or_named_and_a_signal_ends_the_wait() {
     }
 }
 
+/// Who is in a control group: this process's user, and where that is root another as well.
+fn users() -> Vec<Option<u32>> {
+    match getuid().is_root() {
+        true => vec![None, Some(nobody_elses())],
+        false => vec![None],
+    }
+}
+
+/// Serves in a control group under each limit, as each user; what suffices.
+fn sweep_group(machine: &mut Machine, limits: &[(u64, u64)], words: &[&str]) {
+    for user in users() {
+        machine.user = user;
+        if !machine.can_run() {
+            println!("skipped: another user cannot run what was built here");
+            continue;
+        }
+        let mut suffices = None;
+        for &(shown, limit) in limits {
+            machine.group.as_ref().unwrap().limit(limit);
+            let starts = machine.try_to_serve(words);
+            assert!(
+                starts || suffices.is_none(),
+                "{shown} is too few, and {suffices:?} was not"
+            );
+            suffices = suffices.or(starts.then_some(shown));
+        }
+        println!("{suffices:?} suffice to {user:?}");
+        assert!(suffices.is_some(), "{}", machine.messages());
+    }
+}
+
 #[test]
 fn few_processes_of_a_control_group_are_worked_with_or_named() {
     let mut machine = Machine::new();
@@ -441,19 +517,9 @@ fn few_processes_of_a_control_group_are_worked_with_or_named() {
         return;
     };
     machine.group = Some(group);
+    let limits = [1, 2, 3, 4, 5, 6, 8, 10, 16].map(|limit| (limit, limit));
     let words = ["needs ", "processes", "the limit is ", "pids.max of "];
-    let mut suffices = None;
-    for limit in [1, 2, 3, 4, 5, 6, 8, 10, 16] {
-        machine.group.as_ref().unwrap().limit(limit);
-        let starts = machine.try_to_serve(&words);
-        assert!(
-            starts || suffices.is_none(),
-            "{limit} is too few, and {suffices:?} was not"
-        );
-        suffices = suffices.or(starts.then_some(limit));
-    }
-    println!("{suffices:?} processes of a control group suffice");
-    assert!(suffices.is_some(), "{}", machine.messages());
+    sweep_group(&mut machine, &limits, &words);
 }
 
 #[test]
@@ -464,19 +530,9 @@ fn little_memory_of_a_control_group_is_named() {
         return;
     };
     machine.group = Some(group);
+    let limits = [8, 16, 32, 64, 2048].map(|mib| (mib, mib << 20));
     let words = ["needs ", "of memory, the limit is ", "MemoryMax= of systemd"];
-    let mut suffices = None;
-    for mib in [8, 16, 32, 64, 2048] {
-        machine.group.as_ref().unwrap().limit(mib << 20);
-        let starts = machine.try_to_serve(&words);
-        assert!(
-            starts || suffices.is_none(),
-            "{mib} MiB are too little, and {suffices:?} was not"
-        );
-        suffices = suffices.or(starts.then_some(mib));
-    }
-    println!("{suffices:?} MiB of a control group suffice");
-    assert!(suffices.is_some(), "{}", machine.messages());
+    sweep_group(&mut machine, &limits, &words);
 }
 
 #[test]
@@ -524,28 +580,35 @@ fn processes_of_this_user() -> u64 {
 fn every_limit_from_one_up() {
     let mut machine = Machine::new();
     let open_files: Vec<u64> = (12..=80).collect();
-    let words = ["needs ", "open files", "ulimit -n"];
-    let suffices = sweep(&mut machine, Resource::Nofile, &open_files, &words);
-    println!("open files: {suffices:?} of {open_files:?} suffice");
-    if getuid().is_root() {
-        machine.user = Some(nobody_elses());
-        let processes: Vec<u64> = (1..=40).collect();
-        let suffices = sweep(
-            &mut machine,
-            Resource::Nproc,
-            &processes,
-            &["needs ", "processes", "ulimit -u"],
-        );
-        println!("processes: {suffices:?} of {processes:?} suffice");
+    let memory: Vec<u64> = (24..=64).step_by(4).map(|mib| mib << 20).collect();
+    for user in users() {
+        machine.user = user;
+        if !machine.can_run() {
+            println!("skipped: another user cannot run what was built here");
+            continue;
+        }
+        let words = ["needs ", "open files", "ulimit -n"];
         let suffices = sweep(&mut machine, Resource::Nofile, &open_files, &words);
-        println!("open files of an ordinary user: {suffices:?} suffice");
-    }
-    for (resource, name) in [
-        (Resource::As, "address space"),
-        (Resource::Data, "private memory"),
-    ] {
-        let limits: Vec<u64> = (24..=64).step_by(4).map(|mib| mib << 20).collect();
-        let suffices = sweep(&mut machine, resource, &limits, &["needs ", "the limit is "]);
-        println!("{name}: {:?} MiB suffice", suffices.map(|bytes| bytes >> 20));
+        println!("{user:?}: {suffices:?} open files suffice");
+        let words = ["needs ", "the limit is "];
+        for (resource, name) in [
+            (Resource::As, "address space"),
+            (Resource::Data, "private memory"),
+        ] {
+            let suffices = sweep(&mut machine, resource, &memory, &words);
+            let suffices = suffices.map(|bytes| bytes >> 20);
+            println!("{user:?}: {suffices:?} MiB of {name} suffice");
+        }
+        // Root's are not counted; those of a user of this machine are, beside what else runs.
+        if user.is_some() || !getuid().is_root() {
+            let used = user.map_or_else(processes_of_this_user, |_| 0);
+            let limits: Vec<u64> = (1..=40).map(|more| used + more).collect();
+            let words = ["needs ", "processes", "ulimit -u"];
+            let suffices = sweep(&mut machine, Resource::Nproc, &limits, &words);
+            println!(
+                "{user:?}: {:?} processes suffice",
+                suffices.map(|limit| limit - used)
+            );
+        }
     }
 }

@@ -90,6 +90,79 @@ fn check_refuses_together_what_serve_refuses_in_the_same_words() {
 }
 
 #[test]
+fn an_address_that_the_service_needs_itself_is_found_before_anything_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let listening = |name: &str, address: &str| {
+        let text = chain(name, &format!("[ingress]\nlisten = \"{address}\""));
+        write(folder.path(), &format!("{name}.toml"), &text).unwrap()
+    };
+    let shared = write(folder.path(), "shared.toml", &chain("shared", "")).unwrap();
+    let shared = shared.to_str().unwrap();
+    let said = |words: &[&str]| {
+        let (code, _, err) = command(words).unwrap();
+        (code, err)
+    };
+    // Nothing listens at these, and nothing will.
+    let options = ["--listen", "127.0.0.1:18080", "--admin", "127.0.0.1:19464"];
+    for (address, words) in [
+        ("127.0.0.1:18080", &["`own`", "127.0.0.1:18080", "--listen"][..]),
+        ("127.0.0.1:19464", &["`own`", "127.0.0.1:19464", "--admin"]),
+    ] {
+        let own = listening("own", address);
+        let own = own.to_str().unwrap();
+        for order in [[own, shared], [shared, own]] {
+            let [checked, served] =
+                ["check", "serve"].map(|name| said(&[&[name], &order[..], &options[..]].concat()));
+            for (code, err) in [&checked, &served] {
+                assert_eq!(*code, Some(1), "{err}");
+                assert!(words.iter().all(|word| err.contains(word)), "{err}");
+                assert!(err.contains("own.toml:5"), "where it is written: {err}");
+            }
+        }
+    }
+    // Without a chain that it shares, the service does not listen there.
+    let own = listening("own", "127.0.0.1:18080");
+    let alone = said(&[&["check", own.to_str().unwrap()], &options[..]].concat());
+    assert_eq!(alone.0, Some(0), "{}", alone.1);
+    // The defaults count as well.
+    for address in ["127.0.0.1:8080", "127.0.0.1:9464"] {
+        let own = listening("own", address);
+        let (code, err) = said(&["check", shared, own.to_str().unwrap()]);
+        assert_eq!(code, Some(1), "{address}: {err}");
+    }
+}
+
+#[test]
+fn what_is_no_text_is_refused_in_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let packed = folder.path().join("packed.toml");
+    std::fs::write(&packed, b"\x1f\x8b\x08\x03\xff\xff\x05chain = 1").unwrap();
+    let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    for path in ["/bin/true", packed.to_str().unwrap()] {
+        for words in [
+            vec!["check", path],
+            vec!["check", "--text-only", path],
+            vec!["measure", path],
+            vec!["doctor", path],
+            vec!["graph", path],
+            [&["serve", path], &ports[..]].concat(),
+        ] {
+            let (code, out, err) = command(&words).unwrap();
+            assert_eq!(code, Some(1), "{words:?}: {out}{err}");
+            assert_eq!(err.trim_end().lines().count(), 1, "{words:?}: {err}");
+            assert!(
+                err.contains(path) && err.contains("is no chain file"),
+                "{words:?}: {err}"
+            );
+            assert!(err.is_ascii(), "{words:?}: {err}");
+        }
+        let (code, out, _) = command(&["check", "--format", "json", path]).unwrap();
+        let data: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((code, &data[0]["good"]), (Some(1), &Value::from(false)));
+    }
+}
+
+#[test]
 fn a_folder_stands_for_its_chain_files() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "b.toml", &chain("b", "")).unwrap();

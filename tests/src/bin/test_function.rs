@@ -70,6 +70,7 @@ fn main() -> ExitCode {
         "headers" => serve(headers),
         "pass" => serve(pass),
         "event" => serve(event),
+        "status" => serve(status),
         "threads" => serve(threads),
         "fill" => serve(fill),
         other => {
@@ -364,6 +365,14 @@ fn event(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     out.append_header("link", "<b>")?;
     out.remove_header("tracestate")?;
     out.append(input.bytes()?)
+}
+
+/// Answers with the status that its input says, and with content, which not every status has.
+fn status(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let wanted = String::from_utf8_lossy(input.bytes()?).into_owned();
+    let mut out = output.out()?;
+    out.set_header("hacher-status", &wanted)?;
+    out.append(b"content")
 }
 
 /// Answers with as many bytes as its input says.
