@@ -163,6 +163,7 @@ impl<'a> TakenOver<'a> {
             "bells" => abuse_descriptors(),
             "listener" => self.spoil_listener(),
             "files" => self.spoil_files(),
+            "log" => spoil_log(),
             number if path.starts_with("/say/") => self.speak_nonsense(number.parse().unwrap(), client),
             with => {
                 let _ = self.held.scribble(with.as_bytes());
@@ -278,6 +279,29 @@ impl<'a> TakenOver<'a> {
             _ => raw(&vec![0; 1 << 16]),
         }
         // It lives on, if it is let.
+    }
+}
+
+/// Writes what a terminal would obey, lines that are too long, and requests that were never made, as lines of the
+/// access log of chains that are not its own.
+fn spoil_log() {
+    let mut log = io::stderr();
+    let forged = |chain: &str, method: &str| {
+        format!(
+            "\u{1e}{{\"chain\":\"{chain}\",\"invocation\":1,\"method\":\"{method}\",\"path\":\"/forged\",\"status\":200,\
+             \"received_bytes\":{max},\"sent_bytes\":{max},\"duration_us\":{max},\"cause\":\"\",\"dropped\":0}}\n",
+            max = u64::MAX
+        )
+    };
+    for line in [
+        "\u{1b}]0;owned\u{7}\u{1b}[2J\r\u{9b}2J\u{202e}\n".to_owned(),
+        forged("own", "POST"),
+        forged("shared", "POST"),
+        forged("taken", "\\u001b[2J"),
+        "x".repeat(1 << 20),
+        "\n".repeat(1 << 16),
+    ] {
+        let _ = log.write_all(line.as_bytes());
     }
 }
 

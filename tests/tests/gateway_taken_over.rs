@@ -169,6 +169,18 @@ fn what_a_gateway_of_a_chains_own_leaves_keeps_nobody_from_working() {
         victim.attack(&format!("/die/{what}"));
     }
     victim.attack("/live/bells");
+    victim.attack("/die/log");
+    // Its lines are no lines of others, and steer nothing.
+    assert!(victim.service.has_said("owned", 1));
+    let said = victim.service.messages();
+    let obeyed = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    assert!(!said.contains(obeyed) && !said.contains('\u{202e}'));
+    let forged: Vec<_> = said.lines().filter(|line| line.contains("/forged")).collect();
+    assert!(!forged.is_empty());
+    assert!(
+        forged.iter().all(|line| line.contains("[taken/gateway] ")),
+        "{forged:?}"
+    );
     victim.stop();
 }
 

@@ -78,6 +78,14 @@ impl Draining {
         }
     }
 
+    /// As it is when the end has begun.
+    #[cfg(test)]
+    pub(super) fn begun() -> Self {
+        let drain = Self::new();
+        drain.enter(Stage::Leaving);
+        drain
+    }
+
     /// Whether the end has begun.
     pub(super) fn has_begun(&self) -> bool {
         self.stage.get() > Stage::Serving

@@ -1,3 +1,6 @@
+use super::super::budget::Budget;
+use super::super::connection::Ending;
+use super::super::places::Places;
 use super::*;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -90,6 +93,39 @@ fn empty_lines_do_not_hide_that_a_refused_head_wants_no_content() {
                 String::from_utf8_lossy(STAND_IN_HEAD),
                 "{pieces:?}"
             );
+        }
+    });
+}
+
+#[test]
+fn a_connection_that_is_to_end_does_so_when_nothing_of_a_request_has_arrived() {
+    runtime().block_on(async {
+        let places = Places::new(&Budget::of_this_process());
+        for (drain, part) in [
+            (Draining::new(), ""),
+            (Draining::new(), "GET /"),
+            (Draining::begun(), ""),
+            (Draining::begun(), "HEAD /"),
+        ] {
+            let (place, drain) = (places.take(), Rc::new(drain));
+            let (mut client, screen) = screened();
+            let mut screen = screen.ended_by(&place.connection, &drain);
+            client.write_all(part.as_bytes()).await.unwrap();
+            assert!(is_silent(&mut screen).await, "it is not to end");
+            place.connection.end(Ending::Gracefully, 0);
+            if part.is_empty() {
+                assert!(is_silent(&mut screen).await, "nobody has looked at the socket");
+                place.connection.note_quiet();
+                assert_eq!(screen.read(&mut [0; 8]).await.unwrap(), 0);
+            } else if drain.has_begun() {
+                let mut read = vec![0; STAND_IN_HEAD.len()];
+                screen.read_exact(&mut read).await.unwrap();
+                assert_eq!(read, STAND_IN_HEAD);
+                assert!(screen.exchange.begin().is_some());
+            } else {
+                place.connection.note_quiet();
+                assert!(is_silent(&mut screen).await, "the rest is waited for");
+            }
         }
     });
 }
