@@ -108,3 +108,37 @@ fn without_a_fabric_beside_it_it_says_what_builds_one() {
         said(&output)
     );
 }
+
+#[test]
+fn what_cannot_be_written_is_an_error() {
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+    let mut reports = fs::read_dir(results).unwrap().map(|entry| entry.unwrap().path());
+    let report = reports
+        .find(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .unwrap();
+    let report = report.to_str().unwrap();
+    let compare = ["bench", "compare", report, report];
+    let measure = ["bench", "hop", "--quick", "--only", "unix"];
+    for arguments in [
+        &compare[..],
+        &[&compare[..], &["--format", "json"]].concat(),
+        &measure,
+        &[&measure[..], &["--format", "json"]].concat(),
+    ] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_hacher-bench"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(full)
+            .stderr(Stdio::piped())
+            .spawn()
+            .and_then(std::process::Child::wait_with_output)
+            .unwrap();
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(
+            said.contains("cannot write") && said.contains("No space left"),
+            "{arguments:?}: {said}"
+        );
+    }
+}

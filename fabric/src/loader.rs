@@ -34,7 +34,6 @@ use rustix::process::{Resource, getrlimit};
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use zerocopy::FromBytes;
