@@ -118,7 +118,7 @@ fn what_cannot_be_written_is_an_error() {
         .unwrap();
     let report = report.to_str().unwrap();
     let compare = ["bench", "compare", report, report];
-    let measure = ["bench", "hop", "--quick", "--only", "unix"];
+    let measure = ["bench", "hop", "--quick", "--only", "unix-socket"];
     for arguments in [
         &compare[..],
         &[&compare[..], &["--format", "json"]].concat(),
