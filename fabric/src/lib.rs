@@ -26,6 +26,7 @@ pub mod command;
 pub mod companion;
 pub mod daemon;
 pub mod gateway;
+mod hex;
 pub mod http;
 pub mod loader;
 mod percent;

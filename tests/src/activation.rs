@@ -82,6 +82,20 @@ impl Activation {
         arguments: &[&str],
         variables: &[(&str, &str)],
     ) -> io::Result<Activated> {
+        self.start_as("fabric-under-test", chains, arguments, variables)
+    }
+
+    /// As [`Self::start`], with another executable in the place of the command.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_as(
+        &self,
+        program: &str,
+        chains: &[&str],
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> io::Result<Activated> {
         let told = self.folder.path().join("told");
         let lifted = self.sockets.iter();
         let lifted = lifted.map(|(_, socket)| Ok(fcntl_dupfd_cloexec(socket.as_fd(), ELSEWHERE)?));
@@ -91,7 +105,7 @@ impl Activation {
         let mut command = Command::new("/bin/sh");
         command
             .args(["-c", "export LISTEN_PID=$$ WATCHDOG_PID=$$; exec \"$0\" \"$@\""])
-            .arg(executable("fabric-under-test"))
+            .arg(executable(program))
             .arg("serve")
             .args(
                 chains

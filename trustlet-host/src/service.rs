@@ -3,8 +3,10 @@
 //! text.
 
 mod children;
+mod config;
 mod console;
 mod drain;
+mod executable;
 
 use crate::calls::MESSAGE_MAX_BYTES;
 use crate::core::{Caller, Core, NamedSocket, ReplyDescriptor};
@@ -13,7 +15,7 @@ use crate::machine::Machine;
 use crate::process::headroom::{Need, explained, raise_soft_limits, shortfall};
 use crate::process::image::{Image, ImageError};
 use crate::process::layers::Layers;
-use crate::process::library::{Library, LibraryError, own_libraries};
+use crate::process::library::{Library, LibraryError, libraries, own_libraries};
 use crate::process::limits;
 use crate::process::measured_files::MeasuredFiles;
 use crate::process::patience::is_asked_to_stop;
@@ -31,14 +33,13 @@ use manager::Manager;
 use renewal::Renewals;
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::fstat;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use shares::Shares;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use zerocopy::FromBytes;
@@ -59,7 +60,9 @@ mod manager;
 mod renewal;
 mod shares;
 
+pub use config::{FabricProgram, MonitorConfig};
 pub use drain::DrainTimes;
+pub use executable::main;
 pub use manager::daemon_beat;
 
 /// In the loader's environment if what it says reaches a terminal, which it does not have itself.
@@ -85,27 +88,6 @@ const LAST_LINES_PATIENCE: Duration = Duration::from_secs(1);
 /// How long killed processes may take to be gone.
 const REAP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How to run.
-#[derive(Debug)]
-pub struct MonitorConfig {
-    /// Arguments of the loader, its name first.
-    pub loader: Vec<OsString>,
-    /// Arguments of the daemon, its name first.
-    pub daemon: Vec<OsString>,
-    /// How long requests may take after SIGTERM.
-    pub drain: DrainTimes,
-    /// Whether the line about a drain is left out where no request was cut: whoever serves one input needs no
-    /// account of it.
-    pub quiet_drain: bool,
-    /// A trustlet that has not said for this long that it serves never will. It counts as died, and is
-    /// replaced as one that died early.
-    pub start_patience: Duration,
-    /// Whether gateways tell of each request.
-    pub access_log: bool,
-    /// Sockets that the loader makes as files: they go when the service stops.
-    pub sockets: Vec<PathBuf>,
-}
-
 /// The service could not start, or its kernel failed it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -118,7 +100,7 @@ pub enum ServiceError {
         /// Why it failed.
         source: io::Error,
     },
-    /// This executable cannot be copied.
+    /// An executable of the service cannot be copied.
     #[error("cannot use the own executable: {0}")]
     Image(#[from] ImageError),
     /// A library of this executable cannot be measured.
@@ -155,10 +137,27 @@ fn os<E: Into<io::Error>>(what: &'static str) -> impl Fn(E) -> ServiceError {
 pub fn run(config: MonitorConfig) -> Result<ExitCode, ServiceError> {
     let sockets = children::inherited_sockets(manager::socket_names());
     harden()?;
-    if let Some(short) = shortfall(&Need::to_start()) {
+    if let Some(short) = shortfall(&need_to_start(&config)) {
         return Err(ServiceError::Short(short));
     }
     Service::start(config, sockets)?.run()
+}
+
+/// What it takes to get as far as the loader, which looks at what the chains need.
+fn need_to_start(config: &MonitorConfig) -> Need {
+    let mut need = Need::to_start();
+    let length = |file: BorrowedFd<'_>| {
+        fstat(file)
+            .ok()
+            .and_then(|found| u64::try_from(found.st_size).ok())
+    };
+    let fabric = length(config.fabric.executable.as_fd()).unwrap_or(0);
+    // A monitor of its own is copied for the scribe, and the larger executable besides.
+    if fabric > need.file_bytes {
+        need.memory_bytes = need.memory_bytes.saturating_add(fabric);
+        need.file_bytes = fabric;
+    }
+    need
 }
 
 /// Keeps others out of this process, which holds every key.
@@ -255,13 +254,21 @@ enum Stage {
     Draining(Drain),
 }
 
+/// An executable in sealed memory, with what it needs to start.
+struct Program {
+    image: Rc<Image>,
+    libraries: Vec<Library>,
+}
+
 struct Service {
     config: MonitorConfig,
     core: Core<Machine>,
     epoll: OwnedFd,
     signals: OwnedFd,
-    image: Rc<Image>,
-    libraries: Vec<Library>,
+    /// This executable, which the scribe runs.
+    monitor: Program,
+    /// What the daemon runs.
+    fabric: Program,
     console: Console,
     loader: Option<Loader>,
     daemon: Option<Daemon>,
@@ -293,15 +300,22 @@ impl Service {
         let layers = Layers::probe();
         let untried = layers.untried().map(ToString::to_string);
         let mut measured = MeasuredFiles::new(Shelf::new(&layers));
-        // The gateway's program as well: the loader will name the same file.
-        let image = measured.image("hacher-fabric", executable.as_fd())?;
-        let libraries = own_libraries(&mut measured)?;
+        let monitor = Program {
+            image: measured.image("hacher-monitor", executable.as_fd())?,
+            libraries: own_libraries(&mut measured)?,
+        };
+        // The same copy, where one executable is both; and the gateway's, if the loader names that file too.
+        let fabric = Program {
+            image: measured.image("hacher-fabric", config.fabric.executable.as_fd())?,
+            libraries: libraries(&mut measured, &config.fabric.libraries)?,
+        };
         if let Some(reason) = measured.shelf().unshared_because() {
             tell!(
                 Info: "each trustlet has copies of its libraries of its own, as they cannot be shared: {reason}"
             );
         }
         let mut core = Core::new(Machine::new(layers, measured)?);
+        core.name_programs(&monitor.image, &fabric.image);
         if config.access_log {
             core.keep_access_log();
         }
@@ -313,8 +327,8 @@ impl Service {
             core,
             epoll,
             signals,
-            image,
-            libraries,
+            monitor,
+            fabric,
             loader: None,
             daemon: None,
             daemon_backoff: DAEMON_BACKOFF_FIRST,
@@ -344,7 +358,7 @@ impl Service {
             return Ok(service);
         };
         let loader =
-            start_loader(&service.config.loader, outputs, to_terminal).map_err(os("starting the loader"))?;
+            start_loader(&service.config, outputs, to_terminal).map_err(os("starting the loader"))?;
         watch(&service.epoll, loader.socket.as_fd(), Token::LoaderSocket)?;
         watch(&service.epoll, loader.pidfd.as_fd(), Token::LoaderEnd)?;
         service.loader = Some(loader);
@@ -534,7 +548,8 @@ impl Service {
 
     fn start_scribe(&mut self) -> Result<(), ServiceError> {
         let layers = self.core.platform().found_layers();
-        self.console.start_scribe(&self.image, &self.libraries, layers)?;
+        self.console
+            .start_scribe(&self.monitor.image, &self.monitor.libraries, layers)?;
         if let Some(end) = self.console.scribe_end() {
             watch(&self.epoll, end, Token::ScribeEnd)?;
         }
@@ -547,8 +562,8 @@ impl Service {
         let layers = self.core.platform().found_layers();
         let child = start_daemon(
             &self.config.daemon,
-            &self.image,
-            &self.libraries,
+            &self.fabric.image,
+            &self.fabric.libraries,
             theirs.as_fd(),
             self.console.of_daemon(),
             layers,

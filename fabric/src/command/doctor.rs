@@ -5,6 +5,7 @@ use crate::chain::file::ChainFile;
 use crate::chain::named::chain_files;
 use crate::chain::need;
 use crate::cli::{DoctorArgs, Format};
+use crate::companion::{Companion, CompanionError};
 use hacher_libos_net::aead;
 use hacher_trustlet_host::process::doctor::{Finding, Status, findings};
 use hacher_trustlet_host::process::headroom::raise_soft_limits;
@@ -28,8 +29,13 @@ pub fn doctor(arguments: &DoctorArgs) -> Result<(), Failed> {
         need::of_chains(&files.iter().map(ChainFile::chain).collect::<Vec<_>>())
     };
     raise_soft_limits();
-    let findings = findings(&need);
+    let mut findings = findings(&need);
+    let (companions, unusable) = companions();
+    findings.extend(companions);
     report(&findings, format)?;
+    if let Some(error) = unusable {
+        return Err(error.into());
+    }
     // What could not be tried is short of something too, which a limit may say more plainly.
     let short = findings.iter().filter(|found| found.status == Status::TooLow);
     match short.min_by_key(|found| found.figures.is_none()) {
@@ -39,6 +45,39 @@ pub fn doctor(arguments: &DoctorArgs) -> Result<(), Failed> {
             need.whose, short.name, short.detail
         ))),
     }
+}
+
+/// Which executables lie beside this one; why one cannot be used, for which `serve` would end.
+fn companions() -> (Vec<Finding>, Option<CompanionError>) {
+    let mut unusable = None;
+    let mut find = |companion: Companion, without: &str| {
+        let (status, detail) = match companion.beside(Companion::Fabric) {
+            Ok(Some(found)) => (Status::Ok, found.path.display().to_string()),
+            Ok(None) => (Status::Info, without.to_owned()),
+            Err(error) => {
+                let detail = error.to_string();
+                unusable = Some(error);
+                (Status::Missing, detail)
+            }
+        };
+        Finding {
+            name: companion.name(),
+            status,
+            detail,
+            help: String::new(),
+            figures: None,
+        }
+    };
+    let played = "does not lie beside this executable, which plays its part";
+    let findings = vec![
+        find(Companion::Monitor, played),
+        find(Companion::Gateway, played),
+        find(
+            Companion::Bench,
+            "does not lie beside this executable; `bench` needs it",
+        ),
+    ];
+    (findings, unusable)
 }
 
 fn report(findings: &[Finding], format: Format) -> Result<(), Failed> {

@@ -8,11 +8,11 @@ use crate::chain::own_gateway;
 use crate::chain::placement::{seat, usable_cpus};
 use crate::chain::secret::SecretsFolder;
 use crate::cli::{Format, MeasureArgs};
+use crate::hex::hex;
 use crate::table::{Align, Table};
 use hacher_trustlet_host::calls::{Call, FunctionEntry};
 use hacher_trustlet_host::measure::Measurer;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use zerocopy::FromBytes;
@@ -126,12 +126,5 @@ fn measure_one(path: &Path, format: Format, secrets: Option<&SecretsFolder>) -> 
         chain: file.chain().name().to_owned(),
         digest,
         functions: measured,
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
     })
 }

@@ -1,12 +1,13 @@
-//! `serve`: this process becomes the monitor.
+//! `serve`: this process becomes the monitor, which is `hacher-monitor` where that lies beside this executable.
 
 use super::Failed;
 use crate::admin_address::AdminAddress;
 use crate::cli::{Format, ServeArgs};
+use crate::companion::Companion;
 use crate::daemon::settings::Settings;
 use hacher_trustlet_host::core::limits::ADMIN_SOCKETS_MAX;
 use hacher_trustlet_host::lines;
-use hacher_trustlet_host::service::{self, DrainTimes, MonitorConfig};
+use hacher_trustlet_host::service::{self, DrainTimes, FabricProgram, MonitorConfig};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -55,6 +56,7 @@ pub fn serve(arguments: &ServeArgs) -> Result<ExitCode, Failed> {
         beat: service::daemon_beat(),
     };
     let config = MonitorConfig {
+        fabric: FabricProgram::this()?,
         loader,
         daemon: daemon.arguments(),
         drain: DrainTimes {
@@ -66,7 +68,16 @@ pub fn serve(arguments: &ServeArgs) -> Result<ExitCode, Failed> {
         access_log: arguments.access_log,
         sockets,
     };
-    Ok(service::run(config)?)
+    match Companion::Monitor.beside(Companion::Fabric)? {
+        Some(found) => {
+            let error = config.hand_over(&found.path);
+            Err(Failed::new(format!(
+                "cannot run {}: {error}",
+                found.path.display()
+            )))
+        }
+        None => Ok(service::run(config)?),
+    }
 }
 
 /// Refuses to let plain HTTP leave this machine. `whose`: what says the address.

@@ -531,6 +531,7 @@ mod tests {
         let tables = Rc::new(RefCell::new(Tables {
             began: Monotonic::now(),
             backend: String::new(),
+            measurements: [[0; 48]; 2],
             isolation_missing: Vec::new(),
             daemon_restarts: 0,
             gateways: Vec::new(),

@@ -3,6 +3,7 @@
 use super::history::{History, LastEnd};
 use super::logs::Printer;
 use super::tables::{Chain, Flow, Gateway, Inbound, Instance, Tables};
+use crate::hex::hex;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::end::End;
 use hacher_libos_net::layout::PageLayout;
@@ -13,7 +14,6 @@ use hacher_trustlet_host::calls::{
     LayerEntry, MonitorEntry, PortEntry, Statistics, protection,
 };
 use hacher_trustlet_host::client::{Answer, ClientError, MonitorClient};
-use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
@@ -53,6 +53,7 @@ pub(super) fn all(client: &mut MonitorClient) -> Result<(Tables, Extras), Client
     let mut extras = Extras::default();
     let monitor: MonitorEntry = ask(client, Call::QueryMonitor, &[])?;
     tables.backend = monitor.backend.to_string();
+    tables.measurements = [monitor.monitor_measurement, monitor.fabric_measurement];
     extras.loaded = monitor.loaded == 1;
     for layer in 0..monitor.layer_count {
         let layer: LayerEntry = ask(client, Call::QueryLayer, &[u64::from(layer)])?;
@@ -145,10 +146,6 @@ fn read_chain(client: &mut MonitorClient, number: u32, extras: &mut Extras) -> R
         ports,
         edges,
     };
-    let mut digest = String::with_capacity(96);
-    for byte in entry.digest {
-        let _ = write!(digest, "{byte:02x}");
-    }
     let edges = graph.edges.iter().map(|edge| {
         let mapped = edge.protection == protection::MAPPED;
         (graph.edge_name(edge), mapped)
@@ -160,7 +157,7 @@ fn read_chain(client: &mut MonitorClient, number: u32, extras: &mut Extras) -> R
         in_flight_max: entry.definition.in_flight,
         name: entry.definition.name.to_string(),
         version: entry.definition.version.to_string(),
-        digest,
+        digest: hex(&entry.digest),
         gateway: entry.gateway,
         instances: Vec::new(),
     };

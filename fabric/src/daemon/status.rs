@@ -5,6 +5,7 @@ use super::filter::Filter;
 use super::history::{AtWork, Health, History};
 use super::refused;
 use super::tables::{Chain, Instance, Tables};
+use crate::hex::hex;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::refusal::Refusal;
 use hacher_libos_net::telemetry::{Counter, Outcome, Phase, RequestFailure, RequestOutcome, RequestRefusal};
@@ -331,11 +332,13 @@ impl Tables {
             .map(|chain| self.with_gateway(chain, chain.status(filter, now)))
             .collect();
         let shared = self.shared_gateway();
+        let [monitor, daemon] = self.measurements.map(|measurement| hex(&measurement));
         json!({
             "format": FORMAT, "time": wall_clock::now(), "ready": not_ready.is_empty(), "not_ready": not_ready,
             "gateway": shared.map(|gateway| &gateway.address),
             "gateway_state": shared.map(|gateway| gateway.state.text()),
             "backend": self.backend, "snp": false, "isolation_missing": self.isolation_missing,
+            "monitor_sha384": monitor, "daemon_sha384": daemon,
             "daemon_restarts": self.daemon_restarts, "daemon_since": of_monotonic(self.began),
             "chains": chains,
         })

@@ -4,6 +4,7 @@ use super::history::{AtWork, Health, History};
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::telemetry::{Counter, PageReader};
 use hacher_trustlet_host::calls::{GATEWAY_PROCESS, InstanceState, tls};
+use hacher_trustlet_host::platform::MEASUREMENT_BYTES;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -118,6 +119,8 @@ pub(super) struct Tables {
     pub began: Monotonic,
     /// The platform.
     pub backend: String,
+    /// SHA-384 of the executables of the monitor and of this daemon.
+    pub measurements: [[u8; MEASUREMENT_BYTES]; 2],
     /// Isolation layers that this machine lacks.
     pub isolation_missing: Vec<String>,
     /// Daemons before this one.
@@ -194,6 +197,7 @@ impl Tables {
         Self {
             began: Monotonic::now(),
             backend: String::new(),
+            measurements: [[0; MEASUREMENT_BYTES]; 2],
             isolation_missing: Vec::new(),
             daemon_restarts: 0,
             gateways: Vec::new(),

@@ -122,6 +122,10 @@ operand! {
         reserved: u32,
         /// The public key that signs evidence.
         evidence_key: [u8; 32],
+        /// SHA-384 of the monitor's executable.
+        monitor_measurement: [u8; 48],
+        /// SHA-384 of the executable of loader and daemon.
+        fabric_measurement: [u8; 48],
     }
 }
 

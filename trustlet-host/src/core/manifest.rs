@@ -50,6 +50,9 @@ impl<P: Platform> Core<P> {
                 Some(_) => line(&mut text, format_args!("layer {} missing", layer.name)),
             }
         }
+        for (name, measurement) in ["monitor", "daemon"].into_iter().zip(&self.measurements) {
+            line(&mut text, format_args!("{name} {}", Hex(measurement)));
+        }
         // Of the gateways, those that serve one of the chains; an own one with the name of its chain.
         let mut named = Vec::new();
         for chain in chains.clone() {

@@ -31,7 +31,7 @@ pub use whom::Whom;
 
 use crate::calls::{self, Call, ReplyHeader, Request, ResultCode};
 use crate::ids::{ChainId, FunctionIndex, GatewayId, InstanceNumber, ProcessId};
-use crate::platform::{LayerStatus, Platform};
+use crate::platform::{LayerStatus, MEASUREMENT_BYTES, Measurement, Platform};
 use gateway::Gateway;
 use hacher_libos_net::clock::Monotonic;
 use ledger::Ledger;
@@ -165,6 +165,8 @@ pub struct Core<P: Platform> {
     now_ns: u64,
     /// Whether gateways tell of each request.
     access_log: bool,
+    /// Of the executables of the monitor, and of loader and daemon.
+    measurements: [Measurement; 2],
 }
 
 impl<P: Platform> Core<P> {
@@ -190,6 +192,7 @@ impl<P: Platform> Core<P> {
             daemon_ready: None,
             now_ns: 0,
             access_log: false,
+            measurements: [[0; MEASUREMENT_BYTES]; 2],
         }
     }
 
@@ -207,6 +210,11 @@ impl<P: Platform> Core<P> {
     /// with it.
     pub const fn set_time(&mut self, now: Monotonic) {
         self.now_ns = now.as_ns();
+    }
+
+    /// Says which executable this monitor is, and which loader and daemon are; evidence names both.
+    pub fn name_programs(&mut self, monitor: &P::Image, fabric: &P::Image) {
+        self.measurements = [monitor, fabric].map(P::image_measurement);
     }
 
     /// Has gateways tell of each request, on their standard error.

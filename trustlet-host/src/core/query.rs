@@ -21,6 +21,7 @@ impl<P: Platform> Core<P> {
             .iter()
             .filter(|layer| layer.missing_because.is_some())
             .count();
+        let [monitor_measurement, fabric_measurement] = self.measurements;
         let entry = MonitorEntry {
             backend: short_name(self.platform.backend()),
             chain_count: number(self.chains.len()),
@@ -30,6 +31,8 @@ impl<P: Platform> Core<P> {
             gateway_count: number(self.gateways.len()),
             reserved: 0,
             evidence_key: self.platform.evidence_key(),
+            monitor_measurement,
+            fabric_measurement,
         };
         Outcome::operand(entry.as_bytes())
     }

@@ -154,24 +154,47 @@ fn is_plain(path: &Path) -> bool {
 /// One of them cannot be measured, for instance because it was replaced on disk and the new one is being
 /// written.
 pub fn own_libraries(files: &mut MeasuredFiles) -> Result<Vec<Library>, LibraryError> {
+    libraries(files, &loaded_libraries())
+}
+
+/// These libraries.
+///
+/// # Errors
+/// As [`own_libraries`], or when there are too many.
+pub fn libraries(files: &mut MeasuredFiles, loaded: &[LoadedLibrary]) -> Result<Vec<Library>, LibraryError> {
+    // The loader is one of its own.
+    if loaded.len() > LIBRARIES_MAX + 1 {
+        return Err(LibraryError::TooMany);
+    }
+    let load = |library: &LoadedLibrary| load(files, &library.path, library.interpreter);
+    loaded.iter().map(load).collect()
+}
+
+/// A library that a process has loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedLibrary {
+    /// Where the loader found it.
+    pub path: PathBuf,
+    /// Whether it is the loader.
+    pub interpreter: bool,
+}
+
+/// What this process has loaded, the loader last.
+#[must_use]
+pub fn loaded_libraries() -> Vec<LoadedLibrary> {
     let mut loaded = Loaded::default();
     // SAFETY: `visit` has the signature that dl_iterate_phdr calls, and `loaded` lives until it returns.
     unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut loaded).cast()) };
-    if loaded.paths.len() > LIBRARIES_MAX {
-        return Err(LibraryError::TooMany);
-    }
     let interpreter = loaded.interpreter;
-    let mut libraries = Vec::with_capacity(loaded.paths.len() + 1);
-    for path in loaded.paths {
-        // The loader is listed under the name that the executable has for it.
-        if Some(&path) != interpreter.as_ref() {
-            libraries.push(load(files, &path, false)?);
-        }
-    }
-    if let Some(path) = interpreter {
-        libraries.push(load(files, &path, true)?);
-    }
-    Ok(libraries)
+    let of = |path, interpreter| LoadedLibrary { path, interpreter };
+    let paths = loaded.paths.into_iter();
+    // The loader is listed under the name that the executable has for it.
+    let others = paths
+        .filter(|path| Some(path) != interpreter.as_ref())
+        .map(|path| of(path, false));
+    let mut libraries: Vec<_> = others.collect();
+    libraries.extend(interpreter.map(|path| of(path, true)));
+    libraries
 }
 
 fn load(files: &mut MeasuredFiles, path: &Path, interpreter: bool) -> Result<Library, LibraryError> {
@@ -196,7 +219,7 @@ unsafe extern "C" fn visit(
     _len_bytes: libc::size_t,
     loaded: *mut libc::c_void,
 ) -> libc::c_int {
-    // SAFETY: the pointer that `own_libraries` handed to dl_iterate_phdr, to a value that nobody else uses
+    // SAFETY: the pointer that `loaded_libraries` handed to dl_iterate_phdr, to a value that nobody else uses
     // meanwhile.
     let loaded = unsafe { &mut *loaded.cast::<Loaded>() };
     // SAFETY: dl_iterate_phdr passes a valid structure for the time of the call.

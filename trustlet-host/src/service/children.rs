@@ -5,7 +5,7 @@
     reason = "signalfd and pidfd_open by system call; a parent-death signal between fork and exec"
 )]
 
-use super::LOADER_TERMINAL;
+use super::{LOADER_TERMINAL, MonitorConfig};
 use crate::process::image::Image;
 use crate::process::jail::{Child, Limits, Output, Role, Spawn, SpawnError, spawn};
 use crate::process::layers::Layers;
@@ -70,18 +70,19 @@ impl Loader {
     }
 }
 
-/// Starts this executable again as the loader, with its call socket at the number where trustlets have their
-/// channel.
+/// Starts `hacher-fabric` as the loader, with its call socket at the number where trustlets have their channel.
 ///
 /// # Errors
 /// When descriptors or processes are short.
 pub(super) fn start_loader(
-    arguments: &[OsString],
+    config: &MonitorConfig,
     [stdout, stderr]: [BorrowedFd<'_>; 2],
     to_terminal: bool,
 ) -> io::Result<Loader> {
     let (ours, theirs) = wire::pair()?;
-    let mut command = Command::new("/proc/self/exe");
+    // The file that the daemon was copied from, whatever its path names by now.
+    let executable = config.fabric.executable.as_raw_fd();
+    let mut command = Command::new(format!("/proc/self/fd/{executable}"));
     command
         .stdin(Stdio::null())
         .stdout(stdout.try_clone_to_owned()?)
@@ -89,7 +90,7 @@ pub(super) fn start_loader(
     if to_terminal {
         command.env(LOADER_TERMINAL, "1");
     }
-    if let Some((name, rest)) = arguments.split_first() {
+    if let Some((name, rest)) = config.loader.split_first() {
         command.arg0(name).args(rest);
     }
     let number = theirs.as_raw_fd();
@@ -216,6 +217,15 @@ pub(super) fn inherited_sockets(names: Vec<String>) -> Vec<(String, OwnedFd)> {
     // and first.
     open.map(|(number, name)| (name, unsafe { OwnedFd::from_raw_fd(number) }))
         .collect()
+}
+
+/// A file that another executable has left open at this number when it became this one. Called once for each.
+pub(super) fn inherited_file(number: i32) -> Option<OwnedFd> {
+    // SAFETY: only a flag of the number is set, so that no other program gets it; for one that is not open this
+    // is an error.
+    let is_open = number >= 0 && unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) == 0 };
+    // SAFETY: open, and handed to this process for it to own; nothing else here does.
+    is_open.then(|| unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// The signals that the monitor takes through a descriptor.
