@@ -16,7 +16,7 @@
     reason = "a benchmark stops at what it did not expect"
 )]
 
-use hacher_libos_net::attachment::Attachment;
+use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::inlet::Step;
 use hacher_libos_net::invocation::InvocationId;

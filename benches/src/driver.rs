@@ -11,7 +11,7 @@
 
 use super::step::{Receipt, WANTS_RECEIPT};
 use super::subject::{checksum, payload};
-use hacher_libos_net::attachment::{Assembly, AttachError, Attachment, Channel, Listener, Wish};
+use hacher_libos_net::attach::{Assembly, AttachError, Attachment, Channel, Instruction, Listener};
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::fault::Notice;
 use hacher_libos_net::hop::{Own, SendError, Sender};
@@ -101,13 +101,13 @@ fn attach(channel: &Channel) -> Result<(), AttachError> {
     let mut chains = BTreeMap::new();
     loop {
         match assembly.feed(channel.receive()?)? {
-            Some(Wish::Lockdown(program)) => lock_down(&program)?,
-            Some(Wish::Attach(attachment)) => {
+            Some(Instruction::Lockdown(program)) => lock_down(&program)?,
+            Some(Instruction::Attach(attachment)) => {
                 attachment.set_serving();
                 chains.insert(attachment.begin.chain.to_string(), Client::new(*attachment));
                 channel.say_ready()?;
             }
-            Some(Wish::Listen(listener)) => {
+            Some(Instruction::Listen(listener)) => {
                 obey(listener, &mut chains);
                 return Ok(());
             }

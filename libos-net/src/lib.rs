@@ -24,6 +24,7 @@
 
 pub mod aead;
 pub mod attach;
+pub mod carrier;
 pub mod clock;
 pub mod fault;
 pub mod hop;
@@ -43,7 +44,6 @@ pub mod wiring;
 
 // What other crates use, under the name of its noun alone.
 pub use aead::keys;
-pub use attach::attachment;
 pub use fault::end;
 pub use outlet::seal;
 pub use record::{descriptor, invocation, refusal};

@@ -11,7 +11,7 @@
 mod topology;
 
 use core::time::Duration;
-use hacher_libos_net::attachment::Attachment;
+use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::inlet::Step;
 use hacher_libos_net::wiring::Plan;

@@ -10,7 +10,7 @@
 
 mod topology;
 
-use hacher_libos_net::attachment::Attachment;
+use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::end::End;
 use hacher_libos_net::fault::{Cause, KeptBack, limit};

@@ -10,7 +10,7 @@
 
 mod topology;
 
-use hacher_libos_net::attachment::Attachment;
+use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::hop::SendError;
 use hacher_libos_net::inlet::{Opened, Step};
 use hacher_libos_net::invocation::InvocationId;

@@ -9,7 +9,7 @@
 
 mod topology;
 
-use hacher_libos_net::attachment::Attachment;
+use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::fault::Cause;
 use hacher_libos_net::telemetry::Counter;
 use hacher_libos_net::wiring::{Handler, Node, Plan, Runner, Wiring};

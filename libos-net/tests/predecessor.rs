@@ -10,7 +10,7 @@
 
 mod topology;
 
-use hacher_libos_net::attachment::Attachment;
+use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::hop::SendError;
 use hacher_libos_net::layout::{DONE_WORDS, SUSPECTS, cursor_word, outbox_word, page_word, suspect_word};
 use hacher_libos_net::sdk::headers;

@@ -9,7 +9,7 @@
 
 mod topology;
 
-use hacher_libos_net::attachment::Attachment;
+use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::inlet::Step;
 use hacher_libos_net::wiring::{Handler, Plan, Runner};
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -12,7 +12,7 @@
 
 mod topology;
 
-use hacher_libos_net::attachment::Attachment;
+use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::inlet::Step;
 use hacher_libos_net::process::lock_down;

@@ -8,14 +8,12 @@
     reason = "test code; makes system calls that no safe interface offers, as an attacker would"
 )]
 
-use core::mem::MaybeUninit;
-use hacher_libos_net::attach::CHANNEL_FD;
+use hacher_libos_net::attach::{CHANNEL_FD, seqpacket};
 use hacher_libos_net::{Failure, Input, Output, serve as serve_function};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::fstat;
 use rustix::mm::{MapFlags, ProtFlags, mmap};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use std::io::IoSliceMut;
+use rustix::net::RecvFlags;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -37,19 +35,8 @@ impl Held {
         // SAFETY: the channel that this process was born with, which nobody closes meanwhile.
         let channel = unsafe { BorrowedFd::borrow_raw(CHANNEL_FD) };
         let mut bytes = vec![0; 16 * 1024];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(16))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let mut slices = [IoSliceMut::new(&mut bytes)];
-        let flags = RecvFlags::PEEK | RecvFlags::CMSG_CLOEXEC;
-        recvmsg(channel, &mut slices, &mut ancillary, flags).unwrap();
-        let fds: Vec<OwnedFd> = ancillary
-            .drain()
-            .filter_map(|message| match message {
-                RecvAncillaryMessage::ScmRights(fds) => Some(fds),
-                _ => None,
-            })
-            .flatten()
-            .collect();
+        let received = seqpacket::receive(channel, &mut bytes, RecvFlags::PEEK).unwrap();
+        let (_, fds) = received.unwrap();
         Self::of(&fds)
     }
 

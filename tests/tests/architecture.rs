@@ -285,6 +285,20 @@ fn files_of_a_trustlet_import_each_other_in_no_circle() {
 }
 
 #[test]
+fn a_file_of_a_trustlet_is_about_one_noun() {
+    const LINES_MAX: usize = 600;
+    let workspace = Workspace::read();
+    let modules = Modules::read(&workspace.folders["hacher-libos-net"].join("src"));
+    for (module, text) in modules.0 {
+        let lines = text.lines().count();
+        assert!(lines <= LINES_MAX, "{} has {lines} lines", module.join("::"));
+    }
+    let hop = Modules::read(&workspace.folders["hacher-libos-net"].join("src"));
+    let hop = hop.0[&vec!["hop".to_owned()]].lines().count();
+    assert!(hop <= 150, "the walk of a record has {hop} lines");
+}
+
+#[test]
 fn a_circle_of_imports_is_found() {
     let file = |name: &str, text: &str| (name.split("::").map(str::to_owned).collect(), text.to_owned());
     let found = |files: &[(Vec<String>, String)]| {

@@ -5,8 +5,8 @@ use crate::calls::{
     ResultCode, VERSION,
 };
 use crate::ids::number;
-use crate::wire;
 use core::time::Duration;
+use hacher_libos_net::attach::seqpacket;
 use hacher_libos_net::end::End;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -170,7 +170,7 @@ impl MonitorClient {
         for (to, from) in header.arguments.iter_mut().zip(arguments) {
             *to = *from;
         }
-        wire::send(
+        seqpacket::send(
             &self.socket,
             &calls::message(&header, operand),
             descriptors,
@@ -204,7 +204,7 @@ impl MonitorClient {
     fn receive(&self, flags: RecvFlags) -> Result<(ReplyHeader, Answer), ClientError> {
         let mut buffer = vec![0; MESSAGE_MAX_BYTES];
         let (len, descriptors) =
-            wire::receive(&self.socket, &mut buffer, flags)?.ok_or(ClientError::Closed)?;
+            seqpacket::receive(&self.socket, &mut buffer, flags)?.ok_or(ClientError::Closed)?;
         buffer.truncate(len);
         let (header, operand) = ReplyHeader::read_from_prefix(&buffer).map_err(|_| ClientError::Malformed)?;
         let answer = Answer {

@@ -21,8 +21,6 @@ pub mod service;
 pub mod socket_file;
 pub mod wall_clock;
 
-mod wire;
-
 #[cfg(any(test, feature = "simulated"))]
 pub mod simulated;
 

@@ -16,8 +16,8 @@ use crate::process::measured_files::MeasuredFiles;
 use crate::process::memory;
 use crate::process::region::{Doorbell, Region};
 use crate::process::seccomp::lockdown_program;
-use crate::wire;
 use backlog::Backlog;
+use hacher_libos_net::attach::seqpacket;
 use hacher_libos_net::attach::{CHANNEL_FD, ZeroizingMessage};
 use hacher_libos_net::clock::Monotonic;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -235,7 +235,7 @@ impl Machine {
     }
 
     fn start(&mut self, launch: &Launch<'_, Self>) -> Result<(Process, Option<OwnedFd>), PlatformError> {
-        let (ours, theirs) = wire::pair().map_err(|errno| os("making a channel")(errno.into()))?;
+        let (ours, theirs) = seqpacket::pair().map_err(|errno| os("making a channel")(errno.into()))?;
         set_socket_send_buffer_size(&ours, CHANNEL_BYTES)
             .map_err(|errno| os("sizing a channel")(errno.into()))?;
         // The writing end waits where it is full, as a program expects of its standard output: the daemon

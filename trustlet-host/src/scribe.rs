@@ -13,7 +13,7 @@
 //! terminal that the terminal would obey.
 
 use crate::lines::visible;
-use crate::wire;
+use hacher_libos_net::attach::seqpacket;
 use hacher_libos_net::process::take_channel;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -44,7 +44,7 @@ impl Sources<'_> {
     /// Gives them to a scribe.
     pub(crate) fn send(&self, channel: &OwnedFd) -> Result<(), Errno> {
         let files = [self.monitor, self.loader, self.daemon, self.results];
-        wire::send(channel, &[0], &files, rustix::net::SendFlags::empty())
+        seqpacket::send(channel, &[0], &files, rustix::net::SendFlags::empty())
     }
 }
 
@@ -52,7 +52,7 @@ impl Sources<'_> {
 #[must_use]
 pub fn main() -> ExitCode {
     let files = take_channel().and_then(|channel| {
-        let received = wire::receive(&channel, &mut [0; 8], RecvFlags::empty()).ok()??;
+        let received = seqpacket::receive(&channel, &mut [0; 8], RecvFlags::empty()).ok()??;
         <[OwnedFd; 4]>::try_from(received.1).ok()
     });
     let Some([monitor, loader, daemon, results]) = files else {

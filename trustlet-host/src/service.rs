@@ -21,12 +21,12 @@ use crate::process::measured_files::MeasuredFiles;
 use crate::process::patience::is_asked_to_stop;
 use crate::process::shelf::Shelf;
 use crate::socket_file::SocketFile;
-use crate::wire;
 use children::{Loader, Stop, start_daemon, start_loader};
 use console::Console;
 use core::time::Duration;
 use deaths::Untold;
 use drain::Drain;
+use hacher_libos_net::attach::seqpacket;
 use hacher_libos_net::attach::{Drained, MessageHeader, SAID_MAX_BYTES, kind};
 use hacher_libos_net::clock::Monotonic;
 use manager::Manager;
@@ -558,7 +558,7 @@ impl Service {
 
     fn start_daemon(&mut self) -> Result<(), ServiceError> {
         self.daemon_due = None;
-        let (ours, theirs) = wire::pair().map_err(os("making a socket for the daemon"))?;
+        let (ours, theirs) = seqpacket::pair().map_err(os("making a socket for the daemon"))?;
         let layers = self.core.platform().found_layers();
         let child = start_daemon(
             &self.config.daemon,
@@ -709,7 +709,7 @@ impl Service {
         }
         // One byte more than may be shows a message that is too long.
         let mut buffer = [0; size_of::<MessageHeader>() + SAID_MAX_BYTES + 1];
-        let message = wire::receive(found.channel(), &mut buffer, RecvFlags::DONTWAIT);
+        let message = seqpacket::receive(found.channel(), &mut buffer, RecvFlags::DONTWAIT);
         let good = match message {
             Err(Errno::AGAIN) => flushed.is_ok(),
             Ok(Some((len, descriptors))) => {
@@ -779,7 +779,7 @@ impl Service {
             return;
         }
         while let Some(event) = self.core.next_event() {
-            let sent = wire::send(&daemon.socket, &event.encode(), &[], SendFlags::DONTWAIT);
+            let sent = seqpacket::send(&daemon.socket, &event.encode(), &[], SendFlags::DONTWAIT);
             match sent {
                 Ok(_) => {}
                 Err(Errno::PIPE | Errno::CONNRESET) => return daemon.await_end(&self.epoll),
@@ -909,7 +909,7 @@ fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>, token: Token) -> Result<(), Servic
 /// there was none.
 fn answer(core: &mut Core<Machine>, caller: Caller, socket: BorrowedFd<'_>) -> Option<bool> {
     let mut buffer = vec![0; MESSAGE_MAX_BYTES + 1];
-    let (len, files) = match wire::receive(socket, &mut buffer, RecvFlags::DONTWAIT) {
+    let (len, files) = match seqpacket::receive(socket, &mut buffer, RecvFlags::DONTWAIT) {
         Err(Errno::AGAIN) => return Some(false),
         Ok(Some(received)) => received,
         Ok(None) | Err(_) => return None,
@@ -925,7 +925,7 @@ fn answer(core: &mut Core<Machine>, caller: Caller, socket: BorrowedFd<'_>) -> O
             ReplyDescriptor::Doorbell(doorbell) => doorbell.own(),
         })
         .collect();
-    wire::send(socket, &reply.bytes, &descriptors, SendFlags::DONTWAIT)
+    seqpacket::send(socket, &reply.bytes, &descriptors, SendFlags::DONTWAIT)
         .ok()
         .map(|()| true)
 }

@@ -7,7 +7,7 @@ use hacher_libos_net::aead::{AAD_BYTES, Key, NONCE_BYTES, TAG_BYTES};
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::descriptor::SEGMENT_BYTES;
 use hacher_libos_net::keys::SecretBytes;
-use hacher_libos_net::memory::{OwnRegion, PeerRegion};
+use hacher_libos_net::memory::{PeerRegion, PlainRegion, SealedRegion};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use std::hint::black_box;
 
@@ -33,8 +33,15 @@ pub(super) struct Memory {
     key: Key,
     plain: Vec<u8>,
     opened: Vec<u8>,
-    shared: Option<(OwnRegion, PeerRegion)>,
+    shared: Option<Shared>,
     count: u64,
+}
+
+/// The same shared memory, as it is sealed into, copied to, and read.
+struct Shared {
+    sealed: SealedRegion,
+    mapped: PlainRegion,
+    peer: PeerRegion,
 }
 
 impl Memory {
@@ -50,20 +57,24 @@ impl Memory {
     }
 
     fn once(&mut self, work: Work) -> Result<(), Failed> {
-        let (own, peer) = self.shared.as_ref().ok_or_else(short)?;
+        let shared = self.shared.as_ref().ok_or_else(short)?;
         let key = &self.key;
         match work {
             Work::Seal => {
                 self.count += 1;
                 for (at, segment) in segments(black_box(&self.plain)) {
-                    let mut into = own.span(at, segment.len() + TAG_BYTES).ok_or_else(short)?;
+                    let into = shared.sealed.span(at, segment.len() + TAG_BYTES);
+                    let mut into = into.ok_or_else(short)?;
                     key.seal(&nonce(self.count), black_box(&ADDITIONAL), segment, &mut into)?;
                 }
             }
             Work::Open => {
                 self.opened.clear();
                 for (at, segment) in segments(&self.plain) {
-                    let sealed = peer.span(at, segment.len() + TAG_BYTES).ok_or_else(short)?;
+                    let sealed = shared
+                        .peer
+                        .span(at, segment.len() + TAG_BYTES)
+                        .ok_or_else(short)?;
                     let nonce = nonce(self.count);
                     key.open(&nonce, black_box(&ADDITIONAL), sealed, &mut self.opened)?;
                 }
@@ -71,8 +82,7 @@ impl Memory {
             }
             Work::Copy => {
                 for (at, segment) in segments(black_box(&self.plain)) {
-                    let mut into = own.span(at, segment.len()).ok_or_else(short)?;
-                    if !into.copy_from(segment) {
+                    if !shared.mapped.write(at, segment) {
                         return Err(short());
                     }
                 }
@@ -106,10 +116,11 @@ impl Probe for Memory {
         let len_bytes = payload_bytes.div_ceil(SEGMENT_BYTES).max(1) * SLOT_BYTES;
         let memory = memfd_create("hacher-bench-floor", MemfdFlags::CLOEXEC)?;
         ftruncate(&memory, u64::try_from(len_bytes)?)?;
-        self.shared = Some((
-            OwnRegion::map(&memory, len_bytes)?,
-            PeerRegion::map(&memory, len_bytes)?,
-        ));
+        self.shared = Some(Shared {
+            sealed: SealedRegion::map(&memory, len_bytes)?,
+            mapped: PlainRegion::map(&memory, len_bytes)?,
+            peer: PeerRegion::map(&memory, len_bytes)?,
+        });
         self.plain = payload(payload_bytes);
         self.once(if self.work == Work::Copy {
             Work::Copy
@@ -140,7 +151,7 @@ mod tests {
             memory.prepare(len).unwrap();
             assert_eq!(memory.opened, payload(len), "{len} bytes");
             let mut sealed = vec![0; len.min(SEGMENT_BYTES)];
-            let (_, peer) = memory.shared.as_ref().unwrap();
+            let Shared { peer, .. } = memory.shared.as_ref().unwrap();
             assert!(peer.span(0, sealed.len()).unwrap().copy_to(&mut sealed));
             assert!(len == 0 || sealed != memory.plain[..sealed.len()], "{len} bytes");
             memory.sample().unwrap();
@@ -153,7 +164,7 @@ mod tests {
         let mut memory = Memory::new(Work::Copy).unwrap();
         memory.prepare(100_000).unwrap();
         let mut copy = vec![0; 100_000 - SEGMENT_BYTES];
-        let (_, peer) = memory.shared.as_ref().unwrap();
+        let Shared { peer, .. } = memory.shared.as_ref().unwrap();
         assert!(peer.span(SLOT_BYTES, copy.len()).unwrap().copy_to(&mut copy));
         assert_eq!(copy, memory.plain[SEGMENT_BYTES..]);
     }

@@ -11,7 +11,7 @@ use super::screen::{Exchange, Screen};
 use super::tls::{Tls, TlsError};
 use super::wire::Wire;
 use super::{Gateway, open_files, places};
-use hacher_libos_net::attachment::Listener;
+use hacher_libos_net::attach::Listener;
 use hacher_libos_net::telemetry::{Counter, Reject};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};

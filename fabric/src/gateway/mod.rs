@@ -61,7 +61,7 @@ use access::AccessLog;
 use budget::Budget;
 use drain::Draining;
 use endpoint::Endpoint;
-use hacher_libos_net::attachment::{Assembly, AttachError, Channel, TlsFiles, Wish};
+use hacher_libos_net::attach::{Assembly, AttachError, Channel, Instruction, TlsFiles};
 use hacher_libos_net::doorbell::Doorbell;
 use hacher_libos_net::process::{lock_down, take_channel};
 use hacher_libos_net::telemetry::{Counter, Gauge};
@@ -215,14 +215,14 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
             other => other?,
         };
         match assembly.feed(message)? {
-            Some(Wish::Attach(attachment)) => {
+            Some(Instruction::Attach(attachment)) => {
                 attachment.set_serving();
                 let name = attachment.begin.chain.to_string();
                 let endpoint = Endpoint::start(*attachment, &gateway.budget).map_err(as_errno)?;
                 gateway.endpoints.borrow_mut().insert(name, endpoint);
                 channel.say_ready()?;
             }
-            Some(Wish::Listen(listener)) => {
+            Some(Instruction::Listen(listener)) => {
                 let acceptor = listener::prepare(listener).map_err(|error| {
                     tell!(Error: "the gateway: {error}");
                     AttachError::Os(Errno::INVAL)
@@ -233,7 +233,7 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
                     .set(tls.as_ref().map_or([0; 2], |tls| tls.expiries()));
                 spawn_local(acceptor.accept(Rc::clone(&gateway)));
             }
-            Some(Wish::Renew(files)) => match renew(tls.as_deref(), files) {
+            Some(Instruction::Renew(files)) => match renew(tls.as_deref(), files) {
                 Ok(warnings) => {
                     gateway
                         .expiries
@@ -243,18 +243,19 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
                 }
                 Err(reason) => channel.say_renewed(false, &reason)?,
             },
-            Some(Wish::Bell(bell)) => *gateway.bell.borrow_mut() = Some(bell),
-            Some(Wish::Readiness(chains)) => {
+            Some(Instruction::Bell(bell)) => *gateway.bell.borrow_mut() = Some(bell),
+            Some(Instruction::Readiness(chains)) => {
                 for chain in chains {
                     if let Some(endpoint) = gateway.endpoint(chain.chain.as_str()) {
                         endpoint.set_fit(chain.ready == 1);
                     }
                 }
             }
-            Some(Wish::AccessLog) => gateway.access.begin(),
-            Some(Wish::Lockdown(program)) => lock_down(&program)?,
-            Some(Wish::Drain(plan)) => drain::begin(&gateway, plan),
-            None => {}
+            Some(Instruction::AccessLog) => gateway.access.begin(),
+            Some(Instruction::Lockdown(program)) => lock_down(&program)?,
+            Some(Instruction::Drain(plan)) => drain::begin(&gateway, plan),
+            // No gateway relays.
+            Some(Instruction::Carry(_)) | None => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 //! while connections are open. Those keep what they began with.
 
 use crate::tls::{Fault, Material, Which, dates};
-use hacher_libos_net::attachment::TlsFiles;
+use hacher_libos_net::attach::TlsFiles;
 use rustls::ServerConfig;
 use rustls::pki_types::UnixTime;
 use std::cell::RefCell;

@@ -8,7 +8,7 @@
 use super::sealed::{Refused, TAG_BYTES};
 use crate::aead::keys::SecretBytes;
 use crate::record::descriptor::NONCE_BYTES;
-use crate::region::memory::{OwnSpan, PeerSpan};
+use crate::region::memory::{PeerSpan, SealedSpan};
 use aws_lc_sys::{
     EVP_AEAD_CTX, EVP_AEAD_CTX_free, EVP_AEAD_CTX_new, EVP_AEAD_CTX_open_gather, EVP_AEAD_CTX_seal_scatter,
     EVP_aead_aes_256_gcm,
@@ -46,7 +46,7 @@ impl Key {
         nonce: &[u8; NONCE_BYTES],
         additional: &[u8],
         plain: &[u8],
-        into: &mut OwnSpan<'_>,
+        into: &mut SealedSpan<'_>,
     ) -> Result<(), Refused> {
         if into.len_bytes() < plain.len() + TAG_BYTES {
             return Err(Refused);

@@ -17,7 +17,7 @@ pub use aws_lc::Key;
 pub use staged::Key;
 
 pub use crate::record::descriptor::{AAD_BYTES, NONCE_BYTES};
-pub use sealed::{Refused, TAG_BYTES};
+pub use sealed::{Ciphertext, Refused, TAG_BYTES};
 
 /// Whether sealing and opening transform in one pass; otherwise each makes one staging copy.
 pub const IS_ONE_PASS: bool = cfg!(feature = "aws-lc");

@@ -5,10 +5,10 @@
     allow(unreachable_pub, reason = "with `aws-lc`, there for tests alone")
 )]
 
-use super::sealed::{Refused, TAG_BYTES};
+use super::sealed::{Ciphertext, Refused, TAG_BYTES};
 use crate::aead::keys::SecretBytes;
 use crate::record::descriptor::{NONCE_BYTES, SEGMENT_BYTES};
-use crate::region::memory::{OwnSpan, PeerSpan};
+use crate::region::memory::{PeerSpan, SealedSpan};
 use core::cell::RefCell;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroize;
@@ -41,7 +41,7 @@ impl Key {
         nonce: &[u8; NONCE_BYTES],
         additional: &[u8],
         plain: &[u8],
-        into: &mut OwnSpan<'_>,
+        into: &mut SealedSpan<'_>,
     ) -> Result<(), Refused> {
         let mut staging = self.staging.borrow_mut();
         staging.clear();
@@ -50,7 +50,7 @@ impl Key {
         self.key
             .seal_in_place_append_tag(nonce, Aad::from(additional), &mut *staging)
             .map_err(|_| Refused)?;
-        if into.copy_from(&staging) {
+        if into.put(Ciphertext::of(&staging)) {
             Ok(())
         } else {
             Err(Refused)

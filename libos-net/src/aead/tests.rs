@@ -2,18 +2,20 @@
 
 use super::{Refused, TAG_BYTES, aws_lc, staged};
 use crate::aead::keys::SecretBytes;
-use crate::region::memory::{OwnRegion, PeerRegion};
+use crate::region::memory::{PeerRegion, PlainRegion, SealedRegion};
 use proptest::prelude::*;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
 const LEN: usize = 256 * 1024;
 
-fn regions() -> (OwnRegion, PeerRegion) {
+fn regions() -> (SealedRegion, PeerRegion, PlainRegion) {
     let fd = memfd_create("aead", MemfdFlags::CLOEXEC).unwrap();
     ftruncate(&fd, LEN as u64).unwrap();
     (
-        OwnRegion::map(&fd, LEN).unwrap(),
+        SealedRegion::map(&fd, LEN).unwrap(),
         PeerRegion::map(&fd, LEN).unwrap(),
+        // What a test tampers with.
+        PlainRegion::map(&fd, LEN).unwrap(),
     )
 }
 
@@ -31,7 +33,7 @@ proptest! {
         secret: [u8; 32], nonce: [u8; 12], additional in proptest::collection::vec(any::<u8>(), 0..64),
         plain in proptest::collection::vec(any::<u8>(), 0..3000),
     ) {
-        let (own, peer) = regions();
+        let (own, peer, _) = regions();
         let (aws_lc, staged) = both(secret);
         let sealed_len = plain.len() + TAG_BYTES;
         aws_lc.seal(&nonce, &additional, &plain, &mut own.span(0, sealed_len).unwrap()).unwrap();
@@ -52,14 +54,14 @@ proptest! {
     fn a_flipped_bit_anywhere_is_refused_by_both(
         plain in proptest::collection::vec(any::<u8>(), 0..200), place: prop::sample::Index, bit in 0..8_u8,
     ) {
-        let (own, peer) = regions();
+        let (own, peer, tampered) = regions();
         let (aws_lc, staged) = both([3; 32]);
         let sealed_len = plain.len() + TAG_BYTES;
         aws_lc.seal(&[1; 12], b"context", &plain, &mut own.span(0, sealed_len).unwrap()).unwrap();
         let at = place.index(sealed_len);
         let mut byte = [0];
         assert!(peer.span(at, 1).unwrap().copy_to(&mut byte));
-        assert!(own.span(at, 1).unwrap().copy_from(&[byte[0] ^ (1 << bit)]));
+        assert!(tampered.write(at, &[byte[0] ^ (1 << bit)]));
         let mut opened = b"before".to_vec();
         let sealed = peer.span(0, sealed_len).unwrap();
         prop_assert_eq!(aws_lc.open(&[1; 12], b"context", sealed, &mut opened), Err(Refused));
@@ -70,7 +72,7 @@ proptest! {
 
 #[test]
 fn another_context_nonce_or_key_is_refused_and_short_buffers_too() {
-    let (own, peer) = regions();
+    let (own, peer, _) = regions();
     let (key, _) = both([3; 32]);
     let (other, _) = both([4; 32]);
     let sealed_len = 5 + TAG_BYTES;

@@ -15,7 +15,7 @@ use zeroize::Zeroize;
 /// The descriptor number at which a trustlet finds its channel to the monitor.
 pub const CHANNEL_FD: i32 = 3;
 /// Version of this protocol. Monitor and trustlet are built from one tree; anything else is refused.
-pub const ATTACH_VERSION: u32 = 5;
+pub const ATTACH_VERSION: u32 = 6;
 /// The longest message, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 16 * 1024;
 /// Most descriptors beside one message (Linux allows 253, see unix(7)).
@@ -84,6 +84,17 @@ pub mod kind {
     pub const DRAINED: u32 = 35;
 }
 
+/// Values of [`Begin::role`].
+pub mod role {
+    /// It runs a function.
+    pub const FUNCTION: u32 = 0;
+    /// It speaks HTTP.
+    pub const GATEWAY: u32 = 1;
+    /// It relays what others seal. Its entries bring no keys, and it has one [`super::Port`] for each
+    /// [`super::Inbound`], in their order: the edges of that port lead to the instances of the one consumer.
+    pub const CARRIER: u32 = 2;
+}
+
 /// Bits of [`Begin::outbox_flags`]: how the memory of an outbox is backed.
 pub mod outbox_flag {
     /// By huge pages, where the kernel has them for shared memory.
@@ -110,7 +121,7 @@ pub struct MessageHeader {
 pub struct Begin {
     /// [`ATTACH_VERSION`].
     pub version: u32,
-    /// 0: a function. 1: the gateway.
+    /// One of [`role`].
     pub role: u32,
     /// SHA-384 over the canonical plan of the chain.
     pub chain_digest: [u8; 48],
@@ -199,7 +210,8 @@ pub struct Inbound {
     pub port_name: Name,
     /// The function number of the producer.
     pub producer_function: u32,
-    /// The instance number of the producer: part of the key derivation.
+    /// The instance that seals the records: part of the key derivation. Over a carrier it is not the one in
+    /// whose outbox they lie.
     pub producer_instance: u32,
     /// The port's number in the chain: part of the key derivation and of the authenticated context.
     pub port: u32,

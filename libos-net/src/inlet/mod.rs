@@ -27,7 +27,7 @@ use crate::attach::message;
 use crate::clock::Monotonic;
 use crate::record::descriptor::{Descriptor, Malformed};
 use crate::region::layout::{MappedLayout, OutboxLayout, PageLayout, outbox_word};
-use crate::region::memory::{MapError, PeerRegion, PeerSpan};
+use crate::region::memory::{MapError, PeerRegion, PeerSpan, SealedBytes};
 use crate::region::ring;
 use crate::sync::Ordering;
 use crate::wait::doorbell::Doorbell;
@@ -181,6 +181,16 @@ impl Inlet {
         };
         self.region
             .span(descriptor.offset, descriptor.len_bytes + tail_bytes)
+    }
+
+    /// The bytes of a sealed segment, to be handed on as they are; `None` of a mapped edge.
+    pub(crate) fn sealed_segment(&self, descriptor: &Descriptor) -> Option<SealedBytes<'_>> {
+        match &self.shape {
+            Shape::Outbox(_) => self
+                .region
+                .sealed(descriptor.offset, descriptor.len_bytes + TAG_BYTES),
+            Shape::Mapped(_) => None,
+        }
     }
 
     /// Asks for the segment after the present one, if there is one already: it is opened next.

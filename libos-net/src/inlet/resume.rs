@@ -4,6 +4,7 @@ use super::Inlet;
 use super::cursor::store_changed;
 use super::order::Order;
 use super::step::RecordPlace;
+use crate::record::descriptor::Descriptor;
 use crate::region::layout::cursor_word;
 use crate::region::memory::OwnRegion;
 use crate::region::ring;
@@ -58,6 +59,22 @@ impl Inlet {
         let beside = [next.wrapping_sub(1), next].into_iter().filter_map(said_at);
         let newest = beside.map(|descriptor| (descriptor.epoch, descriptor.sequence.saturating_add(1)));
         newest.max().unwrap_or((0, 0))
+    }
+
+    /// Where the next look goes.
+    pub(crate) const fn position(&self) -> u64 {
+        self.next
+    }
+
+    /// The last position published before this process began, and not released, of which `is` holds.
+    pub(crate) fn last_published(&self, is: impl Fn(&Descriptor) -> bool) -> Option<u64> {
+        let slots = self.slots()?;
+        (self.next..self.published_to)
+            .rev()
+            .find(|position| match ring::peek(slots, *position) {
+                ring::Found::Words(words) => self.shape.read(&words).is_ok_and(|found| is(&found)),
+                ring::Found::Empty | ring::Found::Corrupt => false,
+            })
     }
 
     /// The record that `word` of a predecessor means, if one can be meant: published before this process began,

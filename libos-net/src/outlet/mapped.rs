@@ -12,7 +12,7 @@ use super::publish::Link;
 use super::rooms::Rooms;
 use crate::record::descriptor::Descriptor;
 use crate::region::layout::{EXTENT_MAX_BYTES, MappedLayout, outbox_word};
-use crate::region::memory::OwnRegion;
+use crate::region::memory::PlainRegion;
 use crate::sync::Ordering;
 use crate::wait::park::Sleeper;
 
@@ -26,7 +26,7 @@ struct Reserved {
 
 /// The region of one mapped outlet, and which of its leaves are free.
 pub(crate) struct MappedRoom {
-    region: OwnRegion,
+    region: PlainRegion,
     layout: MappedLayout,
     extents: Extents,
     rooms: Rooms<Extent>,
@@ -41,7 +41,7 @@ pub(crate) struct MappedRoom {
 
 impl MappedRoom {
     /// `random`: this process's own number.
-    pub(crate) fn new(region: OwnRegion, layout: MappedLayout, random: u64) -> Self {
+    pub(crate) fn new(region: PlainRegion, layout: MappedLayout, random: u64) -> Self {
         let starved = region.word(outbox_word::STARVED);
         let starved = starved.map_or_else(Sleeper::default, |word| Sleeper::take_over(word, random));
         if let Some(word) = region.word(outbox_word::PROCESS) {
@@ -133,10 +133,7 @@ impl MappedRoom {
         let fits = at
             .checked_add(bytes.len())
             .is_some_and(|end| end <= reserved.len_bytes);
-        fits && self
-            .region
-            .span(self.offset(reserved) + at, bytes.len())
-            .is_some_and(|mut span| span.copy_from(bytes))
+        fits && self.region.write(self.offset(reserved) + at, bytes)
     }
 
     fn offset(&self, reserved: &Reserved) -> usize {

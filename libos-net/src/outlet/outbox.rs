@@ -5,13 +5,13 @@ use super::publish::Link;
 use super::slots::{SlotIndex, Slots};
 use crate::record::descriptor::Descriptor;
 use crate::region::layout::{OutboxLayout, SLOT_TAIL_BYTES, outbox_word};
-use crate::region::memory::{OwnRegion, OwnSpan};
+use crate::region::memory::{SealedRegion, SealedSpan};
 use crate::sync::Ordering;
 use crate::wait::park::Sleeper;
 
 /// The region, and which of its slots are free.
 pub(crate) struct Outbox {
-    region: OwnRegion,
+    region: SealedRegion,
     layout: OutboxLayout,
     slots: Slots,
     starved: Sleeper,
@@ -19,7 +19,11 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     /// `random`: this process's own number.
-    pub(crate) fn new(region: OwnRegion, layout: OutboxLayout, random: u64) -> Self {
+    pub(crate) fn new(region: SealedRegion, layout: OutboxLayout, random: u64) -> Self {
+        // So that who cannot authenticate what lies here knows whose word it is.
+        if let Some(word) = region.word(outbox_word::PROCESS) {
+            word.store(random, Ordering::Relaxed);
+        }
         let starved = region.word(outbox_word::STARVED);
         let starved = starved.map_or_else(Sleeper::default, |word| Sleeper::take_over(word, random));
         Self {
@@ -46,7 +50,7 @@ impl Outbox {
     }
 
     /// Where a slot starts, and its memory, to be sealed into.
-    pub(crate) fn slot(&self, slot: SlotIndex) -> Option<(usize, OwnSpan<'_>)> {
+    pub(crate) fn slot(&self, slot: SlotIndex) -> Option<(usize, SealedSpan<'_>)> {
         let (offset, slot_bytes) = self.slots.place(slot)?;
         Some((offset, self.region.span(offset, slot_bytes)?))
     }
@@ -97,6 +101,12 @@ impl Outbox {
                 }
             },
         )
+    }
+
+    /// The descriptor at `position` of a ring, if one was published there.
+    pub(crate) fn read(&self, link: &Link, position: u64) -> Option<Descriptor> {
+        let words = link.words_at(&self.region, position)?;
+        Descriptor::from_words(&words, &self.layout).ok()
     }
 
     /// Announces that this producer waits for room; `false` if that cannot be.

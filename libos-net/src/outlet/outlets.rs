@@ -37,6 +37,28 @@ impl Outlets {
         self.0.iter_mut()
     }
 
+    /// Which one takes the record that is being sent, of the outlets of one edge.
+    pub(crate) fn taking_lane(&self) -> Option<usize> {
+        self.0.iter().position(|outlet| outlet.link.takes())
+    }
+
+    /// Has that one take the record that is being sent, and no other.
+    pub(crate) fn choose(&mut self, lane: usize) {
+        for (at, outlet) in self.0.iter_mut().enumerate() {
+            outlet.link.set_takes(at == lane);
+        }
+    }
+
+    /// How far the consumer behind outlet `lane` had come when it was last looked for.
+    pub(crate) fn released(&self, lane: usize) -> u64 {
+        self.0.get(lane).map_or(0, |outlet| outlet.link.released())
+    }
+
+    /// Where the next descriptor of outlet `lane` goes.
+    pub(crate) fn tail(&self, lane: usize) -> u64 {
+        self.0.get(lane).map_or(0, |outlet| outlet.link.tail())
+    }
+
     /// Those that take the record that is being sent.
     pub(crate) fn taking(&mut self) -> impl Iterator<Item = &mut Outlet> {
         self.0.iter_mut().filter(|outlet| outlet.link.takes())

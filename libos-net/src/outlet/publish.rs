@@ -196,6 +196,19 @@ impl Link {
         region.slots(self.ring_at, self.capacity)
     }
 
+    /// How far the consumer had come when it was last looked for.
+    pub(crate) const fn released(&self) -> u64 {
+        self.released
+    }
+
+    /// What is published at `position`.
+    pub(crate) fn words_at(&self, region: &OwnRegion, position: u64) -> Option<[u64; ring::WORDS]> {
+        match ring::peek(self.ring(region)?, position) {
+            ring::Found::Words(words) => Some(words),
+            ring::Found::Empty | ring::Found::Corrupt => None,
+        }
+    }
+
     /// Rings the consumer if it sleeps; [`Waker::fence`] came before.
     pub(crate) fn wake(&mut self) {
         if let Some(word) = self.page.word(page_word::PARKED)

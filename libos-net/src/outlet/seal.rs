@@ -5,7 +5,7 @@ use crate::aead::{Key, Refused, TAG_BYTES};
 use crate::attach::message;
 pub use crate::record::context::RecordContext;
 use crate::record::descriptor::Descriptor;
-use crate::region::memory::OwnSpan;
+use crate::region::memory::SealedSpan;
 
 /// AES blocks that one key seals before the port takes the next: 64 GiB. An attacker's advantage stays below
 /// 2^-64; the AEAD's own limits (RFC 8446, section 5.5, and NIST SP 800-38D, section 8.3) are far away.
@@ -68,7 +68,7 @@ impl PortSealer {
         plain: &[u8],
         end: End,
         offset: usize,
-        into: &mut OwnSpan<'_>,
+        into: &mut SealedSpan<'_>,
     ) -> Result<Descriptor, Refused> {
         self.rekey_if_due()?;
         let mut descriptor = self.describe(context, plain.len(), end)?;
@@ -141,14 +141,14 @@ mod tests {
     use crate::name::Name;
     use crate::payload::open::Opener;
     use crate::record::invocation::InvocationId;
-    use crate::region::memory::{OwnRegion, PeerRegion};
+    use crate::region::memory::{PeerRegion, SealedRegion};
     use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
     #[test]
     fn a_port_takes_a_new_key_in_time_and_its_consumer_follows() {
         let fd = memfd_create("seal", MemfdFlags::CLOEXEC).unwrap();
         ftruncate(&fd, 4096).unwrap();
-        let own = OwnRegion::map(&fd, 4096).unwrap();
+        let own = SealedRegion::map(&fd, 4096).unwrap();
         let peer = PeerRegion::map(&fd, 4096).unwrap();
         let context = crate::aead::keys::KeyContext {
             chain_digest: &[1; 48],
@@ -198,7 +198,7 @@ mod tests {
     fn sequences_and_segments_never_repeat_a_nonce() {
         let fd = memfd_create("seal", MemfdFlags::CLOEXEC).unwrap();
         ftruncate(&fd, 4096).unwrap();
-        let own = OwnRegion::map(&fd, 4096).unwrap();
+        let own = SealedRegion::map(&fd, 4096).unwrap();
         let name = Name::new("out").unwrap();
         let port = message::Port {
             name,

@@ -136,6 +136,12 @@ impl OutboxLayout {
         self.ring_capacity
     }
 
+    /// Slots for segments of full size.
+    #[must_use]
+    pub const fn full_slots(&self) -> usize {
+        self.full_slots
+    }
+
     /// Where ring `ring` starts; `None` if there is no such ring.
     #[must_use]
     pub fn ring_at(&self, ring: u32) -> Option<usize> {

@@ -9,10 +9,12 @@
     reason = "maps memory shared between processes, and copies into and out of it"
 )]
 
+use crate::aead::sealed::Ciphertext;
 use crate::region::layout::LINE_BYTES;
 use crate::region::ring::Slot;
 use crate::sync::AtomicU64;
 use core::marker::PhantomData;
+use core::ops::Deref;
 use core::ptr::NonNull;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
@@ -48,7 +50,7 @@ struct Mapping {
 }
 
 // SAFETY: a mapping is memory that belongs to no thread; all access to it is through atomics, or through raw
-// copies whose exclusive owner the callers of `OwnSpan` guarantee.
+// copies whose exclusive owner the callers of `SealedSpan` and `PlainRegion` guarantee.
 unsafe impl Send for Mapping {}
 // SAFETY: as above; shared access hands out atomics and spans only.
 unsafe impl Sync for Mapping {}
@@ -165,16 +167,74 @@ impl OwnRegion {
     pub fn slots(&self, at: usize, count: usize) -> Option<&[Slot]> {
         self.0.slots(at, count)
     }
+}
 
-    /// `len_bytes` bytes from `at`, to be overwritten.
+/// An outbox: beside words and rings it holds what is sealed, and nothing else. No plaintext can be written to
+/// it (I3): its spans take ciphertext from the cipher, or from another outbox.
+#[derive(Debug)]
+pub struct SealedRegion(OwnRegion);
+
+impl SealedRegion {
+    /// As [`OwnRegion::map`].
+    ///
+    /// # Errors
+    /// [`MapError`].
+    pub fn map(fd: impl AsFd, len_bytes: usize) -> Result<Self, MapError> {
+        OwnRegion::map(fd, len_bytes).map(Self)
+    }
+
+    /// `len_bytes` bytes from `at`, to be sealed into.
     #[must_use]
-    pub fn span(&self, at: usize, len_bytes: usize) -> Option<OwnSpan<'_>> {
-        let start = self.0.at(at, len_bytes, 1)?;
-        Some(OwnSpan {
+    pub fn span(&self, at: usize, len_bytes: usize) -> Option<SealedSpan<'_>> {
+        let start = self.0.0.at(at, len_bytes, 1)?;
+        Some(SealedSpan {
             start,
             len_bytes,
             region: PhantomData,
         })
+    }
+}
+
+impl Deref for SealedRegion {
+    type Target = OwnRegion;
+
+    fn deref(&self) -> &OwnRegion {
+        &self.0
+    }
+}
+
+/// The region of a `mapped` edge, whose records lie there as they are: two processes have it mapped.
+#[derive(Debug)]
+pub struct PlainRegion(OwnRegion);
+
+impl PlainRegion {
+    /// As [`OwnRegion::map`].
+    ///
+    /// # Errors
+    /// [`MapError`].
+    pub fn map(fd: impl AsFd, len_bytes: usize) -> Result<Self, MapError> {
+        OwnRegion::map(fd, len_bytes).map(Self)
+    }
+
+    /// Overwrites what lies from `at` on with `bytes`; `false`, and nothing written, past the region's end.
+    #[must_use]
+    pub fn write(&self, at: usize, bytes: &[u8]) -> bool {
+        let Some(start) = self.0.0.at(at, bytes.len(), 1) else {
+            return false;
+        };
+        // SAFETY: in bounds, as was just checked; `bytes` is private memory and cannot overlap a shared mapping;
+        // this process is the region's only writer (I1), and its reader in the other process copies with
+        // raw reads.
+        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), start.as_ptr(), bytes.len()) };
+        true
+    }
+}
+
+impl Deref for PlainRegion {
+    type Target = OwnRegion;
+
+    fn deref(&self) -> &OwnRegion {
+        &self.0
     }
 }
 
@@ -203,6 +263,12 @@ impl PeerRegion {
         self.0.slots(at, count)
     }
 
+    /// `len_bytes` bytes from `at` of what is an outbox, to be handed on as they are.
+    #[must_use]
+    pub fn sealed(&self, at: usize, len_bytes: usize) -> Option<SealedBytes<'_>> {
+        self.span(at, len_bytes).map(SealedBytes)
+    }
+
     /// `len_bytes` bytes from `at`, to be read.
     #[must_use]
     pub fn span(&self, at: usize, len_bytes: usize) -> Option<PeerSpan<'_>> {
@@ -215,15 +281,15 @@ impl PeerRegion {
     }
 }
 
-/// Bytes of an [`OwnRegion`] that the next segment is sealed into, or on a `mapped` edge written to.
+/// Bytes of a [`SealedRegion`] that the next segment is sealed into.
 #[derive(Debug)]
-pub struct OwnSpan<'a> {
+pub struct SealedSpan<'a> {
     start: NonNull<u8>,
     len_bytes: usize,
-    region: PhantomData<&'a OwnRegion>,
+    region: PhantomData<&'a SealedRegion>,
 }
 
-impl OwnSpan<'_> {
+impl SealedSpan<'_> {
     /// Asks for the cache lines of the first `len_bytes` bytes, to be written: so that what readers of the
     /// last use still hold has been taken back from them before the next use begins. At most eight lines.
     #[inline]
@@ -247,15 +313,17 @@ impl OwnSpan<'_> {
         self.len_bytes
     }
 
-    /// The first byte. Writes must stay within [`Self::len_bytes`].
+    /// The first byte. Writes must stay within [`Self::len_bytes`], and be ciphertext.
     #[must_use]
     pub const fn as_mut_ptr(&mut self) -> *mut u8 {
         self.start.as_ptr()
     }
 
-    /// Overwrites the beginning with `bytes`; `false`, and nothing written, if they do not fit.
+    /// Overwrites the beginning with what was sealed in private memory; `false`, and nothing written, if it does
+    /// not fit.
     #[must_use]
-    pub fn copy_from(&mut self, bytes: &[u8]) -> bool {
+    pub fn put(&mut self, sealed: Ciphertext<'_>) -> bool {
+        let bytes = sealed.bytes();
         if bytes.len() > self.len_bytes {
             return false;
         }
@@ -266,6 +334,27 @@ impl OwnSpan<'_> {
         true
     }
 }
+
+impl SealedSpan<'_> {
+    /// Overwrites the beginning with what lies sealed in another outbox; `false`, and nothing written, if it does
+    /// not fit.
+    #[must_use]
+    pub fn copy_sealed(&mut self, sealed: SealedBytes<'_>) -> bool {
+        let SealedBytes(from) = sealed;
+        if from.len_bytes > self.len_bytes {
+            return false;
+        }
+        // SAFETY: fits, as was just checked; the two lie in mappings of different files, or of one file at
+        // different addresses, so they do not overlap; this process is the only writer of this one (I1). The
+        // source may change meanwhile: the copy is then some mixture, which whoever opens it refuses.
+        unsafe { core::ptr::copy_nonoverlapping(from.start.as_ptr(), self.start.as_ptr(), from.len_bytes) };
+        true
+    }
+}
+
+/// Bytes of a peer's outbox: a sealed segment, as far as its descriptor can be trusted.
+#[derive(Debug, Clone, Copy)]
+pub struct SealedBytes<'a>(PeerSpan<'a>);
 
 /// Bytes of a [`PeerRegion`]; they may change at any time.
 #[derive(Debug, Clone, Copy)]
@@ -370,9 +459,9 @@ mod tests {
     #[test]
     fn a_peer_reads_what_the_owner_wrote() {
         let fd = region(8192);
-        let own = OwnRegion::map(&fd, 8192).unwrap();
+        let own = PlainRegion::map(&fd, 8192).unwrap();
         let peer = PeerRegion::map(&fd, 8192).unwrap();
-        assert!(own.span(100, 5).unwrap().copy_from(b"hello"));
+        assert!(own.write(100, b"hello"));
         let mut bytes = [0; 5];
         assert!(peer.span(100, 5).unwrap().copy_to(&mut bytes));
         assert_eq!(&bytes, b"hello");
@@ -385,14 +474,21 @@ mod tests {
     fn nothing_outside_the_region_or_out_of_line_is_reached() {
         let fd = region(4096);
         let own = OwnRegion::map(&fd, 4096).unwrap();
-        assert!(own.span(4096, 1).is_none());
-        assert!(own.span(usize::MAX, 2).is_none());
+        let sealed = SealedRegion::map(&fd, 4096).unwrap();
+        let plain = PlainRegion::map(&fd, 4096).unwrap();
+        assert!(sealed.span(4096, 1).is_none());
+        assert!(sealed.span(usize::MAX, 2).is_none());
+        assert!(!plain.write(4095, b"ab"));
+        assert!(!plain.write(usize::MAX, b"ab"));
         assert!(own.word(4).is_none());
         assert!(own.word(4096).is_none());
         assert!(own.slots(32, 1).is_none());
         assert!(own.slots(0, 65).is_none());
         assert!(own.slots(64, usize::MAX).is_none());
-        assert!(!own.span(0, 2).unwrap().copy_from(b"abc"));
+        let peer = PeerRegion::map(&fd, 4096).unwrap();
+        let longer = peer.sealed(64, 3).unwrap();
+        assert!(!sealed.span(0, 2).unwrap().copy_sealed(longer));
+        assert!(peer.sealed(4096, 1).is_none());
         assert!(own.slots(0, 64).is_some());
     }
 

@@ -11,7 +11,10 @@ use super::event_loop::Trustlet;
 use super::last_words;
 use super::process::{lock_down, take_channel};
 use super::refused_call;
-use crate::attach::attachment::{Assembly, AttachError, Attachment, Channel, Wish};
+use crate::attach::assembly::Assembly;
+use crate::attach::attachment::Attachment;
+use crate::attach::channel::{AttachError, Channel};
+use crate::attach::instruction::Instruction;
 use crate::sdk::failure::Failure;
 use crate::sdk::input::Input;
 use crate::sdk::output::Output;
@@ -62,11 +65,11 @@ fn attach(channel: &Channel) -> Result<Attachment, AttachError> {
     let mut assembly = Assembly::default();
     loop {
         match assembly.feed(channel.receive()?)? {
-            Some(Wish::Lockdown(program)) => {
+            Some(Instruction::Lockdown(program)) => {
                 refused_call::answer_all()?;
                 lock_down(&program)?;
             }
-            Some(Wish::Attach(attachment)) => return Ok(*attachment),
+            Some(Instruction::Attach(attachment)) => return Ok(*attachment),
             // What gateways are told.
             Some(_) | None => {}
         }

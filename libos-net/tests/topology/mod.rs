@@ -1,7 +1,7 @@
 //! What the tests of this folder share: a producer and a consumer, records, and a gateway's two ends.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
-use hacher_libos_net::attachment::Attachment;
+use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::fault::Notice;
 use hacher_libos_net::hop::SendError;
 use hacher_libos_net::inlet::{RecordPlace, Step};

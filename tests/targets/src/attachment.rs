@@ -1,17 +1,11 @@
 //! Attachment messages: any sequence of messages, with any descriptors, makes an attachment or an error.
 
 use crate::script::Script;
-use core::mem::MaybeUninit;
-use hacher_libos_net::attach::{MESSAGE_MAX_BYTES, MessageHeader};
-use hacher_libos_net::attachment::{Assembly, Channel, Wish};
+use hacher_libos_net::attach::{Assembly, Channel, Instruction, MESSAGE_MAX_BYTES, MessageHeader, seqpacket};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg,
-    socketpair,
-};
-use std::io::IoSlice;
+use rustix::net::SendFlags;
 use zerocopy::IntoBytes;
 
 /// Messages of one sequence.
@@ -25,13 +19,7 @@ const REGION_BYTES: u64 = 4 << 20;
 /// many descriptors come beside it and of which sort, its length, and what it holds.
 pub fn attachment(bytes: &[u8]) {
     let mut script = Script::new(bytes);
-    let (ours, theirs) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .unwrap();
+    let (ours, theirs) = seqpacket::pair().unwrap();
     let channel = Channel::new(theirs);
     let mut assembly = Assembly::default();
     for _ in 0..MESSAGES_MAX {
@@ -43,7 +31,11 @@ pub fn attachment(bytes: &[u8]) {
             continue;
         };
         match assembly.feed(message) {
-            Ok(Some(Wish::Attach(attachment))) => {
+            Ok(Some(Instruction::Carry(mut carrier))) => {
+                carrier.set_serving();
+                while carrier.turn() {}
+            }
+            Ok(Some(Instruction::Attach(attachment))) => {
                 attachment.set_serving();
                 let _ = (attachment.receiver.ring_count(), attachment.sender.outbox_bytes());
             }
@@ -66,12 +58,7 @@ fn send(to: &OwnedFd, script: &mut Script<'_>) {
     message.truncate(MESSAGE_MAX_BYTES);
     let descriptors: Vec<OwnedFd> = (0..count).map(|at| descriptor(sort >> 4, at)).collect();
     let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() {
-        assert!(ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)));
-    }
-    sendmsg(to, &[IoSlice::new(&message)], &mut ancillary, SendFlags::NOSIGNAL).unwrap();
+    seqpacket::send(to, &message, &descriptors, SendFlags::empty()).unwrap();
 }
 
 /// A region, or an event; mostly what the monitor would send at this place.

@@ -2,7 +2,7 @@
 //! delivers of sealed edges only what was sealed, and stays within its bounds.
 
 use crate::script::Script;
-use hacher_libos_net::attachment::Attachment;
+use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::inlet::Step;
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::seal::RecordContext;

@@ -1,9 +1,9 @@
 //! Messages for a trustlet that reads more slowly than the monitor writes. Bounded in number and in time
 //! (I6): the monitor never waits for a trustlet, and one that does not read is given up.
 
-use crate::wire;
 use core::time::Duration;
 use hacher_libos_net::attach::ZeroizingMessage;
+use hacher_libos_net::attach::seqpacket;
 use hacher_libos_net::clock::Monotonic;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
@@ -91,7 +91,7 @@ fn try_send(
     message: &ZeroizingMessage,
     descriptors: &[BorrowedFd<'_>],
 ) -> Result<bool, Errno> {
-    match wire::send(channel, message.as_bytes(), descriptors, SendFlags::DONTWAIT) {
+    match seqpacket::send(channel, message.as_bytes(), descriptors, SendFlags::DONTWAIT) {
         Ok(()) => Ok(true),
         // The second: more descriptors are on their way than this user may have open (unix(7)); they arrive
         // as trustlets read.
@@ -111,7 +111,7 @@ mod tests {
     const NOW: Monotonic = Monotonic::from_ns(1_000_000_000);
 
     fn channel() -> (OwnedFd, OwnedFd) {
-        let (ours, theirs) = wire::pair().unwrap();
+        let (ours, theirs) = seqpacket::pair().unwrap();
         set_socket_send_buffer_size(&ours, 8192).unwrap();
         (ours, theirs)
     }
@@ -124,7 +124,7 @@ mod tests {
 
     fn read(theirs: &OwnedFd) -> (u32, usize) {
         let mut buffer = [0; 2048];
-        let (_, descriptors) = wire::receive(theirs, &mut buffer, RecvFlags::DONTWAIT)
+        let (_, descriptors) = seqpacket::receive(theirs, &mut buffer, RecvFlags::DONTWAIT)
             .unwrap()
             .unwrap();
         (

@@ -13,7 +13,7 @@ use super::image::{Measurement, write_all};
 use super::layers::{Layer, Layers};
 use super::library::LibraryError;
 use super::{probe, root};
-use crate::wire;
+use hacher_libos_net::attach::seqpacket;
 use ring::digest;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
@@ -286,12 +286,12 @@ fn new_mount() -> Result<OwnedFd, Errno> {
 /// For an ordinary user: a file system that belongs to a user namespace, made by a process in it that ends at
 /// once.
 fn mount_in_namespace(layers: &Layers) -> Result<OwnedFd, String> {
-    let (ours, theirs) = wire::pair().map_err(|errno| std::io::Error::from(errno).to_string())?;
+    let (ours, theirs) = seqpacket::pair().map_err(|errno| std::io::Error::from(errno).to_string())?;
     probe::in_namespaces(layers, &[Layer::UserNamespace, Layer::MountNamespace], || {
         let mount = new_mount()?;
-        wire::send(theirs.as_fd(), b"m", &[mount.as_fd()], SendFlags::empty())
+        seqpacket::send(theirs.as_fd(), b"m", &[mount.as_fd()], SendFlags::empty())
     })?;
-    let received = wire::receive(ours.as_fd(), &mut [0; 2], RecvFlags::DONTWAIT);
+    let received = seqpacket::receive(ours.as_fd(), &mut [0; 2], RecvFlags::DONTWAIT);
     let mount = received.ok().flatten().and_then(|(_, mut files)| files.pop());
     mount.ok_or_else(|| "a process in a user namespace could not hand over its mount".to_owned())
 }

@@ -10,8 +10,8 @@ use crate::process::image::Image;
 use crate::process::jail::{Child, Limits, Output, Role, Spawn, SpawnError, spawn};
 use crate::process::layers::Layers;
 use crate::process::library::Library;
-use crate::{scribe, wire};
-use hacher_libos_net::attach::CHANNEL_FD;
+use crate::scribe;
+use hacher_libos_net::attach::{CHANNEL_FD, seqpacket};
 use rustix::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, set_parent_process_death_signal};
 use std::ffi::{OsStr, OsString};
@@ -79,7 +79,7 @@ pub(super) fn start_loader(
     [stdout, stderr]: [BorrowedFd<'_>; 2],
     to_terminal: bool,
 ) -> io::Result<Loader> {
-    let (ours, theirs) = wire::pair()?;
+    let (ours, theirs) = seqpacket::pair()?;
     // The file that the daemon was copied from, whatever its path names by now.
     let executable = config.fabric.executable.as_raw_fd();
     let mut command = Command::new(format!("/proc/self/fd/{executable}"));

@@ -9,8 +9,8 @@ use crate::process::jail::Child;
 use crate::process::layers::Layers;
 use crate::process::library::Library;
 use crate::scribe::Sources;
-use crate::wire;
 use core::time::Duration;
+use hacher_libos_net::attach::seqpacket;
 use hacher_libos_net::clock::Monotonic;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -111,7 +111,7 @@ impl Console {
             return Ok(());
         };
         self.due = None;
-        let (ours, theirs) = wire::pair().map_err(os("making a socket for the scribe"))?;
+        let (ours, theirs) = seqpacket::pair().map_err(os("making a socket for the scribe"))?;
         let sources = Sources {
             monitor: self.monitor.as_fd(),
             loader: loader.read.as_fd(),

@@ -1,4 +1,5 @@
-//! Messages with descriptors over `SOCK_SEQPACKET` sockets.
+//! Messages with descriptors over `SOCK_SEQPACKET` sockets: what every private channel between processes of the
+//! service speaks.
 
 use core::mem::MaybeUninit;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,10 +10,13 @@ use rustix::net::{
 };
 
 /// Most descriptors beside one message, of any protocol here.
-pub(crate) const DESCRIPTORS_MAX: usize = hacher_libos_net::attach::MESSAGE_MAX_DESCRIPTORS;
+pub const DESCRIPTORS_MAX: usize = super::message::MESSAGE_MAX_DESCRIPTORS;
 
 /// Two connected sockets that keep messages apart.
-pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
+///
+/// # Errors
+/// What the kernel says.
+pub fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
     socketpair(
         AddressFamily::UNIX,
         SocketType::SEQPACKET,
@@ -22,24 +26,23 @@ pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
 }
 
 /// Sends one message.
-pub(crate) fn send(
+///
+/// # Errors
+/// `Errno::TOOBIG` for more than [`DESCRIPTORS_MAX`] descriptors, else what the kernel says.
+pub fn send(
     socket: impl AsFd,
     bytes: &[u8],
     descriptors: &[BorrowedFd<'_>],
     flags: SendFlags,
 ) -> Result<(), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
-        return Err(Errno::TOOBIG);
-    }
     loop {
-        match sendmsg(
-            &socket,
-            &[IoSlice::new(bytes)],
-            &mut ancillary,
-            flags | SendFlags::NOSIGNAL,
-        ) {
+        // Without descriptors by another call: a trustlet that is locked down may not make this one.
+        let sent = if descriptors.is_empty() {
+            rustix::net::send(&socket, bytes, flags | SendFlags::NOSIGNAL)
+        } else {
+            send_with(socket.as_fd(), bytes, descriptors, flags | SendFlags::NOSIGNAL)
+        };
+        match sent {
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
             Ok(_) => return Ok(()),
@@ -47,9 +50,27 @@ pub(crate) fn send(
     }
 }
 
+fn send_with(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+    flags: SendFlags,
+) -> Result<usize, Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(Errno::TOOBIG);
+    }
+    sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, flags)
+}
+
 /// Receives one message into `buffer`; its length, and the descriptors beside it. `None` at the end of the
-/// connection. A message longer than `buffer`, or with more descriptors than fit, is `Errno::MSGSIZE`.
-pub(crate) fn receive(
+/// connection.
+///
+/// # Errors
+/// `Errno::MSGSIZE` for a message longer than `buffer`, or with more descriptors than fit; else what the
+/// kernel says.
+pub fn receive(
     socket: impl AsFd,
     buffer: &mut [u8],
     flags: RecvFlags,

@@ -1,0 +1,116 @@
+//! From the monitor's messages to what it wants done: entries are collected until an attachment is complete.
+
+use super::attachment::{self, Attachment};
+use super::channel::{AttachError, Message};
+use super::contradiction::BadAttachment;
+use super::entries::{EdgeDescriptors, Entries};
+use super::instruction::{Instruction, Listener, TlsFiles};
+use super::message::{
+    ATTACH_VERSION, Ahead, Begin, Drain, Edge, Inbound, Listen, Port, Renew, SECRET_VALUE_MAX_BYTES, Secret,
+    kind, role,
+};
+use crate::sdk::input;
+use crate::wait::doorbell::Doorbell;
+use zerocopy::FromBytes;
+use zeroize::Zeroizing;
+
+/// Collects the messages of one attachment.
+#[derive(Default)]
+pub struct Assembly(Entries);
+
+impl Assembly {
+    /// Takes the next message; an [`Instruction`] once one is complete.
+    ///
+    /// # Errors
+    /// [`AttachError`] when messages contradict each other or a region cannot be mapped.
+    pub fn feed(&mut self, mut message: Message) -> Result<Option<Instruction>, AttachError> {
+        match message.kind {
+            kind::BEGIN => {
+                let begin = message.entries::<Begin>()?;
+                let begin = *begin.first().ok_or(BadAttachment("an empty beginning"))?;
+                if begin.version != ATTACH_VERSION {
+                    return Err(AttachError::Version { found: begin.version });
+                }
+                let regions = [
+                    message.descriptor()?,
+                    message.descriptor()?,
+                    message.descriptor()?,
+                ];
+                self.0 = Entries::default();
+                self.0.begin = Some((begin, regions));
+            }
+            kind::INBOUND => {
+                for entry in message.entries::<Inbound>()? {
+                    let descriptors = (message.descriptor()?, message.descriptor()?);
+                    self.0.inbound.push((entry, descriptors.0, descriptors.1));
+                }
+            }
+            kind::PORT => self.0.ports.extend(message.entries::<Port>()?),
+            kind::EDGE => {
+                for entry in message.entries::<Edge>()? {
+                    let descriptors = EdgeDescriptors {
+                        page: message.descriptor()?,
+                        doorbell: message.descriptor()?,
+                        mapped: (entry.mapped == 1).then(|| message.descriptor()).transpose()?,
+                    };
+                    self.0.edges.push((entry, descriptors));
+                }
+            }
+            kind::AHEAD => {
+                let entries = message.entries::<Ahead>()?;
+                let entry = *entries.first().ok_or(BadAttachment("an instance ahead"))?;
+                self.0.ahead = Some((entry, message.descriptor()?, message.descriptor()?));
+            }
+            kind::SECRET => self.0.secrets.push(read_secret(&message)?),
+            kind::LOCKDOWN => return Ok(Some(Instruction::Lockdown(message.payload().to_vec()))),
+            kind::LISTEN => {
+                let listen = message.entries::<Listen>()?;
+                let listen = *listen.first().ok_or(BadAttachment("an empty listener"))?;
+                let socket = message.descriptor()?;
+                let tls = TlsFiles::take(listen.tls, &mut message)?;
+                return Ok(Some(Instruction::Listen(Listener { socket, tls })));
+            }
+            kind::TLS => {
+                let renew = message.entries::<Renew>()?;
+                let renew = *renew.first().ok_or(BadAttachment("an empty renewal"))?;
+                let files = TlsFiles::take(renew.tls, &mut message)?;
+                let files = files.ok_or(BadAttachment("a renewal without files"))?;
+                return Ok(Some(Instruction::Renew(files)));
+            }
+            kind::READINESS => return Ok(Some(Instruction::Readiness(message.entries()?))),
+            kind::ACCESS_LOG => return Ok(Some(Instruction::AccessLog)),
+            kind::DRAIN => {
+                let drain = message.entries::<Drain>()?;
+                let drain = *drain.first().ok_or(BadAttachment("an empty drain"))?;
+                return Ok(Some(Instruction::Drain(drain)));
+            }
+            kind::BELL => return Ok(Some(Instruction::Bell(Doorbell::new(message.descriptor()?)))),
+            kind::GO => return Ok(Some(finish(core::mem::take(&mut self.0))?)),
+            _ => return Err(BadAttachment("a message of unknown kind").into()),
+        }
+        Ok(None)
+    }
+}
+
+fn finish(mut entries: Entries) -> Result<Instruction, AttachError> {
+    let role = entries.begin.as_ref().map(|(begin, _)| begin.role);
+    Ok(if role == Some(role::CARRIER) {
+        Instruction::Carry(Box::new(attachment::carrier(&mut entries)?))
+    } else {
+        Instruction::Attach(Box::new(Attachment::make(&mut entries)?))
+    })
+}
+
+fn read_secret(message: &Message) -> Result<input::Secret, BadAttachment> {
+    let (secret, rest) =
+        Secret::read_from_prefix(message.payload()).map_err(|_| BadAttachment("a secret"))?;
+    let len = usize::try_from(secret.len_bytes).map_err(|_| BadAttachment("a secret"))?;
+    if len > SECRET_VALUE_MAX_BYTES || !secret.name.is_valid() {
+        return Err(BadAttachment("a secret"));
+    }
+    let value = rest.get(..len).ok_or(BadAttachment("a secret's value"))?;
+    Ok(input::Secret {
+        name: secret.name,
+        value: Zeroizing::new(value.to_vec()),
+    })
+}
