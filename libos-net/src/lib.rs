@@ -49,7 +49,7 @@ pub use outlet::seal;
 pub use record::{descriptor, invocation, refusal};
 pub use region::{layout, memory, ring};
 pub use trustlet::{process, refused_call, share};
-pub use wait::{doorbell, park};
+pub use wait::{doorbell, park, waiting};
 
 /// What an instance tells about itself in its page, and how others read it.
 pub mod telemetry {

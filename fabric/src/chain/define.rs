@@ -394,7 +394,8 @@ fn place<D: Definer + ?Sized>(
     }
     for (function, instance, seat) in seats {
         let cpu = seat.cpu.map_or(ANY_CPU, u64::from);
-        let arguments = [chain_number, function, instance, cpu, seat.spin_ns];
+        let waiting = u64::from(seat.waiting.word());
+        let arguments = [chain_number, function, instance, cpu, seat.spin_ns, waiting];
         let call = Call::SetPlacement;
         ask(monitor, "a placement", call, &arguments, &[], Vec::new())?;
     }

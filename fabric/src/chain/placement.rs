@@ -16,6 +16,7 @@ mod tests;
 pub(crate) use choice::microseconds;
 
 use hacher_chain_dsl::{Chain, FunctionId, Source, Target};
+use hacher_libos_net::waiting::Waiting;
 use model::Graph;
 use std::collections::BTreeMap;
 
@@ -27,6 +28,8 @@ const SPREAD_SPIN_NS: u64 = 40_000;
 pub struct Seat {
     /// The core; `None` leaves it to the scheduler.
     pub cpu: Option<u32>,
+    /// What it does when there is no work.
+    pub waiting: Waiting,
     /// How long to look for work before sleeping; where functions take turns, once woken ahead.
     pub spin_ns: u64,
 }
@@ -133,6 +136,7 @@ pub fn seat_all(chains: &[&Chain], cpus: &[u32], front: Front) -> Vec<Seating> {
             .collect();
         for seat in seatings.iter_mut().flat_map(|seating| &mut seating.seats) {
             if !has_core_to_itself(seat.cpu, &all, cpus.len()) {
+                seat.waiting = Waiting::Sleep;
                 seat.spin_ns = 0;
             }
         }
@@ -151,13 +155,18 @@ fn seat_one(chain: &Chain, nth: usize, chains: usize, cpus: &[u32], front: Front
     let (chosen, reason) = choice::choose(chain, &members, &room);
     let placed = room.place(chosen, &members);
     let looks = room.looks(chosen, &members, &placed);
-    let spin_ns = |at: usize| match looks.get(at) {
-        Some(true) => SPREAD_SPIN_NS,
-        _ => 0,
-    };
-    let seats = placed.iter().enumerate().map(|(at, cpu)| Seat {
-        cpu: *cpu,
-        spin_ns: spin_ns(at),
+    let seats = placed.iter().zip(looks).map(|(cpu, looks)| {
+        let on_core = placed.iter().filter(|other| *other == cpu).count();
+        let waiting = match (looks, cpu.is_some() && on_core > 1) {
+            (false, _) => Waiting::Sleep,
+            (true, false) => Waiting::Look,
+            (true, true) => Waiting::TakeTurns,
+        };
+        Seat {
+            cpu: *cpu,
+            waiting,
+            spin_ns: if looks { SPREAD_SPIN_NS } else { 0 },
+        }
     });
     let mut seats: Vec<Seat> = seats.collect();
     let gateway = seats.remove(0);
@@ -177,6 +186,7 @@ impl Seating {
     pub fn of(&self, nth: usize) -> Seat {
         self.seats.get(nth).copied().unwrap_or(Seat {
             cpu: None,
+            waiting: Waiting::Sleep,
             spin_ns: 0,
         })
     }

@@ -27,6 +27,7 @@ use crate::trustlet::refused_call;
 use crate::wait::ahead::Ahead as WakeAhead;
 use crate::wait::doorbell::OwnDoorbell;
 use crate::wait::rest::Rest;
+use crate::wait::waiting::Waiting;
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -154,7 +155,9 @@ impl Base {
             Some((entry, page, doorbell)) => WakeAhead::new(&entry, &page, doorbell)??,
             None => WakeAhead::default(),
         };
-        let rest = Rest::new(&own, ahead, &begin, random);
+        let waiting =
+            Waiting::from_word(begin.waiting, begin.spin_ns).ok_or(BadAttachment("a way to wait"))?;
+        let rest = Rest::new(&own, ahead, waiting, begin.spin_ns, random);
         Ok(Self {
             begin,
             own,

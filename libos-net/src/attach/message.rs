@@ -178,8 +178,8 @@ pub struct Begin {
     pub outbox_flags: u32,
     /// 1: there is an [`Ahead`] message.
     pub wakes_ahead: u32,
-    /// 1: others sit on this instance's core, so who looks for work gives way to them again and again.
-    pub shares_core: u32,
+    /// What it does when there is no work: a [`crate::waiting::Waiting`], as its placement decided.
+    pub waiting: u32,
     /// How the process before this one ended, as [`crate::fault::end::End`] encodes it; 0 if there was none.
     pub last_end_kind: u32,
     /// Its exit code, or the number of its signal.

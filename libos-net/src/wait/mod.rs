@@ -7,3 +7,4 @@ pub mod doorbell;
 pub mod park;
 pub(crate) mod patience;
 pub(crate) mod rest;
+pub mod waiting;

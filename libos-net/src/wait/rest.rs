@@ -5,7 +5,6 @@
 //! that shares its core does not: others have work for it. It looks only once it was *called*, woken by
 //! [`crate::wait::ahead`] before its record came, and gives way to the others if the record takes long.
 
-use crate::attach::message::Begin;
 use crate::clock::Monotonic;
 use crate::page::counter::Counter;
 use crate::page::own::Own;
@@ -13,6 +12,7 @@ use crate::region::layout::page_word;
 use crate::wait::ahead::Ahead;
 use crate::wait::park::Sleeper;
 use crate::wait::patience::{Patience, look};
+use crate::wait::waiting::Waiting;
 use rustix::thread::sched_yield;
 
 /// Who shares a core lets others run once it has looked for work this long: longer than most functions ahead
@@ -32,23 +32,22 @@ pub(crate) struct Rest {
     was_called: bool,
     /// Who needs this core next.
     ahead: Ahead,
-    /// Others sit on this core.
-    shares_core: bool,
+    waiting: Waiting,
 }
 
 impl Rest {
     /// `random`: this process's own number.
-    pub(crate) fn new(own: &Own, ahead: Ahead, begin: &Begin, random: u64) -> Self {
+    pub(crate) fn new(own: &Own, ahead: Ahead, waiting: Waiting, spin_ns: u64, random: u64) -> Self {
         let parked = own.page.word(page_word::PARKED);
         let sleeper = parked.map_or_else(Sleeper::default, |word| Sleeper::take_over(word, random));
         own.store(page_word::LOOKS, 0);
         Self {
             sleeper,
-            patience: Patience::new(begin.spin_ns),
+            patience: Patience::new(spin_ns),
             was_asleep: false,
             was_called: false,
             ahead,
-            shares_core: begin.shares_core == 1,
+            waiting,
         }
     }
 
@@ -57,7 +56,12 @@ impl Rest {
         let published = own.published();
         let makes_room = self.ahead.is_due(published);
         let was_called = core::mem::take(&mut self.was_called);
-        let looks = self.patience.may_look() && !makes_room && (was_called || !self.shares_core);
+        let may_look = match self.waiting {
+            Waiting::Sleep => false,
+            Waiting::Look => true,
+            Waiting::TakeTurns => was_called,
+        };
+        let looks = may_look && !makes_room;
         let start = looks.then(Monotonic::now);
         if let Some(start) = start
             && look(self.patience.limit_ns(), || self.looked_ns(start), &news)
@@ -72,7 +76,7 @@ impl Rest {
         if makes_room {
             self.ahead.wake(published);
         }
-        let asleep = (self.shares_core && self.patience.may_look()).then(Monotonic::now);
+        let asleep = self.takes_turns().then(Monotonic::now);
         own.doorbell().wait(until);
         self.awake(own);
         self.was_called = asleep.is_some_and(|asleep| asleep.elapsed_ns() >= NO_SLEEP_NS) && !news();
@@ -82,10 +86,14 @@ impl Rest {
         }
     }
 
+    const fn takes_turns(&self) -> bool {
+        matches!(self.waiting, Waiting::TakeTurns)
+    }
+
     /// For how long this instance has been looking; lets others run if that is long.
     fn looked_ns(&self, start: Monotonic) -> u64 {
         let looked_ns = start.elapsed_ns();
-        if self.shares_core && looked_ns >= GIVE_WAY_AFTER_NS {
+        if self.takes_turns() && looked_ns >= GIVE_WAY_AFTER_NS {
             sched_yield();
         }
         looked_ns
@@ -121,7 +129,7 @@ impl Rest {
     /// On a shared core a wake-up takes as long as others worked, which says nothing of what it would
     /// cost if they did not.
     pub(crate) fn woken(&mut self) -> Option<Monotonic> {
-        (core::mem::take(&mut self.was_asleep) && !self.shares_core).then(Monotonic::now)
+        (core::mem::take(&mut self.was_asleep) && !self.takes_turns()).then(Monotonic::now)
     }
 
     /// Learns that being woken took `late_ns`.

@@ -13,6 +13,7 @@ use crate::attach::message::{
 };
 use crate::attach::seqpacket;
 use crate::carrier::Carrier;
+use crate::wait::waiting::Waiting;
 use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -117,7 +118,12 @@ impl Wiring {
             error_port: error_port.map_or(u32::MAX, |port| port as u32),
             outbox_flags: limits.outbox_flags,
             wakes_ahead: u32::from(self.ahead(number).is_some()),
-            shares_core: u32::from(limits.shares_core),
+            waiting: match (limits.spin.is_zero(), limits.shares_core) {
+                (true, _) => Waiting::Sleep,
+                (false, false) => Waiting::Look,
+                (false, true) => Waiting::TakeTurns,
+            }
+            .word(),
             last_end_kind: own.last_end.map_or(0, |end| end.encode().0),
             last_end_code: own.last_end.map_or(0, |end| end.encode().1),
             reserved: 0,

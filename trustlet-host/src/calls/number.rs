@@ -88,7 +88,8 @@ numbered! {
         /// [`super::EdgeDefinition`]. Value 0: the edge.
         AddEdge = 23;
         /// Loader. Arguments: chain, function, instance within the function, CPU (or [`super::ANY_CPU`]), how
-        /// long to spin in nanoseconds. A hint, not part of the digest.
+        /// long to spin in nanoseconds, and when (a [`hacher_libos_net::waiting::Waiting`]). A hint, not part
+        /// of the digest.
         SetPlacement = 24;
         /// Loader. Arguments: gateway, 1 if the socket outlives this service. Operand: the address as text;
         /// descriptor: the listening socket. With TLS its files are set before.

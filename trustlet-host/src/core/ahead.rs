@@ -9,6 +9,7 @@ use super::definition::{Definition, Placement};
 use super::plan::PlannedInstance;
 use crate::ids::InstanceNumber;
 use crate::platform::Platform;
+use hacher_libos_net::waiting::Waiting;
 
 /// Notes in each instance whom it wakes ahead, and how many sit on its core.
 pub(super) fn note<P: Platform>(definition: &Definition<P>, instances: &mut [PlannedInstance]) {
@@ -22,7 +23,7 @@ pub(super) fn note<P: Platform>(definition: &Definition<P>, instances: &mut [Pla
     for ((instance, (ahead, on_core)), placement) in instances.iter_mut().zip(noted).zip(&placements) {
         instance.ahead = ahead;
         instance.on_core = on_core;
-        instance.takes_turns = on_core > 1 && placement.spin_ns > 0;
+        instance.takes_turns = placement.waiting == Waiting::TakeTurns;
     }
 }
 
@@ -43,10 +44,10 @@ fn next_here(at: usize, instances: &[PlannedInstance], placements: &[Placement])
     }
     for _ in instances {
         next = only_consumer(instances.get(next.at())?)?;
-        let Placement { cpu, spin_ns } = placement(next.at());
+        let Placement { cpu, waiting, .. } = placement(next.at());
         if cpu? == here {
             // Who does not look for work would only find that there is none yet.
-            return (spin_ns > 0 && next.at() != at).then_some(next);
+            return (waiting.looks() && next.at() != at).then_some(next);
         }
     }
     None

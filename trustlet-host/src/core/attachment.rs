@@ -211,6 +211,7 @@ fn begin<P: Platform>(chain: &Chain<P>, sealed: &SealedChain<P>, instance: Insta
     let function = definition
         .function(planned.function)
         .map(|function| &function.definition);
+    let placement = definition.placement(planned.function, planned.ordinal);
     let ports = definition.ports_of(planned.function);
     let error_port = ports
         .iter()
@@ -243,7 +244,7 @@ fn begin<P: Platform>(chain: &Chain<P>, sealed: &SealedChain<P>, instance: Insta
         retry_backoff_ns: function.map_or(0, |function| function.retry_backoff_ns),
         retry_max_ns: function.map_or(0, |function| function.retry_max_ns),
         retry_factor_milli: function.map_or(1000, |function| function.retry_factor_milli),
-        spin_ns: definition.placement(planned.function, planned.ordinal).spin_ns,
+        spin_ns: placement.spin_ns,
         max_body_bytes: definition.chain.max_body_bytes,
         max_reply_bytes: definition.chain.max_reply_bytes,
         deadline_ns: definition.chain.deadline_ns,
@@ -251,7 +252,7 @@ fn begin<P: Platform>(chain: &Chain<P>, sealed: &SealedChain<P>, instance: Insta
         error_port,
         outbox_flags: function.map_or(0, |function| function.outbox_flags),
         wakes_ahead: u32::from(planned.ahead.is_some()),
-        shares_core: u32::from(planned.on_core > 1),
+        waiting: placement.waiting.word(),
         last_end_kind: slot.last_exit.map_or(0, |exit| exit.end().encode().0),
         last_end_code: slot.last_exit.map_or(0, |exit| exit.end().encode().1),
         reserved: 0,

@@ -9,6 +9,7 @@ use crate::ids::{index, number};
 use crate::platform::Platform;
 use hacher_libos_net::attach::SECRET_VALUE_MAX_BYTES;
 use hacher_libos_net::name::Name;
+use hacher_libos_net::waiting::Waiting;
 use zerocopy::FromBytes;
 
 impl<P: Platform> Core<P> {
@@ -173,10 +174,17 @@ impl<P: Platform> Core<P> {
 
     pub(super) fn set_placement(
         &mut self,
-        [chain, function, ordinal, cpu, spin_ns, _]: [u64; 6],
+        [chain, function, ordinal, cpu, spin_ns, waiting]: [u64; 6],
     ) -> Result<Outcome, Refusal> {
+        let Some(waiting) = Waiting::from_word(narrow(waiting)?, spin_ns) else {
+            return refuse(
+                ResultCode::InvalidParameter,
+                "an instance looks for work for some time, or sleeps at once",
+            );
+        };
         let placement = Placement {
             cpu: cpu_hint(cpu)?,
+            waiting,
             spin_ns,
         };
         let function = function_index(function)?;

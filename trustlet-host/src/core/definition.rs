@@ -9,6 +9,7 @@ use hacher_libos_net::attach::outbox_flag;
 use hacher_libos_net::layout::{OUTBOX_MAX_BYTES, OUTBOX_MIN_BYTES};
 use hacher_libos_net::name::Name;
 use hacher_libos_net::share::{Shape, fabric_bytes};
+use hacher_libos_net::waiting::Waiting;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
@@ -87,6 +88,7 @@ pub(crate) struct Secret {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Placement {
     pub(crate) cpu: Option<u32>,
+    pub(crate) waiting: Waiting,
     pub(crate) spin_ns: u64,
 }
 

@@ -42,6 +42,7 @@ fn nobody_looks_for_work_on_a_single_core() {
         let seating = seat_all(&[&chain(LINE, placement)], &[3], Front::Driver).remove(0);
         let seat = Seat {
             cpu: Some(3),
+            waiting: Waiting::Sleep,
             spin_ns: 0,
         };
         assert_eq!(
@@ -97,7 +98,11 @@ fn a_spread_line_with_more_members_than_cores_takes_turns_over_two_of_them() {
         ];
         assert_eq!(seats.map(|seat| seat.cpu), [0, 1, 0, 1, 0].map(Some));
         // All look once they are woken ahead.
-        assert!(seats.iter().all(|seat| seat.spin_ns > 0));
+        assert!(
+            seats
+                .iter()
+                .all(|seat| seat.spin_ns > 0 && seat.waiting == Waiting::TakeTurns)
+        );
     }
 }
 
@@ -110,7 +115,7 @@ fn branches_do_not_take_turns() {
 #[test]
 fn only_who_has_a_core_to_itself_looks() {
     let enough = seat_all(&[&chain(LINE, "spread")], &cpus(3), Front::Driver).remove(0);
-    let looking = |seat: Seat| seat.spin_ns > 0;
+    let looking = |seat: Seat| seat.spin_ns > 0 && seat.waiting == Waiting::Look;
     assert!(looking(enough.gateway) && looking(enough.of(0)) && looking(enough.of(1)));
     let short = seat_all(&[&chain(FAN, "spread")], &cpus(3), Front::Driver).remove(0);
     // The gateway and the last function share a core.

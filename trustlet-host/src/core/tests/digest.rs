@@ -146,7 +146,12 @@ fn digest(spec: &Spec) -> Vec<u8> {
     }
     if let Some((cpu, spin_ns)) = spec.placement {
         driver
-            .load(Call::SetPlacement, [0, 1, 0, cpu, spin_ns, 0], &[], vec![])
+            .load(
+                Call::SetPlacement,
+                [0, 1, 0, cpu, spin_ns, u64::from(spin_ns > 0)],
+                &[],
+                vec![],
+            )
             .ok();
         driver
             .load(Call::SetListener, [0; 6], b"x", vec![SimulatedFile::Listener])

@@ -347,7 +347,7 @@ fn secrets_and_variables_go_to_their_function_alone() {
         .load(Call::AddVariable, [id, two, 4, 0, 0, 0], b"MODEfast", Vec::new())
         .ok();
     driver
-        .load(Call::SetPlacement, [id, one, 0, 1, 5_000, 0], &[], Vec::new())
+        .load(Call::SetPlacement, [id, one, 0, 1, 5_000, 1], &[], Vec::new())
         .ok();
     driver.edge([id, 0, 0, one, 0, 0]);
     driver.edge([id, one, 0, two, 0, 0]);
@@ -365,6 +365,10 @@ fn secrets_and_variables_go_to_their_function_alone() {
     assert_eq!(second.environment, [("MODE".to_owned(), "fast".to_owned())]);
     assert_eq!((first.cpu, second.cpu), (Some(1), None));
     assert_eq!(told(&first).0[0].begin.spin_ns, 5_000);
+    assert_eq!(
+        [&first, &second].map(|process| told(process).0[0].begin.waiting),
+        [1, 0]
+    );
 }
 
 #[test]
