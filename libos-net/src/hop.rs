@@ -14,8 +14,9 @@
 //! `outlet/`, `inlet/` and `payload/`; who runs the handler is `trustlet/serve.rs`.
 //!
 //! On a `mapped` edge (`outlet/mapped.rs`, `inlet/leaves.rs`) the bytes are written as they are, into memory
-//! that the two ends alone have mapped, by the producer or by its handler itself; and the consumer copies them
-//! out, or leaves them where they are and lets the handler look. All checks but the cipher's are the same.
+//! that the two ends alone have mapped, by the producer or by its handler itself; and the consumer copies
+//! them out, or leaves them where they are and lets the handler look. All checks but the cipher's are the
+//! same.
 
 use crate::inlet::receiver::{self, Inbound};
 use crate::inlet::step::{RecordPlace, Step, Taking};

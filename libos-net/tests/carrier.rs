@@ -1,5 +1,5 @@
-//! Records that cross a carrier: it relays what it cannot open, releases when its consumer has, goes on after a
-//! death, and whatever it does to what it carries is refused behind it.
+//! Records that cross a carrier: it relays what it cannot open, releases when its consumer has, goes on after
+//! a death, and whatever it does to what it carries is refused behind it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -325,7 +325,8 @@ fn whatever_a_carrier_flips_is_refused() {
             "byte {byte} of the descriptor: {in_descriptor}"
         );
         assert_eq!(taken.refused.len() as u64, line.refusals(), "and counted");
-        // A stamp that is none is waited for until the producer has gone past it, a slot elsewhere is refused.
+        // A stamp that is none is waited for until the producer has gone past it, a slot elsewhere is
+        // refused.
         assert!(
             line.refusals() > 0,
             "byte {byte} of the descriptor: {in_descriptor}"

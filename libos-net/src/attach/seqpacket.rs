@@ -1,5 +1,5 @@
-//! Messages with descriptors over `SOCK_SEQPACKET` sockets: what every private channel between processes of the
-//! service speaks.
+//! Messages with descriptors over `SOCK_SEQPACKET` sockets: what every private channel between processes of
+//! the service speaks.
 
 use core::mem::MaybeUninit;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,6 +1,6 @@
-//! A *carrier*: a node that stands where a function stands, holds no key, and hands on sealed segments as they are.
-//! What makes a request durable is one, and so is one end of a link between machines. This one hands on to the
-//! consumer behind it.
+//! A *carrier*: a node that stands where a function stands, holds no key, and hands on sealed segments as
+//! they are. What makes a request durable is one, and so is one end of a link between machines. This one
+//! hands on to the consumer behind it.
 //!
 //! ```text
 //! producer's outbox                carrier's outbox                 consumer
@@ -13,9 +13,9 @@
 //! share: whatever a carrier alters, makes up, swaps or plays again, that consumer refuses; what it drops is
 //! missed, as if the producer had dropped it. It sees sizes, times and identifiers.
 //!
-//! A producer's record is released when the carrier's own consumer has released it, so *at least once* holds across a
-//! carrier (I5), and a carrier never holds more than its producers do (I6). One that replaces another finds in
-//! its own rings how far that one had come (`resume.rs`).
+//! A producer's record is released when the carrier's own consumer has released it, so *at least once* holds
+//! across a carrier (I5), and a carrier never holds more than its producers do (I6). One that replaces
+//! another finds in its own rings how far that one had come (`resume.rs`).
 
 mod before;
 mod relay;
@@ -95,8 +95,8 @@ impl Carrier {
 }
 
 /// Checks what a carrier is attached to: to no key, and to as much room as all its producers have together. A
-/// record that is on its way in part can then always be finished: each producer's largest one fits beside those
-/// of all others, and what is whole is released in time.
+/// record that is on its way in part can then always be finished: each producer's largest one fits beside
+/// those of all others, and what is whole is released in time.
 ///
 /// # Errors
 /// [`BadAttachment`].

@@ -1,5 +1,5 @@
-//! How a carrier goes on that replaces another. Its inlets give it again what is not released; its own rings tell
-//! what of that was handed on, so that the consumer is sent nothing twice, and no record in part.
+//! How a carrier goes on that replaces another. Its inlets give it again what is not released; its own rings
+//! tell what of that was handed on, so that the consumer is sent nothing twice, and no record in part.
 
 use super::before::{Before, Name};
 use super::relay::Relay;
@@ -9,8 +9,8 @@ use crate::record::descriptor::Descriptor;
 use std::collections::HashMap;
 
 impl Relay {
-    /// Takes over from a predecessor. It may have been hostile: what its rings say that the producer's do not is
-    /// nothing, and what it makes this one pass over is as good as dropped by it.
+    /// Takes over from a predecessor. It may have been hostile: what its rings say that the producer's do not
+    /// is nothing, and what it makes this one pass over is as good as dropped by it.
     pub(super) fn resume(&mut self, own: &Own, outbox: &mut Outbox) {
         self.inlet.resume(&own.page, self.gapless);
         let mut at = HashMap::new();

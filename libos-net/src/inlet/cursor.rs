@@ -1,5 +1,5 @@
-//! What this instance's page says of one ring: how far it is released, and which records were released before older
-//! ones, so that a replacement does not run them again.
+//! What this instance's page says of one ring: how far it is released, and which records were released before
+//! older ones, so that a replacement does not run them again.
 
 use crate::region::layout::{DONE_WINDOW, DONE_WORDS, PageLayout};
 use crate::region::memory::OwnRegion;

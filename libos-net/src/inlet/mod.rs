@@ -7,9 +7,9 @@
 //! release     the record has had all its effects (I5): its producer may reuse what it took
 //! ```
 //!
-//! An `Inlet` is one ring with its order, epoch and cursor, seen from the consumer. It never touches payload, and
-//! holds no key: what happens to payload between `peek` and `accept` is decided in `payload/` (open, copy, view)
-//! or by a carrier (relay).
+//! An `Inlet` is one ring with its order, epoch and cursor, seen from the consumer. It never touches payload,
+//! and holds no key: what happens to payload between `peek` and `accept` is decided in `payload/` (open,
+//! copy, view) or by a carrier (relay).
 
 mod cursor;
 mod held;
@@ -80,8 +80,8 @@ enum Shape {
 }
 
 impl Shape {
-    /// What an entry says of the producer's region: its shape, where its ring starts, how many descriptors that
-    /// holds, and how long the region is.
+    /// What an entry says of the producer's region: its shape, where its ring starts, how many descriptors
+    /// that holds, and how long the region is.
     fn of(inbound: &message::Inbound) -> Result<(Self, usize, usize, usize), BadAttachment> {
         let (capacity, outbox_bytes) = (inbound.producer_ring_capacity, inbound.producer_outbox_bytes);
         if inbound.mapped == 1 {
@@ -232,10 +232,10 @@ impl Inlet {
         word.map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
-    /// Whether the producer is another process than before, where nothing is vouched for. What that one said of
-    /// epoch and order was its own word, and may be nothing that a clean replacement can follow; and that one
-    /// may not have left word of the leaves that are held here, so they are not in its way. Not again before
-    /// what was held then is released: so no more than twice what the region holds is ever held (I6),
+    /// Whether the producer is another process than before, where nothing is vouched for. What that one said
+    /// of epoch and order was its own word, and may be nothing that a clean replacement can follow; and that
+    /// one may not have left word of the leaves that are held here, so they are not in its way. Not again
+    /// before what was held then is released: so no more than twice what the region holds is ever held (I6),
     /// whatever a producer says of itself.
     fn has_new_producer(&mut self) -> bool {
         let process = self.process_of_producer();

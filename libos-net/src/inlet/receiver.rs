@@ -1,5 +1,5 @@
-//! The consuming side of an instance: its inlets, what is done with their payload, and the wait for something on
-//! one of them. How a segment comes through them is told in [`crate::hop`].
+//! The consuming side of an instance: its inlets, what is done with their payload, and the wait for something
+//! on one of them. How a segment comes through them is told in [`crate::hop`].
 
 use super::Inlet;
 use super::step::{Opened, RecordPlace, Step, Upstream};

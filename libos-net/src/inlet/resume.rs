@@ -77,8 +77,8 @@ impl Inlet {
             })
     }
 
-    /// The record that `word` of a predecessor means, if one can be meant: published before this process began,
-    /// and not released.
+    /// The record that `word` of a predecessor means, if one can be meant: published before this process
+    /// began, and not released.
     pub(crate) fn record_at(&self, word: u64) -> Option<RecordPlace> {
         let first = self.next + ring::ahead_of(self.next, word);
         (first < self.published_to).then_some(RecordPlace {

@@ -1,5 +1,5 @@
-//! The room of a mapped outlet: a region of one ring, that this instance writes, one consumer instance reads, and
-//! nobody else has mapped. A record is written there as it is; there is no cipher between the two ends.
+//! The room of a mapped outlet: a region of one ring, that this instance writes, one consumer instance reads,
+//! and nobody else has mapped. A record is written there as it is; there is no cipher between the two ends.
 //!
 //! ```text
 //! reserve   an extent, as long as the segment, and a place in the ring

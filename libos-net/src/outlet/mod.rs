@@ -7,8 +7,9 @@
 //! publish     the descriptor, to one consumer instance; back comes what it has released
 //! ```
 //!
-//! An [`Outlet`] is one of those rings, with the room that its records take: *sealed*, in the outbox, where all
-//! sealed outlets of a port share one slot, or *mapped*, in a region of its own. All else treats them alike.
+//! An [`Outlet`] is one of those rings, with the room that its records take: *sealed*, in the outbox, where
+//! all sealed outlets of a port share one slot, or *mapped*, in a region of its own. All else treats them
+//! alike.
 
 pub(crate) mod extents;
 pub(crate) mod mapped;

@@ -138,8 +138,8 @@ impl Outlets {
         }
     }
 
-    /// Rings those who sleep of the consumers that have been sent to; [`crate::wait::park::Waker::fence`] came
-    /// before.
+    /// Rings those who sleep of the consumers that have been sent to; [`crate::wait::park::Waker::fence`]
+    /// came before.
     pub(crate) fn wake(&mut self) {
         for outlet in self.taking() {
             outlet.link.wake();

@@ -1,5 +1,5 @@
-//! Records that a handler writes where their one consumer reads them, on a port that leads over a `mapped` edge
-//! alone.
+//! Records that a handler writes where their one consumer reads them, on a port that leads over a `mapped`
+//! edge alone.
 
 use super::seal::{End, RecordContext};
 use super::sender::{SendError, Sender};

@@ -1,5 +1,5 @@
-//! The table of requests that the gateway answered early, in its page: nobody waits for them any more, so that
-//! functions need not run for them.
+//! The table of requests that the gateway answered early, in its page: nobody waits for them any more, so
+//! that functions need not run for them.
 
 use crate::record::invocation::InvocationId;
 use crate::region::layout::{CLOSED_ENTRIES, CLOSED_ENTRY_BYTES, PageLayout};

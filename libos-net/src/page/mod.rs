@@ -1,5 +1,5 @@
-//! What an instance says in its page: counters, durations and traces beside every step of a record's way, what
-//! it runs now, and at the gateway which requests nobody waits for. Written by that instance alone (I1).
+//! What an instance says in its page: counters, durations and traces beside every step of a record's way,
+//! what it runs now, and at the gateway which requests nobody waits for. Written by that instance alone (I1).
 
 pub(crate) mod closed;
 pub(crate) mod counter;

@@ -1,6 +1,6 @@
-//! What a consumer does with the payload of a segment that its inlet has found: it *opens* what is sealed, and
-//! *copies* what lies on a mapped edge or leaves it where it is to be *viewed*. To *relay* it, sealed as it is,
-//! takes no key, and is a [`crate::carrier`]'s.
+//! What a consumer does with the payload of a segment that its inlet has found: it *opens* what is sealed,
+//! and *copies* what lies on a mapped edge or leaves it where it is to be *viewed*. To *relay* it, sealed as
+//! it is, takes no key, and is a [`crate::carrier`]'s.
 
 pub(crate) mod open;
 
@@ -80,8 +80,8 @@ impl Payload {
         }
     }
 
-    /// Opens a segment of a record that is held once more. `None` when the record has no such segment; and for
-    /// what came over a mapped edge, which was left in place, so there is nothing to open again.
+    /// Opens a segment of a record that is held once more. `None` when the record has no such segment; and
+    /// for what came over a mapped edge, which was left in place, so there is nothing to open again.
     pub(crate) fn open_again(
         &mut self,
         inlet: &Inlet,

@@ -169,8 +169,8 @@ impl OwnRegion {
     }
 }
 
-/// An outbox: beside words and rings it holds what is sealed, and nothing else. No plaintext can be written to
-/// it (I3): its spans take ciphertext from the cipher, or from another outbox.
+/// An outbox: beside words and rings it holds what is sealed, and nothing else. No plaintext can be written
+/// to it (I3): its spans take ciphertext from the cipher, or from another outbox.
 #[derive(Debug)]
 pub struct SealedRegion(OwnRegion);
 
@@ -222,9 +222,9 @@ impl PlainRegion {
         let Some(start) = self.0.0.at(at, bytes.len(), 1) else {
             return false;
         };
-        // SAFETY: in bounds, as was just checked; `bytes` is private memory and cannot overlap a shared mapping;
-        // this process is the region's only writer (I1), and its reader in the other process copies with
-        // raw reads.
+        // SAFETY: in bounds, as was just checked; `bytes` is private memory and cannot overlap a shared
+        // mapping; this process is the region's only writer (I1), and its reader in the other process copies
+        // with raw reads.
         unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), start.as_ptr(), bytes.len()) };
         true
     }
@@ -319,8 +319,8 @@ impl SealedSpan<'_> {
         self.start.as_ptr()
     }
 
-    /// Overwrites the beginning with what was sealed in private memory; `false`, and nothing written, if it does
-    /// not fit.
+    /// Overwrites the beginning with what was sealed in private memory; `false`, and nothing written, if it
+    /// does not fit.
     #[must_use]
     pub fn put(&mut self, sealed: Ciphertext<'_>) -> bool {
         let bytes = sealed.bytes();
@@ -336,8 +336,8 @@ impl SealedSpan<'_> {
 }
 
 impl SealedSpan<'_> {
-    /// Overwrites the beginning with what lies sealed in another outbox; `false`, and nothing written, if it does
-    /// not fit.
+    /// Overwrites the beginning with what lies sealed in another outbox; `false`, and nothing written, if it
+    /// does not fit.
     #[must_use]
     pub fn copy_sealed(&mut self, sealed: SealedBytes<'_>) -> bool {
         let SealedBytes(from) = sealed;

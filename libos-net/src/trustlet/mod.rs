@@ -1,5 +1,5 @@
-//! The life of a function's process around the data path: it takes records off its inlets, runs the handler on
-//! them, and settles what becomes of them; and what it does to itself and says when it dies.
+//! The life of a function's process around the data path: it takes records off its inlets, runs the handler
+//! on them, and settles what becomes of them; and what it does to itself and says when it dies.
 
 mod arriving;
 mod attempt;

@@ -1,4 +1,5 @@
-//! `settle`: what becomes of the input after an attempt: it is released, or kept for another attempt, or given up.
+//! `settle`: what becomes of the input after an attempt: it is released, or kept for another attempt, or
+//! given up.
 
 use super::arriving::Arriving;
 use super::attempt::Ran;

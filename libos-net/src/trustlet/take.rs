@@ -1,5 +1,5 @@
-//! `take`: a record from a ring (a join: one from each upstream function), opening it; and the run of the handler
-//! that it makes ready.
+//! `take`: a record from a ring (a join: one from each upstream function), opening it; and the run of the
+//! handler that it makes ready.
 
 use super::arriving::{Arriving, Lost, add_in_place};
 use super::event_loop::Trustlet;

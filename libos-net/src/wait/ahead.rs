@@ -9,9 +9,9 @@
 //! core 1   2 looks ....... | run 2 | ring 4 | sleep ........ switch | 4 looks | run 4 | ...
 //! ```
 //!
-//! Who is woken so finds nothing yet, and looks for work for a while ([`crate::wait::patience`]). A ring too many costs
-//! a switch, and says nothing: the word that it follows is the sleeper's own, and the record's producer rings
-//! in any case if it has to.
+//! Who is woken so finds nothing yet, and looks for work for a while ([`crate::wait::patience`]). A ring too
+//! many costs a switch, and says nothing: the word that it follows is the sleeper's own, and the record's
+//! producer rings in any case if it has to.
 
 use crate::attach::contradiction::BadAttachment;
 use crate::attach::message;

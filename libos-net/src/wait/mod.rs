@@ -1,4 +1,5 @@
-//! Waiting: how long to look before going to sleep, how to sleep without losing a wake-up, and who wakes whom.
+//! Waiting: how long to look before going to sleep, how to sleep without losing a wake-up, and who wakes
+//! whom.
 //!
 //! Both sides of a hop wait here: a consumer for records, a producer for room.
 

@@ -200,8 +200,8 @@ impl Plan {
         self.mapped_join(&[from], to);
     }
 
-    /// As [`Self::edge`], but the records go over `carrier`. The port has no other edge: its one consumer alone
-    /// gets its key.
+    /// As [`Self::edge`], but the records go over `carrier`. The port has no other edge: its one consumer
+    /// alone gets its key.
     pub fn carried_edge(&mut self, from: (Node, &str), carrier: Node, to: Node) {
         assert!(self.functions[carrier.0].is_carrier, "records go over a carrier");
         self.add_join(&[from], to, Way::Carried(carrier.0));
