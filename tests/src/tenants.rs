@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 /// How long anything here may take; detects what hangs, and measures nothing.
@@ -45,6 +45,23 @@ fn serve(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
+}
+
+/// What `wait` gives; a service that is still waited for after the patience of all tests is ended.
+fn within_patience<T>(monitor: &Child, wait: impl FnOnce() -> T) -> T {
+    let (done, is_done) = mpsc::channel::<()>();
+    let pid = i32::try_from(monitor.id()).ok().and_then(Pid::from_raw);
+    let watch = std::thread::spawn(move || {
+        if is_done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout)
+            && let Some(pid) = pid
+        {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    });
+    let waited = wait();
+    drop(done);
+    let _ = watch.join();
+    waited
 }
 
 /// Keeps what comes out of `pipe`, and passes it on.
@@ -85,7 +102,8 @@ impl Tenants {
         let arguments = [&["--listen", "127.0.0.1:0", "--format", "json"], arguments].concat();
         let mut monitor = serve(program, folder, chains, &arguments)?;
         let messages = monitor.stderr.take().map(keep).unwrap_or_default();
-        let ready = monitor.stdout.take().and_then(until_ready);
+        let out = monitor.stdout.take();
+        let ready = within_patience(&monitor, || out.and_then(until_ready));
         let Some(ready) = ready else {
             let ended = monitor.wait()?;
             let told = messages.lock().map(|kept| kept.clone()).unwrap_or_default();

@@ -260,7 +260,7 @@ fn gateways_that_never_start_keep_no_other_chain_from_being_ready_and_are_named(
     let mut service = start(
         folder.path(),
         &chains,
-        &["--start-timeout", "3", "--drain-delay", "0"],
+        &["--start-timeout", "10", "--drain-delay", "0"],
     )
     .unwrap();
     for name in ["shared", "own"] {
@@ -290,7 +290,7 @@ fn a_shared_gateway_that_never_starts_is_named_for_each_of_its_chains() {
     for name in ["dies", "silent"] {
         let folder = tempfile::tempdir().unwrap();
         let chains = [chain(name, ""), chain("with", ""), chain("own", OWN)];
-        let service = start(folder.path(), &chains, &["--start-timeout", "3"]).unwrap();
+        let service = start(folder.path(), &chains, &["--start-timeout", "10"]).unwrap();
         assert_eq!(post(service.address("own"), "own", "x").unwrap().body, "x");
         let told = not_served(&service);
         assert_eq!(told.len(), 2, "{told:?}");

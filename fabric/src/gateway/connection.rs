@@ -67,6 +67,18 @@ pub(super) enum Ending {
     Now,
 }
 
+/// What is to be done when nothing lies in a connection's socket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum WhenQuiet {
+    /// Nothing: more may come.
+    #[default]
+    Wait,
+    /// To be said: what is written before the end is not written yet.
+    Say,
+    /// The writing side is shut at once, so that as little time as can be lies in between.
+    Shut,
+}
+
 /// Which connections go first when there is no place left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Dispensable {
@@ -137,6 +149,7 @@ pub(super) struct Connection {
     has_ended: Cell<bool>,
     /// Whether its socket was empty when it was looked at to end it.
     quiet: Cell<bool>,
+    when_quiet: Cell<WhenQuiet>,
     _memory: Charge,
 }
 
@@ -167,6 +180,7 @@ impl Connection {
             unread: Cell::new(false),
             has_ended: Cell::new(false),
             quiet: Cell::new(false),
+            when_quiet: Cell::default(),
             _memory: memory,
         }
     }
@@ -213,7 +227,7 @@ impl Connection {
         (self.ending.get() == Ending::Gracefully).then_some(LINGER_IDLE)
     }
 
-    /// Whether it ends as soon as nothing more has arrived.
+    /// Whether it ends as soon as nothing more has arrived, if nothing of a request has.
     pub(super) fn is_leaving(&self) -> bool {
         self.ending.get() == Ending::Gracefully && self.is_idle()
     }
@@ -221,6 +235,16 @@ impl Connection {
     /// Whether it is to end after what is in progress.
     pub(super) fn is_to_end(&self) -> bool {
         self.ending.get() > Ending::Open
+    }
+
+    /// Says what is to be done when nothing lies in its socket.
+    pub(super) fn when_quiet(&self, then: WhenQuiet) {
+        self.when_quiet.set(then);
+    }
+
+    /// What is to be done when nothing lies in its socket.
+    pub(super) fn to_do_when_quiet(&self) -> WhenQuiet {
+        self.when_quiet.get()
     }
 
     /// Notes that nothing lies in its socket, as of now.

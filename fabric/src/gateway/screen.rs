@@ -8,7 +8,7 @@
 //! side, at a moment when nothing of a request had arrived; a part of a head is refused, so that it is
 //! answered too.
 
-use super::connection::Connection;
+use super::connection::{Connection, WhenQuiet};
 use super::drain::Draining;
 use super::framing::{Framing, Refused};
 use super::problem::Problem;
@@ -236,6 +236,24 @@ impl<S> Screen<S> {
             .extend_from_slice(if is_head { STAND_IN_HEAD } else { STAND_IN });
     }
 
+    /// Says what the socket is to do if nothing can be read from it now.
+    fn tell_when_quiet(&self) {
+        let Some((connection, _)) = &self.ends else {
+            return;
+        };
+        let exchange = &self.exchange;
+        let is_between = !self.framing.is_through()
+            && self.held.is_empty()
+            && !exchange.awaits_reply()
+            && !exchange.is_writing.get();
+        connection.when_quiet(match is_between && connection.is_leaving() {
+            false => WhenQuiet::Wait,
+            // TLS has an end of its own to write.
+            true if exchange.is_over_tls() => WhenQuiet::Say,
+            true => WhenQuiet::Shut,
+        });
+    }
+
     /// Nothing can be read now. If the connection is to end, so it does for hyper: without a word where nothing
     /// of a request has arrived, with a refusal where a part of a head has.
     fn leave(&mut self, context: &Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -328,6 +346,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Screen<S> {
                 return this.discard(context);
             }
             let before = buffer.filled().len();
+            this.tell_when_quiet();
             let read = Pin::new(&mut this.stream).poll_read(context, buffer);
             if read.is_pending() {
                 return this.leave(context, buffer);

@@ -7,11 +7,12 @@
 //! When a connection is to end, the socket itself is asked whether anything has arrived: what the event loop
 //! knows of it is older.
 
-use super::connection::{Connection, Ending};
+use super::connection::{Connection, Ending, WhenQuiet};
 use super::places::Place;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use rustix::io::ioctl_fionread;
+use rustix::net::{Shutdown, shutdown};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::time::Duration;
@@ -94,11 +95,16 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = self.stream()?.poll_read(cx, buffer);
-        if read.is_pending()
-            && self.connection.is_leaving()
-            && ioctl_fionread(self.stream()?.get_mut()) == Ok(0)
-        {
-            self.connection.note_quiet();
+        let when_quiet = self.connection.to_do_when_quiet();
+        if read.is_pending() && when_quiet != WhenQuiet::Wait {
+            let stream = self.stream()?.get_mut();
+            if ioctl_fionread(&*stream) == Ok(0) {
+                if when_quiet == WhenQuiet::Shut {
+                    // Fails if the client has gone, as does whatever comes after it.
+                    let _ = shutdown(&*stream, Shutdown::Write);
+                }
+                self.connection.note_quiet();
+            }
         }
         ready!(read)?;
         let received = buffer.filled().len() - before;
