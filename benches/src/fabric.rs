@@ -6,7 +6,7 @@ use super::place::Pinned;
 use super::step::{NOWHERE, ROLE, TOUCH, WORK, Work};
 use super::subject::{Cores, Identity, Place, Subject};
 
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 use hacher_fabric::tree::Tree;
 use std::ffi::OsString;
 use std::fmt::Write as _;

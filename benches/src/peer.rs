@@ -4,7 +4,7 @@
 //! eventfds, shared memory. So nothing has to be named, found or inherited besides.
 
 use super::place::Pinned;
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;

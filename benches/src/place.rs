@@ -2,7 +2,7 @@
 
 use super::subject::{Cores, Place};
 use hacher_fabric::chain::placement::usable_cpus;
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 impl Cores {

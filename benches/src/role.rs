@@ -4,7 +4,8 @@
 use super::peers;
 use super::{baseline, driver, floor, peer, step};
 use hacher_fabric::chain::gateway_program::STAND_IN;
-use hacher_fabric::command::{Failed, finish};
+use hacher_fabric::command::finish;
+use hacher_fabric::failed::Failed;
 use std::process::ExitCode;
 
 /// Plays the role that this process was started in, to its end; `None` if it was started as the command.

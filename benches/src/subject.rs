@@ -1,6 +1,6 @@
 //! What can be measured: one way of moving payloads over some hops.
 
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 
 /// How the hops of a subject are laid over the cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -12,7 +12,7 @@ pub use bench::{BenchArgs, BenchCommand, CompareArgs, Experiment};
 use crate::admin_address::AdminAddress;
 use crate::chain::own_gateway::Elsewhere;
 use crate::chain::secret::SecretsFolder;
-use crate::command::Failed;
+use crate::failed::Failed;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hacher_trustlet_host::{VERSION, lines};
 use std::net::SocketAddr;

@@ -25,6 +25,7 @@ pub mod cli;
 pub mod command;
 pub mod companion;
 pub mod daemon;
+pub mod failed;
 pub mod gateway;
 mod hex;
 pub mod http;
@@ -37,7 +38,8 @@ mod watched;
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
-use command::{Failed, finish};
+use command::finish;
+use failed::Failed;
 use hacher_trustlet_host::scribe;
 use std::io::Write;
 use std::process::ExitCode;
@@ -66,7 +68,7 @@ pub fn main() -> ExitCode {
 pub fn explain_usage(error: &clap::Error) -> ExitCode {
     let printed = error.print().and_then(|()| std::io::stdout().flush());
     match printed {
-        Ok(()) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(command::FAILED)),
+        Ok(()) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(failed::FAILED)),
         Err(unwritten) => finish(Err(Failed::unwritten("the terminal", &unwritten))),
     }
 }

@@ -1,6 +1,7 @@
 //! A service in a child process: the whole tree, for as long as a command needs it.
 
-use crate::command::{Failed, print};
+use crate::command::print;
+use crate::failed::Failed;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::ffi::OsString;

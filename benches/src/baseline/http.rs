@@ -8,7 +8,7 @@ use crate::peer::{Peer, ROLE, Start};
 use crate::place::Pinned;
 use crate::subject::{Identity, Subject, payload};
 use bytes::Bytes;
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 use hacher_libos_net::clock::Monotonic;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};

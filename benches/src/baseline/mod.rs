@@ -24,7 +24,7 @@ pub(super) mod unix;
 
 use super::peer::this_program;
 use super::subject::{Cores, Identity, Place, Subject, checksum};
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 use std::path::Path;
 
 /// A kind of transport.

@@ -4,7 +4,7 @@ use super::call::{Caller, Fault, HOPS};
 use super::receipt;
 use super::tls::Credentials;
 use bytes::Bytes;
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;

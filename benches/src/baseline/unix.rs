@@ -7,7 +7,7 @@ use super::{check_hops, receipt, receipts, wrong_receipt};
 use crate::peer::{self, Peer, ROLE, Start};
 use crate::place::Pinned;
 use crate::subject::{Identity, Subject, payload};
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 use hacher_libos_net::clock::Monotonic;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;

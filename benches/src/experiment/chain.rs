@@ -7,7 +7,7 @@ use super::super::step::Work;
 use super::super::subject::{Place, Subject};
 use super::hop::places;
 use super::{Cell, Run};
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 
 const FULL_LENGTHS: [u32; 6] = [1, 2, 4, 8, 16, 32];
 const QUICK_LENGTHS: [u32; 4] = [1, 2, 4, 32];

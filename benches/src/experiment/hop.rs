@@ -6,7 +6,7 @@ use super::super::floor::{self, Floor};
 use super::super::step::Work;
 use super::super::subject::{Place, Subject};
 use super::{Cell, Run};
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 
 const FULL_BYTES: [usize; 9] = [
     64,

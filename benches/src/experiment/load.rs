@@ -13,7 +13,7 @@ use super::super::report::row::Measured;
 use super::super::subject::{Identity, payload};
 use super::Run;
 use bytes::Bytes;
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 use hacher_fabric::http::Connection;
 use hacher_fabric::tree::Tree;
 use hyper::Method;

@@ -15,7 +15,7 @@ pub use throughput::throughput;
 
 use super::report::row::{Measured, Row};
 use super::subject::{Cores, Started, Subject};
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

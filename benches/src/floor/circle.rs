@@ -6,7 +6,7 @@ use super::wake;
 use crate::peer::{Peer, ROLE, Start, this_program};
 use crate::place::Pinned;
 use crate::subject::{Cores, Identity, Place, Subject};
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::doorbell::{Doorbell, OwnDoorbell};
 use rustix::event::{EventfdFlags, eventfd};

@@ -2,7 +2,7 @@
 
 use super::Probe;
 use crate::subject::payload;
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 use hacher_libos_net::aead::{AAD_BYTES, Key, NONCE_BYTES, TAG_BYTES};
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::descriptor::SEGMENT_BYTES;

@@ -12,7 +12,7 @@ pub mod wake;
 use super::peer::this_program;
 use super::place::Pinned;
 use super::subject::{Cores, Identity, Place, Started, Subject};
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 use memory::Memory;
 use std::path::Path;
 

@@ -2,7 +2,7 @@
 
 use super::Probe;
 use crate::peer::{self, Peer, ROLE, Start};
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::doorbell::{Doorbell, OwnDoorbell};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};

@@ -12,7 +12,7 @@
 use crate::peer::{self, Peer, Start};
 use crate::place::Pinned;
 use crate::subject::{Cores, Identity, Place, Subject, checksum, payload};
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 use hacher_libos_net::clock::Monotonic;
 use iceoryx2::port::listener::Listener;
 use iceoryx2::port::notifier::Notifier;

@@ -16,7 +16,7 @@ use crate::subject::{Cores, Identity, Place, Started, Subject, checksum, payload
 use async_nats::{Client, ConnectOptions, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 use hacher_libos_net::clock::Monotonic;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};

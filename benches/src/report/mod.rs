@@ -25,7 +25,7 @@ pub mod table;
 mod fixture;
 
 use conditions::Conditions;
-use hacher_fabric::command::Failed;
+use hacher_fabric::failed::Failed;
 use ratios::Ratio;
 use row::Row;
 use serde::{Deserialize, Serialize};

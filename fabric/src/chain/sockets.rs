@@ -5,7 +5,7 @@
 use super::own_gateway::Elsewhere;
 use crate::admin_address::AdminAddress;
 use crate::cli::ServeArgs;
-use crate::command::Failed;
+use crate::failed::Failed;
 use hacher_trustlet_host::calls::Call;
 use hacher_trustlet_host::client::{ClientError, MonitorClient};
 use rustix::net::sockopt::{socket_acceptconn, socket_type};
