@@ -700,3 +700,52 @@ fn a_carrier_goes_on_after_one_that_left_anything_and_beside_a_producer_that_wri
         }
     }
 }
+
+#[test]
+fn a_producer_that_names_the_same_memory_again_and_again_takes_no_room_of_another() {
+    let mut plan = Plan::new();
+    let (hostile, honest) = (
+        plan.function("hostile", &["out"]),
+        plan.function("honest", &["out"]),
+    );
+    let carrier = plan.carrier("spool");
+    let (b, c) = (plan.function("b", &["out"]), plan.function("c", &["out"]));
+    plan.carried_edge((hostile, "out"), carrier, b);
+    plan.carried_edge((honest, "out"), carrier, c);
+    let mut wiring = plan.wire();
+    let (mut sender, mut producer) = (wiring.attach(hostile, 0), wiring.attach(honest, 0));
+    let mut carry = wiring.attach_carrier(carrier);
+    let mut consumer = wiring.attach(c, 0);
+    let Attachment { own, sender, .. } = &mut sender;
+    sender.send(own, 0, &record(1), &body(SEGMENT, 1), false).unwrap();
+    // One segment of its outbox, as the first 200 of a record that never ends.
+    let outbox = wiring.outbox(hostile, 0);
+    let ring_at = wiring.outbox_layout(hostile, 0).ring_at(0).unwrap();
+    let first: Vec<u64> = (1..8).map(|word| outbox.word(ring_at + word * 8)).collect();
+    for position in 1..200_u32 {
+        let slot = ring_at + position as usize * 64;
+        for (at, word) in first.iter().enumerate() {
+            outbox.set_word(slot + (at + 1) * 8, *word);
+        }
+        outbox.set_word(slot + 24, (u64::from(position) << 32) | (first[2] & 0xffff_ffff));
+        let low = position + 1;
+        outbox.set_word(slot, (u64::from(!low) << 32) | u64::from(low));
+    }
+    for _ in 0..1_000 {
+        carry.turn();
+    }
+    // As much as ever fits into the outbox of the other.
+    let large = body(15 * SEGMENT, 2);
+    for round in 0..3 {
+        send(&mut producer, 0, &record(round), &large).unwrap();
+        while carry.turn() {}
+        let mut taken = Taken::default();
+        taken.take(&mut consumer, true);
+        assert_eq!(taken.bodies(), [large.as_slice()], "round {round}");
+        while carry.turn() {}
+    }
+    let refused = wiring
+        .reader(carrier, 0)
+        .counter(Counter::Refused(Refusal::Malformed));
+    assert!(refused > 0, "and it is counted");
+}

@@ -99,7 +99,8 @@ pub(super) fn carrier(entries: &mut Entries) -> Result<Carrier, AttachError> {
     for ((index, (entry, region, doorbell)), outlets) in inbound.into_iter().enumerate().zip(base.outlets) {
         let layout = &base.own.page_layout;
         let inlet = Inlet::new(index, &entry, layout, &region, doorbell, false)??;
-        relays.push(Relay::new(inlet, entry.gapless == 1, outlets));
+        let large_max = inlet.full_slots();
+        relays.push(Relay::new(inlet, entry.gapless == 1, outlets, large_max));
     }
     Ok(Carrier::new(base.own, base.outbox, relays, base.rest))
 }

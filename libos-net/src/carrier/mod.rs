@@ -14,8 +14,8 @@
 //! missed, as if the producer had dropped it. It sees sizes, times and identifiers.
 //!
 //! A producer's record is released when the carrier's own consumer has released it, so *at least once* holds
-//! across a carrier (I5), and a carrier never holds more than its producers do (I6). One that replaces
-//! another finds in its own rings how far that one had come (`resume.rs`).
+//! across a carrier (I5), and a carrier never holds more of a producer than its outbox does (I6). One that
+//! replaces another finds in its own rings how far that one had come (`resume.rs`).
 
 mod before;
 mod relay;

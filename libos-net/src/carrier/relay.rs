@@ -10,6 +10,8 @@ use crate::outlet::outlets::Outlets;
 use crate::page::counter::Counter;
 use crate::page::own::Own;
 use crate::record::descriptor::Descriptor;
+use crate::record::refusal::Refusal;
+use crate::region::layout::{SLOT_CLASSES, SLOT_TAIL_BYTES};
 use crate::wait::park::Waker;
 use std::collections::VecDeque;
 
@@ -23,6 +25,10 @@ pub(crate) struct Relay {
     carried: VecDeque<Carried>,
     /// What a predecessor had handed on already, until that has come again.
     pub(super) before: Option<Before>,
+    /// Segments of full size that this producer's outbox holds, and so the carrier's for it.
+    large_max: usize,
+    /// Such segments that were handed on and are not released.
+    large: usize,
     /// There was no room when it last was looked for.
     is_stalled: bool,
     /// A record was carried, or became whole, since it was last looked whether some can be released.
@@ -35,18 +41,22 @@ struct Carried {
     /// Which outlet took it, and the position in its ring after the last descriptor; `None` if the consumer
     /// had released it before this process began.
     at: Option<(usize, u64)>,
+    /// Its segments of full size.
+    large: usize,
     /// Nothing more of it comes.
     is_whole: bool,
 }
 
 impl Relay {
-    pub(crate) const fn new(inlet: Inlet, gapless: bool, outlets: Outlets) -> Self {
+    pub(crate) const fn new(inlet: Inlet, gapless: bool, outlets: Outlets, large_max: usize) -> Self {
         Self {
             inlet,
             gapless,
             outlets,
             carried: VecDeque::new(),
             before: None,
+            large_max,
+            large: 0,
             is_stalled: false,
             has_unseen: false,
         }
@@ -79,6 +89,7 @@ impl Relay {
             inlet,
             outlets,
             carried,
+            large,
             ..
         } = self;
         carried.retain(|carried| {
@@ -86,6 +97,7 @@ impl Relay {
                 carried.is_whole && carried.at.is_none_or(|(lane, end)| outlets.released(lane) >= end);
             if is_released {
                 inlet.release(carried.record, &own.page);
+                *large = large.saturating_sub(carried.large);
             }
             !is_released
         });
@@ -98,6 +110,11 @@ impl Relay {
             return false;
         }
         let step = match self.inlet.peek() {
+            // An honest producer reuses no memory before it is released: whoever names more than it has could
+            // take the room of all others.
+            Ok(found) if is_large(&found.descriptor) && self.large >= self.large_max => {
+                self.inlet.refuse(Refusal::Malformed, Some(found.descriptor))
+            }
             Ok(found) => {
                 let Some(at) = self.hand_on(own, outbox, &found) else {
                     self.is_stalled = true;
@@ -191,10 +208,13 @@ impl Relay {
             return;
         };
         self.has_unseen = true;
+        let large = usize::from(is_large(&found.descriptor));
+        self.large += large;
         match self.carried.back_mut() {
             Some(carried) if carried.record == *record => {
                 // What was released in part only was given up by its consumer.
                 carried.at = at.or(carried.at);
+                carried.large += large;
                 carried.is_whole |= found.descriptor.last;
             }
             newest => {
@@ -205,6 +225,7 @@ impl Relay {
                 self.carried.push_back(Carried {
                     record: *record,
                     at,
+                    large,
                     is_whole: found.descriptor.last,
                 });
             }
@@ -222,4 +243,9 @@ impl Relay {
             self.has_unseen = true;
         }
     }
+}
+
+/// Whether a segment takes a slot of full size.
+const fn is_large(descriptor: &Descriptor) -> bool {
+    descriptor.len_bytes + SLOT_TAIL_BYTES > SLOT_CLASSES[1]
 }

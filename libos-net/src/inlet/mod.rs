@@ -105,6 +105,7 @@ impl Shape {
     }
 
     /// A descriptor, checked.
+    #[inline(always)]
     fn read(&self, words: &[u64; ring::WORDS]) -> Result<Descriptor, Malformed> {
         match self {
             Self::Outbox(layout) => Descriptor::from_words(words, layout),
@@ -173,6 +174,14 @@ impl Inlet {
         self.region.slots(self.ring_at, self.capacity)
     }
 
+    /// Segments of full size that the producer's outbox holds; none where nothing is sealed.
+    pub(crate) const fn full_slots(&self) -> usize {
+        match &self.shape {
+            Shape::Outbox(layout) => layout.full_slots(),
+            Shape::Mapped(_) => 0,
+        }
+    }
+
     /// The bytes of a segment: ciphertext and tag, or on a mapped edge plaintext.
     pub(crate) fn segment(&self, descriptor: &Descriptor) -> Option<PeerSpan<'_>> {
         let tail_bytes = match &self.shape {
@@ -194,9 +203,14 @@ impl Inlet {
     }
 
     /// Asks for the segment after the present one, if there is one already: it is opened next.
+    #[inline(always)]
     pub(crate) fn prefetch_next(&self) {
-        let Some(ring::Found::Words(words)) = self.slots().map(|slots| ring::peek(slots, self.next + 1))
-        else {
+        let Some(slots) = self.slots() else { return };
+        // As a rule there is none.
+        if !ring::is_published(slots, self.next + 1) {
+            return;
+        }
+        let ring::Found::Words(words) = ring::peek(slots, self.next + 1) else {
             return;
         };
         let described = self.shape.read(&words).ok();
@@ -206,6 +220,7 @@ impl Inlet {
     }
 
     /// When the segment at `position` was published, as its producer says.
+    #[inline(always)]
     fn published(&self, position: u64, descriptor: &Descriptor) -> Monotonic {
         let at = match &self.shape {
             Shape::Outbox(_) => descriptor.published_at(),
