@@ -92,10 +92,11 @@ impl Receiver {
         into: &mut Vec<u8>,
         choose: impl FnOnce(&Descriptor) -> Taking,
     ) -> Step {
-        let woken = self.woken();
-        let Some(Inbound { inlet, payload }) = self.inbound_mut(ring) else {
+        let Some((inbound, rest)) = self.inbound_mut(ring) else {
             return Step::Empty;
         };
+        let woken = rest.woken();
+        let Inbound { inlet, payload } = inbound;
         let step = match inlet.peek() {
             Ok(found) => {
                 let taking = choose(&found.descriptor);
@@ -106,13 +107,14 @@ impl Receiver {
             }
             Err(step) => step,
         };
-        self.note_step(own, ring, woken, &step);
+        rest.learn(woken, &step);
+        inbound.note_step(own, &step);
         step
     }
 
     /// Releases a record: all that it caused has been published (I5).
     pub fn release(&mut self, own: &Own, record: RecordPlace) {
-        if let Some(Inbound { inlet, .. }) = self.inbound_mut(record.ring) {
+        if let Some((Inbound { inlet, .. }, _)) = self.inbound_mut(record.ring) {
             inlet.release(record, &own.page);
         }
     }

@@ -1,4 +1,7 @@
 //! `peek`: the next descriptor of one ring, copied to private memory once and checked there (I2).
+//!
+//! Its steps, and those of `open` and `publish`, are inlined into the walk of [`crate::hop`] always: as calls
+//! they would hand the descriptor on by copies, a hundred instructions of the five thousand of a hop.
 
 use super::held::Held;
 use super::order::{Order, Place};
@@ -12,6 +15,7 @@ impl Inlet {
     /// What there is to look at next. Nothing, where a producer goes on without waiting for what was
     /// released: it could make this process hold any number of records (I6). And nothing at a corrupt
     /// slot that was refused once, until a later one shows that the producer has gone past it.
+    #[inline(always)]
     fn look(&self) -> ring::Found {
         let Some(slots) = self.slots() else {
             return ring::Found::Empty;
@@ -46,6 +50,12 @@ impl Inlet {
         if ring::is_published(slots, self.next) {
             return !self.holds_all();
         }
+        self.finds_something()
+    }
+
+    /// Whether there is something at a slot whose stamp is neither of this position nor of the one before it.
+    #[cold]
+    fn finds_something(&self) -> bool {
         self.look() != ring::Found::Empty
     }
 
@@ -53,6 +63,7 @@ impl Inlet {
     ///
     /// # Errors
     /// What became of it, if it is no segment whose payload is to be looked at.
+    #[inline(always)]
     pub(crate) fn peek(&mut self) -> Result<Found, Step> {
         loop {
             let words = match self.look() {
@@ -164,6 +175,7 @@ impl Inlet {
 
     /// Goes past the present segment, which belongs to a record that is held from now on. `in_place`: its
     /// payload was left where it is.
+    #[inline(always)]
     pub(crate) fn accept(&mut self, found: &Found, in_place: bool) -> Step {
         let Found { descriptor, begins } = found;
         self.order.accept(descriptor);

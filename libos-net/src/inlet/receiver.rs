@@ -19,6 +19,19 @@ pub(crate) struct Inbound {
     pub(crate) payload: Payload,
 }
 
+impl Inbound {
+    /// After a look at this ring: counts what was refused, and says how far this instance has come.
+    #[inline]
+    pub(crate) fn note_step(&mut self, own: &Own, step: &Step) {
+        if let Step::Refused { refusal, .. } = step {
+            own.count(Counter::Refused(*refusal), 1);
+        }
+        self.inlet.note_taken(&own.page);
+        // The places of what was refused or passed over are done with, if nothing before them is held.
+        self.inlet.release_done(&own.page);
+    }
+}
+
 /// The consuming side of an instance.
 pub struct Receiver {
     inbound: Vec<Inbound>,
@@ -42,9 +55,10 @@ impl Receiver {
         self.inbound.len()
     }
 
-    /// Ring `ring`.
-    pub(crate) fn inbound_mut(&mut self, ring: usize) -> Option<&mut Inbound> {
-        self.inbound.get_mut(ring)
+    /// Ring `ring`, and the waiting that learns from what comes through it.
+    #[inline]
+    pub(crate) fn inbound_mut(&mut self, ring: usize) -> Option<(&mut Inbound, &mut Rest)> {
+        Some((self.inbound.get_mut(ring)?, &mut self.rest))
     }
 
     fn inlet(&self, ring: usize) -> Option<&Inlet> {
@@ -75,27 +89,6 @@ impl Receiver {
             .find(|ring| self.inlet(*ring).is_some_and(Inlet::has_news))?;
         self.round = (found + 1) % count.max(1);
         Some(found)
-    }
-
-    /// When the look at a ring that follows begins, if what being woken costs is to be learnt from it.
-    pub(crate) fn woken(&mut self) -> Option<Monotonic> {
-        self.rest.woken()
-    }
-
-    /// After a look at ring `ring`: counts what was refused, learns what being woken cost, and says how far
-    /// this instance has come.
-    pub(crate) fn note_step(&mut self, own: &Own, ring: usize, woken: Option<Monotonic>, step: &Step) {
-        if let (Some(woken), Step::Opened(opened)) = (woken, step) {
-            self.rest.learn(woken.ns_since(opened.published));
-        }
-        if let Step::Refused { refusal, .. } = step {
-            own.count(Counter::Refused(*refusal), 1);
-        }
-        if let Some(inlet) = self.inlet_mut(ring) {
-            inlet.note_taken(&own.page);
-            // The places of what was refused or passed over are done with, if nothing before them is held.
-            inlet.release_done(&own.page);
-        }
     }
 
     /// The bytes of a segment that was left in place, as its producer may still change them.

@@ -79,6 +79,7 @@ impl Outlet {
     }
 
     /// Takes back the room of what the consumer has released since the last look.
+    #[inline]
     pub(crate) fn reclaim(&mut self, outbox: &mut Outbox) {
         match &mut self.room {
             Room::Outbox(rooms) => self.link.reclaim(|position| {
@@ -110,6 +111,7 @@ impl Outlet {
     }
 
     /// Publishes a segment: the slot that it was sealed into, or on a mapped edge a copy of its own.
+    #[inline(always)]
     pub(crate) fn publish(&mut self, outbox: &Outbox, segment: Segment<'_>) {
         match &mut self.room {
             Room::Outbox(rooms) => {

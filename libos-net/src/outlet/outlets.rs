@@ -131,6 +131,7 @@ impl Outlets {
     }
 
     /// Publishes a segment to all that take it.
+    #[inline(always)]
     pub(crate) fn publish(&mut self, own: &Own, outbox: &Outbox, segment: Segment<'_>) {
         for outlet in self.taking() {
             outlet.publish(outbox, segment);

@@ -182,6 +182,7 @@ impl Link {
 
     /// Makes the descriptor visible in `region`, where the ring lies. The caller has seen
     /// [`Self::has_room`], and rings afterwards.
+    #[inline(always)]
     pub(crate) fn publish(&mut self, region: &OwnRegion, descriptor: &Descriptor) {
         if descriptor.segment == 0 {
             self.last_began = self.tail;

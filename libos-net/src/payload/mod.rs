@@ -51,6 +51,7 @@ impl Payload {
     ///
     /// # Errors
     /// When it is not what its producer sealed, or on a mapped edge lies where another record is held.
+    #[inline(always)]
     pub(crate) fn open(
         &mut self,
         inlet: &mut Inlet,

@@ -49,6 +49,7 @@ impl Opener {
 
     /// Opens `sealed` and appends the plaintext to `into`. A key that opened nothing is not kept, so that
     /// made-up epochs do not push out the good one.
+    #[inline(always)]
     pub(crate) fn open(
         &mut self,
         descriptor: &Descriptor,

@@ -102,6 +102,7 @@ impl Descriptor {
     ///
     /// # Errors
     /// [`Malformed`].
+    #[inline]
     pub fn from_words(words: &[u64; WORDS], outbox: &OutboxLayout) -> Result<Self, Malformed> {
         let descriptor = Self::read(words)?;
         let end = descriptor.end(SLOT_TAIL_BYTES)?;

@@ -6,6 +6,7 @@
 //! [`crate::wait::ahead`] before its record came, and gives way to the others if the record takes long.
 
 use crate::clock::Monotonic;
+use crate::inlet::step::Step;
 use crate::page::counter::Counter;
 use crate::page::own::Own;
 use crate::region::layout::page_word;
@@ -132,8 +133,12 @@ impl Rest {
         (core::mem::take(&mut self.was_asleep) && !self.takes_turns()).then(Monotonic::now)
     }
 
-    /// Learns that being woken took `late_ns`.
-    pub(crate) fn learn(&mut self, late_ns: u64) {
-        self.patience.woken(late_ns);
+    /// Learns what being woken cost, if that was to be learnt from this look at a ring: from the segment's
+    /// publication to when whoever slept looked.
+    #[inline]
+    pub(crate) fn learn(&mut self, woken: Option<Monotonic>, step: &Step) {
+        if let (Some(woken), Step::Opened(opened)) = (woken, step) {
+            self.patience.woken(woken.ns_since(opened.published));
+        }
     }
 }
