@@ -5,8 +5,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The file by which cargo marks its folder of results.
-const MARK: &str = "CACHEDIR.TAG";
+/// Files in cargo's folder of results: a mark for backups, which is only made with the folder, and what cargo
+/// remembers of the compiler.
+const MARKS: [&str; 2] = ["CACHEDIR.TAG", ".rustc_info.json"];
 
 /// Where cargo puts what it builds, and how it was asked to build it.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl Target {
             other => other,
         };
         let above = profile_folder.parent()?;
-        let is_marked = |folder: &Path| folder.join(MARK).exists();
+        let is_marked = |folder: &Path| MARKS.iter().any(|mark| folder.join(mark).exists());
         let (folder, triple) = if is_marked(above) {
             (above, None)
         } else {
@@ -88,7 +89,8 @@ mod tests {
         let root = folder.path().join("target");
         fs::create_dir_all(root.join("a-b-c/fast")).unwrap();
         assert_eq!(Target::of(&root.join("debug/hacher-fabric")), None, "not cargo's");
-        fs::write(root.join(MARK), "").unwrap();
+        // Whoever empties the folder takes the first mark away.
+        fs::write(root.join(MARKS[1]), "").unwrap();
         let of = |path: &str| Target::of(&root.join(path)).unwrap();
         let target = |profile: &str, triple: Option<&str>| Target {
             folder: root.clone(),
