@@ -6,7 +6,7 @@
 //! have put it there, and if both were built of the same interfaces; otherwise the command fails and says why,
 //! as whoever has installed it expects it to be used.
 
-mod cargo;
+pub(crate) mod cargo;
 
 use hacher_trustlet_host::VERSION;
 use rustix::process::geteuid;

@@ -1,6 +1,7 @@
 //! `--build`: runs the `build` commands of a chain file, each once.
 
 use super::file::ChainFile;
+use crate::companion::cargo::without_package;
 use std::collections::BTreeSet;
 use std::io;
 use std::process::{Command, ExitStatus};
@@ -42,7 +43,10 @@ pub fn build(file: &ChainFile) -> Result<(), BuildError> {
             continue;
         }
         tell!(Info: "build   {command}");
-        let status = Command::new("/bin/sh")
+        let mut shell = Command::new("/bin/sh");
+        // Most commands are cargo's.
+        without_package(&mut shell);
+        let status = shell
             .args(["-c", command])
             .current_dir(file.folder())
             // Standard output is for results.

@@ -52,7 +52,9 @@ pub(super) fn build(companion: Companion, this: &Path) -> Result<(), CompanionEr
         return Ok(());
     };
     let name = companion.name();
-    let status = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    without_package(&mut command);
+    let status = command
         .args(arguments(companion, &target))
         // From within the workspace, wherever this command is given.
         .current_dir(PathBuf::from(package))
@@ -65,6 +67,19 @@ pub(super) fn build(companion: Companion, this: &Path) -> Result<(), CompanionEr
         Err(error) => error.to_string(),
     };
     Err(CompanionError::NotBuilt { name, why })
+}
+
+/// Takes away what `cargo run` says of the package that it runs. Build scripts look at it, that of `ring` among them,
+/// so another cargo would build them anew, and all that depends on them, and so would the next `cargo run`.
+pub(crate) fn without_package(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let of_package = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
+        if of_package {
+            command.env_remove(name);
+        }
+    }
 }
 
 fn arguments(companion: Companion, target: &Target) -> Vec<OsString> {
@@ -82,6 +97,23 @@ fn arguments(companion: Companion, target: &Target) -> Vec<OsString> {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn what_is_built_from_here_is_not_told_of_this_package() {
+        let told = |command: &mut Command| String::from_utf8(command.output().unwrap().stdout).unwrap();
+        if !told(&mut Command::new("env")).contains("CARGO_PKG_NAME=") {
+            eprintln!("skipped: cargo does not run this test");
+            return;
+        }
+        let mut command = Command::new("env");
+        without_package(&mut command);
+        let told = told(&mut command);
+        assert!(
+            !told.contains("CARGO_PKG_") && !told.contains("CARGO_MANIFEST_"),
+            "{told}"
+        );
+        assert!(told.contains("PATH="), "{told}");
+    }
 
     #[test]
     fn a_companion_is_built_as_the_running_executable_was() {
