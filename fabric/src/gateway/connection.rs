@@ -23,6 +23,7 @@ use super::drain::{Draining, Fate};
 use super::places::Places;
 use super::screen::Exchange;
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -444,6 +445,11 @@ impl RequestTurn {
         self.connection.is_spare
     }
 
+    /// Waits until `bytes` of a long body may move.
+    pub(super) async fn pace(&self, bytes: usize) {
+        self.places.pace().turn(bytes).await;
+    }
+
     /// The body is awaited from now on.
     pub(super) fn uploads(&self) -> UploadTurn<'_> {
         self.connection.uploads.set(self.connection.uploads.get() + 1);
@@ -489,6 +495,15 @@ impl Drop for RequestTurn {
 }
 
 impl ReplyTurn {
+    /// Waits until `bytes` of a long reply may move; `None` if they may at once.
+    pub(super) fn pace(&self, bytes: usize) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
+        let places = &self.turn.places;
+        (!places.pace().may_move(bytes)).then(|| {
+            let places = Rc::clone(places);
+            Box::pin(async move { places.pace().turn(bytes).await }) as Pin<Box<dyn Future<Output = ()>>>
+        })
+    }
+
     /// Another segment of it was taken over.
     pub(super) fn moves(&self) {
         let now = self.turn.places.now();

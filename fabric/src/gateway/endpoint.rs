@@ -5,12 +5,13 @@ use super::Gateway;
 use super::arriving::{Arriving, Judgement};
 use super::budget::{self, Account, Budget, Charge};
 use super::ids::Ids;
+use super::pace::BYTES_AT_ONCE;
 use super::record::Record;
 use crate::watched::watch_shared;
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::attach::Begin;
 use hacher_libos_net::clock::Monotonic;
-use hacher_libos_net::descriptor::Descriptor;
+use hacher_libos_net::descriptor::{Descriptor, SEGMENT_BYTES};
 use hacher_libos_net::doorbell;
 use hacher_libos_net::fault::Notice;
 use hacher_libos_net::hop::{Own, Receiver, SendError, Sender};
@@ -33,10 +34,9 @@ use tokio::time::{Instant, timeout_at};
 
 /// The gateway's one output port.
 const INGRESS: usize = 0;
-/// Segments of one request that are sealed, or bytes and segments that are opened, before other tasks get
-/// their turn: some hundred microseconds of work.
-const SEGMENTS_AT_ONCE: usize = 8;
-const BYTES_AT_ONCE: usize = 512 << 10;
+/// Segments of one request that are sealed before other tasks get their turn.
+const SEGMENTS_AT_ONCE: usize = BYTES_AT_ONCE / SEGMENT_BYTES;
+/// Segments that are opened at once, if they are short; of long ones [`BYTES_AT_ONCE`].
 const STEPS_AT_ONCE: usize = 256;
 /// Bytes that say how long a record's headers are.
 const PREFIX_BYTES: u64 = 2;

@@ -6,6 +6,7 @@
 //! access        a line for each request, if that is asked for
 //! budget        what everybody may hold (I11), by accounts of chains and connections
 //! places        who has a connection, who gives way, and the clock of all limits
+//! pace          how much of long bodies moves before others get their turn
 //! connection    one connection: what it waits for, and for how long
 //! open_files    how many connections this process has descriptors for
 //! wire          its socket: counted, and drained at the end
@@ -42,6 +43,7 @@ pub mod hostile;
 mod ids;
 mod listener;
 mod open_files;
+mod pace;
 mod places;
 mod problem;
 mod record;

@@ -9,6 +9,7 @@ use super::budget::{
     Account, Budget, CONNECTION_BYTES, Charge, HTTP_2_BYTES, HTTP_2_STREAM_BYTES, connections_bytes,
 };
 use super::connection::{Connection, Ending, Tick};
+use super::pace::Pace;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -41,6 +42,7 @@ pub(super) struct Places {
     optional: Rc<Account>,
     /// Told when the first place is taken, and when the last is given back.
     changed: Notify,
+    pace: Pace,
 }
 
 /// A connection's place; given back when dropped.
@@ -62,6 +64,7 @@ impl Places {
             memory: budget.account(connections_bytes()),
             optional: budget.account(0),
             changed: Notify::new(),
+            pace: Pace::default(),
         })
     }
 
@@ -70,6 +73,11 @@ impl Places {
         let all = all.min(PLACES_MAX);
         self.all.set(all);
         self.ordinary.set((all - SPARE_MAX.min(all / 8)).max(1));
+    }
+
+    /// At which long bodies move on all of them.
+    pub(super) const fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     pub(super) fn now(&self) -> Tick {

@@ -12,7 +12,8 @@ use super::record::{Piece, Record};
 use bytes::{Buf, Bytes};
 use core::convert::Infallible;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
+use hacher_libos_net::descriptor::SEGMENT_BYTES;
 use hyper::body::{Body, Frame, SizeHint};
 
 /// What goes back to a client.
@@ -21,6 +22,9 @@ pub(super) struct ReplyBody {
     left: usize,
     /// An end of its own is to be written, though there are no bytes: it carries what the reply holds.
     marks_end: bool,
+    /// Whether a piece was taken: what follows waits for its turn.
+    has_begun: bool,
+    turn: Option<Pin<Box<dyn Future<Output = ()>>>>,
     held: Held,
 }
 
@@ -63,6 +67,8 @@ impl ReplyBody {
             left: text.len(),
             source: Source::Text(text),
             marks_end: false,
+            has_begun: false,
+            turn: None,
             held: Held::default(),
         }
     }
@@ -73,6 +79,8 @@ impl ReplyBody {
             left: record.len_bytes().saturating_sub(skip),
             source: Source::Record { record, skip },
             marks_end: false,
+            has_begun: false,
+            turn: None,
             held: Held::default(),
         }
     }
@@ -108,6 +116,19 @@ impl ReplyBody {
         self.held.turn = Some(turn);
     }
 
+    /// Waits for the turn of the next piece of a long reply.
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.turn.is_none() && core::mem::replace(&mut self.has_begun, true) {
+            let bytes = self.left.min(SEGMENT_BYTES);
+            self.turn = self.held.turn.as_ref().and_then(|turn| turn.pace(bytes));
+        }
+        if let Some(turn) = &mut self.turn {
+            ready!(turn.as_mut().poll(context));
+            self.turn = None;
+        }
+        Poll::Ready(())
+    }
+
     /// What the last piece holds from now on: hyper takes it.
     fn hand_over(&mut self) -> Held {
         let mut held = core::mem::take(&mut self.held);
@@ -124,7 +145,7 @@ impl Body for ReplyBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<ReplyData>, Infallible>>> {
         if self.left == 0 {
             let end = core::mem::take(&mut self.marks_end).then(|| ReplyData {
@@ -133,6 +154,7 @@ impl Body for ReplyBody {
             });
             return Poll::Ready(end.map(|end| Ok(Frame::data(end))));
         }
+        ready!(self.poll_turn(context));
         let bytes = match &mut self.source {
             Source::Text(text) => Some(ReplyBytes::Text(core::mem::take(text))),
             Source::Record { record, skip } => record.take_piece().map(|mut piece| {

@@ -6,6 +6,7 @@ use super::endpoint::Endpoint;
 use super::problem::{Problem, RETRY_AFTER_S};
 use super::record::Record;
 use bytes::Bytes;
+use hacher_libos_net::descriptor::SEGMENT_BYTES;
 use hacher_libos_net::telemetry::RequestRefusal;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -139,6 +140,9 @@ impl RequestBody {
                 Some(Ok(data)) => data,
                 Some(Err(_)) => return Err(broke_off()),
             };
+            if received > SEGMENT_BYTES {
+                turn.pace(data.len()).await;
+            }
             received += data.len();
             if received as u64 > limit {
                 return Err(too_large(None, limit));
