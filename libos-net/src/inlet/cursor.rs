@@ -32,8 +32,8 @@ impl Cursor {
         self.at + word
     }
 
-    /// Takes over which records a predecessor had released before older ones, from `next` on. Of what was
-    /// published from `unpublished` on, none could be done.
+    /// Takes over which records a predecessor had released before older ones, from `next` on. What was not
+    /// published, from `unpublished` on, cannot have been done.
     pub(super) fn resume_done(&mut self, page: &OwnRegion, next: u64, unpublished: u64) {
         let at = |word: usize| self.done_at + word * 8;
         let load = |word| page.word(at(word)).map_or(0, |word| word.load(Ordering::Relaxed));
@@ -98,7 +98,7 @@ impl Cursor {
     }
 }
 
-/// Stores a word that does not hold `value` yet: memory that is never written stays unbacked.
+/// Stores a word that does not hold `value` yet: a cache line that peers read is not dirtied for nothing.
 pub(super) fn store_changed(page: &OwnRegion, at: usize, value: u64) {
     if let Some(word) = page.word(at)
         && word.load(Ordering::Relaxed) != value

@@ -8,7 +8,7 @@ use crate::record::descriptor::Descriptor;
 use crate::region::layout::cursor_word;
 use crate::region::memory::OwnRegion;
 use crate::region::ring;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, fence};
 
 impl Inlet {
     /// Goes on where a predecessor stopped. What it left may be anything, so it is believed as far as the
@@ -18,6 +18,10 @@ impl Inlet {
             let word = page.word(self.cursor.word_at(word));
             word.map_or(0, |word| word.load(Ordering::Relaxed))
         };
+        // Before the ring is looked at: a producer that is replaced meanwhile is then seen as another, and what
+        // its predecessor said of epoch and order is not held against it.
+        self.producer_process = self.process_of_producer();
+        fence(Ordering::Acquire);
         let Some(slots) = self.slots() else {
             return;
         };
@@ -29,7 +33,6 @@ impl Inlet {
             .ok()
             .map(|epoch| (epoch, load(cursor_word::SEQUENCE)))
             .filter(|floor| is_believed && *floor <= self.newest_released(slots, next));
-        self.producer_process = self.process_of_producer();
         self.next = next;
         self.published_to = published_to;
         let (epoch, sequence) = floor.unwrap_or((0, 0));

@@ -115,7 +115,7 @@ impl Outlets {
             has_room: true,
         };
         for outlet in self.taking() {
-            taking.has_room &= outlet.reserve(outbox, len_bytes, places);
+            taking.has_room = taking.has_room && outlet.reserve(outbox, len_bytes, places);
             if outlet.is_sealed() {
                 taking.sealed += 1;
             } else {

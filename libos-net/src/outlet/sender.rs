@@ -184,6 +184,7 @@ impl Sender {
         len_bytes: usize,
         end: End,
     ) -> Result<Option<Reservation>, SendError> {
+        // The second look is at everything again: what was released since the first one rings nobody.
         for has_looked in [false, true] {
             let port = self
                 .ports
