@@ -885,19 +885,22 @@ fn a_predecessor_that_named_one_slot_everywhere_does_not_stop_its_replacement() 
     let mut plan = Plan::new();
     let a = plan.function("a", &["out"]);
     let b = plan.function("b", &["out"]);
-    plan.limits(b).instances = 300;
+    // More places than a count of 16 bits holds, in few instances: each takes descriptors.
+    plan.limits(a).outbox_bytes = 512 << 20;
+    plan.limits(b).instances = 10;
     plan.edge((a, "out"), b);
     let mut wiring = plan.wire();
     let mut first = wiring.attach(a, 0);
     send(&mut first, 0, &record(0), b"x").unwrap();
     drop(first);
     let layout: OutboxLayout = wiring.outbox_layout(a, 0);
+    assert!(10 * layout.ring_capacity() > usize::from(u16::MAX));
     let outbox = wiring.outbox(a, 0);
     let words: Vec<u64> = (1..8)
         .map(|i| outbox.word(layout.ring_at(0).unwrap() + 8 * i))
         .collect();
-    for ring in 0..300 {
-        for position in 0..256_u64 {
+    for ring in 0..10 {
+        for position in 0..layout.ring_capacity() as u64 {
             let slot = layout.ring_at(ring).unwrap() + position as usize * 64;
             let low = position + 1;
             outbox.set_word(slot, (u64::from(!(low as u32)) << 32) | low);
