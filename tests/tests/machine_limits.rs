@@ -5,7 +5,9 @@
 
 use hacher_fabric::http::Connection;
 use hacher_tests::{executable, function};
-use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, getuid, kill_process, setrlimit, wait};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitOptions, getrlimit, getuid, kill_process, setrlimit, wait,
+};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs::Permissions;
@@ -385,7 +387,12 @@ impl Drop for ControlGroup {
 /// Serves and asks `doctor` under each limit: they agree, and what suffices once suffices from there on.
 fn sweep(machine: &mut Machine, resource: Resource, limits: &[u64], words: &[&str]) -> Option<u64> {
     let mut suffices = None;
+    let highest = getrlimit(resource).maximum.unwrap_or(u64::MAX);
     for &limit in limits {
+        if limit > highest {
+            println!("skipped: {limit} is above this process's own hard limit of {highest}");
+            continue;
+        }
         machine.limit(resource, limit);
         let starts = machine.try_to_serve(words);
         let fine = machine.doctor();
