@@ -111,6 +111,7 @@ impl Gateway {
             access: Rc::default(),
         });
         let told = Rc::clone(&gateway);
+        spawn_local(Rc::clone(&places).keep_pace());
         spawn_local(places.watch(move || told.tell_figures()));
         gateway
     }

@@ -189,6 +189,11 @@ impl Places {
         }
     }
 
+    /// Gives long bodies their turns, for ever.
+    pub(super) async fn keep_pace(self: Rc<Self>) {
+        self.pace.give_turns().await;
+    }
+
     /// Has clients that speak HTTP/2 send no further request.
     pub(super) fn end_http_2(&self) {
         let taken = self.taken.borrow();
