@@ -132,15 +132,7 @@ where
             deadline: job.deadline,
             attempt: u16::try_from(job.attempt).unwrap_or(u16::MAX),
         };
-        let mut sealing = Sealing {
-            own,
-            sender: &mut place.sender,
-            context,
-            until: job.deadline,
-            fault: None,
-            seal_ns: 0,
-            out_bytes: 0,
-        };
+        let mut sealing = Sealing::new(own, &mut place.sender, context, job.deadline);
         let run = Run {
             invocation: job.invocation,
             attempt: job.attempt,

@@ -93,15 +93,7 @@ where
             deadline: job.deadline,
             attempt: 1,
         };
-        let mut sealing = Sealing {
-            own,
-            sender: &mut place.sender,
-            context,
-            until: job.deadline,
-            fault: None,
-            seal_ns: 0,
-            out_bytes: 0,
-        };
+        let mut sealing = Sealing::new(own, &mut place.sender, context, job.deadline);
         if port.finish(index, &mut sealing).is_ok() {
             return Ok(());
         }
@@ -140,15 +132,7 @@ where
             deadline,
             attempt: 1,
         };
-        let mut sealing = Sealing {
-            own: &place.own,
-            sender: &mut place.sender,
-            context,
-            until,
-            fault: None,
-            seal_ns: 0,
-            out_bytes: 0,
-        };
+        let mut sealing = Sealing::new(&place.own, &mut place.sender, context, until);
         // If even this cannot leave before the deadline, the gateway answers that the deadline has passed.
         let _ = sealing.segment(port, &plain, true);
     }

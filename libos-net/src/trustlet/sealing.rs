@@ -26,7 +26,25 @@ pub(super) struct Sealing<'a> {
     pub(super) out_bytes: u64,
 }
 
-impl Sealing<'_> {
+impl<'a> Sealing<'a> {
+    /// For a record of `context`; waits for room until `until`.
+    pub(super) const fn new(
+        own: &'a Own,
+        sender: &'a mut Sender,
+        context: RecordContext,
+        until: Monotonic,
+    ) -> Self {
+        Self {
+            own,
+            sender,
+            context,
+            until,
+            fault: None,
+            seal_ns: 0,
+            out_bytes: 0,
+        }
+    }
+
     /// Does `act` as soon as there is room for its `len_bytes` bytes.
     pub(super) fn once_there_is_room<T>(
         &mut self,
