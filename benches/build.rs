@@ -1,5 +1,5 @@
-//! Tells reports which commit, compiler and profile they are about. What cannot be known is `unknown`, such as
-//! the commit in a source archive; packagers set `HACHER_COMMIT`.
+//! Tells reports which commit, compiler and profile they are about. What cannot be known is `unknown`, such
+//! as the commit in a source archive; packagers set `HACHER_COMMIT`.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! Names the build by what its executables have to agree on: the calls, messages and layouts of this crate and
-//! of `libos-net`. Two executables with the same name of a build understand each other.
+//! Names the build by what its executables have to agree on: the calls, messages and layouts of this crate
+//! and of `libos-net`. Two executables with the same name of a build understand each other.
 
 use std::fs;
 use std::io;

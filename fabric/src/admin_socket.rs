@@ -1,8 +1,8 @@
 //! The socket of operators at a path.
 //!
-//! A socket that nobody listens on is what a service left that was killed, and is replaced; anything else at the
-//! path is left alone. Of two services that start at once one gets the path: both take turns by a lock on its
-//! folder, from looking at what is there to listening.
+//! A socket that nobody listens on is what a service left that was killed, and is replaced; anything else at
+//! the path is left alone. Of two services that start at once one gets the path: both take turns by a lock on
+//! its folder, from looking at what is there to listening.
 
 use rustix::fs::{FlockOperation, Mode, OFlags, fchmod, flock};
 use rustix::io::Errno;

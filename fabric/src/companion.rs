@@ -2,9 +2,9 @@
 //! `hacher-gateway` and `hacher-bench`.
 //!
 //! One is known by its file name, in which one word differs: beside `hacher-fabric-1.2` lies
-//! `hacher-monitor-1.2`. It takes part in what this executable trusts, so it is used only if nobody else could
-//! have put it there, and if both were built of the same interfaces; otherwise the command fails and says why,
-//! as whoever has installed it expects it to be used.
+//! `hacher-monitor-1.2`. It takes part in what this executable trusts, so it is used only if nobody else
+//! could have put it there, and if both were built of the same interfaces; otherwise the command fails and
+//! says why, as whoever has installed it expects it to be used.
 
 pub(crate) mod cargo;
 
@@ -149,7 +149,8 @@ impl Companion {
         self.judged(path, owner)
     }
 
-    /// As [`Companion::beside`], and if cargo runs this executable (`cargo run`), has it build the other first.
+    /// As [`Companion::beside`], and if cargo runs this executable (`cargo run`), has it build the other
+    /// first.
     ///
     /// # Errors
     /// As [`Companion::beside`], or [`CompanionError::NotBuilt`].

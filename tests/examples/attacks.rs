@@ -1,5 +1,5 @@
-//! Measures what two attacks on the gateway cost the clients of another chain that it serves. How to build it,
-//! beside the executables that it starts, and how to read the figures: `tests/README.md`.
+//! Measures what two attacks on the gateway cost the clients of another chain that it serves. How to build
+//! it, beside the executables that it starts, and how to read the figures: `tests/README.md`.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -1,5 +1,5 @@
-//! Measures what functions of one chain that spin cost the clients of another chain. How to build it, beside the
-//! executables that it starts, and how to read the figures: `tests/README.md`.
+//! Measures what functions of one chain that spin cost the clients of another chain. How to build it, beside
+//! the executables that it starts, and how to read the figures: `tests/README.md`.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

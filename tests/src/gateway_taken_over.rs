@@ -130,7 +130,8 @@ impl<'a> TakenOver<'a> {
         }
     }
 
-    /// Does what each request asks for. Whatever the monitor says from now on, the drain among it, is not read.
+    /// Does what each request asks for. Whatever the monitor says from now on, the drain among it, is not
+    /// read.
     fn serve(mut self) -> ! {
         loop {
             // The next process may have it not block, as both have the same socket.
@@ -282,8 +283,8 @@ impl<'a> TakenOver<'a> {
     }
 }
 
-/// Writes what a terminal would obey, lines that are too long, and requests that were never made, as lines of the
-/// access log of chains that are not its own.
+/// Writes what a terminal would obey, lines that are too long, and requests that were never made, as lines of
+/// the access log of chains that are not its own.
 fn spoil_log() {
     let mut log = io::stderr();
     let forged = |chain: &str, method: &str| {

@@ -110,8 +110,8 @@ pub fn abuse_descriptors() {
             let _ = rustix::io::read(fd, &mut [0; 4096]);
         }
     }
-    // As many epolls as there are numbers left, each of which watches everything; of a process with thousands of
-    // numbers some, as they watch each other as well, which takes ever longer.
+    // As many epolls as there are numbers left, each of which watches everything; of a process with thousands
+    // of numbers some, as they watch each other as well, which takes ever longer.
     for _ in 0..EPOLLS_MAX {
         let Ok(epoll) = rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC) else {
             break;

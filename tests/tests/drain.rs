@@ -173,8 +173,9 @@ fn after_the_delay_new_requests_are_refused_while_others_finish_and_operators_ar
     let draining = Draining::start(&[]);
     let request = draining.in_flight(4000);
     draining.ask(Signal::TERM);
-    // Even no delay may be over a moment after the signal. Whoever waits for leave to send its content is told
-    // which of the two it is, and no function gets a request that might wait behind the one in flight.
+    // Even no delay may be over a moment after the signal. Whoever waits for leave to send its content is
+    // told which of the two it is, and no function gets a request that might wait behind the one in
+    // flight.
     let mut served = 1;
     let reply = loop {
         let mut client = connect(draining.service.gateway);

@@ -267,8 +267,8 @@ impl Machine {
         self.nothing_is_left();
     }
 
-    /// Every process of a tree whose first one has ended becomes a child of this process, and ends; and no file
-    /// is left in memory, nor among temporary ones.
+    /// Every process of a tree whose first one has ended becomes a child of this process, and ends; and no
+    /// file is left in memory, nor among temporary ones.
     fn nothing_is_left(&self) {
         self.no_process_is_left();
         let temporary = std::fs::read_dir(self.folder.path().join("tmp")).unwrap();

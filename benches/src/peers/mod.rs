@@ -9,8 +9,8 @@ use crate::subject::{Place, Started};
 use iceoryx::{Iceoryx, Waiting};
 use std::path::{Path, PathBuf};
 
-/// All of them. Their processes are started from this executable, which must call [`crate::role::played`] first
-/// thing.
+/// All of them. Their processes are started from this executable, which must call [`crate::role::played`]
+/// first thing.
 #[must_use]
 pub fn guests() -> Vec<Guest> {
     guests_of(&this_program())

@@ -1,5 +1,5 @@
-//! The command `hacher-gateway`: the gateway, and nothing that reads a chain file. `hacher-fabric serve` puts it in
-//! place where it lies beside.
+//! The command `hacher-gateway`: the gateway, and nothing that reads a chain file. `hacher-fabric serve` puts
+//! it in place where it lies beside.
 
 use hacher_fabric::companion::Companion;
 use std::process::ExitCode;

@@ -1,5 +1,5 @@
-//! The executable in the gateway's place: `hacher-gateway` where it lies beside this executable, else this one
-//! under that name.
+//! The executable in the gateway's place: `hacher-gateway` where it lies beside this executable, else this
+//! one under that name.
 
 use super::linked::{ElfError, LinkedFiles, linked};
 use crate::companion::{Companion, CompanionError};

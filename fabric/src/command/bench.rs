@@ -1,5 +1,5 @@
-//! `bench`: becomes `hacher-bench`, the executable that measures. Plots, other transports and certificates for
-//! them are no part of this one, which is measured and trusted.
+//! `bench`: becomes `hacher-bench`, the executable that measures. Plots, other transports and certificates
+//! for them are no part of this one, which is measured and trusted.
 
 use super::Failed;
 use crate::companion::Companion;

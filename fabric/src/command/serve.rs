@@ -1,4 +1,5 @@
-//! `serve`: this process becomes the monitor, which is `hacher-monitor` where that lies beside this executable.
+//! `serve`: this process becomes the monitor, which is `hacher-monitor` where that lies beside this
+//! executable.
 
 use super::Failed;
 use crate::admin_address::AdminAddress;

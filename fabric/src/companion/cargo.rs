@@ -1,4 +1,5 @@
-//! Where `cargo run` runs this executable, cargo has built it alone: the others are built when they are needed.
+//! Where `cargo run` runs this executable, cargo has built it alone: the others are built when they are
+//! needed.
 
 use super::{Companion, CompanionError};
 use std::ffi::OsString;
@@ -69,8 +70,9 @@ pub(super) fn build(companion: Companion, this: &Path) -> Result<(), CompanionEr
     Err(CompanionError::NotBuilt { name, why })
 }
 
-/// Takes away what `cargo run` says of the package that it runs. Build scripts look at it, that of `ring` among them,
-/// so another cargo would build them anew, and all that depends on them, and so would the next `cargo run`.
+/// Takes away what `cargo run` says of the package that it runs. Build scripts look at it, that of `ring`
+/// among them, so another cargo would build them anew, and all that depends on them, and so would the next
+/// `cargo run`.
 pub(crate) fn without_package(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let of_package = name

@@ -40,8 +40,8 @@ const HELD_UP_PART: u32 = 10;
 /// A shorter wait is not worth a timer, which counts whole milliseconds: many of them would add up to more
 /// than was meant.
 const HELD_UP_MIN: Duration = Duration::from_millis(20);
-/// What may be written of one function, with what stands around its text: lines beyond are dropped without being
-/// looked at, so that one which prints without end costs the daemon little more than reading it.
+/// What may be written of one function, with what stands around its text: lines beyond are dropped without
+/// being looked at, so that one which prints without end costs the daemon little more than reading it.
 const BURST_BYTES: u64 = 8 * 1024 * 1024;
 const BYTES_PER_SECOND: u64 = 4 * 1024 * 1024;
 /// How long the last words of functions that have ended are awaited when the daemon ends.

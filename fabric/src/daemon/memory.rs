@@ -1,6 +1,6 @@
 //! How much memory instances have is asked when somebody wants to know, and not else: the monitor has to look
-//! at each process. And not again while the last answer is fresh, however often somebody wants to: whoever may
-//! connect to the operators' port could otherwise keep the monitor busy.
+//! at each process. And not again while the last answer is fresh, however often somebody wants to: whoever
+//! may connect to the operators' port could otherwise keep the monitor busy.
 
 use std::cell::Cell;
 use std::time::Duration;

@@ -1,5 +1,6 @@
-//! Which chains are ready, as far as the monitor, and by it gateways, have been told, and whoever reads the log.
-//! Both are told of a change once; the monitor again if the message was lost, as gateways answer `/readyz` by it.
+//! Which chains are ready, as far as the monitor, and by it gateways, have been told, and whoever reads the
+//! log. Both are told of a change once; the monitor again if the message was lost, as gateways answer
+//! `/readyz` by it.
 
 use std::collections::BTreeMap;
 
@@ -24,8 +25,8 @@ pub(super) struct ToTell {
 }
 
 impl Readiness {
-    /// Notes whether a chain is ready: who has to be told. A chain that is ready from the start is no news for
-    /// people.
+    /// Notes whether a chain is ready: who has to be told. A chain that is ready from the start is no news
+    /// for people.
     pub(super) fn note(&mut self, chain: u32, ready: bool) -> ToTell {
         let before = self.0.get(&chain).copied();
         let to_tell = ToTell {

@@ -215,8 +215,8 @@ impl Connection {
         }
     }
 
-    /// For how long the peer may still be sending what will not be read; `None` if it is not, or if nobody has
-    /// that long.
+    /// For how long the peer may still be sending what will not be read; `None` if it is not, or if nobody
+    /// has that long.
     pub(super) fn lingers_for(&self) -> Option<Duration> {
         if self.has_ended.get() || self.ending.get() == Ending::Now {
             return None;

@@ -7,9 +7,9 @@
 //! | refusing, until what is in flight is done | accepted | 503 with `Retry-After`; HTTP/2: GOAWAY | 503 |
 //! | cutting | accepted | 503, those in flight too | 503 |
 //!
-//! At last each connection on which nothing comes any more is ended, between two looks at its socket, and listened
-//! to for a moment (`screen.rs`, `wire.rs`): a request that has arrived is answered, also if only a part of
-//! its head has.
+//! At last each connection on which nothing comes any more is ended, between two looks at its socket, and
+//! listened to for a moment (`screen.rs`, `wire.rs`): a request that has arrived is answered, also if only a
+//! part of its head has.
 //!
 //! A socket that outlives the service is not accepted from after the first stage: whoever waits in its queue
 //! is served by the successor.

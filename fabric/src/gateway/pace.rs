@@ -5,8 +5,9 @@
 //! moves by turns: one body at a time, in the order of asking, and between two turns everybody else gets
 //! theirs.
 
-//! Nobody holds a turn: it is given, and the next one comes whether or not it was taken. Whether a body goes on
-//! is its client's doing, too (HTTP/2 has windows), and one that does not must not be in the way of others.
+//! Nobody holds a turn: it is given, and the next one comes whether or not it was taken. Whether a body goes
+//! on is its client's doing, too (HTTP/2 has windows), and one that does not must not be in the way of
+//! others.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -4,8 +4,8 @@
 //! A head that is refused is not passed on. In its place hyper gets one that the gateway answers with the
 //! problem, so that the answer keeps its place behind those to earlier requests; nothing after it is read.
 //!
-//! A connection over HTTP/1 that the gateway wants to end is shown to hyper as one whose client has closed its
-//! side, at a moment when nothing of a request had arrived; a part of a head is refused, so that it is
+//! A connection over HTTP/1 that the gateway wants to end is shown to hyper as one whose client has closed
+//! its side, at a moment when nothing of a request had arrived; a part of a head is refused, so that it is
 //! answered too.
 
 use super::connection::{Connection, WhenQuiet};
@@ -254,8 +254,8 @@ impl<S> Screen<S> {
         });
     }
 
-    /// Nothing can be read now. If the connection is to end, so it does for hyper: without a word where nothing
-    /// of a request has arrived, with a refusal where a part of a head has.
+    /// Nothing can be read now. If the connection is to end, so it does for hyper: without a word where
+    /// nothing of a request has arrived, with a refusal where a part of a head has.
     fn leave(&mut self, context: &Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Some((connection, drain)) = &self.ends else {
             return Poll::Pending;

@@ -10,8 +10,8 @@ const HELD_EXPECTED: usize = 32;
 pub(super) struct Held {
     pub(super) first: u64,
     pub(super) end: u64,
-    /// Epoch and sequence; 0 of what was refused, which says nothing about them: releasing it leaves those of
-    /// the cursor as they are.
+    /// Epoch and sequence; 0 of what was refused, which says nothing about them: releasing it leaves those
+    /// of the cursor as they are.
     pub(super) epoch: u32,
     pub(super) sequence: u64,
     pub(super) done: bool,

@@ -18,8 +18,8 @@ impl Inlet {
             let word = page.word(self.cursor.word_at(word));
             word.map_or(0, |word| word.load(Ordering::Relaxed))
         };
-        // Before the ring is looked at: a producer that is replaced meanwhile is then seen as another, and what
-        // its predecessor said of epoch and order is not held against it.
+        // Before the ring is looked at: a producer that is replaced meanwhile is then seen as another, and
+        // what its predecessor said of epoch and order is not held against it.
         self.producer_process = self.process_of_producer();
         fence(Ordering::Acquire);
         let Some(slots) = self.slots() else {

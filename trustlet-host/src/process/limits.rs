@@ -11,9 +11,9 @@ const STACK_BYTES: u64 = 8 << 20;
 /// (`do_coredump` in its fs/coredump.c).
 pub(crate) const CORE_BYTES: u64 = 1;
 
-/// Has the kernel write no core dump of this process and its children, nor hand one to a handler. Whether it does
-/// not: where the hard limit is 0 and this process may not raise it, none is written to a file, but a handler
-/// is started.
+/// Has the kernel write no core dump of this process and its children, nor hand one to a handler. Whether it
+/// does not: where the hard limit is 0 and this process may not raise it, none is written to a file, but a
+/// handler is started.
 ///
 /// # Errors
 /// What the kernel says.

@@ -66,8 +66,8 @@ pub fn set_class(pid: i32, class: Class) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Gives a thread of a process a policy. The kernel knows threads by their numbers alone, and one that has ended
-/// since it was listed may have left its number to a thread of somebody else: whether it is still the
+/// Gives a thread of a process a policy. The kernel knows threads by their numbers alone, and one that has
+/// ended since it was listed may have left its number to a thread of somebody else: whether it is still the
 /// process's is looked at afterwards, and a stranger gets back what it had.
 fn set_policy_within(pid: i32, thread: i32, policy: i32) -> Result<(), Errno> {
     let before = scheduling(thread)?;

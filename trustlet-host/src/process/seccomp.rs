@@ -482,8 +482,8 @@ fn checked_for_servers(rules: &mut Rules) -> Result<(), Errno> {
             masked(2, bits(modes), bits(libc::O_NONBLOCK))?,
         ],
     )?;
-    // The end of what it sends, and no other: a listening socket whose reading end is shut listens no more, for
-    // nobody who has it.
+    // The end of what it sends, and no other: a listening socket whose reading end is shut listens no more,
+    // for nobody who has it.
     allow_if(rules, libc::SYS_shutdown, vec![number(1, libc::SHUT_WR)?])?;
     for &(level, option) in SOCKET_OPTIONS {
         allow_if(

@@ -70,7 +70,8 @@ impl Loader {
     }
 }
 
-/// Starts `hacher-fabric` as the loader, with its call socket at the number where trustlets have their channel.
+/// Starts `hacher-fabric` as the loader, with its call socket at the number where trustlets have their
+/// channel.
 ///
 /// # Errors
 /// When descriptors or processes are short.
@@ -221,8 +222,8 @@ pub(super) fn inherited_sockets(names: Vec<String>) -> Vec<(String, OwnedFd)> {
 
 /// A file that another executable has left open at this number when it became this one. Called once for each.
 pub(super) fn inherited_file(number: i32) -> Option<OwnedFd> {
-    // SAFETY: only a flag of the number is set, so that no other program gets it; for one that is not open this
-    // is an error.
+    // SAFETY: only a flag of the number is set, so that no other program gets it; for one that is not open
+    // this is an error.
     let is_open = number >= 0 && unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) == 0 };
     // SAFETY: open, and handed to this process for it to own; nothing else here does.
     is_open.then(|| unsafe { OwnedFd::from_raw_fd(number) })

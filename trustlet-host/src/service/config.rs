@@ -30,8 +30,8 @@ pub struct MonitorConfig {
     pub daemon: Vec<OsString>,
     /// How long requests may take after SIGTERM.
     pub drain: DrainTimes,
-    /// Whether the line about a drain is left out where no request was cut: whoever serves one input needs no
-    /// account of it.
+    /// Whether the line about a drain is left out where no request was cut: whoever serves one input needs
+    /// no account of it.
     pub quiet_drain: bool,
     /// A trustlet that has not said for this long that it serves never will. It counts as died, and is
     /// replaced as one that died early.

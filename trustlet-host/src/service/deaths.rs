@@ -1,7 +1,7 @@
-//! Deaths of trustlets that the daemon may not have told of. It writes the line about each, as it knows what the
-//! process was at work on; but it may be dead itself, or die before it has. The monitor keeps each death until
-//! the daemon has created the replacement, which it does after it has told, and tells of what is left when
-//! there is no daemon.
+//! Deaths of trustlets that the daemon may not have told of. It writes the line about each, as it knows what
+//! the process was at work on; but it may be dead itself, or die before it has. The monitor keeps each death
+//! until the daemon has created the replacement, which it does after it has told, and tells of what is left
+//! when there is no daemon.
 
 use crate::core::{Exit, Whom};
 use crate::lines::About;

@@ -47,7 +47,8 @@ pub(super) struct Shares {
     returns: Returns,
 }
 
-/// Chains that are in the background, or have left it lately, and in how many looks they are still brought back.
+/// Chains that are in the background, or have left it lately, and in how many looks they are still brought
+/// back.
 #[derive(Debug, Default)]
 struct Returns(BTreeMap<ChainId, u8>);
 

@@ -66,8 +66,8 @@ fn processor_time() -> Finding {
     }
 }
 
-/// No process of a service leaves a core dump. A limit of 0 keeps the kernel from writing one to a file, but not
-/// from starting a handler (core(5)).
+/// No process of a service leaves a core dump. A limit of 0 keeps the kernel from writing one to a file, but
+/// not from starting a handler (core(5)).
 fn core_dumps() -> Finding {
     let name = "core dumps";
     // Of a child, as limits cannot be taken back.
