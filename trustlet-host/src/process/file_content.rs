@@ -2,8 +2,9 @@
 //! directory, a FIFO that nobody writes to, or a device. And a sealed copy of it in memory, which stays as it
 //! is whatever becomes of the file.
 
+use super::seals::add_seals;
 use rustix::fd::OwnedFd;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, memfd_create};
 use rustix::io::Errno;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
@@ -98,7 +99,7 @@ pub fn sealed_copy(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     let mut file = File::from(memfd);
     file.write_all(bytes)?;
     let memfd = OwnedFd::from(file);
-    fcntl_add_seals(
+    add_seals(
         &memfd,
         SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL,
     )?;

@@ -8,9 +8,11 @@
 //! can trace it, read its memory or list its descriptors, and the program need not be trusted to ask for
 //! that.
 
+use super::headroom::explained;
+use super::seals::add_seals;
 use ring::digest;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{MemfdFlags, Mode, SealFlags, fchmod, fchown, fcntl_add_seals, memfd_create};
+use rustix::fs::{MemfdFlags, Mode, SealFlags, fchmod, fchown, memfd_create};
 use rustix::io::{Errno, pread, write};
 use rustix::process::{Gid, getegid, geteuid, getgroups};
 use std::io;
@@ -39,11 +41,14 @@ pub enum ImageError {
         max_bytes: u64,
     },
     /// The file could not be read.
-    #[error("cannot read the executable")]
+    #[error("cannot read the executable: {0}")]
     Read(#[source] io::Error),
     /// The sealed copy could not be made.
-    #[error("cannot make a sealed copy of the executable in memory (is vm.memfd_noexec set to 2?)")]
+    #[error("cannot make a sealed copy of the executable in memory: {0}")]
     Seal(#[source] io::Error),
+    /// The kernel makes no executable memory at all.
+    #[error("cannot make executable memory: {0} (is vm.memfd_noexec set to 2?)")]
+    NotExecutable(#[source] io::Error),
 }
 
 impl Image {
@@ -54,7 +59,10 @@ impl Image {
     ///
     /// The file is longer than `max_bytes`, cannot be read, or the kernel refuses executable sealed memory.
     pub fn load(name: &str, file: BorrowedFd<'_>, max_bytes: u64) -> Result<Self, ImageError> {
-        let memfd = executable_memfd(name).map_err(|errno| ImageError::Seal(errno.into()))?;
+        let memfd = executable_memfd(name).map_err(|errno| match errno {
+            Errno::ACCESS => ImageError::NotExecutable(errno.into()),
+            errno => ImageError::Seal(explained(errno)),
+        })?;
         let mut context = digest::Context::new(&digest::SHA384);
         let mut buffer = vec![0_u8; COPY_BYTES];
         let mut len_bytes = 0_u64;
@@ -70,9 +78,9 @@ impl Image {
             }
             let (copied, _) = buffer.split_at(count);
             context.update(copied);
-            write_all(memfd.as_fd(), copied).map_err(|errno| ImageError::Seal(errno.into()))?;
+            write_all(memfd.as_fd(), copied).map_err(|errno| ImageError::Seal(explained(errno)))?;
         }
-        seal(&memfd).map_err(|errno| ImageError::Seal(errno.into()))?;
+        seal(&memfd).map_err(|errno| ImageError::Seal(explained(errno)))?;
         let mut measurement = [0; 48];
         measurement.copy_from_slice(context.finish().as_ref());
         Ok(Self {
@@ -128,9 +136,9 @@ fn seal(memfd: &OwnedFd) -> rustix::io::Result<()> {
         let _ = fchown(memfd, None, Some(group));
     }
     let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK;
-    match fcntl_add_seals(memfd, seals | SealFlags::EXEC | SealFlags::SEAL) {
+    match add_seals(memfd, seals | SealFlags::EXEC | SealFlags::SEAL) {
         // F_SEAL_EXEC exists since Linux 6.3.
-        Err(Errno::INVAL) => fcntl_add_seals(memfd, seals | SealFlags::SEAL),
+        Err(Errno::INVAL) => add_seals(memfd, seals | SealFlags::SEAL),
         other => other,
     }
 }
@@ -153,6 +161,7 @@ fn unmapped_group() -> Option<Gid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::fcntl_add_seals;
     use std::io::{Seek, SeekFrom, Write};
 
     fn file(bytes: &[u8]) -> std::fs::File {

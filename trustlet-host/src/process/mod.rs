@@ -39,3 +39,4 @@ mod permission;
 mod probe;
 mod provisions;
 mod root;
+mod seals;

@@ -12,13 +12,12 @@ use super::file_identity::FileIdentity;
 use super::image::{Measurement, write_all};
 use super::layers::{Layer, Layers};
 use super::library::LibraryError;
+use super::seals::add_seals;
 use super::{probe, root};
 use hacher_libos_net::attach::seqpacket;
 use ring::digest;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{
-    AtFlags, MemfdFlags, Mode, OFlags, SealFlags, fchmod, fcntl_add_seals, memfd_create, openat, unlinkat,
-};
+use rustix::fs::{AtFlags, MemfdFlags, Mode, OFlags, SealFlags, fchmod, memfd_create, openat, unlinkat};
 use rustix::io::{Errno, pread};
 use rustix::mount::MountAttrFlags;
 use rustix::net::{RecvFlags, SendFlags};
@@ -163,7 +162,7 @@ impl NewCopy {
             return Ok(Bytes::Shelved(shelved));
         }
         let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-        fcntl_add_seals(&self.writer, seals)?;
+        add_seals(&self.writer, seals)?;
         Ok(Bytes::Sealed(self.writer))
     }
 }
