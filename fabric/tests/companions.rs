@@ -10,12 +10,18 @@ use tempfile::TempDir;
 /// The command in a folder of its own.
 fn alone() -> TempDir {
     let folder = TempDir::new().unwrap();
-    fs::copy(
+    copied(
         env!("CARGO_BIN_EXE_hacher-fabric"),
-        folder.path().join("hacher-fabric"),
-    )
-    .unwrap();
+        &folder.path().join("hacher-fabric"),
+    );
     folder
+}
+
+/// Copies an executable by a process of its own: a descriptor of this process through which the copy is written
+/// would be inherited by what another test starts at that moment, and what is open for writing does not run (ETXTBSY).
+fn copied(from: &str, to: &Path) {
+    let copied = Command::new("cp").args([Path::new(from), to]).status().unwrap();
+    assert!(copied.success(), "{from} is not copied to {}", to.display());
 }
 
 /// Runs it as if cargo did not.
@@ -55,7 +61,7 @@ fn bench_alone_teaches_and_says_what_builds_the_executable_that_measures() {
 fn bench_refuses_an_executable_of_another_build_and_one_that_anybody_could_have_written() {
     let folder = alone();
     let bench = folder.path().join("hacher-bench");
-    fs::copy("/bin/echo", &bench).unwrap();
+    copied("/bin/echo", &bench);
     for (mode, complaint) in [(0o755, "not of this build"), (0o757, "everybody may write")] {
         fs::set_permissions(&bench, fs::Permissions::from_mode(mode)).unwrap();
         let output = run(folder.path(), &["bench", "--quick"]);
