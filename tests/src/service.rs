@@ -16,6 +16,9 @@ use tempfile::TempDir;
 /// How long a tree may take to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What is known of the words of a service that writes them somewhere else.
+const ELSEWHERE: &str = "its own lines, above this, say why";
+
 /// A service could not be started or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -132,13 +135,13 @@ impl Service {
             .spawn()?;
         let ready = monitor.stdout.take().and_then(until_ready);
         let Some(ready) = ready else {
-            let (ended, told) = (monitor.wait()?, String::new());
+            let (ended, told) = (monitor.wait()?, ELSEWHERE.to_owned());
             return Err(ServiceError::NotReady { ended, told });
         };
         let address = |key: &str| ready.get(key)?.as_str()?.parse().ok();
         let (Some(gateway), Some(admin)) = (address("listen"), address("admin")) else {
             monitor.kill()?;
-            let (ended, told) = (monitor.wait()?, String::new());
+            let (ended, told) = (monitor.wait()?, ELSEWHERE.to_owned());
             return Err(ServiceError::NotReady { ended, told });
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
