@@ -9,11 +9,11 @@ mod bench;
 
 pub use bench::{BenchArgs, BenchCommand, CompareArgs, Experiment};
 
-use crate::admin_address::AdminAddress;
 use crate::chain::own_gateway::Elsewhere;
 use crate::chain::secret::SecretsFolder;
 use crate::failed::Failed;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hacher_http::admin_address::AdminAddress;
 use hacher_trustlet_host::{VERSION, lines};
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -11,11 +11,11 @@ pub(crate) mod cargo;
 use hacher_trustlet_host::VERSION;
 use rustix::process::geteuid;
 use std::fs::{self, File, Metadata};
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 
 /// Files that anybody may replace.
 const WRITABLE_BY_ALL: u32 = 0o002;
@@ -102,7 +102,8 @@ impl Companion {
     /// The package that it is built of.
     const fn package(self) -> &'static str {
         match self {
-            Self::Fabric | Self::Gateway => "hacher-fabric",
+            Self::Fabric => "hacher-fabric",
+            Self::Gateway => "hacher-gateway",
             Self::Monitor => "hacher-trustlet-host",
             Self::Bench => "hacher-benches",
         }
@@ -122,16 +123,6 @@ impl Companion {
             self.package(),
             self.name()
         )
-    }
-
-    /// Says its version, if this process, which is it, was asked for that.
-    #[must_use]
-    pub fn version_asked(self) -> Option<ExitCode> {
-        if std::env::args_os().nth(1)? != "--version" {
-            return None;
-        }
-        let said = writeln!(io::stdout(), "{} {VERSION}", self.name());
-        Some(said.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS))
     }
 
     /// Looks for `self` beside this executable, which is `own`. `None` if nothing is there.

@@ -1,9 +1,9 @@
 //! A small HTTP client for the commands that talk to a gateway or a daemon on this machine.
 
-use crate::admin_address::AdminAddress;
 use bytes::Bytes;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
+use hacher_http::admin_address::AdminAddress;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{HeaderMap, Method, Request, StatusCode};

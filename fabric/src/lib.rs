@@ -2,23 +2,9 @@
 //!
 //! One executable, several processes. `hacher-fabric serve` becomes the monitor (crate
 //! `hacher-trustlet-host`) and starts the same file again under other names: the [`loader`], which reads
-//! chain files and ends; the [`daemon`], which watches; the [`gateway`], the trustlet that speaks HTTP.
+//! chain files and ends; the [`daemon`], which watches; the [gateway](hacher_gateway), the trustlet that speaks HTTP.
 //! Everything else is a [`command`].
 
-/// Writes a line to standard error. Unlike `eprintln!` it does not panic when nobody takes it, as a process
-/// of the tree must outlive whoever reads its messages; and the daemon does not wait.
-macro_rules! tell {
-    ($level:ident: $($argument:tt)*) => {
-        tell!($level, hacher_trustlet_host::lines::About::default(); $($argument)*)
-    };
-    ($level:ident, $about:expr; $($argument:tt)*) => {
-        hacher_trustlet_host::lines::say(
-            hacher_trustlet_host::lines::Level::$level, &$about, format_args!($($argument)*)
-        )
-    };
-}
-
-pub mod admin_address;
 pub mod admin_socket;
 pub mod chain;
 pub mod cli;
@@ -26,15 +12,10 @@ pub mod command;
 pub mod companion;
 pub mod daemon;
 pub mod failed;
-pub mod gateway;
-mod hex;
 pub mod http;
 pub mod loader;
-mod percent;
 pub mod table;
-pub mod tls;
 pub mod tree;
-mod watched;
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
@@ -52,7 +33,7 @@ pub fn main() -> ExitCode {
         .and_then(|name| name.into_string().ok())
         .as_deref()
     {
-        Some(gateway::ROLE) => gateway::main(),
+        Some(hacher_gateway::ROLE) => hacher_gateway::main(),
         Some(daemon::settings::ROLE) => daemon::main(),
         Some(scribe::ROLE) => scribe::main(),
         Some("hacher-loader") => loader::main(),

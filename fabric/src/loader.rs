@@ -2,7 +2,6 @@
 //! chain files, opens what they name, tells the monitor, and ends. So neither the monitor nor the daemon
 //! parses a chain file with rights worth stealing: the one parses nothing, the other has none.
 
-use crate::admin_address::AdminAddress;
 use crate::admin_socket;
 use crate::chain::build::build;
 use crate::chain::define::{Definer, GatewayKind, define_chain, define_gateway};
@@ -16,13 +15,15 @@ use crate::chain::placement::{Front, Seating, seat_all, usable_cpus};
 use crate::chain::protection::in_words;
 use crate::chain::share;
 use crate::chain::sockets::{Listening, Sockets};
+use crate::chain::tls_source::Source;
 use crate::chain::together::{check_sums, first_conflict};
 use crate::cli::{Cli, Command, RequireIsolation, ServeArgs};
 use crate::command::serve::{check_admin_address, check_gateway_address};
 use crate::command::{complain, finish, report_chain_error, stderr_has_colours};
 use crate::failed::Failed;
-use crate::tls::{Source, Which};
 use clap::Parser;
+use hacher_gateway::tls::material::Which;
+use hacher_http::admin_address::AdminAddress;
 use hacher_libos_net::process::take_channel;
 use hacher_libos_net::share::fabric_bytes;
 use hacher_trustlet_host::calls::{Call, LayerEntry, MonitorEntry, tls};
@@ -31,6 +32,7 @@ use hacher_trustlet_host::lines;
 use hacher_trustlet_host::process::doctor::huge_outboxes_missing_because;
 use hacher_trustlet_host::process::headroom::shortfall;
 use hacher_trustlet_host::socket_file::SocketFile;
+use hacher_trustlet_host::tell;
 use rustix::process::{Resource, getrlimit};
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};

@@ -90,7 +90,7 @@ fn post(gateway: SocketAddr, path: &str, lines: &str, body: &str) -> String {
 /// A rule of RFC 9110 or 9112, a request that breaks it, and the status that says so.
 struct Rule(&'static str, &'static str, u16);
 
-/// The gateway judges all of these before hyper reads them (`fabric/src/gateway/framing.rs`), but for those
+/// The gateway judges all of these before hyper reads them (`fabric/gateway/src/framing.rs`), but for those
 /// in [`ROUTED`].
 const REFUSED: &[Rule] = &[
     Rule("9112 2.2: bare LF", "GET /healthz HTTP/1.1\nHost: x\n\n", 400),

@@ -581,7 +581,7 @@ fn messages_of_the_sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut waiting: Vec<PathBuf> = [
         "fabric/src/daemon",
-        "fabric/src/gateway",
+        "fabric/gateway/src",
         "fabric/src/loader.rs",
         "trustlet-host/src/service",
         "trustlet-host/src/service.rs",

@@ -10,6 +10,7 @@ pub mod calls;
 pub mod client;
 pub mod core;
 pub mod evidence;
+pub mod hex;
 pub mod ids;
 pub mod lines;
 pub mod machine;
@@ -19,11 +20,10 @@ pub mod process;
 pub mod scribe;
 pub mod service;
 pub mod socket_file;
+mod version;
 pub mod wall_clock;
 
 #[cfg(any(test, feature = "simulated"))]
 pub mod simulated;
 
-/// Version and build of an executable. Executables of one build agree on every call, message and layout
-/// between processes; those of different builds must not be mixed.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (build ", env!("HACHER_BUILD"), ")");
+pub use version::{VERSION, version_asked};

@@ -9,6 +9,18 @@
 //! terminal or ends a line, in either form, and it stands behind everything that the service says itself, so
 //! it cannot pass for that.
 
+/// Writes a line of the log. Unlike `eprintln!` it does not panic when nobody takes it, as a process of the
+/// tree must outlive whoever reads its messages; and monitor and daemon do not wait.
+#[macro_export]
+macro_rules! tell {
+    ($level:ident: $($argument:tt)*) => {
+        $crate::tell!($level, $crate::lines::About::default(); $($argument)*)
+    };
+    ($level:ident, $about:expr; $($argument:tt)*) => {
+        $crate::lines::say($crate::lines::Level::$level, &$about, format_args!($($argument)*))
+    };
+}
+
 use crate::wall_clock;
 use core::fmt::{self, Write as _};
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};

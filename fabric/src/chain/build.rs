@@ -2,6 +2,7 @@
 
 use super::file::ChainFile;
 use crate::companion::cargo::without_package;
+use hacher_trustlet_host::tell;
 use std::collections::BTreeSet;
 use std::io;
 use std::process::{Command, ExitStatus};

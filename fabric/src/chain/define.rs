@@ -21,8 +21,6 @@ pub const DIGEST_BYTES: usize = 48;
 /// The gateway's function number, in every chain.
 const GATEWAY_FUNCTION: u64 = 0;
 
-/// What the gateway may use: bodies of requests and replies in flight are its own memory.
-pub(crate) const GATEWAY_MEMORY_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 const GATEWAY_THREADS: u32 = 4;
 
 /// A call that the monitor refused, or that did not reach it.
@@ -130,7 +128,7 @@ pub fn define_gateway<D: Definer + ?Sized>(
 ) -> Result<u64, DefineError> {
     let definition = GatewayDefinition {
         role: name(kind.role)?,
-        memory_bytes: GATEWAY_MEMORY_BYTES,
+        memory_bytes: hacher_gateway::budget::MEMORY_BYTES,
         scratch_bytes: 0,
         cpu: kind.cpu.map_or(ANY_CPU, u64::from),
         threads: GATEWAY_THREADS,

@@ -3,7 +3,7 @@
 use super::linked::{LIBRARY_PATH, LinkedFiles, linked};
 use super::magic;
 use super::secret::{self, SecretsFolder};
-use crate::tls::Source;
+use super::tls_source::Source;
 use hacher_chain_dsl::{
     Chain, Checked, Code, Diagnostic, Diagnostics, FunctionId, MAX_TEXT_BYTES, Severity, check_bytes,
     is_binary,

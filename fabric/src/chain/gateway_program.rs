@@ -49,7 +49,7 @@ impl GatewayProgram {
     /// # Errors
     /// When the one beside this executable cannot be used.
     pub fn find() -> Result<Self, GatewayProgramError> {
-        let role = crate::gateway::ROLE;
+        let role = hacher_gateway::ROLE;
         match Companion::Gateway.beside(Companion::Fabric)? {
             Some(found) => Ok(Self {
                 role,

@@ -5,6 +5,7 @@ pub mod define;
 mod elf;
 pub mod file;
 mod folders;
+pub mod gateway_memory;
 pub mod gateway_program;
 pub mod linked;
 pub mod machine_memory;
@@ -17,6 +18,7 @@ pub mod protection;
 pub mod secret;
 pub mod share;
 pub mod sockets;
+pub mod tls_source;
 pub mod together;
 
 use hacher_chain_dsl::{Chain, Source};

@@ -3,9 +3,9 @@
 //! An estimate from above where a chain file cannot say more: which libraries an executable links is seen
 //! later.
 
+use super::gateway_memory::least_memory_bytes;
 use super::gateway_outbox_bytes;
 use super::protection::is_mapped;
-use crate::gateway::budget::least_memory_bytes;
 use hacher_chain_dsl::{ByteSize, Chain, Edge, Source, Target};
 use hacher_trustlet_host::process::headroom::{Need, start_memory_bytes};
 

@@ -2,10 +2,10 @@
 
 use super::define::GatewayKind;
 use super::file::{ChainFile, ChainFileError};
-use crate::admin_address::AdminAddress;
-use crate::tls::source::{self, Source};
-use crate::tls::{FileFault, Which};
+use super::tls_source::{self, FileFault, Source};
 use hacher_chain_dsl::{Chain, Code, Diagnostic};
+use hacher_gateway::tls::material::Which;
+use hacher_http::admin_address::AdminAddress;
 use hacher_trustlet_host::calls::tls;
 use std::net::SocketAddr;
 
@@ -18,7 +18,7 @@ pub fn kind<'a>(chain: &Chain, role: &'a str, cpu: Option<u32>) -> GatewayKind<'
         own: ingress.listen().is_some(),
         tls: ingress
             .tls()
-            .map_or(tls::NONE, |tls| source::mode(tls.client_ca().is_some())),
+            .map_or(tls::NONE, |tls| tls_source::mode(tls.client_ca().is_some())),
         cpu,
     }
 }

@@ -3,9 +3,9 @@
 //! refused.
 
 use super::own_gateway::Elsewhere;
-use crate::admin_address::AdminAddress;
 use crate::cli::ServeArgs;
 use crate::failed::Failed;
+use hacher_http::admin_address::AdminAddress;
 use hacher_trustlet_host::calls::Call;
 use hacher_trustlet_host::client::{ClientError, MonitorClient};
 use rustix::net::sockopt::{socket_acceptconn, socket_type};

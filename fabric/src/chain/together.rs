@@ -1,10 +1,9 @@
 //! What chains that one service serves must not have in common, and what they need together: `check`, `serve`
 //! and `doctor` ask here, so they agree.
 
-use super::define::GATEWAY_MEMORY_BYTES;
 use super::file::{ChainFile, ChainFileError};
+use super::gateway_memory::check_fit;
 use super::own_gateway::{Elsewhere, address_taken_twice};
-use crate::gateway::budget;
 use hacher_chain_dsl::Chain;
 use hacher_trustlet_host::core::limits::{CHAINS_MAX, INSTANCES_TOTAL_MAX};
 
@@ -56,9 +55,7 @@ pub fn check_sums(chains: &[&Chain]) -> Result<(), String> {
             "a service has at most {INSTANCES_TOTAL_MAX} instances, and these chains have {instances}, with one of the gateway for each"
         ));
     }
-    let fits = |chains: &[&Chain]| {
-        budget::check_fit(GATEWAY_MEMORY_BYTES, chains.iter().copied()).map_err(|error| error.to_string())
-    };
+    let fits = |chains: &[&Chain]| check_fit(chains.iter().copied()).map_err(|error| error.to_string());
     let (own, shared): (Vec<&Chain>, Vec<&Chain>) = chains
         .iter()
         .partition(|chain| chain.ingress().listen().is_some());

@@ -1,8 +1,8 @@
 //! `check`: all that is wrong with chain files.
 
 use super::{Failed, complain, print, print_json, stderr_has_colours};
-use crate::chain::define::GATEWAY_MEMORY_BYTES;
 use crate::chain::file::{ChainFile, ChainFileError};
+use crate::chain::gateway_memory::check_fit;
 use crate::chain::machine_memory::past_machine;
 use crate::chain::named::chain_files;
 use crate::chain::need;
@@ -11,7 +11,6 @@ use crate::chain::protection::{GIVEN_UP, in_words, mapped_edges};
 use crate::chain::secret::SecretsFolder;
 use crate::chain::together::{check_sums, first_conflict};
 use crate::cli::{CheckArgs, Format};
-use crate::gateway::budget;
 use hacher_chain_dsl::{Diagnostics, explain_code};
 use hacher_trustlet_host::process::headroom::{raise_soft_limits, shortfall};
 use serde_json::{Value, json};
@@ -69,7 +68,7 @@ struct Report<'a> {
 fn check_one<'a>(path: &'a Path, text_only: bool, secrets: Option<&SecretsFolder>) -> Report<'a> {
     let outcome = ChainFile::read(path).and_then(|file| {
         let file = file.with_secrets_beneath(secrets);
-        budget::check_fit(GATEWAY_MEMORY_BYTES, core::iter::once(file.chain()))
+        check_fit(core::iter::once(file.chain()))
             .map_err(|error| ChainFileError::Gateway(error.to_string()))?;
         let warnings = match text_only {
             true => file.warnings().clone(),

@@ -18,6 +18,7 @@ use crate::cli::Format;
 use crate::failed::Failed;
 use hacher_trustlet_host::lines;
 use hacher_trustlet_host::service::LOADER_TERMINAL;
+use hacher_trustlet_host::tell;
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;

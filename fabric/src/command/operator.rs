@@ -1,10 +1,10 @@
 //! What `status` and `traces` have in common: they ask a daemon, which answers with JSON.
 
 use super::Failed;
-use crate::admin_address::AdminAddress;
 use crate::cli::AskedArgs;
 use crate::http::{Connection, HttpError, Reply};
-use crate::percent;
+use hacher_http::admin_address::AdminAddress;
+use hacher_http::percent;
 use serde_json::Value;
 use std::time::Duration;
 

@@ -2,10 +2,10 @@
 //! executable.
 
 use super::Failed;
-use crate::admin_address::AdminAddress;
 use crate::cli::{Format, ServeArgs};
 use crate::companion::Companion;
 use crate::daemon::settings::Settings;
+use hacher_http::admin_address::AdminAddress;
 use hacher_trustlet_host::core::limits::ADMIN_SOCKETS_MAX;
 use hacher_trustlet_host::lines;
 use hacher_trustlet_host::service::{self, DrainTimes, FabricProgram, MonitorConfig};

@@ -5,6 +5,7 @@ use super::tables::{Chain, Key, Tables};
 use crate::cli::Format;
 use crate::command::print;
 use hacher_trustlet_host::calls::tls;
+use hacher_trustlet_host::tell;
 use serde_json::json;
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Which chains, functions and requests an operator asks for: the query of `/status` and `/traces`.
 
-use crate::percent;
+use hacher_http::percent;
 
 /// Longest query that is looked at; names and ids are much shorter.
 const QUERY_MAX_BYTES: usize = 4096;

@@ -14,11 +14,12 @@
 use super::history::AtWork;
 use super::metrics;
 use super::tables::{Chain, Key, Tables};
-use crate::gateway::access::{MARK, Record};
-use crate::watched::{watch, watch_room};
 use ::metrics::Counter;
+use hacher_http::access::{MARK, Record};
 use hacher_trustlet_host::calls::InstanceState;
 use hacher_trustlet_host::lines::{self, About, Level, Line, Value, dropped_notice, try_write};
+use hacher_trustlet_host::tell;
+use hacher_watched::{watch, watch_room};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::cell::RefCell;
 use std::io;

@@ -3,7 +3,6 @@
 use super::history::{History, LastEnd};
 use super::logs::Printer;
 use super::tables::{Chain, Flow, Gateway, Inbound, Instance, Tables};
-use crate::hex::hex;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::end::End;
 use hacher_libos_net::layout::PageLayout;
@@ -14,6 +13,7 @@ use hacher_trustlet_host::calls::{
     LayerEntry, MonitorEntry, PortEntry, Statistics, protection,
 };
 use hacher_trustlet_host::client::{Answer, ClientError, MonitorClient};
+use hacher_trustlet_host::hex::hex;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 use zerocopy::{FromBytes, Immutable, KnownLayout};

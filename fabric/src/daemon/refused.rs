@@ -4,6 +4,7 @@ use super::tables::{Instance, Tables};
 use hacher_libos_net::refused_call::RefusedCall;
 use hacher_trustlet_host::lines::About;
 use hacher_trustlet_host::process::seccomp::call_name;
+use hacher_trustlet_host::tell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most that are told of one function; it has at most sixteen different ones at a time, but can change what

@@ -1,6 +1,7 @@
 //! What is said while functions start: whom the service waits for, and why it gives up. Each message names
 //! the function, what became of it, and what to do.
 
+use hacher_trustlet_host::tell;
 use std::time::Duration;
 use tokio::time::Instant;
 

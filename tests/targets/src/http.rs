@@ -2,7 +2,7 @@
 //! sends in headers comes to a function as it was.
 
 use crate::script::Script;
-use hacher_fabric::gateway::hostile::{self, Refusal};
+use hacher_gateway::hostile::{self, Refusal};
 use hacher_libos_net::fault::Notice;
 use hacher_libos_net::sdk::headers::{self, HEADERS_MAX_BYTES, Headers};
 use hyper::HeaderMap;

@@ -3,8 +3,7 @@
 
 use super::{MonitorConfig, run};
 use crate::lines::{self, About, Level};
-use crate::{VERSION, scribe};
-use std::io::Write;
+use crate::{VERSION, scribe, version_asked};
 use std::process::ExitCode;
 
 /// Its name.
@@ -17,12 +16,8 @@ pub fn main() -> ExitCode {
     if words.next().is_some_and(|name| name == scribe::ROLE) {
         return scribe::main();
     }
-    let mut words = words.peekable();
-    if words.peek().is_some_and(|word| word == "--version") {
-        return match writeln!(std::io::stdout(), "{NAME} {VERSION}") {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        };
+    if let Some(said) = version_asked(NAME) {
+        return said;
     }
     let Some((log_format, config)) = MonitorConfig::from_words(words) else {
         complain(format_args!(

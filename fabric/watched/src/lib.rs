@@ -10,7 +10,7 @@ use tokio::io::unix::AsyncFd;
 ///
 /// # Errors
 /// When the kernel cannot watch it.
-pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     watch_for(fd, Interest::READABLE)
 }
 
@@ -18,7 +18,7 @@ pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 ///
 /// # Errors
 /// As [`watch_shared`].
-pub(crate) fn watch_room(fd: impl AsFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub fn watch_room(fd: impl AsFd) -> io::Result<AsyncFd<OwnedFd>> {
     watch_for(rustix::io::fcntl_dupfd_cloexec(fd, 0)?, Interest::WRITABLE)
 }
 
@@ -33,6 +33,6 @@ fn watch_for(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
 ///
 /// # Errors
 /// When there is no descriptor left, or the kernel cannot watch it.
-pub(crate) fn watch_shared(fd: impl AsFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub fn watch_shared(fd: impl AsFd) -> io::Result<AsyncFd<OwnedFd>> {
     watch(rustix::io::fcntl_dupfd_cloexec(fd, 0)?)
 }

@@ -9,7 +9,7 @@ const fn is_unreserved(byte: u8) -> bool {
 
 /// What stands before the first escape of `text`; and of each escape its byte, and what stands behind it.
 /// Nothing for a `%` that does not stand before two hexadecimal digits.
-pub(crate) fn escapes(text: &str) -> (&str, impl Iterator<Item = Option<(u8, &str)>>) {
+pub fn escapes(text: &str) -> (&str, impl Iterator<Item = Option<(u8, &str)>>) {
     let mut pieces = text.split('%');
     let before = pieces.next().unwrap_or_default();
     let escapes = pieces.map(|piece| {
@@ -24,7 +24,7 @@ pub(crate) fn escapes(text: &str) -> (&str, impl Iterator<Item = Option<(u8, &st
 }
 
 /// Appends one byte: as it is if it is unreserved, else as an escape.
-pub(crate) fn push(out: &mut String, byte: u8) {
+pub fn push(out: &mut String, byte: u8) {
     if is_unreserved(byte) {
         out.push(char::from(byte));
     } else {

@@ -1,8 +1,18 @@
 //! TLS for connections: what new handshakes use, from files that the monitor passed on, and may pass on again
 //! while connections are open. Those keep what they began with.
+//!
+//! ```text
+//! material   the contents of the files, and what is wrong with them, in words
+//! dates      what clients will not like about a certificate, although it can be served
+//! ```
+//!
+//! The loader asks these two before a service is ready, so what it has checked is what the gateway takes.
 
-use crate::tls::{Fault, Material, Which, dates};
+pub mod dates;
+pub mod material;
+
 use hacher_libos_net::attach::TlsFiles;
+use material::{Fault, Material, Which};
 use rustls::ServerConfig;
 use rustls::pki_types::UnixTime;
 use std::cell::RefCell;

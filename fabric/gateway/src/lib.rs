@@ -27,12 +27,14 @@
 //! reply         the reply that a record at egress makes
 //! reply_body    the body of a reply, until its last byte is written
 //! problem       errors as RFC 9457 has them
+//! tls           what new handshakes use; what is wrong with certificates, which the loader asks for as well
 //! hostile       what a fuzzer reaches of these
 //! ```
+#![forbid(unsafe_code)]
 
-pub(crate) mod access;
+mod access;
 mod arriving;
-pub(crate) mod budget;
+pub mod budget;
 mod carried;
 mod connection;
 mod drain;
@@ -55,10 +57,9 @@ mod route;
 mod screen;
 mod tally;
 mod target;
-mod tls;
+pub mod tls;
 mod wire;
 
-use crate::watched::watch_shared;
 use access::AccessLog;
 use budget::Budget;
 use drain::Draining;
@@ -67,6 +68,8 @@ use hacher_libos_net::attach::{Assembly, AttachError, Channel, Instruction, TlsF
 use hacher_libos_net::doorbell::Doorbell;
 use hacher_libos_net::process::{lock_down, take_channel};
 use hacher_libos_net::telemetry::{Counter, Gauge};
+use hacher_trustlet_host::tell;
+use hacher_watched::watch_shared;
 use places::Places;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;

@@ -13,13 +13,14 @@
 //!
 //! Sealed records lie in the outboxes, which are no private memory and have bounds of their own.
 
-use hacher_chain_dsl::{ByteSize, Chain};
 use hacher_libos_net::descriptor::SEGMENT_BYTES;
 use hacher_libos_net::sdk::headers::ENCODED_MAX_BYTES;
 use rustix::process::{Resource, getrlimit};
 use std::cell::Cell;
 use std::rc::Rc;
 
+/// What a gateway may use: bodies of requests and replies in flight are its own memory.
+pub const MEMORY_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 /// The program's own data: tables of rings and keys, the TLS configuration, the runtime.
 const PROCESS_BYTES: u64 = 128 << 20;
 /// One byte in so many is left to the allocator, for what lies unused between allocations.
@@ -64,7 +65,7 @@ impl Budget {
     /// The budget of this process, whose memory the monitor has limited.
     pub(super) fn of_this_process() -> Rc<Self> {
         let limit = getrlimit(Resource::Data).current;
-        Self::new(limit.unwrap_or(crate::chain::define::GATEWAY_MEMORY_BYTES))
+        Self::new(limit.unwrap_or(MEMORY_BYTES))
     }
 
     fn new(memory_bytes: u64) -> Rc<Self> {
@@ -196,7 +197,8 @@ pub(super) const fn record_bytes(body_bytes: u64) -> u64 {
 }
 
 /// What a chain needs to serve its largest request with its largest reply.
-pub(super) const fn chain_bytes(max_body_bytes: u64, max_reply_bytes: u64) -> u64 {
+#[must_use]
+pub const fn chain_bytes(max_body_bytes: u64, max_reply_bytes: u64) -> u64 {
     REQUEST_BYTES
         + super::framing::HEAD_MAX_BYTES as u64
         + record_bytes(max_body_bytes)
@@ -208,74 +210,18 @@ pub(super) const fn connections_bytes() -> u64 {
     super::places::PLACES_MAX as u64 * CONNECTION_BYTES
 }
 
-/// The least memory of a gateway that serves chains with these largest bodies and replies: one request of
-/// each, and all connections.
-pub(crate) fn least_memory_bytes(chains: impl IntoIterator<Item = (ByteSize, ByteSize)>) -> u64 {
-    let shared = chains
-        .into_iter()
-        .fold(connections_bytes(), |sum, (body, reply)| {
-            sum.saturating_add(chain_bytes(body.bytes(), reply.bytes()))
-        });
+/// What a gateway with this much memory has for one request and one reply of each of its chains.
+#[must_use]
+pub const fn room_for_chains(memory_bytes: u64) -> u64 {
+    shared_bytes(memory_bytes).saturating_sub(connections_bytes())
+}
+
+/// The least memory of a gateway that has so much room for its chains ([`room_for_chains`]).
+#[must_use]
+pub const fn least_memory_bytes(chains_bytes: u64) -> u64 {
+    let shared = connections_bytes().saturating_add(chains_bytes);
     // So much that what is left after the allocator's slack is enough.
     PROCESS_BYTES.saturating_add(shared.saturating_add(shared / (SLACK_DIVISOR - 1)) + SLACK_DIVISOR)
-}
-
-/// Chains that one gateway cannot serve: their largest requests do not fit into its memory.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the gateway cannot serve these chains: for one request of `max_body` and one reply of `max_reply` each they need {needed}, and \
-     of its {memory} of memory it has {left} for them ({each}); lower `max_body` or `max_reply` in [ingress]"
-)]
-pub(crate) struct DoesNotFit {
-    needed: String,
-    memory: String,
-    left: String,
-    each: String,
-}
-
-/// Checks that a gateway with this much memory can serve these chains.
-///
-/// # Errors
-/// [`DoesNotFit`], with the sum and its parts.
-pub(crate) fn check_fit<'a>(
-    memory_bytes: u64,
-    chains: impl Iterator<Item = &'a Chain> + Clone,
-) -> Result<(), DoesNotFit> {
-    let needs = |chain: &Chain| {
-        let ingress = chain.ingress();
-        chain_bytes(ingress.max_body().bytes(), ingress.max_reply().bytes())
-    };
-    let needed = chains
-        .clone()
-        .fold(0_u64, |sum, chain| sum.saturating_add(needs(chain)));
-    let left = shared_bytes(memory_bytes).saturating_sub(connections_bytes());
-    if needed <= left {
-        return Ok(());
-    }
-    let mut largest: Vec<&Chain> = chains.collect();
-    largest.sort_by_key(|chain| core::cmp::Reverse(needs(chain)));
-    let named = largest.iter().take(NAMED_MAX).map(|chain| {
-        let ingress = chain.ingress();
-        let (name, body, reply) = (chain.name(), ingress.max_body(), ingress.max_reply());
-        format!("`{name}`: max_body {body}, max_reply {reply}")
-    });
-    let mut each: Vec<String> = named.collect();
-    if largest.len() > NAMED_MAX {
-        each.push(format!("{} more", largest.len() - NAMED_MAX));
-    }
-    Err(DoesNotFit {
-        needed: in_mebibytes(needed.next_multiple_of(1 << 20)),
-        memory: in_mebibytes(memory_bytes),
-        left: in_mebibytes(left),
-        each: each.join("; "),
-    })
-}
-
-/// Chains that a message names.
-const NAMED_MAX: usize = 8;
-
-fn in_mebibytes(bytes: u64) -> String {
-    ByteSize::new(bytes >> 20 << 20).to_string()
 }
 
 #[cfg(test)]
@@ -294,11 +240,10 @@ mod tests {
 
     #[test]
     fn the_least_memory_is_enough_and_a_little_less_is_not() {
-        let sizes = [(ByteSize::new(32 << 20), ByteSize::new(1 << 20)); 3];
-        let needed = connections_bytes() + 3 * chain_bytes(32 << 20, 1 << 20);
-        let least = least_memory_bytes(sizes);
-        assert!(shared_bytes(least) >= needed);
-        assert!(shared_bytes(least - 64) < needed);
+        let needed = 3 * chain_bytes(32 << 20, 1 << 20);
+        let least = least_memory_bytes(needed);
+        assert!(room_for_chains(least) >= needed);
+        assert!(room_for_chains(least - 64) < needed);
     }
 
     #[test]

@@ -11,63 +11,19 @@ use super::reply::Reply;
 use super::request::INVOCATION_HEADER;
 use super::route::CHAINS;
 use super::target::path_of;
-use crate::watched::watch_room;
+use hacher_http::access::{CAUSE_MAX_BYTES, MARK, METHOD_MAX_BYTES, PATH_MAX_BYTES, Record};
 use hacher_libos_net::clock::Monotonic;
+use hacher_watched::watch_room;
 use hyper::Request;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
-/// Begins a line of the access log among what a gateway prints: no text of anybody begins so by chance.
-pub(crate) const MARK: u8 = 0x1e;
 /// Lines that wait: some milliseconds of the most requests that a gateway answers.
 const WAITING_MAX_BYTES: usize = 512 * 1024;
-/// The longest method and path that are written whole.
-const METHOD_MAX_BYTES: usize = 32;
-const PATH_MAX_BYTES: usize = 256;
-const CAUSE_MAX_BYTES: usize = 128;
-/// More than a gateway can drop between two lines.
-const DROPPED_MAX: u64 = 1 << 32;
-
-/// What a line says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Record {
-    /// The chain; empty if the request means none.
-    pub chain: String,
-    /// The low half of its id, if it has got one.
-    pub invocation: Option<u64>,
-    /// The method, cut if it is long.
-    pub method: String,
-    /// The path without the query, cut if it is long.
-    pub path: String,
-    /// The reply's status; 0 if there was none.
-    pub status: u16,
-    /// Bytes of its body that were received.
-    pub received_bytes: u64,
-    /// Bytes of the reply's body that were taken over by the protocol.
-    pub sent_bytes: u64,
-    /// From the head's arrival until then, in microseconds.
-    pub duration_us: u64,
-    /// Why it is no success; empty if it is.
-    pub cause: String,
-    /// Lines before this one that found no place.
-    pub dropped: u64,
-}
-
-impl Record {
-    /// Whether it is as short as a gateway makes it: one that was taken over could write anything.
-    pub(crate) const fn is_bounded(&self) -> bool {
-        self.method.len() <= METHOD_MAX_BYTES
-            && self.path.len() <= PATH_MAX_BYTES
-            && self.cause.len() <= CAUSE_MAX_BYTES
-            && self.dropped <= DROPPED_MAX
-    }
-}
 
 /// Where lines wait.
 #[derive(Debug, Default)]
@@ -233,18 +189,6 @@ mod tests {
             ("GET", PATH_MAX_BYTES)
         );
         assert!(record.is_bounded());
-        let long = Record {
-            cause: "\u{7f}".repeat(CAUSE_MAX_BYTES + 1),
-            ..record.clone()
-        };
-        let many = Record {
-            dropped: u64::MAX,
-            ..record.clone()
-        };
-        assert!(
-            !long.is_bounded() && !many.is_bounded(),
-            "no gateway of ours writes these"
-        );
         assert_eq!((record.status, record.cause.as_str()), (0, "the client has gone"));
         assert!(!String::from_utf8_lossy(line).contains("secret"));
     }

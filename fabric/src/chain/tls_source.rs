@@ -1,7 +1,7 @@
 //! The files of TLS on this machine: read whole and at once, so that what is checked is what is served.
 
-use super::dates;
-use super::material::{Material, Which};
+use hacher_gateway::tls::dates;
+use hacher_gateway::tls::material::{Material, Which};
 use hacher_trustlet_host::calls::tls;
 use hacher_trustlet_host::core::limits::TLS_FILE_MAX_BYTES;
 use hacher_trustlet_host::process::file_content::{self, Content};

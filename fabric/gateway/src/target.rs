@@ -2,7 +2,7 @@
 //! the path that names a chain (RFC 3986).
 
 use super::problem::Problem;
-use crate::percent;
+use hacher_http::percent;
 use hyper::header::{EXPECT, HOST, HeaderValue};
 use hyper::http::uri::{Authority, Scheme};
 use hyper::{Method, Request, StatusCode, Version};

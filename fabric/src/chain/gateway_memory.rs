@@ -1,0 +1,68 @@
+//! Whether the memory of a gateway is enough for the chains that it serves.
+
+use hacher_chain_dsl::{ByteSize, Chain};
+use hacher_gateway::budget::{self, MEMORY_BYTES, chain_bytes, room_for_chains};
+
+/// Chains that a message names.
+const NAMED_MAX: usize = 8;
+
+/// The least memory of a gateway that serves chains with these largest bodies and replies: one request of
+/// each, and all connections.
+pub(crate) fn least_memory_bytes(chains: impl IntoIterator<Item = (ByteSize, ByteSize)>) -> u64 {
+    let needed = chains.into_iter().fold(0_u64, |sum, (body, reply)| {
+        sum.saturating_add(chain_bytes(body.bytes(), reply.bytes()))
+    });
+    budget::least_memory_bytes(needed)
+}
+
+/// Chains that one gateway cannot serve: their largest requests do not fit into its memory.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the gateway cannot serve these chains: for one request of `max_body` and one reply of `max_reply` each they need {needed}, and \
+     of its {memory} of memory it has {left} for them ({each}); lower `max_body` or `max_reply` in [ingress]"
+)]
+pub struct DoesNotFit {
+    needed: String,
+    memory: String,
+    left: String,
+    each: String,
+}
+
+/// Checks that one gateway can serve these chains.
+///
+/// # Errors
+/// [`DoesNotFit`], with the sum and its parts.
+pub fn check_fit<'a>(chains: impl Iterator<Item = &'a Chain> + Clone) -> Result<(), DoesNotFit> {
+    let needs = |chain: &Chain| {
+        let ingress = chain.ingress();
+        chain_bytes(ingress.max_body().bytes(), ingress.max_reply().bytes())
+    };
+    let needed = chains
+        .clone()
+        .fold(0_u64, |sum, chain| sum.saturating_add(needs(chain)));
+    let left = room_for_chains(MEMORY_BYTES);
+    if needed <= left {
+        return Ok(());
+    }
+    let mut largest: Vec<&Chain> = chains.collect();
+    largest.sort_by_key(|chain| core::cmp::Reverse(needs(chain)));
+    let named = largest.iter().take(NAMED_MAX).map(|chain| {
+        let ingress = chain.ingress();
+        let (name, body, reply) = (chain.name(), ingress.max_body(), ingress.max_reply());
+        format!("`{name}`: max_body {body}, max_reply {reply}")
+    });
+    let mut each: Vec<String> = named.collect();
+    if largest.len() > NAMED_MAX {
+        each.push(format!("{} more", largest.len() - NAMED_MAX));
+    }
+    Err(DoesNotFit {
+        needed: in_mebibytes(needed.next_multiple_of(1 << 20)),
+        memory: in_mebibytes(MEMORY_BYTES),
+        left: in_mebibytes(left),
+        each: each.join("; "),
+    })
+}
+
+fn in_mebibytes(bytes: u64) -> String {
+    ByteSize::new(bytes >> 20 << 20).to_string()
+}
