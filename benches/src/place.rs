@@ -1,8 +1,8 @@
 //! Which cores a benchmark uses, and staying on them for a while.
 
 use super::subject::{Cores, Place};
-use hacher_fabric::chain::placement::usable_cpus;
 use hacher_fabric::failed::Failed;
+use hacher_loader::placement::usable_cpus;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 impl Cores {

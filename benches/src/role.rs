@@ -3,9 +3,9 @@
 #[cfg(feature = "peers")]
 use super::peers;
 use super::{baseline, driver, floor, peer, step};
-use hacher_fabric::chain::gateway_program::STAND_IN;
 use hacher_fabric::command::finish;
 use hacher_fabric::failed::Failed;
+use hacher_fabric::gateway_program::STAND_IN;
 use std::process::ExitCode;
 
 /// Plays the role that this process was started in, to its end; `None` if it was started as the command.

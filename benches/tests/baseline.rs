@@ -4,8 +4,8 @@
 use hacher_benches::baseline::{self, Kind};
 use hacher_benches::floor::{self, Floor};
 use hacher_benches::subject::{Cores, Place, Started, Subject};
-use hacher_fabric::chain::placement::usable_cpus;
 use hacher_fabric::failed::Failed;
+use hacher_loader::placement::usable_cpus;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use std::path::Path;

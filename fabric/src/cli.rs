@@ -6,14 +6,16 @@
 )]
 
 mod bench;
+mod format;
 
 pub use bench::{BenchArgs, BenchCommand, CompareArgs, Experiment};
+pub use format::{Format, FormatArgs};
 
-use crate::chain::own_gateway::Elsewhere;
-use crate::chain::secret::SecretsFolder;
 use crate::failed::Failed;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hacher_http::admin_address::AdminAddress;
+use hacher_loader::own_gateway::Elsewhere;
+use hacher_loader::secret::SecretsFolder;
 use hacher_trustlet_host::{VERSION, lines};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -87,22 +89,6 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-}
-
-/// How to print.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people
-    Human,
-    /// For programs
-    Json,
-}
-
-#[derive(Debug, Args)]
-pub struct FormatArgs {
-    /// How to print
-    #[arg(long, value_enum, default_value = "human")]
-    pub format: Format,
 }
 
 #[derive(Debug, Args)]

@@ -70,14 +70,9 @@ pub enum CompanionError {
         /// What builds it.
         command: String,
     },
-    /// Cargo, which runs this executable, could not build it.
-    #[error("cannot build {name}: {why}")]
-    NotBuilt {
-        /// Its name.
-        name: String,
-        /// Why not.
-        why: String,
-    },
+    /// Cargo could not build it.
+    #[error(transparent)]
+    NotBuilt(#[from] cargo::NotBuilt),
 }
 
 /// A companion that may be used. It is the opened file that was judged, whatever becomes of its path.
@@ -147,7 +142,7 @@ impl Companion {
     /// As [`Companion::beside`], or [`CompanionError::NotBuilt`].
     pub fn built_beside(self, own: Self) -> Result<Option<Found>, CompanionError> {
         if let Ok(this) = std::env::current_exe() {
-            cargo::build(self, &this)?;
+            cargo::build(self.package(), &self.name(), &this)?;
         }
         self.beside(own)
     }

@@ -2,16 +2,16 @@
 //!
 //! One executable, several processes. `hacher-fabric serve` becomes the monitor (crate
 //! `hacher-trustlet-host`) and starts the same file again under other names: the [`loader`], which reads
-//! chain files and ends; the [`daemon`], which watches; the [gateway](hacher_gateway), the trustlet that speaks HTTP.
+//! chain files and ends; the [daemon](hacher_daemon), which watches; the [gateway](hacher_gateway), the trustlet that speaks HTTP.
 //! Everything else is a [`command`].
 
 pub mod admin_socket;
-pub mod chain;
+pub mod build;
 pub mod cli;
 pub mod command;
 pub mod companion;
-pub mod daemon;
 pub mod failed;
+pub mod gateway_program;
 pub mod http;
 pub mod loader;
 pub mod table;
@@ -34,7 +34,7 @@ pub fn main() -> ExitCode {
         .as_deref()
     {
         Some(hacher_gateway::ROLE) => hacher_gateway::main(),
-        Some(daemon::settings::ROLE) => daemon::main(),
+        Some(hacher_daemon::settings::ROLE) => hacher_daemon::main(),
         Some(scribe::ROLE) => scribe::main(),
         Some("hacher-loader") => loader::main(),
         _ => match Cli::try_parse() {

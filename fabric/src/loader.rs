@@ -2,61 +2,47 @@
 //! chain files, opens what they name, tells the monitor, and ends. So neither the monitor nor the daemon
 //! parses a chain file with rights worth stealing: the one parses nothing, the other has none.
 
+mod sockets;
+
 use crate::admin_socket;
-use crate::chain::build::build;
-use crate::chain::define::{Definer, GatewayKind, define_chain, define_gateway};
-use crate::chain::file::{ChainFile, Opened};
-use crate::chain::gateway_program::GatewayProgram;
-use crate::chain::machine_memory::past_machine;
-use crate::chain::named::chain_files;
-use crate::chain::need;
-use crate::chain::own_gateway;
-use crate::chain::placement::{Front, Seating, seat_all, usable_cpus};
-use crate::chain::protection::in_words;
-use crate::chain::share;
-use crate::chain::sockets::{Listening, Sockets};
-use crate::chain::tls_source::Source;
-use crate::chain::together::{check_sums, first_conflict};
+use crate::build::build;
 use crate::cli::{Cli, Command, RequireIsolation, ServeArgs};
 use crate::command::serve::{check_admin_address, check_gateway_address};
 use crate::command::{complain, finish, report_chain_error, stderr_has_colours};
 use crate::failed::Failed;
+use crate::gateway_program::GatewayProgram;
 use clap::Parser;
 use hacher_gateway::tls::material::Which;
 use hacher_http::admin_address::AdminAddress;
 use hacher_libos_net::process::take_channel;
 use hacher_libos_net::share::fabric_bytes;
+use hacher_loader::define::{GatewayKind, define_chain, define_gateway};
+use hacher_loader::definer::Definer;
+use hacher_loader::file::{ChainFile, Opened};
+use hacher_loader::machine_memory::past_machine;
+use hacher_loader::named::chain_files;
+use hacher_loader::need;
+use hacher_loader::own_gateway;
+use hacher_loader::placement::{Front, Seating, seat_all, usable_cpus};
+use hacher_loader::protection::in_words;
+use hacher_loader::share;
+use hacher_loader::tls_source::Source;
+use hacher_loader::together::{check_sums, first_conflict};
 use hacher_trustlet_host::calls::{Call, LayerEntry, MonitorEntry, tls};
-use hacher_trustlet_host::client::{ClientError, MonitorClient};
+use hacher_trustlet_host::client::MonitorClient;
 use hacher_trustlet_host::lines;
 use hacher_trustlet_host::process::doctor::huge_outboxes_missing_because;
 use hacher_trustlet_host::process::headroom::shortfall;
 use hacher_trustlet_host::socket_file::SocketFile;
 use hacher_trustlet_host::tell;
 use rustix::process::{Resource, getrlimit};
+use sockets::{Listening, Sockets};
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::Duration;
 use zerocopy::FromBytes;
-
-impl Definer for MonitorClient {
-    fn call(
-        &mut self,
-        call: Call,
-        arguments: &[u64],
-        operand: &[u8],
-        files: Vec<OwnedFd>,
-    ) -> Result<(u64, Vec<u8>), String> {
-        let files: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
-        let answer = Self::call(self, call, arguments, operand, &files).map_err(|error| match error {
-            ClientError::Refused { text, .. } => text,
-            other => other.to_string(),
-        })?;
-        Ok((answer.values[0], answer.operand))
-    }
-}
 
 /// The loader's life. Started by the monitor with the arguments of `serve`.
 #[must_use]

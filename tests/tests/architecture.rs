@@ -9,7 +9,7 @@ use std::process::Command;
 
 /// What each crate of the product may import of ours. All other packages of the workspace may import any of
 /// these, and nothing imports them.
-const MAY_IMPORT: [(&str, &[&str]); 7] = [
+const MAY_IMPORT: [(&str, &[&str]); 9] = [
     ("hacher-chain-dsl", &[]),
     ("hacher-libos-net", &[]),
     ("hacher-trustlet-host", &["hacher-libos-net"]),
@@ -25,14 +25,34 @@ const MAY_IMPORT: [(&str, &[&str]); 7] = [
         ],
     ),
     (
+        "hacher-daemon",
+        &[
+            "hacher-libos-net",
+            "hacher-trustlet-host",
+            "hacher-watched",
+            "hacher-http",
+        ],
+    ),
+    (
+        "hacher-loader",
+        &[
+            "hacher-chain-dsl",
+            "hacher-libos-net",
+            "hacher-trustlet-host",
+            "hacher-http",
+            "hacher-gateway",
+        ],
+    ),
+    (
         "hacher-fabric",
         &[
             "hacher-chain-dsl",
             "hacher-libos-net",
             "hacher-trustlet-host",
-            "hacher-watched",
             "hacher-http",
             "hacher-gateway",
+            "hacher-daemon",
+            "hacher-loader",
         ],
     ),
 ];

@@ -580,7 +580,7 @@ fn a_service_that_cannot_start_says_so_in_json_too() {
 fn messages_of_the_sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut waiting: Vec<PathBuf> = [
-        "fabric/src/daemon",
+        "fabric/daemon/src",
         "fabric/gateway/src",
         "fabric/src/loader.rs",
         "trustlet-host/src/service",

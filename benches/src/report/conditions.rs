@@ -1,8 +1,8 @@
 //! The conditions of a run: without them a figure means nothing.
 
 use crate::subject::Cores;
-use hacher_fabric::chain::placement::usable_cpus;
 use hacher_libos_net::aead;
+use hacher_loader::placement::usable_cpus;
 use hacher_trustlet_host::process::layers::Layers;
 use serde::{Deserialize, Serialize};
 use std::fs;

@@ -1,6 +1,6 @@
 //! The words of `bench`, which this executable explains and `hacher-bench` obeys.
 
-use super::FormatArgs;
+use super::format::FormatArgs;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 

@@ -1,17 +1,17 @@
 //! `check`: all that is wrong with chain files.
 
 use super::{Failed, complain, print, print_json, stderr_has_colours};
-use crate::chain::file::{ChainFile, ChainFileError};
-use crate::chain::gateway_memory::check_fit;
-use crate::chain::machine_memory::past_machine;
-use crate::chain::named::chain_files;
-use crate::chain::need;
-use crate::chain::own_gateway::{self, Elsewhere};
-use crate::chain::protection::{GIVEN_UP, in_words, mapped_edges};
-use crate::chain::secret::SecretsFolder;
-use crate::chain::together::{check_sums, first_conflict};
 use crate::cli::{CheckArgs, Format};
 use hacher_chain_dsl::{Diagnostics, explain_code};
+use hacher_loader::file::{ChainFile, ChainFileError};
+use hacher_loader::gateway_memory::check_fit;
+use hacher_loader::machine_memory::past_machine;
+use hacher_loader::named::chain_files;
+use hacher_loader::need;
+use hacher_loader::own_gateway::{self, Elsewhere};
+use hacher_loader::protection::{GIVEN_UP, in_words, mapped_edges};
+use hacher_loader::secret::SecretsFolder;
+use hacher_loader::together::{check_sums, first_conflict};
 use hacher_trustlet_host::process::headroom::{raise_soft_limits, shortfall};
 use serde_json::{Value, json};
 use std::path::Path;

@@ -1,12 +1,12 @@
 //! `doctor`: what this machine can enforce, and whether its limits leave room for a service.
 
 use super::{Failed, print, print_json, read_chain};
-use crate::chain::file::ChainFile;
-use crate::chain::named::chain_files;
-use crate::chain::need;
 use crate::cli::{DoctorArgs, Format};
 use crate::companion::{Companion, CompanionError};
 use hacher_libos_net::aead;
+use hacher_loader::file::ChainFile;
+use hacher_loader::named::chain_files;
+use hacher_loader::need;
 use hacher_trustlet_host::process::doctor::{Finding, Status, findings};
 use hacher_trustlet_host::process::headroom::raise_soft_limits;
 use serde_json::{Value, json};

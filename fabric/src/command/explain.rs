@@ -1,17 +1,17 @@
 //! `explain`: for each edge, what happens to a record on its way.
 
 use super::{Failed, print, print_json, read_chain};
-use crate::chain::file::ChainFile;
-use crate::chain::own_gateway;
-use crate::chain::placement::{Chosen, Seat, Seating, microseconds, seat, usable_cpus};
-use crate::chain::protection::{GIVEN_UP, is_mapped, mapped_edges};
-use crate::chain::share;
 use crate::cli::{ChainArgs, Format};
 use crate::table::{Align, Table, bytes};
 use hacher_chain_dsl::{Chain, Edge, EdgeId, Source, Target, format_duration};
 use hacher_libos_net::aead;
 use hacher_libos_net::layout::ring_capacity;
 use hacher_libos_net::share::fabric_bytes;
+use hacher_loader::file::ChainFile;
+use hacher_loader::own_gateway;
+use hacher_loader::placement::{Chosen, Seat, Seating, microseconds, seat, usable_cpus};
+use hacher_loader::protection::{GIVEN_UP, is_mapped, mapped_edges};
+use hacher_loader::share;
 use hacher_trustlet_host::process::doctor::huge_outboxes_missing_because;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -69,7 +69,7 @@ fn facts(chain: &Chain, id: EdgeId, edge: &Edge) -> EdgeFacts {
         Source::Function(function, _) => chain
             .function(function)
             .map_or(0, |function| function.outbox().bytes()),
-        _ => crate::chain::gateway_outbox_bytes(chain),
+        _ => hacher_loader::gateway_memory::outbox_bytes(chain),
     };
     EdgeFacts {
         from: chain.source_name(edge.from()),

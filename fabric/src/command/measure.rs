@@ -1,33 +1,21 @@
 //! `measure`: the digest of a chain and the measurements in it, without running anything.
 
 use super::{Failed, print, print_json, read_chain, report_chain_error};
-use crate::chain::define::{Definer, define_chain, define_gateway};
-use crate::chain::gateway_program::GatewayProgram;
-use crate::chain::named::chain_files;
-use crate::chain::own_gateway;
-use crate::chain::placement::{seat, usable_cpus};
-use crate::chain::secret::SecretsFolder;
 use crate::cli::{Format, MeasureArgs};
+use crate::gateway_program::GatewayProgram;
 use crate::table::{Align, Table};
+use hacher_loader::define::{define_chain, define_gateway};
+use hacher_loader::definer::Definer;
+use hacher_loader::named::chain_files;
+use hacher_loader::own_gateway;
+use hacher_loader::placement::{seat, usable_cpus};
+use hacher_loader::secret::SecretsFolder;
 use hacher_trustlet_host::calls::{Call, FunctionEntry};
 use hacher_trustlet_host::hex::hex;
 use hacher_trustlet_host::measure::Measurer;
 use serde_json::{Value, json};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use zerocopy::FromBytes;
-
-impl Definer for Measurer {
-    fn call(
-        &mut self,
-        call: Call,
-        arguments: &[u64],
-        operand: &[u8],
-        files: Vec<OwnedFd>,
-    ) -> Result<(u64, Vec<u8>), String> {
-        Self::call(self, call, arguments, operand, files).map(|(values, operand)| (values[0], operand))
-    }
-}
 
 /// Prints the digests that `serve` would report for these chains.
 ///

@@ -13,9 +13,9 @@ pub mod serve;
 pub mod status;
 pub mod traces;
 
-use crate::chain::file::{ChainFile, ChainFileError};
 use crate::cli::Format;
 use crate::failed::Failed;
+use hacher_loader::file::{ChainFile, ChainFileError};
 use hacher_trustlet_host::lines;
 use hacher_trustlet_host::service::LOADER_TERMINAL;
 use hacher_trustlet_host::tell;

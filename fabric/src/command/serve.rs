@@ -4,7 +4,7 @@
 use super::Failed;
 use crate::cli::{Format, ServeArgs};
 use crate::companion::Companion;
-use crate::daemon::settings::Settings;
+use hacher_daemon::settings::{ReadyAs, Settings};
 use hacher_http::admin_address::AdminAddress;
 use hacher_trustlet_host::core::limits::ADMIN_SOCKETS_MAX;
 use hacher_trustlet_host::lines;
@@ -46,9 +46,9 @@ pub fn serve(arguments: &ServeArgs) -> Result<ExitCode, Failed> {
     loader.extend(std::env::args_os().skip(1));
     let start_patience = Duration::from_secs(u64::from(arguments.start.start_timeout));
     let ready_as = if arguments.ready_json || arguments.format.format == Format::Json {
-        Format::Json
+        ReadyAs::Json
     } else {
-        Format::Human
+        ReadyAs::Words
     };
     let daemon = Settings {
         ready_as,

@@ -1,7 +1,6 @@
 //! Where `cargo run` runs this executable, cargo has built it alone: the others are built when they are
 //! needed.
 
-use super::{Companion, CompanionError};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -43,22 +42,30 @@ impl Target {
     }
 }
 
-/// Has cargo build `companion` as it has built `this`, if it runs `this`; else does nothing.
-pub(super) fn build(companion: Companion, this: &Path) -> Result<(), CompanionError> {
-    let (Some(cargo), Some(package), Some(target)) = (
+/// Cargo, which runs this executable, could not build another.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot build {name}: {why}")]
+pub struct NotBuilt {
+    name: String,
+    why: String,
+}
+
+/// Has cargo build the executable `name` of a package as it has built `this`, if it runs `this`; else does
+/// nothing.
+pub(super) fn build(package: &str, name: &str, this: &Path) -> Result<(), NotBuilt> {
+    let (Some(cargo), Some(own_package), Some(target)) = (
         std::env::var_os("CARGO"),
         std::env::var_os("CARGO_MANIFEST_DIR"),
         Target::of(this),
     ) else {
         return Ok(());
     };
-    let name = companion.name();
     let mut command = Command::new(cargo);
     without_package(&mut command);
     let status = command
-        .args(arguments(companion, &target))
+        .args(arguments(package, name, &target))
         // From within the workspace, wherever this command is given.
-        .current_dir(PathBuf::from(package))
+        .current_dir(PathBuf::from(own_package))
         // Standard output is for results.
         .stdout(Stdio::from(std::io::stderr()))
         .status();
@@ -67,7 +74,8 @@ pub(super) fn build(companion: Companion, this: &Path) -> Result<(), CompanionEr
         Ok(status) => status.to_string(),
         Err(error) => error.to_string(),
     };
-    Err(CompanionError::NotBuilt { name, why })
+    let name = name.to_owned();
+    Err(NotBuilt { name, why })
 }
 
 /// Takes away what `cargo run` says of the package that it runs. Build scripts look at it, that of `ring`
@@ -84,9 +92,9 @@ pub(crate) fn without_package(command: &mut Command) {
     }
 }
 
-fn arguments(companion: Companion, target: &Target) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = vec!["build".into(), "--package".into(), companion.package().into()];
-    arguments.extend(["--bin".into(), companion.name().into()]);
+fn arguments(package: &str, name: &str, target: &Target) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec!["build".into(), "--package".into(), package.into()];
+    arguments.extend(["--bin".into(), name.into()]);
     arguments.extend(["--profile".into(), target.profile.clone().into()]);
     arguments.extend(["--target-dir".into(), target.folder.clone().into()]);
     if let Some(triple) = &target.triple {
@@ -134,7 +142,7 @@ mod tests {
         assert_eq!(of("debug/hacher-fabric"), target("dev", None));
         assert_eq!(of("release/hacher-fabric"), target("release", None));
         assert_eq!(of("a-b-c/fast/hacher-fabric"), target("fast", Some("a-b-c")));
-        let words = arguments(Companion::Bench, &target("fast", Some("a-b-c")));
+        let words = arguments("hacher-benches", "hacher-bench", &target("fast", Some("a-b-c")));
         let words: Vec<_> = words.iter().map(|word| word.to_str().unwrap()).collect();
         let folder = root.to_str().unwrap();
         assert_eq!(

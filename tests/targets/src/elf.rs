@@ -1,6 +1,6 @@
 //! ELF reading: any bytes are an executable that links this and that, or an error.
 
-use hacher_fabric::chain::linked::linked;
+use hacher_loader::linked::linked;
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::fs::File;
 use std::os::unix::fs::FileExt;

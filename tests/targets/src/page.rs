@@ -65,7 +65,7 @@ pub fn page(bytes: &[u8]) {
 /// What operators are told of such a page: samples that Prometheus can read, and as much for any content.
 #[cfg(feature = "fabric")]
 fn told(page: &rustix::fd::OwnedFd, inbound: u32, ports: u32) {
-    let report = hacher_fabric::daemon::hostile::report(page, inbound, ports).unwrap();
+    let report = hacher_daemon::hostile::report(page, inbound, ports).unwrap();
     for line in report.metrics.lines().filter(|line| !line.starts_with('#')) {
         let value = line
             .rsplit(' ')

@@ -1,13 +1,14 @@
 //! What the service says once, on standard output, when it is ready: what is served where, what is not served
 //! and why, where operators are answered, and what isolates.
 
+use super::settings::ReadyAs;
 use super::tables::{Chain, Key, Tables};
-use crate::cli::Format;
-use crate::command::print;
 use hacher_trustlet_host::calls::tls;
+use hacher_trustlet_host::lines;
 use hacher_trustlet_host::tell;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 /// Why a chain is not served: what does not start.
 #[derive(Debug)]
@@ -31,17 +32,20 @@ pub(super) struct Announcement<'a> {
 impl Announcement<'_> {
     /// Says it, unless this daemon replaces another: it has nothing new to say to whoever started the
     /// service.
-    pub(super) fn say(&self, format: Format) {
+    pub(super) fn say(&self, ready_as: ReadyAs) {
         if self.tables.daemon_restarts > 0 {
             tell!(Warning: "restarted; records kept flowing");
             return;
         }
-        let line = match format {
-            Format::Json => self.in_json(),
-            Format::Human => self.in_words(),
+        let line = match ready_as {
+            ReadyAs::Json => self.in_json(),
+            ReadyAs::Words => self.in_words(),
         };
         // The service is ready whether anybody reads that or not.
-        let _ = print(&line);
+        let mut out = io::stdout().lock();
+        let _ = out
+            .write_all(lines::visible(&line).as_bytes())
+            .and_then(|()| out.flush());
     }
 
     fn in_json(&self) -> String {

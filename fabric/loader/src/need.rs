@@ -3,8 +3,7 @@
 //! An estimate from above where a chain file cannot say more: which libraries an executable links is seen
 //! later.
 
-use super::gateway_memory::least_memory_bytes;
-use super::gateway_outbox_bytes;
+use super::gateway_memory::{least_memory_bytes, outbox_bytes};
 use super::protection::is_mapped;
 use hacher_chain_dsl::{ByteSize, Chain, Edge, Source, Target};
 use hacher_trustlet_host::process::headroom::{Need, start_memory_bytes};
@@ -22,7 +21,7 @@ const OPEN_FILES_OF_PROGRAM: u64 = 1;
 /// Libraries that all programs of one C library share, and the executable of this command.
 const SHARED_LIBRARIES: u64 = 6;
 /// The monitor, and the scribe with its two threads.
-pub(crate) const PROCESSES_AT_LOADING: u64 = 3;
+pub const PROCESSES_AT_LOADING: u64 = 3;
 /// These, and the daemon.
 const PROCESSES_BESIDES_TRUSTLETS: u64 = PROCESSES_AT_LOADING + 1;
 /// Daemon and scribe.
@@ -167,8 +166,8 @@ impl Totals {
                 .sum(),
             gateway_rings: 0,
             rings_of_one: 0,
-            region_bytes: region_bytes(gateway_outbox_bytes(chain)),
-            gateway_address_bytes: region_bytes(gateway_outbox_bytes(chain)),
+            region_bytes: region_bytes(outbox_bytes(chain)),
+            gateway_address_bytes: region_bytes(outbox_bytes(chain)),
             address_bytes: 0,
         };
         // Each function has a ring of faults to the gateway.
@@ -226,7 +225,7 @@ fn instances_at(chain: &Chain, target: Target) -> u64 {
 fn outboxes(chain: &Chain, source: Source) -> u64 {
     let bytes = match source {
         Source::Function(id, _) => chain.function(id).map_or(0, |function| function.outbox().bytes()),
-        _ => gateway_outbox_bytes(chain),
+        _ => outbox_bytes(chain),
     };
     instances_of(chain, source) * region_bytes(bytes)
 }

@@ -1,7 +1,8 @@
 //! Tells the monitor what a checked chain consists of, call by call, and seals it.
 
+use super::definer::Definer;
 use super::file::{ChainFile, FunctionFiles};
-use super::gateway_outbox_bytes;
+use super::gateway_memory::outbox_bytes;
 use super::linked::{LIBRARY_PATH, LinkedFiles};
 use super::placement::Seating;
 use hacher_chain_dsl::{Chain, Function, FunctionId, Logs, Protection, Source, Target};
@@ -46,21 +47,6 @@ pub enum DefineError {
     /// The monitor's answer is not of the layout that was agreed.
     #[error("the monitor's answer to {0} has another layout than expected")]
     Layout(&'static str),
-}
-
-/// The monitor, as the definition of chains sees it: over a socket, or in this process to measure only.
-pub trait Definer {
-    /// Makes a call; returns value 0 and the operand of the answer.
-    ///
-    /// # Errors
-    /// The monitor's refusal in words.
-    fn call(
-        &mut self,
-        call: Call,
-        arguments: &[u64],
-        operand: &[u8],
-        files: Vec<OwnedFd>,
-    ) -> Result<(u64, Vec<u8>), String>;
 }
 
 fn ask<D: Definer + ?Sized>(
@@ -189,7 +175,7 @@ pub fn define_chain<D: Definer + ?Sized>(
         max_body_bytes: chain.ingress().max_body().bytes(),
         max_reply_bytes: chain.ingress().max_reply().bytes(),
         deadline_ns: nanoseconds(chain.ingress().deadline()),
-        gateway_outbox_bytes: gateway_outbox_bytes(chain),
+        gateway_outbox_bytes: outbox_bytes(chain),
         in_flight: chain.ingress().in_flight(),
         protection: on_the_wire(chain.protection()),
     };

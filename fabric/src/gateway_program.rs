@@ -1,8 +1,8 @@
 //! The executable in the gateway's place: `hacher-gateway` where it lies beside this executable, else this
 //! one under that name.
 
-use super::linked::{ElfError, LinkedFiles, linked};
 use crate::companion::{Companion, CompanionError};
+use hacher_loader::linked::{ElfError, LinkedFiles, linked};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};

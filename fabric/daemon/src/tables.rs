@@ -1,7 +1,9 @@
 //! What the daemon knows: the monitor's tables, and a reader for each instance's page.
 
-use super::history::{AtWork, Health, History};
+use super::history::{AtWork, Health, History, LastEnd};
 use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::end::End;
+use hacher_libos_net::fault::Cause;
 use hacher_libos_net::telemetry::{Counter, PageReader};
 use hacher_trustlet_host::calls::{GATEWAY_PROCESS, InstanceState, tls};
 use hacher_trustlet_host::platform::MEASUREMENT_BYTES;
@@ -163,6 +165,13 @@ impl Chain {
         self.gateway().map_or(0, |gateway| gateway.page.in_flight())
     }
 
+    /// Whether all functions serve.
+    #[must_use]
+    pub(super) fn serves(&self) -> bool {
+        self.functions()
+            .all(|instance| instance.state == InstanceState::Ready)
+    }
+
     /// The instances of functions.
     pub(super) fn functions(&self) -> impl Iterator<Item = &Instance> {
         self.instances.iter().skip(1)
@@ -249,5 +258,94 @@ impl Tables {
                 change(instance);
             }
         }
+    }
+
+    /// Notes where an instance, or a gateway, is in its life.
+    pub(super) fn set_state(&mut self, key: Key, state: InstanceState) {
+        if key.0 == GATEWAY_PROCESS {
+            let number = usize::try_from(key.1).ok();
+            if let Some(gateway) = number.and_then(|number| self.gateways.get_mut(number)) {
+                gateway.state = state;
+            }
+        }
+        self.change(key, |found| {
+            if state == InstanceState::Starting {
+                found.epoch += 1;
+                found.history.next_start = None;
+                found.history.refused = None;
+            }
+            found.state = state;
+        });
+    }
+
+    /// Notes why an instance could not be created.
+    pub(super) fn note_refused(&mut self, key: Key, text: &str) {
+        self.change(key, |found| found.history.refused = Some(text.to_owned()));
+    }
+
+    /// Notes how an instance's process ended: why, with the code of that, and whether it was at work on a
+    /// record. What its page says is its own word.
+    pub(super) fn note_end(&mut self, key: Key, end: End, lived: Duration) -> (Cause, u32, bool) {
+        let mut noted = None;
+        let at = Monotonic::now();
+        self.change(key, |found| {
+            let (cause, code) = end.cause(found.page.last_words());
+            let on_record = found.page.holds_record();
+            let end = LastEnd {
+                cause,
+                code,
+                at,
+                lived,
+                record: found.last_record().filter(|_| on_record),
+            };
+            let runs = found.runs();
+            found.history.note_death(end, runs);
+            noted = Some((cause, code, on_record));
+        });
+        noted.unwrap_or_else(|| {
+            let (cause, code) = end.cause(None);
+            (cause, code, false)
+        })
+    }
+
+    /// Whether what it prints is forwarded.
+    #[must_use]
+    pub(super) fn forwards_logs(&self, (chain, instance): Key) -> bool {
+        chain == GATEWAY_PROCESS
+            || self
+                .instance(chain, instance)
+                .is_some_and(|instance| instance.forwards_logs)
+    }
+
+    /// Which instance of its function it is; nothing for a gateway's process.
+    #[must_use]
+    pub(super) fn ordinal(&self, (chain, instance): Key) -> Option<u32> {
+        self.instance(chain, instance).map(|found| found.ordinal)
+    }
+
+    /// What its last process was at work on when it ended.
+    #[must_use]
+    pub(super) fn last_end_record(&self, (chain, instance): Key) -> Option<AtWork> {
+        self.instance(chain, instance)?.history.last_end?.record
+    }
+
+    /// Its chain and its function.
+    #[must_use]
+    pub(super) fn name(&self, (chain, instance): Key) -> (String, String) {
+        if chain == GATEWAY_PROCESS {
+            let served = |chain: &&Chain| u64::from(chain.gateway) == instance;
+            let number = u32::try_from(instance).unwrap_or(u32::MAX);
+            let chain = match self.gateway(number) {
+                Some(gateway) if gateway.own => self.chains.iter().find(served),
+                _ => None,
+            };
+            let chain = chain.map_or_else(String::new, |chain| chain.name.clone());
+            return (chain, "gateway".to_owned());
+        }
+        let found = || {
+            let name = &self.chains.get(usize::try_from(chain).ok()?)?.name;
+            Some((name.clone(), self.instance(chain, instance)?.function.clone()))
+        };
+        found().unwrap_or_default()
     }
 }

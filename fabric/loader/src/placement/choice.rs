@@ -6,10 +6,10 @@
 //! least worse over all, by geometric mean. `max_body` is the largest record looked at: it is a bound, and
 //! most records are smaller, so a large one alone does not move a chain to several cores.
 
+use super::members::Members;
 use super::model::{Load, Plan, request_ns};
-use super::{Chosen, Estimate, Members, Room};
-use crate::table::bytes;
-use hacher_chain_dsl::{Chain, Placement};
+use super::room::{Chosen, Room};
+use hacher_chain_dsl::{ByteSize, Chain, Placement};
 
 /// Records that most chains carry.
 const RECORDS_BYTES: [u64; 3] = [64, 4 * 1024, 64 * 1024];
@@ -21,6 +21,17 @@ const PARALLEL_HANDLERS_NS: [u64; 1] = [1_000_000];
 const MARGIN: f64 = 1.1;
 /// Most cores that `auto` keeps busy with looking for work; more only where a chain file asks for it.
 const LOOKING_MAX: usize = 4;
+
+/// What a request is estimated to cost in a busy chain of functions that hardly work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estimate {
+    /// Where.
+    pub chosen: Chosen,
+    /// With records of this many bytes.
+    pub record_bytes: u64,
+    /// From the gateway and back to it, in nanoseconds.
+    pub request_ns: u64,
+}
 
 /// The placement, and why.
 pub(super) fn choose(chain: &Chain, members: &Members, room: &Room<'_>) -> (Chosen, String) {
@@ -190,12 +201,13 @@ fn reason(
     };
     format!(
         "{work}; a request of {} is estimated at {}",
-        bytes(load.record_bytes),
+        ByteSize::new(load.record_bytes),
         costs.join(", ")
     )
 }
 
 /// A duration to one decimal.
-pub(crate) fn microseconds(ns: u64) -> String {
+#[must_use]
+pub fn microseconds(ns: u64) -> String {
     format!("{}.{} µs", ns / 1000, ns % 1000 / 100)
 }

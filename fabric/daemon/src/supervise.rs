@@ -1,149 +1,43 @@
 //! The daemon's loop: create what is absent, replace what dies, end what overruns; sleep otherwise.
 
 use super::announcement::{Announcement, Failing};
-use super::history::{AtWork, Health, LastEnd};
+use super::bell::Bell;
+use super::history::how_it_ended;
 use super::life::{Life, STILLBIRTHS_MAX};
 use super::logs::{self, Logs, Printer};
 use super::memory::MemoryQuestion;
 use super::readiness::Readiness;
 use super::refused::Told;
-use super::settings::{ROLE, Settings};
+use super::runs::Runs;
+use super::settings::Settings;
 use super::start::{self, Stillborn, Waiting};
+use super::stop::Stop;
 use super::tables::{Chain, Instance, Key, Tables};
-use super::{admin, metrics, read};
-use hacher_libos_net::attach::BELL_QUIET_NS;
+use super::{metrics, read};
 use hacher_libos_net::clock::Monotonic;
-use hacher_libos_net::doorbell;
-use hacher_libos_net::end::{End, Signal};
+use hacher_libos_net::end::End;
 use hacher_libos_net::fault::Cause;
-use hacher_libos_net::process::take_channel;
 use hacher_trustlet_host::calls::{Call, GATEWAY_PROCESS, InstanceState};
 use hacher_trustlet_host::client::{ClientError, Event, MonitorClient};
 use hacher_trustlet_host::core::EndReason;
-use hacher_trustlet_host::lines::{self, About};
+use hacher_trustlet_host::lines::About;
 use hacher_trustlet_host::tell;
-use hacher_watched::{watch, watch_shared};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use hacher_watched::watch_shared;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::os::fd::OwnedFd;
-use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
-use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep_until};
-
-/// While requests are in flight, handlers' timeouts are checked this often, or ten times within the shortest.
-const WATCH_MIN: Duration = Duration::from_millis(5);
-const WATCH_MAX: Duration = Duration::from_millis(50);
-/// How often chains are looked at while an instance is not ready.
-const READINESS_EVERY: Duration = Duration::from_millis(100);
-/// Exit code that asks the monitor to stop everything: the service cannot start.
-const CANNOT_START: u8 = hacher_trustlet_host::service::EXIT_CANNOT_START;
 
 /// The process of the gateway with this number.
 fn gateway_key(number: usize) -> Key {
     (GATEWAY_PROCESS, number as u64)
 }
 
-/// The daemon's life. Started by the monitor, with the call socket as its only channel.
-#[must_use]
-pub fn main() -> ExitCode {
-    let settings = Settings::from_arguments(std::env::args().skip(1));
-    lines::begin(settings.log_format, ROLE);
-    let Some(channel) = take_channel() else {
-        tell!(Error: "this process is started by `hacher-fabric serve`");
-        return ExitCode::from(2);
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let result = match runtime {
-        Ok(runtime) => LocalSet::new().block_on(&runtime, daemon(channel, settings)),
-        Err(error) => Err(Stop::Error(error.to_string())),
-    };
-    match result {
-        // Without its monitor, everything has ended.
-        Ok(()) | Err(Stop::MonitorGone) => ExitCode::SUCCESS,
-        Err(Stop::CannotStart(reason)) => {
-            tell!(Error: "{reason}");
-            ExitCode::from(CANNOT_START)
-        }
-        Err(Stop::Error(error)) => {
-            tell!(Error: "the daemon: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Why the daemon stops.
-enum Stop {
-    /// The service will never be ready.
-    CannotStart(String),
-    /// The monitor is gone.
-    MonitorGone,
-    /// Something failed; a fresh daemon may do better.
-    Error(String),
-}
-
-impl From<ClientError> for Stop {
-    fn from(error: ClientError) -> Self {
-        match error {
-            ClientError::Closed => Self::MonitorGone,
-            other => Self::Error(other.to_string()),
-        }
-    }
-}
-
-impl From<std::io::Error> for Stop {
-    fn from(error: std::io::Error) -> Self {
-        Self::Error(error.to_string())
-    }
-}
-
-async fn daemon(channel: OwnedFd, settings: Settings) -> Result<(), Stop> {
-    let own = metrics::install();
-    let mut client = MonitorClient::new(channel);
-    let (tables, extras) = read::all(&mut client)?;
-    let tables = Rc::new(RefCell::new(tables));
-    let memory = Rc::new(MemoryQuestion::default());
-    let mut admin_addresses = Vec::new();
-    for socket in extras.admin {
-        let listener = admin::Listener::new(socket)?;
-        admin_addresses.push(listener.address());
-        let served = admin::serve(listener, Rc::clone(&tables), own.clone(), Rc::clone(&memory));
-        spawn_local(served);
-    }
-    let mut logs = Logs::new(Rc::clone(&tables));
-    for (printer, pipe) in extras.logs {
-        logs.forward(printer, pipe);
-    }
-    let mut supervisor = Supervisor {
-        client,
-        tables,
-        logs,
-        lives: BTreeMap::new(),
-        settings,
-        waiting: Waiting::new(),
-        admin_addresses,
-        announced: false,
-        failing: BTreeMap::new(),
-        serving_told: 0,
-        loaded: extras.loaded,
-        stops: false,
-        drains: false,
-        watch_until: Instant::now(),
-        beat_due: Instant::now(),
-        refused_calls: Told::default(),
-        memory,
-        readiness: Readiness::default(),
-    };
-    let result = supervisor.run(extras.bell).await;
-    supervisor.logs.finish().await;
-    result
-}
-
-struct Supervisor {
+/// What keeps the instances of all chains alive.
+pub(super) struct Supervisor {
     client: MonitorClient,
     tables: Rc<RefCell<Tables>>,
     logs: Logs,
@@ -164,8 +58,6 @@ struct Supervisor {
     stops: bool,
     /// Gateways finish what is in flight, and are not replaced when they have ended; functions are.
     drains: bool,
-    /// Timeouts are watched at least until then, as the bell rang.
-    watch_until: Instant,
     /// When the monitor is to be shown next that this loop goes round.
     beat_due: Instant,
     /// Refused system calls that the log tells of.
@@ -177,9 +69,45 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    async fn run(&mut self, bell: Option<OwnedFd>) -> Result<(), Stop> {
+    /// One that has done nothing yet. `loaded`: the loader has defined all chains.
+    pub(super) fn new(
+        client: MonitorClient,
+        (tables, memory): (Rc<RefCell<Tables>>, Rc<MemoryQuestion>),
+        logs: Logs,
+        settings: Settings,
+        admin_addresses: Vec<String>,
+        loaded: bool,
+    ) -> Self {
+        Self {
+            client,
+            tables,
+            logs,
+            lives: BTreeMap::new(),
+            settings,
+            waiting: Waiting::new(),
+            admin_addresses,
+            announced: false,
+            failing: BTreeMap::new(),
+            serving_told: 0,
+            loaded,
+            stops: false,
+            drains: false,
+            beat_due: Instant::now(),
+            refused_calls: Told::default(),
+            memory,
+            readiness: Readiness::default(),
+        }
+    }
+
+    /// Forwards what is still to be forwarded, when everything else has ended.
+    pub(super) async fn finish(&mut self) {
+        self.logs.finish().await;
+    }
+
+    /// Goes round until the daemon stops.
+    pub(super) async fn run(&mut self, bell: Option<OwnedFd>) -> Result<(), Stop> {
         let channel = watch_shared(&self.client)?;
-        let bell = bell.map(watch_bell).transpose()?;
+        let bell = Bell::new(bell)?;
         let memory = Rc::clone(&self.memory);
         self.reconcile()?;
         loop {
@@ -190,17 +118,18 @@ impl Supervisor {
             }
             self.create_due()?;
             self.refused_calls.look(&self.tables.borrow());
-            let watch = self.watch_runs()?.map(|period| Instant::now() + period);
+            let watch = self.watch_runs(&bell)?.map(|period| Instant::now() + period);
             let shown = self.show_waiting();
-            let readiness = self.tell_readiness()?.map(|period| Instant::now() + period);
+            let readiness = self
+                .readiness
+                .tell(&self.tables.borrow(), &mut self.client)?
+                .map(|period| Instant::now() + period);
             let beat = self.beat()?;
             let dues = self.lives.values().filter_map(|life| life.due);
             let due = dues.chain(watch).chain(shown).chain(readiness).chain(beat).min();
             tokio::select! {
                 ready = channel.readable() => ready?.clear_ready(),
-                () = rung(bell.as_ref()) => {
-                    self.watch_until = Instant::now() + Duration::from_nanos(BELL_QUIET_NS);
-                }
+                () = bell.rung() => {}
                 () = memory.is_asked() => {
                     read::memory(&mut self.client, &mut self.tables.borrow_mut())?;
                     memory.answer();
@@ -237,7 +166,9 @@ impl Supervisor {
                     let life = self.lives.entry((chain, instance)).or_default();
                     life.served = true;
                     life.serves = true;
-                    self.set_state((chain, instance), InstanceState::Ready);
+                    self.tables
+                        .borrow_mut()
+                        .set_state((chain, instance), InstanceState::Ready);
                     let now = Monotonic::now();
                     let mut tables = self.tables.borrow_mut();
                     tables.change((chain, instance), |found| found.history.note_serving(now));
@@ -271,70 +202,6 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Tells the monitor which chains are not ready, where that has changed since. A chain is told of once
-    /// its gateway serves, as nobody could ask before. Returns when to look again, where something may
-    /// change without an event.
-    fn tell_readiness(&mut self) -> Result<Option<Duration>, Stop> {
-        let now = Monotonic::now();
-        let mut changed = Vec::new();
-        let mut all_fit = true;
-        for chain in &self.tables.borrow().chains {
-            let serves = |gateway: &Instance| gateway.state == InstanceState::Ready;
-            if !chain.gateway().is_some_and(serves) {
-                continue;
-            }
-            let complaints = chain.complaints(now);
-            all_fit &= chain
-                .instances
-                .iter()
-                .all(|instance| instance.health(now) == Health::Ready);
-            let to_tell = self.readiness.note(chain.number, complaints.is_empty());
-            if to_tell.monitor || to_tell.people {
-                changed.push((chain.number, chain.name.clone(), complaints, to_tell));
-            }
-        }
-        for (number, name, complaints, to_tell) in changed {
-            let arguments = [u64::from(number), u64::from(complaints.is_empty())];
-            if to_tell.monitor {
-                match self.client.call(Call::SetReadiness, &arguments, &[], &[]) {
-                    Ok(_) => self.readiness.is_heard(number),
-                    // The gateway takes no message now, and is told at the next look.
-                    Err(ClientError::Refused { .. }) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            let about = About {
-                chain: &name,
-                ..About::default()
-            };
-            match complaints.first() {
-                _ if !to_tell.people => {}
-                Some(first) => tell!(Warning, about; "chain `{name}` is not ready: {first}"),
-                None => tell!(Info, about; "chain `{name}` is ready again"),
-            }
-        }
-        let looks_again = !all_fit || self.readiness.is_unheard();
-        Ok(looks_again.then_some(READINESS_EVERY))
-    }
-
-    fn set_state(&self, key: Key, state: InstanceState) {
-        let mut tables = self.tables.borrow_mut();
-        if key.0 == GATEWAY_PROCESS {
-            let number = usize::try_from(key.1).ok();
-            if let Some(gateway) = number.and_then(|number| tables.gateways.get_mut(number)) {
-                gateway.state = state;
-            }
-        }
-        tables.change(key, |found| {
-            if state == InstanceState::Starting {
-                found.epoch += 1;
-                found.history.next_start = None;
-                found.history.refused = None;
-            }
-            found.state = state;
-        });
-    }
-
     /// Plans the next process of an instance.
     fn put_off(&mut self, key: Key, wait: Duration) {
         self.lives.entry(key).or_default().due = Some(Instant::now() + wait);
@@ -343,18 +210,9 @@ impl Supervisor {
         tables.change(key, |found| found.history.next_start = Some(due));
     }
 
-    /// Whether what it prints is forwarded.
-    fn forwards_logs(&self, (chain, instance): Key) -> bool {
-        let tables = self.tables.borrow();
-        chain == GATEWAY_PROCESS
-            || tables
-                .instance(chain, instance)
-                .is_some_and(|instance| instance.forwards_logs)
-    }
-
     /// Who prints what comes from an instance.
     fn printer(&self, key: Key) -> Printer {
-        let (chain_name, function) = self.name(key);
+        let (chain_name, function) = self.tables.borrow().name(key);
         let tables = self.tables.borrow();
         match tables.instance(key.0, key.1) {
             Some(instance) => {
@@ -362,44 +220,6 @@ impl Supervisor {
             }
             None => Printer::gateway(&chain_name),
         }
-    }
-
-    /// Which instance of its function it is; nothing for a gateway's process.
-    fn ordinal(&self, (chain, instance): Key) -> Option<u32> {
-        let tables = self.tables.borrow();
-        tables.instance(chain, instance).map(|found| found.ordinal)
-    }
-
-    /// What its last process was at work on when it ended.
-    fn last_end_record(&self, (chain, instance): Key) -> Option<AtWork> {
-        let tables = self.tables.borrow();
-        tables.instance(chain, instance)?.history.last_end?.record
-    }
-
-    /// Its chain and its function.
-    fn name(&self, (chain, instance): Key) -> (String, String) {
-        let tables = self.tables.borrow();
-        if chain == GATEWAY_PROCESS {
-            let served = |chain: &&Chain| u64::from(chain.gateway) == instance;
-            let number = u32::try_from(instance).unwrap_or(u32::MAX);
-            let chain = match tables.gateway(number) {
-                Some(gateway) if gateway.own => tables.chains.iter().find(served),
-                _ => None,
-            };
-            let chain = chain.map_or_else(String::new, |chain| chain.name.clone());
-            return (chain, "gateway".to_owned());
-        }
-        let chain = usize::try_from(chain)
-            .ok()
-            .and_then(|chain| tables.chains.get(chain));
-        let found = chain.and_then(|chain| {
-            let found = chain
-                .instances
-                .iter()
-                .find(|found| u64::from(found.number) == instance)?;
-            Some((chain.name.clone(), found.function.clone()))
-        });
-        found.unwrap_or_default()
     }
 
     /// Plans the creation of whatever is absent: functions first, and a gateway once all functions that it
@@ -422,7 +242,7 @@ impl Supervisor {
                 let key = gateway_key(at);
                 let behind = || tables.chains.iter().filter(|chain| chain.gateway == number);
                 let fails = |chain: &Chain| self.failing.contains_key(&chain.number);
-                let all_up = behind().all(|chain| serves(chain) || fails(chain));
+                let all_up = behind().all(|chain| chain.serves() || fails(chain));
                 // Nobody is let in where there is nothing but a chain that does not start.
                 let is_wanted = behind().any(|chain| !fails(chain));
                 // Once it has served, a gateway answers for functions that are being replaced.
@@ -460,7 +280,7 @@ impl Supervisor {
                 GATEWAY_PROCESS => tables
                     .gateway(chain.gateway)
                     .is_some_and(|gateway| gateway.state == InstanceState::Ready),
-                _ => serves(chain),
+                _ => chain.serves(),
             };
             let chain = tables.chains.iter().find(|chain| chain.number == *number);
             let Some(chain) = chain.filter(is_back) else {
@@ -522,12 +342,6 @@ impl Supervisor {
         self.reconcile()
     }
 
-    /// Notes why an instance could not be created.
-    fn note_refused(&self, key: Key, text: &str) {
-        let mut tables = self.tables.borrow_mut();
-        tables.change(key, |found| found.history.refused = Some(text.to_owned()));
-    }
-
     /// Whether it has never served, and its chain is not yet served or has been passed over.
     fn is_starting(&self, key: Key) -> bool {
         let has_served = self.lives.get(&key).is_some_and(|life| life.served);
@@ -556,31 +370,31 @@ impl Supervisor {
             }
             match self.client.call(Call::CreateTrustlet, &[key.0, key.1], &[], &[]) {
                 Ok(mut answer) => {
-                    self.set_state(key, InstanceState::Starting);
+                    self.tables.borrow_mut().set_state(key, InstanceState::Starting);
                     if let Some(pipe) = answer.descriptors.pop() {
                         self.logs.forward(self.printer(key), pipe);
                     }
-                    let (chain, function) = self.name(key);
+                    let (chain, function) = self.tables.borrow().name(key);
                     let labels = metrics::of_function(&chain, &function);
                     ::metrics::counter!(metrics::TRUSTLET_STARTS.name, &labels).increment(1);
                 }
                 Err(ClientError::Refused { text, .. }) => {
-                    let (chain, function) = self.name(key);
+                    let (chain, function) = self.tables.borrow().name(key);
                     let is_starting = self.is_starting(key);
                     let life = self.lives.entry(key).or_default();
                     life.short_lives = life.short_lives.saturating_add(1);
                     if is_starting && life.short_lives >= STILLBIRTHS_MAX {
                         let who = start::in_words(&chain, &function);
                         let reason = Stillborn::Refused(&text).reason(&who, false);
-                        self.note_refused(key, &text);
+                        self.tables.borrow_mut().note_refused(key, &text);
                         self.does_not_start(key, reason)?;
                         continue;
                     }
                     let wait = life.wait();
                     self.put_off(key, wait);
-                    self.note_refused(key, &text);
+                    self.tables.borrow_mut().note_refused(key, &text);
                     if !is_starting {
-                        let about = logs::about(&chain, &function, self.ordinal(key), None);
+                        let about = logs::about(&chain, &function, self.tables.borrow().ordinal(key), None);
                         let who = start::in_words(&chain, &function);
                         tell!(Warning, about; "{}; trying again", Stillborn::Refused(&text).reason(&who, false));
                     }
@@ -592,10 +406,10 @@ impl Supervisor {
     }
 
     fn died(&mut self, key: Key, end: End, lived: Duration) -> Result<(), Stop> {
-        self.set_state(key, InstanceState::Absent);
-        let (chain, function) = self.name(key);
-        let (cause, code, on_record) = self.note_end(key, end, lived);
-        let how = how(cause, code);
+        self.tables.borrow_mut().set_state(key, InstanceState::Absent);
+        let (chain, function) = self.tables.borrow().name(key);
+        let (cause, code, on_record) = self.tables.borrow_mut().note_end(key, end, lived);
+        let how = how_it_ended(cause, code);
         let labels = metrics::of_death(&chain, &function, cause, code);
         ::metrics::counter!(metrics::TRUSTLET_DEATHS.name, &labels).increment(1);
         if self.drains && key.0 == GATEWAY_PROCESS {
@@ -603,7 +417,7 @@ impl Supervisor {
             return Ok(());
         }
         let who = start::in_words(&chain, &function);
-        let logs_shown = self.forwards_logs(key);
+        let logs_shown = self.tables.borrow().forwards_logs(key);
         let now = Instant::now();
         let is_starting = self.is_starting(key);
         let life = self.lives.entry(key).or_default();
@@ -632,8 +446,8 @@ impl Supervisor {
         };
         self.put_off(key, wait);
         if !is_starting {
-            let record = self.last_end_record(key);
-            let about = logs::about(&chain, &function, self.ordinal(key), record);
+            let record = self.tables.borrow().last_end_record(key);
+            let about = logs::about(&chain, &function, self.tables.borrow().ordinal(key), record);
             tell!(Warning, about; "{who} {how}; it is being replaced");
         }
         Ok(())
@@ -661,78 +475,19 @@ impl Supervisor {
         Some(self.waiting.due())
     }
 
-    /// Notes how an instance's process ended: why, with the code of that, and whether it was at work on a
-    /// record. What its page says is its own word.
-    fn note_end(&self, key: Key, end: End, lived: Duration) -> (Cause, u32, bool) {
-        let mut noted = None;
-        let at = Monotonic::now();
-        self.tables.borrow_mut().change(key, |found| {
-            let (cause, code) = end.cause(found.page.last_words());
-            let on_record = found.page.holds_record();
-            let end = LastEnd {
-                cause,
-                code,
-                at,
-                lived,
-                record: found.last_record().filter(|_| on_record),
-            };
-            let runs = found.runs();
-            found.history.note_death(end, runs);
-            noted = Some((cause, code, on_record));
-        });
-        noted.unwrap_or_else(|| {
-            let (cause, code) = end.cause(None);
-            (cause, code, false)
-        })
-    }
-
     /// Ends handlers that overrun, and runs that nobody waits for. Returns when to look again; `None` while
     /// nothing runs.
-    fn watch_runs(&mut self) -> Result<Option<Duration>, Stop> {
-        let mut to_end = Vec::new();
-        // The gateway rings once for many requests, and perhaps before it counts the first.
-        let mut period = (Instant::now() < self.watch_until).then_some(WATCH_MAX);
-        {
-            let tables = self.tables.borrow();
-            let now = Monotonic::now();
-            for chain in &tables.chains {
-                let in_flight = chain.in_flight() > 0;
-                for instance in chain
-                    .functions()
-                    .filter(|instance| instance.state == InstanceState::Ready)
-                {
-                    let running = instance.page.running();
-                    // A run may outlive the request that it is for.
-                    if !in_flight && running.is_none() {
-                        continue;
-                    }
-                    let wanted = (instance.timeout / 10).clamp(WATCH_MIN, WATCH_MAX);
-                    period = Some(period.map_or(wanted, |period: Duration| period.min(wanted)));
-                    let Some(running) = running else {
-                        continue;
-                    };
-                    let key = (u64::from(chain.number), u64::from(instance.number));
-                    let life = self.lives.entry(key).or_default();
-                    let closed = chain
-                        .gateway()
-                        .is_some_and(|gateway| gateway.page.is_closed(running.invocation));
-                    if now.saturating_duration_since(running.since) > instance.timeout {
-                        to_end.push((key, instance.epoch, EndReason::Overran));
-                    } else if life.is_unwanted(&running, closed, now, Instant::now()) {
-                        to_end.push((key, instance.epoch, EndReason::Unwanted));
-                    }
-                }
-            }
-        }
+    fn watch_runs(&mut self, bell: &Bell) -> Result<Option<Duration>, Stop> {
+        let Runs { to_end, again } = Runs::look(&self.tables.borrow(), &mut self.lives, bell.is_loud());
         for (key, epoch, reason) in to_end {
             self.end_run(key, epoch, reason)?;
         }
-        Ok(period)
+        Ok(again)
     }
 
     /// Ends the process of a run, for the replacement to go on without it.
     fn end_run(&mut self, key: Key, epoch: u32, reason: EndReason) -> Result<(), Stop> {
-        let (chain, function) = self.name(key);
+        let (chain, function) = self.tables.borrow().name(key);
         let why = match reason {
             EndReason::Overran => "overran its timeout",
             _ => "ran on for a request that nobody waits for",
@@ -741,51 +496,15 @@ impl Supervisor {
         let record = tables.instance(key.0, key.1).and_then(Instance::last_record);
         drop(tables);
         let who = start::in_words(&chain, &function);
-        let about = logs::about(&chain, &function, self.ordinal(key), record);
+        let about = logs::about(&chain, &function, self.tables.borrow().ordinal(key), record);
         tell!(Warning, about; "{who} {why}; it is being replaced");
-        self.set_state(key, InstanceState::Ending);
+        self.tables.borrow_mut().set_state(key, InstanceState::Ending);
         let arguments = [key.0, key.1, u64::from(epoch), reason.number()];
         match self.client.call(Call::DeleteTrustlet, &arguments, &[], &[]) {
             // It may have died by itself meanwhile; the event that says so is on its way.
             Ok(_) | Err(ClientError::Refused { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-/// Whether all functions of a chain serve.
-fn serves(chain: &Chain) -> bool {
-    chain
-        .functions()
-        .all(|instance| instance.state == InstanceState::Ready)
-}
-
-/// What became of a process, as the rest of a sentence about its function.
-fn how(cause: Cause, code: u32) -> String {
-    match cause {
-        Cause::Exited => format!("exited with code {code}"),
-        Cause::Signalled if Signal(code).comes_from_outside() => format!(
-            "was ended by signal {}, which this service did not send: the machine may be out of memory",
-            Signal(code)
-        ),
-        Cause::Signalled => format!("was ended by signal {}", Signal(code)),
-        _ => format!("has ended: {}", cause.with(code)),
-    }
-}
-
-/// Watches the daemon's own bell, which is heard when the event loop says that it has rung, and that may not
-/// be true any more.
-fn watch_bell(bell: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
-    fcntl_setfl(&bell, fcntl_getfl(&bell)? | OFlags::NONBLOCK)?;
-    watch(bell)
-}
-
-async fn rung(bell: Option<&AsyncFd<OwnedFd>>) {
-    let Some(bell) = bell else { return pending().await };
-    if let Ok(mut ready) = bell.readable().await {
-        ready.clear_ready();
-        // A bell that somebody has filled would ring no more.
-        doorbell::hear(bell.get_ref());
     }
 }
 

@@ -7,9 +7,10 @@
 //! machines, where being woken on an idle core costs a halt exit and an interrupt between processors; on bare
 //! metal they only shift towards more cores.
 
-use super::SPREAD_SPIN_NS;
 use std::collections::BTreeMap;
 
+/// How long a spread instance looks for work before it sleeps: about what being woken on another core costs.
+pub(super) const SPREAD_SPIN_NS: u64 = 40_000;
 /// Being woken by a neighbour on the same core.
 const WAKE_HERE_NS: u64 = 2_000;
 /// The same on a core that many share: each finds its caches taken by the others.

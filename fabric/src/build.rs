@@ -1,7 +1,7 @@
 //! `--build`: runs the `build` commands of a chain file, each once.
 
-use super::file::ChainFile;
 use crate::companion::cargo::without_package;
+use hacher_loader::file::ChainFile;
 use hacher_trustlet_host::tell;
 use std::collections::BTreeSet;
 use std::io;

@@ -1,14 +1,38 @@
-//! Whether the memory of a gateway is enough for the chains that it serves.
+//! Memory of a gateway: its outboxes, and whether what it has for its own is enough for the chains that it
+//! serves.
 
-use hacher_chain_dsl::{ByteSize, Chain};
+use hacher_chain_dsl::{ByteSize, Chain, Source};
 use hacher_gateway::budget::{self, MEMORY_BYTES, chain_bytes, room_for_chains};
 
+/// Smallest outbox of the gateway.
+const GATEWAY_OUTBOX_MIN_BYTES: u64 = 64 * 1024 * 1024;
 /// Chains that a message names.
 const NAMED_MAX: usize = 8;
 
+/// Room for the requests of a chain in the gateway's outbox: two of the largest, so that one can arrive while
+/// another is being worked on.
+#[must_use]
+pub fn outbox_bytes(chain: &Chain) -> u64 {
+    let requests = chain
+        .ingress()
+        .max_body()
+        .bytes()
+        .saturating_mul(2)
+        .next_multiple_of(1024 * 1024);
+    debug_assert!(
+        chain.edges_from(Source::Ingress).count() > 0,
+        "a checked chain has an ingress"
+    );
+    requests.clamp(
+        GATEWAY_OUTBOX_MIN_BYTES,
+        hacher_libos_net::layout::OUTBOX_MAX_BYTES,
+    )
+}
+
 /// The least memory of a gateway that serves chains with these largest bodies and replies: one request of
 /// each, and all connections.
-pub(crate) fn least_memory_bytes(chains: impl IntoIterator<Item = (ByteSize, ByteSize)>) -> u64 {
+#[must_use]
+pub fn least_memory_bytes(chains: impl IntoIterator<Item = (ByteSize, ByteSize)>) -> u64 {
     let needed = chains.into_iter().fold(0_u64, |sum, (body, reply)| {
         sum.saturating_add(chain_bytes(body.bytes(), reply.bytes()))
     });

@@ -2,10 +2,10 @@
 //! stay open between one service and the next, so whoever connects meanwhile waits in a queue and is not
 //! refused.
 
-use super::own_gateway::Elsewhere;
 use crate::cli::ServeArgs;
 use crate::failed::Failed;
 use hacher_http::admin_address::AdminAddress;
+use hacher_loader::own_gateway::Elsewhere;
 use hacher_trustlet_host::calls::Call;
 use hacher_trustlet_host::client::{ClientError, MonitorClient};
 use rustix::net::sockopt::{socket_acceptconn, socket_type};
@@ -18,7 +18,7 @@ const ADMIN: &str = "admin";
 
 /// Sockets that nobody has taken yet.
 #[derive(Debug, Default)]
-pub struct Sockets(Vec<Given>);
+pub(super) struct Sockets(Vec<Given>);
 
 #[derive(Debug)]
 struct Given {
@@ -29,17 +29,17 @@ struct Given {
 
 /// A socket that clients connect to.
 #[derive(Debug)]
-pub struct Listening {
+pub(super) struct Listening {
     /// The socket.
-    pub socket: TcpListener,
+    pub(super) socket: TcpListener,
     /// Whether a service manager keeps it when this service ends.
-    pub outlives: bool,
+    pub(super) outlives: bool,
 }
 
 impl Listening {
     /// One that this service has opened, and that goes with it.
     #[must_use]
-    pub fn ours(socket: TcpListener) -> Self {
+    pub(super) fn ours(socket: TcpListener) -> Self {
         Self {
             socket,
             outlives: false,
@@ -52,7 +52,7 @@ impl Sockets {
     ///
     /// # Errors
     /// When one is no listening TCP socket, or the monitor does not answer.
-    pub fn given(monitor: &mut MonitorClient) -> Result<Self, Failed> {
+    pub(super) fn given(monitor: &mut MonitorClient) -> Result<Self, Failed> {
         let mut given = Vec::new();
         for number in 0.. {
             let mut answer = match monitor.call(Call::TakeSocket, &[number], &[], &[]) {
@@ -85,7 +85,7 @@ impl Sockets {
 
     /// Where a service with these arguments listens besides what chain files say.
     #[must_use]
-    pub fn elsewhere(&self, arguments: &ServeArgs) -> Elsewhere {
+    pub(super) fn elsewhere(&self, arguments: &ServeArgs) -> Elsewhere {
         let mut admin = arguments.admin.clone();
         let port = admin.iter_mut().find_map(|address| match address {
             AdminAddress::Port(port) => Some(port),
@@ -108,17 +108,17 @@ impl Sockets {
     /// The socket of the gateway of a chain's own: named like the chain, or bound to where it wants to
     /// listen. A chain that is called `gateway` or `admin` gets it by address alone: the socket of that
     /// name is another's.
-    pub fn of_chain(&mut self, chain: &str, wanted: SocketAddr) -> Option<TcpListener> {
+    pub(super) fn of_chain(&mut self, chain: &str, wanted: SocketAddr) -> Option<TcpListener> {
         self.take((!is_reserved(chain)).then_some(chain), wanted)
     }
 
     /// The shared gateway's, named `gateway`.
-    pub fn of_gateway(&mut self, wanted: SocketAddr) -> Option<TcpListener> {
+    pub(super) fn of_gateway(&mut self, wanted: SocketAddr) -> Option<TcpListener> {
         self.take(Some(GATEWAY), wanted)
     }
 
     /// The one on which operators are answered, named `admin`.
-    pub fn of_operators(&mut self, wanted: SocketAddr) -> Option<TcpListener> {
+    pub(super) fn of_operators(&mut self, wanted: SocketAddr) -> Option<TcpListener> {
         self.take(Some(ADMIN), wanted)
     }
 
@@ -135,7 +135,7 @@ impl Sockets {
     ///
     /// # Errors
     /// Names them.
-    pub fn none_is_left(&self) -> Result<(), Failed> {
+    pub(super) fn none_is_left(&self) -> Result<(), Failed> {
         let left: Vec<_> = self
             .0
             .iter()

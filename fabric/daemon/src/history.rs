@@ -2,6 +2,7 @@
 //! `/readyz` say so.
 
 use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::end::Signal;
 use hacher_libos_net::fault::Cause;
 use hacher_trustlet_host::calls::InstanceState;
 use std::collections::VecDeque;
@@ -183,6 +184,19 @@ impl History {
             .serving_since
             .is_some_and(|since| now.saturating_duration_since(since) >= LOOP_OVER);
         idle || self.fatal_records >= LOOP_DEATHS && runs == self.runs && !lives_on
+    }
+}
+
+/// What became of a process, as the rest of a sentence about its function.
+pub(super) fn how_it_ended(cause: Cause, code: u32) -> String {
+    match cause {
+        Cause::Exited => format!("exited with code {code}"),
+        Cause::Signalled if Signal(code).comes_from_outside() => format!(
+            "was ended by signal {}, which this service did not send: the machine may be out of memory",
+            Signal(code)
+        ),
+        Cause::Signalled => format!("was ended by signal {}", Signal(code)),
+        _ => format!("has ended: {}", cause.with(code)),
     }
 }
 

@@ -1,0 +1,35 @@
+//! From a chain file on disk to what the monitor is asked for. Commands that say what would be served (`check`,
+//! `explain`, `measure`, `doctor`) go the same way as the loader, the process that has it served.
+//!
+//! ```text
+//! named             which files are meant
+//! file              one of them, checked, with what it names opened
+//! secret            secrets of functions, from files
+//! linked            the libraries of an executable, as its dynamic loader finds them: elf, folders; magic, where it is none
+//! tls_source        the files of TLS; own_gateway, who listens where
+//! together          what chains of one service must not have in common, and need together
+//! need              of this machine's limits; machine_memory, gateway_memory and share, of memory
+//! placement         which core each instance runs on
+//! protection        which edges are mapped
+//! define            the calls that define a chain; definer, who takes them
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod define;
+pub mod definer;
+mod elf;
+pub mod file;
+mod folders;
+pub mod gateway_memory;
+pub mod linked;
+pub mod machine_memory;
+mod magic;
+pub mod named;
+pub mod need;
+pub mod own_gateway;
+pub mod placement;
+pub mod protection;
+pub mod secret;
+pub mod share;
+pub mod tls_source;
+pub mod together;
