@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chain::{
-    Chain, Edge, EdgeId, FunctionId, Group, GroupId, Ingress, PortId, Protection, Source as From, Target, Tls,
+    Chain, Edge, EdgeId, FunctionId, Group, GroupId, Ingress, Protection, Source as From, Target, Tls,
 };
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, Problems};
@@ -13,7 +13,7 @@ use crate::document::Document;
 use crate::edge_check;
 use crate::encoding;
 use crate::file::{self, FileTree, FunctionTree, PortsTree, SettingsTree, TlsTree};
-use crate::function::{Function, Logs, Retry};
+use crate::function::{Function, Logs, PortId, Retry};
 use crate::graph::{self, Graph, NodeId, Port};
 use crate::graph_check;
 use crate::keys;

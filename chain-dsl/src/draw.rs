@@ -5,7 +5,8 @@
 
 use std::fmt::Write as _;
 
-use crate::chain::{Chain, Edge, Group, PortId, Source, Target};
+use crate::chain::{Chain, Edge, Group, Source, Target};
+use crate::function::PortId;
 use crate::keys;
 
 /// One arrow of a picture.

@@ -4,9 +4,23 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::chain::PortId;
 use crate::keys;
 use crate::units::ByteSize;
+
+/// An output port of one function: its place in [`Function::ports`], or the `error` port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortId(pub(crate) u16);
+
+impl PortId {
+    /// The port that every function has without declaring it: the failing record, after the last attempt.
+    pub const ERROR: Self = Self(u16::MAX);
+
+    /// Its place in [`Function::ports`]; `None` for [`PortId::ERROR`].
+    #[must_use]
+    pub fn index(self) -> Option<usize> {
+        (self != Self::ERROR).then_some(usize::from(self.0))
+    }
+}
 
 /// What becomes of a function's standard output and error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -55,14 +55,13 @@ mod source;
 mod units;
 
 pub use chain::{
-    Chain, Edge, EdgeId, FunctionId, Group, GroupId, Ingress, Placement, PortId, Protection, Source, Target,
-    Tls,
+    Chain, Edge, EdgeId, FunctionId, Group, GroupId, Ingress, Placement, Protection, Source, Target, Tls,
 };
 pub use check::{Checked, TlsSpans, check, check_bytes};
 pub use code::{Code, Severity, explain_code};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, MAX_DIAGNOSTICS};
 pub use encoding::is_binary;
-pub use function::{Function, Logs, Retry, SecretRef};
+pub use function::{Function, Logs, PortId, Retry, SecretRef};
 pub use keys::{
     MAX_EDGES, MAX_ENV_ENTRIES, MAX_FUNCTIONS, MAX_JOIN_WIDTH, MAX_NAME_BYTES, MAX_PORTS, MAX_TEXT_BYTES,
     MAX_VALUE_BYTES,

@@ -1,9 +1,10 @@
 //! Chains of processes that call each other over HTTP or HTTPS.
 
 use super::call::Caller;
+use super::kind::Kind;
+use super::receipt::{check_hops, receipts, wrong_receipt};
 use super::server::{Orders, PART, runtime};
 use super::tls::Credentials;
-use super::{Kind, check_hops, receipts, wrong_receipt};
 use crate::peer::{Peer, ROLE, Start};
 use crate::place::Pinned;
 use crate::subject::{Identity, Subject, payload};

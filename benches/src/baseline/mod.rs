@@ -17,59 +17,20 @@
 //! do not wait for more (`TCP_NODELAY`).
 
 mod call;
+mod fault;
 mod http;
+mod kind;
+mod receipt;
 pub(super) mod server;
 mod tls;
 pub(super) mod unix;
 
+pub use kind::Kind;
+
 use super::peer::this_program;
-use super::subject::{Cores, Identity, Place, Subject, checksum};
+use super::subject::{Cores, Place, Subject};
 use hacher_fabric::failed::Failed;
 use std::path::Path;
-
-/// A kind of transport.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A stream socket between neighbours; requests and replies with a fixed header, blocking calls.
-    UnixSocket,
-    /// HTTP/1.1 over TCP on loopback, connections kept.
-    Http,
-    /// HTTP/1.1 over TLS 1.3, connections kept.
-    Https,
-    /// As [`Kind::Https`], and clients show a certificate as well.
-    HttpsMtls,
-    /// As [`Kind::Https`], with a new connection and a full handshake for every call.
-    HttpsNew,
-}
-
-impl Kind {
-    /// Each of them.
-    pub const ALL: [Self; 5] = [
-        Self::UnixSocket,
-        Self::Http,
-        Self::Https,
-        Self::HttpsMtls,
-        Self::HttpsNew,
-    ];
-
-    /// What reports call it when it is placed like this.
-    #[must_use]
-    pub const fn identity(self, placement: Place) -> Identity {
-        let (transport, protection) = match self {
-            Self::UnixSocket => ("unix-socket", "none"),
-            Self::Http => ("http", "none"),
-            Self::Https => ("https", "tls1.3"),
-            Self::HttpsMtls => ("https-mtls", "mtls"),
-            Self::HttpsNew => ("https-new", "tls1.3"),
-        };
-        Identity {
-            transport,
-            protection,
-            placement,
-            touched: true,
-        }
-    }
-}
 
 /// Starts `hops_max` processes, so that chains of up to this many hops can be measured.
 ///
@@ -101,30 +62,4 @@ pub fn start_with(
     } else {
         Box::new(http::Chain::start(program, kind, identity, &seats)?)
     })
-}
-
-/// What a process says of a payload that it has read. The receipts of all hops are added up, so that the
-/// caller sees whether each of them has read all of it.
-fn receipt(payload: &[u8]) -> u64 {
-    checksum(payload).wrapping_add(1)
-}
-
-/// What the receipts of `hops` hops add up to.
-fn receipts(payload: &[u8], hops: u32) -> u64 {
-    receipt(payload).wrapping_mul(u64::from(hops))
-}
-
-/// Whether a chain of this many hops can be measured.
-fn check_hops(hops: u32, processes: usize) -> Result<(), Failed> {
-    if hops == 0 || usize::try_from(hops).is_ok_and(|hops| hops > processes) {
-        return Err(Failed::new(format!(
-            "a chain of {processes} processes cannot have {hops} hops"
-        )));
-    }
-    Ok(())
-}
-
-/// A reply that is not what it must be.
-fn wrong_receipt() -> Failed {
-    Failed::new("a baseline has not delivered the payload: its receipt is wrong")
 }

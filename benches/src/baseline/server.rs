@@ -1,7 +1,8 @@
 //! The answering end of HTTP: one process of the chain.
 
-use super::call::{Caller, Fault, HOPS};
-use super::receipt;
+use super::call::{Caller, HOPS};
+use super::fault::Fault;
+use super::receipt::receipt;
 use super::tls::Credentials;
 use bytes::Bytes;
 use hacher_fabric::failed::Failed;
@@ -111,7 +112,7 @@ fn hops(value: &HeaderValue) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::receipts;
+    use crate::baseline::receipt::receipts;
 
     /// How many connections three calls take.
     fn connections(credentials: Option<Credentials>, keeps: bool) -> u32 {

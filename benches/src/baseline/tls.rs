@@ -1,6 +1,6 @@
 //! What the ends of a TLS connection need, made for one run.
 
-use super::call::Fault;
+use super::fault::Fault;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;

@@ -3,7 +3,7 @@
 //! A request is its length, the hops that are left, and the payload; a reply is 8 bytes. Each process calls
 //! the kernel as rarely as the socket's buffer permits: a small request is one `read` and one `write`.
 
-use super::{check_hops, receipt, receipts, wrong_receipt};
+use super::receipt::{check_hops, receipt, receipts, wrong_receipt};
 use crate::peer::{self, Peer, ROLE, Start};
 use crate::place::Pinned;
 use crate::subject::{Identity, Subject, payload};

@@ -4,7 +4,7 @@
 use super::super::fabric::{Shape, serve};
 use super::super::report::row::Measured;
 use super::super::subject::{Identity, payload};
-use super::Run;
+use super::run::{Run, progress};
 use bytes::Bytes;
 use hacher_fabric::failed::Failed;
 use hacher_fabric::http::Connection;
@@ -35,7 +35,7 @@ pub fn breakdown(run: &mut Run) -> Result<(), Failed> {
     let shape = Shape::BEHIND_GATEWAY;
     let tree = serve(&run.fabric, &shape, run.cores, &[])?;
     let mut cells = cells(&shape);
-    let progress = super::progress(u64::try_from(run.effort.rounds).unwrap_or(0), "breakdown");
+    let progress = progress(u64::try_from(run.effort.rounds).unwrap_or(0), "breakdown");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

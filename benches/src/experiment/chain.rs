@@ -6,7 +6,7 @@ use super::super::floor::circle::{Circle, TRANSPORT as CIRCLE};
 use super::super::step::Work;
 use super::super::subject::{Place, Subject};
 use super::hop::places;
-use super::{Cell, Run};
+use super::run::{Cell, Run};
 use hacher_fabric::failed::Failed;
 
 const FULL_LENGTHS: [u32; 6] = [1, 2, 4, 8, 16, 32];

@@ -5,7 +5,7 @@ use super::super::fabric::{Fabric, Protection, Shape};
 use super::super::floor::{self, Floor};
 use super::super::step::Work;
 use super::super::subject::{Place, Subject};
-use super::{Cell, Run};
+use super::run::{Cell, Run};
 use hacher_fabric::failed::Failed;
 
 const FULL_BYTES: [usize; 9] = [

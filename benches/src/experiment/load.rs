@@ -11,7 +11,7 @@ use super::super::fabric::{Shape, serve};
 use super::super::place::Pinned;
 use super::super::report::row::Measured;
 use super::super::subject::{Identity, payload};
-use super::Run;
+use super::run::{Run, progress};
 use bytes::Bytes;
 use hacher_fabric::failed::Failed;
 use hacher_fabric::http::Connection;
@@ -68,7 +68,7 @@ pub fn load(run: &mut Run) -> Result<(), Failed> {
     } else {
         Duration::from_millis(400)
     };
-    let progress = super::progress(u64::try_from(targets.len() * 2).unwrap_or(0), "load");
+    let progress = progress(u64::try_from(targets.len() * 2).unwrap_or(0), "load");
     let mut half_knees = Vec::new();
     for target in &targets {
         let knee = sweep(run, target, step)?;

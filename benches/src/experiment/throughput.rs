@@ -5,7 +5,7 @@ use super::super::report::row::Row;
 use super::super::step::Work;
 use super::super::subject::Subject;
 use super::hop::places;
-use super::{Cell, Run};
+use super::run::{Cell, Run};
 use hacher_fabric::failed::Failed;
 
 const FULL_BYTES: [usize; 7] = [64, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20];

@@ -1,6 +1,6 @@
 //! What the data path's library needs to seal, open or copy a payload, on one core and with nobody waiting.
 
-use super::Probe;
+use super::probe::Probe;
 use crate::subject::payload;
 use hacher_fabric::failed::Failed;
 use hacher_libos_net::aead::{AAD_BYTES, Key, NONCE_BYTES, TAG_BYTES};

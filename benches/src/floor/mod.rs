@@ -6,6 +6,7 @@
 
 pub mod circle;
 mod memory;
+mod probe;
 pub mod spin;
 pub mod wake;
 
@@ -14,6 +15,7 @@ use super::place::Pinned;
 use super::subject::{Cores, Identity, Place, Started, Subject};
 use hacher_fabric::failed::Failed;
 use memory::Memory;
+use probe::Probe;
 use std::path::Path;
 
 /// One floor.
@@ -100,18 +102,6 @@ pub fn start_with(program: &Path, floor: Floor, cores: Cores) -> Result<Started,
         Floor::Copy => Box::new(Memory::new(memory::Work::Copy)?),
     };
     Ok(Started::Ready(Box::new(Measured { floor, cores, probe })))
-}
-
-/// What is done over and over.
-trait Probe {
-    /// Gets ready for payloads of this size, and touches all memory that will be used.
-    fn prepare(&mut self, payload_bytes: usize) -> Result<(), Failed>;
-
-    /// Does it, and says how many nanoseconds it took once, one way.
-    fn sample(&mut self) -> Result<u64, Failed>;
-
-    /// Comes to rest, so that other measurements are not disturbed.
-    fn rest(&mut self) {}
 }
 
 /// A floor as a subject. Its calling process runs on the home core.

@@ -1,7 +1,7 @@
 //! Two processes on two cores that hand a cache line to each other. Each watches it without pausing, which is
 //! the fastest way to notice a change.
 
-use super::Probe;
+use super::probe::Probe;
 use crate::peer::{self, Peer, ROLE, Start};
 use hacher_fabric::failed::Failed;
 use hacher_libos_net::clock::Monotonic;

@@ -1,6 +1,6 @@
 //! Two processes that wake each other by eventfd.
 
-use super::Probe;
+use super::probe::Probe;
 use crate::peer::{self, Peer, ROLE, Start};
 use hacher_fabric::failed::Failed;
 use hacher_libos_net::clock::Monotonic;

@@ -3,12 +3,15 @@
 //! Absolute times belong to one machine; ratios of rows that were measured in one run, in turn, on the same
 //! cores, travel further. A ratio exists only if all its rows were measured in the same report.
 
+mod definition;
+mod definitions;
+
+pub use definition::Target;
+
 use super::row::Row;
+use definition::{Definition, Figure, Quantile, Select};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
-
-mod definitions;
 
 /// One row, or a figure made of several, over another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,89 +32,6 @@ pub struct Ratio {
     pub target: Option<Target>,
     /// Whether it is so.
     pub met: Option<bool>,
-}
-
-/// What a ratio should be.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Target {
-    /// Not greater than this.
-    AtMost(f64),
-    /// Not less than this.
-    AtLeast(f64),
-    /// Not less than `ratio`, or else the numerator by itself not less than `or_per_s` in a second.
-    AtLeastOr {
-        /// The least ratio.
-        ratio: f64,
-        /// The least rate.
-        or_per_s: f64,
-    },
-}
-
-impl Target {
-    fn is_met(self, value: f64, numerator: f64) -> bool {
-        match self {
-            Self::AtMost(most) => value <= most,
-            Self::AtLeast(least) => value >= least,
-            Self::AtLeastOr { ratio, or_per_s } => value >= ratio || numerator >= or_per_s,
-        }
-    }
-}
-
-/// What to compute, over all payloads of a range that were measured.
-#[derive(Debug)]
-struct Definition {
-    name: &'static str,
-    numerator: Figure,
-    denominator: Figure,
-    payloads: RangeInclusive<u64>,
-    hops: u32,
-    target: Option<Target>,
-}
-
-/// A number made of rows.
-#[derive(Debug)]
-enum Figure {
-    /// A quantile of one row, in nanoseconds.
-    Time(Quantile, Select),
-    /// The medians of several rows, one after the other.
-    Sum(&'static [Select]),
-    /// What one function more adds to a chain's median, between two lengths, and these medians besides.
-    PerFunction {
-        chain: Select,
-        from: u32,
-        to: u32,
-        besides: &'static [Select],
-    },
-    /// Records in a second of one row.
-    RecordsPerS(Select),
-    /// Payload bytes in a second of one row.
-    BytesPerS(Select),
-    /// Payload bytes in a second that a median stands for.
-    BytesPerSOf(Select),
-    /// Records in a second that the slowest of these medians would allow.
-    RecordsPerSOfSlowest(&'static [Select]),
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Quantile {
-    P50,
-    P99,
-}
-
-/// Which row is meant, apart from its payload.
-#[derive(Debug, Clone, Copy)]
-struct Select {
-    experiment: &'static str,
-    transport: &'static str,
-    /// Any, if nothing is named.
-    protection: Option<&'static str>,
-    /// The first of these that was measured; without any, the fastest row.
-    placements: &'static [&'static str],
-    /// Any, if nothing is said.
-    touched: Option<bool>,
-    hops: Option<u32>,
-    phase: Option<&'static str>,
 }
 
 /// All ratios that these rows allow.

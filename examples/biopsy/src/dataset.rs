@@ -13,8 +13,7 @@
 //!
 //! The first [`TRAINING_ROWS`] rows are for training, the others for testing.
 
-use crate::TRAINING_ROWS;
-use crate::table::{Class, MAX_CLASS_NAME_BYTES, MAX_COLUMNS, MAX_ROWS, MAX_VALUES, Table};
+use crate::table::{Class, MAX_CLASS_NAME_BYTES, MAX_COLUMNS, MAX_ROWS, MAX_VALUES, TRAINING_ROWS, Table};
 
 /// What the record is, for the header `content-type`.
 pub const CONTENT_TYPE: &str = "application/vnd.hacher.biopsy-dataset";

@@ -17,15 +17,14 @@ pub mod problem;
 pub mod summary;
 pub mod table;
 
+pub use table::TRAINING_ROWS;
+
 use dataset::Dataset;
 use evaluation::{Classifier, Evaluation};
 use hacher_libos_net::{Failure, Input, Output};
 use problem::Problems;
 use summary::Summary;
 use table::Table;
-
-/// How many rows, from the top, the classifiers are trained on; the others test them.
-pub const TRAINING_ROWS: usize = 400;
 
 /// The handler of `validate`: the CSV as it came to `out`, or to `reject` a report that names lines, columns
 /// and kinds of problems, and never quotes a value.

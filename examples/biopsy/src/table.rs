@@ -13,11 +13,12 @@
 //! A column whose name identifies people ([`crate::identity`]) may hold any text, which is never kept. Every
 //! other one is a measurement. All broken rows are found in one go, as far as the report can list them.
 
-use crate::TRAINING_ROWS;
 use crate::identity::is_identifying;
 use crate::problem::{Kind, Problems};
 use core::ops::RangeInclusive;
 
+/// How many rows, from the top, the classifiers are trained on; the others test them.
+pub const TRAINING_ROWS: usize = 400;
 /// Most rows of a table.
 pub const MAX_ROWS: usize = 100_000;
 /// Most columns of a table, the class not counted.

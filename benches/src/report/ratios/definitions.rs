@@ -1,9 +1,11 @@
 //! The table of ratios: what the fabric is held to, then what is merely good to know.
 
-use super::Figure::{BytesPerS, BytesPerSOf, PerFunction, RecordsPerS, RecordsPerSOfSlowest, Sum, Time};
-use super::Quantile::{P50, P99};
-use super::Target::{AtLeast, AtLeastOr, AtMost};
-use super::{Definition, Select};
+use super::definition::Figure::{
+    BytesPerS, BytesPerSOf, PerFunction, RecordsPerS, RecordsPerSOfSlowest, Sum, Time,
+};
+use super::definition::Quantile::{P50, P99};
+use super::definition::Target::{AtLeast, AtLeastOr, AtMost};
+use super::definition::{Definition, Figure, Quantile, Select, Target};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -115,7 +117,7 @@ const fn faster_chain(
 }
 
 /// What one function more costs between two lengths of a chain, and these besides.
-const fn per_function(chain: Select, (from, to): (u32, u32), besides: &'static [Select]) -> super::Figure {
+const fn per_function(chain: Select, (from, to): (u32, u32), besides: &'static [Select]) -> Figure {
     PerFunction {
         chain,
         from,
@@ -170,9 +172,9 @@ const fn one_more_in_turn(from: u32, to: u32) -> Definition {
 const fn hop(
     name: &'static str,
     numerator: Select,
-    denominator: super::Figure,
+    denominator: Figure,
     payloads: std::ops::RangeInclusive<u64>,
-    target: Option<super::Target>,
+    target: Option<Target>,
 ) -> Definition {
     Definition {
         name,
@@ -185,7 +187,7 @@ const fn hop(
 }
 
 /// Requests through the chain over requests that the gateway answers by itself.
-const fn gateway(name: &'static str, quantile: super::Quantile) -> Definition {
+const fn gateway(name: &'static str, quantile: Quantile) -> Definition {
     Definition {
         name,
         numerator: Time(quantile, half_knee("fabric", 4)),
