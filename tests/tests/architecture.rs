@@ -1,6 +1,10 @@
-//! Which crate may import which, and where unsafe code may stand.
+//! Which crate may import which, where unsafe code may stand, and how the files of a crate lie.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
+#[path = "architecture/modules.rs"]
+mod modules;
+
+use modules::{Modules, circles};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -55,6 +59,28 @@ const MAY_IMPORT: [(&str, &[&str]); 9] = [
             "hacher-loader",
         ],
     ),
+];
+
+/// Packages whose files may still import each other in circles, and why.
+const WITH_CIRCLES: [(&str, &str); 2] = [
+    (
+        "hacher-trustlet-host",
+        "its core and its process platform are being taken apart",
+    ),
+    ("hacher-gateway", "it is being taken apart"),
+];
+
+/// Most lines of a file, but for tests and data.
+const LINES_MAX: usize = 600;
+
+/// Files that are longer still, and why.
+const LONG_FILES: [(&str, &str); 3] = [
+    ("chain-dsl/src/file.rs", "it is being taken apart"),
+    (
+        "trustlet-host/src/process/seccomp.rs",
+        "most of it is lists of system calls",
+    ),
+    ("trustlet-host/src/service.rs", "it is being taken apart"),
 ];
 
 /// The folders of the packages that nothing imports.
@@ -299,6 +325,20 @@ fn files_that_opt_in(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
+fn unsafe_code_of_the_fabric_stands_in_one_small_package() {
+    let workspace = Workspace::read();
+    let fabric = workspace.folders["hacher-fabric"].clone();
+    let watched = workspace.folders["hacher-watched"].join("src/lib.rs");
+    let mut found = files_that_opt_in(&fabric);
+    found.retain(|file| {
+        !fs::read_to_string(file)
+            .unwrap()
+            .contains("\n#![forbid(unsafe_code)]")
+    });
+    assert_eq!(found, [watched]);
+}
+
+#[test]
 fn the_workspace_denies_unsafe_code_and_every_package_follows_it() {
     let workspace = Workspace::read();
     let root = fs::read_to_string(workspace.root.join("Cargo.toml")).unwrap();
@@ -312,171 +352,70 @@ fn the_workspace_denies_unsafe_code_and_every_package_follows_it() {
     }
 }
 
-#[test]
-fn files_of_a_trustlet_import_each_other_in_no_circle() {
-    let workspace = Workspace::read();
-    let imports = Modules::read(&workspace.folders["hacher-libos-net"].join("src")).imports();
-    assert!(imports.len() > 40, "the files are found");
-    assert!(imports.values().flatten().count() > 100, "and what they import");
-    let circles = circles(&imports);
-    assert!(circles.is_empty(), "{}", circles.join("\n"));
-}
-
-#[test]
-fn a_file_of_a_trustlet_is_about_one_noun() {
-    const LINES_MAX: usize = 600;
-    let workspace = Workspace::read();
-    let modules = Modules::read(&workspace.folders["hacher-libos-net"].join("src"));
-    for (module, text) in modules.0 {
-        let lines = text.lines().count();
-        assert!(lines <= LINES_MAX, "{} has {lines} lines", module.join("::"));
-    }
-    let hop = Modules::read(&workspace.folders["hacher-libos-net"].join("src"));
-    let hop = hop.0[&vec!["hop".to_owned()]].lines().count();
-    assert!(hop <= 150, "the walk of a record has {hop} lines");
-}
-
-#[test]
-fn a_circle_of_imports_is_found() {
-    let file = |name: &str, text: &str| (name.split("::").map(str::to_owned).collect(), text.to_owned());
-    let found = |files: &[(Vec<String>, String)]| {
-        let modules = Modules(files.iter().cloned().collect());
-        circles(&modules.imports())
-    };
-    let mut files = vec![
-        file("a", "use crate::b::c::Thing;\n// crate::a::d\n"),
-        file("b", "mod c;\nmod d;\npub use c::Thing;\n"),
-        file("b::c", "use super::d::Other;\n"),
-        file(
-            "b::d",
-            "fn f() {}\n#[cfg(test)]\nmod tests {\n    use crate::a::X;\n}\n",
-        ),
-    ];
-    assert_eq!(found(&files), Vec::<String>::new());
-    files[3].1 = "fn f() { crate::a::g() }".to_owned();
-    assert_eq!(found(&files), ["a -> b::c -> b::d -> a"]);
-    files[3].1 = "use super::Thing;".to_owned();
-    assert_eq!(found(&files), ["b -> b::c -> b::d -> b"]);
-}
-
-/// The path of a module below its crate's root; empty for the root.
-type Module = Vec<String>;
-
-/// The files of one crate, and their text.
-struct Modules(BTreeMap<Module, String>);
-
-impl Modules {
-    fn read(source: &Path) -> Self {
-        let mut modules = BTreeMap::new();
-        let mut folders = vec![source.to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if path.extension().is_some_and(|extension| extension == "rs") {
-                    let stem = path.strip_prefix(source).unwrap().with_extension("");
-                    let mut module: Module = stem
-                        .iter()
-                        .map(|part| part.to_str().unwrap().to_owned())
-                        .collect();
-                    if module.last().is_some_and(|last| last == "mod" || last == "lib") {
-                        module.pop();
-                    }
-                    modules.insert(module, fs::read_to_string(&path).unwrap());
-                }
-            }
-        }
-        Self(modules)
-    }
-
-    /// What each file imports of the others, outside of its unit tests. To declare a module is no import, to
-    /// pass on what is in it is one.
-    fn imports(&self) -> BTreeMap<Module, BTreeSet<Module>> {
-        let files = self.0.iter();
-        let files = files.filter(|(module, _)| module.last().is_none_or(|last| last != "tests"));
-        files
-            .map(|(module, text)| {
-                let lines = text.lines().take_while(|line| {
-                    !(line.starts_with("#[cfg(test)]") || line.starts_with("#[cfg(all(test"))
-                });
-                let mut imported = BTreeSet::new();
-                for line in lines {
-                    let code = line.split("//").next().unwrap_or("");
-                    for path in paths(code) {
-                        imported.extend(self.file_of(module, &path));
-                    }
-                }
-                imported.remove(module);
-                (module.clone(), imported)
-            })
-            .collect()
-    }
-
-    /// The file that a path in the file of `module` leads to, if it is one of this crate.
-    fn file_of(&self, module: &Module, path: &[&str]) -> Option<Module> {
-        let (first, rest) = path.split_first()?;
-        let mut full = match *first {
-            "crate" => Module::new(),
-            "super" => module[..module.len().saturating_sub(1)].to_vec(),
-            "self" => module.clone(),
-            child => {
-                let mut full = module.clone();
-                full.push(child.to_owned());
-                if !self.0.contains_key(&full) {
-                    return None;
-                }
-                full
-            }
-        };
-        full.extend(rest.iter().map(|part| (*part).to_owned()));
-        while !self.0.contains_key(&full) {
-            full.pop()?;
-        }
-        Some(full)
-    }
-}
-
-/// The paths of at least two parts in a line of code.
-fn paths(code: &str) -> Vec<Vec<&str>> {
-    code.split(|character: char| !(character.is_alphanumeric() || "_:".contains(character)))
-        .filter(|word| word.contains("::"))
-        .map(|word| word.split("::").filter(|part| !part.is_empty()).collect())
+/// The packages of the product, the benchmarks and the examples, with their modules.
+fn product(workspace: &Workspace) -> Vec<(&str, Modules)> {
+    let tests = workspace.root.join("tests");
+    let packages = workspace.folders.iter();
+    let packages = packages.filter(|(_, folder)| !folder.starts_with(&tests));
+    packages
+        .map(|(package, folder)| (package.as_str(), Modules::read(&folder.join("src"))))
         .collect()
 }
 
-/// Each circle of imports once, as far as one goes through a file that no other one was found through.
-fn circles(imports: &BTreeMap<Module, BTreeSet<Module>>) -> Vec<String> {
-    let mut through = BTreeSet::new();
-    let mut circles = Vec::new();
-    for start in imports.keys() {
-        if through.contains(start) {
+#[test]
+fn files_of_a_crate_import_each_other_in_no_circle() {
+    let workspace = Workspace::read();
+    let mut seen = [0, 0];
+    let mut found = Vec::new();
+    for (package, modules) in product(&workspace) {
+        let imports = modules.imports();
+        seen[0] += imports.len();
+        seen[1] += imports.values().flatten().count();
+        let circles = circles(&imports);
+        if WITH_CIRCLES.iter().any(|(known, _)| *known == package) {
+            assert!(
+                !circles.is_empty(),
+                "{package} has none any more: take it from the list"
+            );
             continue;
         }
-        // The shortest way back to where it began.
-        let mut ways = vec![vec![start]];
-        let mut seen = BTreeSet::new();
-        let mut found = None;
-        while found.is_none() && !ways.is_empty() {
-            let mut longer = Vec::new();
-            for way in ways {
-                for next in &imports[*way.last().unwrap()] {
-                    let mut way = way.clone();
-                    way.push(next);
-                    if next == start {
-                        found.get_or_insert(way);
-                    } else if imports.contains_key(next) && seen.insert(next) {
-                        longer.push(way);
-                    }
-                }
+        found.extend(circles.iter().map(|circle| format!("{package}: {circle}")));
+    }
+    assert!(seen[0] > 300, "the files are found: {seen:?}");
+    assert!(seen[1] > 700, "and what they import: {seen:?}");
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_file_is_about_one_noun() {
+    let workspace = Workspace::read();
+    let mut found = Vec::new();
+    for (package, modules) in product(&workspace) {
+        let folder = workspace.folders[package].strip_prefix(&workspace.root).unwrap();
+        for (path, lines) in modules.lines() {
+            let path = folder.join("src").join(path);
+            let is_known = LONG_FILES.iter().any(|(known, _)| Path::new(known) == path);
+            if lines > LINES_MAX && !is_known {
+                found.push(format!("{} has {lines} lines", path.display()));
             }
-            ways = longer;
-        }
-        if let Some(way) = found {
-            through.extend(way.iter().copied());
-            let names: Vec<String> = way.iter().map(|module| module.join("::")).collect();
-            circles.push(names.join(" -> "));
         }
     }
-    circles
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn the_walk_of_a_record_is_short() {
+    let workspace = Workspace::read();
+    let hop = workspace.folders["hacher-libos-net"].join("src/hop.rs");
+    let lines = fs::read_to_string(hop).unwrap().lines().count();
+    assert!(lines <= 150, "it has {lines} lines");
+}
+
+#[test]
+fn the_command_line_and_its_wiring_are_small() {
+    const LINES_MAX: usize = 8_000;
+    let workspace = Workspace::read();
+    let modules = Modules::read(&workspace.folders["hacher-fabric"].join("src"));
+    let lines: usize = modules.lines().map(|(_, lines)| lines).sum();
+    assert!(lines < LINES_MAX, "fabric/src has {lines} lines");
 }
