@@ -27,6 +27,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Seconds of the places' clock.
 pub(super) type Tick = u64;
@@ -56,6 +57,9 @@ const LINGER: Duration = Duration::from_secs(10);
 const LINGER_IDLE: Duration = Duration::from_millis(200);
 /// After so long without a byte, a client that is waited for may be closed to make room for another.
 const STALLED_TICKS: Tick = 2;
+
+/// So long a new connection is kept for what its client has to say.
+const NEW: Duration = Duration::from_millis(20);
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,6 +119,7 @@ impl Pending {
 pub(super) struct Connection {
     /// Whether only health is answered here.
     pub(super) is_spare: bool,
+    born: Instant,
     ending: Cell<Ending>,
     told: Notify,
     told_at: Cell<Tick>,
@@ -158,6 +163,7 @@ impl Connection {
     pub(super) fn new(now: Tick, order: u64, is_spare: bool, memory: Charge) -> Self {
         Self {
             is_spare,
+            born: Instant::now(),
             ending: Cell::new(Ending::Open),
             told: Notify::new(),
             told_at: Cell::new(0),
@@ -300,10 +306,16 @@ impl Connection {
         }
     }
 
+    /// Until when it does not go for another, whatever it does.
+    pub(super) fn new_until(&self) -> Instant {
+        self.born + NEW
+    }
+
     /// Whether it may go for another, and how early.
     pub(super) fn dispensable(&self, now: Tick) -> Option<Dispensable> {
         if self.is_idle() {
-            return Some(Dispensable::Idle(self.idle_order.get()));
+            // Not before it was looked at: what its client asks for may lie there already.
+            return (self.new_until() <= Instant::now()).then(|| Dispensable::Idle(self.idle_order.get()));
         }
         // Nothing is waited for but the client: to read, or to send the rest of its bodies. A request that a
         // chain works on keeps its connection, whatever others on it wait for.

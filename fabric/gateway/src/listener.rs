@@ -103,7 +103,10 @@ impl Acceptor {
             let accepted = tokio::select! {
                 biased;
                 () = gateway.drain.stops_accepting() => return,
-                accepted = self.socket.accept() => accepted,
+                accepted = async {
+                    gateway.places.room().await;
+                    self.socket.accept().await
+                } => accepted,
             };
             let Ok((stream, _)) = accepted else {
                 tokio::time::sleep(PAUSE).await;

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 /// Connections at a time, without the spare ones: half of the descriptors that the monitor lets a gateway
 /// have, so that those which are being closed have some, too.
@@ -89,6 +89,24 @@ impl Places {
         let order = self.order.get();
         self.order.set(order + 1);
         order
+    }
+
+    /// Waits until a new connection can have a place without taking it from one that has hardly come: a flood of
+    /// connections would else have them all gone before any of them was looked at. Whoever comes meanwhile waits in the
+    /// queue of the socket, where nobody is turned away.
+    pub(super) async fn room(&self) {
+        loop {
+            let free_at = {
+                let taken = self.taken.borrow();
+                let oldest = taken.values().find(|connection| connection.is_spare);
+                let is_full = taken.len() >= self.all.get();
+                oldest.filter(|_| is_full).map(|spare| spare.new_until())
+            };
+            match free_at {
+                Some(free_at) if free_at > Instant::now() => sleep_until(free_at).await,
+                _ => return,
+            }
+        }
     }
 
     /// A place for a new connection. There always is one.
@@ -256,6 +274,27 @@ mod tests {
             })
             .collect();
         (places, busy)
+    }
+
+    #[test]
+    fn a_spare_connection_is_kept_for_a_while_before_it_goes_for_another() {
+        let (places, mut busy) = crowded();
+        let spare = [(); ALL - ORDINARY].map(|()| places.take());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        runtime.block_on(places.room());
+        let oldest = &spare[0].connection;
+        assert!(oldest.new_until() <= Instant::now());
+        // An ordinary place that becomes free is nobody's to wait for.
+        let next = places.take();
+        assert_eq!(oldest.ending(), Ending::Now);
+        drop(next);
+        busy.pop();
+        let young = places.take();
+        assert!(!young.connection.is_spare);
+        runtime.block_on(places.room());
     }
 
     #[test]
