@@ -5,6 +5,7 @@ use hacher_fabric::http::Connection;
 use hacher_tests::{Service, function};
 use hyper::Method;
 use rustix::process::{Resource, getrlimit};
+use std::fs;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -51,14 +52,10 @@ fn works(address: SocketAddr, stop: &'static AtomicBool) -> JoinHandle<()> {
 /// The scheduling policies of all threads of the processes with this name.
 fn policies(service: &Service, name: &str) -> Vec<i32> {
     let found = service.processes().into_iter().filter(|(_, found)| found == name);
-    let tasks = found.flat_map(|(pid, _)| {
-        std::fs::read_dir(format!("/proc/{pid}/task"))
-            .into_iter()
-            .flatten()
-    });
+    let tasks = found.flat_map(|(pid, _)| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten());
     let stats = tasks
         .flatten()
-        .filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+        .filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
     // Behind the name, which may hold anything, the 41st field is the 39th.
     let policy = |stat: String| stat.rsplit_once(')')?.1.split_whitespace().nth(38)?.parse().ok();
     stats.filter_map(policy).collect()
@@ -75,7 +72,7 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
 /// Whether a monitor of this user may bring processes back from the background.
 fn can_bring_back() -> bool {
     // CAP_SYS_NICE is bit 23 of what this process may (capabilities(7)).
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let status = fs::read_to_string("/proc/self/status").unwrap();
     let may = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let may = may.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
     may.is_some_and(|bits| bits >> 23 & 1 == 1)
@@ -91,7 +88,7 @@ fn functions_that_spin_go_behind_those_of_another_chain_and_come_back() {
     static STOP: AtomicBool = AtomicBool::new(false);
     let folder = tempfile::tempdir().unwrap();
     let other = folder.path().join("echo.toml");
-    std::fs::write(&other, chain("echo", "echo", 1)).unwrap();
+    fs::write(&other, chain("echo", "echo", 1)).unwrap();
     let service = Service::start_with(&chain("spin", "spin", 4), &[other.to_str().unwrap()]).unwrap();
     assert_eq!(policies(&service, "spinf").len(), 4);
     let is_behind = |policy: &i32| *policy == BACKGROUND;

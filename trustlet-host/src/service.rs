@@ -12,6 +12,7 @@ use crate::calls::MESSAGE_MAX_BYTES;
 use crate::core::{Caller, Core, NamedSocket, ReplyDescriptor};
 use crate::ids::ProcessId;
 use crate::machine::Machine;
+use crate::process::control_group::Divided;
 use crate::process::headroom::{Need, explained, raise_soft_limits, shortfall};
 use crate::process::image::{Image, ImageError};
 use crate::process::layers::Layers;
@@ -276,6 +277,8 @@ struct Service {
     /// When the next daemon is to be started.
     daemon_due: Option<Monotonic>,
     renewals: Renewals,
+    /// Until all chains are loaded.
+    divided: Option<Divided>,
     /// Once all chains are loaded.
     shares: Option<Shares>,
     /// Deaths that the daemon may not have told of.
@@ -334,6 +337,7 @@ impl Service {
             daemon_backoff: DAEMON_BACKOFF_FIRST,
             daemon_due: None,
             renewals: Renewals::default(),
+            divided: None,
             shares: None,
             untold: Untold::default(),
             hung_up: BTreeMap::new(),
@@ -351,6 +355,8 @@ impl Service {
         if let Some(untried) = untried {
             return Err(ServiceError::Untried(untried));
         }
+        // Before anybody is started, who would be left without a part.
+        service.divided = shares::divided();
         // Before the loader, which sees what is left of the machine's limits, and would only add that its
         // monitor is gone.
         service.start_scribe()?;
@@ -542,7 +548,7 @@ impl Service {
         self.renewals = Renewals::of(&self.core);
         let paths = self.config.sockets.iter();
         self.sockets = paths.filter_map(|path| SocketFile::at(path)).collect();
-        self.shares = Some(Shares::of(&self.core));
+        self.shares = Some(Shares::of(&self.core, self.divided.take()));
         self.start_daemon()
     }
 
@@ -693,6 +699,8 @@ impl Service {
                     self.core.died(process, exit);
                     self.core.platform_mut().forget(process);
                 }
+            } else if let Some(shares) = &self.shares {
+                shares.adopt(&self.core, process);
             }
         }
     }

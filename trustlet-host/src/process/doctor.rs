@@ -8,8 +8,10 @@
 
 mod limits;
 
+use super::control_group::ControlGroup;
 use super::headroom::Need;
 use super::layers::{Layer, Layers};
+use super::scheduling;
 use rustix::fd::{FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -87,7 +89,7 @@ pub fn findings(need: &Need) -> Vec<Finding> {
         huge_pages(),
     ]);
     findings.extend(cpu());
-    findings.push(cgroups());
+    findings.push(processor_shares());
     findings.extend(limits::findings(need));
     findings
 }
@@ -350,28 +352,31 @@ fn cpu() -> Vec<Finding> {
     ]
 }
 
-fn cgroups() -> Finding {
-    const HELP: &str =
-        "under systemd, Delegate=yes in the unit; resource limits of each process hold without it";
-    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let Some(path) = own.lines().find_map(|line| line.strip_prefix("0::")) else {
-        return Finding::new("cgroup v2", Status::Info, "not in use", HELP);
+fn processor_shares() -> Finding {
+    const HELP: &str = "under systemd, Delegate=cpu in the unit, or LimitNICE=+0";
+    let undivided = match ControlGroup::delegated() {
+        Ok(group) => {
+            let detail = format!(
+                "chains share the processors by control groups in {}, if the service is alone there",
+                group.path().display()
+            );
+            return Finding::new("processor shares", Status::Ok, detail, "");
+        }
+        Err(undivided) => undivided,
     };
-    let mount = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
-        .into_iter()
-        .find(|mount| Path::new(mount).join("cgroup.controllers").exists());
-    let Some(mount) = mount else {
-        return Finding::new("cgroup v2", Status::Info, "not mounted", HELP);
+    let (status, detail) = match scheduling::can_bring_back() {
+        true => (
+            Status::Ok,
+            format!("chains share the processors by scheduling class: {undivided}"),
+        ),
+        false => (
+            Status::Missing,
+            format!(
+                "functions of one chain may take the processors from another: {undivided}, and CAP_SYS_NICE or a limit on nice values of 20 is missing"
+            ),
+        ),
     };
-    let group = Path::new(mount).join(path.trim_start_matches('/'));
-    let controllers = fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default();
-    let writable = rustix::fs::access(group.join("cgroup.procs"), rustix::fs::Access::WRITE_OK).is_ok();
-    let detail = match (controllers.trim(), writable) {
-        ("", _) => "no controllers are delegated to this process".to_owned(),
-        (controllers, true) => format!("delegated: {controllers}"),
-        (controllers, false) => format!("{controllers}, but not delegated to this user"),
-    };
-    Finding::new("cgroup v2", Status::Info, detail, HELP)
+    Finding::new("processor shares", status, detail, HELP)
 }
 
 #[cfg(test)]

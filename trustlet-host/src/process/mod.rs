@@ -2,8 +2,9 @@
 //!
 //! What runs is a sealed copy in memory ([`image`]) with the shared objects that it links ([`library`]);
 //! where it runs is a jail ([`jail`]) of namespaces, Landlock, seccomp and limits ([`layers`]); what it
-//! shares is anonymous memory whose descriptor says who may write (I1, [`region`]). [`doctor`] tells what a
-//! machine can enforce.
+//! shares is anonymous memory whose descriptor says who may write (I1, [`region`]); what it gets of the
+//! processors, a control group ([`control_group`]) or a scheduling class says ([`scheduling`]). [`doctor`] tells
+//! what a machine can enforce.
 //!
 //! The adversary here is the program in the jail: it is taken to run code of an attacker's choice. The jail
 //! protects the guest OS, the monitor and other trustlets from it. It does **not** protect a trustlet from
@@ -12,6 +13,7 @@
 //! Everything here is called by the monitor, which has one thread: between `clone` and `execveat` the child
 //! is a copy of the monitor and allocates memory, which would not be sound advice in a process with several.
 
+pub mod control_group;
 pub mod doctor;
 pub mod file_content;
 pub mod headroom;

@@ -1,11 +1,10 @@
 //! The control groups that this process is in, and what they leave.
 
 use super::{Headroom, Unit};
+use crate::process::control_group::MOUNTS;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where the hierarchy of version 2 is mounted.
-const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 /// Where version 1 mounts one controller's hierarchy, below its name.
 const MOUNT_V1: &str = "/sys/fs/cgroup";
 /// Version 1 writes that there is no limit as a number of about this size.

@@ -1,0 +1,182 @@
+//! Chains of a service that has a control group of its own to divide. One test, for which its process must be alone
+//! where it was started.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+
+use hacher_tests::{executable, function};
+use rustix::fs::{XattrFlags, setxattr};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// To detect what never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn chain(name: &str) -> String {
+    format!(
+        "chain = \"{name}\"\nversion = \"1\"\nflow = [\"ingress -> {name}f -> egress\"]\n{}",
+        function(&format!("{name}f"), name, "instances = 2")
+    )
+}
+
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A control group for one service, below that of this process, which moves to another one beside it: only a group
+/// without processes can divide the processors between others.
+struct Group {
+    path: PathBuf,
+    /// Where this process was.
+    around: PathBuf,
+    aside: PathBuf,
+}
+
+impl Group {
+    /// Marked as systemd marks a group that it delegates. `Err` says why there can be none.
+    fn make() -> Result<Self, String> {
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+        let name = own.lines().find_map(|line| line.strip_prefix("0::/"));
+        let around = Path::new("/sys/fs/cgroup").join(name.ok_or("no control groups of version 2")?);
+        let controllers = fs::read_to_string(around.join("cgroup.controllers")).unwrap_or_default();
+        if !controllers.split_whitespace().any(|name| name == "cpu") {
+            return Err(format!("{} does not have the cpu controller", around.display()));
+        }
+        let below = |name: &str| around.join(format!("hacher-test-{name}-{}", std::process::id()));
+        let group = Self {
+            path: below("service"),
+            aside: below("aside"),
+            around,
+        };
+        let made = fs::create_dir(&group.path)
+            .and_then(|()| fs::create_dir(&group.aside))
+            .and_then(|()| fs::write(group.aside.join("cgroup.procs"), std::process::id().to_string()))
+            .and_then(|()| fs::write(group.around.join("cgroup.subtree_control"), "+cpu"))
+            .and_then(|()| Ok(setxattr(&group.path, "user.delegate", b"1", XattrFlags::empty())?));
+        match made {
+            Ok(()) => Ok(group),
+            Err(error) => Err(format!(
+                "{} is not this process's to divide: {error}",
+                group.around.display()
+            )),
+        }
+    }
+
+    /// What a file of a part holds.
+    fn read(&self, part: &str, file: &str) -> String {
+        fs::read_to_string(self.path.join(part).join(file)).unwrap_or_default()
+    }
+
+    /// The names of the processes in a part, sorted.
+    fn names(&self, part: &str) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .read(part, "cgroup.procs")
+            .lines()
+            // Not `comm`, in which older kernels name the file in memory.
+            .map(|pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default())
+            .map(|line| line.split('\0').next().unwrap_or_default().to_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// The command `serve`, in this group from its first instruction on.
+    fn serve(&self, files: &[&Path]) -> Command {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""])
+            .arg(&self.path)
+            .arg(executable("fabric-under-test"))
+            .arg("serve")
+            .args(files)
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--admin",
+                "127.0.0.1:0",
+                "--drain-delay",
+                "0",
+                "--tied",
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        command
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = fs::write(self.around.join("cgroup.subtree_control"), "-cpu");
+        let _ = fs::write(self.around.join("cgroup.procs"), std::process::id().to_string());
+        let _ = fs::remove_dir(&self.path);
+        let _ = fs::remove_dir(&self.aside);
+    }
+}
+
+#[test]
+fn chains_have_control_groups_of_the_same_weight_where_the_service_has_one_to_divide() {
+    let group = match Group::make() {
+        Ok(group) => group,
+        Err(why) => {
+            println!("skipped: {why}");
+            return;
+        }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["echo", "spin"].map(|name| {
+        let file = folder.path().join(format!("{name}.toml"));
+        fs::write(&file, chain(name)).unwrap();
+        file
+    });
+    let mut service = group.serve(&[&files[0], &files[1]]).spawn().unwrap();
+    let mut ready = String::new();
+    std::io::BufReader::new(service.stdout.take().unwrap())
+        .read_line(&mut ready)
+        .unwrap();
+    assert!(ready.starts_with("ready"), "{ready}");
+
+    let parts = ["", "hacher-service", "hacher-chain-echo", "hacher-chain-spin"];
+    let [left, of_service, echo, spin] = parts.map(|part| group.names(part));
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(echo, ["echof", "echof"]);
+    assert_eq!(spin, ["spinf", "spinf"]);
+    for name in ["hacher-daemon", "hacher-gateway", "hacher-scribe"] {
+        assert!(
+            of_service.iter().any(|found| found == name),
+            "{name}: {of_service:?}"
+        );
+    }
+    let monitor = service.id().to_string();
+    let of_service = group.read("hacher-service", "cgroup.procs");
+    assert!(of_service.lines().any(|pid| pid == monitor), "{of_service}");
+    let weights = parts.map(|part| group.read(part, "cpu.weight").trim().to_owned());
+    assert_eq!(weights[1..], ["1000", "100", "100"]);
+
+    // A replacement goes where its predecessor was.
+    let victim = group.read("hacher-chain-echo", "cgroup.procs");
+    let victim = Pid::from_raw(victim.lines().next().unwrap().parse().unwrap()).unwrap();
+    kill_process(victim, Signal::KILL).unwrap();
+    until("the replacement is in the group", || {
+        let present = group.read("hacher-chain-echo", "cgroup.procs");
+        !present
+            .lines()
+            .any(|pid| pid == victim.as_raw_nonzero().to_string())
+            && present.lines().count() == 2
+    });
+
+    kill_process(Pid::from_child(&service), Signal::TERM).unwrap();
+    assert!(service.wait().unwrap().success());
+    let left: Vec<_> = fs::read_dir(&group.path)
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.file_type().unwrap().is_dir())
+        .map(|entry| entry.file_name())
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
