@@ -12,12 +12,13 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Problems};
 use crate::document::Document;
 use crate::edge_check;
 use crate::encoding;
-use crate::file::{self, FileTree, FunctionTree, PortsTree, SettingsTree, TlsTree};
-use crate::function::{Function, Logs, PortId, Retry};
+use crate::file::{self, FileTree, FunctionTree, PortsTree, TlsTree};
+use crate::function::{Function, Limits, PortId};
 use crate::graph::{self, Graph, NodeId, Port};
 use crate::graph_check;
 use crate::keys;
-use crate::source::{Source, Span, Spanned};
+use crate::settings::{limits, or};
+use crate::source::{Source, Span};
 use crate::units::{ByteSize, format_duration};
 
 /// A chain that kept every rule, the warnings about it, and where its parts stand in the file.
@@ -32,6 +33,7 @@ pub struct Checked {
 #[derive(Debug, Clone, Default)]
 struct Spans {
     execs: Vec<Span>,
+    files: BTreeMap<FunctionId, Vec<Span>>,
     secrets: BTreeMap<(FunctionId, String), Span>,
     listen: Option<Span>,
     tls: Option<TlsSpans>,
@@ -132,6 +134,12 @@ impl Checked {
         self.spans.execs.get(function.index()).copied()
     }
 
+    /// Where one of a function's `files` stands in the file, by its place in [`Function::files`].
+    #[must_use]
+    pub fn file_span(&self, function: FunctionId, at: usize) -> Option<Span> {
+        self.spans.files.get(&function)?.get(at).copied()
+    }
+
     /// Where the reference of one of a function's secrets stands in the file.
     #[must_use]
     pub fn secret_span(&self, function: FunctionId, name: &str) -> Option<Span> {
@@ -187,22 +195,8 @@ fn no_functions(file: &FileTree, problems: &mut Problems) {
     }
 }
 
-/// What a function runs with: its own value, or that of `[defaults]`, or the language's.
-struct Settings {
-    memory: ByteSize,
-    timeout: Duration,
-    instances: u32,
-    logs: Logs,
-    outbox: ByteSize,
-    huge_pages: bool,
-    prefault: bool,
-    scratch: ByteSize,
-    threads: u32,
-    retry: Retry,
-}
-
 /// The values of every function, and checks across tables.
-fn resolve(file: &FileTree, graph: &Graph, problems: &mut Problems) -> (Ingress, Vec<Settings>) {
+fn resolve(file: &FileTree, graph: &Graph, problems: &mut Problems) -> (Ingress, Vec<Limits>) {
     let max_body = or(&file.max_body, &None, keys::MAX_BODY.kind.default);
     let ingress = Ingress {
         max_body,
@@ -219,7 +213,7 @@ fn resolve(file: &FileTree, graph: &Graph, problems: &mut Problems) -> (Ingress,
     let settings = file
         .functions
         .iter()
-        .map(|function| settings(function, &file.defaults, problems))
+        .map(|function| limits(&function.settings, &file.defaults, problems))
         .collect();
     (ingress, settings)
 }
@@ -262,65 +256,6 @@ fn check_listener(file: &FileTree, problems: &mut Problems) {
             )
             .with_help("add tls = { cert = \"...\", key = \"...\" }, or listen on 127.0.0.1 or [::1]"),
         );
-    }
-}
-
-fn or<T: Copy>(own: &Option<Spanned<T>>, defaults: &Option<Spanned<T>>, otherwise: T) -> T {
-    own.as_ref()
-        .or(defaults.as_ref())
-        .map_or(otherwise, |value| value.value)
-}
-
-fn settings(function: &FunctionTree, defaults: &SettingsTree, problems: &mut Problems) -> Settings {
-    let own = &function.settings;
-    let mut retry = Retry {
-        attempts: or(&own.attempts, &defaults.attempts, keys::ATTEMPTS.kind.default),
-        backoff: or(&own.backoff, &defaults.backoff, keys::BACKOFF.kind.default),
-        factor: or(&own.factor, &defaults.factor, keys::FACTOR.kind.default),
-        max: or(
-            &own.max_backoff,
-            &defaults.max_backoff,
-            keys::MAX_BACKOFF.kind.default,
-        ),
-        jitter: own
-            .jitter
-            .or(defaults.jitter)
-            .unwrap_or(keys::JITTER.kind.default),
-    };
-    match (
-        &own.backoff,
-        &own.max_backoff,
-        &defaults.backoff,
-        &defaults.max_backoff,
-    ) {
-        // One is the function's own and the other comes from [defaults]: together they may not fit.
-        (Some(backoff), None, _, Some(max)) | (None, Some(max), Some(backoff), _) => {
-            file::check_backoff(backoff, max, problems);
-        }
-        // Only one is written at all: the other gives way.
-        (Some(_), None, _, None) | (None, None, Some(_), None) => retry.max = retry.max.max(retry.backoff),
-        (None, Some(_), None, _) | (None, None, None, Some(_)) => {
-            retry.backoff = retry.backoff.min(retry.max)
-        }
-        _ => {}
-    }
-    Settings {
-        memory: or(&own.memory, &defaults.memory, keys::MEMORY.kind.default),
-        timeout: or(&own.timeout, &defaults.timeout, keys::TIMEOUT.kind.default),
-        instances: or(&own.instances, &defaults.instances, keys::INSTANCES_RANGE.default),
-        logs: own.logs.or(defaults.logs).unwrap_or_default(),
-        outbox: or(&own.outbox, &defaults.outbox, keys::OUTBOX.kind.default),
-        huge_pages: own
-            .huge_pages
-            .or(defaults.huge_pages)
-            .unwrap_or(keys::HUGE_PAGES.kind.default),
-        prefault: own
-            .prefault
-            .or(defaults.prefault)
-            .unwrap_or(keys::PREFAULT.kind.default),
-        scratch: or(&own.scratch, &defaults.scratch, keys::SCRATCH.kind.default),
-        threads: or(&own.threads, &defaults.threads, keys::THREADS.kind.default),
-        retry,
     }
 }
 
@@ -425,26 +360,29 @@ fn assemble(
     file: &FileTree,
     graph: &Graph,
     order: &[NodeId],
-    settings: (Ingress, Vec<Settings>),
+    settings: (Ingress, Vec<Limits>),
     protections: &[Option<Protection>],
 ) -> Option<(Chain, Spans)> {
-    let (ingress, settings) = settings;
+    let (ingress, limits) = settings;
     let mut functions = Vec::new();
     let mut spans = Spans {
         listen: file.listen.as_ref().map(|listen| listen.span),
         tls: file.tls.as_ref().and_then(tls_spans),
         ..Spans::default()
     };
-    for (tree, settings) in file.functions.iter().zip(settings) {
+    for (tree, limits) in file.functions.iter().zip(limits) {
         let id = FunctionId(u16::try_from(functions.len()).ok()?);
         let exec = tree.exec.as_ref()?;
         spans.execs.push(exec.span);
+        spans
+            .files
+            .insert(id, tree.files.iter().map(|file| file.span).collect());
         spans.secrets.extend(
             tree.secrets
                 .iter()
                 .map(|(name, secret)| ((id, name.clone()), secret.span)),
         );
-        functions.push(function(tree, exec.value.clone(), settings));
+        functions.push(function(tree, exec.value.clone(), limits));
     }
     let chain = Chain {
         name: file.name.clone()?,
@@ -477,7 +415,7 @@ fn tls_spans(tree: &TlsTree) -> Option<TlsSpans> {
     })
 }
 
-fn function(tree: &FunctionTree, exec: String, settings: Settings) -> Function {
+fn function(tree: &FunctionTree, exec: String, limits: Limits) -> Function {
     let ports = match &tree.ports {
         PortsTree::Default => vec![keys::DEFAULT_PORT.to_owned()],
         PortsTree::Listed(ports) | PortsTree::Broken(ports) => {
@@ -489,22 +427,15 @@ fn function(tree: &FunctionTree, exec: String, settings: Settings) -> Function {
         exec,
         build: tree.build.clone(),
         ports,
-        memory: settings.memory,
-        timeout: settings.timeout,
-        instances: settings.instances,
-        retry: settings.retry,
+        limits,
+        args: tree.args.clone(),
+        files: tree.files.iter().map(|file| file.value.clone()).collect(),
         env: tree.env.clone(),
         secrets: tree
             .secrets
             .iter()
             .map(|(name, secret)| (name.clone(), secret.value.clone()))
             .collect(),
-        logs: settings.logs,
-        outbox: settings.outbox,
-        huge_pages: settings.huge_pages,
-        prefault: settings.prefault,
-        scratch: settings.scratch,
-        threads: settings.threads,
     }
 }
 

@@ -106,7 +106,7 @@ codes! {
          a NUL byte)."
     TooMany "E0211" "too many entries"
         "Each list and table has a bound, so that no file can make the system allocate without one: 64 \
-         ports, 64 environment variables and 64 secrets for each function."
+         ports, 64 environment variables, 64 secrets, 64 arguments and 64 files or folders for each function."
     BadSecret "E0212" "a secret that is not a reference"
         "A secret never stands in the chain file. It is a reference, `file:` and an absolute path, that \
          the monitor resolves and hands to this one function; or a table with this reference as `from`, and \
@@ -125,6 +125,11 @@ codes! {
     PlainText "E0217" "plain HTTP beyond this machine"
         "Plain HTTP is served on loopback only. A gateway that listens on another address needs `tls` with a certificate \
          and its key."
+    BadPlace "E0218" "a place where a file cannot be"
+        "A function finds each of its `files` at one place, an absolute path without `..`. A path that does not climb, such \
+         as `models/small.bin`, says its place itself: `/models/small.bin`; any other needs a table, { from = \"...\", to = \
+         \"/...\" }. Places are apart: none is another's folder. `/dev`, `/proc`, `/sys`, `/tmp`, `/image`, \
+         `/etc/localtime`, `/usr/share/zoneinfo` and what holds them are taken."
     FlowSyntax "E0301" "a flow line that cannot be read"
         "A flow line is two or more steps joined by `->`. A step is a function, or several joined by `&` \
          (all of them) or, in the first step, by `|` (any of them). `name.port` names an output port."
@@ -195,6 +200,10 @@ codes! {
          8 KiB. It is read when the chain is loaded."
     ExecNotUsable "E0504" "an executable that this machine cannot run"
         "The file named by `exec` is not an executable for this machine and operating system."
+    FileNotUsable "E0505" "a file or folder that a function cannot be given"
+        "Something that `files` names is missing, cannot be read, is too large, holds a link that leads out of it, or is \
+         neither file nor folder nor link; or its place in the function is taken by the executable's libraries. Files are \
+         read when the chain is loaded, and what happens to them later does not matter."
     TlsNotUsable "E0511" "a TLS file that cannot be used"
         "A file that `tls` names is missing, is no regular file, is empty or too large, is not PEM, holds something else, or \
          the key does not belong to the certificate. An encrypted key cannot be used either: nobody is there to type its \

@@ -10,14 +10,16 @@ use crate::address::address;
 use crate::chain::{Placement, Protection};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
+use crate::environment::{env, secrets};
 use crate::flow::LineText;
-use crate::function::{Logs, SecretRef};
-use crate::keys::{self, IntegerKind};
-use crate::section::{
-    Entry, Section, entries, excerpt, integer, string, table_of, unpassable, usable, wrong_type,
-};
+use crate::function::{FileRef, SecretRef};
+use crate::image::{args, files};
+use crate::keys;
+use crate::name::check_name;
+use crate::section::{Entry, Section, entries, excerpt, string, table_of, too_many, wrong_type};
+use crate::settings::{SettingsTree, settings};
 use crate::source::{Source, Span, Spanned};
-use crate::units::{ByteSize, format_duration};
+use crate::units::ByteSize;
 
 /// What a file says, each value where it was right.
 pub(crate) struct FileTree {
@@ -69,6 +71,8 @@ pub(crate) struct FunctionTree {
     /// Whether a flow line could name it at all.
     pub(crate) nameable: bool,
     pub(crate) ports: PortsTree,
+    pub(crate) args: Vec<String>,
+    pub(crate) files: Vec<Spanned<FileRef>>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) secrets: BTreeMap<String, Spanned<SecretRef>>,
     pub(crate) settings: SettingsTree,
@@ -92,25 +96,6 @@ impl PortsTree {
             Self::Listed(ports) | Self::Broken(ports) => ports,
         }
     }
-}
-
-/// What a function and `[defaults]` may both set.
-#[derive(Default)]
-pub(crate) struct SettingsTree {
-    pub(crate) memory: Option<Spanned<ByteSize>>,
-    pub(crate) timeout: Option<Spanned<Duration>>,
-    pub(crate) instances: Option<Spanned<u32>>,
-    pub(crate) logs: Option<Logs>,
-    pub(crate) outbox: Option<Spanned<ByteSize>>,
-    pub(crate) huge_pages: Option<bool>,
-    pub(crate) prefault: Option<bool>,
-    pub(crate) scratch: Option<Spanned<ByteSize>>,
-    pub(crate) threads: Option<Spanned<u32>>,
-    pub(crate) attempts: Option<Spanned<u32>>,
-    pub(crate) backoff: Option<Spanned<Duration>>,
-    pub(crate) factor: Option<Spanned<f64>>,
-    pub(crate) max_backoff: Option<Spanned<Duration>>,
-    pub(crate) jitter: Option<bool>,
 }
 
 /// Reads the whole file.
@@ -342,6 +327,14 @@ fn function(entry: &Entry<'_>, complete: bool, problems: &mut Problems) -> Optio
         ports: section
             .entry(keys::PORTS.name)
             .map_or(PortsTree::Default, |entry| ports(&entry, problems)),
+        args: section
+            .entry(keys::ARGS.name)
+            .map(|entry| args(&entry, problems))
+            .unwrap_or_default(),
+        files: section
+            .entry(keys::FILES.name)
+            .map(|entry| files(&entry, problems))
+            .unwrap_or_default(),
         env: section
             .entry(keys::ENV.name)
             .map(|entry| env(&entry, problems))
@@ -352,67 +345,6 @@ fn function(entry: &Entry<'_>, complete: bool, problems: &mut Problems) -> Optio
             .unwrap_or_default(),
         settings: settings(&section, &title, problems),
     })
-}
-
-fn settings(section: &Section<'_>, title: &str, problems: &mut Problems) -> SettingsTree {
-    let retry = section.table(&keys::RETRY, &format!("`retry` of `{title}`"), problems);
-    let retry = retry.as_ref();
-    let tree = SettingsTree {
-        memory: section.size(&keys::MEMORY, problems),
-        timeout: section.duration(&keys::TIMEOUT, problems),
-        instances: section
-            .entry(keys::INSTANCES.name)
-            .and_then(|entry| instances(&entry, problems)),
-        logs: section.choice(&keys::LOGS, problems).and_then(Logs::parse),
-        outbox: section.size(&keys::OUTBOX, problems),
-        huge_pages: section.flag(&keys::HUGE_PAGES, problems),
-        prefault: section.flag(&keys::PREFAULT, problems),
-        scratch: section.size(&keys::SCRATCH, problems),
-        threads: section.integer(&keys::THREADS, problems),
-        attempts: retry.and_then(|table| table.integer(&keys::ATTEMPTS, problems)),
-        backoff: retry.and_then(|table| table.duration(&keys::BACKOFF, problems)),
-        factor: retry.and_then(|table| table.number(&keys::FACTOR, problems)),
-        max_backoff: retry.and_then(|table| table.duration(&keys::MAX_BACKOFF, problems)),
-        jitter: retry.and_then(|table| table.flag(&keys::JITTER, problems)),
-    };
-    if let (Some(backoff), Some(max)) = (&tree.backoff, &tree.max_backoff) {
-        check_backoff(backoff, max, problems);
-    }
-    tree
-}
-
-/// Refuses a longest wait that is shorter than the first.
-pub(crate) fn check_backoff(backoff: &Spanned<Duration>, max: &Spanned<Duration>, problems: &mut Problems) {
-    if max.value < backoff.value {
-        let (first, longest) = (format_duration(backoff.value), format_duration(max.value));
-        let message = format!("the longest back-off, {longest}, is shorter than the first, {first}");
-        problems.push(
-            Diagnostic::new(
-                Code::Contradiction,
-                max.span,
-                message,
-                format!("expected at least {first}"),
-            )
-            .with_expected(format!("at least {first}"))
-            .with_related(backoff.span, "the first wait"),
-        );
-    }
-}
-
-fn instances(entry: &Entry<'_>, problems: &mut Problems) -> Option<Spanned<u32>> {
-    let IntegerKind { min, max, .. } = keys::INSTANCES_RANGE;
-    if entry.value.get_ref().is_table() {
-        let message = "a range of instances is not built yet";
-        let label = format!("expected a whole number from {min} to {max}");
-        problems.push(
-            Diagnostic::new(Code::NotBuiltYet, entry.span(), message, label)
-                .with_expected(format!("a whole number from {min} to {max}"))
-                .with_help("write a fixed number: instances = 1")
-                .with_note("scaling with the load is refused until it is there, and never ignored"),
-        );
-        return None;
-    }
-    integer(entry, keys::INSTANCES_RANGE, problems)
 }
 
 fn ports(entry: &Entry<'_>, problems: &mut Problems) -> PortsTree {
@@ -480,179 +412,4 @@ fn ports(entry: &Entry<'_>, problems: &mut Problems) -> PortsTree {
     } else {
         PortsTree::Listed(ports)
     }
-}
-
-fn env(entry: &Entry<'_>, problems: &mut Problems) -> BTreeMap<String, String> {
-    let mut env = BTreeMap::new();
-    for item in named_values(entry, "a table such as { QUALITY = \"80\" }", problems) {
-        let Some(text) = string(&item, "a string", problems) else {
-            continue;
-        };
-        // Name and value travel together.
-        let room = keys::MAX_VALUE_BYTES.saturating_sub(item.name.len());
-        match unpassable(text, &item, room) {
-            Some((message, label)) => {
-                problems.push(Diagnostic::new(Code::BadText, item.span(), message, label))
-            }
-            None => _ = env.insert(item.name.to_owned(), text.to_owned()),
-        }
-    }
-    env
-}
-
-fn secrets(entry: &Entry<'_>, problems: &mut Problems) -> BTreeMap<String, Spanned<SecretRef>> {
-    let mut secrets = BTreeMap::new();
-    for item in named_values(
-        entry,
-        "a table such as { API_KEY = \"file:/run/secrets/api\" }",
-        problems,
-    ) {
-        let secret = match item.value.get_ref() {
-            DeValue::Table(table) => secret_table(&item, table, problems),
-            _ => secret_reference(&item, problems).map(|path| SecretRef { path, trim: false }),
-        };
-        if let Some(secret) = secret {
-            secrets.insert(item.name.to_owned(), Spanned::new(secret, item.span()));
-        }
-    }
-    secrets
-}
-
-/// `{ from = "file:/run/secrets/api", trim = true }`. Any other value may be the secret itself, so no message
-/// repeats it.
-fn secret_table(item: &Entry<'_>, table: &DeTable<'_>, problems: &mut Problems) -> Option<SecretRef> {
-    let parts = entries(table);
-    let part = |name| parts.iter().find(|part| part.name == name);
-    let known = |part: &Entry<'_>| matches!(part.name, keys::SECRET_FROM | keys::SECRET_TRIM);
-    let trim = match part(keys::SECRET_TRIM).map(|part| part.value.get_ref()) {
-        None => Some(false),
-        Some(DeValue::Boolean(trim)) => Some(*trim),
-        Some(_) => None,
-    };
-    match (part(keys::SECRET_FROM), trim, parts.iter().all(known)) {
-        (Some(from), Some(trim), true) => {
-            let path = secret_reference(from, problems)?;
-            Some(SecretRef { path, trim })
-        }
-        _ => {
-            let label = "expected { from = \"file:/...\", trim = true or false }";
-            problems.push(
-                Diagnostic::new(Code::BadSecret, item.span(), "a secret is not a reference", label)
-                    .with_expected("the keys `from`, a reference, and `trim`, true or false")
-                    .with_help("put the secret in a file and refer to it; a chain file never holds one"),
-            );
-            None
-        }
-    }
-}
-
-/// The absolute path that a reference names.
-fn secret_reference(item: &Entry<'_>, problems: &mut Problems) -> Option<String> {
-    const EXPECTED: &str = "a reference such as \"file:/run/secrets/api\"";
-    let problem = |message| {
-        Diagnostic::new(Code::BadSecret, item.span(), message, "expected `file:/...`").with_expected(EXPECTED)
-    };
-    let reference = match item.value.get_ref().as_str() {
-        Some(text) => {
-            let text = usable(text, item, keys::MAX_VALUE_BYTES, problems)?;
-            text.value.strip_prefix(keys::SECRET_SCHEME).map(str::to_owned)
-        }
-        None => None,
-    };
-    match reference {
-        Some(path) if path.starts_with('/') => return Some(path),
-        Some(_) => problems.push(problem("the path of a secret is not absolute")),
-        // The value may be the secret itself: it is never repeated in the message.
-        None => problems.push(
-            problem("a secret is not a reference")
-                .with_help("put the secret in a file and refer to it; a chain file never holds one"),
-        ),
-    }
-    None
-}
-
-/// The entries of `env` or `secrets` that have proper names, within the bound.
-fn named_values<'t>(entry: &Entry<'t>, expected: &str, problems: &mut Problems) -> Vec<Entry<'t>> {
-    let Some(table) = table_of(entry, expected, problems) else {
-        return Vec::new();
-    };
-    if table.len() > keys::MAX_ENV_ENTRIES {
-        problems.push(too_many(entry, entry.name, table.len(), keys::MAX_ENV_ENTRIES));
-    }
-    let mut named = entries(table);
-    named.truncate(keys::MAX_ENV_ENTRIES);
-    named.retain(|item| check_env_name(item, problems));
-    named
-}
-
-fn check_env_name(item: &Entry<'_>, problems: &mut Problems) -> bool {
-    let name = item.name;
-    let first = name
-        .chars()
-        .next()
-        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-    let rest = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if !first || !rest || name.len() > keys::MAX_NAME_BYTES {
-        let message = format!(
-            "`{}` cannot be the name of an environment variable or secret",
-            excerpt(name)
-        );
-        let label = format!(
-            "a letter or `_`, then letters, digits and `_`, {} at most",
-            keys::MAX_NAME_BYTES
-        );
-        problems.push(Diagnostic::new(Code::BadName, item.key_span, message, label));
-        return false;
-    }
-    if name.starts_with(keys::RESERVED_ENV_PREFIX) {
-        let message = format!("`{name}` is reserved");
-        let label = format!(
-            "names beginning with `{}` belong to the system",
-            keys::RESERVED_ENV_PREFIX
-        );
-        problems.push(Diagnostic::new(Code::ReservedName, item.key_span, message, label));
-        return false;
-    }
-    true
-}
-
-fn too_many(entry: &Entry<'_>, what: &str, count: usize, max: usize) -> Diagnostic {
-    let message = format!("too many {what}: {count}");
-    Diagnostic::new(
-        Code::TooMany,
-        entry.key_span,
-        message,
-        format!("expected at most {max}"),
-    )
-    .with_expected(format!("at most {max}"))
-}
-
-/// Whether a name of a chain, function or port is well formed; reports it when not.
-fn check_name(name: &str, noun: &str, span: Span, problems: &mut Problems) -> bool {
-    const RULE: &str = "a lower-case letter, then lower-case letters, digits, `-` and `_`; at most 63";
-    let first = name.chars().next().is_some_and(|c| c.is_ascii_lowercase());
-    let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
-    if first && name.chars().all(part) && name.len() <= keys::MAX_NAME_BYTES {
-        return true;
-    }
-    let message = match name.is_empty() {
-        true => format!("the name of a {noun} is empty"),
-        false => format!("`{}` cannot be the name of a {noun}", excerpt(name)),
-    };
-    let mut diagnostic =
-        Diagnostic::new(Code::BadName, span, message, format!("expected {RULE}")).with_expected(RULE);
-    let tidy: String = name
-        .to_lowercase()
-        .chars()
-        .map(|c| if part(c) { c } else { '-' })
-        .skip_while(|c| !c.is_ascii_lowercase())
-        .take(keys::MAX_NAME_BYTES)
-        .collect();
-    if !tidy.is_empty() {
-        diagnostic = diagnostic
-            .with_help(format!("a name that would do: `{tidy}`"))
-            .with_nearest(tidy);
-    }
-    problems.push(diagnostic);
-    false
 }

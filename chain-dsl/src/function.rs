@@ -50,44 +50,64 @@ impl Logs {
 }
 
 /// What happens after a failed attempt.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Retry {
-    pub(crate) attempts: u32,
-    pub(crate) backoff: Duration,
-    pub(crate) factor: f64,
-    pub(crate) max: Duration,
-    pub(crate) jitter: bool,
+    /// How often a record is tried in all, 1 to 100.
+    pub attempts: u32,
+    /// The wait before the second attempt.
+    pub backoff: Duration,
+    /// What each further wait is multiplied by, 1.0 to 100.0.
+    pub factor: f64,
+    /// The longest wait; never shorter than [`Retry::backoff`].
+    pub max: Duration,
+    /// Whether waits are spread at random.
+    pub jitter: bool,
 }
 
-impl Retry {
-    /// How often a record is tried in all, 1 to 100.
+/// What each instance of a function may use, and how it is run: every value that a function and `[defaults]`
+/// may both set. One of a checked chain is within its bounds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// The memory that one instance may use.
+    pub memory: ByteSize,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// How many instances run, 1 to 64.
+    pub instances: u32,
+    /// What happens after a failed attempt.
+    pub retry: Retry,
+    /// What becomes of its standard output and error.
+    pub logs: Logs,
+    /// The size of one instance's outbox.
+    pub outbox: ByteSize,
+    /// Whether the outbox is to be backed by huge pages.
+    pub huge_pages: bool,
+    /// Whether all of the outbox is backed before the first record.
+    pub prefault: bool,
+    /// The private temporary file space of one instance; zero for none.
+    pub scratch: ByteSize,
+    /// How many threads one instance may have, 1 to 256.
+    pub threads: u32,
+}
+
+/// A file or folder of the machine, and where the function finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRef {
+    pub(crate) from: String,
+    pub(crate) to: String,
+}
+
+impl FileRef {
+    /// Its path, as written: relative to the chain file.
     #[must_use]
-    pub fn attempts(&self) -> u32 {
-        self.attempts
+    pub fn from(&self) -> &str {
+        &self.from
     }
 
-    /// The wait before the second attempt.
+    /// Its place in the function: an absolute path, with nothing in it but names and single slashes.
     #[must_use]
-    pub fn backoff(&self) -> Duration {
-        self.backoff
-    }
-
-    /// What each further wait is multiplied by, 1.0 to 100.0.
-    #[must_use]
-    pub fn factor(&self) -> f64 {
-        self.factor
-    }
-
-    /// The longest wait; never shorter than [`Retry::backoff`].
-    #[must_use]
-    pub fn max(&self) -> Duration {
-        self.max
-    }
-
-    /// Whether waits are spread at random.
-    #[must_use]
-    pub fn jitter(&self) -> bool {
-        self.jitter
+    pub fn to(&self) -> &str {
+        &self.to
     }
 }
 
@@ -126,18 +146,11 @@ pub struct Function {
     pub(crate) exec: String,
     pub(crate) build: Option<String>,
     pub(crate) ports: Vec<String>,
-    pub(crate) memory: ByteSize,
-    pub(crate) timeout: Duration,
-    pub(crate) instances: u32,
-    pub(crate) retry: Retry,
+    pub(crate) limits: Limits,
+    pub(crate) args: Vec<String>,
+    pub(crate) files: Vec<FileRef>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) secrets: BTreeMap<String, SecretRef>,
-    pub(crate) logs: Logs,
-    pub(crate) outbox: ByteSize,
-    pub(crate) huge_pages: bool,
-    pub(crate) prefault: bool,
-    pub(crate) scratch: ByteSize,
-    pub(crate) threads: u32,
 }
 
 impl Function {
@@ -187,25 +200,43 @@ impl Function {
     /// The memory that one instance may use.
     #[must_use]
     pub fn memory(&self) -> ByteSize {
-        self.memory
+        self.limits.memory
     }
 
     /// How long one attempt may take.
     #[must_use]
     pub fn timeout(&self) -> Duration {
-        self.timeout
+        self.limits.timeout
     }
 
     /// How many instances run, 1 to 64.
     #[must_use]
     pub fn instances(&self) -> u32 {
-        self.instances
+        self.limits.instances
     }
 
     /// What happens after a failed attempt.
     #[must_use]
     pub fn retry(&self) -> &Retry {
-        &self.retry
+        &self.limits.retry
+    }
+
+    /// Everything that limits it, in one.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The arguments of its process, after its name.
+    #[must_use]
+    pub fn args(&self) -> &[String] {
+        &self.args
+    }
+
+    /// The files and folders that it finds; their places are apart.
+    #[must_use]
+    pub fn files(&self) -> &[FileRef] {
+        &self.files
     }
 
     /// Its environment variables.
@@ -223,36 +254,36 @@ impl Function {
     /// What becomes of its standard output and error.
     #[must_use]
     pub fn logs(&self) -> Logs {
-        self.logs
+        self.limits.logs
     }
 
     /// The size of one instance's outbox.
     #[must_use]
     pub fn outbox(&self) -> ByteSize {
-        self.outbox
+        self.limits.outbox
     }
 
     /// Whether the outbox is to be backed by huge pages.
     #[must_use]
     pub fn huge_pages(&self) -> bool {
-        self.huge_pages
+        self.limits.huge_pages
     }
 
     /// Whether all of the outbox is backed before the first record.
     #[must_use]
     pub fn prefault(&self) -> bool {
-        self.prefault
+        self.limits.prefault
     }
 
     /// The private temporary file space of one instance; zero for none.
     #[must_use]
     pub fn scratch(&self) -> ByteSize {
-        self.scratch
+        self.limits.scratch
     }
 
     /// How many threads one instance may have, 1 to 256.
     #[must_use]
     pub fn threads(&self) -> u32 {
-        self.threads
+        self.limits.threads
     }
 }

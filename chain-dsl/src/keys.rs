@@ -5,6 +5,10 @@
 
 use std::time::Duration;
 
+use crate::kinds::{
+    AnyKey, ChoiceKind, DurationKind, FlagKind, IntegerKind, Key, NumberKind, OwnKind, SizeKind, TableKind,
+    TextKind,
+};
 use crate::units::ByteSize;
 
 /// The bound of a chain file.
@@ -19,6 +23,28 @@ pub const MAX_PORTS: usize = 64;
 pub const MAX_JOIN_WIDTH: usize = 64;
 /// The bound on `env` entries of a function, and on its `secrets`.
 pub const MAX_ENV_ENTRIES: usize = 64;
+/// The bound on `args` of a function.
+pub const MAX_ARGS: usize = 64;
+/// The bound on `files` of a function: files and folders that the chain file names, not what is in them. Each
+/// is a mount in every process of the function.
+pub const MAX_FILES: usize = 64;
+/// The longest place of a file or folder in a function, and most names on the way to it.
+pub const MAX_PLACE_BYTES: usize = 1024;
+/// See [`MAX_PLACE_BYTES`].
+pub const MAX_PLACE_DEPTH: usize = 16;
+/// The longest name of a file, as Linux has it.
+pub const MAX_FILE_NAME_BYTES: usize = 255;
+/// Places in a function that its files can neither be, nor hold, nor lie beneath: what a trustlet has there
+/// itself, or never has.
+pub const RESERVED_PLACES: &[&str] = &[
+    "/dev",
+    "/proc",
+    "/sys",
+    "/tmp",
+    "/image",
+    "/etc/localtime",
+    "/usr/share/zoneinfo",
+];
 /// The longest name of a chain, a function, a port, an environment variable or a secret.
 pub const MAX_NAME_BYTES: usize = 63;
 /// The longest path, command or description, and the longest name and value of an environment variable
@@ -37,132 +63,14 @@ pub(crate) const DEFAULT_PORT: &str = "out";
 pub(crate) const RESERVED_PORTS: &[&str] = &[ERROR_PORT, "fault"];
 /// The only way a secret can be referred to.
 pub(crate) const SECRET_SCHEME: &str = "file:";
+/// In the table of a file: where it is on this machine.
+pub(crate) const FILE_FROM: &str = "from";
+/// In the table of a file: where the function finds it.
+pub(crate) const FILE_TO: &str = "to";
 /// In the table of a secret: what it refers to.
 pub(crate) const SECRET_FROM: &str = "from";
 /// In the table of a secret: whether line breaks at its end are dropped.
 pub(crate) const SECRET_TRIM: &str = "trim";
-
-/// One key: its name, its meaning for editors and messages, and what its value is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Key<K> {
-    pub(crate) name: &'static str,
-    pub(crate) doc: &'static str,
-    pub(crate) kind: K,
-}
-
-/// A size between two bounds, both included.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct SizeKind {
-    pub(crate) min: ByteSize,
-    pub(crate) max: ByteSize,
-    pub(crate) default: ByteSize,
-}
-
-/// A duration between two bounds, both included.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct DurationKind {
-    pub(crate) min: Duration,
-    pub(crate) max: Duration,
-    pub(crate) default: Duration,
-}
-
-/// A whole number between two bounds, both included.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct IntegerKind {
-    pub(crate) min: u32,
-    pub(crate) max: u32,
-    pub(crate) default: u32,
-}
-
-/// A number between two bounds, both included.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NumberKind {
-    pub(crate) min: f64,
-    pub(crate) max: f64,
-    pub(crate) default: f64,
-}
-
-/// True or false.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct FlagKind {
-    pub(crate) default: bool,
-}
-
-/// One of a few words.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ChoiceKind {
-    pub(crate) words: &'static [&'static str],
-    pub(crate) default: &'static str,
-}
-
-/// A text up to a length.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TextKind {
-    pub(crate) max_bytes: usize,
-    pub(crate) required: bool,
-    pub(crate) example: &'static str,
-}
-
-/// A table with its own keys.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TableKind {
-    pub(crate) keys: &'static [AnyKey],
-}
-
-/// A value that has its own reader; what it is for the schema.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum OwnKind {
-    /// The chain's name.
-    Name,
-    /// The version text.
-    Version,
-    /// The flow lines.
-    Flow,
-    /// Port names.
-    Ports,
-    /// The number of instances, or a table that is not built yet.
-    Instances(IntegerKind),
-    /// Environment variables.
-    Env,
-    /// References to secrets.
-    Secrets,
-    /// An address and a port.
-    Address,
-    /// A table of functions, each with these keys.
-    Functions(&'static [AnyKey]),
-    /// A table of edges, each with these keys.
-    Edges(&'static [AnyKey]),
-}
-
-/// A key of any kind, as the lists of keys hold them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum AnyKey {
-    Size(Key<SizeKind>),
-    Duration(Key<DurationKind>),
-    Integer(Key<IntegerKind>),
-    Number(Key<NumberKind>),
-    Flag(Key<FlagKind>),
-    Choice(Key<ChoiceKind>),
-    Text(Key<TextKind>),
-    Table(Key<TableKind>),
-    Own(Key<OwnKind>),
-}
-
-impl AnyKey {
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Size(key) => key.name,
-            Self::Duration(key) => key.name,
-            Self::Integer(key) => key.name,
-            Self::Number(key) => key.name,
-            Self::Flag(key) => key.name,
-            Self::Choice(key) => key.name,
-            Self::Text(key) => key.name,
-            Self::Table(key) => key.name,
-            Self::Own(key) => key.name,
-        }
-    }
-}
 
 pub(crate) const CHAIN: Key<OwnKind> = Key {
     name: "chain",
@@ -448,6 +356,18 @@ pub(crate) const PORTS: Key<OwnKind> = Key {
           record that failed after the last attempt, if a flow line takes it.",
     kind: OwnKind::Ports,
 };
+pub(crate) const ARGS: Key<OwnKind> = Key {
+    name: "args",
+    doc: "The arguments of the function's process, after its name.",
+    kind: OwnKind::Args,
+};
+pub(crate) const FILES: Key<OwnKind> = Key {
+    name: "files",
+    doc: "Files and folders that the function finds, read-only, as they were when the chain was loaded. A path, relative to \
+          this file, is found at the same path from the function's root; { from = \"models\", to = \"/opt/models\" } \
+          chooses another place.",
+    kind: OwnKind::Files,
+};
 pub(crate) const ENV: Key<OwnKind> = Key {
     name: "env",
     doc: "Environment variables of the function; not for secrets.",
@@ -537,6 +457,8 @@ pub(crate) const DEFAULTS_KEYS: &[AnyKey] = &[
 pub(crate) const FUNCTION_KEYS: &[AnyKey] = &[
     AnyKey::Text(EXEC),
     AnyKey::Text(BUILD),
+    AnyKey::Own(ARGS),
+    AnyKey::Own(FILES),
     AnyKey::Own(PORTS),
     AnyKey::Size(MEMORY),
     AnyKey::Duration(TIMEOUT),

@@ -17,7 +17,8 @@
 //! The crate is pure: no I/O, no clock, no unsafe. A file goes through these modules in turn:
 //!
 //! 1. `document`: text to TOML tree, with all syntax errors;
-//! 2. `file`, with `section` and `keys`: each key read, each value within its bounds;
+//! 2. `file`, with `settings`, `image`, `environment`, `section` and `keys`: each key read, each value within its
+//!    bounds;
 //! 3. `flow`: one flow line; `graph`: all lines together;
 //! 4. `graph_check`, with `cycle_check` and `join_check`: what only the whole graph shows;
 //! 5. `check`: these steps in order, and the [`Chain`] at the end.
@@ -39,18 +40,23 @@ mod document;
 mod draw;
 mod edge_check;
 mod encoding;
+mod environment;
 mod file;
 mod flow;
 mod function;
 mod graph;
 mod graph_check;
+mod image;
 mod join_check;
 mod keys;
+mod kinds;
+mod name;
 mod nearest;
 mod print;
 mod render;
 mod schema;
 mod section;
+mod settings;
 mod source;
 mod units;
 
@@ -61,10 +67,11 @@ pub use check::{Checked, TlsSpans, check, check_bytes};
 pub use code::{Code, Severity, explain_code};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, MAX_DIAGNOSTICS};
 pub use encoding::is_binary;
-pub use function::{Function, Logs, PortId, Retry, SecretRef};
+pub use function::{FileRef, Function, Limits, Logs, PortId, Retry, SecretRef};
 pub use keys::{
-    MAX_EDGES, MAX_ENV_ENTRIES, MAX_FUNCTIONS, MAX_JOIN_WIDTH, MAX_NAME_BYTES, MAX_PORTS, MAX_TEXT_BYTES,
-    MAX_VALUE_BYTES,
+    MAX_ARGS, MAX_EDGES, MAX_ENV_ENTRIES, MAX_FILE_NAME_BYTES, MAX_FILES, MAX_FUNCTIONS, MAX_JOIN_WIDTH,
+    MAX_NAME_BYTES, MAX_PLACE_BYTES, MAX_PLACE_DEPTH, MAX_PORTS, MAX_TEXT_BYTES, MAX_VALUE_BYTES,
+    RESERVED_PLACES,
 };
 pub use schema::schema;
 pub use source::{Position, Span};

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::chain::{Chain, Group};
-use crate::function::Function;
+use crate::function::{Function, Limits, Retry};
 use crate::units::format_duration;
 
 impl Chain {
@@ -82,21 +82,18 @@ fn write_function(out: &mut String, function: &Function) -> std::fmt::Result {
     if let Some(build) = &function.build {
         writeln!(out, "build = {}", quoted(build))?;
     }
+    if !function.args.is_empty() {
+        let args: Vec<String> = function.args.iter().map(|text| quoted(text)).collect();
+        writeln!(out, "args = [{}]", args.join(", "))?;
+    }
+    if !function.files.is_empty() {
+        let files = function.files.iter();
+        let files =
+            files.map(|file| format!("{{ from = {}, to = {} }}", quoted(&file.from), quoted(&file.to)));
+        writeln!(out, "files = [{}]", files.collect::<Vec<_>>().join(", "))?;
+    }
     let ports: Vec<String> = function.ports.iter().map(|port| quoted(port)).collect();
     writeln!(out, "ports = [{}]", ports.join(", "))?;
-    writeln!(out, "memory = {}", quoted(&function.memory.to_string()))?;
-    writeln!(out, "timeout = {}", quoted(&format_duration(function.timeout)))?;
-    writeln!(out, "instances = {}", function.instances)?;
-    let retry = &function.retry;
-    writeln!(
-        out,
-        "retry = {{ attempts = {}, backoff = {}, factor = {:?}, max = {}, jitter = {} }}",
-        retry.attempts,
-        quoted(&format_duration(retry.backoff)),
-        retry.factor,
-        quoted(&format_duration(retry.max)),
-        retry.jitter,
-    )?;
     if !function.env.is_empty() {
         let env = function
             .env
@@ -115,12 +112,44 @@ fn write_function(out: &mut String, function: &Function) -> std::fmt::Result {
         });
         writeln!(out, "secrets = {{ {} }}", secrets.collect::<Vec<_>>().join(", "))?;
     }
-    writeln!(out, "logs = {}", quoted(function.logs.as_str()))?;
-    writeln!(out, "outbox = {}", quoted(&function.outbox.to_string()))?;
-    writeln!(out, "huge_pages = {}", function.huge_pages)?;
-    writeln!(out, "prefault = {}", function.prefault)?;
-    writeln!(out, "scratch = {}", quoted(&function.scratch.to_string()))?;
-    writeln!(out, "threads = {}", function.threads)
+    write_limits(out, &function.limits)
+}
+
+fn write_limits(out: &mut String, limits: &Limits) -> std::fmt::Result {
+    let Limits {
+        memory,
+        timeout,
+        instances,
+        retry,
+        logs,
+        outbox,
+        huge_pages,
+        prefault,
+        scratch,
+        threads,
+    } = *limits;
+    let Retry {
+        attempts,
+        backoff,
+        factor,
+        max,
+        jitter,
+    } = retry;
+    writeln!(out, "memory = {}", quoted(&memory.to_string()))?;
+    writeln!(out, "timeout = {}", quoted(&format_duration(timeout)))?;
+    writeln!(out, "instances = {instances}")?;
+    writeln!(
+        out,
+        "retry = {{ attempts = {attempts}, backoff = {}, factor = {factor:?}, max = {}, jitter = {jitter} }}",
+        quoted(&format_duration(backoff)),
+        quoted(&format_duration(max)),
+    )?;
+    writeln!(out, "logs = {}", quoted(logs.as_str()))?;
+    writeln!(out, "outbox = {}", quoted(&outbox.to_string()))?;
+    writeln!(out, "huge_pages = {huge_pages}")?;
+    writeln!(out, "prefault = {prefault}")?;
+    writeln!(out, "scratch = {}", quoted(&scratch.to_string()))?;
+    writeln!(out, "threads = {threads}")
 }
 
 /// A TOML basic string.

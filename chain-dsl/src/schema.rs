@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::keys::{self, AnyKey, ChoiceKind, OwnKind};
+use crate::keys;
+use crate::kinds::{AnyKey, ChoiceKind, OwnKind};
 use crate::units::format_duration;
 
 const NAME_PATTERN: &str = "^[a-z][a-z0-9_-]{0,62}$";
@@ -137,6 +138,31 @@ fn own(kind: OwnKind) -> Value {
         OwnKind::Instances(range) => json!({
             "type": "integer", "minimum": range.min, "maximum": range.max, "default": range.default,
         }),
+        OwnKind::Args => json!({
+            "type": "array",
+            "maxItems": keys::MAX_ARGS,
+            "items": { "type": "string", "maxLength": keys::MAX_VALUE_BYTES },
+            "default": [],
+            "examples": [["--quality", "80"]],
+        }),
+        OwnKind::Files => {
+            let path = json!({ "type": "string", "minLength": 1, "maxLength": keys::MAX_VALUE_BYTES });
+            json!({
+                "type": "array",
+                "maxItems": keys::MAX_FILES,
+                "items": { "oneOf": [path, {
+                    "type": "object",
+                    "properties": {
+                        keys::FILE_FROM: path,
+                        keys::FILE_TO: { "type": "string", "pattern": "^/", "maxLength": keys::MAX_PLACE_BYTES },
+                    },
+                    "required": [keys::FILE_FROM, keys::FILE_TO],
+                    "additionalProperties": false,
+                }] },
+                "default": [],
+                "examples": [["labels.txt", { keys::FILE_FROM: "models", keys::FILE_TO: "/opt/models" }]],
+            })
+        }
         OwnKind::Env => named_values(&json!({ "type": "string", "maxLength": keys::MAX_VALUE_BYTES })),
         OwnKind::Secrets => {
             let reference = json!({

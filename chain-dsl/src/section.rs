@@ -7,9 +7,9 @@ use toml::de::{DeTable, DeValue};
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
-use crate::keys::{
-    self, AnyKey, ChoiceKind, DurationKind, FlagKind, IntegerKind, Key, NumberKind, SizeKind, TableKind,
-    TextKind,
+use crate::keys;
+use crate::kinds::{
+    AnyKey, ChoiceKind, DurationKind, FlagKind, IntegerKind, Key, NumberKind, SizeKind, TableKind, TextKind,
 };
 use crate::nearest::nearest;
 use crate::source::{Span, Spanned};
@@ -439,4 +439,16 @@ pub(crate) fn excerpt(text: &str) -> String {
         short.push('…');
     }
     short
+}
+
+/// A list or table with more entries than there may be.
+pub(crate) fn too_many(entry: &Entry<'_>, what: &str, count: usize, max: usize) -> Diagnostic {
+    let message = format!("too many {what}: {count}");
+    Diagnostic::new(
+        Code::TooMany,
+        entry.key_span,
+        message,
+        format!("expected at most {max}"),
+    )
+    .with_expected(format!("at most {max}"))
 }

@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 
 use hacher_chain_dsl::{
-    Code, Diagnostics, MAX_DIAGNOSTICS, MAX_EDGES, MAX_ENV_ENTRIES, MAX_FUNCTIONS, MAX_JOIN_WIDTH, MAX_PORTS,
-    MAX_TEXT_BYTES, check, check_bytes,
+    Code, Diagnostics, MAX_ARGS, MAX_DIAGNOSTICS, MAX_EDGES, MAX_ENV_ENTRIES, MAX_FILES, MAX_FUNCTIONS,
+    MAX_JOIN_WIDTH, MAX_PLACE_BYTES, MAX_PLACE_DEPTH, MAX_PORTS, MAX_TEXT_BYTES, check, check_bytes,
 };
 
 fn chain(flow: &[String], rest: &str) -> String {
@@ -155,6 +155,48 @@ fn a_function_may_have_64_variables_and_64_secrets_and_not_65() {
         refused(&text(MAX_ENV_ENTRIES + 1)),
         [Code::TooMany, Code::TooMany]
     );
+}
+
+#[test]
+fn a_function_may_have_64_arguments_and_64_files_and_not_65() {
+    let text = |count: usize| {
+        let files: Vec<String> = (0..count).map(|index| format!("\"f{index}\"")).collect();
+        let rest = format!(
+            "{}args = [{}]\nfiles = [{}]\n",
+            functions(1),
+            vec!["\"a\""; count].join(", "),
+            files.join(", ")
+        );
+        chain(&["ingress -> f0 -> egress".to_owned()], &rest)
+    };
+    let checked = check(&text(MAX_ARGS), "f").unwrap();
+    let (_, function) = checked.chain().function_named("f0").unwrap();
+    assert_eq!(
+        (function.args().len(), function.files().len()),
+        (MAX_ARGS, MAX_FILES)
+    );
+    assert_eq!(refused(&text(MAX_ARGS + 1)), [Code::TooMany, Code::TooMany]);
+}
+
+#[test]
+fn places_of_files_have_a_length_and_a_depth() {
+    let text = |place: &str| {
+        let rest = format!("{}files = [{{ from = \"x\", to = \"{place}\" }}]\n", functions(1));
+        chain(&["ingress -> f0 -> egress".to_owned()], &rest)
+    };
+    let deep = |depth: usize| "/d".repeat(depth);
+    let name = |bytes: usize| format!("/{}", "n".repeat(bytes));
+    let long = |bytes: usize| {
+        let place = name(255).repeat(bytes / 256);
+        format!("{place}{}", name(bytes - place.len() - 1))
+    };
+    assert_eq!(long(1000).len(), 1000);
+    for good in [deep(MAX_PLACE_DEPTH), name(255), long(MAX_PLACE_BYTES - 1)] {
+        assert!(check(&text(&good), "f").is_ok(), "{good}");
+    }
+    for bad in [deep(MAX_PLACE_DEPTH + 1), name(256), long(MAX_PLACE_BYTES + 2)] {
+        assert_eq!(refused(&text(&bad)), [Code::BadPlace], "{bad}");
+    }
 }
 
 #[test]

@@ -75,6 +75,7 @@ fn every_code_that_the_checker_can_give_stands_in_the_corpus() {
         Code::ExecNotExecutable,
         Code::SecretUnresolvable,
         Code::ExecNotUsable,
+        Code::FileNotUsable,
         Code::TlsNotUsable,
         Code::AddressTaken,
         Code::CertificateDoubtful,

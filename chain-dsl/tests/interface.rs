@@ -66,12 +66,9 @@ fn what_is_not_written_has_the_documented_defaults() {
     );
     assert_eq!(echo.logs(), Logs::Drop);
     let retry = echo.retry();
-    assert_eq!(
-        (retry.attempts(), retry.backoff()),
-        (3, Duration::from_millis(10))
-    );
-    assert_eq!((retry.max(), retry.jitter()), (Duration::from_secs(1), true));
-    assert!((retry.factor() - 2.0).abs() < f64::EPSILON);
+    assert_eq!((retry.attempts, retry.backoff), (3, Duration::from_millis(10)));
+    assert_eq!((retry.max, retry.jitter), (Duration::from_secs(1), true));
+    assert!((retry.factor - 2.0).abs() < f64::EPSILON);
 }
 
 #[test]
@@ -83,10 +80,10 @@ fn a_function_takes_from_defaults_what_it_does_not_set_key_by_key() {
         (decode.memory().to_string(), small.memory().to_string()),
         ("256MiB".into(), "128MiB".into())
     );
-    assert_eq!((decode.retry().attempts(), small.retry().attempts()), (3, 5));
-    assert_eq!(small.retry().max(), Duration::from_secs(2));
+    assert_eq!((decode.retry().attempts, small.retry().attempts), (3, 5));
+    assert_eq!(small.retry().max, Duration::from_secs(2));
     assert_eq!(
-        small.retry().backoff(),
+        small.retry().backoff,
         Duration::from_millis(10),
         "not in [defaults]: the language's own"
     );
@@ -250,4 +247,30 @@ fn an_own_gateway_has_an_address_and_files_and_the_places_where_they_are_written
     assert_eq!(written(spans.client_ca.unwrap()), "\"/etc/ssl/clients.pem\"");
     let shared = check(include_str!("valid/echo.toml"), "echo").unwrap();
     assert!(shared.chain().ingress().listen().is_none() && shared.tls_spans().is_none());
+}
+
+#[test]
+fn files_have_places_of_their_own_and_arguments_an_order() {
+    let text = include_str!("valid/every-key.toml");
+    let checked = check(text, "every-key").unwrap();
+    let (id, decode) = checked.chain().function_named("decode").unwrap();
+    assert_eq!(decode.args(), ["--quality", "80", "", "ünïcode \"and\" quotes"]);
+    let files: Vec<(&str, &str)> = decode
+        .files()
+        .iter()
+        .map(|file| (file.from(), file.to()))
+        .collect();
+    let expected = [
+        ("labels.txt", "/labels.txt"),
+        ("./models//small.bin", "/models/small.bin"),
+        ("/etc/ssl/certs", "/etc/ssl/certs"),
+        ("../shared/models", "/opt/models"),
+    ];
+    assert_eq!(files, expected);
+    let span = checked.file_span(id, 3).unwrap();
+    assert!(text[span.start()..].starts_with("{ from = \"../shared/models\""));
+    assert_eq!(checked.file_span(id, 4), None);
+    let (other, small) = checked.chain().function_named("small").unwrap();
+    assert!(small.args().is_empty() && small.files().is_empty());
+    assert_eq!(checked.file_span(other, 0), None);
 }

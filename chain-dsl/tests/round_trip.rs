@@ -18,6 +18,8 @@ struct RandomFunction {
     error_to_egress: bool,
     settings: Vec<String>,
     env: Vec<(String, String)>,
+    args: Vec<String>,
+    files: Vec<(String, String)>,
 }
 
 fn settings() -> impl Strategy<Value = Vec<String>> {
@@ -49,14 +51,18 @@ fn function() -> impl Strategy<Value = RandomFunction> {
         any::<bool>(),
         settings(),
         proptest::collection::vec(("[A-Z_][A-Z0-9_]{0,8}", any::<String>()), 0..3),
+        proptest::collection::vec(any::<String>(), 0..3),
+        proptest::collection::btree_map("[a-e]{1,2}", "[a-z./]{0,8}[a-z]", 0..3),
     )
         .prop_map(
-            |(extra_ports, groups, error_to_egress, settings, env)| RandomFunction {
+            |(extra_ports, groups, error_to_egress, settings, env, args, files)| RandomFunction {
                 extra_ports,
                 groups,
                 error_to_egress,
                 settings,
                 env,
+                args,
+                files: files.into_iter().collect(),
             },
         )
 }
@@ -118,11 +124,19 @@ fn text(functions: &[RandomFunction], description: &str) -> String {
             "[function.{name}]\nexec = \"bin/{name}\"\nports = [{}]",
             list.join(", ")
         );
+        let args: Vec<String> = function.args.iter().map(|text| quoted(text)).collect();
+        let files: Vec<String> = function
+            .files
+            .iter()
+            .map(|(to, from)| format!("{{ from = \"{from}\", to = \"/{to}\" }}"))
+            .collect();
         _ = writeln!(
             tables,
-            "{}\nenv = {{ {} }}",
+            "{}\nenv = {{ {} }}\nargs = [{}]\nfiles = [{}]",
             function.settings.join("\n"),
-            env.join(", ")
+            env.join(", "),
+            args.join(", "),
+            files.join(", ")
         );
         sources.extend(ports.iter().map(|port| format!("{name}.{port}")));
     }

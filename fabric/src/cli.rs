@@ -14,8 +14,8 @@ pub use format::{Format, FormatArgs};
 use crate::failed::Failed;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hacher_http::admin_address::AdminAddress;
+use hacher_loader::beneath::{Beneath, Folders};
 use hacher_loader::own_gateway::Elsewhere;
-use hacher_loader::secret::SecretsFolder;
 use hacher_trustlet_host::{VERSION, lines};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -166,19 +166,30 @@ pub struct SecretsArgs {
     /// this user can read
     #[arg(long, value_name = "DIR")]
     pub secrets_dir: Option<PathBuf>,
+
+    /// Give functions files and folders from beneath this folder alone, links resolved; else, with --secrets-dir,
+    /// from beneath the chain file's own folder, and without it from wherever this user can read
+    #[arg(long, value_name = "DIR")]
+    pub files_dir: Option<PathBuf>,
 }
 
 impl SecretsArgs {
-    /// The folder, if one is given.
+    /// The folders, as far as they are given.
     ///
     /// # Errors
     /// When there is no such folder.
-    pub fn folder(&self) -> Result<Option<SecretsFolder>, Failed> {
-        let folder = self.secrets_dir.as_deref().map(|path| {
-            SecretsFolder::new(path)
-                .map_err(|error| Failed::new(format!("--secrets-dir `{}`: {error}", path.display())))
-        });
-        folder.transpose()
+    pub fn folders(&self) -> Result<Folders, Failed> {
+        let folder = |bound: &'static str, path: &Option<PathBuf>| {
+            let folder = path.as_deref().map(|path| {
+                Beneath::new(bound, path)
+                    .map_err(|error| Failed::new(format!("{bound} `{}`: {error}", path.display())))
+            });
+            folder.transpose()
+        };
+        Ok(Folders {
+            secrets: folder("--secrets-dir", &self.secrets_dir)?,
+            files: folder("--files-dir", &self.files_dir)?,
+        })
     }
 }
 

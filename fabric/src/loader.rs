@@ -353,12 +353,12 @@ fn warn_of_little_memory(files: &[ChainFile]) {
 /// Reads, builds and opens all chain files; reports the problems of all of them.
 fn read_all(arguments: &ServeArgs, given: &Sockets) -> Result<Vec<(ChainFile, Opened)>, Failed> {
     let format = arguments.format.format;
-    let secrets = arguments.secrets.folder()?;
+    let folders = arguments.secrets.folders()?;
     let mut files = Vec::new();
     let mut failed = None;
     for path in &chain_files(&arguments.chains)? {
         match ChainFile::read(path) {
-            Ok(file) => files.push(file.with_secrets_beneath(secrets.as_ref())),
+            Ok(file) => files.push(file.within(&folders)),
             Err(error) => failed = Some(report_chain_error(&error, format)),
         }
     }
@@ -373,9 +373,8 @@ fn read_all(arguments: &ServeArgs, given: &Sockets) -> Result<Vec<(ChainFile, Op
     check_sums(&chains).map_err(Failed::new)?;
     check_limits(&files)?;
     warn_of_little_memory(&files);
-    let past_machine = past_machine(&files.iter().collect::<Vec<_>>());
     let mut opened = Vec::new();
-    for (at, file) in files.into_iter().enumerate() {
+    for file in files {
         if arguments.build {
             build(&file)?;
         }
@@ -388,16 +387,18 @@ fn read_all(arguments: &ServeArgs, given: &Sockets) -> Result<Vec<(ChainFile, Op
             }),
         };
         match found {
-            Ok(mut found) => {
-                if let Some((_, warning)) = past_machine.as_ref().filter(|(place, _)| *place == at) {
-                    found.warnings = found.warnings.with_more([warning.clone()]);
-                }
-                if !found.warnings.is_empty() {
-                    complain(&found.warnings.render(stderr_has_colours()))?;
-                }
-                opened.push((file, found));
-            }
+            Ok(found) => opened.push((file, found)),
             Err(error) => failed = Some(report_chain_error(&error, format)),
+        }
+    }
+    // Counts files too, so it comes after they were looked at.
+    let past_machine = past_machine(&opened.iter().map(|(file, _)| file).collect::<Vec<_>>());
+    for (at, (_, found)) in opened.iter_mut().enumerate() {
+        if let Some((_, warning)) = past_machine.as_ref().filter(|(place, _)| *place == at) {
+            found.warnings = found.warnings.with_more([warning.clone()]);
+        }
+        if !found.warnings.is_empty() {
+            complain(&found.warnings.render(stderr_has_colours()))?;
         }
     }
     failed.map_or(Ok(opened), Err)

@@ -1,8 +1,14 @@
 //! What the chain language accepts, the monitor accepts: a chain with every text at its bound is defined in
 //! the monitor's core, as `measure` does it.
-#![allow(clippy::unwrap_used, reason = "test code")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
-use hacher_chain_dsl::{MAX_ENV_ENTRIES, MAX_NAME_BYTES, MAX_VALUE_BYTES};
+use hacher_chain_dsl::{
+    self as language, MAX_ARGS, MAX_ENV_ENTRIES, MAX_FILES, MAX_NAME_BYTES, MAX_PLACE_BYTES, MAX_VALUE_BYTES,
+};
+use hacher_libos_net::layout::{OUTBOX_MAX_BYTES, OUTBOX_MIN_BYTES};
+use hacher_trustlet_host::calls::OPERAND_MAX_BYTES;
+use hacher_trustlet_host::core::limits as monitor;
+use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -47,6 +53,20 @@ fn a_chain_with_every_text_at_its_bound_can_be_defined() {
         text,
         "[function.{function}]\nexec = \"{exec}\"\nports = [{}]",
         ports.join(", ")
+    );
+    let args = vec![format!("\"{}\"", "a".repeat(MAX_VALUE_BYTES)); MAX_ARGS];
+    let place = format!("/{}", "p".repeat(255)).repeat(3);
+    let files: Vec<String> = (0..MAX_FILES)
+        .map(|number| {
+            let last = format!("{number:03}{}", "l".repeat(MAX_PLACE_BYTES - place.len() - 4));
+            format!("{{ from = \"secret\", to = \"{place}/{last}\" }}")
+        })
+        .collect();
+    let _ = writeln!(
+        text,
+        "args = [{}]\nfiles = [{}]",
+        args.join(", "),
+        files.join(", ")
     );
     let _ = writeln!(text, "[function.{function}.env]");
     for number in 0..MAX_ENV_ENTRIES {
@@ -103,4 +123,71 @@ fn a_secret_that_cannot_be_used_is_said_before_it_is_read() {
             assert!(all.contains("E0503") && all.contains(said), "{command}: {all}");
         }
     }
+}
+
+/// What the schema, which is made of the language's own bounds, says of a key of a function.
+fn of_function<'s>(schema: &'s Value, key: &str) -> &'s Value {
+    &schema["properties"]["function"]["additionalProperties"]["properties"][key]
+}
+
+/// The bounds of a size or duration stand at the end of its description: `..., 4MiB to 1TiB.`
+fn range<'s>(schema: &'s Value, key: &str) -> (&'s str, &'s str) {
+    let text = of_function(schema, key)["description"].as_str().unwrap();
+    let (_, range) = text.trim_end_matches('.').rsplit_once(", ").unwrap();
+    range.split_once(" to ").unwrap()
+}
+
+#[test]
+fn bounds_that_stand_in_the_language_and_in_the_monitor_agree() {
+    assert_eq!(language::MAX_FUNCTIONS, monitor::FUNCTIONS_MAX);
+    assert_eq!(language::MAX_EDGES, monitor::EDGES_MAX);
+    assert_eq!(language::MAX_PORTS, monitor::PORTS_MAX);
+    assert_eq!(MAX_ENV_ENTRIES, monitor::VARIABLES_MAX);
+    assert_eq!(MAX_ENV_ENTRIES, monitor::SECRETS_MAX);
+    assert_eq!(MAX_ARGS, monitor::ARGUMENTS_MAX);
+    assert_eq!(MAX_FILES, monitor::FILE_ROOTS_MAX);
+    assert_eq!(language::MAX_FILE_NAME_BYTES, monitor::FILE_NAME_MAX_BYTES);
+    assert_eq!(MAX_NAME_BYTES, hacher_libos_net::name::NAME_MAX_BYTES);
+    assert_eq!(MAX_VALUE_BYTES, OPERAND_MAX_BYTES);
+    assert_eq!(language::RESERVED_PLACES, monitor::RESERVED_PLACES);
+    // A place of the language leaves room for what is below it.
+    const { assert!(language::MAX_PLACE_DEPTH < monitor::FILE_DEPTH_MAX) };
+    const { assert!(MAX_PLACE_BYTES + 1024 < OPERAND_MAX_BYTES) };
+
+    let schema = language::schema();
+    let number = |key: &str, bound: &str| of_function(&schema, key)[bound].as_u64().unwrap();
+    assert_eq!(number("instances", "maximum"), u64::from(monitor::INSTANCES_MAX));
+    assert_eq!(number("threads", "maximum"), u64::from(monitor::THREADS_MAX));
+    let retry = &of_function(&schema, "retry")["properties"];
+    assert_eq!(
+        retry["attempts"]["maximum"].as_u64(),
+        Some(u64::from(monitor::ATTEMPTS_MAX))
+    );
+    let milli = |bound: &str| retry["factor"][bound].as_f64().map(|factor| factor * 1000.0);
+    assert_eq!(milli("minimum"), Some(1000.0));
+    assert_eq!(*monitor::FACTOR_MILLI.start(), 1000);
+    assert_eq!(milli("maximum"), Some(100_000.0));
+    assert_eq!(*monitor::FACTOR_MILLI.end(), 100_000);
+    let size = |bytes: u64| language::ByteSize::new(bytes).to_string();
+    let (least, most) = range(&schema, "memory");
+    assert_eq!(most, size(monitor::MEMORY_MAX_BYTES));
+    assert!(
+        least == "4MiB" && monitor::MEMORY_MIN_BYTES <= 4 << 20,
+        "a process needs less than a function"
+    );
+    assert_eq!(range(&schema, "scratch").1, size(monitor::SCRATCH_MAX_BYTES));
+    let outbox = (size(OUTBOX_MIN_BYTES), size(OUTBOX_MAX_BYTES));
+    assert_eq!(range(&schema, "outbox"), (&*outbox.0, &*outbox.1));
+    let longest = language::format_duration(std::time::Duration::from_nanos(monitor::WAIT_MAX_NS));
+    assert_eq!(range(&schema, "timeout").1, longest);
+    let ingress = &schema["properties"]["ingress"]["properties"];
+    assert_eq!(
+        ingress["in_flight"]["maximum"].as_u64(),
+        Some(u64::from(monitor::IN_FLIGHT_MAX))
+    );
+    let body = ingress["max_body"]["description"].as_str().unwrap();
+    assert!(
+        body.ends_with(&format!("to {}.", size(monitor::BODY_MAX_BYTES))),
+        "{body}"
+    );
 }

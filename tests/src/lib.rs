@@ -5,6 +5,7 @@ pub mod activation;
 pub mod gateway_taken_over;
 pub mod generated;
 pub mod hostile;
+pub mod image;
 pub mod latency;
 pub mod modelled;
 pub mod ordinary;

@@ -5,12 +5,13 @@ mod backlog;
 use crate::evidence::{EvidenceSigner, NONCE_BYTES};
 use crate::ids::ProcessId;
 use crate::platform::{
-    Grant, Launch, LayerStatus, Measurement, Platform, PlatformError, Spawned, TrustletRole,
+    Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, Spawned, TrustletRole,
 };
+use crate::process::files::{AddedFile, Files};
 use crate::process::headroom::explained;
 use crate::process::image::Image;
 use crate::process::jail::{Child, Exit, Limits, Output, Role, Spawn, spawn};
-use crate::process::layers::Layers;
+use crate::process::layers::{Layer, Layers};
 use crate::process::library::Library;
 use crate::process::measured_files::MeasuredFiles;
 use crate::process::memory;
@@ -234,6 +235,18 @@ impl Machine {
         }
     }
 
+    /// Without a root of its own a function sees the machine's files, and no others.
+    fn check_room_for_files(&self) -> Result<(), PlatformError> {
+        if self.layers.has(Layer::MountNamespace) {
+            return Ok(());
+        }
+        Err(PlatformError::Unsuitable(
+            "this machine has no mount namespaces, without which a function cannot be given files; see \
+             `hacher-fabric doctor`"
+                .to_owned(),
+        ))
+    }
+
     fn start(&mut self, launch: &Launch<'_, Self>) -> Result<(Process, Option<OwnedFd>), PlatformError> {
         let (ours, theirs) = seqpacket::pair().map_err(|errno| os("making a channel")(errno.into()))?;
         set_socket_send_buffer_size(&ours, CHANNEL_BYTES)
@@ -262,10 +275,15 @@ impl Machine {
             .iter()
             .map(|(name, value)| (name.as_ref(), value.as_ref()))
             .collect();
+        let given: Vec<&OsStr> = launch.arguments.iter().map(AsRef::as_ref).collect();
         let args: &[&OsStr] = match (launch.role, launch.chain) {
             (TrustletRole::Gateway, chain) if !chain.is_empty() => &[chain.as_ref()],
-            _ => &[],
+            _ => &given,
         };
+        launch
+            .files
+            .seal()
+            .map_err(|errno| os("closing files for writing")(errno.into()))?;
         let name = match launch.chain {
             "" => launch.function.to_owned(),
             chain => format!("{chain}/{}", launch.function),
@@ -275,6 +293,7 @@ impl Machine {
             name: &name,
             image: launch.image,
             libraries: launch.libraries,
+            files: Some(launch.files),
             argv0: launch.function.as_ref(),
             // Whose gateway it is, for whoever looks at the processes.
             args,
@@ -311,6 +330,7 @@ impl Platform for Machine {
     type File = OwnedFd;
     type Image = Rc<Image>;
     type Library = Library;
+    type Files = Files;
     type Region = SharedRegion;
     type Doorbell = Doorbell;
     type Log = OwnedFd;
@@ -352,6 +372,34 @@ impl Platform for Machine {
 
     fn library_measurement(library: &Self::Library) -> Measurement {
         *library.measurement()
+    }
+
+    fn add_folder(&mut self, files: &mut Files, path: &str) -> Result<(), PlatformError> {
+        self.check_room_for_files()?;
+        self.measured
+            .add_folder(files, Path::new(path))
+            .map_err(|error| unsuitable(&error))
+    }
+
+    fn add_file(
+        &mut self,
+        files: &mut Files,
+        path: &str,
+        file: Self::File,
+        max_bytes: u64,
+    ) -> Result<MeasuredFile, PlatformError> {
+        self.check_room_for_files()?;
+        let added = self
+            .measured
+            .add_file(files, Path::new(path), file.as_fd(), max_bytes);
+        added.map(measured).map_err(|error| unsuitable(&error))
+    }
+
+    fn add_link(&mut self, files: &mut Files, path: &str, target: &str) -> Result<(), PlatformError> {
+        self.check_room_for_files()?;
+        self.measured
+            .add_link(files, Path::new(path), target)
+            .map_err(|error| unsuitable(&error))
     }
 
     fn read_secret(
@@ -464,9 +512,18 @@ impl Platform for Machine {
     }
 }
 
+/// What was added, as the core keeps it.
+pub(crate) fn measured(added: AddedFile) -> MeasuredFile {
+    MeasuredFile {
+        executable: added.executable,
+        len_bytes: added.len_bytes,
+        measurement: added.measurement,
+    }
+}
+
 /// What each layer is on this machine, for reports.
 fn layer_statuses(layers: &Layers) -> Vec<LayerStatus> {
-    crate::process::layers::Layer::ALL
+    Layer::ALL
         .into_iter()
         .map(|layer| LayerStatus {
             name: layer.to_string(),

@@ -4,9 +4,11 @@
 use crate::calls::{self, Call, PROTOCOL, ReplyHeader, RequestHeader, ResultCode, VERSION};
 use crate::core::{Caller, Core};
 use crate::ids::{ProcessId, number};
+use crate::machine::measured;
 use crate::platform::{
-    Grant, Launch, LayerStatus, Measurement, Platform, PlatformError, Spawned, TrustletRole,
+    Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, Spawned, TrustletRole,
 };
+use crate::process::files::Files;
 use crate::process::image::Image;
 use crate::process::library::Library;
 use crate::process::measured_files::MeasuredFiles;
@@ -92,6 +94,7 @@ impl Platform for Scales {
     type File = OwnedFd;
     type Image = Rc<Image>;
     type Library = Library;
+    type Files = Files;
     type Region = Nothing;
     type Doorbell = Nothing;
     type Log = Nothing;
@@ -134,6 +137,33 @@ impl Platform for Scales {
 
     fn library_measurement(library: &Self::Library) -> Measurement {
         *library.measurement()
+    }
+
+    fn add_folder(&mut self, files: &mut Files, path: &str) -> Result<(), PlatformError> {
+        self.measured
+            .add_folder(files, Path::new(path))
+            .map_err(|error| PlatformError::Unsuitable(error.to_string()))
+    }
+
+    fn add_file(
+        &mut self,
+        files: &mut Files,
+        path: &str,
+        file: Self::File,
+        max_bytes: u64,
+    ) -> Result<MeasuredFile, PlatformError> {
+        let added = self
+            .measured
+            .add_file(files, Path::new(path), file.as_fd(), max_bytes);
+        added
+            .map(measured)
+            .map_err(|error| PlatformError::Unsuitable(error.to_string()))
+    }
+
+    fn add_link(&mut self, files: &mut Files, path: &str, target: &str) -> Result<(), PlatformError> {
+        self.measured
+            .add_link(files, Path::new(path), target)
+            .map_err(|error| PlatformError::Unsuitable(error.to_string()))
     }
 
     fn read_secret(

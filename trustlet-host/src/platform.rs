@@ -78,6 +78,17 @@ pub struct Limits {
     pub descriptors: u32,
 }
 
+/// A file that was copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MeasuredFile {
+    /// Whether somebody may execute it.
+    pub executable: bool,
+    /// Bytes.
+    pub len_bytes: u64,
+    /// SHA-384 of the bytes.
+    pub measurement: Measurement,
+}
+
 /// A process to start.
 pub struct Launch<'a, P: Platform> {
     /// Its number, never used before.
@@ -92,6 +103,10 @@ pub struct Launch<'a, P: Platform> {
     pub image: &'a P::Image,
     /// What that links.
     pub libraries: &'a [P::Library],
+    /// What it finds besides.
+    pub files: &'a P::Files,
+    /// Its arguments, after its name.
+    pub arguments: &'a [String],
     /// Names and values of its environment.
     pub environment: &'a [(String, String)],
     /// What it may use.
@@ -141,6 +156,8 @@ pub trait Platform: Sized {
     type Image;
     /// A measured library.
     type Library;
+    /// The files that a function finds: one tree, which nobody writes once it is begun to be used.
+    type Files: Default;
     /// Shared memory with one writer.
     type Region;
     /// What wakes an instance.
@@ -189,6 +206,32 @@ pub trait Platform: Sized {
 
     /// The measurement of a library.
     fn library_measurement(library: &Self::Library) -> Measurement;
+
+    /// Adds a folder to `files`, empty for now. `path` is its place, absolute, with nothing in it but names. It
+    /// lies in a folder that was added before, or in none: then it is a root of its own.
+    ///
+    /// # Errors
+    /// When there is no room, or the machine has no place for files.
+    fn add_folder(&mut self, files: &mut Self::Files, path: &str) -> Result<(), PlatformError>;
+
+    /// Copies and measures a file of at most `max_bytes`, and adds the copy to `files`, as
+    /// [`Platform::add_folder`] does.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no regular file, is longer, or changes meanwhile. Then nothing was added.
+    fn add_file(
+        &mut self,
+        files: &mut Self::Files,
+        path: &str,
+        file: Self::File,
+        max_bytes: u64,
+    ) -> Result<MeasuredFile, PlatformError>;
+
+    /// Adds a symbolic link to `files`, in a folder that was added before. Nobody but functions follows it.
+    ///
+    /// # Errors
+    /// As [`Platform::add_folder`].
+    fn add_link(&mut self, files: &mut Self::Files, path: &str, target: &str) -> Result<(), PlatformError>;
 
     /// Reads a secret of at most `max_bytes`.
     ///

@@ -16,7 +16,7 @@ use crate::process::control_group::Divided;
 use crate::process::headroom::{Need, explained, raise_soft_limits, shortfall};
 use crate::process::image::{Image, ImageError};
 use crate::process::layers::Layers;
-use crate::process::library::{Library, LibraryError, libraries, own_libraries};
+use crate::process::library::{Library, LibraryError};
 use crate::process::limits;
 use crate::process::measured_files::MeasuredFiles;
 use crate::process::patience::is_asked_to_stop;
@@ -305,12 +305,12 @@ impl Service {
         let mut measured = MeasuredFiles::new(Shelf::new(&layers));
         let monitor = Program {
             image: measured.image("hacher-monitor", executable.as_fd())?,
-            libraries: own_libraries(&mut measured)?,
+            libraries: measured.own_libraries()?,
         };
         // The same copy, where one executable is both; and the gateway's, if the loader names that file too.
         let fabric = Program {
             image: measured.image("hacher-fabric", config.fabric.executable.as_fd())?,
-            libraries: libraries(&mut measured, &config.fabric.libraries)?,
+            libraries: measured.loaded_libraries(&config.fabric.libraries)?,
         };
         if let Some(reason) = measured.shelf().unshared_because() {
             tell!(

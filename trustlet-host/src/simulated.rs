@@ -10,7 +10,8 @@
 use crate::evidence::{EvidenceSigner, NONCE_BYTES};
 use crate::ids::ProcessId;
 use crate::platform::{
-    Grant, Launch, LayerStatus, Limits, Measurement, Platform, PlatformError, Spawned, TrustletRole,
+    Grant, Launch, LayerStatus, Limits, MeasuredFile, Measurement, Platform, PlatformError, Spawned,
+    TrustletRole,
 };
 use hacher_libos_net::attach::ZeroizingMessage;
 use ring::digest::{SHA384, digest};
@@ -55,6 +56,10 @@ pub struct SimulatedLog(pub ProcessId);
 pub struct SimulatedProcess {
     /// The chain's name.
     pub chain: String,
+    /// Its arguments, after its name.
+    pub arguments: Vec<String>,
+    /// The paths of the files that it finds.
+    pub finds: Vec<String>,
     /// Its environment.
     pub environment: Vec<(String, String)>,
     /// Its limits.
@@ -152,6 +157,7 @@ impl Platform for Simulated {
     type File = SimulatedFile;
     type Image = Measured;
     type Library = Measured;
+    type Files = Vec<String>;
     type Region = SimulatedRegion;
     type Doorbell = SimulatedDoorbell;
     type Log = SimulatedLog;
@@ -203,6 +209,38 @@ impl Platform for Simulated {
         library.0
     }
 
+    fn add_folder(&mut self, files: &mut Vec<String>, path: &str) -> Result<(), PlatformError> {
+        files.push(path.to_owned());
+        Ok(())
+    }
+
+    fn add_file(
+        &mut self,
+        files: &mut Vec<String>,
+        path: &str,
+        file: SimulatedFile,
+        max_bytes: u64,
+    ) -> Result<MeasuredFile, PlatformError> {
+        let SimulatedFile::Bytes(bytes) = file else {
+            return Err(PlatformError::Unsuitable("a socket is no file".to_owned()));
+        };
+        if bytes.len() as u64 > max_bytes {
+            return Err(PlatformError::Unsuitable("the file is too long".to_owned()));
+        }
+        files.push(path.to_owned());
+        let (executable, len_bytes) = (bytes.starts_with(b"#!"), bytes.len() as u64);
+        Ok(MeasuredFile {
+            executable,
+            len_bytes,
+            measurement: measure(SimulatedFile::Bytes(bytes))?.0,
+        })
+    }
+
+    fn add_link(&mut self, files: &mut Vec<String>, path: &str, target: &str) -> Result<(), PlatformError> {
+        files.push(format!("{path} -> {target}"));
+        Ok(())
+    }
+
     fn read_secret(
         &mut self,
         file: SimulatedFile,
@@ -246,6 +284,8 @@ impl Platform for Simulated {
             launch.process,
             SimulatedProcess {
                 chain: launch.chain.to_owned(),
+                arguments: launch.arguments.to_vec(),
+                finds: launch.files.clone(),
                 environment: launch.environment.to_vec(),
                 limits: launch.limits,
                 cpu: launch.cpu,

@@ -15,12 +15,13 @@
 #[path = "jail/program.rs"]
 mod program;
 
+use hacher_trustlet_host::process::files::Files;
 use hacher_trustlet_host::process::image::Image;
 use hacher_trustlet_host::process::jail::{
     Child, Exit, Limits, Output, Role, Spawn, SpawnError, Step, spawn,
 };
 use hacher_trustlet_host::process::layers::{Layer, Layers};
-use hacher_trustlet_host::process::library::{Library, own_libraries};
+use hacher_trustlet_host::process::library::Library;
 use hacher_trustlet_host::process::measured_files::MeasuredFiles;
 use hacher_trustlet_host::process::region::{Doorbell, Region};
 use hacher_trustlet_host::process::seccomp::lockdown_program;
@@ -36,6 +37,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::panic::catch_unwind;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -64,6 +66,8 @@ const TESTS: &[Test] = tests![
     a_failed_start_names_its_step_and_leaves_nothing,
     a_library_outlives_its_file,
     a_library_that_cannot_be_shared_is_copied,
+    files_are_found_at_their_places_and_cannot_be_changed,
+    files_that_cannot_be_shared_are_copied,
     without_mounts_a_changed_library_is_refused,
     without_mounts_nobody_changes_files_by_their_name_or_owner,
     the_cost_of_a_start,
@@ -135,6 +139,8 @@ struct Fixture {
     libraries: Vec<Library>,
     layers: Layers,
     files: MeasuredFiles,
+    /// Files that programs find.
+    given: Option<Files>,
 }
 
 impl Fixture {
@@ -146,9 +152,10 @@ impl Fixture {
         let mut files = MeasuredFiles::new(shelf);
         Self {
             image: Image::load("jailed", this.as_fd(), 1 << 30).unwrap(),
-            libraries: own_libraries(&mut files).unwrap(),
+            libraries: files.own_libraries().unwrap(),
             layers,
             files,
+            given: None,
         }
     }
 
@@ -187,6 +194,7 @@ impl Fixture {
             name: "test",
             image: &self.image,
             libraries: &self.libraries,
+            files: self.given.as_ref(),
             argv0: OsStr::new(JAILED),
             args: &args,
             env: &[
@@ -740,7 +748,7 @@ fn a_library_that_cannot_be_shared_is_copied() {
         return;
     }
     let mut files = MeasuredFiles::new(Shelf::unshared("taken away by a test"));
-    fixture.libraries = own_libraries(&mut files).unwrap();
+    fixture.libraries = files.own_libraries().unwrap();
     fixture.files = files;
     let path = add_library(&mut fixture, b"measured");
     std::fs::remove_file(&path).unwrap();
@@ -749,6 +757,66 @@ fn a_library_that_cannot_be_shared_is_copied() {
     if fixture.has(&[Layer::Seccomp, Layer::Landlock]) {
         check_refusals(&fixture);
     }
+}
+
+/// A folder with a file, a file in a folder below and a link to it; and a file that may be executed alone.
+fn add_files(fixture: &mut Fixture) {
+    let path = std::env::temp_dir().join(format!("hacher-jail-{}.txt", std::process::id()));
+    std::fs::write(&path, "measured").unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let mut given = Files::default();
+    let shelf = &mut fixture.files;
+    for folder in ["/opt/app", "/opt/app/below"] {
+        shelf.add_folder(&mut given, Path::new(folder)).unwrap();
+    }
+    for place in ["/opt/app/file", "/opt/app/below/file", "/usr/share/alone"] {
+        let added = shelf.add_file(&mut given, Path::new(place), file.as_fd(), 1 << 20);
+        assert_eq!(added.unwrap().len_bytes, 8);
+    }
+    shelf
+        .add_link(&mut given, Path::new("/opt/app/link"), "below/file")
+        .unwrap();
+    fixture.given = Some(given);
+}
+
+fn check_files(fixture: &Fixture) {
+    for place in ["/opt/app/file", "/opt/app/link", "/usr/share/alone"] {
+        let (text, exit) = fixture.run(Role::Function, &["read", place], &[]);
+        assert_eq!((text.as_str(), exit), ("measured\n", Exit::Code(0)), "{place}");
+    }
+    let (text, exit) = fixture.run(Role::Function, &["change", "/opt/app"], &[]);
+    assert_eq!((text.as_str(), exit), ("nothing\n", Exit::Code(0)));
+    // What was refused before is refused still.
+    if fixture.has(&[Layer::Seccomp, Layer::Landlock]) {
+        check_refusals(fixture);
+    }
+}
+
+fn files_are_found_at_their_places_and_cannot_be_changed() {
+    let mut fixture = Fixture::new();
+    if !fixture.has(&[Layer::MountNamespace]) {
+        return;
+    }
+    add_files(&mut fixture);
+    check_files(&fixture);
+    // By the mount alone.
+    if fixture.has(&[Layer::Seccomp]) {
+        fixture.layers = fixture.layers.without(Layer::Seccomp, "taken away by a test");
+        fixture.layers = fixture.layers.without(Layer::Landlock, "taken away by a test");
+        let (text, exit) = fixture.run(Role::Function, &["change", "/opt/app"], &[]);
+        assert_eq!((text.as_str(), exit), ("nothing\n", Exit::Code(0)));
+    }
+}
+
+fn files_that_cannot_be_shared_are_copied() {
+    let mut fixture = Fixture::new();
+    if !fixture.has(&[Layer::MountNamespace]) {
+        return;
+    }
+    fixture.files = MeasuredFiles::new(Shelf::unshared("taken away by a test"));
+    add_files(&mut fixture);
+    check_files(&fixture);
 }
 
 fn without_mounts_a_changed_library_is_refused() {

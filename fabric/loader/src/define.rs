@@ -1,16 +1,17 @@
 //! Tells the monitor what a checked chain consists of, call by call, and seals it.
 
 use super::definer::Definer;
-use super::file::{ChainFile, FunctionFiles};
+use super::file::{ChainFile, FunctionFiles, SecretFile};
 use super::gateway_memory::outbox_bytes;
 use super::linked::{LIBRARY_PATH, LinkedFiles};
 use super::placement::Seating;
-use hacher_chain_dsl::{Chain, Function, FunctionId, Logs, Protection, Source, Target};
-use hacher_libos_net::attach::outbox_flag;
+use super::tree::{Content, Tree, TreeError};
+use hacher_chain_dsl::{Chain, Function, FunctionId, Limits, Logs, Protection, Retry, Source, Target};
+use hacher_libos_net::attach::{FunctionLimits, outbox_flag};
 use hacher_libos_net::name::{Name, NameLength};
 use hacher_trustlet_host::calls::{
     ANY_CPU, Call, ChainDefinition, EdgeDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition,
-    protection,
+    file_kind, protection,
 };
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -44,6 +45,9 @@ pub enum DefineError {
         /// How long it may be.
         source: NameLength,
     },
+    /// A file of a function is not what it was when it was looked at.
+    #[error("{0}")]
+    File(#[from] TreeError),
     /// The monitor's answer is not of the layout that was agreed.
     #[error("the monitor's answer to {0} has another layout than expected")]
     Layout(&'static str),
@@ -201,11 +205,6 @@ pub fn define_chain<D: Definer + ?Sized>(
         .map_err(|_| DefineError::Layout("sealing"))
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a checked factor is between 1 and a few thousand"
-)]
 fn define_function<D: Definer + ?Sized>(
     monitor: &mut D,
     chain_number: u64,
@@ -214,22 +213,9 @@ fn define_function<D: Definer + ?Sized>(
     function: &Function,
     files: FunctionFiles,
 ) -> Result<u64, DefineError> {
-    let retry = function.retry();
     let definition = FunctionDefinition {
         name: name(function.name())?,
-        memory_bytes: function.memory().bytes(),
-        scratch_bytes: function.scratch().bytes(),
-        outbox_bytes: function.outbox().bytes(),
-        timeout_ns: nanoseconds(function.timeout()),
-        retry_backoff_ns: nanoseconds(retry.backoff()),
-        retry_max_ns: nanoseconds(retry.max()),
-        retry_factor_milli: (retry.factor() * 1000.0).round() as u64,
-        retry_attempts: retry.attempts(),
-        retry_jitter: u32::from(retry.jitter()),
-        instances: function.instances(),
-        threads: function.threads(),
-        logs: u32::from(function.logs() == Logs::Forward),
-        outbox_flags: outbox_flags(function),
+        limits: limits_on_the_wire(function.limits()),
     };
     let of = format!("function `{}`", function.name());
     let (number, _) = ask(
@@ -242,34 +228,15 @@ fn define_function<D: Definer + ?Sized>(
     )?;
     let library_path = files.linked.library_path;
     add_libraries(monitor, chain_number, number, &of, files.linked)?;
-    let given = function.env().iter().filter(|(key, _)| *key != LIBRARY_PATH);
-    let given = given.map(|(key, value)| (key.as_str(), value.as_str()));
-    for (key, value) in given.chain(library_path.map(|path| (LIBRARY_PATH, path))) {
-        let operand = format!("{key}{value}");
-        let arguments = [chain_number, number, key.len() as u64];
-        let what = format!("the variable `{key}` of {of}");
-        ask(
-            monitor,
-            what,
-            Call::AddVariable,
-            &arguments,
-            operand.as_bytes(),
-            Vec::new(),
-        )?;
+    add_files(monitor, chain_number, number, &of, &files.trees)?;
+    for argument in function.args() {
+        let what = format!("an argument of {of}");
+        let operand = argument.as_bytes();
+        let arguments = [chain_number, number];
+        ask(monitor, what, Call::AddArgument, &arguments, operand, Vec::new())?;
     }
-    for secret in files.secrets {
-        let key = &secret.name;
-        let what = format!("the secret `{key}` of {of}");
-        let operand = name(key)?;
-        ask(
-            monitor,
-            what,
-            Call::AddSecret,
-            &[chain_number, number, u64::from(secret.trim)],
-            operand.as_bytes(),
-            vec![secret.file.into()],
-        )?;
-    }
+    add_environment(monitor, chain_number, number, function, library_path)?;
+    add_secrets(monitor, chain_number, number, &of, files.secrets)?;
     for port in ports_of(chain, id, function) {
         let what = format!("the port `{port}` of {of}");
         let operand = name(&port)?;
@@ -285,9 +252,126 @@ fn define_function<D: Definer + ?Sized>(
     Ok(number)
 }
 
-fn outbox_flags(function: &Function) -> u32 {
+fn add_files<D: Definer + ?Sized>(
+    monitor: &mut D,
+    chain: u64,
+    function: u64,
+    of: &str,
+    trees: &[Tree],
+) -> Result<(), DefineError> {
+    for tree in trees {
+        for entry in tree.entries() {
+            let place = tree.place_of(entry);
+            let what = format!("the file `{place}` of {of}");
+            let mut operand = place.into_bytes();
+            let place_bytes = operand.len() as u64;
+            let (kind, file) = match tree.content(entry)? {
+                Content::Folder => (file_kind::FOLDER, None),
+                Content::File(file) => (file_kind::FILE, Some(file)),
+                Content::Link(target) => {
+                    operand.extend_from_slice(target.as_bytes());
+                    (file_kind::LINK, None)
+                }
+            };
+            let arguments = [chain, function, kind, place_bytes];
+            let file = file.into_iter().collect();
+            ask(monitor, what, Call::AddFile, &arguments, &operand, file)?;
+        }
+    }
+    Ok(())
+}
+
+fn add_environment<D: Definer + ?Sized>(
+    monitor: &mut D,
+    chain_number: u64,
+    number: u64,
+    function: &Function,
+    library_path: Option<&'static str>,
+) -> Result<(), DefineError> {
+    let of = format!("function `{}`", function.name());
+    let given = function.env().iter().filter(|(key, _)| *key != LIBRARY_PATH);
+    let given = given.map(|(key, value)| (key.as_str(), value.as_str()));
+    for (key, value) in given.chain(library_path.map(|path| (LIBRARY_PATH, path))) {
+        let operand = format!("{key}{value}");
+        let arguments = [chain_number, number, key.len() as u64];
+        let what = format!("the variable `{key}` of {of}");
+        ask(
+            monitor,
+            what,
+            Call::AddVariable,
+            &arguments,
+            operand.as_bytes(),
+            Vec::new(),
+        )?;
+    }
+    Ok(())
+}
+
+fn add_secrets<D: Definer + ?Sized>(
+    monitor: &mut D,
+    chain_number: u64,
+    number: u64,
+    of: &str,
+    secrets: Vec<SecretFile>,
+) -> Result<(), DefineError> {
+    for secret in secrets {
+        let key = &secret.name;
+        let what = format!("the secret `{key}` of {of}");
+        let operand = name(key)?;
+        ask(
+            monitor,
+            what,
+            Call::AddSecret,
+            &[chain_number, number, u64::from(secret.trim)],
+            operand.as_bytes(),
+            vec![secret.file.into()],
+        )?;
+    }
+    Ok(())
+}
+
+/// What limits a function, in the monitor's terms.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a checked factor is between 1 and a few thousand"
+)]
+fn limits_on_the_wire(limits: &Limits) -> FunctionLimits {
+    let Limits {
+        memory,
+        timeout,
+        instances,
+        retry,
+        logs,
+        outbox,
+        huge_pages,
+        prefault,
+        scratch,
+        threads,
+    } = *limits;
+    let Retry {
+        attempts,
+        backoff,
+        factor,
+        max,
+        jitter,
+    } = retry;
     let flag = |is_set, flag| if is_set { flag } else { 0 };
-    flag(function.huge_pages(), outbox_flag::HUGE_PAGES) | flag(function.prefault(), outbox_flag::PREFAULT)
+    FunctionLimits {
+        memory_bytes: memory.bytes(),
+        scratch_bytes: scratch.bytes(),
+        outbox_bytes: outbox.bytes(),
+        timeout_ns: nanoseconds(timeout),
+        retry_backoff_ns: nanoseconds(backoff),
+        retry_max_ns: nanoseconds(max),
+        retry_factor_milli: (factor * 1000.0).round() as u64,
+        retry_attempts: attempts,
+        retry_jitter: u32::from(jitter),
+        instances,
+        threads,
+        logs: u32::from(logs == Logs::Forward),
+        outbox_flags: flag(huge_pages, outbox_flag::HUGE_PAGES) | flag(prefault, outbox_flag::PREFAULT),
+    }
 }
 
 /// The declared ports, and `error` if an edge starts there.

@@ -1,14 +1,19 @@
 //! A chain file together with what it names on this machine: executables and secrets.
 
+use super::beneath::{Beneath, Folders};
 use super::linked::{LIBRARY_PATH, LinkedFiles, linked};
 use super::magic;
-use super::secret::{self, SecretsFolder};
+use super::secret;
 use super::tls_source::Source;
+use super::tree::Tree;
 use hacher_chain_dsl::{
-    Chain, Checked, Code, Diagnostic, Diagnostics, FunctionId, MAX_TEXT_BYTES, Severity, check_bytes,
-    is_binary,
+    Chain, Checked, Code, Diagnostic, Diagnostics, Function, FunctionId, MAX_TEXT_BYTES, Severity,
+    check_bytes, is_binary,
 };
+use hacher_trustlet_host::core::limits::{FILES_MAX, FILES_MAX_BYTES};
 use rustix::fs::OFlags;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -45,7 +50,9 @@ pub enum ChainFileError {
 pub struct ChainFile {
     path: PathBuf,
     checked: Checked,
-    secrets: Option<SecretsFolder>,
+    folders: Folders,
+    /// Of each function the bytes of its files, once they were looked at.
+    files_bytes: RefCell<BTreeMap<FunctionId, u64>>,
 }
 
 /// What one function needs on this machine, opened.
@@ -55,6 +62,8 @@ pub struct FunctionFiles {
     pub executable: File,
     /// What it links.
     pub linked: LinkedFiles,
+    /// The files and folders that it is given.
+    pub trees: Vec<Tree>,
     /// Its secrets.
     pub secrets: Vec<SecretFile>,
 }
@@ -104,17 +113,23 @@ impl ChainFile {
         Ok(Self {
             path: path.to_owned(),
             checked,
-            secrets: None,
+            folders: Folders::default(),
+            files_bytes: RefCell::default(),
         })
     }
 
-    /// The same, with secrets beneath `folder` alone, if there is one.
+    /// The same, with secrets and files from within `folders` alone, as far as these are given.
     #[must_use]
-    pub fn with_secrets_beneath(self, folder: Option<&SecretsFolder>) -> Self {
+    pub fn within(self, folders: &Folders) -> Self {
         Self {
-            secrets: folder.cloned(),
+            folders: folders.clone(),
             ..self
         }
+    }
+
+    /// Bytes of a function's files, as far as they were looked at.
+    pub(super) fn files_bytes(&self, function: FunctionId) -> u64 {
+        self.files_bytes.borrow().get(&function).copied().unwrap_or(0)
     }
 
     /// The file.
@@ -211,16 +226,98 @@ impl ChainFile {
                 })
                 .filter_map(|secret| secret.map_err(|problem| problems.push(*problem)).ok())
                 .collect();
+            let trees = self.read_trees(id, function);
             match executable {
-                Ok((executable, linked)) => opened.push(FunctionFiles {
-                    executable,
-                    linked,
-                    secrets,
-                }),
-                Err(problem) => problems.push(*problem),
+                Ok((executable, linked)) => {
+                    problems.extend(self.taken_places(id, function, &linked));
+                    let (trees, found): (Vec<_>, Vec<_>) = trees.into_iter().partition(Result::is_ok);
+                    problems.extend(found.into_iter().filter_map(Result::err).map(|problem| *problem));
+                    opened.push(FunctionFiles {
+                        executable,
+                        linked,
+                        trees: trees.into_iter().flatten().collect(),
+                        secrets,
+                    });
+                }
+                Err(problem) => {
+                    problems.push(*problem);
+                    problems.extend(trees.into_iter().filter_map(Result::err).map(|problem| *problem));
+                }
             }
         }
         (opened, problems)
+    }
+
+    /// Looks at the files and folders that a function is given.
+    fn read_trees(&self, id: FunctionId, function: &Function) -> Vec<Result<Tree, Box<Diagnostic>>> {
+        let bound = self.bound_of_files();
+        let (mut entries, mut bytes) = (0, 0_u64);
+        let mut read = Vec::new();
+        for (at, file) in function.files().iter().enumerate() {
+            let problem = |message: String| {
+                let span = self.checked.file_span(id, at).unwrap_or_default();
+                let label = "named here, relative to this file";
+                Box::new(Diagnostic::new(Code::FileNotUsable, span, message, label))
+            };
+            let found = match &bound {
+                Ok(bound) => Tree::read(&self.folder().join(file.from()), file.to(), bound.as_ref()),
+                Err(error) => {
+                    read.push(Err(problem(format!(
+                        "cannot find the chain file's folder: {error}"
+                    ))));
+                    continue;
+                }
+            };
+            let found = found.map_err(|error| problem(error.to_string()));
+            if let Ok(tree) = &found {
+                entries += tree.entries().len();
+                bytes = bytes.saturating_add(tree.len_bytes());
+            }
+            let past = (entries > FILES_MAX).then(|| format!("{FILES_MAX} files, folders and links"));
+            let past = past.or_else(|| (bytes > FILES_MAX_BYTES).then(|| format!("{FILES_MAX_BYTES} bytes")));
+            read.push(match past {
+                Some(most) => {
+                    (entries, bytes) = (0, 0);
+                    Err(problem(format!("with it the function has more than {most}")))
+                }
+                None => found,
+            });
+        }
+        self.files_bytes.borrow_mut().insert(id, bytes);
+        read
+    }
+
+    /// Beneath what files are to lie: where secrets are bounded, files must not lead around that.
+    fn bound_of_files(&self) -> io::Result<Option<Beneath>> {
+        match (&self.folders.files, &self.folders.secrets) {
+            (Some(files), _) => Ok(Some(files.clone())),
+            (None, Some(_)) => Beneath::new("the chain file's folder", self.folder()).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Problems of places that the executable's libraries have.
+    fn taken_places(&self, id: FunctionId, function: &Function, linked: &LinkedFiles) -> Vec<Diagnostic> {
+        let mut problems = Vec::new();
+        for (at, file) in function.files().iter().enumerate() {
+            let place = Path::new(file.to());
+            let overlaps = |path: &Path| path.starts_with(place) || place.starts_with(path);
+            if let Some(library) = linked.files.iter().find(|library| overlaps(&library.path)) {
+                let span = self.checked.file_span(id, at).unwrap_or_default();
+                let message = format!(
+                    "a file of the function cannot be at `{}`: the executable links `{}`",
+                    file.to(),
+                    library.path.display()
+                );
+                problems.push(Diagnostic::new(
+                    Code::FileNotUsable,
+                    span,
+                    message,
+                    "choose another place",
+                ));
+            }
+        }
+        problems
     }
 
     fn open_executable(
@@ -282,7 +379,7 @@ impl ChainFile {
 
     fn open_secret(&self, function: FunctionId, name: &str, path: &str) -> Result<File, Box<Diagnostic>> {
         let path = self.folder().join(path);
-        secret::open(&path, self.secrets.as_ref()).map_err(|error| {
+        secret::open(&path, self.folders.secrets.as_ref()).map_err(|error| {
             let span = self.checked.secret_span(function, name).unwrap_or_default();
             let message = format!("cannot read secret `{name}` from `{}`: {error}", path.display());
             Box::new(Diagnostic::new(

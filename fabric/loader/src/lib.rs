@@ -5,6 +5,8 @@
 //! named             which files are meant
 //! file              one of them, checked, with what it names opened
 //! secret            secrets of functions, from files
+//! tree              files and folders that functions are given
+//! beneath           folders that bound where these lie
 //! linked            the libraries of an executable, as its dynamic loader finds them: elf, folders; magic, where it is none
 //! tls_source        the files of TLS; own_gateway, who listens where
 //! together          what chains of one service must not have in common, and need together
@@ -15,6 +17,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod beneath;
 pub mod define;
 pub mod definer;
 mod elf;
@@ -33,3 +36,4 @@ pub mod secret;
 pub mod share;
 pub mod tls_source;
 pub mod together;
+pub mod tree;

@@ -8,6 +8,7 @@
 
 use super::elf::{self, Links, Unfit};
 use super::folders::{Loader, Rules, System, open};
+use hacher_trustlet_host::core::limits::LIBRARIES_MAX;
 use object::ReadCache;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -19,8 +20,6 @@ use std::path::{Path, PathBuf};
 pub const IMAGE_FOLDER: &str = "/image/lib";
 /// The variable that leads there.
 pub const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
-/// Most libraries of one executable, as the monitor takes them.
-const LIBRARIES_MAX: usize = 64;
 /// Folders that a message names.
 const SHOWN_MAX: usize = 16;
 

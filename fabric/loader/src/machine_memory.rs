@@ -3,13 +3,14 @@
 
 use super::file::ChainFile;
 use super::share;
-use hacher_chain_dsl::{ByteSize, Chain, Code, Diagnostic, FunctionId};
+use hacher_chain_dsl::{ByteSize, Code, Diagnostic, FunctionId};
 use hacher_libos_net::share::fabric_bytes;
 use hacher_trustlet_host::process::headroom::machine_memory;
 
-/// What a function's instances may take together: their memory, with what the fabric needs beside it, and
-/// their outboxes.
-fn bytes_of_function(chain: &Chain, id: FunctionId) -> u64 {
+/// What a function's instances may take together: their memory, with what the fabric needs beside it, their
+/// outboxes, and once the copies of its files, as far as these were looked at.
+fn bytes_of_function(file: &ChainFile, id: FunctionId) -> u64 {
+    let chain = file.chain();
     let Some(function) = chain.function(id) else {
         return 0;
     };
@@ -19,6 +20,7 @@ fn bytes_of_function(chain: &Chain, id: FunctionId) -> u64 {
         .saturating_add(fabric_bytes(share::of_function(chain, id)))
         .saturating_add(function.outbox().bytes());
     one.saturating_mul(u64::from(function.instances()))
+        .saturating_add(file.files_bytes(id))
 }
 
 /// A warning, if the functions of these chains may take more than the machine has; and the place of the chain
@@ -30,9 +32,8 @@ pub fn past_machine(files: &[&ChainFile]) -> Option<(usize, Diagnostic)> {
 
 fn past(files: &[&ChainFile], (machine_bytes, limited_by): (u64, String)) -> Option<(usize, Diagnostic)> {
     let functions = files.iter().enumerate().flat_map(|(at, file)| {
-        let chain = file.chain();
-        let bytes = move |(id, _)| (bytes_of_function(chain, id), at, id);
-        chain.functions_with_ids().map(bytes)
+        let bytes = move |(id, _)| (bytes_of_function(file, id), at, id);
+        file.chain().functions_with_ids().map(bytes)
     });
     let functions: Vec<_> = functions.collect();
     let sum = functions
@@ -55,7 +56,7 @@ fn past(files: &[&ChainFile], (machine_bytes, limited_by): (u64, String)) -> Opt
         size(machine_bytes)
     );
     let label = format!(
-        "takes most: {} for {} instance{}, with outboxes and what the fabric needs",
+        "takes most: {} for {} instance{}, with outboxes, files and what the fabric needs",
         size(most),
         function.instances(),
         if function.instances() == 1 { "" } else { "s" }
@@ -80,6 +81,25 @@ mod tests {
         );
         std::fs::write(&path, text).unwrap();
         ChainFile::read(&path).unwrap()
+    }
+
+    #[test]
+    fn files_count_once_for_all_instances() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::File::create(folder.path().join("model"))
+            .unwrap()
+            .set_len(1 << 30)
+            .unwrap();
+        let path = folder.path().join("chain.toml");
+        let text = "chain = \"c\"\nflow = [\"ingress -> a -> egress\"]\n[ingress]\nmax_body = \"1MiB\"\n\
+                    [function.a]\nexec = \"x\"\nfiles = [\"model\"]\ninstances = 2\n";
+        std::fs::write(&path, text).unwrap();
+        let file = ChainFile::read(&path).unwrap();
+        let (id, _) = file.chain().function_named("a").unwrap();
+        let before = bytes_of_function(&file, id);
+        // There is no executable, which does not matter here.
+        assert!(file.open_functions().is_err());
+        assert_eq!(bytes_of_function(&file, id), before + (1 << 30));
     }
 
     #[test]

@@ -1,18 +1,12 @@
 //! Opens the file of a secret, and finds out beforehand whether the monitor will be able to take it.
-//!
-//! Whoever writes a chain file names files that are opened with the rights of whoever starts the service.
-//! `--secrets-dir` bounds that: where the file really lies is asked of what was opened, and it is opened
-//! again from there beneath the folder, so neither links, nor a change in between, nor the root of another
-//! process lead elsewhere.
 
+use super::beneath::{Beneath, Outside, by_number, in_words};
 use hacher_libos_net::attach::SECRET_VALUE_MAX_BYTES;
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
-use std::fs::{File, FileType};
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileExt, FileTypeExt};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 /// Why a file holds no secret.
 #[derive(Debug, thiserror::Error)]
@@ -24,73 +18,22 @@ pub(super) enum SecretError {
     #[error("it is {0}, and a secret is read from a regular file")]
     NotRegular(&'static str),
     /// It lies elsewhere than secrets may.
-    #[error("it lies at `{}`, which is not beneath --secrets-dir `{}`", .found.display(), .folder.display())]
-    Elsewhere {
-        /// Where it lies.
-        found: PathBuf,
-        /// Where secrets lie.
-        folder: PathBuf,
-    },
+    #[error(transparent)]
+    Outside(#[from] Outside),
     /// It has more bytes than a secret may have.
     #[error("it has more than {SECRET_VALUE_MAX_BYTES} bytes, the most that a secret may have")]
     TooLarge,
 }
 
-/// The folder that all secrets lie beneath.
-#[derive(Debug, Clone)]
-pub struct SecretsFolder {
-    /// As it was given.
-    named: PathBuf,
-    /// Where it really is.
-    real: PathBuf,
-    /// The folder itself.
-    opened: Arc<OwnedFd>,
-}
-
-impl SecretsFolder {
-    /// The folder at `path`.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn new(path: &Path) -> io::Result<Self> {
-        let real = path.canonicalize()?;
-        if !real.is_dir() {
-            return Err(io::ErrorKind::NotADirectory.into());
-        }
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self {
-            named: path.to_owned(),
-            opened: Arc::new(rustix::fs::open(&real, flags, Mode::empty())?),
-            real,
-        })
-    }
-
-    /// Finds again, beneath the folder itself, what was found at `found`. The text of a path is no proof: in
-    /// the mount namespace of another process (`/proc/PID/root`) any file can lie at any path.
-    fn find(&self, found: PathBuf) -> Result<File, SecretError> {
-        let beneath = found.strip_prefix(&self.real).ok();
-        let Some(beneath) = beneath.filter(|path| !path.as_os_str().is_empty()) else {
-            return Err(SecretError::Elsewhere {
-                folder: self.named.clone(),
-                found,
-            });
-        };
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let file = openat2(&*self.opened, beneath, flags, Mode::empty(), resolve).map_err(io::Error::from)?;
-        Ok(File::from(file))
-    }
-}
-
 /// Opens `path`, beneath `folder` if there is one; never waits for what is at its other end.
-pub(super) fn open(path: &Path, folder: Option<&SecretsFolder>) -> Result<File, SecretError> {
+pub(super) fn open(path: &Path, folder: Option<&Beneath>) -> Result<File, SecretError> {
     // Found first, without what opening does to a pipe or a device; and then opened by that, wherever its
     // name leads by now.
     let found =
         rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(io::Error::from)?;
     let mut found = File::from(found);
     if let Some(folder) = folder {
-        found = folder.find(std::fs::read_link(by_number(&found))?)?;
+        found = folder.find(&found)?;
     }
     let kind = found.metadata()?.file_type();
     if !kind.is_file() {
@@ -110,27 +53,11 @@ pub(super) fn open(path: &Path, folder: Option<&SecretsFolder>) -> Result<File, 
     Err(SecretError::TooLarge)
 }
 
-/// The path by which what is open can be opened again, wherever its name leads by now.
-fn by_number(file: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
-}
-
-fn in_words(kind: FileType) -> &'static str {
-    if kind.is_dir() {
-        "a folder"
-    } else if kind.is_fifo() {
-        "a pipe"
-    } else if kind.is_socket() {
-        "a socket"
-    } else {
-        "a device"
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Read;
+    use std::path::PathBuf;
 
     fn refusal(path: &Path) -> String {
         open(path, None).unwrap_err().to_string()
@@ -188,7 +115,7 @@ mod tests {
         link(&inside.join("folder"), &outside);
         link(&inside.join("in"), &inside.join("key"));
         link(&outer.path().join("alias"), &inside);
-        let folder = SecretsFolder::new(&outer.path().join("alias")).unwrap();
+        let folder = Beneath::new("--secrets-dir", &outer.path().join("alias")).unwrap();
         let open = |path: PathBuf| open(&path, Some(&folder));
         for good in [
             inside.join("key"),
@@ -212,8 +139,8 @@ mod tests {
                 bad.display()
             );
         }
-        assert!(SecretsFolder::new(&inside.join("key")).is_err());
-        assert!(SecretsFolder::new(&inside.join("nothing")).is_err());
+        assert!(Beneath::new("--secrets-dir", &inside.join("key")).is_err());
+        assert!(Beneath::new("--secrets-dir", &inside.join("nothing")).is_err());
     }
 
     #[test]
@@ -224,7 +151,7 @@ mod tests {
             std::fs::create_dir(folder).unwrap();
             std::fs::write(folder.join("key"), folder.as_os_str().as_encoded_bytes()).unwrap();
         }
-        let folder = SecretsFolder::new(&inside).unwrap();
+        let folder = Beneath::new("--secrets-dir", &inside).unwrap();
         let open = |path: &Path| open(path, Some(&folder));
         let [inner, outer] = [&inside, &outside].map(|folder| File::open(folder.join("key")).unwrap());
         let root = Path::new("/proc/self/root");
@@ -290,7 +217,7 @@ mod tests {
     fn a_file_of_another_mount_namespace_is_no_secret_though_its_path_says_so() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("key"), "mine").unwrap();
-        let secrets = SecretsFolder::new(folder.path()).unwrap();
+        let secrets = Beneath::new("--secrets-dir", folder.path()).unwrap();
         let Some(elsewhere) = Elsewhere::with(folder.path()) else {
             println!("skipped: no process can be started in a mount namespace of its own (unshare, mount)");
             return;

@@ -3,6 +3,7 @@
 use super::{Failed, complain, print, print_json, stderr_has_colours};
 use crate::cli::{CheckArgs, Format};
 use hacher_chain_dsl::{Diagnostics, explain_code};
+use hacher_loader::beneath::Folders;
 use hacher_loader::file::{ChainFile, ChainFileError};
 use hacher_loader::gateway_memory::check_fit;
 use hacher_loader::machine_memory::past_machine;
@@ -10,7 +11,6 @@ use hacher_loader::named::chain_files;
 use hacher_loader::need;
 use hacher_loader::own_gateway::{self, Elsewhere};
 use hacher_loader::protection::{GIVEN_UP, in_words, mapped_edges};
-use hacher_loader::secret::SecretsFolder;
 use hacher_loader::together::{check_sums, first_conflict};
 use hacher_trustlet_host::process::headroom::{raise_soft_limits, shortfall};
 use serde_json::{Value, json};
@@ -27,11 +27,11 @@ pub fn check(arguments: &CheckArgs) -> Result<(), Failed> {
             explain_code(code).ok_or_else(|| Failed::new(format!("there is no diagnostic code `{code}`")))?;
         return print(&format!("{}\n", text.trim_end()));
     }
-    let secrets = arguments.secrets.folder()?;
+    let folders = arguments.secrets.folders()?;
     let paths = chain_files(&arguments.chains)?;
     let mut checked: Vec<_> = paths
         .iter()
-        .map(|path| check_one(path, arguments.text_only, secrets.as_ref()))
+        .map(|path| check_one(path, arguments.text_only, &folders))
         .collect();
     check_conflicts(&mut checked, &arguments.elsewhere());
     let together = check_together(&checked, arguments.text_only);
@@ -65,9 +65,9 @@ struct Report<'a> {
     outcome: Result<(ChainFile, Diagnostics), ChainFileError>,
 }
 
-fn check_one<'a>(path: &'a Path, text_only: bool, secrets: Option<&SecretsFolder>) -> Report<'a> {
+fn check_one<'a>(path: &'a Path, text_only: bool, folders: &Folders) -> Report<'a> {
     let outcome = ChainFile::read(path).and_then(|file| {
-        let file = file.with_secrets_beneath(secrets);
+        let file = file.within(folders);
         check_fit(core::iter::once(file.chain()))
             .map_err(|error| ChainFileError::Gateway(error.to_string()))?;
         let warnings = match text_only {

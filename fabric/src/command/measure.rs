@@ -4,12 +4,12 @@ use super::{Failed, print, print_json, read_chain, report_chain_error};
 use crate::cli::{Format, MeasureArgs};
 use crate::gateway_program::GatewayProgram;
 use crate::table::{Align, Table};
+use hacher_loader::beneath::Folders;
 use hacher_loader::define::{define_chain, define_gateway};
 use hacher_loader::definer::Definer;
 use hacher_loader::named::chain_files;
 use hacher_loader::own_gateway;
 use hacher_loader::placement::{seat, usable_cpus};
-use hacher_loader::secret::SecretsFolder;
 use hacher_trustlet_host::calls::{Call, FunctionEntry};
 use hacher_trustlet_host::hex::hex;
 use hacher_trustlet_host::measure::Measurer;
@@ -23,11 +23,11 @@ use zerocopy::FromBytes;
 /// When a chain file or what it names cannot be used, or nothing can be printed.
 pub fn measure(arguments: &MeasureArgs) -> Result<(), Failed> {
     let format = arguments.format.format;
-    let secrets = arguments.secrets.folder()?;
+    let folders = arguments.secrets.folders()?;
     let paths = chain_files(&arguments.chains)?;
     let measured = paths
         .iter()
-        .map(|path| measure_one(path, format, secrets.as_ref()))
+        .map(|path| measure_one(path, format, &folders))
         .collect::<Result<Vec<_>, _>>()?;
     if format == Format::Human {
         let texts: Vec<String> = measured.iter().map(Measured::human).collect();
@@ -80,8 +80,8 @@ impl Measured {
     }
 }
 
-fn measure_one(path: &Path, format: Format, secrets: Option<&SecretsFolder>) -> Result<Measured, Failed> {
-    let file = read_chain(path, format)?.with_secrets_beneath(secrets);
+fn measure_one(path: &Path, format: Format, folders: &Folders) -> Result<Measured, Failed> {
+    let file = read_chain(path, format)?.within(folders);
     let functions = file
         .open_functions()
         .map_err(|error| report_chain_error(&error, format))?;

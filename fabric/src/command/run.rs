@@ -141,6 +141,9 @@ fn start(arguments: &RunArgs) -> Result<Tree, Failed> {
     if arguments.format.format == Format::Json {
         serve.extend(["--format".into(), "json".into()]);
     }
+    if let Some(folder) = &arguments.secrets.files_dir {
+        serve.extend(["--files-dir".into(), folder.clone().into_os_string()]);
+    }
     if let Some(folder) = &arguments.secrets.secrets_dir {
         serve.extend(["--secrets-dir".into(), folder.clone().into_os_string()]);
     }

@@ -130,8 +130,9 @@ impl Base {
         {
             return Err(BadAttachment("counts").into());
         }
-        let outbox_layout = OutboxLayout::new(begin.ring_count, begin.ring_capacity, begin.outbox_bytes)
-            .ok_or(BadAttachment("the outbox"))?;
+        let outbox_layout =
+            OutboxLayout::new(begin.ring_count, begin.ring_capacity, begin.limits.outbox_bytes)
+                .ok_or(BadAttachment("the outbox"))?;
         let page_layout = PageLayout::new(begin.inbound_count, begin.port_count)
             .ok_or(BadAttachment("the instance page"))?;
         refused_call::count_in(&page, page_layout.len_bytes())?;
@@ -192,7 +193,7 @@ fn outlets(
         let port = usize::try_from(edge.port_index).unwrap_or(usize::MAX);
         let of_port = outlets.get_mut(port).ok_or(BadAttachment("an edge's port"))?;
         of_port.push(if let Some(region) = mapped {
-            let layout = MappedLayout::new(begin.ring_capacity, begin.outbox_bytes)
+            let layout = MappedLayout::new(begin.ring_capacity, begin.limits.outbox_bytes)
                 .ok_or(BadAttachment("a mapped region"))?;
             let link = Link::new(&edge, layout.ring_at(), layout.ring_capacity(), &page, doorbell)??;
             let region = PlainRegion::map(&region, layout.len_bytes())?;
@@ -219,10 +220,10 @@ fn own_number() -> u64 {
 
 /// Has a region that this instance writes backed as its function asks.
 fn back(region: &OwnRegion, begin: &Begin) -> Result<(), MapError> {
-    if begin.outbox_flags & outbox_flag::HUGE_PAGES != 0 {
+    if begin.limits.outbox_flags & outbox_flag::HUGE_PAGES != 0 {
         region.use_huge_pages();
     }
-    if begin.outbox_flags & outbox_flag::PREFAULT != 0 {
+    if begin.limits.outbox_flags & outbox_flag::PREFAULT != 0 {
         region.prefault()?;
     }
     Ok(())

@@ -8,6 +8,7 @@
 //!
 //! The monitor writes these messages, so a trustlet trusts them; it still checks lengths and counts.
 
+use crate::attach::limits::FunctionLimits;
 use crate::name::Name;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use zeroize::Zeroize;
@@ -15,7 +16,7 @@ use zeroize::Zeroize;
 /// The descriptor number at which a trustlet finds its channel to the monitor.
 pub const CHANNEL_FD: i32 = 3;
 /// Version of this protocol. Monitor and trustlet are built from one tree; anything else is refused.
-pub const ATTACH_VERSION: u32 = 6;
+pub const ATTACH_VERSION: u32 = 7;
 /// The longest message, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 16 * 1024;
 /// Most descriptors beside one message (Linux allows 253, see unix(7)).
@@ -95,7 +96,7 @@ pub mod role {
     pub const CARRIER: u32 = 2;
 }
 
-/// Bits of [`Begin::outbox_flags`]: how the memory of an outbox is backed.
+/// Bits of [`FunctionLimits::outbox_flags`]: how the memory of an outbox is backed.
 pub mod outbox_flag {
     /// By huge pages, where the kernel has them for shared memory.
     pub const HUGE_PAGES: u32 = 1;
@@ -147,20 +148,8 @@ pub struct Begin {
     pub ring_count: u32,
     /// Descriptors that a ring of this instance's outbox holds; a power of two.
     pub ring_capacity: u32,
-    /// Bytes of this instance's outbox for segments.
-    pub outbox_bytes: u64,
-    /// How long one run of the handler may take.
-    pub timeout_ns: u64,
-    /// Most runs on one record, the first included.
-    pub retry_attempts: u32,
-    /// 1: each backoff is chosen at random between half of it and all of it.
-    pub retry_jitter: u32,
-    /// Wait before the first retry.
-    pub retry_backoff_ns: u64,
-    /// Longest wait before a retry.
-    pub retry_max_ns: u64,
-    /// Each wait is this many thousandths of the one before.
-    pub retry_factor_milli: u64,
+    /// What limits the function: among others the bytes of this instance's outbox for segments, and retries.
+    pub limits: FunctionLimits,
     /// For how long to look for work before going to sleep; 0 never spins.
     pub spin_ns: u64,
     /// Gateway: the longest request body.
@@ -174,8 +163,6 @@ pub struct Begin {
     /// Port number of the `error` output port among the ports of this function, or `u32::MAX` if the chain
     /// does not use it.
     pub error_port: u32,
-    /// Bits of [`outbox_flag`].
-    pub outbox_flags: u32,
     /// 1: there is an [`Ahead`] message.
     pub wakes_ahead: u32,
     /// What it does when there is no work: a [`crate::waiting::Waiting`], as its placement decided.
@@ -184,8 +171,6 @@ pub struct Begin {
     pub last_end_kind: u32,
     /// Its exit code, or the number of its signal.
     pub last_end_code: u32,
-    /// Zero.
-    pub reserved: u32,
 }
 
 /// Whether the functions of a chain are fit to serve, as far as the service knows.

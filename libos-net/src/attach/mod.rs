@@ -7,6 +7,7 @@ pub mod channel;
 pub(crate) mod contradiction;
 mod entries;
 pub mod instruction;
+pub mod limits;
 pub mod message;
 pub mod seqpacket;
 
@@ -15,6 +16,7 @@ pub use attachment::Attachment;
 pub use channel::{AttachError, Channel, Message};
 pub use contradiction::BadAttachment;
 pub use instruction::{Instruction, Listener, TlsFiles};
+pub use limits::FunctionLimits;
 pub use message::{
     ATTACH_VERSION, Ahead, BELL_QUIET_NS, Begin, CHANNEL_FD, Drain, Drained, Edge, Inbound, Listen,
     MESSAGE_MAX_BYTES, MESSAGE_MAX_DESCRIPTORS, MESSAGE_MAX_ENTRIES, MessageHeader, Port, Readiness, Renew,

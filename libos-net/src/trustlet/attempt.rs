@@ -61,7 +61,9 @@ where
 
     /// Whether it has had all its attempts.
     pub(super) fn is_last(&self, suspect: &Suspect) -> bool {
-        suspect.stage > Stage::Run || suspect.last || suspect.attempts >= self.place.begin.retry_attempts
+        suspect.stage > Stage::Run
+            || suspect.last
+            || suspect.attempts >= self.place.begin.limits.retry_attempts
     }
 
     /// Gives up on a record that has ended processes, without what has ended one of them while it was given

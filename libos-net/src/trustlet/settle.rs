@@ -91,7 +91,11 @@ where
     pub(super) fn retry_at(&mut self, job: &Job, ran: &Ran) -> Option<Monotonic> {
         let transient = ran.result.is_err_and(|failure| failure.is_transient());
         let begin = &self.place.begin;
-        if !transient || ran.lost.is_some() || ran.fault.is_some() || job.attempt >= begin.retry_attempts {
+        if !transient
+            || ran.lost.is_some()
+            || ran.fault.is_some()
+            || job.attempt >= begin.limits.retry_attempts
+        {
             return None;
         }
         let wait_ns = backoff_ns(begin, job.attempt, &mut self.jitter);

@@ -70,7 +70,7 @@ impl Suspects {
     ) -> Self {
         let now = Monotonic::now();
         // Whatever a predecessor has written, no record waits longer than its function allows.
-        let latest = now.after(Duration::from_nanos(begin.retry_max_ns));
+        let latest = now.after(Duration::from_nanos(begin.limits.retry_max_ns));
         let mut suspects = Self::default();
         if begin.instance_epoch <= 1 {
             return suspects;

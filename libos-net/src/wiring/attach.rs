@@ -7,6 +7,7 @@ use crate::attach::assembly::Assembly;
 use crate::attach::attachment::Attachment;
 use crate::attach::channel::Channel;
 use crate::attach::instruction::Instruction;
+use crate::attach::limits::FunctionLimits;
 use crate::attach::message::{
     ATTACH_VERSION, Ahead, Begin, Edge, Inbound, MESSAGE_MAX_ENTRIES, Port, SECRET_BYTES, ZeroizingMessage,
     kind, role,
@@ -103,20 +104,23 @@ impl Wiring {
             edge_count: self.rings.iter().filter(|ring| ring.producer == number).count() as u32,
             ring_count: own.ring_count,
             ring_capacity: own.outbox_layout.ring_capacity() as u32,
-            outbox_bytes: limits.outbox_bytes,
-            timeout_ns: ns(limits.timeout),
-            retry_attempts: limits.retry_attempts,
-            retry_jitter: u32::from(limits.retry_jitter),
-            retry_backoff_ns: ns(limits.retry_backoff),
-            retry_max_ns: ns(limits.retry_max),
-            retry_factor_milli: limits.retry_factor_milli,
+            limits: FunctionLimits {
+                outbox_bytes: limits.outbox_bytes,
+                timeout_ns: ns(limits.timeout),
+                retry_attempts: limits.retry_attempts,
+                retry_jitter: u32::from(limits.retry_jitter),
+                retry_backoff_ns: ns(limits.retry_backoff),
+                retry_max_ns: ns(limits.retry_max),
+                retry_factor_milli: limits.retry_factor_milli,
+                outbox_flags: limits.outbox_flags,
+                ..FunctionLimits::NONE
+            },
             spin_ns: ns(limits.spin),
             max_body_bytes: limits.outbox_bytes,
             max_reply_bytes: limits.outbox_bytes,
             deadline_ns: ns(self.plan.deadline),
             in_flight: 128,
             error_port: error_port.map_or(u32::MAX, |port| port as u32),
-            outbox_flags: limits.outbox_flags,
             wakes_ahead: u32::from(self.ahead(number).is_some()),
             waiting: match (limits.spin.is_zero(), limits.shares_core) {
                 (true, _) => Waiting::Sleep,
@@ -126,7 +130,6 @@ impl Wiring {
             .word(),
             last_end_kind: own.last_end.map_or(0, |end| end.encode().0),
             last_end_code: own.last_end.map_or(0, |end| end.encode().1),
-            reserved: 0,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use hacher_libos_net::{Failure, Input, Output, serve};
 use hacher_tests::modelled::Modelled;
-use hacher_tests::{hostile, ordinary, taken_over};
+use hacher_tests::{hostile, image, ordinary, taken_over};
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         "pack" => serve(thumbnails::pack),
         "hostile" => serve(hostile::try_everything),
         "ordinary" => serve(ordinary::everything),
+        "image" => serve(image::tell),
         "refused" => serve(ordinary::refused),
         "fail-once" => serve(fail_once),
         "reject" => {

@@ -2,6 +2,7 @@
 //! sealed stays what its digest says, and can be served.
 
 use crate::script::Script;
+use hacher_libos_net::attach::FunctionLimits;
 use hacher_libos_net::name::Name;
 use hacher_trustlet_host::calls::{
     ANY_CPU, Call, ChainDefinition, ChainEntry, DESCRIPTORS_MAX, EdgeDefinition, FunctionDefinition,
@@ -218,7 +219,7 @@ fn argument(script: &mut Script<'_>) -> u64 {
 }
 
 fn operand(script: &mut Script<'_>) -> Vec<u8> {
-    match script.u8() % 8 {
+    match script.u8() % 9 {
         0 => Vec::new(),
         1 => name("p").as_bytes().to_vec(),
         2 => function_definition().as_bytes().to_vec(),
@@ -226,6 +227,10 @@ fn operand(script: &mut Script<'_>) -> Vec<u8> {
         4 => gateway_definition().as_bytes().to_vec(),
         5 => b"/lib/any".to_vec(),
         6 => vec![7; 64],
+        7 => b"/a/b"
+            .get(..usize::from(script.u8() % 5))
+            .unwrap_or(b"/a")
+            .to_vec(),
         _ => {
             let len = usize::from(script.u16()) % (OPERAND_MAX_BYTES + 2);
             script.bytes(len).to_vec()
@@ -274,18 +279,20 @@ fn chain_definition(text: &str) -> ChainDefinition {
 fn function_definition() -> FunctionDefinition {
     FunctionDefinition {
         name: name("only"),
-        memory_bytes: 64 << 20,
-        scratch_bytes: 1 << 20,
-        outbox_bytes: 1 << 20,
-        timeout_ns: 1_000_000_000,
-        retry_backoff_ns: 10_000_000,
-        retry_max_ns: 1_000_000_000,
-        retry_factor_milli: 2000,
-        retry_attempts: 3,
-        retry_jitter: 1,
-        instances: 1,
-        threads: 16,
-        logs: 0,
-        outbox_flags: 0,
+        limits: FunctionLimits {
+            memory_bytes: 64 << 20,
+            scratch_bytes: 1 << 20,
+            outbox_bytes: 1 << 20,
+            timeout_ns: 1_000_000_000,
+            retry_backoff_ns: 10_000_000,
+            retry_max_ns: 1_000_000_000,
+            retry_factor_milli: 2000,
+            retry_attempts: 3,
+            retry_jitter: 1,
+            instances: 1,
+            threads: 16,
+            logs: 0,
+            outbox_flags: 0,
+        },
     }
 }

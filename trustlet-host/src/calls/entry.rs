@@ -1,5 +1,6 @@
 //! The operands: what a loader defines and what a query returns. Fixed layouts without padding.
 
+use hacher_libos_net::attach::FunctionLimits;
 use hacher_libos_net::name::Name;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -64,32 +65,8 @@ operand! {
     FunctionDefinition {
         /// Its name, unique in the chain.
         name: Name,
-        /// Memory that an instance may use.
-        memory_bytes: u64,
-        /// Room in an instance's scratch folder.
-        scratch_bytes: u64,
-        /// Room for sealed records in an instance's outbox.
-        outbox_bytes: u64,
-        /// How long one run may take.
-        timeout_ns: u64,
-        /// Wait before the first retry.
-        retry_backoff_ns: u64,
-        /// Longest wait before a retry.
-        retry_max_ns: u64,
-        /// Each wait is this many thousandths of the one before.
-        retry_factor_milli: u64,
-        /// Most runs on one record.
-        retry_attempts: u32,
-        /// 1: each wait is chosen at random between half of it and all of it.
-        retry_jitter: u32,
-        /// Instances, 1 to 64.
-        instances: u32,
-        /// Threads that an instance may have.
-        threads: u32,
-        /// 1: standard output and error are forwarded.
-        logs: u32,
-        /// Bits of [`hacher_libos_net::attach::outbox_flag`].
-        outbox_flags: u32,
+        /// What each instance may use, and how it is run.
+        limits: FunctionLimits,
     }
 }
 
@@ -172,6 +149,8 @@ operand! {
         definition: FunctionDefinition,
         /// Bytes of private memory that one instance has besides, for what the fabric itself needs.
         fabric_bytes: u64,
+        /// Bytes of its files together.
+        files_bytes: u64,
         /// SHA-384 of the executable.
         measurement: [u8; 48],
         /// Number of its first instance in the chain.
@@ -180,6 +159,10 @@ operand! {
         port_count: u32,
         /// Libraries.
         library_count: u32,
+        /// Files, folders and links that it finds.
+        file_count: u32,
+        /// Arguments.
+        argument_count: u32,
         /// Environment variables.
         variable_count: u32,
         /// Secrets.

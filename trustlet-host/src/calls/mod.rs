@@ -29,7 +29,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// The protocol of this project.
 pub const PROTOCOL: u32 = 1;
 /// The version of the protocol.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// The longest operand: one page.
 pub const OPERAND_MAX_BYTES: usize = 4096;
 
@@ -39,6 +39,16 @@ pub mod protection {
     pub const SEALED: u32 = 1;
     /// No cipher: a region of its own for each ring, mapped by its two ends alone.
     pub const MAPPED: u32 = 2;
+}
+
+/// What one entry of a function's files is.
+pub mod file_kind {
+    /// A folder.
+    pub const FOLDER: u64 = 0;
+    /// A file; whether it is executable is seen from itself.
+    pub const FILE: u64 = 1;
+    /// A symbolic link.
+    pub const LINK: u64 = 2;
 }
 
 /// How a gateway speaks TLS.

@@ -3,9 +3,10 @@
 //! process exactly the epoch secrets of its own ports and the port secrets of the rings that it reads (I7,
 //! deny by default).
 
-use super::definition::{ERROR_PORT, INGRESS};
+use super::definition::{ERROR_PORT, INGRESS, gateway_limits};
 use super::gateway::GATEWAY;
 use super::sealed::{Chain, SealedChain};
+use crate::calls::GatewayDefinition;
 use crate::ids::{FunctionIndex, InstanceNumber, index, number};
 use crate::platform::{Grant, Platform};
 use hacher_libos_net::attach::{
@@ -28,6 +29,7 @@ impl<'a, P: Platform> Attachment<'a, P> {
     pub(crate) fn new(
         chain: &'a Chain<P>,
         sealed: &'a SealedChain<P>,
+        gateway: &GatewayDefinition,
         instance: InstanceNumber,
         lockdown: Option<&[[u8; 8]]>,
     ) -> Option<Self> {
@@ -35,7 +37,7 @@ impl<'a, P: Platform> Attachment<'a, P> {
         let slot = sealed.slots.get(instance.at())?;
         attachment.push(
             kind::BEGIN,
-            &[begin(chain, sealed, instance)?],
+            &[begin(chain, sealed, gateway, instance)?],
             vec![
                 Grant::ReadWrite(&slot.outbox),
                 Grant::ReadWrite(&slot.page),
@@ -204,13 +206,16 @@ impl<'a, P: Platform> Attachment<'a, P> {
     }
 }
 
-fn begin<P: Platform>(chain: &Chain<P>, sealed: &SealedChain<P>, instance: InstanceNumber) -> Option<Begin> {
+fn begin<P: Platform>(
+    chain: &Chain<P>,
+    sealed: &SealedChain<P>,
+    gateway: &GatewayDefinition,
+    instance: InstanceNumber,
+) -> Option<Begin> {
     let planned = sealed.plan.instance(instance)?;
     let slot = sealed.slots.get(instance.at())?;
     let definition = &chain.definition;
-    let function = definition
-        .function(planned.function)
-        .map(|function| &function.definition);
+    let function = definition.function(planned.function);
     let placement = definition.placement(planned.function, planned.ordinal);
     let ports = definition.ports_of(planned.function);
     let error_port = ports
@@ -237,25 +242,20 @@ fn begin<P: Platform>(chain: &Chain<P>, sealed: &SealedChain<P>, instance: Insta
         edge_count: number(planned.rings.len()),
         ring_count: number(planned.rings.len()),
         ring_capacity: planned.ring_capacity,
-        outbox_bytes: planned.outbox_bytes,
-        timeout_ns: function.map_or(definition.chain.deadline_ns, |function| function.timeout_ns),
-        retry_attempts: function.map_or(1, |function| function.retry_attempts),
-        retry_jitter: function.map_or(0, |function| function.retry_jitter),
-        retry_backoff_ns: function.map_or(0, |function| function.retry_backoff_ns),
-        retry_max_ns: function.map_or(0, |function| function.retry_max_ns),
-        retry_factor_milli: function.map_or(1000, |function| function.retry_factor_milli),
+        limits: function.map_or_else(
+            || gateway_limits(&definition.chain, gateway),
+            |function| function.definition.limits,
+        ),
         spin_ns: placement.spin_ns,
         max_body_bytes: definition.chain.max_body_bytes,
         max_reply_bytes: definition.chain.max_reply_bytes,
         deadline_ns: definition.chain.deadline_ns,
         in_flight: definition.chain.in_flight,
         error_port,
-        outbox_flags: function.map_or(0, |function| function.outbox_flags),
         wakes_ahead: u32::from(planned.ahead.is_some()),
         waiting: placement.waiting.word(),
         last_end_kind: slot.last_exit.map_or(0, |exit| exit.end().encode().0),
         last_end_code: slot.last_exit.map_or(0, |exit| exit.end().encode().1),
-        reserved: 0,
     })
 }
 

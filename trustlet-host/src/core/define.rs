@@ -1,10 +1,13 @@
 //! The loader's calls.
 
 use super::definition::{Definition, Placement, canonical_name, cpu_hint};
+use super::program::NewFile;
 use super::refusal::{Refusal, refuse};
 use super::sealed::Chain;
 use super::{Core, Event, Outcome, function_index, limits, narrow};
-use crate::calls::{ChainDefinition, EdgeDefinition, FunctionDefinition, GATEWAY_PROCESS, ResultCode};
+use crate::calls::{
+    ChainDefinition, EdgeDefinition, FunctionDefinition, GATEWAY_PROCESS, ResultCode, file_kind,
+};
 use crate::ids::{index, number};
 use crate::platform::Platform;
 use hacher_libos_net::attach::SECRET_VALUE_MAX_BYTES;
@@ -53,7 +56,7 @@ impl<P: Platform> Core<P> {
         definition.name = canonical_name(&definition.name)?;
         self.chain_mut(chain)?.open_mut()?.check_function(&definition)?;
         let image = self.image(definition.name.as_str(), file)?;
-        self.take_instances(index(definition.instances))?;
+        self.take_instances(index(definition.limits.instances))?;
         let function = self.chain_mut(chain)?.open_mut()?.add_function(definition, image);
         Ok(Outcome::value(u64::from(function.0)))
     }
@@ -103,10 +106,70 @@ impl<P: Platform> Core<P> {
             .ok_or(ResultCode::InvalidParameter)?;
         self.check_text(both.len())?;
         let function = function_index(function)?;
-        self.chain_mut(chain)?
-            .open_mut()?
-            .add_variable(function, name, value)?;
+        let definition = self.chain_mut(chain)?.open_mut()?;
+        definition
+            .function_mut(function)?
+            .program
+            .add_variable(name, value)?;
         self.text_bytes += both.len();
+        Ok(Outcome::default())
+    }
+
+    pub(super) fn add_argument(
+        &mut self,
+        [chain, function, ..]: [u64; 6],
+        operand: &[u8],
+    ) -> Result<Outcome, Refusal> {
+        let argument = text(operand)?;
+        self.check_text(argument.len())?;
+        let function = function_index(function)?;
+        let definition = self.chain_mut(chain)?.open_mut()?;
+        definition
+            .function_mut(function)?
+            .program
+            .add_argument(argument)?;
+        self.text_bytes += argument.len();
+        Ok(Outcome::default())
+    }
+
+    pub(super) fn add_file(
+        &mut self,
+        [chain, function, kind, place_bytes, ..]: [u64; 6],
+        operand: &[u8],
+        file: Option<P::File>,
+    ) -> Result<Outcome, Refusal> {
+        let both = text(operand)?;
+        let (path, target) = usize::try_from(place_bytes)
+            .ok()
+            .and_then(|at| both.split_at_checked(at))
+            .ok_or(ResultCode::InvalidParameter)?;
+        let new = match (kind, file, target) {
+            (file_kind::FOLDER, None, "") => NewFile::Folder,
+            (file_kind::FILE, Some(file), "") => NewFile::File(file),
+            (file_kind::LINK, None, target) => NewFile::Link(target),
+            _ => {
+                return refuse(
+                    ResultCode::InvalidParameter,
+                    "a file has a descriptor, a link leads somewhere, a folder has neither",
+                );
+            }
+        };
+        self.check_text(both.len())?;
+        if self.file_total >= limits::FILES_TOTAL_MAX {
+            return refuse(
+                ResultCode::LimitReached,
+                "the functions of a monitor have at most 262,144 files",
+            );
+        }
+        let function = function_index(function)?;
+        let chain = self.chain_id(chain)?;
+        let Some(entry) = self.chains.get_mut(chain.at()) else {
+            return Err(ResultCode::InvalidParameter.into());
+        };
+        let program = &mut entry.open_mut()?.function_mut(function)?.program;
+        program.add_file(&mut self.platform, path, new)?;
+        self.text_bytes += both.len();
+        self.file_total += 1;
         Ok(Outcome::default())
     }
 
@@ -245,7 +308,7 @@ impl<P: Platform> Core<P> {
         if self.text_bytes + len_bytes > limits::TEXT_TOTAL_MAX_BYTES {
             return refuse(
                 ResultCode::LimitReached,
-                "paths, variables and secrets of all chains have at most 16 MiB",
+                "paths, arguments, variables and secrets of all chains have at most 64 MiB",
             );
         }
         Ok(())

@@ -1,11 +1,14 @@
 //! A chain while a loader defines it: what was asked for, checked piece by piece.
 
 use super::limits;
+use super::program::Program;
 use super::refusal::{Refusal, refuse};
-use crate::calls::{ChainDefinition, EdgeDefinition, FunctionDefinition, ResultCode, protection};
+use crate::calls::{
+    ChainDefinition, EdgeDefinition, FunctionDefinition, GatewayDefinition, ResultCode, protection,
+};
 use crate::ids::{FunctionIndex, index, number};
 use crate::platform::{Limits, Platform};
-use hacher_libos_net::attach::outbox_flag;
+use hacher_libos_net::attach::{FunctionLimits, outbox_flag};
 use hacher_libos_net::layout::{OUTBOX_MAX_BYTES, OUTBOX_MIN_BYTES};
 use hacher_libos_net::name::Name;
 use hacher_libos_net::share::{Shape, fabric_bytes};
@@ -19,64 +22,6 @@ pub(crate) const FAULT_PORT: &str = "fault";
 pub(crate) const ERROR_PORT: &str = "error";
 /// The gateway's port, and the name under which functions see the gateway.
 pub(crate) const INGRESS: &str = "ingress";
-
-/// A library, and where its executable looks for it.
-pub(crate) struct Library {
-    pub(crate) path: String,
-    /// The dynamic loader itself, which the kernel executes.
-    pub(crate) interpreter: bool,
-}
-
-/// An executable with what it links.
-pub(crate) struct Program<P: Platform> {
-    pub(crate) image: P::Image,
-    /// What was loaded, beside [`Program::libraries`].
-    pub(crate) loaded: Vec<P::Library>,
-    pub(crate) libraries: Vec<Library>,
-}
-
-impl<P: Platform> Program<P> {
-    pub(crate) fn new(image: P::Image) -> Self {
-        Self {
-            image,
-            loaded: Vec::new(),
-            libraries: Vec::new(),
-        }
-    }
-
-    pub(crate) fn add_library(
-        &mut self,
-        platform: &mut P,
-        file: P::File,
-        path: &str,
-        interpreter: bool,
-    ) -> Result<(), Refusal> {
-        if self.libraries.len() >= limits::LIBRARIES_MAX {
-            return refuse(
-                ResultCode::LimitReached,
-                "an executable links at most 64 libraries",
-            );
-        }
-        if !path.starts_with('/') || path.contains('\0') {
-            return refuse(ResultCode::InvalidParameter, "a library's path is absolute");
-        }
-        if self.libraries.iter().any(|library| library.path == path) {
-            return refuse(ResultCode::NameTaken, "the executable has a library at this path");
-        }
-        if interpreter && self.libraries.iter().any(|library| library.interpreter) {
-            return refuse(ResultCode::NameTaken, "the executable has an interpreter");
-        }
-        let loaded = platform
-            .load_library(file, path, interpreter)
-            .map_err(|error| Refusal::new(ResultCode::BadImage, error.to_string()))?;
-        self.loaded.push(loaded);
-        self.libraries.push(Library {
-            path: path.to_owned(),
-            interpreter,
-        });
-        Ok(())
-    }
-}
 
 /// A secret's name and value.
 pub(crate) struct Secret {
@@ -96,7 +41,6 @@ pub(crate) struct Placement {
 pub(crate) struct Function<P: Platform> {
     pub(crate) definition: FunctionDefinition,
     pub(crate) program: Program<P>,
-    pub(crate) environment: Vec<(String, String)>,
     pub(crate) secrets: Vec<Secret>,
     /// Port numbers in the chain, in the order of the function's ports.
     pub(crate) ports: Vec<u32>,
@@ -201,7 +145,7 @@ impl<P: Platform> Definition<P> {
     /// How many instances a function has; 1 for the gateway.
     pub(crate) fn instances_of(&self, function: FunctionIndex) -> u32 {
         self.function(function)
-            .map_or(1, |function| function.definition.instances)
+            .map_or(1, |function| function.definition.limits.instances)
     }
 
     /// Port numbers of a function, in order.
@@ -233,21 +177,7 @@ impl<P: Platform> Definition<P> {
         if self.functions.len() >= limits::FUNCTIONS_MAX {
             return refuse(ResultCode::LimitReached, "a chain has at most 256 functions");
         }
-        let in_range = (limits::MEMORY_MIN_BYTES..=limits::MEMORY_MAX_BYTES)
-            .contains(&definition.memory_bytes)
-            && definition.scratch_bytes <= limits::SCRATCH_MAX_BYTES
-            && (OUTBOX_MIN_BYTES..=OUTBOX_MAX_BYTES).contains(&definition.outbox_bytes)
-            && (1..=limits::WAIT_MAX_NS).contains(&definition.timeout_ns)
-            && definition.retry_backoff_ns <= limits::WAIT_MAX_NS
-            && definition.retry_max_ns <= limits::WAIT_MAX_NS
-            && limits::FACTOR_MILLI.contains(&definition.retry_factor_milli)
-            && (1..=limits::ATTEMPTS_MAX).contains(&definition.retry_attempts)
-            && definition.retry_jitter <= 1
-            && (1..=limits::INSTANCES_MAX).contains(&definition.instances)
-            && (1..=limits::THREADS_MAX).contains(&definition.threads)
-            && definition.logs <= 1
-            && definition.outbox_flags & !outbox_flag::ALL == 0;
-        if in_range {
+        if are_in_range(&definition.limits) {
             Ok(())
         } else {
             refuse(
@@ -262,34 +192,10 @@ impl<P: Platform> Definition<P> {
         self.functions.push(Function {
             definition,
             program: Program::new(image),
-            environment: Vec::new(),
             secrets: Vec::new(),
             ports: Vec::new(),
         });
         FunctionIndex(number(self.functions.len()))
-    }
-
-    pub(crate) fn add_variable(
-        &mut self,
-        function: FunctionIndex,
-        name: &str,
-        value: &str,
-    ) -> Result<(), Refusal> {
-        let function = self.function_mut(function)?;
-        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            return refuse(
-                ResultCode::InvalidParameter,
-                "a variable's name has no '=' and neither name nor value has a zero byte",
-            );
-        }
-        if function.environment.iter().any(|(other, _)| other == name) {
-            return refuse(ResultCode::NameTaken, "the function has a variable of this name");
-        }
-        if function.environment.len() >= limits::VARIABLES_MAX {
-            return refuse(ResultCode::LimitReached, "a function has at most 64 variables");
-        }
-        function.environment.push((name.to_owned(), value.to_owned()));
-        Ok(())
     }
 
     /// Refuses what [`Definition::add_secret`] would, before the value is read.
@@ -465,12 +371,58 @@ impl<P: Platform> Definition<P> {
         let is_own = |port: &&u32| self.ports.get(index(**port)).is_some_and(|port| !port.fault);
         let parts = edges().map(|edge| parts_of(edge.group)).max().unwrap_or(1);
         fabric_bytes(Shape {
-            threads: found.definition.threads,
+            threads: found.definition.limits.threads,
             parts: number(parts),
             ports: number(found.ports.iter().filter(is_own).count()),
             record_bytes: self.chain.max_body_bytes,
             in_flight: self.chain.in_flight,
         })
+    }
+}
+
+/// Whether each limit of a function is within its bounds.
+fn are_in_range(limits: &FunctionLimits) -> bool {
+    let FunctionLimits {
+        memory_bytes,
+        scratch_bytes,
+        outbox_bytes,
+        timeout_ns,
+        retry_backoff_ns,
+        retry_max_ns,
+        retry_factor_milli,
+        retry_attempts,
+        retry_jitter,
+        instances,
+        threads,
+        logs,
+        outbox_flags,
+    } = *limits;
+    (limits::MEMORY_MIN_BYTES..=limits::MEMORY_MAX_BYTES).contains(&memory_bytes)
+        && scratch_bytes <= limits::SCRATCH_MAX_BYTES
+        && (OUTBOX_MIN_BYTES..=OUTBOX_MAX_BYTES).contains(&outbox_bytes)
+        && (1..=limits::WAIT_MAX_NS).contains(&timeout_ns)
+        && retry_backoff_ns <= limits::WAIT_MAX_NS
+        && retry_max_ns <= limits::WAIT_MAX_NS
+        && limits::FACTOR_MILLI.contains(&retry_factor_milli)
+        && (1..=limits::ATTEMPTS_MAX).contains(&retry_attempts)
+        && retry_jitter <= 1
+        && (1..=limits::INSTANCES_MAX).contains(&instances)
+        && (1..=limits::THREADS_MAX).contains(&threads)
+        && logs <= 1
+        && outbox_flags & !outbox_flag::ALL == 0
+}
+
+/// What limits a gateway in one of its chains, in the terms of a function: it runs no handler, but each
+/// request has a deadline.
+pub(crate) fn gateway_limits(chain: &ChainDefinition, gateway: &GatewayDefinition) -> FunctionLimits {
+    FunctionLimits {
+        memory_bytes: gateway.memory_bytes,
+        scratch_bytes: gateway.scratch_bytes,
+        outbox_bytes: chain.gateway_outbox_bytes,
+        timeout_ns: chain.deadline_ns,
+        threads: gateway.threads,
+        logs: gateway.logs,
+        ..FunctionLimits::NONE
     }
 }
 

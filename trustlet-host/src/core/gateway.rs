@@ -3,8 +3,9 @@
 //! gateway each share no process that sees plaintext.
 
 use super::define::{fixed, present, text};
-use super::definition::{Program, canonical_name, cpu_hint, process_limits};
+use super::definition::{canonical_name, cpu_hint, process_limits};
 use super::ledger::Owner;
+use super::program::Program;
 use super::refusal::{Refusal, refuse};
 use super::{Core, Outcome, limits, narrow};
 use crate::calls::{GatewayDefinition, InstanceState, ResultCode, tls};
@@ -287,7 +288,9 @@ impl<P: Platform> Core<P> {
             function: definition.role.as_str(),
             image: &gateway.program.image,
             libraries: &gateway.program.loaded,
-            environment: &[],
+            files: &gateway.program.files,
+            arguments: &gateway.program.arguments,
+            environment: &gateway.program.environment,
             limits: process_limits(
                 definition.memory_bytes,
                 definition.scratch_bytes,

@@ -203,6 +203,7 @@ impl<P: Platform> Core<P> {
             .function(planned.function)
             .ok_or(ResultCode::InvalidParameter)?;
         let definition = &function.definition;
+        let given = &definition.limits;
         let launch = Launch {
             process,
             role: TrustletRole::Function,
@@ -210,16 +211,18 @@ impl<P: Platform> Core<P> {
             function: definition.name.as_str(),
             image: &function.program.image,
             libraries: &function.program.loaded,
-            environment: &function.environment,
+            files: &function.program.files,
+            arguments: &function.program.arguments,
+            environment: &function.program.environment,
             limits: process_limits(
-                definition
+                given
                     .memory_bytes
                     .saturating_add(entry.definition.fabric_bytes(planned.function)),
-                definition.scratch_bytes,
-                definition.threads,
+                given.scratch_bytes,
+                given.threads,
                 planned.descriptors(),
             ),
-            forward_logs: definition.logs == 1,
+            forward_logs: given.logs == 1,
             cpu: entry.definition.placement(planned.function, planned.ordinal).cpu,
             patient: planned.on_core >= limits::PATIENT_FROM || planned.takes_turns,
         };
@@ -249,7 +252,8 @@ impl<P: Platform> Core<P> {
             TrustletRole::Function => self.lockdown(role)?,
             TrustletRole::Gateway => None,
         };
-        let attachment = Attachment::new(entry, sealed, instance, lockdown.as_deref())
+        let gateway = &self.gateway(entry.gateway)?.definition;
+        let attachment = Attachment::new(entry, sealed, gateway, instance, lockdown.as_deref())
             .ok_or_else(|| Refusal::new(ResultCode::BadGraph, "the tables of the chain disagree"))?;
         for (message, grants) in attachment.messages {
             self.platform.send(process, message, &grants)?;

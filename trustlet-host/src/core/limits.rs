@@ -18,14 +18,44 @@ pub const INSTANCES_TOTAL_MAX: usize = 2048;
 pub const RINGS_TOTAL_MAX: usize = 64 * 1024;
 /// Mapped rings of one chain: each is a region of its own, and costs the monitor two descriptors.
 pub const MAPPED_RINGS_MAX: usize = 4096;
-/// Libraries of one executable.
+/// Libraries of one executable; the loader looks for no more.
 pub const LIBRARIES_MAX: usize = 64;
 /// Environment variables of one function, as in the chain language.
 pub const VARIABLES_MAX: usize = 64;
 /// Secrets of one function, as in the chain language.
 pub const SECRETS_MAX: usize = 64;
-/// Bytes of all paths, variables and secrets of all chains.
-pub const TEXT_TOTAL_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Arguments of one function, as in the chain language.
+pub const ARGUMENTS_MAX: usize = 64;
+/// Files and folders of one function that lie in no other folder of it, as in the chain language: each is a
+/// mount in every process.
+pub const FILE_ROOTS_MAX: usize = 64;
+/// Files, folders and links of one function: three times those of a Python environment with the large
+/// scientific packages.
+pub const FILES_MAX: usize = 64 * 1024;
+/// Files, folders and links of all chains: each has an inode of the file system in memory, about a kilobyte.
+pub const FILES_TOTAL_MAX: usize = 256 * 1024;
+/// Bytes of one file: copying it holds up the monitor, for a second or two at this size.
+pub const FILE_MAX_BYTES: u64 = 1 << 30;
+/// Bytes of all files of one function.
+pub const FILES_MAX_BYTES: u64 = 8 << 30;
+/// The longest name of a file, as Linux has it, and as in the chain language.
+pub const FILE_NAME_MAX_BYTES: usize = 255;
+/// Most names in the path of a file, from a function's root.
+pub const FILE_DEPTH_MAX: usize = 64;
+/// Places that a function's files can neither be, nor hold, nor lie beneath, as in the chain language: what a
+/// trustlet has there itself, or never has.
+pub const RESERVED_PLACES: [&str; 7] = [
+    "/dev",
+    "/proc",
+    "/sys",
+    "/tmp",
+    "/image",
+    "/etc/localtime",
+    "/usr/share/zoneinfo",
+];
+/// Bytes of all paths, arguments, variables and secrets of all chains: the paths of as many files as there can
+/// be, if they are not longer than is usual.
+pub const TEXT_TOTAL_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// The longest address of a listening socket, as text.
 pub const ADDRESS_MAX_BYTES: usize = 256;
 /// The longest file of TLS: a bundle of authorities with a few hundred certificates has less.

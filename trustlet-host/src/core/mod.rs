@@ -18,6 +18,7 @@ mod lifecycle;
 pub mod limits;
 mod manifest;
 mod plan;
+mod program;
 mod query;
 mod refusal;
 mod sealed;
@@ -150,8 +151,10 @@ pub struct Core<P: Platform> {
     /// Processes that are being ended, and why.
     ending: BTreeMap<ProcessId, EndReason>,
     counts: Counts,
-    /// Bytes of paths, variables and secrets so far.
+    /// Bytes of paths, arguments, variables and secrets so far.
     text_bytes: usize,
+    /// Files, folders and links of all functions so far.
+    file_total: usize,
     /// Instances of all chains so far.
     instance_total: usize,
     /// Sealings so far.
@@ -185,6 +188,7 @@ impl<P: Platform> Core<P> {
             ending: BTreeMap::new(),
             counts: Counts::default(),
             text_bytes: 0,
+            file_total: 0,
             instance_total: 0,
             sealings: 0,
             loaded: false,
@@ -358,6 +362,8 @@ impl<P: Platform> Core<P> {
             Call::BeginChain => self.begin_chain(arguments, request.operand),
             Call::AddFunction => self.add_function(arguments, request.operand, files.next()),
             Call::AddLibrary => self.add_library(arguments, request.operand, files.next()),
+            Call::AddFile => self.add_file(arguments, request.operand, files.next()),
+            Call::AddArgument => self.add_argument(arguments, request.operand),
             Call::AddVariable => self.add_variable(arguments, request.operand),
             Call::AddSecret => self.add_secret(arguments, request.operand, files.next()),
             Call::AddPort => self.add_port(arguments, request.operand),
@@ -404,6 +410,8 @@ impl<P: Platform> Core<P> {
             | Call::BeginChain
             | Call::AddFunction
             | Call::AddLibrary
+            | Call::AddFile
+            | Call::AddArgument
             | Call::AddVariable
             | Call::AddSecret
             | Call::AddPort

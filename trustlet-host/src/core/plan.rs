@@ -194,7 +194,7 @@ fn planned_instance<P: Platform>(
     let outbox_bytes = definition
         .function(function)
         .map_or(definition.chain.gateway_outbox_bytes, |function| {
-            function.definition.outbox_bytes
+            function.definition.limits.outbox_bytes
         });
     let port_count = number(definition.ports_of(function).len());
     let ring_capacity = ring_capacity(outbox_bytes);

@@ -1,8 +1,9 @@
 //! The tables, as a daemon reads them: enough to go on after it was started anew.
 
-use super::definition::Program;
+use super::definition::gateway_limits;
 use super::gateway::GATEWAY;
 use super::ledger::Owner;
+use super::program::Program;
 use super::refusal::Refusal;
 use super::{Caller, Core, Handle, Outcome, function_index, narrow};
 use crate::calls::{
@@ -87,21 +88,9 @@ impl<P: Platform> Core<P> {
             let gateway = self.gateway(chain.gateway)?;
             let values = FunctionDefinition {
                 name: short_name(GATEWAY),
-                memory_bytes: gateway.definition.memory_bytes,
-                scratch_bytes: gateway.definition.scratch_bytes,
-                outbox_bytes: definition.chain.gateway_outbox_bytes,
-                timeout_ns: definition.chain.deadline_ns,
-                retry_backoff_ns: 0,
-                retry_max_ns: 0,
-                retry_factor_milli: 1000,
-                retry_attempts: 1,
-                retry_jitter: 0,
-                instances: 1,
-                threads: gateway.definition.threads,
-                logs: gateway.definition.logs,
-                outbox_flags: 0,
+                limits: gateway_limits(&definition.chain, &gateway.definition),
             };
-            function_entry(values, &gateway.program, first_instance, 1, 0, 0)
+            function_entry(values, &gateway.program, first_instance, 1, 0)
         } else {
             let function = definition
                 .function(function)
@@ -111,7 +100,6 @@ impl<P: Platform> Core<P> {
                 &function.program,
                 first_instance,
                 function.ports.len(),
-                function.environment.len(),
                 function.secrets.len(),
             )
         };
@@ -308,17 +296,19 @@ fn function_entry<P: Platform>(
     program: &Program<P>,
     first_instance: u32,
     ports: usize,
-    variables: usize,
     secrets: usize,
 ) -> FunctionEntry {
     FunctionEntry {
         definition,
         fabric_bytes: 0,
+        files_bytes: program.files_bytes,
         measurement: P::image_measurement(&program.image),
         first_instance,
         port_count: number(ports),
         library_count: number(program.libraries.len()),
-        variable_count: number(variables),
+        file_count: number(program.entries.len()),
+        argument_count: number(program.arguments.len()),
+        variable_count: number(program.environment.len()),
         secret_count: number(secrets),
         reserved: 0,
     }

@@ -6,32 +6,35 @@
 //! the rest; the parent-death signal comes after every change of identity, because such a change clears it.
 #![allow(unsafe_code, reason = "signal dispositions and execveat have no safe wrapper")]
 
-use super::descriptors::{close_all_but, forget, lift, place, raise_limit};
-use super::identity::{HostIds, INSIDE_ID};
+use super::binding;
+use super::descriptors::{Output, close_all_but, forget, lift, place, raise_limit};
+use super::files::Files;
+use super::identity::{HostIds, INSIDE_ID, change_ids};
 use super::image::Image;
-use super::jail::{Limits, Output, Step};
+
 use super::layers::{Layer, Layers};
 use super::library::Library;
+use super::limits::Limits;
 use super::patience::until_readable;
 use super::provisions::Provision;
 use super::seccomp::{self, Role, Subject};
+use super::step::Step;
 use super::{capabilities, landlock, limits, root};
+use ::landlock::{AccessFs, BitFlags};
 use core::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, read, write};
 use rustix::process::{
-    DumpableBehavior, Gid, Signal, Uid, set_dumpable_behavior, set_parent_process_death_signal, setpgid,
-    setsid, umask,
+    DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal, setpgid, setsid, umask,
 };
 use rustix::system::sethostname;
-use rustix::thread::{
-    CpuSet, sched_setaffinity, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
-};
+use rustix::thread::{CpuSet, sched_setaffinity, set_no_new_privs};
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 /// Most descriptors that a process can be started with, besides the standard ones.
 pub(super) const INHERIT_MAX: u32 = 256;
@@ -48,6 +51,7 @@ pub(super) struct Orders<'a> {
     /// The descriptor number of the image: the first that the program itself can never use.
     pub(super) image_number: RawFd,
     pub(super) libraries: &'a [Library],
+    pub(super) files: Option<&'a Files>,
     pub(super) argv: Vec<CString>,
     pub(super) envp: Vec<CString>,
     pub(super) limits: Limits,
@@ -212,7 +216,7 @@ fn become_program<'a>(
     if has(Layer::Landlock) {
         at(
             Step::Landlock,
-            landlock::restrict(orders.libraries, &provisions, scratch),
+            landlock::restrict(&allowed(orders, &provisions, scratch)),
         )?;
     }
     let subject = Subject {
@@ -286,14 +290,6 @@ fn reset_signals() -> Result<(), Errno> {
     if result < 0 { Err(Errno::INVAL) } else { Ok(()) }
 }
 
-/// Becomes user and group `id`, with no other groups.
-pub(super) fn change_ids(id: u32) -> Result<(), Errno> {
-    let (user, group) = (Uid::from_raw(id), Gid::from_raw(id));
-    set_thread_groups(&[])?;
-    set_thread_res_gid(group, group, group)?;
-    set_thread_res_uid(user, user, user)
-}
-
 /// At most the 64 bytes that the kernel takes.
 fn host_name(name: &str) -> &[u8] {
     let bytes = name.as_bytes();
@@ -314,7 +310,10 @@ fn enter_root(orders: &Orders<'_>, provisions: &[Provision]) -> Result<(), Repor
         }
         return Ok(());
     }
-    let mut bound = root::bind(orders.libraries).map_err(failed)?;
+    let mut bound = binding::libraries(orders.libraries).map_err(failed)?;
+    if let Some(files) = orders.files {
+        bound.extend(at(Step::Files, binding::files(files))?);
+    }
     for provision in provisions {
         bound.push(at(Step::Root, provision.bind())?);
     }
@@ -327,6 +326,32 @@ fn enter_root(orders: &Orders<'_>, provisions: &[Provision]) -> Result<(), Repor
         Step::Root,
         root::enter(&bound, orders.limits.scratch_bytes, owner),
     )
+}
+
+/// What Landlock lets the process use, and for what.
+fn allowed<'a>(
+    orders: &Orders<'a>,
+    provisions: &'a [Provision],
+    scratch: bool,
+) -> Vec<(&'a Path, BitFlags<AccessFs>)> {
+    let libraries = orders.libraries.iter().map(|library| {
+        let execute = if library.is_interpreter() {
+            BitFlags::from(AccessFs::Execute)
+        } else {
+            BitFlags::empty()
+        };
+        (library.path(), execute | AccessFs::ReadFile)
+    });
+    let roots = orders.files.iter().flat_map(|files| files.roots());
+    let roots = roots.map(|(path, is_folder)| match is_folder {
+        true => (path, AccessFs::ReadFile | AccessFs::ReadDir),
+        false => (path, BitFlags::from(AccessFs::ReadFile)),
+    });
+    let provisions = provisions
+        .iter()
+        .map(|provision| (provision.path(), provision.access()));
+    let scratch = scratch.then(|| (Path::new(root::SCRATCH), landlock::scratch_access()));
+    libraries.chain(roots).chain(provisions).chain(scratch).collect()
 }
 
 /// The pipes, where [`place_descriptors`] put them.

@@ -8,6 +8,15 @@ use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+/// Where standard output or standard error of a jailed process goes.
+#[derive(Debug, Clone, Copy)]
+pub enum Output<'a> {
+    /// Nowhere.
+    Null,
+    /// To a duplicate of this descriptor.
+    Fd(BorrowedFd<'a>),
+}
+
 /// Raises the soft limit on descriptor numbers to the hard one, so that numbers above the jail's limit can be
 /// used.
 pub(super) fn raise_limit() -> Result<(), Errno> {

@@ -29,6 +29,19 @@ impl FileIdentity {
             changed: (stat.st_ctime, nanoseconds(stat.st_ctime_nsec)),
         })
     }
+
+    /// Whether nobody has written to it in between. A further name, or other permissions, are no writing.
+    pub(super) fn has_content_of(&self, other: &Self) -> bool {
+        let Self {
+            device,
+            inode,
+            len_bytes,
+            modified,
+            changed: _,
+        } = self;
+        (device, inode, len_bytes, modified)
+            == (&other.device, &other.inode, &other.len_bytes, &other.modified)
+    }
 }
 
 /// The type of this field differs between architectures.

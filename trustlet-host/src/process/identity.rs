@@ -3,7 +3,8 @@
 use super::fork::Forked;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, write};
-use rustix::process::{getegid, geteuid};
+use rustix::process::{Gid, Uid, getegid, geteuid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
@@ -122,6 +123,14 @@ fn covers(line: &str, first: u32, count: u32) -> bool {
         return false;
     };
     inside <= u64::from(first) && u64::from(first) + u64::from(count) <= inside + length
+}
+
+/// Becomes user and group `id`, with no other groups.
+pub(super) fn change_ids(id: u32) -> Result<(), Errno> {
+    let (user, group) = (Uid::from_raw(id), Gid::from_raw(id));
+    set_thread_groups(&[])?;
+    set_thread_res_gid(group, group, group)?;
+    set_thread_res_uid(user, user, user)
 }
 
 #[cfg(test)]

@@ -8,19 +8,17 @@
 //! can trace it, read its memory or list its descriptors, and the program need not be trusted to ask for
 //! that.
 
+use super::copy::{CopyError, copy};
+use super::file_identity::FileIdentity;
 use super::headroom::explained;
 use super::seals::add_seals;
-use ring::digest;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{MemfdFlags, Mode, SealFlags, fchmod, fchown, memfd_create};
-use rustix::io::{Errno, pread, write};
+use rustix::io::Errno;
 use rustix::process::{Gid, getegid, geteuid, getgroups};
 use std::io;
 
-/// SHA-384 over the bytes of a file.
-pub type Measurement = [u8; 48];
-
-const COPY_BYTES: usize = 64 * 1024;
+pub use super::copy::Measurement;
 
 /// A measured program. Any number of processes can be started from one.
 #[derive(Debug)]
@@ -34,15 +32,9 @@ pub struct Image {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
-    /// More bytes than the caller allows.
-    #[error("the executable is longer than {max_bytes} bytes")]
-    TooLong {
-        /// The caller's bound.
-        max_bytes: u64,
-    },
-    /// The file could not be read.
-    #[error("cannot read the executable: {0}")]
-    Read(#[source] io::Error),
+    /// It could not be copied.
+    #[error("cannot use the executable: {0}")]
+    Copy(#[from] CopyError),
     /// The sealed copy could not be made.
     #[error("cannot make a sealed copy of the executable in memory: {0}")]
     Seal(#[source] io::Error),
@@ -63,30 +55,13 @@ impl Image {
             Errno::ACCESS => ImageError::NotExecutable(errno.into()),
             errno => ImageError::Seal(explained(errno)),
         })?;
-        let mut context = digest::Context::new(&digest::SHA384);
-        let mut buffer = vec![0_u8; COPY_BYTES];
-        let mut len_bytes = 0_u64;
-        loop {
-            let count = match pread(file, buffer.as_mut_slice(), len_bytes) {
-                Ok(0) => break,
-                Err(Errno::INTR) => continue,
-                other => other.map_err(|errno| ImageError::Read(errno.into()))?,
-            };
-            len_bytes += count as u64;
-            if len_bytes > max_bytes {
-                return Err(ImageError::TooLong { max_bytes });
-            }
-            let (copied, _) = buffer.split_at(count);
-            context.update(copied);
-            write_all(memfd.as_fd(), copied).map_err(|errno| ImageError::Seal(explained(errno)))?;
-        }
+        let identity = FileIdentity::of(file).map_err(CopyError::read)?;
+        let copied = copy(file, identity, Some(memfd.as_fd()), max_bytes)?;
         seal(&memfd).map_err(|errno| ImageError::Seal(explained(errno)))?;
-        let mut measurement = [0; 48];
-        measurement.copy_from_slice(context.finish().as_ref());
         Ok(Self {
             memfd,
-            measurement,
-            len_bytes,
+            measurement: copied.measurement,
+            len_bytes: copied.len_bytes,
         })
     }
 
@@ -115,18 +90,6 @@ fn executable_memfd(name: &str) -> rustix::io::Result<OwnedFd> {
         Err(Errno::INVAL) => memfd_create(name, flags),
         other => other,
     }
-}
-
-/// Writes all of `bytes` to `sink`, however many calls that takes.
-pub(super) fn write_all(sink: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> {
-    while !bytes.is_empty() {
-        match write(sink, bytes) {
-            Ok(count) => bytes = bytes.split_at(count).1,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
 }
 
 fn seal(memfd: &OwnedFd) -> rustix::io::Result<()> {
@@ -161,7 +124,9 @@ fn unmapped_group() -> Option<Gid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ring::digest;
     use rustix::fs::fcntl_add_seals;
+    use rustix::io::write;
     use std::io::{Seek, SeekFrom, Write};
 
     fn file(bytes: &[u8]) -> std::fs::File {
@@ -185,7 +150,10 @@ mod tests {
     #[test]
     fn a_longer_file_than_allowed_is_refused() {
         let refused = Image::load("input", file(&[0; 101]).as_fd(), 100);
-        assert!(matches!(refused, Err(ImageError::TooLong { max_bytes: 100 })));
+        assert!(matches!(
+            refused,
+            Err(ImageError::Copy(CopyError::TooLong { max_bytes: 100 }))
+        ));
     }
 
     #[test]

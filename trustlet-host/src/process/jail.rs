@@ -5,10 +5,13 @@
 //! error names the step that failed, and silence means that the program runs with every layer that [`Layers`]
 //! found.
 
+pub use super::descriptors::Output;
 pub use super::limits::Limits;
 pub use super::seccomp::Role;
+pub use super::step::Step;
 
 use super::child::{self, Orders, Parent, Report};
+use super::files::Files;
 use super::fork::{Forked, fork};
 use super::headroom::explained;
 use super::identity::{HostIds, Lease};
@@ -34,15 +37,6 @@ const SPARE_NUMBERS: u32 = 3 + 2 * 6;
 /// Fewest descriptors that a process can be given: standard ones, and room for the loader to open libraries.
 const OPEN_FILES_MIN: u32 = 8;
 
-/// Where standard output or standard error of a jailed process goes.
-#[derive(Debug, Clone, Copy)]
-pub enum Output<'a> {
-    /// Nowhere.
-    Null,
-    /// To a duplicate of this descriptor.
-    Fd(BorrowedFd<'a>),
-}
-
 /// Everything about a process to start.
 #[derive(Debug, Clone, Copy)]
 pub struct Spawn<'a> {
@@ -52,6 +46,8 @@ pub struct Spawn<'a> {
     pub image: &'a Image,
     /// The shared objects that the program links; empty for a static one.
     pub libraries: &'a [Library],
+    /// The files that it finds besides.
+    pub files: Option<&'a Files>,
     /// Its first argument, by convention the name of the program.
     pub argv0: &'a OsStr,
     /// Its further arguments.
@@ -74,81 +70,6 @@ pub struct Spawn<'a> {
     pub inherit: &'a [(BorrowedFd<'a>, RawFd)],
     /// What this machine can enforce.
     pub layers: &'a Layers,
-}
-
-/// One thing that happens between clone and exec.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-#[allow(missing_docs, reason = "each is said in words by its Display")]
-#[non_exhaustive]
-pub enum Step {
-    Clone,
-    IdentityMaps,
-    Handshake,
-    Signals,
-    Identity,
-    HostName,
-    Libraries,
-    Root,
-    Descriptors,
-    Cpu,
-    Capabilities,
-    NoNewPrivileges,
-    Landlock,
-    Limits,
-    ParentDeath,
-    Seccomp,
-    Execute,
-}
-
-impl Step {
-    const ALL: [Self; 17] = [
-        Self::Clone,
-        Self::IdentityMaps,
-        Self::Handshake,
-        Self::Signals,
-        Self::Identity,
-        Self::HostName,
-        Self::Libraries,
-        Self::Root,
-        Self::Descriptors,
-        Self::Cpu,
-        Self::Capabilities,
-        Self::NoNewPrivileges,
-        Self::Landlock,
-        Self::Limits,
-        Self::ParentDeath,
-        Self::Seccomp,
-        Self::Execute,
-    ];
-
-    pub(super) fn from_number(number: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|&step| step as u32 == number)
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Clone => "cloning into new namespaces",
-            Self::IdentityMaps => "mapping its user and group",
-            Self::Handshake => "waiting for its monitor",
-            Self::Signals => "resetting signals",
-            Self::Identity => "changing to its user",
-            Self::HostName => "setting its host name",
-            Self::Libraries => "finding its libraries unchanged",
-            Self::Root => "building its file system",
-            Self::Descriptors => "placing its descriptors",
-            Self::Cpu => "pinning it to its CPU",
-            Self::Capabilities => "dropping capabilities",
-            Self::NoNewPrivileges => "setting no_new_privs",
-            Self::Landlock => "applying Landlock",
-            Self::Limits => "setting resource limits",
-            Self::ParentDeath => "tying its life to the monitor's",
-            Self::Seccomp => "installing the seccomp filter",
-            Self::Execute => "executing its image",
-        })
-    }
 }
 
 /// Why a process could not be started. Nothing of it is left.
@@ -436,6 +357,7 @@ fn prepare<'a>(spawn: &'a Spawn<'a>, ids: HostIds) -> Result<Orders<'a>, SpawnEr
         image: spawn.image,
         image_number,
         libraries: spawn.libraries,
+        files: spawn.files,
         argv,
         envp,
         limits: Limits {

@@ -1,9 +1,6 @@
 //! Landlock: what the file system, TCP and signals may be used for, decided once more and by other kernel
 //! code than the namespaces. If one of the two has a hole, the other still stands.
 
-use super::library::Library;
-use super::provisions::Provision;
-use super::root::SCRATCH;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetStatus, Scope,
@@ -17,23 +14,12 @@ use std::path::Path;
 /// The newest rules that are asked for; an older kernel enforces those that it knows.
 const ABI_WANTED: ABI = ABI::V7;
 
-/// Confines this process to reading `libraries` (executing the loader among them), to `provisions`, to its
-/// scratch directory if it has one, to no TCP port at all, and to its own signals and abstract sockets.
-pub(super) fn restrict(libraries: &[Library], provisions: &[Provision], scratch: bool) -> Result<(), Errno> {
-    let mut opened = Vec::with_capacity(libraries.len() + provisions.len() + 1);
-    for library in libraries {
-        let execute = if library.is_interpreter() {
-            BitFlags::from(AccessFs::Execute)
-        } else {
-            BitFlags::empty()
-        };
-        opened.push((open_path(library.path())?, execute | AccessFs::ReadFile));
-    }
-    for provision in provisions {
-        opened.push((open_path(provision.path())?, provision.access()));
-    }
-    if scratch {
-        opened.push((open_path(Path::new(SCRATCH))?, scratch_access()));
+/// Confines this process to using each path as it says and nothing else, to no TCP port at all, and to its own
+/// signals and abstract sockets.
+pub(super) fn restrict(allowed: &[(&Path, BitFlags<AccessFs>)]) -> Result<(), Errno> {
+    let mut opened = Vec::with_capacity(allowed.len());
+    for &(path, access) in allowed {
+        opened.push((open_path(path)?, access));
     }
     enforce(opened).map_err(|error| errno_of(&error))
 }
@@ -42,8 +28,8 @@ fn open_path(path: &Path) -> Result<OwnedFd, Errno> {
     open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Everything but executing and making anything else than files and directories.
-fn scratch_access() -> BitFlags<AccessFs> {
+/// Of a scratch directory: everything but executing and making anything else than files and directories.
+pub(super) fn scratch_access() -> BitFlags<AccessFs> {
     AccessFs::ReadFile
         | AccessFs::WriteFile
         | AccessFs::ReadDir

@@ -3,7 +3,6 @@
 //! A missing layer is never skipped in silence: every [`super::jail::Child`] names what it runs without, and
 //! so does whoever reports on isolation. Whether that is good enough is for the caller to decide.
 
-use super::probe::{self, Lack};
 use std::fmt;
 
 /// One way in which a jailed process is kept from something.
@@ -146,31 +145,11 @@ impl fmt::Display for Missing {
 /// What this machine can enforce for the user who runs the monitor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layers {
-    missing: Vec<Missing>,
-    landlock_abi: u32,
+    pub(super) missing: Vec<Missing>,
+    pub(super) landlock_abi: u32,
 }
 
 impl Layers {
-    /// Tries each layer in a child process. Takes some milliseconds.
-    #[must_use]
-    pub fn probe() -> Self {
-        let mut layers = Self {
-            missing: Vec::new(),
-            landlock_abi: probe::landlock_abi(),
-        };
-        for layer in Layer::ALL {
-            // The other namespaces depend on the user namespace, which stands first.
-            if let Err(Lack { reason, untried }) = probe::try_layer(layer, &layers) {
-                layers.missing.push(Missing {
-                    layer,
-                    reason,
-                    untried,
-                });
-            }
-        }
-        layers
-    }
-
     /// The same with `layer` marked as missing, to see what becomes of a machine without it.
     #[must_use]
     pub fn without(mut self, layer: Layer, reason: &str) -> Self {

@@ -6,11 +6,15 @@
 //! that of the copy, and both are handed out together. Were a change of the file to go unnoticed, the next
 //! function would get the earlier bytes *and the earlier measurement*, and the chain digest would say so.
 
+use super::copy::CopyError;
 use super::file_identity::FileIdentity;
+use super::files::{AddedFile, FileCopy, Files};
 use super::image::{Image, ImageError};
-use super::library::{Library, LibraryError};
+use super::library::{LIBRARIES_MAX, Library, LibraryError};
+use super::loaded::{LoadedLibrary, loaded_libraries};
 use super::shelf::{LibraryFile, Shelf};
-use rustix::fd::BorrowedFd;
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::{Mode, OFlags, open};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::{Rc, Weak};
@@ -23,6 +27,8 @@ pub const IMAGE_MAX_BYTES: u64 = 1 << 30;
 pub struct MeasuredFiles {
     images: BTreeMap<FileIdentity, Weak<Image>>,
     libraries: BTreeMap<FileIdentity, Weak<LibraryFile>>,
+    /// Of functions' files, where each was copied to.
+    files: BTreeMap<FileIdentity, FileCopy>,
     shelf: Shelf,
 }
 
@@ -33,6 +39,7 @@ impl MeasuredFiles {
         Self {
             images: BTreeMap::new(),
             libraries: BTreeMap::new(),
+            files: BTreeMap::new(),
             shelf,
         }
     }
@@ -49,7 +56,7 @@ impl MeasuredFiles {
     /// # Errors
     /// As [`Image::load`]; also when `file` is no regular file.
     pub fn image(&mut self, name: &str, file: BorrowedFd<'_>) -> Result<Rc<Image>, ImageError> {
-        let identity = FileIdentity::of(file).map_err(|errno| ImageError::Read(errno.into()))?;
+        let identity = FileIdentity::of(file).map_err(CopyError::read)?;
         if let Some(image) = self.images.get(&identity).and_then(Weak::upgrade) {
             return Ok(image);
         }
@@ -72,25 +79,100 @@ impl MeasuredFiles {
         file: BorrowedFd<'_>,
         interpreter: bool,
     ) -> Result<Library, LibraryError> {
-        let identity = FileIdentity::of(file).map_err(|errno| LibraryError::Read {
+        let failed = |source| LibraryError::Copy {
             path: path.to_owned(),
-            source: errno.into(),
-        })?;
+            source,
+        };
+        let identity = FileIdentity::of(file).map_err(CopyError::read).map_err(failed)?;
         if let Some(known) = self.libraries.get(&identity).and_then(Weak::upgrade) {
             return Library::new(path, known, interpreter);
         }
-        let copy = Rc::new(self.shelf.put(path, file)?);
+        let copy = Rc::new(self.shelf.put(file).map_err(failed)?);
         let library = Library::new(path, Rc::clone(&copy), interpreter)?;
         self.libraries.retain(|_, known| known.strong_count() > 0);
         self.libraries.insert(identity, Rc::downgrade(&copy));
         Ok(library)
+    }
+
+    /// Adds a folder to a function's `files`.
+    ///
+    /// # Errors
+    /// When there is no room.
+    pub fn add_folder(&mut self, files: &mut Files, path: &Path) -> Result<(), CopyError> {
+        files.add_folder(&self.shelf, path)
+    }
+
+    /// Adds a symbolic link to a function's `files`.
+    ///
+    /// # Errors
+    /// When there is no room.
+    pub fn add_link(&mut self, files: &mut Files, path: &Path, target: &str) -> Result<(), CopyError> {
+        files.add_link(&self.shelf, path, target)
+    }
+
+    /// Adds the content of `file` to a function's `files`: shared with another function that has the same file,
+    /// else copied and measured.
+    ///
+    /// # Errors
+    /// A file that is longer than `max_bytes`, unreadable, no regular file, changing, or that there is no room
+    /// for.
+    pub fn add_file(
+        &mut self,
+        files: &mut Files,
+        path: &Path,
+        file: BorrowedFd<'_>,
+        max_bytes: u64,
+    ) -> Result<AddedFile, CopyError> {
+        let identity = FileIdentity::of(file).map_err(CopyError::read)?;
+        let known = self
+            .files
+            .get(&identity)
+            .filter(|known| known.added().len_bytes <= max_bytes);
+        if let Some(added) = known.and_then(|known| files.share(&self.shelf, path, known)) {
+            return Ok(added);
+        }
+        let copy = files.add_file(&self.shelf, path, file, identity, max_bytes)?;
+        let added = copy.added();
+        self.files.insert(identity, copy);
+        Ok(added)
+    }
+
+    /// The shared objects that the running process has mapped, its dynamic loader among them: what another
+    /// process of the same executable (the daemon, the gateway) needs to start. Empty for a static executable.
+    ///
+    /// # Errors
+    ///
+    /// One of them cannot be measured, for instance because it was replaced on disk and the new one is being
+    /// written.
+    pub fn own_libraries(&mut self) -> Result<Vec<Library>, LibraryError> {
+        self.loaded_libraries(&loaded_libraries())
+    }
+
+    /// These libraries.
+    ///
+    /// # Errors
+    /// As [`MeasuredFiles::own_libraries`], or when there are too many.
+    pub fn loaded_libraries(&mut self, loaded: &[LoadedLibrary]) -> Result<Vec<Library>, LibraryError> {
+        // The loader is one of its own.
+        if loaded.len() > LIBRARIES_MAX + 1 {
+            return Err(LibraryError::TooMany);
+        }
+        let load = |library: &LoadedLibrary| {
+            let failed = |source| LibraryError::Copy {
+                path: library.path.clone(),
+                source,
+            };
+            let file = open(&library.path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+            let file = file.map_err(CopyError::read).map_err(failed)?;
+            self.library(&library.path, file.as_fd(), library.interpreter)
+        };
+        loaded.iter().map(load).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fd::AsFd;
     use rustix::fs::{MemfdFlags, memfd_create};
     use std::fs::File;
     use std::io::Write;
@@ -162,5 +244,29 @@ mod tests {
         drop(files.library(path, file(b"x").as_fd(), false).unwrap());
         let _other = files.library(path, file(b"y").as_fd(), false).unwrap();
         assert_eq!(files.libraries.len(), 1);
+    }
+
+    #[test]
+    fn this_test_links_a_c_library_and_its_loader() {
+        let libraries = MeasuredFiles::new(Shelf::scales()).own_libraries().unwrap();
+        if libraries.is_empty() {
+            eprintln!("skipped: this test is a static executable");
+            return;
+        }
+        let interpreters = libraries.iter().filter(|library| library.is_interpreter());
+        assert_eq!(interpreters.count(), 1);
+        let is_c_library = |library: &Library| library.path().to_string_lossy().contains("libc.so");
+        assert!(libraries.iter().any(is_c_library));
+        assert!(libraries.iter().all(|library| library.check_unchanged().is_ok()));
+    }
+
+    #[test]
+    fn a_relative_or_climbing_path_is_refused() {
+        let file = File::open("/proc/self/exe").unwrap();
+        let mut files = MeasuredFiles::new(Shelf::scales());
+        for path in ["libc.so.6", "/lib/../etc/passwd", "/", "", "/lib/x\0y"] {
+            let measured = files.library(Path::new(path), file.as_fd(), false);
+            assert!(matches!(measured, Err(LibraryError::Path { .. })), "{path:?}");
+        }
     }
 }

@@ -14,13 +14,16 @@
 //! is a copy of the monitor and allocates memory, which would not be sound advice in a process with several.
 
 pub mod control_group;
+pub mod copy;
 pub mod doctor;
 pub mod file_content;
+pub mod files;
 pub mod headroom;
 pub mod image;
 pub mod jail;
 pub mod layers;
 pub mod library;
+pub mod loaded;
 pub mod measured_files;
 pub mod memory;
 pub mod patience;
@@ -29,6 +32,7 @@ pub mod scheduling;
 pub mod seccomp;
 pub mod shelf;
 
+mod binding;
 mod capabilities;
 mod child;
 mod descriptors;
@@ -37,8 +41,10 @@ mod fork;
 mod identity;
 mod landlock;
 pub(crate) mod limits;
+mod mounts;
 mod permission;
 mod probe;
 mod provisions;
 mod root;
 mod seals;
+mod step;

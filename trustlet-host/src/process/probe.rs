@@ -4,13 +4,12 @@
     reason = "some probes make system calls that have no safe wrapper"
 )]
 
-use super::child::change_ids;
 use super::descriptors::close;
 use super::fork::{Forked, fork};
 use super::headroom::shortage;
-use super::identity::{HostIds, INSIDE_ID, Lease};
+use super::identity::{HostIds, INSIDE_ID, Lease, change_ids};
 use super::image::Image;
-use super::layers::{Layer, Layers};
+use super::layers::{Layer, Layers, Missing};
 use super::patience::until_readable;
 use super::permission::{refusal, setting};
 use super::region::Region;
@@ -38,11 +37,11 @@ const CHILD_MAX: Duration = Duration::from_secs(5);
 
 /// A layer could not be used.
 #[derive(Debug)]
-pub(super) struct Lack {
+struct Lack {
     /// Why, in plain words.
-    pub(super) reason: String,
+    reason: String,
     /// It was not found out whether it is there: something else is short, or it took too long.
-    pub(super) untried: bool,
+    untried: bool,
 }
 
 impl From<Errno> for Lack {
@@ -89,8 +88,30 @@ impl Lack {
     }
 }
 
+impl Layers {
+    /// Tries each layer in a child process. Takes some milliseconds.
+    #[must_use]
+    pub fn probe() -> Self {
+        let mut layers = Self {
+            missing: Vec::new(),
+            landlock_abi: landlock_abi(),
+        };
+        for layer in Layer::ALL {
+            // The other namespaces depend on the user namespace, which stands first.
+            if let Err(Lack { reason, untried }) = try_layer(layer, &layers) {
+                layers.missing.push(Missing {
+                    layer,
+                    reason,
+                    untried,
+                });
+            }
+        }
+        layers
+    }
+}
+
 /// `Err` says why `layer` cannot be had. `found`: what has been found out so far.
-pub(super) fn try_layer(layer: Layer, found: &Layers) -> Result<(), Lack> {
+fn try_layer(layer: Layer, found: &Layers) -> Result<(), Lack> {
     let tried = match layer {
         Layer::UserNamespace => return namespace(layer, found, || Ok(())),
         Layer::MountNamespace => return namespace(layer, found, || root::enter(&[], 4096, None)),
@@ -118,7 +139,7 @@ pub(super) fn try_layer(layer: Layer, found: &Layers) -> Result<(), Lack> {
 }
 
 /// Version of Landlock's interface, 0 if it has none.
-pub(super) fn landlock_abi() -> u32 {
+fn landlock_abi() -> u32 {
     const CREATE_RULESET_VERSION: u32 = 1;
     // SAFETY: with this flag the call takes no structure and only answers with a number.
     let version = unsafe {
@@ -264,7 +285,7 @@ fn no_network() -> Result<(), Errno> {
 
 fn confined_by_landlock() -> Result<(), Errno> {
     set_no_new_privs(true)?;
-    landlock::restrict(&[], &[], false)?;
+    landlock::restrict(&[])?;
     let refused = open(
         "/",
         OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,

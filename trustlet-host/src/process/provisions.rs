@@ -2,7 +2,7 @@
 //! and the machine's time zones, so that libraries which expect them work. They are bind-mounted read-only
 //! from the machine; which bytes a time zone file holds is not measured.
 
-use super::root::Bound;
+use super::mounts::Bound;
 use landlock::{AccessFs, BitFlags};
 use rustix::fs::{FileType, Mode, OFlags, RawMode, fstat, open};
 use rustix::io::Errno;
@@ -45,10 +45,6 @@ const PROVISIONS: [Provision; 6] = [
         writable: false,
     },
 ];
-
-/// Symbolic links, path and target. A function's local time is UTC unless its `TZ` says another zone: which
-/// one the machine is in would make it behave differently elsewhere.
-pub(super) const LINKS: [(&str, &str); 1] = [("etc/localtime", "/usr/share/zoneinfo/Etc/UTC")];
 
 impl Provision {
     /// Those that this machine has; a function does without the others.

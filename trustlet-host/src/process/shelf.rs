@@ -1,36 +1,34 @@
-//! Where the libraries of programs lie once they are loaded: copies that the monitor alone can write, each
-//! made and measured once, and shared by all processes that need it. What happens to the files on disk later
-//! does not matter.
+//! Where the libraries of programs and the files of functions lie once they are loaded: copies that the monitor
+//! alone can write, each made and measured once, and shared by all processes that need it. What happens to the
+//! files on disk later does not matter.
 //!
 //! The shelf is a file system in memory that is attached nowhere. A starting process clones a mount of each
-//! file that it needs and attaches it, read-only, in its own root; so all of them share the pages. Before
-//! Linux 6.15 a mount that is attached nowhere cannot be cloned, and without user namespaces an ordinary user
-//! cannot make one: then the copies are sealed memory, and each process gets copies of its own, which costs
+//! file and folder that it needs and attaches it, read-only, in its own root; so all of them share the pages.
+//! Before Linux 6.15 a mount that is attached nowhere cannot be cloned, and without user namespaces an ordinary
+//! user cannot make one: then the copies are sealed memory, and each process gets copies of its own, which costs
 //! their size in memory and the time to write them at every start.
 
+use super::copy::{CopyError, Measurement, copy};
 use super::file_identity::FileIdentity;
-use super::image::{Measurement, write_all};
 use super::layers::{Layer, Layers};
-use super::library::LibraryError;
+use super::mounts::{self, Bound};
+use super::probe;
 use super::seals::add_seals;
-use super::{probe, root};
 use hacher_libos_net::attach::seqpacket;
-use ring::digest;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, MemfdFlags, Mode, OFlags, SealFlags, fchmod, memfd_create, openat, unlinkat};
-use rustix::io::{Errno, pread};
+use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use rustix::net::{RecvFlags, SendFlags};
 use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
 
-const COPY_BYTES: usize = 64 * 1024;
 /// Longer libraries are refused: copying one must not hold up the monitor for long.
 pub const LIBRARY_MAX_BYTES: u64 = 1 << 30;
-/// Files on a shelf: all libraries of all functions that a service can have, and more than any machine runs
-/// (I6).
-const FILES_MAX: u64 = 64 * 1024;
+/// Files on a shelf: all libraries of all functions that a service can have, more than any machine runs, and
+/// all files of its functions (I6).
+const FILES_MAX: u64 = 64 * 1024 + 256 * 1024;
 
 /// Where copies are put.
 #[derive(Debug)]
@@ -89,41 +87,48 @@ impl Shelf {
         }
     }
 
-    /// Copies `file` from its first byte and measures what was copied. `path` is for messages.
+    /// Copies `file` from its first byte and measures what was copied.
     ///
     /// # Errors
     /// A file that is too long, unreadable, changing, or that there is no room for.
-    pub(super) fn put(&self, path: &Path, file: BorrowedFd<'_>) -> Result<LibraryFile, LibraryError> {
-        let read = |errno: Errno| LibraryError::Read {
-            path: path.to_owned(),
-            source: errno.into(),
-        };
-        let identity = FileIdentity::of(file).map_err(read)?;
-        let copy = self.new_copy().map_err(|errno| LibraryError::Copy {
-            path: path.to_owned(),
-            source: errno.into(),
-        })?;
-        let (measurement, len_bytes) = fill(path, file, copy.as_ref().map(|copy| copy.writer.as_fd()))?;
-        if FileIdentity::of(file).map_err(read)? != identity {
-            return Err(LibraryError::Changed {
-                path: path.to_owned(),
-            });
-        }
-        let bytes = copy.map_or(Ok(Bytes::Nowhere), NewCopy::finish);
+    pub(super) fn put(&self, file: BorrowedFd<'_>) -> Result<LibraryFile, CopyError> {
+        let identity = FileIdentity::of(file).map_err(CopyError::read)?;
+        let new = self.new_copy().map_err(CopyError::write)?;
+        let sink = new.as_ref().map(|copy| copy.writer.as_fd());
+        let copied = copy(file, identity, sink, LIBRARY_MAX_BYTES)?;
+        let bytes = new.map_or(Ok(Bytes::Nowhere), NewCopy::finish);
         Ok(LibraryFile {
             identity,
-            measurement,
-            len_bytes,
-            bytes: bytes.map_err(|errno| LibraryError::Copy {
-                path: path.to_owned(),
-                source: errno.into(),
-            })?,
+            measurement: copied.measurement,
+            len_bytes: copied.len_bytes,
+            bytes: bytes.map_err(CopyError::write)?,
         })
     }
 
+    /// Where a tree of files can be put.
+    pub(super) fn place_for_files(&self) -> Result<FilesPlace, CopyError> {
+        match &self.place {
+            Place::Nowhere => Ok(FilesPlace::Nowhere),
+            Place::Memory(_) => {
+                let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+                let memory = memfd_create("files", flags).map_err(CopyError::write)?;
+                Ok(FilesPlace::Memory(memory))
+            }
+            Place::Mount(mount) => Ok(FilesPlace::Mount {
+                mount: Rc::clone(mount),
+                folder: format!("files-{}", self.next()),
+            }),
+        }
+    }
+
+    fn next(&self) -> u64 {
+        let number = self.count.get();
+        self.count.set(number + 1);
+        number
+    }
+
     fn new_copy(&self) -> Result<Option<NewCopy>, Errno> {
-        let name = self.count.get().to_string();
-        self.count.set(self.count.get() + 1);
+        let name = self.next().to_string();
         match &self.place {
             Place::Nowhere => Ok(None),
             Place::Memory(_) => Ok(Some(NewCopy {
@@ -165,44 +170,6 @@ impl NewCopy {
         add_seals(&self.writer, seals)?;
         Ok(Bytes::Sealed(self.writer))
     }
-}
-
-/// Copies `file` into `sink`, or nowhere, and measures it: SHA-384 and length.
-fn fill(
-    path: &Path,
-    file: BorrowedFd<'_>,
-    sink: Option<BorrowedFd<'_>>,
-) -> Result<(Measurement, u64), LibraryError> {
-    let mut context = digest::Context::new(&digest::SHA384);
-    let mut buffer = vec![0_u8; COPY_BYTES];
-    let mut len_bytes = 0_u64;
-    loop {
-        let count = match pread(file, buffer.as_mut_slice(), len_bytes) {
-            Ok(0) => break,
-            Err(Errno::INTR) => continue,
-            other => other.map_err(|errno| LibraryError::Read {
-                path: path.to_owned(),
-                source: errno.into(),
-            })?,
-        };
-        len_bytes += count as u64;
-        if len_bytes > LIBRARY_MAX_BYTES {
-            return Err(LibraryError::TooLong {
-                path: path.to_owned(),
-            });
-        }
-        let (copied, _) = buffer.split_at(count);
-        context.update(copied);
-        if let Some(sink) = sink {
-            write_all(sink, copied).map_err(|errno| LibraryError::Copy {
-                path: path.to_owned(),
-                source: errno.into(),
-            })?;
-        }
-    }
-    let mut measurement = [0; 48];
-    measurement.copy_from_slice(context.finish().as_ref());
-    Ok((measurement, len_bytes))
 }
 
 /// A file on a shelf, taken off when dropped. Processes that have it mapped keep it.
@@ -255,6 +222,16 @@ impl LibraryFile {
     }
 }
 
+/// Where the files of one function can be put.
+pub(super) enum FilesPlace {
+    /// In a folder of this name, which is not there yet, of the shelf's file system.
+    Mount { mount: Rc<OwnedFd>, folder: String },
+    /// In this memory, which can be sealed.
+    Memory(OwnedFd),
+    /// They are only measured.
+    Nowhere,
+}
+
 /// Makes the file system of a shelf, and tries whether a process in namespaces of its own can use a file on
 /// it.
 fn mount(layers: &Layers) -> Result<OwnedFd, String> {
@@ -270,7 +247,7 @@ fn mount(layers: &Layers) -> Result<OwnedFd, String> {
     openat(&mount, "trial", flags, Mode::RUSR).map_err(said)?;
     let trial = openat(&mount, "trial", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(said)?;
     probe::in_namespaces(layers, &[Layer::UserNamespace, Layer::MountNamespace], || {
-        root::Bound::of(&trial, Path::new("/trial"), root::LIBRARY_ATTRIBUTES, false).map(drop)
+        Bound::of(&trial, Path::new("/trial"), mounts::COPY_ATTRIBUTES, false).map(drop)
     })
     .map_err(|error| format!("a mount that is attached nowhere cannot be cloned ({error})"))?;
     unlinkat(&mount, "trial", AtFlags::empty()).map_err(said)?;
@@ -279,7 +256,7 @@ fn mount(layers: &Layers) -> Result<OwnedFd, String> {
 
 fn new_mount() -> Result<OwnedFd, Errno> {
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-    root::tmpfs(&[("nr_inodes", FILES_MAX)], "0755", attributes)
+    mounts::tmpfs(&[("nr_inodes", FILES_MAX)], "0755", attributes)
 }
 
 /// For an ordinary user: a file system that belongs to a user namespace, made by a process in it that ends at

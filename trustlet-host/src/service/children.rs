@@ -159,6 +159,7 @@ pub(super) fn start_daemon(
         name: "hacher-daemon",
         image,
         libraries,
+        files: None,
         argv0: arguments
             .first()
             .map_or("hacher-daemon".as_ref(), OsString::as_os_str),
@@ -190,6 +191,7 @@ pub(super) fn start_scribe(
         name: scribe::ROLE,
         image,
         libraries,
+        files: None,
         argv0: scribe::ROLE.as_ref(),
         args: &[],
         env: &[],

@@ -3,7 +3,7 @@
 //! The words have fixed places, and lists say their lengths: there is nothing to interpret.
 
 use super::{DrainTimes, children, manager};
-use crate::process::library::{LoadedLibrary, loaded_libraries};
+use crate::process::loaded::{LoadedLibrary, loaded_libraries};
 use crate::{VERSION, lines};
 use core::time::Duration;
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};

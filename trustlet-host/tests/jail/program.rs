@@ -5,6 +5,7 @@ use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
 use std::ptr::null_mut;
 
 /// Where the tests place what a program inherits.
@@ -25,6 +26,7 @@ pub(crate) fn run(what: &str, args: &[String]) -> i32 {
         "ordinary" => ordinary(),
         "read" => println!("{}", std::fs::read_to_string(&args[0]).unwrap()),
         "files" => change_files(&args[0]),
+        "change" => println!("{}", changed(Path::new(&args[0]))),
         "lockdown" => lockdown(),
         "exhaust" => exhaust(),
         "wait" => wait(),
@@ -664,7 +666,7 @@ fn devices() {
         refused(std::fs::read_dir("/dev").map(drop))
     );
     println!("local time: {:?}", std::fs::read_link("/etc/localtime").ok());
-    let zones = std::path::Path::new("/usr/share/zoneinfo");
+    let zones = Path::new("/usr/share/zoneinfo");
     let there = zones.join("Etc/UTC").exists();
     println!(
         "time zones: {}",
@@ -934,4 +936,30 @@ fn serve() {
             ],
         ),
     );
+}
+
+/// What of a folder with a file `file` in it could be changed.
+fn changed(folder: &Path) -> String {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    let file = folder.join("file");
+    let all = fs::Permissions::from_mode(0o777);
+    let open = fs::OpenOptions::new().append(true).open(&file).map(drop);
+    let attempts = [
+        ("appended", open),
+        ("created", fs::write(folder.join("new"), "x")),
+        ("made a folder", fs::create_dir(folder.join("folder"))),
+        ("removed", fs::remove_file(&file)),
+        ("renamed", fs::rename(&file, folder.join("renamed"))),
+        ("linked", fs::hard_link(&file, folder.join("linked"))),
+        ("changed its mode", fs::set_permissions(&file, all.clone())),
+        ("changed the folder's mode", fs::set_permissions(folder, all)),
+    ];
+    let done = attempts
+        .into_iter()
+        .filter_map(|(what, result)| result.ok().map(|()| what));
+    match done.collect::<Vec<_>>().join(", ").as_str() {
+        "" => "nothing".to_owned(),
+        done => done.to_owned(),
+    }
 }

@@ -1,7 +1,9 @@
 //! The chain digest tells any two chains apart.
 
 use super::driver::{Driver, chain, function, gateway, name, text};
-use crate::calls::{Call, ChainDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition, tls};
+use crate::calls::{
+    Call, ChainDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition, file_kind, tls,
+};
 use crate::simulated::SimulatedFile;
 use hacher_libos_net::attach::outbox_flag;
 use std::collections::BTreeMap;
@@ -11,6 +13,9 @@ struct FunctionSpec {
     definition: FunctionDefinition,
     program: &'static str,
     libraries: Vec<(&'static str, &'static str, u64)>,
+    /// Path, kind, and what is in it or where it leads.
+    files: Vec<(&'static str, u64, &'static str)>,
+    arguments: Vec<&'static str>,
     variables: Vec<(&'static str, &'static str)>,
     secrets: Vec<(&'static str, &'static str)>,
     ports: Vec<&'static str>,
@@ -34,6 +39,12 @@ fn spec() -> Spec {
         definition: function("one", 2),
         program: "one",
         libraries: vec![("/lib/a", "a", 0), ("/lib/b", "b", 0)],
+        files: vec![
+            ("/app", file_kind::FOLDER, ""),
+            ("/app/data", file_kind::FILE, "content"),
+            ("/app/link", file_kind::LINK, "data"),
+        ],
+        arguments: vec!["--one", "--two"],
         variables: vec![("A", "1"), ("B", "2")],
         secrets: vec![("KEY", "value")],
         ports: vec!["out", "error"],
@@ -42,6 +53,8 @@ fn spec() -> Spec {
         definition: function("two", 1),
         program: "two",
         libraries: Vec::new(),
+        files: Vec::new(),
+        arguments: Vec::new(),
         variables: Vec::new(),
         secrets: Vec::new(),
         ports: vec!["out"],
@@ -108,6 +121,19 @@ fn digest(spec: &Spec) -> Vec<u8> {
                 )
                 .ok();
         }
+        for &(path, kind, content) in &function.files {
+            add_file(&mut driver, at, path, kind, content);
+        }
+        for argument in &function.arguments {
+            driver
+                .load(
+                    Call::AddArgument,
+                    [0, at, 0, 0, 0, 0],
+                    argument.as_bytes(),
+                    vec![],
+                )
+                .ok();
+        }
         for (key, value) in &function.variables {
             let length = u64::try_from(key.len()).unwrap();
             let both = format!("{key}{value}");
@@ -160,6 +186,18 @@ fn digest(spec: &Spec) -> Vec<u8> {
     driver.seal(0).ok().operand
 }
 
+fn add_file(driver: &mut Driver, function: u64, path: &str, kind: u64, content: &str) {
+    let (operand, file) = match kind {
+        file_kind::LINK => (format!("{path}{content}"), vec![]),
+        file_kind::FILE => (path.to_owned(), vec![text(content)]),
+        _ => (path.to_owned(), vec![]),
+    };
+    let arguments = [0, function, kind, u64::try_from(path.len()).unwrap(), 0, 0];
+    driver
+        .load(Call::AddFile, arguments, operand.as_bytes(), file)
+        .ok();
+}
+
 type Change = (&'static str, fn(&mut Spec));
 
 const CHANGES: &[Change] = &[
@@ -204,32 +242,84 @@ const CHANGES: &[Change] = &[
     ("library kind", |spec| spec.functions[0].libraries[0].2 = 1),
     ("library order", |spec| spec.functions[0].libraries.reverse()),
     ("one library less", |spec| spec.functions[0].libraries.truncate(1)),
-    ("memory", |spec| spec.functions[0].definition.memory_bytes += 1),
+    ("memory", |spec| {
+        spec.functions[0].definition.limits.memory_bytes += 1
+    }),
     ("huge pages", |spec| {
-        spec.functions[0].definition.outbox_flags = outbox_flag::HUGE_PAGES;
+        spec.functions[0].definition.limits.outbox_flags = outbox_flag::HUGE_PAGES;
     }),
     ("prefault", |spec| {
-        spec.functions[0].definition.outbox_flags = outbox_flag::PREFAULT;
+        spec.functions[0].definition.limits.outbox_flags = outbox_flag::PREFAULT;
     }),
-    ("scratch", |spec| spec.functions[0].definition.scratch_bytes += 1),
-    ("outbox", |spec| spec.functions[0].definition.outbox_bytes += 1),
-    ("timeout", |spec| spec.functions[0].definition.timeout_ns += 1),
+    ("scratch", |spec| {
+        spec.functions[0].definition.limits.scratch_bytes += 1
+    }),
+    ("outbox", |spec| {
+        spec.functions[0].definition.limits.outbox_bytes += 1
+    }),
+    ("timeout", |spec| {
+        spec.functions[0].definition.limits.timeout_ns += 1
+    }),
     ("backoff", |spec| {
-        spec.functions[0].definition.retry_backoff_ns += 1
+        spec.functions[0].definition.limits.retry_backoff_ns += 1
     }),
     ("longest backoff", |spec| {
-        spec.functions[0].definition.retry_max_ns += 1
+        spec.functions[0].definition.limits.retry_max_ns += 1
     }),
     ("factor", |spec| {
-        spec.functions[0].definition.retry_factor_milli += 1
+        spec.functions[0].definition.limits.retry_factor_milli += 1
     }),
     ("attempts", |spec| {
-        spec.functions[0].definition.retry_attempts += 1
+        spec.functions[0].definition.limits.retry_attempts += 1
     }),
-    ("jitter", |spec| spec.functions[0].definition.retry_jitter = 0),
-    ("instances", |spec| spec.functions[0].definition.instances += 1),
-    ("threads", |spec| spec.functions[0].definition.threads += 1),
-    ("logs", |spec| spec.functions[0].definition.logs = 1),
+    ("jitter", |spec| {
+        spec.functions[0].definition.limits.retry_jitter = 0
+    }),
+    ("instances", |spec| {
+        spec.functions[0].definition.limits.instances += 1
+    }),
+    ("threads", |spec| spec.functions[0].definition.limits.threads += 1),
+    ("logs", |spec| spec.functions[0].definition.limits.logs = 1),
+    ("argument", |spec| spec.functions[0].arguments[0] = "--three"),
+    ("argument order", |spec| spec.functions[0].arguments.reverse()),
+    ("where an argument ends", |spec| {
+        spec.functions[0].arguments = vec!["--one--", "two"];
+    }),
+    ("one argument less", |spec| {
+        spec.functions[0].arguments.truncate(1)
+    }),
+    ("arguments of another function", |spec| {
+        spec.functions[1].arguments = core::mem::take(&mut spec.functions[0].arguments);
+    }),
+    ("place of a file", |spec| {
+        spec.functions[0].files[1].0 = "/app/datb"
+    }),
+    ("content of a file", |spec| {
+        spec.functions[0].files[1].2 = "contenu"
+    }),
+    ("length of a file", |spec| {
+        spec.functions[0].files[1].2 = "content and more";
+    }),
+    ("whether a file may be executed", |spec| {
+        spec.functions[0].files[1].2 = "#!content";
+    }),
+    ("where a link leads", |spec| spec.functions[0].files[2].2 = "."),
+    ("a file instead of a link", |spec| {
+        spec.functions[0].files[2].1 = file_kind::FILE;
+    }),
+    ("a folder instead of a file", |spec| {
+        spec.functions[0].files[1] = ("/app/data", file_kind::FOLDER, "");
+    }),
+    ("an empty file", |spec| spec.functions[0].files[1].2 = ""),
+    ("an empty folder more", |spec| {
+        spec.functions[0]
+            .files
+            .push(("/app/empty", file_kind::FOLDER, ""));
+    }),
+    ("one file less", |spec| spec.functions[0].files.truncate(2)),
+    ("files of another function", |spec| {
+        spec.functions[1].files = core::mem::take(&mut spec.functions[0].files);
+    }),
     ("variable name", |spec| spec.functions[0].variables[0].0 = "C"),
     ("variable value", |spec| spec.functions[0].variables[0].1 = "3"),
     ("where a variable's name ends", |spec| {
@@ -290,5 +380,12 @@ fn the_digest_is_the_same_for_the_same_chain_whatever_secrets_and_placement_are(
     let mut other = spec();
     other.functions[0].secrets[0].1 = "another value";
     other.placement = Some((1, 1000));
+    assert_eq!(digest(&spec()), digest(&other));
+}
+
+#[test]
+fn the_order_in_which_files_are_added_is_no_part_of_the_digest() {
+    let mut other = spec();
+    other.functions[0].files.swap(1, 2);
     assert_eq!(digest(&spec()), digest(&other));
 }

@@ -7,7 +7,7 @@ use crate::calls::{
 use crate::core::{Caller, Core, Exit, ReplyDescriptor};
 use crate::ids::ProcessId;
 use crate::simulated::{Simulated, SimulatedFile, SimulatedProcess};
-use hacher_libos_net::attach::{Ahead, Begin, Edge, Inbound, MessageHeader, Port, kind};
+use hacher_libos_net::attach::{Ahead, Begin, Edge, FunctionLimits, Inbound, MessageHeader, Port, kind};
 use hacher_libos_net::name::Name;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -74,19 +74,21 @@ pub(super) fn chain(text: &str) -> ChainDefinition {
 pub(super) fn function(text: &str, instances: u32) -> FunctionDefinition {
     FunctionDefinition {
         name: name(text),
-        memory_bytes: 64 << 20,
-        scratch_bytes: 1 << 20,
-        outbox_bytes: 1 << 20,
-        timeout_ns: 1_000_000_000,
-        retry_backoff_ns: 10_000_000,
-        retry_max_ns: 1_000_000_000,
-        retry_factor_milli: 2000,
-        retry_attempts: 3,
-        retry_jitter: 1,
-        instances,
-        threads: 16,
-        logs: 0,
-        outbox_flags: 0,
+        limits: FunctionLimits {
+            memory_bytes: 64 << 20,
+            scratch_bytes: 1 << 20,
+            outbox_bytes: 1 << 20,
+            timeout_ns: 1_000_000_000,
+            retry_backoff_ns: 10_000_000,
+            retry_max_ns: 1_000_000_000,
+            retry_factor_milli: 2000,
+            retry_attempts: 3,
+            retry_jitter: 1,
+            instances,
+            threads: 16,
+            logs: 0,
+            outbox_flags: 0,
+        },
     }
 }
 

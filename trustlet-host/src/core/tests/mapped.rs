@@ -155,7 +155,7 @@ fn both_ends_are_told_of_the_same_region() {
     assert_eq!((inbound.mapped, inbound.ring), (1, edge.ring));
     let layout = |capacity, outbox_bytes| MappedLayout::new(capacity, outbox_bytes).unwrap();
     let (own, peers) = (
-        layout(decode.begin.ring_capacity, decode.begin.outbox_bytes),
+        layout(decode.begin.ring_capacity, decode.begin.limits.outbox_bytes),
         layout(inbound.producer_ring_capacity, inbound.producer_outbox_bytes),
     );
     assert_eq!(own, peers);

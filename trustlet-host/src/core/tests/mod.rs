@@ -4,6 +4,7 @@ mod ahead;
 mod digest;
 mod driver;
 mod gateways;
+mod images;
 mod lifecycle;
 mod mapped;
 mod policy;

@@ -2,12 +2,13 @@
 
 use super::driver::{Driver, chain, function, name, text};
 use crate::calls::{
-    Call, ChainDefinition, ChainEntry, EdgeEntry, FunctionDefinition, FunctionEntry, GATEWAY_PROCESS,
-    InboundEntry, MonitorEntry, PortEntry, ResultCode, Statistics, protection,
+    Call, ChainDefinition, ChainEntry, EdgeEntry, FunctionEntry, GATEWAY_PROCESS, InboundEntry, MonitorEntry,
+    PortEntry, ResultCode, Statistics, protection,
 };
 use crate::core::{Caller, LoadError};
 use crate::evidence::verify;
 use crate::simulated::{SIMULATED_MEMORY_BYTES, SimulatedFile};
+use hacher_libos_net::attach::FunctionLimits;
 use zerocopy::{FromBytes, IntoBytes};
 
 #[test]
@@ -45,56 +46,25 @@ fn values_out_of_their_range_are_refused() {
     let mut driver = Driver::with_gateway();
     let id = driver.begin("c");
     let good = function("f", 1);
-    let cases = [
-        FunctionDefinition {
-            memory_bytes: 0,
-            ..good
-        },
-        FunctionDefinition {
-            scratch_bytes: u64::MAX,
-            ..good
-        },
-        FunctionDefinition {
-            outbox_bytes: 1,
-            ..good
-        },
-        FunctionDefinition {
-            timeout_ns: 0,
-            ..good
-        },
-        FunctionDefinition {
-            retry_backoff_ns: u64::MAX,
-            ..good
-        },
-        FunctionDefinition {
-            retry_max_ns: u64::MAX,
-            ..good
-        },
-        FunctionDefinition {
-            retry_factor_milli: 999,
-            ..good
-        },
-        FunctionDefinition {
-            retry_attempts: 0,
-            ..good
-        },
-        FunctionDefinition {
-            retry_jitter: 2,
-            ..good
-        },
-        FunctionDefinition { instances: 0, ..good },
-        FunctionDefinition {
-            instances: 65,
-            ..good
-        },
-        FunctionDefinition { threads: 0, ..good },
-        FunctionDefinition { logs: 2, ..good },
-        FunctionDefinition {
-            outbox_flags: 4,
-            ..good
-        },
+    let changes: [fn(&mut FunctionLimits); 14] = [
+        |limits| limits.memory_bytes = 0,
+        |limits| limits.scratch_bytes = u64::MAX,
+        |limits| limits.outbox_bytes = 1,
+        |limits| limits.timeout_ns = 0,
+        |limits| limits.retry_backoff_ns = u64::MAX,
+        |limits| limits.retry_max_ns = u64::MAX,
+        |limits| limits.retry_factor_milli = 999,
+        |limits| limits.retry_attempts = 0,
+        |limits| limits.retry_jitter = 2,
+        |limits| limits.instances = 0,
+        |limits| limits.instances = 65,
+        |limits| limits.threads = 0,
+        |limits| limits.logs = 2,
+        |limits| limits.outbox_flags = 4,
     ];
-    for case in cases {
+    for change in changes {
+        let mut case = good;
+        change(&mut case.limits);
         let answer = driver.load(
             Call::AddFunction,
             [id, 0, 0, 0, 0, 0],
@@ -354,7 +324,11 @@ fn a_daemon_can_rebuild_its_view_from_queries() {
     let small = driver.daemon(Call::QueryFunction, [id, 2, 0, 0, 0, 0]).ok();
     let small = FunctionEntry::read_from_bytes(&small.operand).unwrap();
     assert_eq!(
-        (small.first_instance, small.definition.instances, small.port_count),
+        (
+            small.first_instance,
+            small.definition.limits.instances,
+            small.port_count
+        ),
         (2, 2, 2)
     );
     let port = driver.daemon(Call::QueryPort, [id, 2, 0, 0, 0, 0]).ok();

@@ -4,7 +4,7 @@
 //! panics.
 
 use super::driver::{Driver, chain, function, name, text, told};
-use crate::calls::{Call, GATEWAY_PROCESS, GatewayDefinition, ResultCode, protection};
+use crate::calls::{Call, GATEWAY_PROCESS, GatewayDefinition, ResultCode, file_kind, protection};
 use crate::core::Caller;
 use crate::core::digest::chain_digest;
 use crate::ids::{ProcessId, index};
@@ -53,7 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (caller(), 0..Call::ALL.len(), arguments(), 0..8_u8, 0..4_u8)
             .prop_map(|(caller, call, arguments, operand, file)| Step::Call(caller, call, arguments, operand, file)),
         3 => (0..6_u8, proptest::bool::weighted(0.8)).prop_map(|(which, seal)| Step::Chain(which, seal)),
-        3 => (0..3_u64, 0..7_u8).prop_map(|(chain, what)| Step::Add(chain, what)),
+        3 => (0..3_u64, 0..9_u8).prop_map(|(chain, what)| Step::Add(chain, what)),
         1 => Just(Step::FinishLoading),
         // Few chains and instances, so that the same one is asked for again while it lives.
         9 => (0..3_u64, 0..4_u64).prop_map(|(chain, instance)| Step::Create(chain, instance)),
@@ -194,6 +194,12 @@ impl Run {
             3 => driver.load(Call::AddSecret, to_first, fresh.as_bytes(), vec![text("s")]),
             4 => driver.load(Call::AddPort, to_first, fresh.as_bytes(), vec![]),
             5 => driver.protected_edge([chain, 1, 0, 2, 1, 0], protection::MAPPED),
+            6 => driver.load(Call::AddArgument, to_first, fresh.as_bytes(), vec![]),
+            7 => {
+                let path = format!("/{fresh}");
+                let arguments = [chain, 1, file_kind::FILE, path.len() as u64, 0, 0];
+                driver.load(Call::AddFile, arguments, path.as_bytes(), vec![text("f")])
+            }
             _ => driver.seal(chain),
         };
         assert!(
