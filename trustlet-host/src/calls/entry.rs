@@ -360,8 +360,3 @@ impl InstanceState {
         }
     }
 }
-
-const _: () = {
-    assert!(size_of::<ChainEntry>() < super::OPERAND_MAX_BYTES);
-    assert!(size_of::<FunctionEntry>() < super::OPERAND_MAX_BYTES);
-};

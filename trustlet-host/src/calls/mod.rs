@@ -116,6 +116,8 @@ pub struct ReplyHeader {
 const _: () = {
     assert!(size_of::<RequestHeader>() == 72);
     assert!(size_of::<ReplyHeader>() == 72);
+    assert!(size_of::<ChainEntry>() < OPERAND_MAX_BYTES);
+    assert!(size_of::<FunctionEntry>() < OPERAND_MAX_BYTES);
 };
 
 /// A request whose frame is right; its arguments are not checked yet.

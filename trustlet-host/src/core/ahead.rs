@@ -6,7 +6,7 @@
 //! rights is the sight of the page of one further instance of its chain, and its bell.
 
 use super::definition::{Definition, Placement};
-use super::plan::PlannedInstance;
+use super::planned::PlannedInstance;
 use crate::ids::InstanceNumber;
 use crate::platform::Platform;
 use hacher_libos_net::waiting::Waiting;

@@ -3,8 +3,8 @@
 //! process exactly the epoch secrets of its own ports and the port secrets of the rings that it reads (I7,
 //! deny by default).
 
-use super::definition::{ERROR_PORT, INGRESS, gateway_limits};
-use super::gateway::GATEWAY;
+use super::definition::gateway_limits;
+use super::names::{ERROR_PORT, GATEWAY, INGRESS};
 use super::sealed::{Chain, SealedChain};
 use crate::calls::GatewayDefinition;
 use crate::ids::{FunctionIndex, InstanceNumber, index, number};

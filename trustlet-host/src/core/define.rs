@@ -1,19 +1,22 @@
 //! The loader's calls.
 
-use super::definition::{Definition, Placement, canonical_name, cpu_hint};
+use super::definition::{Definition, Placement, cpu_hint};
+use super::event::Event;
+use super::limits;
+use super::names::canonical_name;
+use super::operand::{fixed, function_index, name, narrow, present, text};
 use super::program::NewFile;
 use super::refusal::{Refusal, refuse};
+use super::reply::Outcome;
 use super::sealed::Chain;
-use super::{Core, Event, Outcome, function_index, limits, narrow};
+use super::tables::Core;
 use crate::calls::{
     ChainDefinition, EdgeDefinition, FunctionDefinition, GATEWAY_PROCESS, ResultCode, file_kind,
 };
 use crate::ids::{index, number};
 use crate::platform::Platform;
 use hacher_libos_net::attach::SECRET_VALUE_MAX_BYTES;
-use hacher_libos_net::name::Name;
 use hacher_libos_net::waiting::Waiting;
-use zerocopy::FromBytes;
 
 impl<P: Platform> Core<P> {
     pub(super) fn begin_chain(
@@ -313,21 +316,4 @@ impl<P: Platform> Core<P> {
         }
         Ok(())
     }
-}
-
-/// An operand of fixed layout.
-pub(super) fn fixed<T: FromBytes>(operand: &[u8]) -> Result<T, Refusal> {
-    T::read_from_bytes(operand).map_err(|_| ResultCode::InvalidFormat.into())
-}
-
-pub(super) fn text(operand: &[u8]) -> Result<&str, Refusal> {
-    core::str::from_utf8(operand).map_err(|_| ResultCode::InvalidFormat.into())
-}
-
-fn name(operand: &[u8]) -> Result<Name, Refusal> {
-    canonical_name(&fixed(operand)?)
-}
-
-pub(super) fn present<F>(file: Option<F>) -> Result<F, Refusal> {
-    file.ok_or_else(|| Refusal::new(ResultCode::InvalidAddress, "the call needs a descriptor"))
 }

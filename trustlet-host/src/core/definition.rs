@@ -1,6 +1,7 @@
 //! A chain while a loader defines it: what was asked for, checked piece by piece.
 
 use super::limits;
+use super::names::{FAULT_PORT, GATEWAY, INGRESS, canonical_name};
 use super::program::Program;
 use super::refusal::{Refusal, refuse};
 use crate::calls::{
@@ -15,13 +16,6 @@ use hacher_libos_net::share::{Shape, fabric_bytes};
 use hacher_libos_net::waiting::Waiting;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
-
-/// The implicit port of every function, with the fault edge to the gateway.
-pub(crate) const FAULT_PORT: &str = "fault";
-/// The port that carries what a function gave up on; used only if an edge leaves it.
-pub(crate) const ERROR_PORT: &str = "error";
-/// The gateway's port, and the name under which functions see the gateway.
-pub(crate) const INGRESS: &str = "ingress";
 
 /// A secret's name and value.
 pub(crate) struct Secret {
@@ -164,7 +158,7 @@ impl<P: Platform> Definition<P> {
     /// Refuses what [`Definition::add_function`] would, before the executable is read.
     pub(crate) fn check_function(&self, definition: &FunctionDefinition) -> Result<(), Refusal> {
         let name = definition.name.as_str();
-        if [INGRESS, "egress", super::gateway::GATEWAY].contains(&name) {
+        if [INGRESS, "egress", GATEWAY].contains(&name) {
             return refuse(ResultCode::NameTaken, "the name is reserved");
         }
         if self
@@ -439,13 +433,4 @@ pub(crate) const fn process_limits(
         threads,
         descriptors,
     }
-}
-
-/// A name from the wire with nothing behind its text, so that equal names have equal bytes.
-pub(crate) fn canonical_name(name: &Name) -> Result<Name, Refusal> {
-    if name.as_str().chars().any(char::is_control) {
-        return refuse(ResultCode::InvalidFormat, "a name has no control characters");
-    }
-    Name::new(name.as_str())
-        .map_err(|_| Refusal::new(ResultCode::InvalidFormat, "a name has 1 to 63 bytes of text"))
 }

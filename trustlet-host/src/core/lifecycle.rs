@@ -2,11 +2,14 @@
 
 use super::attachment::Attachment;
 use super::definition::process_limits;
+use super::event::{EndReason, Event, Exit};
 use super::ledger::Owner;
 use super::limits;
+use super::operand::narrow;
 use super::refusal::{Refusal, refuse};
+use super::reply::{Handle, Outcome};
 use super::sealed::Slot;
-use super::{Core, EndReason, Event, Exit, Handle, Outcome, narrow};
+use super::tables::Core;
 use crate::calls::{GATEWAY_PROCESS, InstanceState, ResultCode};
 use crate::ids::{ChainId, GatewayId, InstanceNumber, ProcessId};
 use crate::platform::{Launch, Platform, PlatformError, Spawned, TrustletRole};

@@ -4,9 +4,11 @@
 //! caller asks for one part after the other with the same nonce, and the signature tells if something changed
 //! in between.
 
+use super::operand::narrow;
 use super::refusal::{Refusal, refuse};
+use super::reply::Outcome;
 use super::sealed::Chain;
-use super::{Core, Outcome, narrow};
+use super::tables::Core;
 use crate::calls::{GATEWAY_PROCESS, OPERAND_MAX_BYTES, ResultCode};
 use crate::evidence::{DISCLAIMER, NONCE_BYTES};
 use crate::platform::{Measurement, Platform};

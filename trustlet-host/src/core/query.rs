@@ -1,11 +1,14 @@
 //! The tables, as a daemon reads them: enough to go on after it was started anew.
 
 use super::definition::gateway_limits;
-use super::gateway::GATEWAY;
+use super::dispatch::Caller;
 use super::ledger::Owner;
+use super::names::GATEWAY;
+use super::operand::{function_index, narrow};
 use super::program::Program;
 use super::refusal::Refusal;
-use super::{Caller, Core, Handle, Outcome, function_index, narrow};
+use super::reply::{Handle, Outcome};
+use super::tables::Core;
 use crate::calls::{
     self, ANY_CPU, ChainEntry, EdgeEntry, FunctionDefinition, FunctionEntry, GatewayEntry, InboundEntry,
     InstanceEntry, LayerEntry, MonitorEntry, OPERAND_MAX_BYTES, PortEntry, ResultCode,

@@ -2,6 +2,7 @@
 
 use super::definition::{Definition, Edge};
 use super::digest::chain_digest;
+use super::event::Exit;
 use super::gateway::Gateway;
 use super::plan::Plan;
 use super::refusal::{Refusal, refuse};
@@ -25,7 +26,7 @@ pub(crate) struct Slot<P: Platform> {
     /// Processes that were started here; the present one's number in the derivation of its keys (I4).
     pub(crate) epoch: u32,
     pub(crate) deaths: u32,
-    pub(crate) last_exit: Option<super::Exit>,
+    pub(crate) last_exit: Option<Exit>,
     /// When its present process said that it serves, 0 before; and when the last one was found dead.
     pub(crate) ready_ns: u64,
     pub(crate) died_ns: u64,

@@ -1,8 +1,9 @@
 //! Whose a process is, and what people call it.
 
-use super::Core;
-use super::gateway::{GATEWAY, Gateway};
+use super::gateway::Gateway;
 use super::ledger::Owner;
+use super::names::GATEWAY;
+use super::tables::Core;
 use crate::ids::{GatewayId, ProcessId};
 use crate::platform::Platform;
 use core::fmt;

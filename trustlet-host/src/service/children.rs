@@ -5,7 +5,6 @@
     reason = "signalfd and pidfd_open by system call; a parent-death signal between fork and exec"
 )]
 
-use super::{LOADER_TERMINAL, MonitorConfig};
 use crate::process::image::Image;
 use crate::process::jail::{Child, Limits, Output, Role, Spawn, SpawnError, spawn};
 use crate::process::layers::Layers;
@@ -19,6 +18,9 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+
+/// In the loader's environment if what it says reaches a terminal, which it does not have itself.
+pub const LOADER_TERMINAL: &str = "HACHER_LOADER_TERMINAL";
 
 /// What the daemon may use, where the machine allows as much.
 const DAEMON_LIMITS: Limits = Limits {
@@ -70,20 +72,20 @@ impl Loader {
     }
 }
 
-/// Starts `hacher-fabric` as the loader, with its call socket at the number where trustlets have their
+/// Starts `executable`, which is `hacher-fabric`, as the loader, with these words and its call socket at the number where trustlets have their
 /// channel.
 ///
 /// # Errors
 /// When descriptors or processes are short.
 pub(super) fn start_loader(
-    config: &MonitorConfig,
+    executable: BorrowedFd<'_>,
+    words: &[OsString],
     [stdout, stderr]: [BorrowedFd<'_>; 2],
     to_terminal: bool,
 ) -> io::Result<Loader> {
     let (ours, theirs) = seqpacket::pair()?;
     // The file that the daemon was copied from, whatever its path names by now.
-    let executable = config.fabric.executable.as_raw_fd();
-    let mut command = Command::new(format!("/proc/self/fd/{executable}"));
+    let mut command = Command::new(format!("/proc/self/fd/{}", executable.as_raw_fd()));
     command
         .stdin(Stdio::null())
         .stdout(stdout.try_clone_to_owned()?)
@@ -91,7 +93,7 @@ pub(super) fn start_loader(
     if to_terminal {
         command.env(LOADER_TERMINAL, "1");
     }
-    if let Some((name, rest)) = config.loader.split_first() {
+    if let Some((name, rest)) = words.split_first() {
         command.arg0(name).args(rest);
     }
     let number = theirs.as_raw_fd();

@@ -2,7 +2,9 @@
 //!
 //! The words have fixed places, and lists say their lengths: there is nothing to interpret.
 
-use super::{DrainTimes, children, manager};
+use super::children::inherited_file;
+use super::drain::DrainTimes;
+use super::manager::socket_names;
 use crate::process::loaded::{LoadedLibrary, loaded_libraries};
 use crate::{VERSION, lines};
 use core::time::Duration;
@@ -148,7 +150,7 @@ impl MonitorConfig {
         if words.0.next().is_some() || number < FIRST_FD + socket_count() {
             return None;
         }
-        let executable = above_channel(children::inherited_file(number)?).ok()?;
+        let executable = above_channel(inherited_file(number)?).ok()?;
         let config = Self {
             fabric: FabricProgram {
                 executable,
@@ -168,7 +170,7 @@ impl MonitorConfig {
 
 /// Sockets of a service manager have the first numbers, whether they are open or not.
 fn socket_count() -> RawFd {
-    RawFd::try_from(manager::socket_names().len()).unwrap_or(RawFd::MAX - FIRST_FD)
+    RawFd::try_from(socket_names().len()).unwrap_or(RawFd::MAX - FIRST_FD)
 }
 
 struct Words<I>(I);

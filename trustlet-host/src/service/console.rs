@@ -3,7 +3,7 @@
 //! can stop it.
 
 use super::children::start_scribe;
-use super::{ServiceError, os};
+use super::error::{ServiceError, os};
 use crate::process::image::Image;
 use crate::process::jail::Child;
 use crate::process::layers::Layers;

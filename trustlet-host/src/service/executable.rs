@@ -1,7 +1,8 @@
 //! The executable `hacher-monitor`: the monitor and the scribe, and nothing that parses text, speaks HTTP or
 //! reads a chain file. `hacher-fabric serve` turns into it where it lies beside.
 
-use super::{MonitorConfig, run};
+use super::config::MonitorConfig;
+use super::run::run;
 use crate::lines::{self, About, Level};
 use crate::{VERSION, scribe, version_asked};
 use std::process::ExitCode;

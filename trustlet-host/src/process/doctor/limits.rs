@@ -1,7 +1,7 @@
 //! The machine's limits, beside what a service needs of each; and limits that nothing here counts against,
 //! because whoever looks for a fault looks for those too.
 
-use super::{Figures, Finding, Status};
+use super::finding::{Figures, Finding, Status};
 use crate::process::fork;
 use crate::process::headroom::{Headroom, Need, headrooms};
 use crate::process::limits::forbid_core_dumps;

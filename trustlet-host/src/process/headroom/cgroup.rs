@@ -1,6 +1,6 @@
 //! The control groups that this process is in, and what they leave.
 
-use super::{Headroom, Unit};
+use super::limit::{Headroom, Unit};
 use crate::process::control_group::MOUNTS;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,158 @@
+//! What a service begins with: the scribe, and the loader; and how the loader's work ends.
+
+use super::children::{self, start_loader};
+use super::config::MonitorConfig;
+use super::console::Console;
+use super::conversation::answer;
+use super::deaths::Untold;
+use super::error::{ServiceError, os};
+use super::manager::Manager;
+use super::renewal::Renewals;
+use super::shares::{Shares, divided};
+use super::state::{DAEMON_BACKOFF_FIRST, Program, Service, Stage};
+use super::token::{Token, watch};
+use crate::core::{Caller, Core, NamedSocket};
+use crate::machine::Machine;
+use crate::process::layers::Layers;
+use crate::process::measured_files::MeasuredFiles;
+use crate::process::patience::is_asked_to_stop;
+use crate::process::shelf::Shelf;
+use crate::socket_file::SocketFile;
+use core::time::Duration;
+use rustix::event::epoll;
+use rustix::fd::{AsFd, OwnedFd};
+use std::collections::BTreeMap;
+use std::fs::File;
+
+impl Service {
+    pub(super) fn start(
+        config: MonitorConfig,
+        sockets: Vec<(String, OwnedFd)>,
+    ) -> Result<Self, ServiceError> {
+        let signals = children::signals().map_err(os("watching signals"))?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(os("making an epoll"))?;
+        let executable = File::open("/proc/self/exe").map_err(os(
+            "opening the own executable, /proc/self/exe (is /proc mounted?)",
+        ))?;
+        let layers = Layers::probe();
+        let untried = layers.untried().map(ToString::to_string);
+        let mut measured = MeasuredFiles::new(Shelf::new(&layers));
+        let monitor = Program {
+            image: measured.image("hacher-monitor", executable.as_fd())?,
+            libraries: measured.own_libraries()?,
+        };
+        // The same copy, where one executable is both; and the gateway's, if the loader names that file too.
+        let fabric = Program {
+            image: measured.image("hacher-fabric", config.fabric.executable.as_fd())?,
+            libraries: measured.loaded_libraries(&config.fabric.libraries)?,
+        };
+        if let Some(reason) = measured.shelf().unshared_because() {
+            tell!(
+                Info: "each trustlet has copies of its libraries of its own, as they cannot be shared: {reason}"
+            );
+        }
+        let mut core = Core::new(Machine::new(layers, measured)?);
+        core.name_programs(&monitor.image, &fabric.image);
+        if config.access_log {
+            core.keep_access_log();
+        }
+        let named = |(name, socket)| NamedSocket { name, socket };
+        core.offer_sockets(sockets.into_iter().map(named).collect());
+        let mut service = Self {
+            config,
+            console: Console::open()?,
+            core,
+            epoll,
+            signals,
+            monitor,
+            fabric,
+            loader: None,
+            daemon: None,
+            daemon_backoff: DAEMON_BACKOFF_FIRST,
+            daemon_due: None,
+            renewals: Renewals::default(),
+            divided: None,
+            shares: None,
+            untold: Untold::default(),
+            hung_up: BTreeMap::new(),
+            stage: Stage::Running,
+            exit_code: 0,
+            manager: Manager::of_environment(),
+            notified: false,
+            sockets: Vec::new(),
+        };
+        watch(&service.epoll, service.signals.as_fd(), Token::Signals)?;
+        if is_asked_to_stop() {
+            // Before anything was started: the loop reads the signal first, and ends.
+            return Ok(service);
+        }
+        if let Some(untried) = untried {
+            return Err(ServiceError::Untried(untried));
+        }
+        // Before anybody is started, who would be left without a part.
+        service.divided = divided();
+        // Before the loader, which sees what is left of the machine's limits, and would only add that its
+        // monitor is gone.
+        service.start_scribe()?;
+        let Some((outputs, to_terminal)) = service.console.of_loader() else {
+            return Ok(service);
+        };
+        let loader = start_loader(
+            service.config.fabric.executable.as_fd(),
+            &service.config.loader,
+            outputs,
+            to_terminal,
+        )
+        .map_err(os("starting the loader"))?;
+        watch(&service.epoll, loader.socket.as_fd(), Token::LoaderSocket)?;
+        watch(&service.epoll, loader.pidfd.as_fd(), Token::LoaderEnd)?;
+        service.loader = Some(loader);
+        Ok(service)
+    }
+
+    pub(super) fn answer_loader(&mut self) {
+        let Some(loader) = &self.loader else { return };
+        if answer(&mut self.core, Caller::Loader, loader.socket.as_fd()).is_none() {
+            // It has nothing more to say. A closed socket would be reported over and over until it ends.
+            let _ = epoll::delete(&self.epoll, loader.socket.as_fd());
+        }
+    }
+
+    pub(super) fn loader_ended(&mut self) -> Result<(), ServiceError> {
+        // What it said last is answered before its end is judged.
+        while let Some(loader) = &self.loader {
+            if answer(&mut self.core, Caller::Loader, loader.socket.as_fd()) != Some(true) {
+                break;
+            }
+        }
+        let Some(mut loader) = self.loader.take() else {
+            return Ok(());
+        };
+        let code = loader.exit_code();
+        if code != 0 {
+            // It has said on standard error why.
+            self.begin_stop(code, Duration::ZERO);
+            return Ok(());
+        }
+        if let Err(error) = self.core.finish_loading() {
+            tell!(Error: "the loader ended without finishing: {error}");
+            self.begin_stop(1, Duration::ZERO);
+            return Ok(());
+        }
+        self.renewals = Renewals::of(&self.core);
+        let paths = self.config.sockets.iter();
+        self.sockets = paths.filter_map(|path| SocketFile::at(path)).collect();
+        self.shares = Some(Shares::of(&self.core, self.divided.take()));
+        self.start_daemon()
+    }
+
+    pub(super) fn start_scribe(&mut self) -> Result<(), ServiceError> {
+        let layers = self.core.platform().found_layers();
+        self.console
+            .start_scribe(&self.monitor.image, &self.monitor.libraries, layers)?;
+        if let Some(end) = self.console.scribe_end() {
+            watch(&self.epoll, end, Token::ScribeEnd)?;
+        }
+        Ok(())
+    }
+}
