@@ -18,6 +18,8 @@ const OPEN_FILES_OF_INSTANCE: u64 = 9;
 const OPEN_FILES_OF_MAPPED_RING: u64 = 2;
 /// The sealed copy of an executable.
 const OPEN_FILES_OF_PROGRAM: u64 = 1;
+/// A file or folder that lies on the shelf under a place of its own.
+const OPEN_FILES_OF_FILE: u64 = 1;
 /// Libraries that all programs of one C library share, and the executable of this command.
 const SHARED_LIBRARIES: u64 = 6;
 /// The monitor, and the scribe with its two threads.
@@ -62,6 +64,7 @@ pub fn of_chains(chains: &[&Chain]) -> Need {
         // The gateway has regions in each chain.
         + OPEN_FILES_OF_INSTANCE * (instances + chains.len() as u64)
         + OPEN_FILES_OF_PROGRAM * (sum(|totals| totals.programs) + 1)
+        + OPEN_FILES_OF_FILE * sum(|totals| totals.files)
         + OPEN_FILES_OF_MAPPED_RING * sum(|totals| totals.mapped_rings)
         + 2 * sum(|totals| totals.gateway_rings).max(most(|totals| totals.rings_of_one));
     Need {
@@ -129,6 +132,8 @@ struct Totals {
     instances: u64,
     /// Executables with different paths.
     programs: u64,
+    /// Files and folders that functions are given.
+    files: u64,
     mapped_rings: u64,
     /// Rings that the gateway reads or writes.
     gateway_rings: u64,
@@ -158,6 +163,11 @@ impl Totals {
                 .map(|function| u64::from(function.instances()))
                 .sum(),
             programs: programs.len() as u64,
+            files: chain
+                .functions()
+                .iter()
+                .map(|function| function.files().len() as u64)
+                .sum(),
             mapped_rings: chain
                 .edges()
                 .iter()

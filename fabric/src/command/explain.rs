@@ -3,7 +3,7 @@
 use super::{Failed, print, print_json, read_chain};
 use crate::cli::{ChainArgs, Format};
 use crate::table::{Align, Table, bytes};
-use hacher_chain_dsl::{Chain, Edge, EdgeId, Source, Target, format_duration};
+use hacher_chain_dsl::{Chain, Edge, EdgeId, Function, Source, Target, format_duration};
 use hacher_libos_net::aead;
 use hacher_libos_net::layout::ring_capacity;
 use hacher_libos_net::share::fabric_bytes;
@@ -160,10 +160,41 @@ fn limits(chain: &Chain) -> Vec<Value> {
         json!({
             "function": function.name(), "memory_bytes": function.memory().bytes(),
             "fabric_memory_bytes": fabric_bytes(share::of_function(chain, id)), "threads": function.threads(),
-            "scratch_bytes": function.scratch().bytes(),
+            "scratch_bytes": function.scratch().bytes(), "args": function.args(), "files": files(function),
         })
     });
     limits.collect()
+}
+
+/// What a function is given besides its executable, and where it finds it.
+fn files(function: &Function) -> Vec<Value> {
+    let files = function.files().iter();
+    files
+        .map(|file| json!({ "from": file.from(), "to": file.to() }))
+        .collect()
+}
+
+/// A line for each function that has arguments or files.
+fn images_in_words(chain: &Chain) -> String {
+    let mut text = String::new();
+    for function in chain.functions() {
+        let args = function.args().iter().map(|text| format!("{text:?}"));
+        let files = function.files().iter();
+        let files =
+            files.map(|file| format!("{} (of {})", file.to().escape_debug(), file.from().escape_debug()));
+        for (what, list) in [
+            ("arguments", args.collect::<Vec<_>>()),
+            ("finds", files.collect()),
+        ] {
+            if !list.is_empty() {
+                let _ = writeln!(text, "  {} {what}: {}", function.name(), list.join(", "));
+            }
+        }
+    }
+    if !text.is_empty() {
+        text.push_str("  files are copied when the chain is loaded, measured, and read-only.\n\n");
+    }
+    text
 }
 
 /// The same as a table.
@@ -335,6 +366,7 @@ fn human(file: &ChainFile, seating: &Seating) -> String {
          copies: staging copies besides that one write and one read.\n",
     );
     let _ = write!(text, "\n{}\n", limits_in_words(chain));
+    text.push_str(&images_in_words(chain));
     let joined = chain.edges_into(Target::Egress).count();
     let _ = writeln!(
         text,

@@ -49,15 +49,20 @@ pub fn measure(arguments: &MeasureArgs) -> Result<(), Failed> {
 struct Measured {
     chain: String,
     digest: String,
-    /// Of each function its name, its digest, and how many libraries it has.
-    functions: Vec<(String, String, u32)>,
+    functions: Vec<FunctionEntry>,
 }
 
 impl Measured {
     fn data(&self) -> Value {
         let functions = self.functions.iter();
         let functions: Vec<_> = functions
-            .map(|(name, sha384, libraries)| json!({ "function": name, "sha384": sha384, "libraries": libraries }))
+            .map(|function| {
+                json!({
+                    "function": function.definition.name.to_string(), "sha384": hex(&function.measurement),
+                    "libraries": function.library_count, "files": function.file_count,
+                    "files_bytes": function.files_bytes, "arguments": function.argument_count,
+                })
+            })
             .collect();
         json!({ "chain": self.chain, "digest": self.digest, "functions": functions })
     }
@@ -66,10 +71,16 @@ impl Measured {
         let mut table = Table::new(&[
             ("function", Align::Left),
             ("libraries", Align::Right),
-            ("SHA-384", Align::Left),
+            ("files", Align::Right),
+            ("SHA-384 of the executable", Align::Left),
         ]);
-        for (name, sha384, libraries) in &self.functions {
-            table.row([name.clone(), libraries.to_string(), sha384.clone()]);
+        for function in &self.functions {
+            table.row([
+                function.definition.name.to_string(),
+                function.library_count.to_string(),
+                function.file_count.to_string(),
+                hex(&function.measurement),
+            ]);
         }
         format!(
             "chain `{}`\n  digest {}\n\n{}",
@@ -104,11 +115,7 @@ fn measure_one(path: &Path, format: Format, folders: &Folders) -> Result<Measure
         .map_err(Failed::new)?;
         let (entry, _) = FunctionEntry::read_from_prefix(&answer)
             .map_err(|_| Failed::new("an answer has another layout"))?;
-        measured.push((
-            entry.definition.name.to_string(),
-            hex(&entry.measurement),
-            entry.library_count,
-        ));
+        measured.push(entry);
     }
     Ok(Measured {
         chain: file.chain().name().to_owned(),
