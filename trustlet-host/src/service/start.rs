@@ -48,7 +48,7 @@ impl Service {
         };
         if let Some(reason) = measured.shelf().unshared_because() {
             tell!(
-                Info: "each trustlet has copies of its libraries of its own, as they cannot be shared: {reason}"
+                Info: "each trustlet has copies of its libraries and files of its own, as they cannot be shared: {reason}"
             );
         }
         let mut core = Core::new(Machine::new(layers, measured)?);
