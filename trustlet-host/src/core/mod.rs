@@ -1,5 +1,5 @@
 //! The monitor's core: tables, policy, keys and the ledger of writers. It does no I/O; what it needs from the
-//! machine is a [`Platform`].
+//! machine is a [`Platform`](crate::platform::Platform).
 //!
 //! Two callers speak to it. The *loader* reads chain files with the rights of whoever started the service,
 //! defines the chains, and ends. The *daemon* stays: it sees the tables and starts and ends trustlets, but it
