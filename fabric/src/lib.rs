@@ -1,9 +1,20 @@
-//! The daemon and the command `hacher-fabric`.
+//! The command `hacher-fabric`, and what it wires together.
 //!
 //! One executable, several processes. `hacher-fabric serve` becomes the monitor (crate
 //! `hacher-trustlet-host`) and starts the same file again under other names: the [`loader`], which reads
-//! chain files and ends; the [daemon](hacher_daemon), which watches; the [gateway](hacher_gateway), the trustlet that speaks HTTP.
-//! Everything else is a [`command`].
+//! chain files and ends; the [daemon](hacher_daemon), which watches; the [gateway](hacher_gateway), the
+//! trustlet that speaks HTTP. Everything else is a [`command`].
+//!
+//! ```text
+//! cli               what can be asked, and in which words; command, what is done then
+//! loader            the process that has chains defined, with what `hacher-loader` makes of their files
+//! build             the `build` commands of chain files
+//! companion         the executables beside this one; gateway_program, which of them is the gateway
+//! admin_socket      a path where operators are answered
+//! http, tree        a client, and a whole service, for commands that need one
+//! table, failed     how results are printed, and failures
+//! ```
+#![forbid(unsafe_code)]
 
 pub mod admin_socket;
 pub mod build;

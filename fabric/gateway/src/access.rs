@@ -6,15 +6,13 @@
 //! line that finds no place is dropped and counted, so no request waits for whoever reads the log. Without
 //! the log a request costs one look at a flag.
 
+use super::ids::INVOCATION_HEADER;
 use super::problem::ProblemCause;
-use super::reply::Reply;
-use super::request::INVOCATION_HEADER;
-use super::route::CHAINS;
-use super::target::path_of;
+use super::target::{CHAINS, path_of};
 use hacher_http::access::{CAUSE_MAX_BYTES, MARK, METHOD_MAX_BYTES, PATH_MAX_BYTES, Record};
 use hacher_libos_net::clock::Monotonic;
 use hacher_watched::watch_room;
-use hyper::Request;
+use hyper::{Request, Response};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -133,8 +131,8 @@ impl Entry {
         self.record.received_bytes = bytes;
     }
 
-    /// The reply is made.
-    pub(super) fn replies(&mut self, reply: &Reply) {
+    /// The reply is made, with so many bytes.
+    pub(super) fn replies<B>(&mut self, reply: &Response<B>, len_bytes: u64) {
         let invocation = reply.headers().get(INVOCATION_HEADER);
         let invocation = invocation.and_then(|value| value.to_str().ok());
         self.record.invocation = invocation.and_then(|id| u64::from_str_radix(id, 16).ok());
@@ -142,7 +140,7 @@ impl Entry {
         if let Some(ProblemCause(cause)) = reply.extensions().get() {
             self.record.cause = cut(cause, CAUSE_MAX_BYTES).to_owned();
         }
-        self.reply_bytes = Some(reply.body().len_bytes() as u64);
+        self.reply_bytes = Some(len_bytes);
     }
 
     /// So many more bytes of the reply were taken over.

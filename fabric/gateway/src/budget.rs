@@ -13,6 +13,7 @@
 //!
 //! Sealed records lie in the outboxes, which are no private memory and have bounds of their own.
 
+use super::framing::HEAD_MAX_BYTES;
 use hacher_libos_net::descriptor::SEGMENT_BYTES;
 use hacher_libos_net::sdk::headers::ENCODED_MAX_BYTES;
 use rustix::process::{Resource, getrlimit};
@@ -28,9 +29,18 @@ const SLACK_DIVISOR: u64 = 8;
 /// What one connection costs besides its requests: a task, buffers for reading a head and for writing (32 KiB
 /// each, and as much again while a head is in use), and TLS records in both directions.
 pub(super) const CONNECTION_BYTES: u64 = 160 << 10;
+/// Connections at a time, without the spare ones: half of the descriptors that the monitor lets a gateway
+/// have, so that those which are being closed have some, too.
+pub(super) const ORDINARY_MAX: usize = 1024;
+/// Further connections, for health alone.
+pub(super) const SPARE_MAX: usize = 64;
+/// All of them.
+pub(super) const PLACES_MAX: usize = ORDINARY_MAX + SPARE_MAX;
+/// Bytes that an HTTP/2 client may have sent and no request has taken, over all streams.
+pub(super) const HTTP_2_WINDOW_BYTES: u32 = 1 << 20;
 /// What an HTTP/2 connection may have received that no request has taken yet: its window, and header blocks
 /// in decoding.
-pub(super) const HTTP_2_BYTES: u64 = super::listener::WINDOW_BYTES as u64 + (256 << 10);
+pub(super) const HTTP_2_BYTES: u64 = HTTP_2_WINDOW_BYTES as u64 + (256 << 10);
 /// What a stream of HTTP/2 holds beside a text that answers it, until that was written: its state, its task,
 /// its headers.
 pub(super) const HTTP_2_STREAM_BYTES: u64 = 4 << 10;
@@ -199,15 +209,12 @@ pub(super) const fn record_bytes(body_bytes: u64) -> u64 {
 /// What a chain needs to serve its largest request with its largest reply.
 #[must_use]
 pub const fn chain_bytes(max_body_bytes: u64, max_reply_bytes: u64) -> u64 {
-    REQUEST_BYTES
-        + super::framing::HEAD_MAX_BYTES as u64
-        + record_bytes(max_body_bytes)
-        + record_bytes(max_reply_bytes)
+    REQUEST_BYTES + HEAD_MAX_BYTES as u64 + record_bytes(max_body_bytes) + record_bytes(max_reply_bytes)
 }
 
 /// What is reserved for connections.
 pub(super) const fn connections_bytes() -> u64 {
-    super::places::PLACES_MAX as u64 * CONNECTION_BYTES
+    PLACES_MAX as u64 * CONNECTION_BYTES
 }
 
 /// What a gateway with this much memory has for one request and one reply of each of its chains.

@@ -17,14 +17,8 @@
 //! arrived by then is answered, and what comes later is read for a moment, so that the client finds an end
 //! and no reset.
 
-use super::Gateway;
 use super::budget::Charge;
-use super::drain::{Draining, Fate};
-use super::places::Places;
-use super::screen::Exchange;
 use std::cell::{Cell, RefCell};
-use std::pin::Pin;
-use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -387,164 +381,58 @@ impl Connection {
         }
     }
 
-    fn begins(&self) {
+    /// A request on it is being answered.
+    pub(super) fn begin_request(&self) {
         self.requests.set(self.requests.get() + 1);
         self.has_served.set(true);
         self.head_since.set(None);
     }
 
-    fn becomes_idle(&self, now: Tick, order: u64) {
+    /// One that was is over; `order`: in the order of such events.
+    pub(super) fn end_request(&self, now: Tick, order: u64) {
+        self.requests.set(self.requests.get().saturating_sub(1));
         self.idle_since.set(now);
         self.idle_order.set(order);
         self.idle_mark.set(self.received.get());
     }
-}
 
-/// A request that is being answered on a connection.
-pub(super) struct RequestTurn {
-    connection: Rc<Connection>,
-    places: Rc<Places>,
-    drain: Rc<Draining>,
-    /// Of a request of a chain.
-    fate: Cell<Option<Fate>>,
-}
-
-/// A reply whose last byte was not written yet.
-pub(super) struct ReplyTurn {
-    turn: RequestTurn,
-    /// Until hyper has taken the last byte.
-    exchange: Option<Rc<Exchange>>,
-    number: u64,
-}
-
-/// A request whose body is being read.
-pub(super) struct UploadTurn<'a>(&'a Connection);
-
-impl RequestTurn {
-    pub(super) fn new(connection: &Rc<Connection>, gateway: &Gateway) -> Self {
-        Self::within(connection, &gateway.places, &gateway.drain)
+    /// The body of a request is awaited.
+    pub(super) fn begin_upload(&self) {
+        self.uploads.set(self.uploads.get() + 1);
     }
 
-    /// On one of these places, to be answered before the gateway ends.
-    pub(super) fn within(connection: &Rc<Connection>, places: &Rc<Places>, drain: &Rc<Draining>) -> Self {
-        connection.begins();
-        Self {
-            connection: Rc::clone(connection),
-            places: Rc::clone(places),
-            drain: Rc::clone(drain),
-            fate: Cell::new(None),
-        }
+    /// It is not any more.
+    pub(super) fn end_upload(&self) {
+        self.uploads.set(self.uploads.get().saturating_sub(1));
     }
 
-    /// It goes to a chain: the gateway does not end before it has its answer.
-    pub(super) fn admit(&self) {
-        self.drain.admit();
-        self.fate.set(Some(Fate::Admitted));
-    }
-
-    /// It was cut.
-    pub(super) fn cut(&self) {
-        self.fate.set(Some(Fate::Cut));
-    }
-
-    /// Says that the rest of what its client sends will not be read.
-    pub(super) fn leave_unread(&self) {
-        self.connection.leave_unread();
-    }
-
-    /// Whether only health is answered on this connection.
-    pub(super) fn is_spare(&self) -> bool {
-        self.connection.is_spare
-    }
-
-    /// Waits until `bytes` of a long body may move.
-    pub(super) async fn pace(&self, bytes: usize) {
-        self.places.pace().turn(bytes).await;
-    }
-
-    /// The body is awaited from now on.
-    pub(super) fn uploads(&self) -> UploadTurn<'_> {
-        self.connection.uploads.set(self.connection.uploads.get() + 1);
-        UploadTurn(&self.connection)
-    }
-
-    /// The reply is there, with so many bytes.
-    pub(super) fn replies(self, len_bytes: usize, exchange: &Rc<Exchange>) -> ReplyTurn {
-        if self.fate.get() == Some(Fate::Admitted) {
-            self.fate.set(Some(Fate::Answered));
-        }
-        let connection = &self.connection;
-        let number = connection.replies_begun.get();
-        connection.replies_begun.set(number + 1);
-        let now = self.places.now();
-        connection.replies.borrow_mut().push(Pending {
+    /// A reply with so many bytes is on its way: its number.
+    pub(super) fn begin_reply(&self, len_bytes: usize, now: Tick) -> u64 {
+        let number = self.replies_begun.get();
+        self.replies_begun.set(number + 1);
+        self.replies.borrow_mut().push(Pending {
             number,
             begun_at: now,
-            sent_before: connection.sent.get(),
+            sent_before: self.sent.get(),
             latest_end: now + REPLY_TICKS + len_bytes as u64 / REPLY_BYTES_PER_TICK,
             moved_at: now,
         });
-        exchange.begin_taking();
-        ReplyTurn {
-            turn: self,
-            exchange: Some(Rc::clone(exchange)),
-            number,
-        }
-    }
-}
-
-impl Drop for RequestTurn {
-    fn drop(&mut self) {
-        if let Some(fate) = self.fate.get() {
-            self.drain.over(fate);
-        }
-        let connection = &self.connection;
-        connection
-            .requests
-            .set(connection.requests.get().saturating_sub(1));
-        connection.becomes_idle(self.places.now(), self.places.next_order());
-    }
-}
-
-impl ReplyTurn {
-    /// Waits until `bytes` of a long reply may move; `None` if they may at once.
-    pub(super) fn pace(&self, bytes: usize) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
-        let places = &self.turn.places;
-        (!places.pace().may_move(bytes)).then(|| {
-            let places = Rc::clone(places);
-            Box::pin(async move { places.pace().turn(bytes).await }) as Pin<Box<dyn Future<Output = ()>>>
-        })
+        number
     }
 
-    /// Another segment of it was taken over.
-    pub(super) fn moves(&self) {
-        let now = self.turn.places.now();
-        let mut replies = self.turn.connection.replies.borrow_mut();
-        if let Some(reply) = replies.iter_mut().find(|reply| reply.number == self.number) {
+    /// Another segment of a reply was taken over.
+    pub(super) fn moves_reply(&self, number: u64, now: Tick) {
+        let mut replies = self.replies.borrow_mut();
+        if let Some(reply) = replies.iter_mut().find(|reply| reply.number == number) {
             reply.moved_at = now;
         }
     }
 
-    /// hyper has taken its last byte, and may not have written it yet.
-    pub(super) fn is_taken(&mut self) {
-        if let Some(exchange) = self.exchange.take() {
-            exchange.end_taking();
-        }
-    }
-}
-
-impl Drop for ReplyTurn {
-    fn drop(&mut self) {
-        self.is_taken();
-        let mut replies = self.turn.connection.replies.borrow_mut();
-        if let Some(at) = replies.iter().position(|reply| reply.number == self.number) {
+    /// The last byte of a reply was written, or never will be.
+    pub(super) fn end_reply(&self, number: u64) {
+        let mut replies = self.replies.borrow_mut();
+        if let Some(at) = replies.iter().position(|reply| reply.number == number) {
             replies.swap_remove(at);
         }
-    }
-}
-
-impl Drop for UploadTurn<'_> {
-    fn drop(&mut self) {
-        self.0.uploads.set(self.0.uploads.get().saturating_sub(1));
     }
 }

@@ -14,34 +14,25 @@
 //! A socket that outlives the service is not accepted from after the first stage: whoever waits in its queue
 //! is served by the successor.
 
-use super::Gateway;
 use super::problem::{Problem, RETRY_AFTER_S};
-use hacher_libos_net::attach::{self, Drained};
+use hacher_libos_net::attach::Drained;
 use hacher_libos_net::telemetry::{RequestFailure, RequestRefusal};
 use hyper::StatusCode;
 use std::cell::Cell;
-use std::future::Future;
-use std::rc::Rc;
-use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
-
-/// How often a gateway that leaves looks whether it is done.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// For so long whoever is in the queue, or about to send on an open connection, is still answered when all
-/// else is done.
-const LAST_CALL: Duration = Duration::from_millis(50);
-/// How long replies of the last stage may take to be written. The monitor waits longer than this and the last
-/// call together.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How far the end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
+pub(super) enum Stage {
+    /// Not at all.
     Serving,
+    /// It goes on serving, and says that it leaves.
     Leaving,
+    /// New requests are refused.
     Refusing,
+    /// Those in flight are cut.
     Cutting,
+    /// It has come.
     Done,
 }
 
@@ -119,7 +110,8 @@ impl Draining {
         }
     }
 
-    fn enter(&self, stage: Stage) {
+    /// Goes on to a stage.
+    pub(super) fn enter(&self, stage: Stage) {
         // It only goes forward, whoever is in a hurry.
         if stage > self.stage.get() {
             self.stage.set(stage);
@@ -151,6 +143,27 @@ impl Draining {
         stopping("it takes no more requests").refusal(RequestRefusal::Draining)
     }
 
+    /// A service manager keeps the socket: connections that wait in its queue are left to a successor.
+    pub(super) fn keep_queue(&self) {
+        self.keeps_queue.set(true);
+    }
+
+    /// Whether nobody new is accepted.
+    pub(super) fn keeps_queue(&self) -> bool {
+        self.keeps_queue.get()
+    }
+
+    /// Whether a request of a chain is still to be answered.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.open.get() > 0
+    }
+
+    /// Nothing is answered any more: replies that nobody has read in time end in the middle.
+    pub(super) fn finish(&self) {
+        self.count(|drained| drained.cut += self.open.get());
+        self.enter(Stage::Done);
+    }
+
     fn count(&self, change: impl FnOnce(&mut Drained)) {
         let mut drained = self.drained.get();
         change(&mut drained);
@@ -166,54 +179,6 @@ pub(super) fn cut() -> Problem {
 fn stopping(detail: &'static str) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the service is stopping", detail)
         .retry_after(RETRY_AFTER_S)
-}
-
-/// Begins the end, or hurries it if it has begun.
-pub(super) fn begin(gateway: &Rc<Gateway>, plan: attach::Drain) {
-    let drain = &gateway.drain;
-    if drain.has_begun() {
-        return drain.enter(Stage::Cutting);
-    }
-    drain.keeps_queue.set(plan.keeps_queue == 1);
-    // At once, not when the task gets its turn.
-    drain.enter(Stage::Leaving);
-    tokio::task::spawn_local(leave(Rc::clone(gateway), plan));
-}
-
-async fn leave(gateway: Rc<Gateway>, plan: attach::Drain) {
-    let drain = &gateway.drain;
-    let delay = Duration::from_millis(u64::from(plan.delay_ms));
-    let no_client = async {
-        // Where nobody new is accepted, nobody is left to be served once all have gone.
-        while !(drain.keeps_queue.get() && gateway.places.are_free()) {
-            sleep(LOOK_EVERY).await;
-        }
-    };
-    unless_cut(drain, delay, no_client).await;
-    drain.enter(Stage::Refusing);
-    gateway.places.end_http_2();
-    let time = Duration::from_millis(u64::from(plan.timeout_ms));
-    let all_done = async {
-        while drain.open.get() > 0 {
-            sleep(LOOK_EVERY).await;
-        }
-    };
-    unless_cut(drain, time, all_done).await;
-    drain.enter(Stage::Cutting);
-    sleep(LAST_CALL).await;
-    gateway.places.end_all();
-    let _ = timeout(FAREWELL, gateway.places.all_free()).await;
-    // Replies that nobody has read in time end in the middle.
-    drain.count(|drained| drained.cut += drain.open.get());
-    drain.enter(Stage::Done);
-}
-
-/// Waits for `what`, for no longer than `time`, and not when everything is cut.
-async fn unless_cut(drain: &Draining, time: Duration, what: impl Future<Output = ()>) {
-    tokio::select! {
-        _ = timeout(time, what) => {}
-        () = drain.cuts() => {}
-    }
 }
 
 #[cfg(test)]

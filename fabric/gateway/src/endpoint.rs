@@ -1,10 +1,10 @@
 //! The gateway's place in one chain: it seals requests into its outbox, and matches what comes back with who
 //! waits.
 
-use super::Gateway;
 use super::arriving::{Arriving, Judgement};
 use super::budget::{self, Account, Budget, Charge};
 use super::ids::Ids;
+use super::in_flight::InFlight;
 use super::pace::BYTES_AT_ONCE;
 use super::record::Record;
 use hacher_libos_net::attach::Attachment;
@@ -106,7 +106,7 @@ pub(crate) struct Endpoint {
 /// A request that is in flight; gives its place back when dropped.
 pub(crate) struct Admission<'a> {
     endpoint: &'a Endpoint,
-    gateway: &'a Gateway,
+    all: &'a InFlight,
 }
 
 /// A request whose answer is awaited. Dropped without one, it tells the functions that nobody waits.
@@ -201,7 +201,7 @@ impl Endpoint {
     }
 
     /// Takes a place among the requests in flight, of this chain and of all; `None` if there is none.
-    pub(crate) fn admit<'a>(&'a self, gateway: &'a Gateway) -> Option<Admission<'a>> {
+    pub(crate) fn admit<'a>(&'a self, all: &'a InFlight) -> Option<Admission<'a>> {
         if !self.has_place() {
             return None;
         }
@@ -209,11 +209,8 @@ impl Endpoint {
         self.in_flight.set(in_flight);
         // Said before the daemon is woken by the first: it looks for it.
         self.own.set_in_flight(u64::from(in_flight));
-        gateway.request_begins();
-        Some(Admission {
-            endpoint: self,
-            gateway,
-        })
+        all.begin();
+        Some(Admission { endpoint: self, all })
     }
 
     /// A new invocation, and a place where its answer will arrive.
@@ -534,7 +531,7 @@ impl Drop for Admission<'_> {
         let in_flight = self.endpoint.in_flight.get().saturating_sub(1);
         self.endpoint.in_flight.set(in_flight);
         self.endpoint.own.set_in_flight(u64::from(in_flight));
-        self.gateway.request_ends();
+        self.all.end();
     }
 }
 

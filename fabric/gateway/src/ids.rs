@@ -2,8 +2,12 @@
 //! the id of a request can answer it.
 
 use hacher_libos_net::invocation::{GatewayLife, InvocationId};
+use hyper::header::HeaderName;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::io;
+
+/// Names the request in logs, metrics and `run`.
+pub(super) const INVOCATION_HEADER: HeaderName = HeaderName::from_static("hacher-invocation");
 
 /// Random bytes of one id.
 const RANDOM_BYTES: usize = 12;

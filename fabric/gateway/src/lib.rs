@@ -8,19 +8,22 @@
 //! places        who has a connection, who gives way, and the clock of all limits
 //! pace          how much of long bodies moves before others get their turn
 //! connection    one connection: what it waits for, and for how long
+//! turn          what is in progress on it: a request, its body, its reply
 //! open_files    how many connections this process has descriptors for
 //! wire          its socket: counted, and drained at the end
 //! listener      accepts connections, TLS, HTTP/1.1 and HTTP/2
-//! screen        lets through to hyper what framing has judged, and knows a client that waits from one that has gone
+//! screen        lets through to hyper what framing has judged; knows a client that waits from one that left
 //! framing       where HTTP/1 messages begin and end, and which are refused
 //! target        whom a request means: target, host, path
-//! drain         the end of a gateway, in stages
+//! drain         the end of a gateway, in stages; departure goes through them
+//! gateway       what all connections share
 //! route         which resource that is, and which methods it has
-//! request       one request to a chain: admit, collect, seal towards the first functions, wait for the answer
+//! request       one request to a chain: admit, collect, seal towards the first functions, await the answer
 //! request_body  the body of a request, within its limits
 //! tally         what is counted of a request
 //! record        a record in private memory, in pieces that are charged
 //! endpoint      the gateway's place in one chain: outbox, rings, who waits for which invocation
+//! in_flight     how many requests, and the bell of the daemon
 //! ids           the ids of requests
 //! arriving      records of which some segments are here
 //! carried       which headers of a request its record carries
@@ -37,12 +40,15 @@ mod arriving;
 pub mod budget;
 mod carried;
 mod connection;
+mod departure;
 mod drain;
 mod endpoint;
 mod framing;
+mod gateway;
 #[doc(hidden)]
 pub mod hostile;
 mod ids;
+mod in_flight;
 mod listener;
 mod open_files;
 mod pace;
@@ -58,23 +64,17 @@ mod screen;
 mod tally;
 mod target;
 pub mod tls;
+mod turn;
 mod wire;
 
-use access::AccessLog;
-use budget::Budget;
-use drain::Draining;
 use endpoint::Endpoint;
+use gateway::Gateway;
 use hacher_libos_net::attach::{Assembly, AttachError, Channel, Instruction, TlsFiles};
-use hacher_libos_net::doorbell::Doorbell;
 use hacher_libos_net::process::{lock_down, take_channel};
-use hacher_libos_net::telemetry::{Counter, Gauge};
 use hacher_trustlet_host::tell;
 use hacher_watched::watch_shared;
-use places::Places;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::rc::Rc;
 use tls::Tls;
@@ -82,100 +82,6 @@ use tokio::task::{LocalSet, spawn_local};
 
 /// The name that the gateway's process starts under.
 pub const ROLE: &str = "hacher-gateway";
-
-/// What all connections share.
-pub(crate) struct Gateway {
-    budget: Rc<Budget>,
-    places: Rc<Places>,
-    endpoints: RefCell<BTreeMap<String, Rc<Endpoint>>>,
-    /// The daemon's bell: it watches handlers' timeouts while requests are in flight, and sleeps otherwise.
-    bell: RefCell<Option<Doorbell>>,
-    /// Requests in flight, over all chains.
-    in_flight: Cell<u64>,
-    /// When the first certificate expires, and the first authority for those of clients, in seconds since
-    /// 1970.
-    expiries: Cell<[u64; 2]>,
-    drain: Rc<Draining>,
-    access: Rc<AccessLog>,
-}
-
-impl Gateway {
-    fn new() -> Rc<Self> {
-        let budget = Budget::of_this_process();
-        let places = Places::new(&budget);
-        let gateway = Rc::new(Self {
-            budget,
-            places: Rc::clone(&places),
-            endpoints: RefCell::default(),
-            bell: RefCell::default(),
-            in_flight: Cell::new(0),
-            expiries: Cell::default(),
-            drain: Rc::new(Draining::new()),
-            access: Rc::default(),
-        });
-        let told = Rc::clone(&gateway);
-        spawn_local(Rc::clone(&places).keep_pace());
-        spawn_local(places.watch(move || told.tell_figures()));
-        gateway
-    }
-
-    /// Tells what goes up and down: of each chain in its page; of the process as a whole in the page of one
-    /// of its chains.
-    fn tell_figures(&self) {
-        let endpoints = self.endpoints.borrow();
-        for endpoint in endpoints.values() {
-            endpoint.tell_figures();
-        }
-        let Some(first) = endpoints.values().next() else {
-            return;
-        };
-        let (taken, places, bytes) = self.places.figures();
-        let [certificate, client_ca] = self.expiries.get();
-        for (gauge, value) in [
-            (Gauge::Connections, taken),
-            (Gauge::ConnectionsMax, places),
-            (Gauge::ConnectionBytes, bytes),
-            (Gauge::BudgetBytes, self.budget.total_bytes()),
-            (Gauge::CertificateExpires, certificate),
-            (Gauge::ClientCaExpires, client_ca),
-        ] {
-            first.own.set_gauge(gauge, value);
-        }
-    }
-
-    /// Counts what concerns the process as a whole.
-    fn count(&self, counter: Counter) {
-        if let Some(first) = self.endpoints.borrow().values().next() {
-            first.own.count(counter, 1);
-        }
-    }
-
-    /// Requests at a time that the chain takes which takes most.
-    fn in_flight_max(&self) -> u32 {
-        let endpoints = self.endpoints.borrow();
-        let limits = endpoints.values().map(|endpoint| endpoint.begin.in_flight);
-        limits.max().unwrap_or(0)
-    }
-
-    fn endpoint(&self, chain: &str) -> Option<Rc<Endpoint>> {
-        self.endpoints.borrow().get(chain).map(Rc::clone)
-    }
-
-    /// Notes that a request has begun; the daemon is told of the first.
-    fn request_begins(&self) {
-        let before = self.in_flight.get();
-        self.in_flight.set(before + 1);
-        if before == 0
-            && let Some(bell) = self.bell.borrow().as_ref()
-        {
-            bell.ring();
-        }
-    }
-
-    fn request_ends(&self) {
-        self.in_flight.set(self.in_flight.get().saturating_sub(1));
-    }
-}
 
 /// The gateway's life. Started by the monitor.
 #[must_use]
@@ -249,7 +155,7 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
                 }
                 Err(reason) => channel.say_renewed(false, &reason)?,
             },
-            Some(Instruction::Bell(bell)) => *gateway.bell.borrow_mut() = Some(bell),
+            Some(Instruction::Bell(bell)) => gateway.in_flight.set_bell(bell),
             Some(Instruction::Readiness(chains)) => {
                 for chain in chains {
                     if let Some(endpoint) = gateway.endpoint(chain.chain.as_str()) {
@@ -259,7 +165,7 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
             }
             Some(Instruction::AccessLog) => gateway.access.begin(),
             Some(Instruction::Lockdown(program)) => lock_down(&program)?,
-            Some(Instruction::Drain(plan)) => drain::begin(&gateway, plan),
+            Some(Instruction::Drain(plan)) => departure::begin(&gateway, plan),
             // No gateway relays.
             Some(Instruction::Carry(_)) | None => {}
         }

@@ -1,7 +1,10 @@
 //! Accepts connections and speaks HTTP over them.
 
-use super::connection::{Connection, Ending, RequestTurn};
+use super::budget::{HTTP_2_WINDOW_BYTES, PLACES_MAX};
+use super::connection::{Connection, Ending};
 use super::framing::{FIELDS_MAX, HEAD_MAX_BYTES, head_too_long};
+use super::gateway::Gateway;
+use super::open_files;
 use super::places::Place;
 use super::reply::Reply;
 use super::reply_body::ReplyBody;
@@ -9,8 +12,8 @@ use super::request_body::{RequestBody, no_room};
 use super::route::answer;
 use super::screen::{Exchange, Screen};
 use super::tls::{Tls, TlsError};
+use super::turn::RequestTurn;
 use super::wire::Wire;
-use super::{Gateway, open_files, places};
 use hacher_libos_net::attach::Listener;
 use hacher_libos_net::telemetry::{Counter, Reject};
 use hyper::body::Incoming;
@@ -37,8 +40,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests at a time on one HTTP/2 connection at most; at least, where chains take fewer requests at a time.
 const STREAMS_MAX: u32 = 128;
 const STREAMS_MIN: u32 = 8;
-/// Bytes that an HTTP/2 client may have sent and no request has taken, over all streams and for one.
-pub(super) const WINDOW_BYTES: u32 = 1 << 20;
+/// Bytes that an HTTP/2 client may have sent and no request has taken, for one stream.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 /// Bytes of replies that HTTP/2 takes over before they can be written.
 const SEND_BUFFER_BYTES: usize = 128 << 10;
@@ -96,7 +98,7 @@ impl Acceptor {
 
     /// Accepts until the end, or until its beginning if whoever comes then is left to a successor.
     pub(super) async fn accept(self, gateway: Rc<Gateway>) {
-        let room = open_files::connections(places::PLACES_MAX, &self.socket);
+        let room = open_files::connections(PLACES_MAX, &self.socket);
         gateway.places.limit_to(room);
         gateway.tell_figures();
         loop {
@@ -177,7 +179,7 @@ async fn speak<S>(
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(gateway.in_flight_max().clamp(STREAMS_MIN, STREAMS_MAX))
-        .initial_connection_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(HTTP_2_WINDOW_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .max_send_buf_size(SEND_BUFFER_BYTES)
         .keep_alive_interval(PING_EVERY)
@@ -212,7 +214,7 @@ async fn serve(
 ) -> Reply {
     let (parts, incoming) = request.into_parts();
     let mut body = RequestBody::new(&parts.headers, incoming);
-    let turn = RequestTurn::new(connection, gateway);
+    let turn = RequestTurn::new(connection, &gateway.places, &gateway.drain);
     let is_http_2 = parts.version == Version::HTTP_2;
     let request = Request::from_parts(parts, ());
     let serves = |chain: &str| gateway.endpoint(chain).is_some();
@@ -270,7 +272,7 @@ async fn serve(
     }
     if let Some(mut access) = access.take() {
         access.received(body.received_bytes());
-        access.replies(&reply);
+        access.replies(&reply, reply.body().len_bytes() as u64);
         reply.body_mut().tell(access);
     }
     let len_bytes = reply.body().len_bytes();

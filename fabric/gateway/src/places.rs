@@ -6,7 +6,8 @@
 //! more, where health is answered and chains are not.
 
 use super::budget::{
-    Account, Budget, CONNECTION_BYTES, Charge, HTTP_2_BYTES, HTTP_2_STREAM_BYTES, connections_bytes,
+    Account, Budget, CONNECTION_BYTES, Charge, HTTP_2_BYTES, HTTP_2_STREAM_BYTES, ORDINARY_MAX, PLACES_MAX,
+    SPARE_MAX, connections_bytes,
 };
 use super::connection::{Connection, Ending, Tick};
 use super::pace::Pace;
@@ -17,13 +18,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-/// Connections at a time, without the spare ones: half of the descriptors that the monitor lets a gateway
-/// have, so that those which are being closed have some, too.
-const ORDINARY_MAX: usize = 1024;
-/// Further places, for health alone.
-const SPARE_MAX: usize = 64;
-/// All of them.
-pub(super) const PLACES_MAX: usize = ORDINARY_MAX + SPARE_MAX;
 /// What the clock counts.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -252,8 +246,8 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use super::super::connection::RequestTurn;
     use super::super::drain::Draining;
+    use super::super::turn::RequestTurn;
     use super::*;
 
     const ORDINARY: usize = 14;
@@ -268,7 +262,7 @@ mod tests {
                 let place = places.take();
                 assert!(!place.connection.is_spare);
                 (
-                    RequestTurn::within(&place.connection, &places, &Rc::new(Draining::new())),
+                    RequestTurn::new(&place.connection, &places, &Rc::new(Draining::new())),
                     place,
                 )
             })
@@ -328,7 +322,7 @@ mod tests {
         let spare = [(); ALL - ORDINARY].map(|()| {
             let place = places.take();
             (
-                RequestTurn::within(&place.connection, &places, &Rc::new(Draining::new())),
+                RequestTurn::new(&place.connection, &places, &Rc::new(Draining::new())),
                 place,
             )
         });
@@ -340,7 +334,7 @@ mod tests {
             let place = places.take();
             assert!(!place.connection.is_spare);
             busy.push((
-                RequestTurn::within(&place.connection, &places, &Rc::new(Draining::new())),
+                RequestTurn::new(&place.connection, &places, &Rc::new(Draining::new())),
                 place,
             ));
         }
@@ -370,7 +364,7 @@ mod tests {
     fn a_connection_that_a_chain_works_for_stays_whatever_else_its_client_leaves_unread() {
         let (places, busy) = crowded();
         let (_, place) = busy.last().unwrap();
-        let unread = RequestTurn::within(&place.connection, &places, &Rc::new(Draining::new()));
+        let unread = RequestTurn::new(&place.connection, &places, &Rc::new(Draining::new()));
         let unread = unread.replies(10, &Rc::default());
         for now in 1..=3 {
             places.now.set(now);
@@ -386,16 +380,14 @@ mod tests {
             let (places, busy) = crowded();
             let connection = &busy.last().unwrap().1.connection;
             let replies = [(); 4].map(|()| {
-                RequestTurn::within(connection, &places, &Rc::new(Draining::new()))
+                RequestTurn::new(connection, &places, &Rc::new(Draining::new()))
                     .replies(1 << 20, &Rc::default())
             });
             // One alone would have 62 s.
             for now in 1..=90 {
                 places.now.set(now);
                 connection.note_sent(sent_each_tick);
-                replies
-                    .iter()
-                    .for_each(super::super::connection::ReplyTurn::moves);
+                replies.iter().for_each(super::super::turn::ReplyTurn::moves);
                 connection.tick(now);
             }
             assert_eq!(connection.ending() == Ending::Now, is_cut);

@@ -1,7 +1,5 @@
 //! Errors as problem details (RFC 9457). They name chain, function, attempts and cause; never payload.
 
-use super::reply_body::ReplyBody;
-use super::tally::Reason;
 use hacher_libos_net::end::Signal;
 use hacher_libos_net::fault::{Cause, Notice, limit};
 use hacher_libos_net::telemetry::{RequestFailure, RequestRefusal};
@@ -11,6 +9,15 @@ use serde_json::{Map, Value, json};
 
 /// What a client that is turned away should wait, in seconds.
 pub(crate) const RETRY_AFTER_S: u32 = 1;
+
+/// Why the gateway answered a request with an error of its own; travels with the reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// No function saw it.
+    Refused(RequestRefusal),
+    /// It had been handed to the chain.
+    Failed(RequestFailure),
+}
 
 /// Goes beside a response: what the problem is, in few words, for the access log.
 #[derive(Debug, Clone)]
@@ -105,17 +112,17 @@ impl Problem {
         problem
     }
 
-    /// The response.
-    pub(super) fn response(self) -> Response<ReplyBody> {
+    /// The response, with a body made of its text.
+    pub(super) fn response_with<B>(self, body: impl FnOnce(String) -> B) -> Response<B> {
         let cause = self.members.get("cause").and_then(Value::as_str);
         let cause = cause.unwrap_or(self.title).to_owned();
-        let mut body = json!({
+        let mut text = json!({
             "type": "about:blank", "title": self.title, "status": self.status.as_u16(), "detail": self.detail,
         });
-        if let Some(object) = body.as_object_mut() {
+        if let Some(object) = text.as_object_mut() {
             object.extend(self.members);
         }
-        let mut response = Response::new(ReplyBody::text(body.to_string()));
+        let mut response = Response::new(body(text.to_string()));
         *response.status_mut() = self.status;
         response.extensions_mut().insert(ProblemCause(cause));
         let headers = response.headers_mut();

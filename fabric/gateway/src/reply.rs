@@ -30,6 +30,13 @@ const LISTS: [&str; 4] = ["cache-control", "content-language", "link", "vary"];
 /// What goes back to the client.
 pub(super) type Reply = Response<ReplyBody>;
 
+impl Problem {
+    /// The reply that says it.
+    pub(super) fn response(self) -> Reply {
+        self.response_with(ReplyBody::text)
+    }
+}
+
 /// Whether and how header `name` of a record reaches the client.
 fn leaves(name: &str) -> Option<Arity> {
     if name.starts_with(headers::ERROR_PREFIX) || SINGLE.contains(&name) {

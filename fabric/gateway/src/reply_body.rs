@@ -7,8 +7,8 @@
 
 use super::access::Entry;
 use super::budget::Charge;
-use super::connection::ReplyTurn;
 use super::record::{Piece, Record};
+use super::turn::ReplyTurn;
 use bytes::{Buf, Bytes};
 use core::convert::Infallible;
 use core::pin::Pin;
@@ -224,10 +224,11 @@ impl Buf for ReplyData {
 #[cfg(test)]
 mod tests {
     use super::super::budget::Budget;
-    use super::super::connection::{Ending, RequestTurn};
+    use super::super::connection::Ending;
     use super::super::drain::Draining;
     use super::super::places::Places;
     use super::super::screen::Exchange;
+    use super::super::turn::RequestTurn;
     use super::*;
     use core::task::Waker;
     use std::rc::Rc;
@@ -255,7 +256,7 @@ mod tests {
         assert!(record.append(&[1; 100_000]));
         let exchange = Rc::<Exchange>::default();
         for (mut body, pieces) in [(ReplyBody::of_record(record, 0), 2), (ReplyBody::text("text"), 1)] {
-            let turn = RequestTurn::within(connection, &places, &Rc::new(Draining::new()));
+            let turn = RequestTurn::new(connection, &places, &Rc::new(Draining::new()));
             body.hold(turn.replies(body.len_bytes(), &exchange));
             body.hold_charge(account.charge(10).unwrap());
             for _ in 1..pieces {
@@ -271,7 +272,7 @@ mod tests {
             assert!(!connection.is_replying() && !account.is_used());
         }
         let mut body = ReplyBody::text("");
-        body.hold(RequestTurn::within(connection, &places, &Rc::new(Draining::new())).replies(0, &exchange));
+        body.hold(RequestTurn::new(connection, &places, &Rc::new(Draining::new())).replies(0, &exchange));
         assert!(body.is_end_stream(), "over HTTP/1 there is nothing to write");
         body.mark_end();
         assert!(!body.is_end_stream() && body.size_hint().exact().is_none());
@@ -282,7 +283,7 @@ mod tests {
         drop(end);
         assert!(!connection.is_replying());
         let mut body = ReplyBody::text("text");
-        body.hold(RequestTurn::within(connection, &places, &Rc::new(Draining::new())).replies(4, &exchange));
+        body.hold(RequestTurn::new(connection, &places, &Rc::new(Draining::new())).replies(4, &exchange));
         let last = next(&mut body);
         drop(body);
         assert!(!is_told(30));

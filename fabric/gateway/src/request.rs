@@ -1,24 +1,23 @@
 //! One request to a chain: taken in, sealed, answered.
 
-use super::Gateway;
 use super::budget::REQUEST_BYTES;
 use super::carried::carry;
-use super::connection::RequestTurn;
 use super::endpoint::{Answer, Endpoint, NotSent, deadline};
+use super::gateway::Gateway;
+use super::ids::INVOCATION_HEADER;
 use super::problem::{Problem, RETRY_AFTER_S};
 use super::record::Record;
 use super::reply::{self, Reply};
 use super::request_body::{RequestBody, no_room};
+use super::turn::RequestTurn;
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::sdk::headers;
 use hacher_libos_net::telemetry::{RequestFailure, RequestRefusal};
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Request, StatusCode};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Names the request in logs, metrics and `run`.
-pub(super) const INVOCATION_HEADER: HeaderName = HeaderName::from_static("hacher-invocation");
 /// Room for the headers that most requests carry.
 const HEAD_EXPECTED_BYTES: usize = 512;
 
@@ -88,7 +87,7 @@ async fn exchange(
         return problem.with("chain", chain).response();
     }
     // Not before: whoever uploads slowly, or nothing at all, takes no place from requests that are there.
-    let Some(admission) = endpoint.admit(gateway) else {
+    let Some(admission) = endpoint.admit(&gateway.in_flight) else {
         return shed(endpoint).with("chain", chain).response();
     };
     let reply = put_through(endpoint, chain, record, until).await;

@@ -1,10 +1,10 @@
 //! The body of a request: read piece by piece, within the chain's limit, its deadline, the budget, and a
 //! least speed.
 
-use super::connection::RequestTurn;
 use super::endpoint::Endpoint;
 use super::problem::{Problem, RETRY_AFTER_S};
 use super::record::Record;
+use super::turn::RequestTurn;
 use bytes::Bytes;
 use hacher_libos_net::descriptor::SEGMENT_BYTES;
 use hacher_libos_net::telemetry::RequestRefusal;

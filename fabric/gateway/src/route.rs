@@ -1,9 +1,8 @@
 //! Which resource a request is for, and what may be done with it.
 
-use super::Gateway;
-use super::connection::RequestTurn;
 use super::drain;
 use super::endpoint::Endpoint;
+use super::gateway::Gateway;
 use super::problem::Problem;
 use super::problem::RETRY_AFTER_S;
 use super::reply::{self, Reply};
@@ -12,14 +11,13 @@ use super::request::invoke;
 use super::request_body::RequestBody;
 use super::screen::Exchange;
 use super::tally::Tally;
-use super::target;
+use super::target::{self, CHAINS};
+use super::turn::RequestTurn;
 use hacher_libos_net::telemetry::{Counter, Reject, RequestRefusal};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use std::rc::Rc;
 
-/// The path of a chain.
-pub(super) const CHAINS: &str = "/chains/";
 /// Chains that one reply names, so that it stays short whatever is served.
 const NAMED_MAX: usize = 32;
 /// What is allowed on any resource.

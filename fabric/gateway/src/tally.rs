@@ -1,19 +1,11 @@
 //! What is counted of a request to a chain: how it ended, why if the gateway itself answered it, and how long
 //! that took. Each request is counted once, whatever becomes of it, the refused ones too.
 
+use super::problem::Reason;
 use super::reply::Reply;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::hop::Own;
-use hacher_libos_net::telemetry::{Counter, Phase, RequestFailure, RequestOutcome, RequestRefusal};
-
-/// Why the gateway answered a request with an error of its own; travels with the reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reason {
-    /// No function saw it.
-    Refused(RequestRefusal),
-    /// It had been handed to the chain.
-    Failed(RequestFailure),
-}
+use hacher_libos_net::telemetry::{Counter, Phase, RequestOutcome};
 
 /// A request that is being answered. Dropped without an end, its client has gone.
 pub(super) struct Tally<'a> {

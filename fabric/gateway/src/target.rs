@@ -8,6 +8,9 @@ use hyper::http::uri::{Authority, Scheme};
 use hyper::{Method, Request, StatusCode, Version};
 use std::borrow::Cow;
 
+/// The path of a chain.
+pub(super) const CHAINS: &str = "/chains/";
+
 fn malformed(detail: &'static str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "malformed request", detail)
 }

@@ -1,5 +1,5 @@
-//! From a chain file on disk to what the monitor is asked for. Commands that say what would be served (`check`,
-//! `explain`, `measure`, `doctor`) go the same way as the loader, the process that has it served.
+//! From a chain file on disk to what the monitor is asked for. Commands that say what would be served
+//! (`check`, `explain`, `measure`, `doctor`) go the same way as the loader, the process that has it served.
 //!
 //! ```text
 //! named             which files are meant
@@ -7,7 +7,8 @@
 //! secret            secrets of functions, from files
 //! tree              files and folders that functions are given
 //! beneath           folders that bound where these lie
-//! linked            the libraries of an executable, as its dynamic loader finds them: elf, folders; magic, where it is none
+//! linked            the libraries of an executable, as its dynamic loader finds them (elf, folders)
+//! magic             what a file is instead that is no executable
 //! tls_source        the files of TLS; own_gateway, who listens where
 //! together          what chains of one service must not have in common, and need together
 //! need              of this machine's limits; machine_memory, gateway_memory and share, of memory

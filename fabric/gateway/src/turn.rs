@@ -1,0 +1,138 @@
+//! What is in progress on a connection: a request, the body that is still to come, the reply that is on its
+//! way. Each is over when it is dropped, however it ends.
+
+use super::connection::Connection;
+use super::drain::{Draining, Fate};
+use super::places::Places;
+use super::screen::Exchange;
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+
+/// A request that is being answered on a connection.
+pub(super) struct RequestTurn {
+    connection: Rc<Connection>,
+    places: Rc<Places>,
+    drain: Rc<Draining>,
+    /// Of a request of a chain.
+    fate: Cell<Option<Fate>>,
+}
+
+/// A reply whose last byte was not written yet.
+pub(super) struct ReplyTurn {
+    turn: RequestTurn,
+    /// Until hyper has taken the last byte.
+    exchange: Option<Rc<Exchange>>,
+    number: u64,
+}
+
+/// A request whose body is being read.
+pub(super) struct UploadTurn<'a>(&'a Connection);
+
+impl RequestTurn {
+    /// On one of these places, to be answered before the gateway ends.
+    pub(super) fn new(connection: &Rc<Connection>, places: &Rc<Places>, drain: &Rc<Draining>) -> Self {
+        connection.begin_request();
+        Self {
+            connection: Rc::clone(connection),
+            places: Rc::clone(places),
+            drain: Rc::clone(drain),
+            fate: Cell::new(None),
+        }
+    }
+
+    /// It goes to a chain: the gateway does not end before it has its answer.
+    pub(super) fn admit(&self) {
+        self.drain.admit();
+        self.fate.set(Some(Fate::Admitted));
+    }
+
+    /// It was cut.
+    pub(super) fn cut(&self) {
+        self.fate.set(Some(Fate::Cut));
+    }
+
+    /// Says that the rest of what its client sends will not be read.
+    pub(super) fn leave_unread(&self) {
+        self.connection.leave_unread();
+    }
+
+    /// Whether only health is answered on this connection.
+    pub(super) fn is_spare(&self) -> bool {
+        self.connection.is_spare
+    }
+
+    /// Waits until `bytes` of a long body may move.
+    pub(super) async fn pace(&self, bytes: usize) {
+        self.places.pace().turn(bytes).await;
+    }
+
+    /// The body is awaited from now on.
+    pub(super) fn uploads(&self) -> UploadTurn<'_> {
+        self.connection.begin_upload();
+        UploadTurn(&self.connection)
+    }
+
+    /// The reply is there, with so many bytes.
+    pub(super) fn replies(self, len_bytes: usize, exchange: &Rc<Exchange>) -> ReplyTurn {
+        if self.fate.get() == Some(Fate::Admitted) {
+            self.fate.set(Some(Fate::Answered));
+        }
+        let number = self.connection.begin_reply(len_bytes, self.places.now());
+        exchange.begin_taking();
+        ReplyTurn {
+            turn: self,
+            exchange: Some(Rc::clone(exchange)),
+            number,
+        }
+    }
+}
+
+impl Drop for RequestTurn {
+    fn drop(&mut self) {
+        if let Some(fate) = self.fate.get() {
+            self.drain.over(fate);
+        }
+        let places = &self.places;
+        self.connection.end_request(places.now(), places.next_order());
+    }
+}
+
+impl ReplyTurn {
+    /// Waits until `bytes` of a long reply may move; `None` if they may at once.
+    pub(super) fn pace(&self, bytes: usize) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
+        let places = &self.turn.places;
+        (!places.pace().may_move(bytes)).then(|| {
+            let places = Rc::clone(places);
+            Box::pin(async move { places.pace().turn(bytes).await }) as Pin<Box<dyn Future<Output = ()>>>
+        })
+    }
+
+    /// Another segment of it was taken over.
+    pub(super) fn moves(&self) {
+        let RequestTurn {
+            connection, places, ..
+        } = &self.turn;
+        connection.moves_reply(self.number, places.now());
+    }
+
+    /// hyper has taken its last byte, and may not have written it yet.
+    pub(super) fn is_taken(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            exchange.end_taking();
+        }
+    }
+}
+
+impl Drop for ReplyTurn {
+    fn drop(&mut self) {
+        self.is_taken();
+        self.turn.connection.end_reply(self.number);
+    }
+}
+
+impl Drop for UploadTurn<'_> {
+    fn drop(&mut self) {
+        self.0.end_upload();
+    }
+}
