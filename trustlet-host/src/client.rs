@@ -40,7 +40,17 @@ pub enum ClientError {
     },
     /// The kernel refused.
     #[error("the connection to the monitor failed: {0}")]
-    Os(#[from] Errno),
+    Os(Errno),
+}
+
+impl From<Errno> for ClientError {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            // What was sent found nobody.
+            Errno::PIPE | Errno::CONNRESET => Self::Closed,
+            errno => Self::Os(errno),
+        }
+    }
 }
 
 /// What a successful call returns.
@@ -233,5 +243,20 @@ fn finish(reply: &ReplyHeader, answer: Answer) -> Result<Answer, ClientError> {
 impl AsFd for MonitorClient {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_monitor_that_has_gone_is_no_failure_of_the_system() {
+        let (ours, theirs) = seqpacket::pair().unwrap();
+        let mut client = MonitorClient::new(ours);
+        drop(theirs);
+        let refused = client.call(Call::QueryMonitor, &[], &[], &[]);
+        assert!(matches!(refused, Err(ClientError::Closed)), "{refused:?}");
+        assert!(matches!(client.try_event(), Err(ClientError::Closed)));
     }
 }
