@@ -12,6 +12,7 @@ pub mod core;
 pub mod evidence;
 pub mod hex;
 pub mod ids;
+#[macro_use]
 pub mod lines;
 pub mod machine;
 pub mod measure;

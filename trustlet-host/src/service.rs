@@ -2,17 +2,6 @@
 //! sockets and the core, starts and reaps processes, and sleeps otherwise. One thread; nothing here parses
 //! text.
 
-/// Writes a line to standard error. Unlike `eprintln!` it neither panics nor waits when nobody takes it: the
-/// monitor's end is everybody's.
-macro_rules! tell {
-    ($level:ident: $($argument:tt)*) => {
-        tell!($level, crate::lines::About::default(); $($argument)*)
-    };
-    ($level:ident, $about:expr; $($argument:tt)*) => {
-        crate::lines::say(crate::lines::Level::$level, &$about, format_args!($($argument)*))
-    };
-}
-
 mod children;
 mod config;
 mod console;

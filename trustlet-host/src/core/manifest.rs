@@ -11,7 +11,8 @@ use super::sealed::Chain;
 use super::tables::Core;
 use crate::calls::{GATEWAY_PROCESS, OPERAND_MAX_BYTES, ResultCode};
 use crate::evidence::{DISCLAIMER, NONCE_BYTES};
-use crate::platform::{Measurement, Platform};
+use crate::hex::Hex;
+use crate::platform::Platform;
 use core::fmt::Write;
 
 impl<P: Platform> Core<P> {
@@ -98,14 +99,5 @@ impl<P: Platform> Core<P> {
             }
         }
         text
-    }
-}
-
-/// Prints a hash.
-struct Hex<'a>(&'a Measurement);
-
-impl core::fmt::Display for Hex<'_> {
-    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
     }
 }
