@@ -93,6 +93,9 @@ fn a_function_finds_its_files_and_nothing_that_happens_on_disk_later_matters() {
     };
     check();
     assert!(told(&service, "read /etc/passwd").starts_with("refused"));
+    // The content of three files.
+    let status = service.status().unwrap();
+    assert_eq!(status["chains"][0]["instances"][0]["files_bytes"], 7 + 11 + 8);
     // Written to in place, replaced, and gone.
     fs::write(folder.path().join("labels"), "changed").unwrap();
     fs::write(folder.path().join("app/file"), "other").unwrap();

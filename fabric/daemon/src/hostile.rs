@@ -100,6 +100,7 @@ fn instance(number: u32, page: PageReader, inbound: u32, ports: u32) -> Instance
         fabric_bytes: MEMORY_BYTES,
         memory_used_bytes: MEMORY_BYTES,
         threads: 1,
+        files_bytes: 0,
         ring_capacity: 256,
         page,
         inbound: (0..inbound)

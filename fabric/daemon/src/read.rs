@@ -272,6 +272,7 @@ fn read_instance(
         fabric_bytes: function.fabric_bytes,
         memory_used_bytes: 0,
         threads: function.definition.limits.threads,
+        files_bytes: function.files_bytes,
         ring_capacity: entry.ring_capacity,
         page,
         inbound: inbound.iter().map(|inbound| graph.source(inbound)).collect(),

@@ -149,6 +149,7 @@ impl Instance {
             "function": self.function, "ordinal": self.ordinal, "state": self.state.text(),
             "health": self.health(now).word(), "epoch": self.epoch, "starts": self.epoch,
             "memory_bytes": self.memory_bytes, "fabric_memory_bytes": self.fabric_bytes, "threads": self.threads,
+            "files_bytes": self.files_bytes,
             "refused": self.refused(), "mean_run_ns": mean_run_ns, "refused_calls": self.refused_calls(),
         });
         if let Some(object) = status.as_object_mut() {

@@ -68,6 +68,8 @@ pub(super) struct Instance {
     pub memory_used_bytes: u64,
     /// Threads that it may have.
     pub threads: u32,
+    /// Bytes of the files that its function is given, which all instances share.
+    pub files_bytes: u64,
     /// Descriptors that each ring holds which it writes.
     pub ring_capacity: u32,
     /// What it tells about itself.

@@ -15,6 +15,7 @@ use super::control_group::ControlGroup;
 use super::headroom::Need;
 use super::layers::{Layer, Layers};
 use super::scheduling;
+use super::shelf::Shelf;
 use rustix::fd::{FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -27,7 +28,9 @@ use std::path::Path;
 #[must_use]
 pub fn findings(need: &Need) -> Vec<Finding> {
     let mut findings = vec![kernel(), sev_snp(), reports(), vmpl()];
-    findings.extend(layers(&Layers::probe()));
+    let found = Layers::probe();
+    findings.extend(layers(&found));
+    findings.push(copies(&found));
     findings.extend([
         secret_memory(),
         io_uring(),
@@ -46,6 +49,19 @@ fn kernel() -> Finding {
     let release = uname.release().to_string_lossy().into_owned();
     let machine = uname.machine().to_string_lossy().into_owned();
     Finding::new("kernel", Status::Info, format!("Linux {release}, {machine}"), "")
+}
+
+fn copies(layers: &Layers) -> Finding {
+    const NAME: &str = "copies of libraries and files";
+    match Shelf::new(layers).unshared_because() {
+        None => Finding::new(NAME, Status::Ok, "they lie in memory once, for all instances", ""),
+        Some(reason) => Finding::new(
+            NAME,
+            Status::Missing,
+            format!("each instance has copies of its own, which take memory and time at its start: {reason}"),
+            "a kernel of 6.15 or later, and mount namespaces",
+        ),
+    }
 }
 
 fn sev_snp() -> Finding {
