@@ -37,7 +37,7 @@ const KEPT_WAITING: f64 = 0.1;
 
 /// Who takes how much, and who is in the background.
 #[derive(Debug)]
-pub(in crate::service) struct Classes {
+pub(crate) struct Classes {
     processors: f64,
     due: Option<Monotonic>,
     looked: Monotonic,
