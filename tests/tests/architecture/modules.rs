@@ -277,6 +277,7 @@ fn paths(code: &str) -> Vec<Vec<String>> {
         rest = &tree[end..];
     }
     other.push_str(rest);
+    let other = without_visibility(&other);
     let words = other.split(|character| !(is_of_word(character) || character == ':' || character == '$'));
     let words = words.filter(|word| word.contains("::") && !word.starts_with('$'));
     paths.extend(words.map(|word| {
@@ -285,6 +286,17 @@ fn paths(code: &str) -> Vec<Vec<String>> {
     }));
     paths.retain(|path| path.len() > 1);
     paths
+}
+
+/// Without `pub(in path)`: who may see an item is no import.
+fn without_visibility(code: &str) -> String {
+    let mut pieces = code.split("pub(in ");
+    let mut kept = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        kept.push_str("pub");
+        kept.push_str(piece.split_once(')').map_or("", |(_, behind)| behind));
+    }
+    kept
 }
 
 /// Where the next `use` stands.
@@ -437,6 +449,7 @@ fn what_tests_import_and_what_is_no_code_makes_no_circle() {
         "macro_rules! m { () => { $crate::a::f() } }",
         "use std::{a::X, b};\nfn f<'a>(x: &'a a::X) {}",
         "#[cfg(test)]\nmod fixture;\n",
+        "pub(in crate::a) struct X { pub(in crate::a) x: u8 }",
     ] {
         let files = [
             ("a.rs", "use crate::b::X;"),
