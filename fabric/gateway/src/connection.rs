@@ -52,7 +52,7 @@ const LINGER_IDLE: Duration = Duration::from_millis(200);
 /// After so long without a byte, a client that is waited for may be closed to make room for another.
 const STALLED_TICKS: Tick = 2;
 
-/// So long a new connection is kept for what its client has to say.
+/// So long a connection is kept for what its client has to say, from the first look at its socket on.
 const NEW: Duration = Duration::from_millis(20);
 
 /// How a connection ends.
@@ -113,7 +113,8 @@ impl Pending {
 pub(super) struct Connection {
     /// Whether only health is answered here.
     pub(super) is_spare: bool,
-    born: Instant,
+    /// When it was first seen that its socket has something to read, or has not.
+    looked_at: Cell<Option<Instant>>,
     ending: Cell<Ending>,
     told: Notify,
     told_at: Cell<Tick>,
@@ -157,7 +158,7 @@ impl Connection {
     pub(super) fn new(now: Tick, order: u64, is_spare: bool, memory: Charge) -> Self {
         Self {
             is_spare,
-            born: Instant::now(),
+            looked_at: Cell::new(None),
             ending: Cell::new(Ending::Open),
             told: Notify::new(),
             told_at: Cell::new(0),
@@ -300,16 +301,25 @@ impl Connection {
         }
     }
 
-    /// Until when it does not go for another, whatever it does.
-    pub(super) fn new_until(&self) -> Instant {
-        self.born + NEW
+    /// Whether it does not go for another yet, whatever it does: what its client asks for may lie in its socket.
+    pub(super) fn is_new(&self) -> bool {
+        self.looked_at
+            .get()
+            .is_none_or(|looked_at| looked_at.elapsed() < NEW)
+    }
+
+    pub(super) fn was_looked_at(&self) -> bool {
+        self.looked_at.get().is_some()
+    }
+
+    pub(super) fn note_look(&self) {
+        self.looked_at.set(Some(Instant::now()));
     }
 
     /// Whether it may go for another, and how early.
     pub(super) fn dispensable(&self, now: Tick) -> Option<Dispensable> {
         if self.is_idle() {
-            // Not before it was looked at: what its client asks for may lie there already.
-            return (self.new_until() <= Instant::now()).then(|| Dispensable::Idle(self.idle_order.get()));
+            return (!self.is_new()).then(|| Dispensable::Idle(self.idle_order.get()));
         }
         // Nothing is waited for but the client: to read, or to send the rest of its bodies. A request that a
         // chain works on keeps its connection, whatever others on it wait for.

@@ -105,10 +105,7 @@ impl Acceptor {
             let accepted = tokio::select! {
                 biased;
                 () = gateway.drain.stops_accepting() => return,
-                accepted = async {
-                    gateway.places.room().await;
-                    self.socket.accept().await
-                } => accepted,
+                accepted = self.socket.accept() => accepted,
             };
             let Ok((stream, _)) = accepted else {
                 tokio::time::sleep(PAUSE).await;
@@ -116,6 +113,7 @@ impl Acceptor {
             };
             // Replies are written whole; waiting for more to send would only add latency.
             let _ = stream.set_nodelay(true);
+            gateway.places.room().await;
             let place = gateway.places.take();
             let (gateway, tls) = (Rc::clone(&gateway), self.tls.as_ref().map(|tls| tls.acceptor()));
             spawn_local(async move { connect(&gateway, stream, place, tls.as_ref()).await });

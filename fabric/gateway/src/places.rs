@@ -16,8 +16,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::task::yield_now;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
+/// How long whoever comes waits before it is seen again whether there is room.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+/// And how often: nobody is left in the queue for the sake of one connection, whatever becomes of it.
+const LOOKS_MAX: usize = 200;
 /// What the clock counts.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -85,22 +90,27 @@ impl Places {
         order
     }
 
-    /// Waits until a new connection can have a place without taking it from one that has hardly come: a flood of
-    /// connections would else have them all gone before any of them was looked at. Whoever comes meanwhile waits in the
-    /// queue of the socket, where nobody is turned away.
+    /// Waits until a new connection can have a place without taking it from one that has hardly come, or that was heard
+    /// from just now: a flood of connections would else have them all gone before any of them was looked at. Whoever
+    /// comes meanwhile waits in the queue of the socket, where nobody is turned away.
     pub(super) async fn room(&self) {
-        loop {
-            let free_at = {
-                let taken = self.taken.borrow();
-                let oldest = taken.values().find(|connection| connection.is_spare);
-                let is_full = taken.len() >= self.all.get();
-                oldest.filter(|_| is_full).map(|spare| spare.new_until())
-            };
-            match free_at {
-                Some(free_at) if free_at > Instant::now() => sleep_until(free_at).await,
-                _ => return,
-            }
+        if self.taken.borrow().len() < self.ordinary.get() {
+            return;
         }
+        // Those whose sockets have become readable together with that of the listener.
+        yield_now().await;
+        for _ in 0..LOOKS_MAX {
+            if !self.is_full_of_new_ones() {
+                return;
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    fn is_full_of_new_ones(&self) -> bool {
+        let taken = self.taken.borrow();
+        let oldest = taken.values().find(|connection| connection.is_spare);
+        taken.len() >= self.all.get() && oldest.is_some_and(|spare| spare.is_new())
     }
 
     /// A place for a new connection. There always is one.
@@ -274,13 +284,16 @@ mod tests {
     fn a_spare_connection_is_kept_for_a_while_before_it_goes_for_another() {
         let (places, mut busy) = crowded();
         let spare = [(); ALL - ORDINARY].map(|()| places.take());
+        let oldest = &spare[0].connection;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
             .unwrap();
+        let not_yet = async { tokio::time::timeout(Duration::from_millis(50), places.room()).await };
+        assert!(runtime.block_on(not_yet).is_err(), "nobody has looked at it");
+        oldest.note_look();
         runtime.block_on(places.room());
-        let oldest = &spare[0].connection;
-        assert!(oldest.new_until() <= Instant::now());
+        assert!(!oldest.is_new());
         // An ordinary place that becomes free is nobody's to wait for.
         let next = places.take();
         assert_eq!(oldest.ending(), Ending::Now);

@@ -106,6 +106,13 @@ impl AsyncRead for Wire {
                 self.connection.note_quiet();
             }
         }
+        if !self.connection.was_looked_at() {
+            // What has arrived is read next time: the event loop may not know of it yet.
+            let arrived = ioctl_fionread(&*self.stream()?).is_ok_and(|bytes| bytes > 0);
+            if read.is_ready() || !arrived {
+                self.connection.note_look();
+            }
+        }
         ready!(read)?;
         let received = buffer.filled().len() - before;
         if received > 0 {
