@@ -16,6 +16,7 @@ use hacher_trustlet_host::calls::{
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use zerocopy::IntoBytes;
 
 /// Bytes of a chain digest.
@@ -146,7 +147,9 @@ fn add_libraries<D: Definer + ?Sized>(
     linked: LinkedFiles,
 ) -> Result<(), DefineError> {
     for library in linked.files {
-        let path = library.path.to_string_lossy().into_owned();
+        // Written in the one way that the monitor takes: run paths may have doubled slashes.
+        let path: PathBuf = library.path.components().collect();
+        let path = path.to_string_lossy().into_owned();
         let arguments = [chain, function, u64::from(library.interpreter)];
         let what = format!("the library `{path}` of {of}");
         ask(

@@ -11,11 +11,12 @@ use super::beneath::{Beneath, Outside, by_number, in_words, no_links};
 use hacher_trustlet_host::core::limits::{
     FILE_DEPTH_MAX, FILE_MAX_BYTES, FILE_NAME_MAX_BYTES, FILES_MAX, FILES_MAX_BYTES,
 };
+use hacher_trustlet_host::process::copy::is_made_up;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2, readlinkat};
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Longest path of a file from a function's root, with where it leads if it is a link: one message to the
@@ -178,6 +179,12 @@ impl Tree {
             return Err(TreeError::Special {
                 path: shown(),
                 what: in_words(kind),
+            });
+        }
+        if is_made_up(found.as_fd()).map_err(|errno| failed(errno.into()))? {
+            return Err(TreeError::Special {
+                path: shown(),
+                what: "made up by the kernel whenever it is read (procfs, sysfs)",
             });
         }
         let mut tree = Self {

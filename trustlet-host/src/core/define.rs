@@ -170,7 +170,10 @@ impl<P: Platform> Core<P> {
             return Err(ResultCode::InvalidParameter.into());
         };
         let program = &mut entry.open_mut()?.function_mut(function)?.program;
-        program.add_file(&mut self.platform, path, new)?;
+        let left_bytes = limits::FILES_TOTAL_MAX_BYTES.saturating_sub(self.file_bytes);
+        let before_bytes = program.files_bytes;
+        program.add_file(&mut self.platform, path, new, left_bytes)?;
+        self.file_bytes += program.files_bytes - before_bytes;
         self.text_bytes += both.len();
         self.file_total += 1;
         Ok(Outcome::default())

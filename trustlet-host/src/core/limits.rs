@@ -38,6 +38,8 @@ pub const FILES_TOTAL_MAX: usize = 256 * 1024;
 pub const FILE_MAX_BYTES: u64 = 1 << 30;
 /// Bytes of all files of one function.
 pub const FILES_MAX_BYTES: u64 = 8 << 30;
+/// Bytes of all files of all functions.
+pub const FILES_TOTAL_MAX_BYTES: u64 = 16 << 30;
 /// The longest name of a file, as Linux has it, and as in the chain language.
 pub const FILE_NAME_MAX_BYTES: usize = 255;
 /// Most names in the path of a file, from a function's root.

@@ -77,8 +77,11 @@ impl<P: Platform> Program<P> {
                 "an executable links at most 64 libraries",
             );
         }
-        if !path.starts_with('/') || path.contains('\0') {
-            return refuse(ResultCode::InvalidParameter, "a library's path is absolute");
+        if !is_place(path) {
+            return refuse(
+                ResultCode::InvalidParameter,
+                "a library's path is absolute, with nothing in it but names",
+            );
         }
         if self.libraries.iter().any(|library| library.path == path) {
             return refuse(ResultCode::NameTaken, "the executable has a library at this path");
@@ -105,6 +108,7 @@ impl<P: Platform> Program<P> {
         platform: &mut P,
         path: &str,
         new: NewFile<'_, P::File>,
+        left_bytes: u64,
     ) -> Result<(), Refusal> {
         self.check_place(path, matches!(new, NewFile::Link(_)))?;
         let failed =
@@ -115,7 +119,7 @@ impl<P: Platform> Program<P> {
                 FileEntry::Folder
             }
             NewFile::File(file) => {
-                let left_bytes = limits::FILES_MAX_BYTES.saturating_sub(self.files_bytes);
+                let left_bytes = left_bytes.min(limits::FILES_MAX_BYTES.saturating_sub(self.files_bytes));
                 let max_bytes = left_bytes.min(limits::FILE_MAX_BYTES);
                 let added = platform.add_file(&mut self.files, path, file, max_bytes);
                 let measured = added.map_err(failed)?;

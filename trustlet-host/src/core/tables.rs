@@ -64,6 +64,8 @@ pub struct Core<P: Platform> {
     pub(super) text_bytes: usize,
     /// Files, folders and links of all functions so far.
     pub(super) file_total: usize,
+    /// Bytes of these files.
+    pub(super) file_bytes: u64,
     /// Instances of all chains so far.
     pub(super) instance_total: usize,
     /// Sealings so far.
@@ -98,6 +100,7 @@ impl<P: Platform> Core<P> {
             counts: Counts::default(),
             text_bytes: 0,
             file_total: 0,
+            file_bytes: 0,
             instance_total: 0,
             sealings: 0,
             loaded: false,

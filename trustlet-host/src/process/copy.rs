@@ -4,6 +4,7 @@ use super::file_identity::FileIdentity;
 use super::headroom::explained;
 use ring::digest;
 use rustix::fd::BorrowedFd;
+use rustix::fs::fstatfs;
 use rustix::io::{Errno, pread, write};
 use std::io;
 
@@ -22,6 +23,18 @@ pub enum CopyError {
         /// The caller's bound.
         max_bytes: u64,
     },
+    /// Each process has a copy of its own.
+    #[error(
+        "each process has copies of its own here, so the files of a function have at most {max_bytes} bytes together \
+         (Linux 6.15 or later shares them)"
+    )]
+    Unshared {
+        /// The bound.
+        max_bytes: u64,
+    },
+    /// The kernel makes up what it holds whenever it is read.
+    #[error("it lies in a file system of the kernel, whose files have no content of their own")]
+    MadeUp,
     /// It cannot be read, or is no regular file.
     #[error("it cannot be read: {0}")]
     Read(#[source] io::Error),
@@ -61,19 +74,26 @@ pub(super) fn copy(
     sink: Option<BorrowedFd<'_>>,
     max_bytes: u64,
 ) -> Result<Copied, CopyError> {
+    if is_made_up(file).map_err(CopyError::read)? {
+        return Err(CopyError::MadeUp);
+    }
+    let announced_bytes = identity.len_bytes();
+    if announced_bytes > max_bytes {
+        return Err(CopyError::TooLong { max_bytes });
+    }
     let mut context = digest::Context::new(&digest::SHA384);
     let mut buffer = vec![0_u8; COPY_BYTES];
     let mut len_bytes = 0_u64;
-    loop {
-        let count = match pread(file, buffer.as_mut_slice(), len_bytes) {
-            Ok(0) => break,
+    // No further: a file that is longer than it says may have no end, or wait for somebody at its end.
+    while len_bytes < announced_bytes {
+        let left_bytes = usize::try_from(announced_bytes - len_bytes).unwrap_or(COPY_BYTES);
+        let (room, _) = buffer.split_at_mut(left_bytes.min(COPY_BYTES));
+        let count = match pread(file, room, len_bytes) {
+            Ok(0) => return Err(CopyError::Changed),
             Err(Errno::INTR) => continue,
             other => other.map_err(CopyError::read)?,
         };
         len_bytes += count as u64;
-        if len_bytes > max_bytes {
-            return Err(CopyError::TooLong { max_bytes });
-        }
         let (copied, _) = buffer.split_at(count);
         context.update(copied);
         if let Some(sink) = sink {
@@ -93,6 +113,17 @@ pub(super) fn copy(
         measurement,
         len_bytes,
     })
+}
+
+/// Whether a file lies in one of the kernel's own file systems, which make up what it holds whenever it is read.
+///
+/// # Errors
+/// When the kernel does not say.
+pub fn is_made_up(file: BorrowedFd<'_>) -> rustix::io::Result<bool> {
+    // Of linux/magic.h: procfs, sysfs, debugfs, tracefs, securityfs.
+    const KINDS: [i128; 5] = [0x9fa0, 0x6265_6572, 0x6462_6720, 0x7472_6163, 0x7363_6673];
+    let kind = i128::from(fstatfs(file)?.f_type);
+    Ok(KINDS.contains(&kind))
 }
 
 /// Writes all of `bytes` to `sink`, however many calls that takes.
@@ -157,5 +188,33 @@ mod tests {
         input.write_all(b", and after").unwrap();
         let refused = copy(input.as_fd(), identity, None, 100);
         assert!(matches!(refused, Err(CopyError::Changed)));
+    }
+
+    #[test]
+    fn what_the_kernel_makes_up_is_not_read() {
+        // Reading the first would wait for the kernel to say something.
+        for path in ["/proc/kmsg", "/proc/version", "/sys/kernel/uevent_seqnum"] {
+            let Ok(file) = File::open(path) else {
+                println!("skipped: {path} cannot be opened");
+                continue;
+            };
+            let identity = FileIdentity::of(file.as_fd()).unwrap();
+            let copied = copy(file.as_fd(), identity, None, 100);
+            assert!(matches!(copied, Err(CopyError::MadeUp)), "{path}: {copied:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_read_past_what_a_file_said_and_less_is_no_copy() {
+        let file = file(&[7; 300]);
+        let identity = FileIdentity::of(file.as_fd()).unwrap();
+        for len_bytes in [100, 301] {
+            file.set_len(len_bytes).unwrap();
+            let copied = copy(file.as_fd(), identity, None, 1000);
+            assert!(
+                matches!(copied, Err(CopyError::Changed)),
+                "{len_bytes}: {copied:?}"
+            );
+        }
     }
 }

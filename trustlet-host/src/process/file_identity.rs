@@ -30,6 +30,11 @@ impl FileIdentity {
         })
     }
 
+    /// How long it says it is.
+    pub(super) fn len_bytes(&self) -> u64 {
+        u64::try_from(self.len_bytes).unwrap_or(0)
+    }
+
     /// Whether nobody has written to it in between. A further name, or other permissions, are no writing.
     pub(super) fn has_content_of(&self, other: &Self) -> bool {
         let Self {

@@ -22,6 +22,9 @@ use std::rc::{Rc, Weak};
 const FOLDER_MODE: u32 = 0o755;
 /// Whoever may do this to a file may execute it.
 const EXECUTABLE_BITS: u32 = 0o111;
+/// Bytes of the files of one function where each of its processes copies them: every start takes that time, and the
+/// monitor waits for it.
+const UNSHARED_MAX_BYTES: u64 = 64 << 20;
 
 /// The files of one function; none to begin with.
 #[derive(Debug, Default)]
@@ -175,10 +178,11 @@ impl Files {
     /// Closes the tree for writing, where that can be done. What is added later is refused.
     pub(crate) fn seal(&self) -> Result<(), Errno> {
         if let Some(Tree::Packed(packed)) = &self.tree
-            && !packed.sealed.replace(true)
+            && !packed.sealed.get()
         {
             let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-            return add_seals(&packed.memory, seals);
+            add_seals(&packed.memory, seals)?;
+            packed.sealed.set(true);
         }
         Ok(())
     }
@@ -377,6 +381,11 @@ impl Packed {
         max_bytes: u64,
     ) -> Result<Copied, CopyError> {
         let from = self.len_bytes;
+        if identity.len_bytes() > UNSHARED_MAX_BYTES.saturating_sub(from) {
+            return Err(CopyError::Unshared {
+                max_bytes: UNSHARED_MAX_BYTES,
+            });
+        }
         let copied = copy(file, identity, Some(self.memory.as_fd()), max_bytes);
         let copied = match copied {
             Ok(copied) => copied,

@@ -116,7 +116,10 @@ impl Library {
 /// Absolute, with nothing in it but names.
 fn is_plain(path: &Path) -> bool {
     let mut components = path.components();
-    components.next() == Some(Component::RootDir)
+    // Written in the one way that there is for it: as text it is compared with other places.
+    let is_normal = components.as_path().as_os_str() == path.as_os_str();
+    is_normal
+        && components.next() == Some(Component::RootDir)
         && path.file_name().is_some()
         && components.all(|part| matches!(part, Component::Normal(_)))
         && !path.as_os_str().as_bytes().contains(&0)

@@ -165,3 +165,15 @@ fn nothing_is_added_once_the_tree_is_closed() {
     };
     assert_eq!(rustix::io::write(memory, b"y"), Err(Errno::PERM));
 }
+
+#[test]
+fn files_that_each_process_copies_are_bounded_together() {
+    let mut measured = MeasuredFiles::new(Shelf::unshared("a test"));
+    let mut files = Files::default();
+    let half = file(&[], 0o400);
+    half.set_len(UNSHARED_MAX_BYTES / 2).unwrap();
+    for (path, fits) in [("/one", true), ("/two", true), ("/three", false)] {
+        let added = measured.add_file(&mut files, Path::new(path), half.as_fd(), u64::MAX);
+        assert_eq!(added.is_ok(), fits, "{path}");
+    }
+}
