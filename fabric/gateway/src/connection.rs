@@ -302,10 +302,14 @@ impl Connection {
     }
 
     /// Whether it does not go for another yet, whatever it does: what its client asks for may lie in its socket.
-    pub(super) fn is_new(&self) -> bool {
-        self.looked_at
-            .get()
-            .is_none_or(|looked_at| looked_at.elapsed() < NEW)
+    pub(super) fn is_new(&self, clock: Instant) -> bool {
+        let looked_at = self.looked_at.get();
+        looked_at.is_none_or(|looked_at| clock.saturating_duration_since(looked_at) < NEW)
+    }
+
+    /// Whether it may go for another in a moment, if it stays as it is.
+    pub(super) fn is_idle_and_new(&self, clock: Instant) -> bool {
+        self.is_idle() && self.is_new(clock)
     }
 
     pub(super) fn was_looked_at(&self) -> bool {
@@ -317,9 +321,9 @@ impl Connection {
     }
 
     /// Whether it may go for another, and how early.
-    pub(super) fn dispensable(&self, now: Tick) -> Option<Dispensable> {
+    pub(super) fn dispensable(&self, now: Tick, clock: Instant) -> Option<Dispensable> {
         if self.is_idle() {
-            return (!self.is_new()).then(|| Dispensable::Idle(self.idle_order.get()));
+            return (!self.is_new(clock)).then(|| Dispensable::Idle(self.idle_order.get()));
         }
         // Nothing is waited for but the client: to read, or to send the rest of its bodies. A request that a
         // chain works on keeps its connection, whatever others on it wait for.

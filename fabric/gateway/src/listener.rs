@@ -136,6 +136,8 @@ async fn connect(gateway: &Rc<Gateway>, stream: TcpStream, place: Place, tls: Op
     let Ok(Ok(stream)) = accepted else {
         return gateway.count(Counter::HandshakesFailed);
     };
+    // What it asks for comes a round trip later.
+    connection.note_look();
     let agreed = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
     let screen = match agreed.as_deref() {
         Some(b"h2") => Screen::through(stream),

@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 /// How long whoever comes waits before it is seen again whether there is room.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
@@ -100,17 +100,27 @@ impl Places {
         // Those whose sockets have become readable together with that of the listener.
         yield_now().await;
         for _ in 0..LOOKS_MAX {
-            if !self.is_full_of_new_ones() {
+            if !self.has_only_new_ones() {
                 return;
             }
             sleep(LOOK_AGAIN).await;
         }
     }
 
-    fn is_full_of_new_ones(&self) -> bool {
-        let taken = self.taken.borrow();
-        let oldest = taken.values().find(|connection| connection.is_spare);
-        taken.len() >= self.all.get() && oldest.is_some_and(|spare| spare.is_new())
+    /// Whether a newcomer would get less than it does in a moment: an ordinary place, or a spare one at all.
+    fn has_only_new_ones(&self) -> bool {
+        let (taken, clock) = (self.taken.borrow(), Instant::now());
+        let ordinary = || taken.values().filter(|connection| !connection.is_spare);
+        if ordinary().count() < self.ordinary.get()
+            || ordinary().any(|connection| connection.dispensable(self.now(), clock).is_some())
+        {
+            return false;
+        }
+        let spare_is_new = || {
+            let oldest = taken.values().find(|connection| connection.is_spare);
+            taken.len() >= self.all.get() && oldest.is_some_and(|spare| spare.is_new(clock))
+        };
+        ordinary().any(|connection| connection.is_idle_and_new(clock)) || spare_is_new()
     }
 
     /// A place for a new connection. There always is one.
@@ -151,11 +161,11 @@ impl Places {
 
     /// Closes the connection that can be dispensed with most, unless all are busy.
     fn make_room(&self) {
-        let now = self.now();
+        let (now, clock) = (self.now(), Instant::now());
         let mut taken = self.taken.borrow_mut();
         let found = taken
             .iter()
-            .filter_map(|(number, connection)| Some((connection.dispensable(now)?, *number)))
+            .filter_map(|(number, connection)| Some((connection.dispensable(now, clock)?, *number)))
             .min();
         if let Some(connection) = found.and_then(|(_, number)| taken.remove(&number)) {
             connection.end(Ending::Now, now);
@@ -293,7 +303,7 @@ mod tests {
         assert!(runtime.block_on(not_yet).is_err(), "nobody has looked at it");
         oldest.note_look();
         runtime.block_on(places.room());
-        assert!(!oldest.is_new());
+        assert!(!oldest.is_new(Instant::now()));
         // An ordinary place that becomes free is nobody's to wait for.
         let next = places.take();
         assert_eq!(oldest.ending(), Ending::Now);
@@ -302,6 +312,23 @@ mod tests {
         let young = places.take();
         assert!(!young.connection.is_spare);
         runtime.block_on(places.room());
+    }
+
+    #[test]
+    fn an_idle_connection_that_is_new_is_waited_for_and_then_goes_for_the_next() {
+        let (places, mut busy) = crowded();
+        busy.pop();
+        let idle = places.take();
+        assert!(!idle.connection.is_spare);
+        idle.connection.note_look();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        runtime.block_on(places.room());
+        let next = places.take();
+        assert!(!next.connection.is_spare);
+        assert_eq!(idle.connection.ending(), Ending::Now);
     }
 
     #[test]

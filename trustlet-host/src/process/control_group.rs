@@ -72,7 +72,10 @@ impl ControlGroup {
         if !controllers.split_whitespace().any(|name| name == "cpu") {
             return Err(Undivided::NoController(path));
         }
-        if !is_delegated(&path, name == "/") {
+        // Where names and mounts are of two namespaces, this is another group, or none.
+        let own = std::process::id().to_string();
+        let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+        if !members.lines().any(|member| member == own) || !is_delegated(&path, name == "/") {
             return Err(Undivided::NotDelegated(path));
         }
         Ok(Self { path })
@@ -92,9 +95,14 @@ impl ControlGroup {
     pub fn divide(self) -> Result<Divided, Undivided> {
         let divided = Divided { path: self.path };
         let own = divided.make(SERVICE)?;
-        enter(&own, std::process::id())?;
+        let control = divided.path.join("cgroup.subtree_control");
+        if enter(&own, std::process::id()).is_err() {
+            // A predecessor that was killed has left its group divided, and this process was put into it besides.
+            write(&control, "-cpu")?;
+            enter(&own, std::process::id())?;
+        }
         // Refused while processes are left that are in no part.
-        match write(&divided.path.join("cgroup.subtree_control"), "+cpu") {
+        match write(&control, "+cpu") {
             Err(Undivided::Os { source, .. }) if Errno::from_io_error(&source) == Some(Errno::BUSY) => {
                 Err(Undivided::NotAlone(divided.path.clone()))
             }
@@ -118,8 +126,8 @@ impl Divided {
     /// # Errors
     /// [`Undivided::Os`], also for a process that has ended.
     pub fn give(&self, chain: &str, process: i32) -> Result<(), Undivided> {
-        let process = u32::try_from(process).unwrap_or(0);
-        enter(&self.make(&format!("{CHAIN}{chain}"))?, process)
+        let part = self.make(&format!("{CHAIN}{chain}"))?;
+        write(&part.join("cgroup.procs"), &process.to_string())
     }
 
     /// The part with this name, which may be there.
@@ -164,7 +172,12 @@ fn is_delegated(path: &Path, is_root: bool) -> bool {
         .iter()
         .any(|name| getxattr(path, *name, &mut value[..]).is_ok_and(|length| length == 1) && value == *b"1");
     let user = rustix::process::geteuid();
-    let is_given = !user.is_root() && fs::metadata(path).is_ok_and(|found| found.uid() == user.as_raw());
+    // A user's own service manager owns the groups of all its units, and marks those that it delegates.
+    let is_unit = ["service", "scope"]
+        .iter()
+        .any(|kind| path.extension().is_some_and(|found| found == *kind));
+    let is_given =
+        !user.is_root() && !is_unit && fs::metadata(path).is_ok_and(|found| found.uid() == user.as_raw());
     // The machine's own root, unlike that of a namespace, has no events.
     let is_all = is_root && path.join("cgroup.events").exists();
     is_marked || is_given || is_all
