@@ -5,12 +5,13 @@
 //! opened again from there beneath the folder, so neither links, nor a change in between, nor the root of another
 //! process lead elsewhere.
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
 use std::fs::{File, FileType};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 /// What lies elsewhere than it may.
@@ -85,18 +86,37 @@ impl Beneath {
                 found,
             });
         };
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let file =
-            openat2(&*self.opened, beneath, flags, Mode::empty(), no_links()).map_err(io::Error::from)?;
-        Ok(File::from(file))
+        Ok(open_beneath(
+            &*self.opened,
+            beneath,
+            OFlags::PATH | OFlags::CLOEXEC,
+        )?)
     }
 }
 
-/// Not out of the folder that a path starts from, and through no link.
-pub(super) const fn no_links() -> ResolveFlags {
-    ResolveFlags::BENEATH
-        .union(ResolveFlags::NO_SYMLINKS)
-        .union(ResolveFlags::NO_MAGICLINKS)
+/// Opens what lies at `path` beneath a folder, through no link. Name by name: service managers and containers refuse
+/// `openat2`, which would do it in one call (`RestrictSUIDSGID=` of systemd).
+pub(super) fn open_beneath(folder: impl AsFd, path: &Path, flags: OFlags) -> io::Result<File> {
+    let mut opened: Option<OwnedFd> = None;
+    let mut names = path.components().peekable();
+    while let Some(Component::Normal(name)) = names.next() {
+        let flags = match names.peek() {
+            Some(_) => OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            None => flags,
+        };
+        let from = opened.as_ref().map_or_else(|| folder.as_fd(), AsFd::as_fd);
+        let next = openat(from, name, flags | OFlags::NOFOLLOW, Mode::empty())?;
+        if names.peek().is_none() {
+            let file = File::from(next);
+            // Without opening it for reading, a link is found as such.
+            return match file.metadata()?.file_type().is_symlink() {
+                true => Err(Errno::LOOP.into()),
+                false => Ok(file),
+            };
+        }
+        opened = Some(next);
+    }
+    Err(io::ErrorKind::InvalidInput.into())
 }
 
 /// The path by which what is open can be opened again, wherever its name leads by now.
@@ -113,5 +133,43 @@ pub(super) fn in_words(kind: FileType) -> &'static str {
         "a socket"
     } else {
         "a device"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn no_link_and_no_step_up_leads_anywhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("inside/below")).unwrap();
+        std::fs::write(at("inside/below/file"), "x").unwrap();
+        std::fs::write(at("outside"), "x").unwrap();
+        symlink("below", at("inside/link")).unwrap();
+        symlink("../outside", at("inside/up")).unwrap();
+        let inside = File::open(at("inside")).unwrap();
+        for flags in [OFlags::PATH, OFlags::RDONLY] {
+            let open = |path: &str| open_beneath(&inside, Path::new(path), flags | OFlags::CLOEXEC);
+            for good in ["below", "below/file", "below//file"] {
+                assert!(open(good).is_ok(), "{good}");
+            }
+            for bad in [
+                "",
+                ".",
+                "/",
+                "link",
+                "link/file",
+                "up",
+                "../outside",
+                "below/../below/file",
+                "/etc",
+                "no",
+            ] {
+                assert!(open(bad).is_err(), "{bad}");
+            }
+        }
     }
 }

@@ -7,12 +7,12 @@
 //! is opened again from the folder itself when it is handed over, so a change in between can make the start
 //! fail, but leads nowhere else; and what the monitor measures is its copy.
 
-use super::beneath::{Beneath, Outside, by_number, in_words, no_links};
+use super::beneath::{Beneath, Outside, by_number, in_words, open_beneath};
 use hacher_trustlet_host::core::limits::{
     FILE_DEPTH_MAX, FILE_MAX_BYTES, FILE_NAME_MAX_BYTES, FILES_MAX, FILES_MAX_BYTES,
 };
 use hacher_trustlet_host::process::copy::is_made_up;
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2, readlinkat};
+use rustix::fs::{Mode, OFlags, readlinkat};
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -347,11 +347,7 @@ impl Tree {
     }
 
     fn open(&self, within: &str, flags: OFlags) -> Result<File, TreeError> {
-        let resolve: ResolveFlags = no_links();
-        let opened = openat2(&self.top, within, flags, Mode::empty(), resolve);
-        opened
-            .map(File::from)
-            .map_err(|errno| self.io(within, errno.into()))
+        open_beneath(&self.top, Path::new(within), flags).map_err(|source| self.io(within, source))
     }
 
     /// Where a link leads, if that is in the tree.
