@@ -99,8 +99,8 @@ fn requests_go_through_the_gateway_itself() {
 fn without_a_fabric_beside_it_it_says_what_builds_one() {
     let folder = TempDir::new().unwrap();
     let alone = folder.path().join("hacher-bench");
-    // By a process of its own: a descriptor of this one through which the copy is written would be inherited by what
-    // another test starts at that moment, and what is open for writing does not run (ETXTBSY).
+    // By a process of its own: a descriptor of this one through which the copy is written would be inherited
+    // by what another test starts at that moment, and what is open for writing does not run (ETXTBSY).
     let copied = Command::new("cp")
         .args([Path::new(env!("CARGO_BIN_EXE_hacher-bench")), &alone])
         .status();

@@ -17,8 +17,8 @@
 //! The crate is pure: no I/O, no clock, no unsafe. A file goes through these modules in turn:
 //!
 //! 1. `document`: text to TOML tree, with all syntax errors;
-//! 2. `file`, with `settings`, `image`, `environment`, `section` and `keys`: each key read, each value within its
-//!    bounds;
+//! 2. `file`, with `settings`, `image`, `environment`, `section` and `keys`: each key read, each value within
+//!    its bounds;
 //! 3. `flow`: one flow line; `graph`: all lines together;
 //! 4. `graph_check`, with `cycle_check` and `join_check`: what only the whole graph shows;
 //! 5. `check`: these steps in order, and the [`Chain`] at the end.

@@ -167,8 +167,9 @@ pub struct SecretsArgs {
     #[arg(long, value_name = "DIR")]
     pub secrets_dir: Option<PathBuf>,
 
-    /// Give functions files and folders from beneath this folder alone, links resolved; else, with --secrets-dir,
-    /// from beneath the chain file's own folder, and without it from wherever this user can read
+    /// Give functions files and folders from beneath this folder alone, links resolved; else, with
+    /// --secrets-dir, from beneath the chain file's own folder, and without it from wherever this user
+    /// can read
     #[arg(long, value_name = "DIR")]
     pub files_dir: Option<PathBuf>,
 }

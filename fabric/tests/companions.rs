@@ -17,8 +17,9 @@ fn alone() -> TempDir {
     folder
 }
 
-/// Copies an executable by a process of its own: a descriptor of this process through which the copy is written
-/// would be inherited by what another test starts at that moment, and what is open for writing does not run (ETXTBSY).
+/// Copies an executable by a process of its own: a descriptor of this process through which the copy is
+/// written would be inherited by what another test starts at that moment, and what is open for writing does
+/// not run (ETXTBSY).
 fn copied(from: &str, to: &Path) {
     let copied = Command::new("cp").args([Path::new(from), to]).status().unwrap();
     assert!(copied.success(), "{from} is not copied to {}", to.display());

@@ -15,7 +15,9 @@ mod service;
 pub mod soak;
 pub mod taken_over;
 pub mod tenants;
+mod until;
 
 pub use runtime::runtime;
 pub use scrape::Scrape;
 pub use service::{Service, ServiceError, descendants, executable, function, functions, instances};
+pub use until::until;

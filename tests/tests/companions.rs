@@ -27,8 +27,9 @@ fn installed(what: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-/// Copies an executable by a process of its own: a descriptor of this process through which the copy is written
-/// would be inherited by what another test starts at that moment, and what is open for writing does not run (ETXTBSY).
+/// Copies an executable by a process of its own: a descriptor of this process through which the copy is
+/// written would be inherited by what another test starts at that moment, and what is open for writing does
+/// not run (ETXTBSY).
 fn copied(from: &Path, to: &Path) {
     let copied = Command::new("cp").args([from, to]).status().unwrap();
     assert!(copied.success(), "{} is not copied", from.display());

@@ -1,18 +1,14 @@
-//! Chains of a service that has a control group of its own to divide. One test, for which its process must be alone
-//! where it was started.
+//! Chains of a service that has a control group of its own to divide. One test, for which its process must be
+//! alone where it was started.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
-use hacher_tests::{executable, function};
+use hacher_tests::{executable, function, until};
 use rustix::fs::{XattrFlags, setxattr};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-
-/// To detect what never comes.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn chain(name: &str) -> String {
     format!(
@@ -21,16 +17,8 @@ fn chain(name: &str) -> String {
     )
 }
 
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// A control group for one service, below that of this process, which moves to another one beside it: only a group
-/// without processes can divide the processors between others.
+/// A control group for one service, below that of this process, which moves to another one beside it: only a
+/// group without processes can divide the processors between others.
 struct Group {
     path: PathBuf,
     /// Where this process was.

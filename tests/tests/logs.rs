@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_tests::tenants::{self, Tenants};
-use hacher_tests::{Service, function};
+use hacher_tests::{Service, function, until};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -10,11 +10,9 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
-/// Far more than anything here takes, and what a hang is detected by.
-const PATIENCE: Duration = Duration::from_secs(60);
 const HEAD: &str =
     "chain = \"t\"\nversion = \"1\"\nflow = [\"ingress -> a -> egress\"]\n[ingress]\ndeadline = \"20s\"\n";
 /// Bytes of a burst, in lines of 64.
@@ -23,14 +21,6 @@ const BURST_BYTES: usize = 1024 * 1024;
 fn chain(logs: &str) -> String {
     let more = format!("logs = \"{logs}\"\ntimeout = \"5s\"");
     format!("{HEAD}{}", function("a", "talk", &more))
-}
-
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// A service whose standard error is a file.

@@ -2,17 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_fabric::http::Connection;
-use hacher_tests::{Service, function};
+use hacher_tests::{Service, function, until};
 use hyper::Method;
 use rustix::process::{Resource, getrlimit};
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// To detect what never comes.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// `SCHED_IDLE` (sched(7)).
 const BACKGROUND: i32 = 5;
 
@@ -59,14 +57,6 @@ fn policies(service: &Service, name: &str) -> Vec<i32> {
     // Behind the name, which may hold anything, the 41st field is the 39th.
     let policy = |stat: String| stat.rsplit_once(')')?.1.split_whitespace().nth(38)?.parse().ok();
     stats.filter_map(policy).collect()
-}
-
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// Whether a monitor of this user may bring processes back from the background.

@@ -3,11 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_tests::tenants::{Tenants, post};
-use hacher_tests::{executable, function};
-use std::time::{Duration, Instant, SystemTime};
+use hacher_tests::{executable, function, until};
+use std::time::SystemTime;
 
-/// To detect what never comes.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// A gateway of the chain's own.
 const OWN: &str = "listen = \"127.0.0.1:0\"";
 
@@ -15,14 +13,6 @@ fn chain(name: &str, ingress: &str, function: &str) -> String {
     format!(
         "chain = \"{name}\"\nversion = \"1\"\nflow = [\"ingress -> f -> egress\"]\n[ingress]\ndeadline = \"60s\"\n{ingress}\n{function}"
     )
-}
-
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]

@@ -207,8 +207,8 @@ pub trait Platform: Sized {
     /// The measurement of a library.
     fn library_measurement(library: &Self::Library) -> Measurement;
 
-    /// Adds a folder to `files`, empty for now. `path` is its place, absolute, with nothing in it but names. It
-    /// lies in a folder that was added before, or in none: then it is a root of its own.
+    /// Adds a folder to `files`, empty for now. `path` is its place, absolute, with nothing in it but names.
+    /// It lies in a folder that was added before, or in none: then it is a root of its own.
     ///
     /// # Errors
     /// When there is no room, or the machine has no place for files.

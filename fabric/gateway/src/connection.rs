@@ -301,7 +301,8 @@ impl Connection {
         }
     }
 
-    /// Whether it does not go for another yet, whatever it does: what its client asks for may lie in its socket.
+    /// Whether it does not go for another yet, whatever it does: what its client asks for may lie in its
+    /// socket.
     pub(super) fn is_new(&self, clock: Instant) -> bool {
         let looked_at = self.looked_at.get();
         looked_at.is_none_or(|looked_at| clock.saturating_duration_since(looked_at) < NEW)

@@ -90,9 +90,10 @@ impl Places {
         order
     }
 
-    /// Waits until a new connection can have a place without taking it from one that has hardly come, or that was heard
-    /// from just now: a flood of connections would else have them all gone before any of them was looked at. Whoever
-    /// comes meanwhile waits in the queue of the socket, where nobody is turned away.
+    /// Waits until a new connection can have a place without taking it from one that has hardly come, or that
+    /// was heard from just now: a flood of connections would else have them all gone before any of them
+    /// was looked at. Whoever comes meanwhile waits in the queue of the socket, where nobody is turned
+    /// away.
     pub(super) async fn room(&self) {
         if self.taken.borrow().len() < self.ordinary.get() {
             return;
@@ -111,7 +112,7 @@ impl Places {
     fn has_only_new_ones(&self) -> bool {
         let (taken, clock) = (self.taken.borrow(), Instant::now());
         let ordinary = || taken.values().filter(|connection| !connection.is_spare);
-        if ordinary().count() < self.ordinary.get()
+        if self.ordinary_taken() < self.ordinary.get()
             || ordinary().any(|connection| connection.dispensable(self.now(), clock).is_some())
         {
             return false;

@@ -1,9 +1,9 @@
 //! Folders beneath which all files of a kind lie that chain files name.
 //!
 //! Whoever writes a chain file names files that are opened with the rights of whoever starts the service.
-//! `--secrets-dir` and `--files-dir` bound that: where a file really lies is asked of what was opened, and it is
-//! opened again from there beneath the folder, so neither links, nor a change in between, nor the root of another
-//! process lead elsewhere.
+//! `--secrets-dir` and `--files-dir` bound that: where a file really lies is asked of what was opened, and it
+//! is opened again from there beneath the folder, so neither links, nor a change in between, nor the root of
+//! another process lead elsewhere.
 
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -94,8 +94,8 @@ impl Beneath {
     }
 }
 
-/// Opens what lies at `path` beneath a folder, through no link. Name by name: service managers and containers refuse
-/// `openat2`, which would do it in one call (`RestrictSUIDSGID=` of systemd).
+/// Opens what lies at `path` beneath a folder, through no link. Name by name: service managers and containers
+/// refuse `openat2`, which would do it in one call (`RestrictSUIDSGID=` of systemd).
 pub(super) fn open_beneath(folder: impl AsFd, path: &Path, flags: OFlags) -> io::Result<File> {
     let mut opened: Option<OwnedFd> = None;
     let mut names = path.components().peekable();

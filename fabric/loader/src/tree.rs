@@ -1,11 +1,11 @@
-//! A file or folder that a function is given, as it is on this machine: what is in it, so that the monitor can
-//! be given one after the other.
+//! A file or folder that a function is given, as it is on this machine: what is in it, so that the monitor
+//! can be given one after the other.
 //!
-//! Nothing here follows a link but the path that the chain file names. Links in a folder stay links, which the
-//! function itself follows, in its own root; one that leads out of the folder would lead to something else
-//! there, so it is refused. What is neither file nor folder nor link is refused before it is opened. Everything
-//! is opened again from the folder itself when it is handed over, so a change in between can make the start
-//! fail, but leads nowhere else; and what the monitor measures is its copy.
+//! Nothing here follows a link but the path that the chain file names. Links in a folder stay links, which
+//! the function itself follows, in its own root; one that leads out of the folder would lead to something
+//! else there, so it is refused. What is neither file nor folder nor link is refused before it is opened.
+//! Everything is opened again from the folder itself when it is handed over, so a change in between can make
+//! the start fail, but leads nowhere else; and what the monitor measures is its copy.
 
 use super::beneath::{Beneath, Outside, by_number, in_words, open_beneath};
 use hacher_trustlet_host::core::limits::{
@@ -153,8 +153,8 @@ impl fmt::Display for Shown {
 }
 
 impl Tree {
-    /// Looks at all that is at `path`, which may be a link itself, beneath `bound` if there is one. The function
-    /// is to find it at `place`.
+    /// Looks at all that is at `path`, which may be a link itself, beneath `bound` if there is one. The
+    /// function is to find it at `place`.
     ///
     /// # Errors
     /// [`TreeError`], of the first thing that a function cannot be given.

@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 /// Another program under this name. No script: its interpreter could not open it again by the number.
 fn program(folder: &Path, name: &str, mode: u32) -> PathBuf {
     let path = folder.join(name);
-    // By a process of its own: a descriptor of this one through which the copy is written would be inherited by what
-    // another test starts at that moment, and what is open for writing does not run (ETXTBSY).
+    // By a process of its own: a descriptor of this one through which the copy is written would be inherited
+    // by what another test starts at that moment, and what is open for writing does not run (ETXTBSY).
     let copied = Command::new("cp").args([Path::new("/bin/echo"), &path]).status();
     assert!(copied.unwrap().success());
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();

@@ -47,8 +47,8 @@
 //! which is the service's and not the chain's and which every client sees for itself, and what follows from
 //! the rest (fault ports and edges, regions).
 //!
-//! Every structure is taken apart with all its fields, so a new field is either encoded here or said not to be:
-//! else this does not compile.
+//! Every structure is taken apart with all its fields, so a new field is either encoded here or said not to
+//! be: else this does not compile.
 
 use super::definition::{Definition, Edge, Function, Port, Secret};
 use super::gateway::Gateway;

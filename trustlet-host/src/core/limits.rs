@@ -55,8 +55,8 @@ pub const RESERVED_PLACES: [&str; 7] = [
     "/etc/localtime",
     "/usr/share/zoneinfo",
 ];
-/// Bytes of all paths, arguments, variables and secrets of all chains: the paths of as many files as there can
-/// be, if they are not longer than is usual.
+/// Bytes of all paths, arguments, variables and secrets of all chains: the paths of as many files as there
+/// can be, if they are not longer than is usual.
 pub const TEXT_TOTAL_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// The longest address of a listening socket, as text.
 pub const ADDRESS_MAX_BYTES: usize = 256;

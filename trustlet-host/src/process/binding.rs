@@ -1,5 +1,5 @@
-//! Libraries and files as a starting process sees them: mounts, of what lies on the monitor's shelf, or of copies
-//! that it makes for itself.
+//! Libraries and files as a starting process sees them: mounts, of what lies on the monitor's shelf, or of
+//! copies that it makes for itself.
 
 use super::files::{Entry, Files, Kind, Located, file_mode};
 use super::library::Library;

@@ -11,7 +11,6 @@ use super::descriptors::{Output, close_all_but, forget, lift, place, raise_limit
 use super::files::Files;
 use super::identity::{HostIds, INSIDE_ID, change_ids};
 use super::image::Image;
-
 use super::layers::{Layer, Layers};
 use super::library::Library;
 use super::limits::Limits;

@@ -1,5 +1,6 @@
-//! The control group of version 2 that this process was started in, where it was left to this process to divide,
-//! and its parts: one for the service itself, one for the functions of each chain (cgroup-v2.rst, "Delegation").
+//! The control group of version 2 that this process was started in, where it was left to this process to
+//! divide, and its parts: one for the service itself, one for the functions of each chain (cgroup-v2.rst,
+//! "Delegation").
 
 use rustix::fs::getxattr;
 use rustix::io::Errno;
@@ -16,9 +17,18 @@ const DELEGATED: [&str; 2] = ["user.delegate", "trusted.delegate"];
 const SERVICE: &str = "hacher-service";
 /// The part of a chain, before its name.
 const CHAIN: &str = "hacher-chain-";
-/// What the service itself gets before any one chain, whose parts have 100: all chains wait for it, and it takes
-/// little.
+/// What the service itself gets before any one chain, whose parts have 100: all chains wait for it, and it
+/// takes little.
 const SERVICE_WEIGHT: &str = "1000";
+
+/// The group that this process is in, whoever divides it, and whether that is the root of all that it sees.
+pub(super) fn own() -> Option<(PathBuf, bool)> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let name = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let mut mounts = MOUNTS.into_iter().map(Path::new);
+    let mount = mounts.find(|mount| mount.join("cgroup.controllers").exists())?;
+    Some((mount.join(name.trim_start_matches('/')), name == "/"))
+}
 
 /// The group of this process, which is its own to divide.
 #[derive(Debug)]
@@ -58,16 +68,7 @@ impl ControlGroup {
     /// # Errors
     /// [`Undivided`] where it is not this process's to divide.
     pub fn delegated() -> Result<Self, Undivided> {
-        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let name = own.lines().find_map(|line| line.strip_prefix("0::"));
-        let mount = MOUNTS
-            .into_iter()
-            .map(Path::new)
-            .find(|mount| mount.join("cgroup.controllers").exists());
-        let (Some(name), Some(mount)) = (name, mount) else {
-            return Err(Undivided::NotThere);
-        };
-        let path = mount.join(name.trim_start_matches('/'));
+        let (path, is_root) = own().ok_or(Undivided::NotThere)?;
         let controllers = fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default();
         if !controllers.split_whitespace().any(|name| name == "cpu") {
             return Err(Undivided::NoController(path));
@@ -75,7 +76,7 @@ impl ControlGroup {
         // Where names and mounts are of two namespaces, this is another group, or none.
         let own = std::process::id().to_string();
         let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-        if !members.lines().any(|member| member == own) || !is_delegated(&path, name == "/") {
+        if !members.lines().any(|member| member == own) || !is_delegated(&path, is_root) {
             return Err(Undivided::NotDelegated(path));
         }
         Ok(Self { path })
@@ -87,8 +88,8 @@ impl ControlGroup {
         &self.path
     }
 
-    /// Makes the part of the service, which this process and its children to come are in from now on, and has all
-    /// parts share the processors.
+    /// Makes the part of the service, which this process and its children to come are in from now on, and has
+    /// all parts share the processors.
     ///
     /// # Errors
     /// [`Undivided`]; everything is then as it was.
@@ -97,7 +98,8 @@ impl ControlGroup {
         let own = divided.make(SERVICE)?;
         let control = divided.path.join("cgroup.subtree_control");
         if enter(&own, std::process::id()).is_err() {
-            // A predecessor that was killed has left its group divided, and this process was put into it besides.
+            // A predecessor that was killed has left its group divided, and this process was put into it
+            // besides.
             write(&control, "-cpu")?;
             enter(&own, std::process::id())?;
         }
@@ -113,8 +115,8 @@ impl ControlGroup {
     }
 }
 
-/// The group of this process, divided. As it was again when this is dropped, as far as that goes: who ends before
-/// it can do so leaves empty parts behind, which the next service finds and uses.
+/// The group of this process, divided. As it was again when this is dropped, as far as that goes: who ends
+/// before it can do so leaves empty parts behind, which the next service finds and uses.
 #[derive(Debug)]
 pub struct Divided {
     path: PathBuf,
@@ -164,8 +166,8 @@ impl Drop for Divided {
     }
 }
 
-/// Whether whoever made a group has left it to this process: by systemd's mark, by giving it to this user, or as
-/// all that a container sees.
+/// Whether whoever made a group has left it to this process: by systemd's mark, by giving it to this user, or
+/// as all that a container sees.
 fn is_delegated(path: &Path, is_root: bool) -> bool {
     let mut value = [0; 1];
     let is_marked = DELEGATED

@@ -66,8 +66,8 @@ pub(super) struct Copied {
     pub(super) len_bytes: u64,
 }
 
-/// Copies `file` from its first byte, whatever its offset is, to where `sink` stands, or nowhere, and measures
-/// what was copied. The file is to be what it was when its `identity` was taken, also afterwards.
+/// Copies `file` from its first byte, whatever its offset is, to where `sink` stands, or nowhere, and
+/// measures what was copied. The file is to be what it was when its `identity` was taken, also afterwards.
 pub(super) fn copy(
     file: BorrowedFd<'_>,
     identity: FileIdentity,
@@ -115,7 +115,8 @@ pub(super) fn copy(
     })
 }
 
-/// Whether a file lies in one of the kernel's own file systems, which make up what it holds whenever it is read.
+/// Whether a file lies in one of the kernel's own file systems, which make up what it holds whenever it is
+/// read.
 ///
 /// # Errors
 /// When the kernel does not say.

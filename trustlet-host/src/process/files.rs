@@ -1,9 +1,9 @@
-//! The files of a function: a tree of copies that the monitor alone can write, made and measured once, and seen
-//! read-only by all processes of the function.
+//! The files of a function: a tree of copies that the monitor alone can write, made and measured once, and
+//! seen read-only by all processes of the function.
 //!
 //! Nothing on disk is followed here: files come as descriptors, folders and links by name, and a link is
-//! nothing but a text until a function follows it, in its own root. Whoever adds has checked the paths: what is
-//! added lies in a folder of the tree, and never behind a link.
+//! nothing but a text until a function follows it, in its own root. Whoever adds has checked the paths: what
+//! is added lies in a folder of the tree, and never behind a link.
 
 use super::copy::{Copied, CopyError, Measurement, copy};
 use super::file_identity::FileIdentity;
@@ -22,8 +22,8 @@ use std::rc::{Rc, Weak};
 const FOLDER_MODE: u32 = 0o755;
 /// Whoever may do this to a file may execute it.
 const EXECUTABLE_BITS: u32 = 0o111;
-/// Bytes of the files of one function where each of its processes copies them: every start takes that time, and the
-/// monitor waits for it.
+/// Bytes of the files of one function where each of its processes copies them: every start takes that time,
+/// and the monitor waits for it.
 const UNSHARED_MAX_BYTES: u64 = 64 << 20;
 
 /// The files of one function; none to begin with.
@@ -322,7 +322,8 @@ impl Files {
         Ok(self.tree.insert(tree))
     }
 
-    /// Where in the tree a path lies: each root has its number as its name there. And whether it is a new root.
+    /// Where in the tree a path lies: each root has its number as its name there. And whether it is a new
+    /// root.
     fn within(&self, path: &Path) -> Result<(String, bool), CopyError> {
         for (number, root) in self.roots.iter().enumerate() {
             if let Ok(rest) = path.strip_prefix(&root.path) {

@@ -14,8 +14,8 @@ use std::path::Path;
 /// The newest rules that are asked for; an older kernel enforces those that it knows.
 const ABI_WANTED: ABI = ABI::V7;
 
-/// Confines this process to using each path as it says and nothing else, to no TCP port at all, and to its own
-/// signals and abstract sockets.
+/// Confines this process to using each path as it says and nothing else, to no TCP port at all, and to its
+/// own signals and abstract sockets.
 pub(super) fn restrict(allowed: &[(&Path, BitFlags<AccessFs>)]) -> Result<(), Errno> {
     let mut opened = Vec::with_capacity(allowed.len());
     for &(path, access) in allowed {

@@ -110,12 +110,12 @@ impl MeasuredFiles {
         files.add_link(&self.shelf, path, target)
     }
 
-    /// Adds the content of `file` to a function's `files`: shared with another function that has the same file,
-    /// else copied and measured.
+    /// Adds the content of `file` to a function's `files`: shared with another function that has the same
+    /// file, else copied and measured.
     ///
     /// # Errors
-    /// A file that is longer than `max_bytes`, unreadable, no regular file, changing, or that there is no room
-    /// for.
+    /// A file that is longer than `max_bytes`, unreadable, no regular file, changing, or that there is no
+    /// room for.
     pub fn add_file(
         &mut self,
         files: &mut Files,
@@ -138,7 +138,8 @@ impl MeasuredFiles {
     }
 
     /// The shared objects that the running process has mapped, its dynamic loader among them: what another
-    /// process of the same executable (the daemon, the gateway) needs to start. Empty for a static executable.
+    /// process of the same executable (the daemon, the gateway) needs to start. Empty for a static
+    /// executable.
     ///
     /// # Errors
     ///

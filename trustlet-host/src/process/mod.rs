@@ -3,8 +3,8 @@
 //! What runs is a sealed copy in memory ([`image`]) with the shared objects that it links ([`library`]);
 //! where it runs is a jail ([`jail`]) of namespaces, Landlock, seccomp and limits ([`layers`]); what it
 //! shares is anonymous memory whose descriptor says who may write (I1, [`region`]); what it gets of the
-//! processors, a control group ([`control_group`]) or a scheduling class says ([`scheduling`]). [`doctor`] tells
-//! what a machine can enforce.
+//! processors, a control group ([`control_group`]) or a scheduling class says ([`scheduling`]). [`doctor`]
+//! tells what a machine can enforce.
 //!
 //! The adversary here is the program in the jail: it is taken to run code of an attacker's choice. The jail
 //! protects the guest OS, the monitor and other trustlets from it. It does **not** protect a trustlet from

@@ -1,6 +1,6 @@
-//! The file system of a jail: the measured libraries, read-only, at their own paths; for a function its files,
-//! a few devices and the time zones ([`super::provisions`]); a scratch directory if the chain gives one;
-//! nothing else. No `/proc`, no `/sys`.
+//! The file system of a jail: the measured libraries, read-only, at their own paths; for a function its
+//! files, a few devices and the time zones ([`super::provisions`]); a scratch directory if the chain gives
+//! one; nothing else. No `/proc`, no `/sys`.
 
 use super::mounts::{Bound, make_private, protect, tmpfs};
 use rustix::fd::{AsFd, OwnedFd};

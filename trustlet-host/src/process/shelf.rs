@@ -1,12 +1,12 @@
-//! Where the libraries of programs and the files of functions lie once they are loaded: copies that the monitor
-//! alone can write, each made and measured once, and shared by all processes that need it. What happens to the
-//! files on disk later does not matter.
+//! Where the libraries of programs and the files of functions lie once they are loaded: copies that the
+//! monitor alone can write, each made and measured once, and shared by all processes that need it. What
+//! happens to the files on disk later does not matter.
 //!
 //! The shelf is a file system in memory that is attached nowhere. A starting process clones a mount of each
 //! file and folder that it needs and attaches it, read-only, in its own root; so all of them share the pages.
-//! Before Linux 6.15 a mount that is attached nowhere cannot be cloned, and without user namespaces an ordinary
-//! user cannot make one: then the copies are sealed memory, and each process gets copies of its own, which costs
-//! their size in memory and the time to write them at every start.
+//! Before Linux 6.15 a mount that is attached nowhere cannot be cloned, and without user namespaces an
+//! ordinary user cannot make one: then the copies are sealed memory, and each process gets copies of its own,
+//! which costs their size in memory and the time to write them at every start.
 
 use super::copy::{CopyError, Measurement, copy};
 use super::file_identity::FileIdentity;

@@ -72,8 +72,8 @@ impl Loader {
     }
 }
 
-/// Starts `executable`, which is `hacher-fabric`, as the loader, with these words and its call socket at the number where trustlets have their
-/// channel.
+/// Starts `executable`, which is `hacher-fabric`, as the loader, with these words and its call socket at the
+/// number where trustlets have their channel.
 ///
 /// # Errors
 /// When descriptors or processes are short.

@@ -1,5 +1,5 @@
-//! Shares of the processors between chains: by control groups where the service has one of its own to divide, else
-//! by scheduling class.
+//! Shares of the processors between chains: by control groups where the service has one of its own to divide,
+//! else by scheduling class.
 
 mod classes;
 

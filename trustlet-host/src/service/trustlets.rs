@@ -1,4 +1,5 @@
-//! What the event loop does for trustlets: watches them, hears them, gives them up, and takes note of their ends.
+//! What the event loop does for trustlets: watches them, hears them, gives them up, and takes note of their
+//! ends.
 
 use super::daemon::DAEMON_EXIT_PATIENCE;
 use super::error::os;

@@ -2,6 +2,7 @@
 //! because whoever looks for a fault looks for those too.
 
 use super::finding::{Figures, Finding, Status};
+use crate::process::control_group;
 use crate::process::fork;
 use crate::process::headroom::{Headroom, Need, headrooms};
 use crate::process::limits::forbid_core_dumps;
@@ -134,12 +135,8 @@ fn overcommit() -> Finding {
 }
 
 fn processor_share() -> Finding {
-    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let group = own.lines().find_map(|line| line.strip_prefix("0::"));
-    let share = group.and_then(|group| {
-        let group = group.trim_start_matches('/');
-        std::fs::read_to_string(Path::new("/sys/fs/cgroup").join(group).join("cpu.max")).ok()
-    });
+    let share =
+        control_group::own().and_then(|(group, _)| std::fs::read_to_string(group.join("cpu.max")).ok());
     let detail = match share
         .as_deref()
         .map(str::trim)

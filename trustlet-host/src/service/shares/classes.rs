@@ -1,7 +1,7 @@
-//! Shares by scheduling class. A chain that takes more than an equal share of the processors, or keeps another
-//! waiting for a core that both are pinned to, goes to the background while other chains have work: the scheduler
-//! lets everybody else go first, and gives it what is left. So functions that spin cost another chain little, and
-//! what nobody else wants is theirs all the same.
+//! Shares by scheduling class. A chain that takes more than an equal share of the processors, or keeps
+//! another waiting for a core that both are pinned to, goes to the background while other chains have work:
+//! the scheduler lets everybody else go first, and gives it what is left. So functions that spin cost another
+//! chain little, and what nobody else wants is theirs all the same.
 //!
 //! Who takes less goes first, up to its share; whoever takes more than that, or a whole core, is treated like
 //! those in the background already. Gateways and the daemon never go there.
