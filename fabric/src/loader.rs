@@ -24,10 +24,11 @@ use hacher_loader::named::chain_files;
 use hacher_loader::need;
 use hacher_loader::own_gateway;
 use hacher_loader::placement::{Front, Seating, seat_all, usable_cpus};
+use hacher_loader::progress;
 use hacher_loader::protection::in_words;
 use hacher_loader::share;
 use hacher_loader::tls_source::Source;
-use hacher_loader::together::{check_sums, first_conflict};
+use hacher_loader::together::{check_files, check_sums, first_conflict};
 use hacher_trustlet_host::calls::{Call, LayerEntry, MonitorEntry, tls};
 use hacher_trustlet_host::client::MonitorClient;
 use hacher_trustlet_host::lines;
@@ -35,6 +36,7 @@ use hacher_trustlet_host::process::doctor::huge_outboxes_missing_because;
 use hacher_trustlet_host::process::headroom::shortfall;
 use hacher_trustlet_host::socket_file::SocketFile;
 use hacher_trustlet_host::tell;
+use rustix::net::{Shutdown, shutdown};
 use rustix::process::{Resource, getrlimit};
 use sockets::{Listening, Sockets};
 use std::collections::VecDeque;
@@ -60,6 +62,13 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     lines::begin(arguments.log_format.into(), "hacher-loader");
+    let ours = channel.try_clone();
+    progress::watch(move || {
+        // This process may be kept from ending, and the monitor is not to wait for that.
+        if let Ok(channel) = ours {
+            let _ = shutdown(&channel, Shutdown::Both);
+        }
+    });
     finish(load(&arguments, &mut MonitorClient::new(channel)))
 }
 
@@ -391,8 +400,10 @@ fn read_all(arguments: &ServeArgs, given: &Sockets) -> Result<Vec<(ChainFile, Op
             Err(error) => failed = Some(report_chain_error(&error, format)),
         }
     }
-    // Counts files too, so it comes after they were looked at.
-    let past_machine = past_machine(&opened.iter().map(|(file, _)| file).collect::<Vec<_>>());
+    // Both count files too, so they come after these were looked at.
+    let looked_at: Vec<_> = opened.iter().map(|(file, _)| file).collect();
+    check_files(&looked_at).map_err(Failed::new)?;
+    let past_machine = past_machine(&looked_at);
     for (at, (_, found)) in opened.iter_mut().enumerate() {
         if let Some((_, warning)) = past_machine.as_ref().filter(|(place, _)| *place == at) {
             found.warnings = found.warnings.with_more([warning.clone()]);

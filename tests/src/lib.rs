@@ -12,6 +12,7 @@ pub mod ordinary;
 mod runtime;
 mod scrape;
 mod service;
+pub mod silent_file_system;
 pub mod soak;
 pub mod taken_over;
 pub mod tenants;

@@ -7,7 +7,8 @@ use crate::ids::ProcessId;
 use crate::platform::{
     Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, Spawned, TrustletRole,
 };
-use crate::process::files::{AddedFile, Files};
+use crate::process::copy::CopyError;
+use crate::process::files::{AddedFile, Files, NO_PLACE};
 use crate::process::headroom::explained;
 use crate::process::image::Image;
 use crate::process::jail::{Child, Exit, Limits, Output, Role, Spawn, spawn};
@@ -17,6 +18,7 @@ use crate::process::measured_files::MeasuredFiles;
 use crate::process::memory;
 use crate::process::region::{Doorbell, Region};
 use crate::process::seccomp::lockdown_program;
+use crate::process::unhurried::{PATIENCE, asked};
 use backlog::Backlog;
 use hacher_libos_net::attach::seqpacket;
 use hacher_libos_net::attach::{CHANNEL_FD, ZeroizingMessage};
@@ -240,11 +242,7 @@ impl Machine {
         if self.layers.has(Layer::MountNamespace) {
             return Ok(());
         }
-        Err(PlatformError::Unsuitable(
-            "this machine has no mount namespaces, without which a function cannot be given files; see \
-             `hacher-fabric doctor`"
-                .to_owned(),
-        ))
+        Err(PlatformError::Unsuitable(NO_PLACE.to_owned()))
     }
 
     fn start(&mut self, launch: &Launch<'_, Self>) -> Result<(Process, Option<OwnedFd>), PlatformError> {
@@ -407,24 +405,8 @@ impl Platform for Machine {
         file: Self::File,
         max_bytes: usize,
     ) -> Result<Zeroizing<Vec<u8>>, PlatformError> {
-        // Room for one byte more than may be, so that the buffer never moves and leaves a copy behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(max_bytes + 1));
-        let limit = u64::try_from(max_bytes + 1).unwrap_or(u64::MAX);
-        let file = File::from(file);
-        // The monitor waits for nobody, and a pipe or a device might make it.
-        if !file.metadata().map_err(os("looking at a secret"))?.is_file() {
-            let text = "a secret is read from a regular file".to_owned();
-            return Err(PlatformError::Unsuitable(text));
-        }
-        file.take(limit)
-            .read_to_end(&mut bytes)
-            .map_err(os("reading a secret"))?;
-        if bytes.len() > max_bytes {
-            return Err(PlatformError::Unsuitable(format!(
-                "a secret has at most {max_bytes} bytes"
-            )));
-        }
-        Ok(bytes)
+        asked(PATIENCE, move |_| secret_in(File::from(file), max_bytes))
+            .map_err(|error| unsuitable(&CopyError::unanswered(error)))?
     }
 
     fn is_listener(&self, file: &Self::File) -> bool {
@@ -534,4 +516,25 @@ fn layer_statuses(layers: &Layers) -> Vec<LayerStatus> {
                 .map(|missing| missing.reason.clone()),
         })
         .collect()
+}
+
+/// Reads a secret, which is wiped when dropped.
+fn secret_in(file: File, max_bytes: usize) -> Result<Zeroizing<Vec<u8>>, PlatformError> {
+    // A pipe or a device might make the monitor wait.
+    if !file.metadata().map_err(os("looking at a secret"))?.is_file() {
+        let text = "a secret is read from a regular file".to_owned();
+        return Err(PlatformError::Unsuitable(text));
+    }
+    // Room for one byte more than may be, so that the buffer never moves and leaves a copy behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(max_bytes + 1));
+    let limit = u64::try_from(max_bytes + 1).unwrap_or(u64::MAX);
+    file.take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(os("reading a secret"))?;
+    if bytes.len() > max_bytes {
+        return Err(PlatformError::Unsuitable(format!(
+            "a secret has at most {max_bytes} bytes"
+        )));
+    }
+    Ok(bytes)
 }

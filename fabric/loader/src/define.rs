@@ -5,6 +5,7 @@ use super::file::{ChainFile, FunctionFiles, SecretFile};
 use super::gateway_memory::outbox_bytes;
 use super::linked::{LIBRARY_PATH, LinkedFiles};
 use super::placement::Seating;
+use super::progress::handing;
 use super::tree::{Content, Tree, TreeError};
 use hacher_chain_dsl::{Chain, Function, FunctionId, Limits, Logs, Protection, Retry, Source, Target};
 use hacher_libos_net::attach::{FunctionLimits, outbox_flag};
@@ -62,12 +63,11 @@ fn ask<D: Definer + ?Sized>(
     operand: &[u8],
     files: Vec<OwnedFd>,
 ) -> Result<(u64, Vec<u8>), DefineError> {
+    let what = what.into();
+    let _going = handing(&what);
     monitor
         .call(call, arguments, operand, files)
-        .map_err(|reason| DefineError::Refused {
-            what: what.into(),
-            reason,
-        })
+        .map_err(|reason| DefineError::Refused { what, reason })
 }
 
 fn name(text: &str) -> Result<Name, DefineError> {

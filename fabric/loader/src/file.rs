@@ -3,6 +3,7 @@
 use super::beneath::{Beneath, Folders};
 use super::linked::{LIBRARY_PATH, LinkedFiles, linked};
 use super::magic;
+use super::progress::asking;
 use super::secret;
 use super::tls_source::Source;
 use super::tree::Tree;
@@ -51,8 +52,15 @@ pub struct ChainFile {
     path: PathBuf,
     checked: Checked,
     folders: Folders,
-    /// Of each function the bytes of its files, once they were looked at.
-    files_bytes: RefCell<BTreeMap<FunctionId, u64>>,
+    /// What the files of each function are together, once they were looked at.
+    given: RefCell<BTreeMap<FunctionId, Given>>,
+}
+
+/// How many files, folders and links a function is given, and how many bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Given {
+    pub(super) entries: usize,
+    pub(super) len_bytes: u64,
 }
 
 /// What one function needs on this machine, opened.
@@ -101,6 +109,10 @@ impl ChainFile {
         };
         // One byte more than may be: the checker then says that it is too large.
         let limit = MAX_TEXT_BYTES as u64 + 1;
+        let going = asking(path);
+        // Whoever writes into a pipe has time.
+        let is_pipe = std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+        let _going = (!is_pipe).then_some(going);
         let mut bytes = Vec::new();
         File::open(path)
             .and_then(|file| file.take(limit).read_to_end(&mut bytes))
@@ -114,7 +126,7 @@ impl ChainFile {
             path: path.to_owned(),
             checked,
             folders: Folders::default(),
-            files_bytes: RefCell::default(),
+            given: RefCell::default(),
         })
     }
 
@@ -127,9 +139,9 @@ impl ChainFile {
         }
     }
 
-    /// Bytes of a function's files, as far as they were looked at.
-    pub(super) fn files_bytes(&self, function: FunctionId) -> u64 {
-        self.files_bytes.borrow().get(&function).copied().unwrap_or(0)
+    /// A function's files, as far as they were looked at.
+    pub(super) fn given(&self, function: FunctionId) -> Given {
+        self.given.borrow().get(&function).copied().unwrap_or_default()
     }
 
     /// The file.
@@ -251,7 +263,7 @@ impl ChainFile {
     /// Looks at the files and folders that a function is given.
     fn read_trees(&self, id: FunctionId, function: &Function) -> Vec<Result<Tree, Box<Diagnostic>>> {
         let bound = self.bound_of_files();
-        let (mut entries, mut bytes) = (0, 0_u64);
+        let mut given = Given::default();
         let mut read = Vec::new();
         for (at, file) in function.files().iter().enumerate() {
             let problem = |message: String| {
@@ -270,20 +282,21 @@ impl ChainFile {
             };
             let found = found.map_err(|error| problem(error.to_string()));
             if let Ok(tree) = &found {
-                entries += tree.entries().len();
-                bytes = bytes.saturating_add(tree.len_bytes());
+                given.entries += tree.entries().len();
+                given.len_bytes = given.len_bytes.saturating_add(tree.len_bytes());
             }
-            let past = (entries > FILES_MAX).then(|| format!("{FILES_MAX} files, folders and links"));
-            let past = past.or_else(|| (bytes > FILES_MAX_BYTES).then(|| format!("{FILES_MAX_BYTES} bytes")));
+            let past = (given.entries > FILES_MAX).then(|| format!("{FILES_MAX} files, folders and links"));
+            let past = past
+                .or_else(|| (given.len_bytes > FILES_MAX_BYTES).then(|| format!("{FILES_MAX_BYTES} bytes")));
             read.push(match past {
                 Some(most) => {
-                    (entries, bytes) = (0, 0);
+                    given = Given::default();
                     Err(problem(format!("with it the function has more than {most}")))
                 }
                 None => found,
             });
         }
-        self.files_bytes.borrow_mut().insert(id, bytes);
+        self.given.borrow_mut().insert(id, given);
         read
     }
 
@@ -331,6 +344,7 @@ impl ChainFile {
         let span = self.checked.exec_span(function).unwrap_or_default();
         let shown = path.display();
         let problem = |code, message: String, label: &str| Diagnostic::new(code, span, message, label);
+        let _going = asking(&path);
         // Opening a pipe would wait for its writer.
         let opened = File::options()
             .read(true)

@@ -1,6 +1,7 @@
 //! Where a dynamic loader looks for libraries of its own accord (which loader it is decides), and what
 //! `$ORIGIN` and its kin stand for in the folders that files name.
 
+use super::progress::asking;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Read};
@@ -66,6 +67,7 @@ impl System {
     }
 
     fn read(&self, path: &Path, max_bytes: u64) -> Option<Vec<u8>> {
+        let _going = asking(path);
         let mut bytes = Vec::new();
         open(&self.real(path))
             .ok()?
@@ -78,6 +80,7 @@ impl System {
 
 /// Opens a regular file. Does not wait, should the path lead to a pipe.
 pub(super) fn open(path: &Path) -> io::Result<File> {
+    let _going = asking(path);
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     if file.metadata()?.is_file() {

@@ -14,6 +14,7 @@
 //! need              of this machine's limits; machine_memory, gateway_memory and share, of memory
 //! placement         which core each instance runs on
 //! protection        which edges are mapped
+//! progress          what takes long, and what does not answer
 //! define            the calls that define a chain; definer, who takes them
 //! ```
 #![forbid(unsafe_code)]
@@ -32,6 +33,7 @@ pub mod named;
 pub mod need;
 pub mod own_gateway;
 pub mod placement;
+pub mod progress;
 pub mod protection;
 pub mod secret;
 pub mod share;

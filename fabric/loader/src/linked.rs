@@ -8,6 +8,7 @@
 
 use super::elf::{self, Links, Unfit};
 use super::folders::{Loader, Rules, System, open};
+use super::progress::asking;
 use hacher_trustlet_host::core::limits::LIBRARIES_MAX;
 use object::ReadCache;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -411,6 +412,7 @@ impl Search<'_> {
 
 fn read_links(file: &File, path: &Path) -> Result<Links, Unfit> {
     use std::os::fd::AsRawFd;
+    let _going = asking(path);
     // A second reader of the same open file would share its position with the monitor's; this one starts
     // over.
     let again = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))

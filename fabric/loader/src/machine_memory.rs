@@ -20,7 +20,7 @@ fn bytes_of_function(file: &ChainFile, id: FunctionId) -> u64 {
         .saturating_add(fabric_bytes(share::of_function(chain, id)))
         .saturating_add(function.outbox().bytes());
     one.saturating_mul(u64::from(function.instances()))
-        .saturating_add(file.files_bytes(id))
+        .saturating_add(file.given(id).len_bytes)
 }
 
 /// A warning, if the functions of these chains may take more than the machine has; and the place of the chain

@@ -1,5 +1,6 @@
 //! The chain files that a command line names: files, and folders of them.
 
+use super::progress::asking;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ pub enum FolderError {
 pub fn chain_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, FolderError> {
     let mut files = Vec::new();
     for path in paths {
+        let _going = asking(path);
         if path.is_dir() {
             files.extend(in_folder(path)?);
         } else {

@@ -1,6 +1,7 @@
 //! Opens the file of a secret, and finds out beforehand whether the monitor will be able to take it.
 
 use super::beneath::{Beneath, Outside, by_number, in_words};
+use super::progress::asking;
 use hacher_libos_net::attach::SECRET_VALUE_MAX_BYTES;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
@@ -27,6 +28,7 @@ pub(super) enum SecretError {
 
 /// Opens `path`, beneath `folder` if there is one; never waits for what is at its other end.
 pub(super) fn open(path: &Path, folder: Option<&Beneath>) -> Result<File, SecretError> {
+    let _going = asking(path);
     // Found first, without what opening does to a pipe or a device; and then opened by that, wherever its
     // name leads by now.
     let found =

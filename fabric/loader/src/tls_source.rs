@@ -1,5 +1,6 @@
 //! The files of TLS on this machine: read whole and at once, so that what is checked is what is served.
 
+use super::progress::asking;
 use hacher_gateway::tls::dates;
 use hacher_gateway::tls::material::{Material, Which};
 use hacher_trustlet_host::calls::tls;
@@ -36,6 +37,7 @@ impl Source {
         let mut files = Vec::new();
         let mut faults = Vec::new();
         for (which, path) in paths {
+            let _going = asking(&path);
             match file_content::read(&path, TLS_FILE_MAX_BYTES) {
                 Ok(content) => files.push((which, path, content)),
                 Err(error) => faults.push(FileFault {

@@ -1,11 +1,15 @@
 //! What chains that one service serves must not have in common, and what they need together: `check`, `serve`
 //! and `doctor` ask here, so they agree.
 
-use super::file::{ChainFile, ChainFileError};
+use super::file::{ChainFile, ChainFileError, Given};
 use super::gateway_memory::check_fit;
 use super::own_gateway::{Elsewhere, address_taken_twice};
 use hacher_chain_dsl::Chain;
-use hacher_trustlet_host::core::limits::{CHAINS_MAX, INSTANCES_TOTAL_MAX};
+use hacher_trustlet_host::core::limits::{
+    CHAINS_MAX, FILES_TOTAL_MAX, FILES_TOTAL_MAX_BYTES, INSTANCES_TOTAL_MAX,
+};
+use hacher_trustlet_host::process::copy::CopyError;
+use hacher_trustlet_host::process::files::bound_of_machine;
 
 /// The first of these files whose chain cannot be served beside those before it, or by a service that listens
 /// `elsewhere`, and why. Without that, nobody listens for one chain alone.
@@ -30,6 +34,48 @@ fn name_taken_twice(files: &[&ChainFile]) -> Option<(usize, ChainFileError)> {
         );
         Some((at, ChainFileError::Together(message)))
     })
+}
+
+/// Whether this machine has room for the files of the functions of these chains, which were looked at.
+///
+/// # Errors
+/// What does not fit, with the sum and the limit; or why a function can be given no files here.
+pub fn check_files(files: &[&ChainFile]) -> Result<(), String> {
+    check_files_within(files, bound_of_machine)
+}
+
+fn check_files_within(
+    files: &[&ChainFile],
+    bound: impl FnOnce() -> Result<Option<u64>, &'static str>,
+) -> Result<(), String> {
+    let functions = files.iter().flat_map(|file| {
+        let functions = file.chain().functions_with_ids();
+        functions.map(|(id, function)| (file.given(id), function.name()))
+    });
+    let given: Vec<_> = functions.filter(|(given, _)| given.entries > 0).collect();
+    if given.is_empty() {
+        return Ok(());
+    }
+    let entries = given.iter().map(|(given, _)| given.entries).sum::<usize>();
+    let sum = |sum: u64, (given, _): &(Given, _)| sum.saturating_add(given.len_bytes);
+    let len_bytes = given.iter().fold(0, sum);
+    if entries > FILES_TOTAL_MAX || len_bytes > FILES_TOTAL_MAX_BYTES {
+        return Err(format!(
+            "the functions of a service have at most {FILES_TOTAL_MAX} files, folders and links of \
+             {FILES_TOTAL_MAX_BYTES} bytes together, and these have {entries} of {len_bytes}"
+        ));
+    }
+    let Some(max_bytes) = bound()? else {
+        return Ok(());
+    };
+    match given.iter().find(|(given, _)| given.len_bytes > max_bytes) {
+        None => Ok(()),
+        Some((given, name)) => Err(format!(
+            "the files of function `{name}` have {} bytes: {}",
+            given.len_bytes,
+            CopyError::Unshared { max_bytes }
+        )),
+    }
 }
 
 /// Whether the chains fit into one service, and the gateways that serve them have room for the largest
@@ -61,4 +107,65 @@ pub fn check_sums(chains: &[&Chain]) -> Result<(), String> {
         .partition(|chain| chain.ingress().listen().is_some());
     fits(&shared)?;
     own.iter().try_for_each(|chain| fits(&[*chain]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A chain of three functions, each of which is given a folder of six files of 1 GiB, with nothing in them.
+    fn with_files(folder: &tempfile::TempDir) -> ChainFile {
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        for name in 0..6 {
+            let file = std::fs::File::create(data.join(name.to_string())).unwrap();
+            file.set_len(1 << 30).unwrap();
+        }
+        let path = folder.path().join("chain.toml");
+        let function = |name| format!("[function.{name}]\nexec = \"x\"\nfiles = [\"data\"]\n");
+        let text = format!(
+            "chain = \"c\"\nflow = [\"ingress -> a -> b -> d -> egress\"]\n{}{}{}",
+            function("a"),
+            function("b"),
+            function("d")
+        );
+        std::fs::write(&path, text).unwrap();
+        let file = ChainFile::read(&path).unwrap();
+        // There are no executables, which does not matter here.
+        assert!(file.open_functions().is_err());
+        file
+    }
+
+    #[test]
+    fn files_that_a_service_or_this_machine_has_no_room_for_are_refused_with_their_sum() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = with_files(&folder);
+        let past = check_files_within(&[&file], || Ok(None)).unwrap_err();
+        assert!(past.contains("and these have 21 of 19327352832"), "{past}");
+        std::fs::remove_file(folder.path().join("data/0")).unwrap();
+        assert!(file.open_functions().is_err());
+        assert_eq!(check_files_within(&[&file], || Ok(None)), Ok(()));
+        let past = check_files_within(&[&file], || Ok(Some(64 << 20))).unwrap_err();
+        assert!(
+            past.contains("function `a`") && past.contains("at most 67108864 bytes"),
+            "{past}"
+        );
+        assert_eq!(
+            check_files_within(&[&file], || Err("no place")),
+            Err("no place".to_owned())
+        );
+    }
+
+    #[test]
+    fn who_has_no_files_needs_no_place_for_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chain.toml");
+        std::fs::write(
+            &path,
+            "chain = \"c\"\nflow = [\"ingress -> a -> egress\"]\n[function.a]\nexec = \"x\"\n",
+        )
+        .unwrap();
+        let file = ChainFile::read(&path).unwrap();
+        assert_eq!(check_files_within(&[&file], || Err("no place")), Ok(()));
+    }
 }

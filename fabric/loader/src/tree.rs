@@ -8,6 +8,7 @@
 //! the start fail, but leads nowhere else; and what the monitor measures is its copy.
 
 use super::beneath::{Beneath, Outside, by_number, in_words, open_beneath};
+use super::progress::asking;
 use hacher_trustlet_host::core::limits::{
     FILE_DEPTH_MAX, FILE_MAX_BYTES, FILE_NAME_MAX_BYTES, FILES_MAX, FILES_MAX_BYTES,
 };
@@ -159,6 +160,7 @@ impl Tree {
     /// # Errors
     /// [`TreeError`], of the first thing that a function cannot be given.
     pub fn read(path: &Path, place: &str, bound: Option<&Beneath>) -> Result<Self, TreeError> {
+        let _going = asking(path);
         let shown = || Shown(path.to_owned());
         let failed = |source: io::Error| TreeError::Io {
             path: shown(),
@@ -240,6 +242,7 @@ impl Tree {
     /// # Errors
     /// When it has become something else.
     pub fn content(&self, entry: &Entry) -> Result<Content, TreeError> {
+        let _going = asking(&self.named.join(&entry.within));
         match &entry.kind {
             Kind::Folder => Ok(Content::Folder),
             Kind::Link(target) => Ok(Content::Link(target.clone())),
@@ -256,6 +259,7 @@ impl Tree {
     fn read_folders(&mut self) -> Result<(), TreeError> {
         let mut waiting = vec![String::new()];
         while let Some(folder) = waiting.pop() {
+            let _going = asking(&self.named.join(&folder));
             let opened = self.open_folder(&folder)?;
             let names = std::fs::read_dir(by_number(&opened)).map_err(|source| self.io(&folder, source))?;
             for found in names {
@@ -269,6 +273,7 @@ impl Tree {
                     "" => name.to_owned(),
                     folder => format!("{folder}/{name}"),
                 };
+                let _going = asking(&self.named.join(&within));
                 let metadata = found.metadata().map_err(|source| self.io(&within, source))?;
                 let kind = metadata.file_type();
                 if kind.is_dir() {

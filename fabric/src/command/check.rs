@@ -10,8 +10,9 @@ use hacher_loader::machine_memory::past_machine;
 use hacher_loader::named::chain_files;
 use hacher_loader::need;
 use hacher_loader::own_gateway::{self, Elsewhere};
+use hacher_loader::progress;
 use hacher_loader::protection::{GIVEN_UP, in_words, mapped_edges};
-use hacher_loader::together::{check_sums, first_conflict};
+use hacher_loader::together::{check_files, check_sums, first_conflict};
 use hacher_trustlet_host::process::headroom::{raise_soft_limits, shortfall};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -27,6 +28,7 @@ pub fn check(arguments: &CheckArgs) -> Result<(), Failed> {
             explain_code(code).ok_or_else(|| Failed::new(format!("there is no diagnostic code `{code}`")))?;
         return print(&format!("{}\n", text.trim_end()));
     }
+    progress::watch(|| {});
     let folders = arguments.secrets.folders()?;
     let paths = chain_files(&arguments.chains)?;
     let mut checked: Vec<_> = paths
@@ -103,7 +105,7 @@ fn check_conflicts(reports: &mut [Report<'_>], elsewhere: &Elsewhere) {
 /// Whether the chains fit into one service, and that onto this machine, as `serve` would find.
 fn check_together(reports: &[Report<'_>], text_only: bool) -> Result<(), String> {
     let (_, files) = good(reports);
-    let chains: Vec<_> = files.into_iter().map(ChainFile::chain).collect();
+    let chains: Vec<_> = files.iter().map(|file| file.chain()).collect();
     if chains.is_empty() {
         return Ok(());
     }
@@ -111,6 +113,7 @@ fn check_together(reports: &[Report<'_>], text_only: bool) -> Result<(), String>
     if text_only {
         return Ok(());
     }
+    check_files(&files)?;
     raise_soft_limits();
     shortfall(&need::of_chains(&chains)).map_or(Ok(()), Err)
 }

@@ -2,8 +2,9 @@
 
 use super::file_identity::FileIdentity;
 use super::headroom::explained;
+use super::unhurried::{PATIENCE, Steps, asked};
 use ring::digest;
-use rustix::fd::BorrowedFd;
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::fstatfs;
 use rustix::io::{Errno, pread, write};
 use std::io;
@@ -44,6 +45,12 @@ pub enum CopyError {
     /// It was written to meanwhile.
     #[error("it changed while it was read")]
     Changed,
+    /// The file system that it lies in keeps whoever asks waiting.
+    #[error("its file system has not answered for {} s", PATIENCE.as_secs())]
+    Unanswered,
+    /// The monitor is asked to stop.
+    #[error("the monitor was asked to stop meanwhile")]
+    Stopped,
 }
 
 impl CopyError {
@@ -53,6 +60,16 @@ impl CopyError {
 
     pub(super) fn write(errno: Errno) -> Self {
         Self::Write(explained(errno))
+    }
+
+    /// Of [`asked`].
+    pub(crate) fn unanswered(error: io::Error) -> Self {
+        match Errno::from_io_error(&error) {
+            Some(Errno::TIMEDOUT) => Self::Unanswered,
+            Some(Errno::CANCELED) => Self::Stopped,
+            Some(errno) => Self::Read(explained(errno)),
+            None => Self::Read(error),
+        }
     }
 }
 
@@ -66,6 +83,14 @@ pub(super) struct Copied {
     pub(super) len_bytes: u64,
 }
 
+/// Which file it is that `file` leads to, and in which state.
+pub(super) fn identity(file: BorrowedFd<'_>) -> Result<FileIdentity, CopyError> {
+    let file = file.try_clone_to_owned().map_err(CopyError::Read)?;
+    asked(PATIENCE, move |_| FileIdentity::of(file.as_fd()))
+        .map_err(CopyError::unanswered)?
+        .map_err(CopyError::read)
+}
+
 /// Copies `file` from its first byte, whatever its offset is, to where `sink` stands, or nowhere, and
 /// measures what was copied. The file is to be what it was when its `identity` was taken, also afterwards.
 pub(super) fn copy(
@@ -73,6 +98,28 @@ pub(super) fn copy(
     identity: FileIdentity,
     sink: Option<BorrowedFd<'_>>,
     max_bytes: u64,
+) -> Result<Copied, CopyError> {
+    let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned();
+    let file = own(file).map_err(CopyError::Read)?;
+    let sink = sink.map(own).transpose().map_err(CopyError::Write)?;
+    asked(PATIENCE, move |steps| {
+        copy_by_steps(
+            file.as_fd(),
+            identity,
+            sink.as_ref().map(AsFd::as_fd),
+            max_bytes,
+            steps,
+        )
+    })
+    .map_err(CopyError::unanswered)?
+}
+
+fn copy_by_steps(
+    file: BorrowedFd<'_>,
+    identity: FileIdentity,
+    sink: Option<BorrowedFd<'_>>,
+    max_bytes: u64,
+    steps: &Steps,
 ) -> Result<Copied, CopyError> {
     if is_made_up(file).map_err(CopyError::read)? {
         return Err(CopyError::MadeUp);
@@ -93,6 +140,7 @@ pub(super) fn copy(
             Err(Errno::INTR) => continue,
             other => other.map_err(CopyError::read)?,
         };
+        steps.count();
         len_bytes += count as u64;
         let (copied, _) = buffer.split_at(count);
         context.update(copied);

@@ -4,6 +4,9 @@ use rustix::fd::BorrowedFd;
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 
+/// Of a file's mode: somebody may execute it.
+const EXECUTABLE_BITS: u32 = 0o111;
+
 /// What stands for the bytes of a regular file without reading them: any write leaves another time of change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileIdentity {
@@ -12,10 +15,11 @@ pub(super) struct FileIdentity {
     len_bytes: i64,
     modified: (i64, i64),
     changed: (i64, i64),
+    executable: bool,
 }
 
 impl FileIdentity {
-    /// That of the file behind `file`; `EINVAL` if it is no regular file.
+    /// That of the file behind `file`; `EINVAL` if it is no regular file. Waits for the file system.
     pub(super) fn of(file: BorrowedFd<'_>) -> Result<Self, Errno> {
         let stat = fstat(file)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -27,7 +31,13 @@ impl FileIdentity {
             len_bytes: stat.st_size,
             modified: (stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
             changed: (stat.st_ctime, nanoseconds(stat.st_ctime_nsec)),
+            executable: stat.st_mode & EXECUTABLE_BITS != 0,
         })
+    }
+
+    /// Whether somebody may execute it.
+    pub(super) fn is_executable(&self) -> bool {
+        self.executable
     }
 
     /// How long it says it is.
@@ -43,6 +53,7 @@ impl FileIdentity {
             len_bytes,
             modified,
             changed: _,
+            executable: _,
         } = self;
         (device, inode, len_bytes, modified)
             == (&other.device, &other.inode, &other.len_bytes, &other.modified)

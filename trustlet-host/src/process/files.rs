@@ -7,12 +7,11 @@
 
 use super::copy::{Copied, CopyError, Measurement, copy};
 use super::file_identity::FileIdentity;
+use super::layers::{Layer, Layers};
 use super::seals::add_seals;
 use super::shelf::{FilesPlace, Shelf};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{
-    AtFlags, Mode, OFlags, SealFlags, fchmod, fstat, linkat, mkdirat, openat, symlinkat, unlinkat,
-};
+use rustix::fs::{AtFlags, Mode, OFlags, SealFlags, fchmod, linkat, mkdirat, openat, symlinkat, unlinkat};
 use rustix::io::Errno;
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
@@ -20,11 +19,26 @@ use std::rc::{Rc, Weak};
 
 /// Folders of the tree.
 const FOLDER_MODE: u32 = 0o755;
-/// Whoever may do this to a file may execute it.
-const EXECUTABLE_BITS: u32 = 0o111;
 /// Bytes of the files of one function where each of its processes copies them: every start takes that time,
 /// and the monitor waits for it.
 const UNSHARED_MAX_BYTES: u64 = 64 << 20;
+/// Why a function can be given nothing where it has no mounts of its own.
+pub(crate) const NO_PLACE: &str = "this machine has no mount namespaces, without which a function cannot be given files; see \
+                                   `hacher-fabric doctor`";
+
+/// Most bytes of the files of one function, where this machine sets a bound of its own. Tries isolation, which
+/// takes some milliseconds.
+///
+/// # Errors
+/// Says why a function can be given none.
+pub fn bound_of_machine() -> Result<Option<u64>, &'static str> {
+    let layers = Layers::probe();
+    if !layers.has(Layer::MountNamespace) {
+        return Err(NO_PLACE);
+    }
+    let shares = Shelf::new(&layers).unshared_because().is_none();
+    Ok((!shares).then_some(UNSHARED_MAX_BYTES))
+}
 
 /// The files of one function; none to begin with.
 #[derive(Debug, Default)]
@@ -247,7 +261,7 @@ impl Files {
         identity: FileIdentity,
         max_bytes: u64,
     ) -> Result<FileCopy, CopyError> {
-        let executable = fstat(file).map_err(CopyError::read)?.st_mode & EXECUTABLE_BITS != 0;
+        let executable = identity.is_executable();
         let (within, is_root) = self.within(path)?;
         let added = |copied: Copied| AddedFile {
             executable,

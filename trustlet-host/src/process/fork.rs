@@ -75,7 +75,7 @@ impl Forked {
 
 /// How long a killed process may take to be gone. As a rule that is milliseconds; one that the kernel keeps,
 /// in a file system that does not answer, must not keep the monitor as well.
-const BURIAL_MAX: Timespec = Timespec {
+pub(crate) const BURIAL_MAX: Timespec = Timespec {
     tv_sec: 5,
     tv_nsec: 0,
 };

@@ -8,8 +8,7 @@
 //! can trace it, read its memory or list its descriptors, and the program need not be trusted to ask for
 //! that.
 
-use super::copy::{CopyError, copy};
-use super::file_identity::FileIdentity;
+use super::copy::{CopyError, copy, identity};
 use super::headroom::explained;
 use super::seals::add_seals;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -55,7 +54,7 @@ impl Image {
             Errno::ACCESS => ImageError::NotExecutable(errno.into()),
             errno => ImageError::Seal(explained(errno)),
         })?;
-        let identity = FileIdentity::of(file).map_err(CopyError::read)?;
+        let identity = identity(file)?;
         let copied = copy(file, identity, Some(memfd.as_fd()), max_bytes)?;
         seal(&memfd).map_err(|errno| ImageError::Seal(explained(errno)))?;
         Ok(Self {

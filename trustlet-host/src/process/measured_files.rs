@@ -6,13 +6,14 @@
 //! that of the copy, and both are handed out together. Were a change of the file to go unnoticed, the next
 //! function would get the earlier bytes *and the earlier measurement*, and the chain digest would say so.
 
-use super::copy::CopyError;
+use super::copy::{CopyError, identity};
 use super::file_identity::FileIdentity;
 use super::files::{AddedFile, FileCopy, Files};
 use super::image::{Image, ImageError};
 use super::library::{LIBRARIES_MAX, Library, LibraryError};
 use super::loaded::{LoadedLibrary, loaded_libraries};
 use super::shelf::{LibraryFile, Shelf};
+use super::unhurried::{PATIENCE, asked};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{Mode, OFlags, open};
 use std::collections::BTreeMap;
@@ -56,7 +57,7 @@ impl MeasuredFiles {
     /// # Errors
     /// As [`Image::load`]; also when `file` is no regular file.
     pub fn image(&mut self, name: &str, file: BorrowedFd<'_>) -> Result<Rc<Image>, ImageError> {
-        let identity = FileIdentity::of(file).map_err(CopyError::read)?;
+        let identity = identity(file)?;
         if let Some(image) = self.images.get(&identity).and_then(Weak::upgrade) {
             return Ok(image);
         }
@@ -83,7 +84,7 @@ impl MeasuredFiles {
             path: path.to_owned(),
             source,
         };
-        let identity = FileIdentity::of(file).map_err(CopyError::read).map_err(failed)?;
+        let identity = identity(file).map_err(failed)?;
         if let Some(known) = self.libraries.get(&identity).and_then(Weak::upgrade) {
             return Library::new(path, known, interpreter);
         }
@@ -123,7 +124,7 @@ impl MeasuredFiles {
         file: BorrowedFd<'_>,
         max_bytes: u64,
     ) -> Result<AddedFile, CopyError> {
-        let identity = FileIdentity::of(file).map_err(CopyError::read)?;
+        let identity = identity(file)?;
         let known = self
             .files
             .get(&identity)
@@ -163,8 +164,14 @@ impl MeasuredFiles {
                 path: library.path.clone(),
                 source,
             };
-            let file = open(&library.path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-            let file = file.map_err(CopyError::read).map_err(failed)?;
+            let path = library.path.clone();
+            let found = asked(PATIENCE, |_| {
+                open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            });
+            let file = found
+                .map_err(CopyError::unanswered)
+                .and_then(|file| file.map_err(CopyError::read));
+            let file = file.map_err(failed)?;
             self.library(&library.path, file.as_fd(), library.interpreter)
         };
         loaded.iter().map(load).collect()

@@ -12,6 +12,8 @@
 //!
 //! Everything here is called by the monitor, which has one thread: between `clone` and `execveat` the child
 //! is a copy of the monitor and allocates memory, which would not be sound advice in a process with several.
+//! What may wait for a file system has a thread while it waits, and no process is started meanwhile
+//! (`unhurried`).
 
 pub mod control_group;
 pub mod copy;
@@ -37,7 +39,7 @@ mod capabilities;
 mod child;
 mod descriptors;
 mod file_identity;
-mod fork;
+pub(crate) mod fork;
 mod identity;
 mod landlock;
 pub(crate) mod limits;
@@ -48,3 +50,4 @@ mod provisions;
 mod root;
 mod seals;
 mod step;
+pub(crate) mod unhurried;

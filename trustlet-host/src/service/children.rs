@@ -5,12 +5,15 @@
     reason = "signalfd and pidfd_open by system call; a parent-death signal between fork and exec"
 )]
 
+use crate::process::fork::BURIAL_MAX;
 use crate::process::image::Image;
 use crate::process::jail::{Child, Limits, Output, Role, Spawn, SpawnError, spawn};
 use crate::process::layers::Layers;
 use crate::process::library::Library;
 use crate::scribe;
 use hacher_libos_net::attach::{CHANNEL_FD, seqpacket};
+use hacher_libos_net::clock::Monotonic;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, set_parent_process_death_signal};
 use std::ffi::{OsStr, OsString};
@@ -52,6 +55,8 @@ pub(super) struct Loader {
     pub(super) socket: OwnedFd,
     /// Readable once it has ended.
     pub(super) pidfd: OwnedFd,
+    /// It has closed its socket, and is given up if it has not ended by then.
+    pub(super) exit_due: Option<Monotonic>,
 }
 
 impl Loader {
@@ -68,7 +73,10 @@ impl Loader {
     pub(super) fn kill(&mut self) {
         // Fails for one that has ended.
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        // One that a file system keeps in the kernel does not keep the monitor.
+        let mut gone = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        let _ = poll(&mut gone, Some(&BURIAL_MAX));
+        let _ = self.child.try_wait();
     }
 }
 
@@ -121,6 +129,7 @@ pub(super) fn start_loader(
         child,
         socket: ours,
         pidfd,
+        exit_due: None,
     })
 }
 

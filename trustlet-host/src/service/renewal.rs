@@ -11,6 +11,7 @@ use crate::core::limits::TLS_FILE_MAX_BYTES;
 use crate::ids::GatewayId;
 use crate::machine::Machine;
 use crate::process::file_content::{self, ContentError};
+use crate::process::unhurried::Question;
 use core::time::Duration;
 use hacher_libos_net::clock::Monotonic;
 use ring::digest::{Context, Digest, SHA256};
@@ -21,6 +22,8 @@ use std::path::{Path, PathBuf};
 
 /// How often files are looked at. Three calls for each file that has not changed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long an answer of their file system is waited for at each look.
+const ANSWER_MAX: Duration = Duration::from_millis(100);
 /// How long new files may be bad before that is said: programs that renew certificates write the files within
 /// a second.
 const SETTLING: Duration = Duration::from_secs(5);
@@ -101,6 +104,8 @@ struct Renewal {
     gateway: GatewayId,
     paths: Vec<PathBuf>,
     state: State,
+    /// What their file system has not answered yet.
+    look: Option<Look>,
 }
 
 impl Renewal {
@@ -111,6 +116,7 @@ impl Renewal {
             gateway,
             state: State::new(hash(contents)),
             paths: files.iter().map(|(path, _)| PathBuf::from(path)).collect(),
+            look: None,
         }
     }
 
@@ -118,12 +124,13 @@ impl Renewal {
         if self.state.awaits_answer(core.tls_is_offered(self.gateway), now) {
             return;
         }
-        let stamps = self.paths.iter().map(|path| Stamp::of(path)).collect();
-        if !self.state.wants_to_read(stamps, asked) {
+        let Some((looked, asked)) = self.looked(core, now, asked) else {
             return;
-        }
+        };
+        self.state.looked_at(looked.stamps);
+        let Some(contents) = looked.contents else { return };
         let name = || core.gateway_name(self.gateway);
-        match read(&self.paths) {
+        match contents {
             Err((path, error)) => {
                 if self.state.unreadable(now, asked) {
                     tell!(
@@ -145,20 +152,89 @@ impl Renewal {
         }
     }
 
+    /// What the files are now, and whether somebody asked for it; `None` as long as their file system does not
+    /// answer, which is said once.
+    fn looked(&mut self, core: &Core<Machine>, now: Monotonic, asked: bool) -> Option<(Looked, bool)> {
+        let look = match self.look.take() {
+            Some(look) => look,
+            None => {
+                let (paths, known) = (self.paths.clone(), self.state.stamps.clone());
+                let anyway = asked || self.state.settles();
+                // Without a thread it is looked at the next time.
+                let question = Question::ask(move |_| look_at(paths, known.as_ref(), anyway)).ok()?;
+                Look {
+                    question,
+                    since: now,
+                    asked: false,
+                    said: false,
+                }
+            }
+        };
+        let asked = asked || look.asked;
+        match look.question.answer(ANSWER_MAX) {
+            Ok(looked) => Some((looked, asked)),
+            Err(question) => {
+                let late = now.saturating_duration_since(look.since) >= SETTLING;
+                if late && !look.said {
+                    tell!(
+                        Warning: "{} keeps its certificate: the file system of its TLS files has not answered for {} s",
+                        core.gateway_name(self.gateway),
+                        SETTLING.as_secs()
+                    );
+                }
+                self.look = Some(Look {
+                    question,
+                    asked,
+                    said: late || look.said,
+                    ..look
+                });
+                None
+            }
+        }
+    }
+
     fn tell_refusal(&self, name: &str) {
         tell!(Warning: "{name} keeps its certificate: {}", self.state.reason);
     }
 }
 
-/// The contents of files, each in memory of its own, and a hash over all.
-fn read(paths: &[PathBuf]) -> Result<(Vec<OwnedFd>, Hash), (&Path, ContentError)> {
+/// A look at files that is under way.
+struct Look {
+    question: Question<Looked>,
+    since: Monotonic,
+    /// Whether somebody asked for it.
+    asked: bool,
+    /// Whether it was said that it takes long.
+    said: bool,
+}
+
+/// What was found.
+struct Looked {
+    stamps: Vec<Option<Stamp>>,
+    /// What is in the files, if they were read.
+    contents: Option<Contents>,
+}
+
+/// What is in the files, each in memory of its own, and a hash over all; or which cannot be read.
+type Contents = Result<(Vec<OwnedFd>, Hash), (PathBuf, ContentError)>;
+
+/// Looks whether files have changed, and reads them if so, or `anyway`.
+fn look_at(paths: Vec<PathBuf>, known: Option<&Vec<Option<Stamp>>>, anyway: bool) -> Looked {
+    let stamps = paths.iter().map(|path| Stamp::of(path)).collect();
+    let contents = (anyway || known != Some(&stamps)).then(|| read(paths));
+    Looked { stamps, contents }
+}
+
+fn read(paths: Vec<PathBuf>) -> Contents {
     let mut contents = Vec::with_capacity(paths.len());
     let mut copies = Vec::with_capacity(paths.len());
     for path in paths {
-        let content =
-            file_content::read(path, TLS_FILE_MAX_BYTES).map_err(|error| (path.as_path(), error))?;
-        let copy = file_content::sealed_copy("hacher-tls", content.as_bytes());
-        copies.push(copy.map_err(|error| (path.as_path(), error.into()))?);
+        let copied = file_content::read(&path, TLS_FILE_MAX_BYTES).and_then(|content| {
+            let copy = file_content::sealed_copy("hacher-tls", content.as_bytes())?;
+            Ok((content, copy))
+        });
+        let (content, copy) = copied.map_err(|error| (path, error))?;
+        copies.push(copy);
         contents.push(content);
     }
     let hash = hash(contents.iter().map(file_content::Content::as_bytes));
@@ -292,12 +368,14 @@ impl State {
         is_offered
     }
 
-    /// Whether the files are to be read, which now have these stamps.
-    fn wants_to_read(&mut self, stamps: Vec<Option<Stamp>>, asked: bool) -> bool {
-        let changed = self.stamps.as_ref() != Some(&stamps);
+    /// Whether the files are to be read though they have not changed: they are bad, and nobody was told yet.
+    const fn settles(&self) -> bool {
+        self.bad_since.is_some() && !self.said
+    }
+
+    /// The files had these stamps when they were looked at.
+    fn looked_at(&mut self, stamps: Vec<Option<Stamp>>) {
         self.stamps = Some(stamps);
-        let settles = self.bad_since.is_some() && !self.said;
-        changed || settles || asked
     }
 
     /// They could not be read; whether to say so now.
@@ -375,16 +453,6 @@ mod tests {
         Monotonic::from_ns(1).after(Duration::from_secs(seconds))
     }
 
-    fn stamps(inode: u64) -> Vec<Option<Stamp>> {
-        vec![Some(Stamp {
-            device: 1,
-            inode,
-            len_bytes: 1,
-            modified: (0, 0),
-            changed: (0, 0),
-        })]
-    }
-
     fn offer(state: &mut State, hash: Hash, seconds: u64) -> Next {
         let next = state.read(hash, at(seconds), false);
         if next == Next::Offer {
@@ -395,14 +463,28 @@ mod tests {
 
     #[test]
     fn files_are_read_once_and_again_when_they_change_or_somebody_asks() {
+        let folder = std::env::temp_dir().join(format!("hacher-renewal-{}", std::process::id()));
+        let path = || vec![folder.clone()];
+        let looked = |known: Option<&Vec<Option<Stamp>>>, anyway| look_at(path(), known, anyway);
+        std::fs::write(&folder, "old").unwrap();
+        let first = looked(None, false);
+        let known = Some(&first.stamps);
+        assert!(matches!(first.contents, Some(Ok(_))));
+        assert!(looked(known, false).contents.is_none());
+        assert!(looked(known, true).contents.is_some());
+        std::fs::write(&folder, "newer").unwrap();
+        assert!(
+            matches!(looked(known, false).contents, Some(Ok(_))),
+            "another content"
+        );
+        std::fs::remove_file(&folder).unwrap();
+        assert!(
+            matches!(looked(known, false).contents, Some(Err(_))),
+            "no file at the path"
+        );
         let mut state = State::new(OLD);
-        assert!(state.wants_to_read(stamps(1), false));
         assert_eq!(state.read(OLD, at(0), false), Next::Nothing);
-        assert!(!state.wants_to_read(stamps(1), false));
-        assert!(state.wants_to_read(stamps(1), true));
         assert_eq!(state.read(OLD, at(0), true), Next::SayUnchanged);
-        assert!(state.wants_to_read(stamps(2), false), "another file at the path");
-        assert!(state.wants_to_read(vec![None], false), "no file at the path");
     }
 
     #[test]
@@ -427,16 +509,12 @@ mod tests {
         let mut state = State::new(OLD);
         assert_eq!(offer(&mut state, MIXED, 0), Next::Offer);
         assert_eq!(state.answered(false, "mixed", at(0)), Some(false));
-        assert!(state.wants_to_read(stamps(1), false));
-        assert!(
-            state.wants_to_read(stamps(1), false),
-            "until it is said, it is looked at"
-        );
+        assert!(state.settles(), "until it is said, it is looked at");
         assert_eq!(offer(&mut state, MIXED, 4), Next::Nothing);
         assert_eq!(offer(&mut state, MIXED, 5), Next::SayRefused);
         assert_eq!(state.reason, "mixed");
         assert_eq!(offer(&mut state, MIXED, 60), Next::Nothing);
-        assert!(!state.wants_to_read(stamps(1), false));
+        assert!(!state.settles());
         assert_eq!(state.read(OLD, at(61), false), Next::Nothing, "and back again");
         assert_eq!(offer(&mut state, MIXED, 70), Next::Offer, "and bad again");
     }
@@ -482,10 +560,10 @@ mod tests {
     #[test]
     fn a_gateway_that_is_not_there_is_asked_later() {
         let mut state = State::new(OLD);
-        assert!(state.wants_to_read(stamps(1), false));
+        state.looked_at(vec![None]);
         assert_eq!(state.read(NEW, at(0), false), Next::Offer);
         state.offered(None, false);
-        assert!(state.wants_to_read(stamps(1), false));
+        assert_eq!(state.stamps, None, "so that they are read again");
         assert_eq!(state.read(NEW, at(2), false), Next::Offer);
     }
 

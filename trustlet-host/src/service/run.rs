@@ -83,6 +83,7 @@ impl Service {
             }
             self.adopt_newborn();
             self.end_overdue();
+            self.give_up_loader_if_due();
             self.renewals.look_if_due(&mut self.core);
             if let Some(shares) = &mut self.shares {
                 shares.look_if_due(&self.core);
@@ -129,8 +130,10 @@ impl Service {
         };
         let given_up = self.deadlines().map(|(_, deadline)| deadline);
         let daemon = self.daemon.as_ref().and_then(|daemon| daemon.exit_due);
+        let loader = self.loader.as_ref().and_then(|loader| loader.exit_due);
         let due = stage
             .into_iter()
+            .chain(loader)
             .chain(self.renewals.due())
             .chain(self.daemon_due)
             .chain(self.manager.due())

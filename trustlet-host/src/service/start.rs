@@ -19,10 +19,14 @@ use crate::process::patience::is_asked_to_stop;
 use crate::process::shelf::Shelf;
 use crate::socket_file::SocketFile;
 use core::time::Duration;
+use hacher_libos_net::clock::Monotonic;
 use rustix::event::epoll;
 use rustix::fd::{AsFd, OwnedFd};
 use std::collections::BTreeMap;
 use std::fs::File;
+
+/// How long a loader that has closed its socket may take to end.
+const LOADER_EXIT_MAX: Duration = Duration::from_secs(2);
 
 impl Service {
     pub(super) fn start(
@@ -111,10 +115,20 @@ impl Service {
     }
 
     pub(super) fn answer_loader(&mut self) {
-        let Some(loader) = &self.loader else { return };
+        let Some(loader) = &mut self.loader else { return };
         if answer(&mut self.core, Caller::Loader, loader.socket.as_fd()).is_none() {
             // It has nothing more to say. A closed socket would be reported over and over until it ends.
             let _ = epoll::delete(&self.epoll, loader.socket.as_fd());
+            loader.exit_due = Some(Monotonic::now().after(LOADER_EXIT_MAX));
+        }
+    }
+
+    /// Gives up a loader that has said all and does not end: a file system that does not answer keeps it in the
+    /// kernel.
+    pub(super) fn give_up_loader_if_due(&mut self) {
+        let due = self.loader.as_ref().and_then(|loader| loader.exit_due);
+        if due.is_some_and(|due| due <= Monotonic::now()) {
+            self.begin_stop(1, Duration::ZERO);
         }
     }
 

@@ -2,6 +2,7 @@ use super::super::measured_files::MeasuredFiles;
 use super::*;
 use crate::process::layers::Layers;
 use ring::digest::{SHA384, digest};
+use rustix::fs::fstat;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
