@@ -17,7 +17,7 @@
 )]
 
 use hacher_libos_net::attach::Attachment;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use hacher_libos_net::inlet::Step;
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::seal::RecordContext;
@@ -57,7 +57,7 @@ fn send(gateway: &mut Attachment, count: usize, plain: &[u8]) {
     let Attachment { own, sender, .. } = gateway;
     let record = RecordContext {
         invocation: InvocationId::new(count as u128),
-        deadline: Monotonic::now().after(Duration::from_secs(10)),
+        deadline: clock::now().after(Duration::from_secs(10)),
         attempt: 1,
     };
     for (last, segment) in segments(plain) {

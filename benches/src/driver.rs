@@ -12,7 +12,7 @@
 use super::step::{Receipt, WANTS_RECEIPT};
 use super::subject::{checksum, payload};
 use hacher_libos_net::attach::{Assembly, AttachError, Attachment, Channel, Instruction, Listener};
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock::{self, Monotonic};
 use hacher_libos_net::fault::Notice;
 use hacher_libos_net::hop::{Own, SendError, Sender};
 use hacher_libos_net::inlet::{Opened, Step};
@@ -191,7 +191,7 @@ impl Client {
     }
 
     fn one_way(&mut self) -> Result<u64, String> {
-        let start = Monotonic::now();
+        let start = clock::now();
         self.send(start)?;
         let receipt = self.receive_receipt()?;
         Ok(receipt.read_at.ns_since(start))
@@ -211,12 +211,12 @@ impl Client {
     }
 
     fn through(&mut self) -> Result<u64, String> {
-        let start = Monotonic::now();
+        let start = clock::now();
         self.send(start)?;
         let opened = self.receive()?;
         let body = headers::split(&self.opened).map_or(&[][..], |(_, body)| body);
         let intact = checksum(body) == self.checksum;
-        let end = Monotonic::now();
+        let end = clock::now();
         self.release(&opened);
         if intact {
             Ok(end.ns_since(start))
@@ -228,7 +228,7 @@ impl Client {
     /// Sends records as fast as there is room; only the last is acknowledged.
     fn stream(&mut self, records: u32) -> Result<u64, String> {
         self.mark(0)?;
-        let start = Monotonic::now();
+        let start = clock::now();
         for _ in 1..records {
             self.send(start)?;
         }
@@ -336,7 +336,7 @@ fn once_there_is_room<T>(
     loop {
         match act(sender) {
             Ok(done) => return Ok(done),
-            Err(SendError::Full) if Monotonic::now() < deadline => sender.wait_for_room(own, deadline),
+            Err(SendError::Full) if clock::now() < deadline => sender.wait_for_room(own, deadline),
             Err(error) => return Err(error.to_string()),
         }
     }

@@ -29,7 +29,6 @@ pub mod clock;
 pub mod fault;
 pub mod hop;
 pub mod inlet;
-pub mod name;
 mod outlet;
 mod page;
 mod payload;
@@ -43,13 +42,16 @@ mod wait;
 pub mod wiring;
 
 // What other crates use, under the name of its noun alone.
-pub use aead::keys;
 pub use fault::end;
+pub use hacher_data_path::aead::keys;
+pub use hacher_data_path::region::layout;
+pub use hacher_data_path::wait::waiting;
+pub use hacher_data_path::{name, share};
 pub use outlet::seal;
 pub use record::{descriptor, invocation, refusal};
-pub use region::{layout, memory, ring};
-pub use trustlet::{process, refused_call, share};
-pub use wait::{doorbell, park, waiting};
+pub use region::{memory, ring};
+pub use trustlet::{process, refused_call};
+pub use wait::{doorbell, park};
 
 /// What an instance tells about itself in its page, and how others read it.
 pub mod telemetry {

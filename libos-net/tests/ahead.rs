@@ -12,7 +12,7 @@ mod topology;
 
 use core::time::Duration;
 use hacher_libos_net::attach::Attachment;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use hacher_libos_net::inlet::Step;
 use hacher_libos_net::wiring::Plan;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -54,7 +54,7 @@ impl Line {
     /// Sleeps for a moment, for want of work.
     fn first_rests(&mut self) {
         let Attachment { own, receiver, .. } = &mut self.first;
-        receiver.wait(own, Some(Monotonic::now().after(Duration::from_millis(1))));
+        receiver.wait(own, Some(clock::now().after(Duration::from_millis(1))));
     }
 }
 

@@ -11,7 +11,7 @@
 mod topology;
 
 use hacher_libos_net::attach::Attachment;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use hacher_libos_net::end::End;
 use hacher_libos_net::fault::{Cause, KeptBack, limit};
 use hacher_libos_net::layout::{cursor_word, page_word};
@@ -342,7 +342,7 @@ fn the_reader_of_a_page_believes_nothing_and_stops_at_nothing() {
             reader.in_flight(),
         );
         let running = reader.running().unwrap();
-        let _ = Monotonic::now().saturating_duration_since(running.deadline);
+        let _ = clock::now().saturating_duration_since(running.deadline);
     }
 }
 

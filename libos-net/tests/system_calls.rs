@@ -13,7 +13,7 @@
 mod topology;
 
 use hacher_libos_net::attach::Attachment;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use hacher_libos_net::inlet::Step;
 use hacher_libos_net::process::lock_down;
 use hacher_libos_net::telemetry::Counter;
@@ -81,9 +81,9 @@ fn is_skipped() -> bool {
         return true;
     }
     // Finding out how to read the clock takes calls, once.
-    let _ = Monotonic::now();
+    let _ = clock::now();
     let reads_clock = || {
-        let _ = Monotonic::now();
+        let _ = clock::now();
     };
     if end_of(start(reads_clock)).exit_status() != Some(0) {
         println!("skipped: this machine's clock needs a system call");

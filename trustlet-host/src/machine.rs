@@ -22,7 +22,7 @@ use crate::process::unhurried::{PATIENCE, asked};
 use backlog::Backlog;
 use hacher_libos_net::attach::seqpacket;
 use hacher_libos_net::attach::{CHANNEL_FD, ZeroizingMessage};
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock::{self, Monotonic};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -96,7 +96,7 @@ impl Process {
     /// When the process is gone.
     pub fn flush(&mut self) -> Result<(), PlatformError> {
         self.backlog
-            .flush(&self.channel, Monotonic::now())
+            .flush(&self.channel, clock::now())
             .map_err(|errno| os("sending an attachment")(errno.into()))
     }
 
@@ -119,7 +119,7 @@ impl Process {
             Exit::Code(code) => (false, code),
             Exit::Signal(signal) => (true, signal),
         };
-        let lived_ns = Monotonic::now().ns_since(self.born);
+        let lived_ns = clock::now().ns_since(self.born);
         Some(crate::core::Exit {
             signalled,
             code: u32::try_from(code).unwrap_or(u32::MAX),
@@ -315,7 +315,7 @@ impl Machine {
         let process = Process {
             child,
             channel: ours,
-            born: Monotonic::now(),
+            born: clock::now(),
             backlog: Backlog::default(),
             cpu,
             patient: launch.patient,
@@ -465,7 +465,7 @@ impl Platform for Machine {
             .collect();
         match process
             .backlog
-            .send(&process.channel, message, &descriptors, Monotonic::now())
+            .send(&process.channel, message, &descriptors, clock::now())
         {
             // It has ended already. How is about to be reported, and says more than that it does not listen.
             Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(()),

@@ -1,7 +1,7 @@
 //! Points in time as people and programs read them: RFC 3339, in UTC, with microseconds.
 
 use core::time::Duration;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock::{self, Monotonic};
 use std::time::SystemTime;
 
 /// Seconds of a day; UTC as computers count it has no others.
@@ -36,7 +36,7 @@ pub fn now() -> String {
 /// the future, as a page that somebody else writes may say, is taken for now.
 #[must_use]
 pub fn of_monotonic(at: Monotonic) -> String {
-    let ago = Monotonic::now().saturating_duration_since(at);
+    let ago = clock::now().saturating_duration_since(at);
     rfc3339(before(ago))
 }
 

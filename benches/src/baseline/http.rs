@@ -10,7 +10,7 @@ use crate::place::Pinned;
 use crate::subject::{Identity, Subject, payload};
 use bytes::Bytes;
 use hacher_fabric::failed::Failed;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -106,9 +106,9 @@ impl Subject for Chain {
         let caller = &mut self.caller;
         self.runtime.block_on(async {
             for _ in 0..samples {
-                let start = Monotonic::now();
+                let start = clock::now();
                 let sum = caller.call(payload.clone(), hops).await?;
-                record(Monotonic::now().ns_since(start));
+                record(clock::now().ns_since(start));
                 if sum != expected {
                     return Err(wrong_receipt());
                 }

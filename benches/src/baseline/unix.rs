@@ -8,7 +8,7 @@ use crate::peer::{self, Peer, ROLE, Start};
 use crate::place::Pinned;
 use crate::subject::{Identity, Subject, payload};
 use hacher_fabric::failed::Failed;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -183,9 +183,9 @@ impl Subject for Chain {
         let mut request = Request::of(&payload);
         request.set_hops(u64::from(hops));
         for _ in 0..samples {
-            let start = Monotonic::now();
+            let start = clock::now();
             let sum = call(&mut self.first, &request)?;
-            record(Monotonic::now().ns_since(start));
+            record(clock::now().ns_since(start));
             if sum != expected {
                 return Err(wrong_receipt());
             }

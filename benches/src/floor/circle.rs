@@ -7,7 +7,7 @@ use crate::peer::{Peer, ROLE, Start, this_program};
 use crate::place::Pinned;
 use crate::subject::{Cores, Identity, Place, Subject};
 use hacher_fabric::failed::Failed;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use hacher_libos_net::doorbell::{Doorbell, OwnDoorbell};
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::OwnedFd;
@@ -75,10 +75,10 @@ impl Subject for Circle {
     fn measure(&mut self, _: usize, _: u32, samples: u32, record: &mut dyn FnMut(u64)) -> Result<(), Failed> {
         let _pinned = Pinned::to_core(Some(self.cores.home))?;
         for _ in 0..samples {
-            let start = Monotonic::now();
+            let start = clock::now();
             self.there.ring();
             self.back.wait(None);
-            record(start.elapsed_ns());
+            record(clock::ns_since(start));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::probe::Probe;
 use crate::subject::payload;
 use hacher_fabric::failed::Failed;
 use hacher_libos_net::aead::{AAD_BYTES, Key, NONCE_BYTES, TAG_BYTES};
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use hacher_libos_net::descriptor::SEGMENT_BYTES;
 use hacher_libos_net::keys::SecretBytes;
 use hacher_libos_net::memory::{PeerRegion, PlainRegion, SealedRegion};
@@ -132,11 +132,11 @@ impl Probe for Memory {
 
     fn sample(&mut self) -> Result<u64, Failed> {
         let batch = if self.plain.len() > SMALL_BYTES { 1 } else { BATCH };
-        let start = Monotonic::now();
+        let start = clock::now();
         for _ in 0..batch {
             self.once(self.work)?;
         }
-        Ok(Monotonic::now().ns_since(start) / batch)
+        Ok(clock::now().ns_since(start) / batch)
     }
 }
 

@@ -4,7 +4,7 @@
 use super::probe::Probe;
 use crate::peer::{self, Peer, ROLE, Start};
 use hacher_fabric::failed::Failed;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use hacher_libos_net::doorbell::{Doorbell, OwnDoorbell};
 use hacher_libos_net::memory::OwnRegion;
 use hacher_libos_net::sync::{AtomicU64, Ordering};
@@ -95,12 +95,12 @@ impl Probe for Spin {
     }
 
     fn sample(&mut self) -> Result<u64, Failed> {
-        let start = Monotonic::now();
+        let start = clock::now();
         for _ in 0..ROUND_TRIPS {
             self.hand_over()?;
             self.take_back()?;
         }
-        Ok(Monotonic::now().ns_since(start) / (2 * ROUND_TRIPS))
+        Ok(clock::now().ns_since(start) / (2 * ROUND_TRIPS))
     }
 
     fn rest(&mut self) {

@@ -3,7 +3,7 @@
 use super::probe::Probe;
 use crate::peer::{self, Peer, ROLE, Start};
 use hacher_fabric::failed::Failed;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use hacher_libos_net::doorbell::{Doorbell, OwnDoorbell};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use std::os::fd::OwnedFd;
@@ -62,10 +62,10 @@ impl Probe for Wake {
     }
 
     fn sample(&mut self) -> Result<u64, Failed> {
-        let start = Monotonic::now();
+        let start = clock::now();
         self.there.ring();
         self.back.wait(None);
-        Ok(Monotonic::now().ns_since(start) / 2)
+        Ok(clock::now().ns_since(start) / 2)
     }
 }
 

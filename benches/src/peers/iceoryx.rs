@@ -13,7 +13,7 @@ use crate::peer::{self, Peer, Start};
 use crate::place::Pinned;
 use crate::subject::{Cores, Identity, Place, Subject, checksum, payload};
 use hacher_fabric::failed::Failed;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use iceoryx2::port::listener::Listener;
 use iceoryx2::port::notifier::Notifier;
 use iceoryx2::port::publisher::Publisher;
@@ -232,14 +232,14 @@ impl Pair {
     fn round_trips(&mut self, count: u32, record: &mut dyn FnMut(u64)) -> Result<(), Failed> {
         writeln!(self.input, "{count}")?;
         for _ in 0..count {
-            let start = Monotonic::now();
+            let start = clock::now();
             self.end.send()?;
             while !self.end.receive()? {
                 if !self.process.is_alive() {
                     return Err(gone());
                 }
             }
-            record(Monotonic::now().ns_since(start) / 2);
+            record(clock::now().ns_since(start) / 2);
         }
         Ok(())
     }

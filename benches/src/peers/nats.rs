@@ -17,7 +17,7 @@ use async_nats::{Client, ConnectOptions, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use hacher_fabric::failed::Failed;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use serde::{Deserialize, Serialize};
@@ -314,10 +314,10 @@ impl Subject for Chain {
         let Self { client, receipts, .. } = self;
         self.runtime.block_on(async {
             for _ in 0..samples {
-                let start = Monotonic::now();
+                let start = clock::now();
                 client.publish(first.clone(), payload.clone()).await?;
                 let receipt = tokio::time::timeout(PATIENCE, receipts.next()).await?;
-                record(Monotonic::now().ns_since(start));
+                record(clock::now().ns_since(start));
                 if receipt.is_none_or(|receipt| receipt.payload != expected.as_slice()) {
                     return Err(Failed::new("NATS has not delivered the payload"));
                 }

@@ -1,7 +1,7 @@
 //! What became of the processes of an instance, or of a gateway, and whether it is fit to serve: `status` and
 //! `/readyz` say so.
 
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock::{self, Monotonic};
 use hacher_libos_net::end::Signal;
 use hacher_libos_net::fault::Cause;
 use hacher_trustlet_host::calls::InstanceState;
@@ -122,7 +122,7 @@ impl History {
         runs: u64,
     ) -> Self {
         let is_loop = usize::try_from(deaths).is_ok_and(|deaths| deaths >= LOOP_DEATHS)
-            && last_end.is_some_and(|end| Monotonic::now().saturating_duration_since(end.at) < LOOP_OVER);
+            && last_end.is_some_and(|end| clock::now().saturating_duration_since(end.at) < LOOP_OVER);
         Self {
             deaths,
             serving_since,
@@ -278,10 +278,10 @@ mod tests {
     #[test]
     fn a_fresh_daemon_takes_who_has_just_died_again_for_looping() {
         let recent = Some(LastEnd {
-            at: Monotonic::now(),
+            at: clock::now(),
             ..end(0, false)
         });
-        let now = Monotonic::now();
+        let now = clock::now();
         let health = |deaths| History::found(deaths, None, recent, 3).health(InstanceState::Ready, 3, now);
         assert_eq!((health(4), health(5)), (Health::Ready, Health::CrashLoop));
         let old = Some(end(0, false)).map(|end| LastEnd {

@@ -6,7 +6,7 @@ use super::life::Life;
 use super::metrics::{self, Detail, Register};
 use super::refused::Told;
 use super::tables::{Chain, Flow, Gateway, Inbound, Instance, Tables};
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use hacher_libos_net::end::End;
 use hacher_libos_net::layout::PageLayout;
 use hacher_libos_net::telemetry::PageReader;
@@ -119,7 +119,7 @@ fn judge(instance: &Instance) {
     let mut life = Life::default();
     if let Some(running) = instance.page.running() {
         let closed = instance.page.is_closed(running.invocation);
-        let now = Monotonic::now();
+        let now = clock::now();
         let _overruns = now.saturating_duration_since(running.since) > instance.timeout;
         let _ = life.is_unwanted(&running, closed, now, Instant::now());
     }

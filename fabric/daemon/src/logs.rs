@@ -505,7 +505,7 @@ fn access_line(record: &Record) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hacher_libos_net::clock::Monotonic;
+    use hacher_libos_net::clock;
 
     #[test]
     fn what_a_gateway_prints_has_the_level_that_it_says() {
@@ -530,7 +530,7 @@ mod tests {
     #[test]
     fn what_stands_around_a_line_counts_as_well() {
         let tables = Rc::new(RefCell::new(Tables {
-            began: Monotonic::now(),
+            began: clock::now(),
             backend: String::new(),
             measurements: [[0; 48]; 2],
             isolation_missing: Vec::new(),

@@ -5,7 +5,7 @@
 use super::history::Health;
 use super::stop::Stop;
 use super::tables::Tables;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use hacher_trustlet_host::calls::{Call, InstanceState};
 use hacher_trustlet_host::client::{ClientError, MonitorClient};
 use hacher_trustlet_host::lines::About;
@@ -64,7 +64,7 @@ impl Readiness {
 
     /// Chains to tell of, and whether all instances of all chains are ready.
     fn look(&mut self, tables: &Tables) -> (Vec<Change>, bool) {
-        let now = Monotonic::now();
+        let now = clock::now();
         let mut changes = Vec::new();
         let mut all_fit = true;
         for chain in &tables.chains {

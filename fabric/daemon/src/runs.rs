@@ -2,7 +2,7 @@
 
 use super::life::Life;
 use super::tables::{Key, Tables};
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use hacher_trustlet_host::calls::InstanceState;
 use hacher_trustlet_host::core::EndReason;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ impl Runs {
     pub(super) fn look(tables: &Tables, lives: &mut BTreeMap<Key, Life>, is_loud: bool) -> Self {
         let mut to_end = Vec::new();
         let mut again = is_loud.then_some(LOOK_MAX);
-        let now = Monotonic::now();
+        let now = clock::now();
         for chain in &tables.chains {
             let in_flight = chain.in_flight() > 0;
             for instance in chain

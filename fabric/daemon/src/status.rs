@@ -5,7 +5,7 @@ use super::filter::Filter;
 use super::history::{AtWork, Health, History};
 use super::refused;
 use super::tables::{Chain, Instance, Tables};
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock::{self, Monotonic};
 use hacher_libos_net::refusal::Refusal;
 use hacher_libos_net::telemetry::{Counter, Outcome, Phase, RequestFailure, RequestOutcome, RequestRefusal};
 use hacher_trustlet_host::calls::InstanceState;
@@ -267,7 +267,7 @@ impl Tables {
     /// The names of the chains that are not ready.
     #[must_use]
     pub(super) fn not_ready(&self) -> Vec<&str> {
-        let now = Monotonic::now();
+        let now = clock::now();
         let chains = self
             .chains
             .iter()
@@ -318,7 +318,7 @@ impl Tables {
     /// The status as data.
     #[must_use]
     pub(super) fn status(&self, filter: &Filter) -> Value {
-        let now = Monotonic::now();
+        let now = clock::now();
         let chains = self.chains.iter().filter(|chain| filter.wants_chain(&chain.name));
         let not_ready = self.not_ready();
         let shown = |chain: &&Chain| {

@@ -14,7 +14,7 @@ use super::start::{self, Stillborn, Waiting};
 use super::stop::Stop;
 use super::tables::{Chain, Instance, Key, Tables};
 use super::{metrics, read};
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use hacher_libos_net::end::End;
 use hacher_libos_net::fault::Cause;
 use hacher_trustlet_host::calls::{Call, GATEWAY_PROCESS, InstanceState};
@@ -169,7 +169,7 @@ impl Supervisor {
                     self.tables
                         .borrow_mut()
                         .set_state((chain, instance), InstanceState::Ready);
-                    let now = Monotonic::now();
+                    let now = clock::now();
                     let mut tables = self.tables.borrow_mut();
                     tables.change((chain, instance), |found| found.history.note_serving(now));
                     drop(tables);
@@ -205,7 +205,7 @@ impl Supervisor {
     /// Plans the next process of an instance.
     fn put_off(&mut self, key: Key, wait: Duration) {
         self.lives.entry(key).or_default().due = Some(Instant::now() + wait);
-        let due = Monotonic::now().after(wait);
+        let due = clock::now().after(wait);
         let mut tables = self.tables.borrow_mut();
         tables.change(key, |found| found.history.next_start = Some(due));
     }

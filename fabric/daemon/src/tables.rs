@@ -1,7 +1,7 @@
 //! What the daemon knows: the monitor's tables, and a reader for each instance's page.
 
 use super::history::{AtWork, Health, History, LastEnd};
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock::{self, Monotonic};
 use hacher_libos_net::end::End;
 use hacher_libos_net::fault::Cause;
 use hacher_libos_net::telemetry::{Counter, PageReader};
@@ -206,7 +206,7 @@ impl Tables {
     #[must_use]
     pub(super) fn new() -> Self {
         Self {
-            began: Monotonic::now(),
+            began: clock::now(),
             backend: String::new(),
             measurements: [[0; MEASUREMENT_BYTES]; 2],
             isolation_missing: Vec::new(),
@@ -289,7 +289,7 @@ impl Tables {
     /// record. What its page says is its own word.
     pub(super) fn note_end(&mut self, key: Key, end: End, lived: Duration) -> (Cause, u32, bool) {
         let mut noted = None;
-        let at = Monotonic::now();
+        let at = clock::now();
         self.change(key, |found| {
             let (cause, code) = end.cause(found.page.last_words());
             let on_record = found.page.holds_record();

@@ -10,7 +10,7 @@ use super::ids::INVOCATION_HEADER;
 use super::problem::ProblemCause;
 use super::target::{CHAINS, path_of};
 use hacher_http::access::{CAUSE_MAX_BYTES, MARK, METHOD_MAX_BYTES, PATH_MAX_BYTES, Record};
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock::{self, Monotonic};
 use hacher_watched::watch_room;
 use hyper::{Request, Response};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -62,7 +62,7 @@ impl AccessLog {
         let chain = chain.filter(|chain| serves(chain)).unwrap_or_default();
         Some(Entry {
             log: Rc::clone(self),
-            begun: Monotonic::now(),
+            begun: clock::now(),
             reply_bytes: None,
             record: Record {
                 chain: chain.to_owned(),
@@ -152,7 +152,7 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let mut record = core::mem::take(&mut self.record);
-        record.duration_us = self.begun.elapsed_ns() / 1000;
+        record.duration_us = clock::ns_since(self.begun) / 1000;
         if record.cause.is_empty() && self.reply_bytes.is_none_or(|bytes| record.sent_bytes < bytes) {
             "the client has gone".clone_into(&mut record.cause);
         }

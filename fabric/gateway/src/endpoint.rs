@@ -9,7 +9,7 @@ use super::pace::BYTES_AT_ONCE;
 use super::record::Record;
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::attach::Begin;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use hacher_libos_net::descriptor::{Descriptor, SEGMENT_BYTES};
 use hacher_libos_net::doorbell;
 use hacher_libos_net::fault::Notice;
@@ -236,7 +236,7 @@ impl Endpoint {
         let left = until.saturating_duration_since(Instant::now());
         let record = RecordContext {
             invocation,
-            deadline: Monotonic::now().after(left),
+            deadline: clock::now().after(left),
             attempt: 1,
         };
         let turn = timeout_at(until, self.sending.lock())

@@ -3,7 +3,7 @@
 
 use super::problem::Reason;
 use super::reply::Reply;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock::{self, Monotonic};
 use hacher_libos_net::hop::Own;
 use hacher_libos_net::telemetry::{Counter, Phase, RequestOutcome};
 
@@ -19,7 +19,7 @@ impl<'a> Tally<'a> {
     pub(super) fn begin(own: &'a Own) -> Self {
         Self {
             own,
-            begun: Monotonic::now(),
+            begun: clock::now(),
             is_counted: false,
         }
     }
@@ -44,7 +44,7 @@ impl<'a> Tally<'a> {
             Some(Reason::Failed(reason)) => own.count(Counter::RequestsFailed(reason), 1),
             None => {}
         }
-        own.record(Phase::Run, Monotonic::now().ns_since(self.begun));
+        own.record(Phase::Run, clock::now().ns_since(self.begun));
     }
 }
 

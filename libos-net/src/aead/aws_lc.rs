@@ -6,7 +6,6 @@
 )]
 
 use super::sealed::{Refused, TAG_BYTES};
-use crate::aead::keys::SecretBytes;
 use crate::record::descriptor::NONCE_BYTES;
 use crate::region::memory::{PeerSpan, SealedSpan};
 use aws_lc_sys::{
@@ -14,6 +13,7 @@ use aws_lc_sys::{
     EVP_aead_aes_256_gcm,
 };
 use core::ptr::NonNull;
+use hacher_data_path::aead::keys::SecretBytes;
 
 /// An expanded key; wiped and freed when dropped (AWS-LC's allocator clears what it frees).
 pub struct Key(NonNull<EVP_AEAD_CTX>);

@@ -6,7 +6,6 @@
 
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
-pub mod keys;
 pub(crate) mod sealed;
 #[cfg(any(test, not(feature = "aws-lc")))]
 mod staged;

@@ -6,10 +6,10 @@
 )]
 
 use super::sealed::{Ciphertext, Refused, TAG_BYTES};
-use crate::aead::keys::SecretBytes;
 use crate::record::descriptor::{NONCE_BYTES, SEGMENT_BYTES};
 use crate::region::memory::{PeerSpan, SealedSpan};
 use core::cell::RefCell;
+use hacher_data_path::aead::keys::SecretBytes;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroize;
 

@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use super::{Refused, TAG_BYTES, aws_lc, staged};
-use crate::aead::keys::SecretBytes;
 use crate::region::memory::{PeerRegion, PlainRegion, SealedRegion};
+use hacher_data_path::aead::keys::SecretBytes;
 use proptest::prelude::*;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 

@@ -2,15 +2,15 @@
 
 use super::attachment::{self, Attachment};
 use super::channel::{AttachError, Message};
-use super::contradiction::BadAttachment;
 use super::entries::{EdgeDescriptors, Entries};
 use super::instruction::{Instruction, Listener, TlsFiles};
-use super::message::{
+use crate::sdk::input;
+use crate::wait::doorbell::Doorbell;
+use hacher_data_path::attach::contradiction::BadAttachment;
+use hacher_data_path::attach::message::{
     ATTACH_VERSION, Ahead, Begin, Drain, Edge, Inbound, Listen, Port, Renew, SECRET_VALUE_MAX_BYTES, Secret,
     kind, role,
 };
-use crate::sdk::input;
-use crate::wait::doorbell::Doorbell;
 use zerocopy::FromBytes;
 use zeroize::Zeroizing;
 

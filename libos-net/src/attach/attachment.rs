@@ -2,11 +2,9 @@
 //! predecessor has left is taken over.
 
 use super::channel::AttachError;
-use super::contradiction::BadAttachment;
 use super::entries::{EdgeDescriptors, Entries};
-use super::message::{Begin, Inbound as InboundEntry, outbox_flag, role};
 use crate::carrier::{self, Carrier, Relay};
-use crate::clock::Monotonic;
+use crate::clock;
 use crate::hop::{Receiver, Sender};
 use crate::inlet::Inlet;
 use crate::inlet::receiver::Inbound;
@@ -20,14 +18,16 @@ use crate::outlet::seal::PortSealer;
 use crate::page::own::Own;
 use crate::page::telemetry;
 use crate::payload::Payload;
-use crate::region::layout::{MappedLayout, OutboxLayout, PageLayout, page_word};
 use crate::region::memory::{MapError, OwnRegion, PeerRegion, PlainRegion, SealedRegion};
 use crate::sdk::input;
 use crate::trustlet::refused_call;
 use crate::wait::ahead::Ahead as WakeAhead;
 use crate::wait::doorbell::OwnDoorbell;
 use crate::wait::rest::Rest;
-use crate::wait::waiting::Waiting;
+use hacher_data_path::attach::contradiction::BadAttachment;
+use hacher_data_path::attach::message::{Begin, Inbound as InboundEntry, outbox_flag, role};
+use hacher_data_path::region::layout::{MappedLayout, OutboxLayout, PageLayout, page_word};
+use hacher_data_path::wait::waiting::Waiting;
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -214,7 +214,7 @@ fn own_number() -> u64 {
     match SystemRandom::new().fill(&mut bytes) {
         Ok(()) => u64::from_ne_bytes(bytes),
         // Hard to know as well.
-        Err(_) => Monotonic::now().as_ns(),
+        Err(_) => clock::now().as_ns(),
     }
 }
 

@@ -1,9 +1,11 @@
 //! The trustlet's end of its private channel to the monitor: messages in, and the few that it says.
 
-use super::contradiction::BadAttachment;
-use super::message::{ATTACH_VERSION, Drained, MESSAGE_MAX_BYTES, MessageHeader, SAID_MAX_BYTES, kind};
 use super::seqpacket;
 use crate::region::memory::MapError;
+use hacher_data_path::attach::contradiction::BadAttachment;
+use hacher_data_path::attach::message::{
+    ATTACH_VERSION, Drained, MESSAGE_MAX_BYTES, MessageHeader, SAID_MAX_BYTES, kind,
+};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};

@@ -1,7 +1,7 @@
 //! The entries of one attachment, with the descriptors that came beside them, until it is made.
 
-use super::message::{Ahead, Begin, Edge, Inbound, Port};
 use crate::sdk::input;
+use hacher_data_path::attach::message::{Ahead, Begin, Edge, Inbound, Port};
 use rustix::fd::OwnedFd;
 use zeroize::Zeroize;
 

@@ -1,25 +1,22 @@
 //! How a trustlet gets its place in a chain, before the first record: the messages that the monitor sends
-//! ([`message`], over a [`channel`]), collected ([`assembly`]), and what is made of them ([`attachment`]).
+//! ([`message`](hacher_data_path::attach::message), over a [`channel`]), collected ([`assembly`]), and what is made of them ([`attachment`]).
 
 pub mod assembly;
 pub mod attachment;
 pub mod channel;
-pub(crate) mod contradiction;
 mod entries;
 pub mod instruction;
-pub mod limits;
-pub mod message;
 pub mod seqpacket;
 
 pub use assembly::Assembly;
 pub use attachment::Attachment;
 pub use channel::{AttachError, Channel, Message};
-pub use contradiction::BadAttachment;
-pub use instruction::{Instruction, Listener, TlsFiles};
-pub use limits::FunctionLimits;
-pub use message::{
+pub use hacher_data_path::attach::contradiction::BadAttachment;
+pub use hacher_data_path::attach::limits::FunctionLimits;
+pub use hacher_data_path::attach::message::{
     ATTACH_VERSION, Ahead, BELL_QUIET_NS, Begin, CHANNEL_FD, Drain, Drained, Edge, Inbound, Listen,
     MESSAGE_MAX_BYTES, MESSAGE_MAX_DESCRIPTORS, MESSAGE_MAX_ENTRIES, MessageHeader, Port, Readiness, Renew,
     SAID_MAX_BYTES, SECRET_BYTES, SECRET_VALUE_MAX_BYTES, Secret, ZeroizingMessage, kind, listen_tls,
     outbox_flag, role,
 };
+pub use instruction::{Instruction, Listener, TlsFiles};

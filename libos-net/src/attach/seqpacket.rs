@@ -10,7 +10,7 @@ use rustix::net::{
 };
 
 /// Most descriptors beside one message, of any protocol here.
-pub const DESCRIPTORS_MAX: usize = super::message::MESSAGE_MAX_DESCRIPTORS;
+pub const DESCRIPTORS_MAX: usize = hacher_data_path::attach::message::MESSAGE_MAX_DESCRIPTORS;
 
 /// Two connected sockets that keep messages apart.
 ///

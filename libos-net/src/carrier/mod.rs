@@ -21,13 +21,13 @@ mod before;
 mod relay;
 mod resume;
 
-use crate::attach::contradiction::BadAttachment;
-use crate::attach::message::{Begin, Inbound, Port};
 use crate::clock::Monotonic;
 use crate::outlet::outbox::Outbox;
 use crate::page::own::Own;
-use crate::region::layout::{OutboxLayout, page_word};
 use crate::wait::rest::Rest;
+use hacher_data_path::attach::contradiction::BadAttachment;
+use hacher_data_path::attach::message::{Begin, Inbound, Port};
+use hacher_data_path::region::layout::{OutboxLayout, page_word};
 
 pub(crate) use relay::Relay;
 
@@ -150,7 +150,7 @@ pub(crate) fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::region::layout::ring_capacity;
+    use hacher_data_path::region::layout::ring_capacity;
     use zerocopy::FromZeros;
 
     const OUTBOX_BYTES: u64 = 4 << 20;

@@ -1,7 +1,7 @@
 //! `relay`: what one producer instance seals, to the consumer behind the carrier.
 
 use super::before::Before;
-use crate::clock::Monotonic;
+use crate::clock;
 use crate::inlet::step::{Opened, RecordPlace, Step};
 use crate::inlet::{Found, Inlet};
 use crate::outlet::Segment;
@@ -11,8 +11,8 @@ use crate::page::counter::Counter;
 use crate::page::own::Own;
 use crate::record::descriptor::Descriptor;
 use crate::record::refusal::Refusal;
-use crate::region::layout::{SLOT_CLASSES, SLOT_TAIL_BYTES};
 use crate::wait::park::Waker;
+use hacher_data_path::region::layout::{SLOT_CLASSES, SLOT_TAIL_BYTES};
 use std::collections::VecDeque;
 
 /// One producer's way through a carrier.
@@ -176,7 +176,7 @@ impl Relay {
             offset,
             ..*descriptor
         };
-        let now_ns = Monotonic::now().as_ns();
+        let now_ns = clock::now().as_ns();
         outbox.note_published(&placed, now_ns);
         let segment = Segment {
             descriptor: &placed,

@@ -1,8 +1,8 @@
 //! Fault notices: what a function tells the gateway when it gives up on a record. They travel sealed, over a
 //! port of their own that every function has.
 
-use super::cause::Cause;
 use crate::sdk::failure::Failure;
+use hacher_data_path::fault::cause::Cause;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The longest reason, in bytes; the reasons of handlers are cut to it.

@@ -1,9 +1,9 @@
 //! What this instance's page says of one ring: how far it is released, and which records were released before
 //! older ones, so that a replacement does not run them again.
 
-use crate::region::layout::{DONE_WINDOW, DONE_WORDS, PageLayout};
 use crate::region::memory::OwnRegion;
 use crate::sync::Ordering;
+use hacher_data_path::region::layout::{DONE_WINDOW, DONE_WORDS, PageLayout};
 
 /// Where the page tells how far one ring is released.
 pub(super) struct Cursor {

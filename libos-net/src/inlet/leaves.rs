@@ -5,7 +5,7 @@
 use crate::outlet::extents::Extent;
 use crate::record::descriptor::Descriptor;
 use crate::record::refusal::Refusal;
-use crate::region::layout::MappedLayout;
+use hacher_data_path::region::layout::MappedLayout;
 
 /// The leaves that are in use, in private memory.
 pub(super) struct HeldLeaves {

@@ -2,11 +2,11 @@
 
 use super::step::RecordPlace;
 use super::{Inlet, Shape};
-use crate::region::layout::{DONE_WINDOW, cursor_word, outbox_word};
 use crate::region::memory::OwnRegion;
 use crate::region::ring;
 use crate::sync::Ordering;
 use crate::wait::park::Waker;
+use hacher_data_path::region::layout::{DONE_WINDOW, cursor_word, outbox_word};
 
 impl Inlet {
     /// Whether a predecessor had released the record at `first`, before older ones.

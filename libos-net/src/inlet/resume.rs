@@ -5,10 +5,10 @@ use super::cursor::store_changed;
 use super::order::Order;
 use super::step::RecordPlace;
 use crate::record::descriptor::Descriptor;
-use crate::region::layout::cursor_word;
 use crate::region::memory::OwnRegion;
 use crate::region::ring;
 use crate::sync::{Ordering, fence};
+use hacher_data_path::region::layout::cursor_word;
 
 impl Inlet {
     /// Goes on where a predecessor stopped. What it left may be anything, so it is believed as far as the

@@ -1,10 +1,10 @@
 //! What a consumer is told when it looks at one of its rings.
 
-use crate::attach::message::Inbound;
 use crate::clock::Monotonic;
-use crate::name::Name;
 use crate::record::descriptor::Descriptor;
 use crate::record::refusal::Refusal;
+use hacher_data_path::attach::message::Inbound;
+use hacher_data_path::name::Name;
 
 /// What a consumer knows of a ring's sender.
 #[derive(Debug, Clone, Copy)]

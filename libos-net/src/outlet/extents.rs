@@ -2,7 +2,7 @@
 //! given out first, so that the hot set stays in cache. All bookkeeping is private memory of the producer;
 //! the consumer keeps its own books (`inlet/leaves.rs`).
 
-use crate::region::layout::MappedLayout;
+use hacher_data_path::region::layout::MappedLayout;
 
 /// Neighbouring leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

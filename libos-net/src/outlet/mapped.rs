@@ -11,10 +11,10 @@ use super::extents::{Extent, Extents};
 use super::publish::Link;
 use super::rooms::Rooms;
 use crate::record::descriptor::Descriptor;
-use crate::region::layout::{EXTENT_MAX_BYTES, MappedLayout, outbox_word};
 use crate::region::memory::PlainRegion;
 use crate::sync::Ordering;
 use crate::wait::park::Sleeper;
+use hacher_data_path::region::layout::{EXTENT_MAX_BYTES, MappedLayout, outbox_word};
 
 /// Room for a segment that is not published.
 #[derive(Debug, Clone, Copy)]

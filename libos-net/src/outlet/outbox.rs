@@ -4,10 +4,10 @@
 use super::publish::Link;
 use super::slots::{SlotIndex, Slots};
 use crate::record::descriptor::Descriptor;
-use crate::region::layout::{OutboxLayout, SLOT_TAIL_BYTES, outbox_word};
 use crate::region::memory::{SealedRegion, SealedSpan};
 use crate::sync::Ordering;
 use crate::wait::park::Sleeper;
+use hacher_data_path::region::layout::{OutboxLayout, SLOT_TAIL_BYTES, outbox_word};
 
 /// The region, and which of its slots are free.
 pub(crate) struct Outbox {

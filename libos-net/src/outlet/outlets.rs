@@ -6,7 +6,7 @@ use super::outbox::Outbox;
 use super::publish::Link;
 use super::{Outlet, Segment};
 use crate::page::own::Own;
-use crate::region::layout::{EDGES_COUNTED, PageLayout};
+use hacher_data_path::region::layout::{EDGES_COUNTED, PageLayout};
 
 /// In the order of the edges; those of one edge stand together.
 pub(crate) struct Outlets(Vec<Outlet>);

@@ -3,7 +3,7 @@
 
 use super::seal::{End, RecordContext};
 use super::sender::{SendError, Sender};
-use crate::clock::Monotonic;
+use crate::clock;
 use crate::page::counter::Counter;
 use crate::page::own::Own;
 use crate::record::invocation::InvocationId;
@@ -73,7 +73,7 @@ impl Sender {
         let len_bytes = room.placed_bytes().unwrap_or(0);
         let numbered = out.sealer.number(record, len_bytes, End::Last);
         let numbered = numbered.map_err(|_| SendError::KeysExhausted)?;
-        self.published_last = Monotonic::now();
+        self.published_last = clock::now();
         room.publish_placed(link, &numbered, self.published_last.as_ns());
         own.count_sent(link.sent_at());
         Waker::fence();

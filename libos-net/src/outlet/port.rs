@@ -5,8 +5,8 @@ use super::outlets::Outlets;
 use super::seal::{End, PortSealer, RecordContext};
 use super::slots::SlotIndex;
 use crate::aead::Refused;
-use crate::name::Name;
 use crate::record::descriptor::Descriptor;
+use hacher_data_path::name::Name;
 
 /// One output port.
 pub(crate) struct OutPort {

@@ -1,15 +1,15 @@
 //! `publish`: a descriptor into the ring towards one consumer instance, and its doorbell if it sleeps. Also
 //! the way back: what the consumer has released frees room.
 
-use crate::attach::contradiction::BadAttachment;
-use crate::attach::message;
 use crate::record::descriptor::Descriptor;
-use crate::region::layout::{PageLayout, cursor_word, page_word};
 use crate::region::memory::{MapError, OwnRegion, PeerRegion};
 use crate::region::ring;
 use crate::sync::{AtomicU64, Ordering};
 use crate::wait::doorbell::Doorbell;
 use crate::wait::park::Waker;
+use hacher_data_path::attach::contradiction::BadAttachment;
+use hacher_data_path::attach::message;
+use hacher_data_path::region::layout::{PageLayout, cursor_word, page_word};
 use std::os::fd::OwnedFd;
 
 /// A producer looks how far a consumer has come when it has sent this much since: each look moves a cache

@@ -1,11 +1,11 @@
 //! `seal`: one port's plaintext to ciphertext in the outbox, each segment under a nonce of its own (I3, I4).
 
-use crate::aead::keys::{SecretBytes, generation_key};
 use crate::aead::{Key, Refused, TAG_BYTES};
-use crate::attach::message;
 pub use crate::record::context::RecordContext;
 use crate::record::descriptor::Descriptor;
 use crate::region::memory::SealedSpan;
+use hacher_data_path::aead::keys::{SecretBytes, generation_key};
+use hacher_data_path::attach::message;
 
 /// AES blocks that one key seals before the port takes the next: 64 GiB. An attacker's advantage stays below
 /// 2^-64; the AEAD's own limits (RFC 8446, section 5.5, and NIST SP 800-38D, section 8.3) are far away.
@@ -138,10 +138,10 @@ pub(crate) enum End {
 mod tests {
     use super::*;
     use crate::clock::Monotonic;
-    use crate::name::Name;
     use crate::payload::open::Opener;
     use crate::record::invocation::InvocationId;
     use crate::region::memory::{PeerRegion, SealedRegion};
+    use hacher_data_path::name::Name;
     use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
     #[test]
@@ -150,14 +150,14 @@ mod tests {
         ftruncate(&fd, 4096).unwrap();
         let own = SealedRegion::map(&fd, 4096).unwrap();
         let peer = PeerRegion::map(&fd, 4096).unwrap();
-        let context = crate::aead::keys::KeyContext {
+        let context = hacher_data_path::aead::keys::KeyContext {
             chain_digest: &[1; 48],
             chain_epoch: 1,
             port: 9,
             instance: 2,
         };
         let port_secret = SecretBytes::new([5; 32]);
-        let epoch_secret = *crate::aead::keys::epoch_secret(&port_secret, context, 3).expose();
+        let epoch_secret = *hacher_data_path::aead::keys::epoch_secret(&port_secret, context, 3).expose();
         let name = Name::new("out").unwrap();
         let mut sealer = PortSealer::new(
             &message::Port {

@@ -5,14 +5,14 @@ use super::Segment;
 use super::outbox::Outbox;
 use super::port::{Begun, OutPort, Reservation, Reserved};
 use super::seal::{End, RecordContext};
-use crate::clock::Monotonic;
-use crate::name::Name;
+use crate::clock::{self, Monotonic};
 use crate::page::counter::Counter;
 use crate::page::own::Own;
 use crate::record::descriptor::Descriptor;
-use crate::region::layout::{EXTENT_MAX_BYTES, SEGMENT_BYTES, SLOT_CLASSES, SLOT_TAIL_BYTES};
 use crate::wait::park::Waker;
 use crate::wait::patience::{Patience, look};
+use hacher_data_path::name::Name;
+use hacher_data_path::region::layout::{EXTENT_MAX_BYTES, SEGMENT_BYTES, SLOT_CLASSES, SLOT_TAIL_BYTES};
 
 /// Why a segment could not be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -163,9 +163,9 @@ impl Sender {
         if works && self.pace.accepts_early_wake() {
             self.pace.found();
         }
-        let start = Monotonic::now();
+        let start = clock::now();
         let news = || outlet.link.has_news();
-        if look(self.pace.limit_ns(), || start.elapsed_ns(), news) {
+        if look(self.pace.limit_ns(), || clock::ns_since(start), news) {
             self.pace.found();
         } else {
             self.pace.slept(u64::MAX);
@@ -232,7 +232,7 @@ impl Sender {
         descriptor: &Descriptor,
         plain: &[u8],
     ) {
-        self.published_last = Monotonic::now();
+        self.published_last = clock::now();
         let now_ns = self.published_last.as_ns();
         let slot = room.slot();
         if slot.is_some() {

@@ -1,7 +1,7 @@
 //! Slots: room for one segment each in the outbox. The freshest is reused first, so that the hot set stays in
 //! cache. All bookkeeping is private memory; consumers see offsets only.
 
-use crate::region::layout::{OutboxLayout, SLOT_CLASSES, SLOT_TAIL_BYTES};
+use hacher_data_path::region::layout::{OutboxLayout, SLOT_CLASSES, SLOT_TAIL_BYTES};
 
 /// Number of a slot, counted over all classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Waiting for room: a producer says that it starves, and each consumer that releases something then rings.
 
 use super::sender::Sender;
-use crate::clock::Monotonic;
+use crate::clock::{self, Monotonic};
 use crate::page::counter::Counter;
 use crate::page::own::Own;
 use crate::wait::patience::look;
@@ -11,11 +11,11 @@ impl Sender {
     /// [`SendError::Full`](super::sender::SendError::Full), and send again.
     pub fn wait_for_room(&mut self, own: &Own, until: Monotonic) {
         own.count(Counter::Waited, 1);
-        let start = self.patience.may_look().then(Monotonic::now);
+        let start = self.patience.may_look().then(clock::now);
         if let Some(start) = start
             && look(
                 self.patience.limit_ns(),
-                || start.elapsed_ns(),
+                || clock::ns_since(start),
                 || self.has_news(),
             )
         {
@@ -25,7 +25,7 @@ impl Sender {
         if self.announce_starved() {
             own.doorbell().wait(Some(until));
             if let Some(start) = start {
-                self.patience.slept(start.elapsed_ns());
+                self.patience.slept(clock::ns_since(start));
             }
         }
         self.fed();

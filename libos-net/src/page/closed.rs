@@ -2,7 +2,7 @@
 //! that functions need not run for them.
 
 use crate::record::invocation::InvocationId;
-use crate::region::layout::{CLOSED_ENTRIES, CLOSED_ENTRY_BYTES, PageLayout};
+use hacher_data_path::region::layout::{CLOSED_ENTRIES, CLOSED_ENTRY_BYTES, PageLayout};
 
 /// Whether a request came in another life of the gateway than the present one, as its page says.
 pub(crate) fn is_of_another_life(life: u64, invocation: InvocationId) -> bool {

@@ -2,7 +2,7 @@
 //! requests.
 
 use crate::record::refusal::Refusal;
-use crate::region::layout::page_word;
+use hacher_data_path::region::layout::page_word;
 
 /// An enumeration of labels: each value has a place of its own among the counters, and a word as a metric
 /// label.

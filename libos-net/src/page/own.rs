@@ -5,10 +5,10 @@ use super::closed::{closed_at, is_of_another_life};
 use super::counter::{Counter, Gauge};
 use super::telemetry::{Phase, count, count_sent, record};
 use crate::record::invocation::{GatewayLife, InvocationId};
-use crate::region::layout::{CLOSED_ENTRIES, CLOSED_ENTRY_BYTES, PageLayout, page_word};
 use crate::region::memory::{OwnRegion, PeerRegion};
 use crate::sync::Ordering;
 use crate::wait::doorbell::OwnDoorbell;
+use hacher_data_path::region::layout::{CLOSED_ENTRIES, CLOSED_ENTRY_BYTES, PageLayout, page_word};
 
 /// The page that this instance writes, and its bell.
 #[derive(Debug)]

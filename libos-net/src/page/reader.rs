@@ -5,12 +5,12 @@ use super::closed::{closed_at, is_of_another_life};
 use super::counter::{Counter, Gauge};
 use super::telemetry::{Phase, Trace, trace_at};
 use crate::clock::Monotonic;
-use crate::fault::end::LastWords;
 use crate::record::invocation::InvocationId;
-use crate::region::layout::{HISTOGRAM_BUCKETS, PageLayout, TRACES, cursor_word, page_word};
 use crate::region::memory::{MapError, PeerRegion};
 use crate::sync::{Ordering, fence};
 use crate::trustlet::refused_call::{self, RefusedCall};
+use hacher_data_path::fault::end::LastWords;
+use hacher_data_path::region::layout::{HISTOGRAM_BUCKETS, PageLayout, TRACES, cursor_word, page_word};
 
 /// A histogram, read; or several, added up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 //! no keys.
 
 use super::counter::Counter;
-use crate::region::layout::{
-    HISTOGRAM_BUCKETS, HISTOGRAM_WORDS, HISTOGRAMS_PER_INBOUND, PageLayout, TRACE_WORDS, TRACES, page_word,
-};
 use crate::region::memory::OwnRegion;
 use crate::sync::{AtomicU64, Ordering, fence};
+use hacher_data_path::region::layout::{
+    HISTOGRAM_BUCKETS, HISTOGRAM_WORDS, HISTOGRAMS_PER_INBOUND, PageLayout, TRACE_WORDS, TRACES, page_word,
+};
 
 /// Which histogram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,12 +4,12 @@
 
 pub(crate) mod open;
 
-use crate::aead::keys::SecretBytes;
-use crate::attach::message::{Begin, Inbound};
 use crate::inlet::step::{RecordPlace, Taking};
 use crate::inlet::{Found, Inlet};
 use crate::record::descriptor::Descriptor;
 use crate::record::refusal::Refusal;
+use hacher_data_path::aead::keys::SecretBytes;
+use hacher_data_path::attach::message::{Begin, Inbound};
 use open::Opener;
 
 /// How the payload gets out of the producer's region.

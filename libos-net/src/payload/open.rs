@@ -1,9 +1,9 @@
 //! `open`: ciphertext in a producer's outbox to private plaintext, or a refusal (I3, I9).
 
-use crate::aead::keys::{KeyContext, SecretBytes, epoch_secret, generation_key};
 use crate::aead::{Key, Refused};
 use crate::record::descriptor::Descriptor;
 use crate::region::memory::PeerSpan;
+use hacher_data_path::aead::keys::{KeyContext, SecretBytes, epoch_secret, generation_key};
 
 /// Opens what one instance of an upstream function writes to one port, in any epoch.
 pub(crate) struct Opener {

@@ -17,9 +17,11 @@
 use crate::aead::sealed::TAG_BYTES;
 use crate::clock::Monotonic;
 use crate::record::invocation::InvocationId;
-pub use crate::region::layout::SEGMENT_BYTES;
-use crate::region::layout::{EXTENT_MAX_BYTES, LINE_BYTES, MappedLayout, OutboxLayout, SLOT_TAIL_BYTES};
 use crate::region::ring::WORDS;
+pub use hacher_data_path::region::layout::SEGMENT_BYTES;
+use hacher_data_path::region::layout::{
+    EXTENT_MAX_BYTES, LINE_BYTES, MappedLayout, OutboxLayout, SLOT_TAIL_BYTES,
+};
 
 /// Bytes of the additional data.
 pub const AAD_BYTES: usize = 48;

@@ -10,12 +10,12 @@
 )]
 
 use crate::aead::sealed::Ciphertext;
-use crate::region::layout::LINE_BYTES;
 use crate::region::ring::Slot;
 use crate::sync::AtomicU64;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
+use hacher_data_path::region::layout::LINE_BYTES;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};

@@ -4,6 +4,5 @@
 //! Everything else on a record's way is built on these three, and nothing here knows of keys, records or who
 //! is at the other end.
 
-pub mod layout;
 pub mod memory;
 pub mod ring;

@@ -18,10 +18,10 @@ use super::input::{Input, Part, Run, Secret, SegmentSource};
 use super::output::{DEFAULT_PORT, Output};
 use super::port_buffer::{PortBuffer, RecordSink};
 use super::run::run_caught;
-use crate::clock::Monotonic;
-use crate::name::Name;
+use crate::clock;
 use crate::record::descriptor::SEGMENT_BYTES;
 use crate::record::invocation::InvocationId;
+use hacher_data_path::name::Name;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -206,7 +206,7 @@ impl Call {
         let run = Run {
             invocation: InvocationId::new(1),
             attempt: self.attempt,
-            deadline: Monotonic::now().after(Duration::from_secs(60)),
+            deadline: clock::now().after(Duration::from_secs(60)),
             secrets: &secrets,
             closed: &move |_| cancelled,
         };

@@ -3,11 +3,11 @@
 use super::failure::Failure;
 use super::headers::{self, Headers};
 use super::view::{InPlace, View};
-use crate::clock::Monotonic;
-use crate::name::Name;
+use crate::clock::{self, Monotonic};
 use crate::record::descriptor::SEGMENT_BYTES;
 use crate::record::invocation::InvocationId;
 use crate::region::memory::PeerRegion;
+use hacher_data_path::name::Name;
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::time::Duration;
@@ -242,7 +242,7 @@ impl<'r> Input<'r> {
     /// Time left until the client is told that it took too long; zero when it has passed.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.run.deadline.saturating_duration_since(Monotonic::now())
+        self.run.deadline.saturating_duration_since(clock::now())
     }
 
     /// Whether nobody waits for the answer any more: the client went away, the request was answered

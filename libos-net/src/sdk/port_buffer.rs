@@ -2,8 +2,8 @@
 
 use super::failure::Failure;
 use super::headers;
-use crate::name::Name;
 use crate::record::descriptor::SEGMENT_BYTES;
+use hacher_data_path::name::Name;
 
 /// Takes the plaintext segments of output records: the sealing side of the data path, or a test harness.
 pub(crate) trait RecordSink {

@@ -2,7 +2,7 @@
 
 use super::job::Job;
 use super::join::Bundle;
-use crate::clock::Monotonic;
+use crate::clock::{self, Monotonic};
 use crate::hop::Receiver;
 use crate::inlet::step::{Opened, RecordPlace, Step};
 use crate::page::own::Own;
@@ -74,9 +74,9 @@ impl<'a> Arriving<'a> {
     /// Opens again what was given up while it waited.
     pub(super) fn reopen_shed(&mut self, bundle: &mut Bundle) -> Result<(), Failure> {
         while let Some((part, record)) = bundle.first_shed() {
-            let start = Monotonic::now();
+            let start = clock::now();
             self.reopen(part, record)?;
-            self.open_ns += Monotonic::now().ns_since(start);
+            self.open_ns += clock::now().ns_since(start);
         }
         Ok(())
     }
@@ -139,14 +139,14 @@ impl SegmentSource for Arriving<'_> {
             }
         }
         loop {
-            let start = Monotonic::now();
+            let start = clock::now();
             let step = self
                 .receiver
                 .step_in_place(self.own, self.record.ring, part.plain_mut());
             match step {
                 Step::Opened(opened) => {
                     add_in_place(self.receiver, &opened, part);
-                    self.open_ns += Monotonic::now().ns_since(start);
+                    self.open_ns += clock::now().ns_since(start);
                     self.opened_bytes += opened.descriptor.len_bytes as u64;
                     self.complete = opened.descriptor.last;
                     return Ok(opened.descriptor.last);

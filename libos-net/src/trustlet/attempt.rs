@@ -6,16 +6,16 @@ use super::job::Job;
 use super::last_words;
 use super::sealing::{Sealing, send_all};
 use super::suspects::{Stage, Suspect};
-use crate::clock::Monotonic;
+use crate::clock::{self, Monotonic};
 use crate::fault::notice::{Fault, KeptBack};
 use crate::page::counter::Counter;
 use crate::record::context::RecordContext;
-use crate::region::layout::page_word;
 use crate::sdk::failure::Failure;
 use crate::sdk::headers;
 use crate::sdk::input::{Input, Run};
 use crate::sdk::output::Output;
 use crate::sdk::run::run_caught;
+use hacher_data_path::region::layout::page_word;
 
 impl<H> Trustlet<H>
 where
@@ -33,14 +33,14 @@ where
                 return self.give_up_suspect(job, &suspect);
             }
             job.attempt = suspect.attempts;
-            if suspect.due > Monotonic::now() {
+            if suspect.due > clock::now() {
                 // As a retry, so that others run meanwhile.
                 return self.delay(job, suspect.due);
             }
             job.attempt += 1;
         }
         if job.attempt > 1 {
-            job.ready = Monotonic::now();
+            job.ready = clock::now();
             if self.is_pointless(&job, job.ready) {
                 return self.drop_job(job);
             }
@@ -145,7 +145,7 @@ where
         let input = Input::new(run, &mut job.bundle.parts, Some(&mut source));
         let mut output = Output::new(&mut self.ports, &self.inherited, &mut sealing);
         ran.result = run_caught(&self.handler, input, &mut output);
-        let after = Monotonic::now();
+        let after = clock::now();
         ran.lost = source.lost;
         job.streams = !source.complete;
         ran.in_bytes += source.opened_bytes;

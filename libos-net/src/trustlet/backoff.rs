@@ -1,6 +1,6 @@
 //! How long to wait before the next attempt.
 
-use crate::attach::message::Begin;
+use hacher_data_path::attach::message::Begin;
 
 /// How long to wait after so many attempts.
 pub(super) fn backoff_ns(begin: &Begin, attempts: u32, jitter: &mut u64) -> u64 {

@@ -5,14 +5,14 @@ use super::job::{Delayed, Job};
 use super::join::{Bundle, Joins, Pool};
 use super::suspects::Suspects;
 use crate::attach::attachment::Attachment;
-use crate::clock::Monotonic;
+use crate::clock::{self, Monotonic};
 use crate::page::counter::Counter;
-use crate::region::layout::page_word;
 use crate::sdk::failure::Failure;
 use crate::sdk::input::Input;
 use crate::sdk::output::Output;
 use crate::sdk::port_buffer::PortBuffer;
 use core::time::Duration;
+use hacher_data_path::region::layout::page_word;
 
 pub(crate) struct Trustlet<H> {
     pub(super) handler: H,
@@ -39,7 +39,7 @@ where
 {
     pub(crate) fn new(handler: H, place: Attachment) -> Self {
         let ports = place.sender.port_names().map(PortBuffer::new).collect();
-        let now = Monotonic::now();
+        let now = clock::now();
         let mut jitter = now.as_ns() | 1;
         let suspects = Suspects::take_over(&place.own, &place.begin, &place.receiver, |attempts| {
             backoff_ns(&place.begin, attempts, &mut jitter)
@@ -79,7 +79,7 @@ where
 
     /// The present; or when the last run ended, if it was followed by nothing but looking for more.
     pub(super) fn now(&mut self) -> Monotonic {
-        self.ended.take().unwrap_or_else(Monotonic::now)
+        self.ended.take().unwrap_or_else(clock::now)
     }
 
     /// Does the next thing that can be done now; `false` if there is none.
@@ -123,7 +123,7 @@ where
         if self.delayed.is_empty() {
             return None;
         }
-        let now = Monotonic::now();
+        let now = clock::now();
         let index = self.delayed.iter().position(|delayed| delayed.due <= now)?;
         Some(self.delayed.swap_remove(index).job)
     }
@@ -132,7 +132,7 @@ where
         if self.joins.first_deadline().is_none() {
             return;
         }
-        let now = Monotonic::now();
+        let now = clock::now();
         let own = &self.place.own;
         while let Some(bundle) = self
             .joins

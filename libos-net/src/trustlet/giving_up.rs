@@ -6,17 +6,17 @@ use super::job::Job;
 use super::sealing::Sealing;
 use super::suspects::Stage;
 use crate::clock::Monotonic;
-use crate::fault::cause::Cause;
 use crate::fault::notice::{self, Fault, KeptBack};
 use crate::page::counter::Counter;
 use crate::record::context::RecordContext;
 use crate::record::invocation::InvocationId;
-use crate::region::layout::page_word;
 use crate::sdk::failure::Failure;
 use crate::sdk::headers;
 use crate::sdk::input::Input;
 use crate::sdk::output::Output;
 use crate::sdk::port_buffer::RecordSink;
+use hacher_data_path::fault::cause::Cause;
+use hacher_data_path::region::layout::page_word;
 
 impl<H> Trustlet<H>
 where

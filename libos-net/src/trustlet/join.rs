@@ -5,6 +5,7 @@ use crate::clock::Monotonic;
 use crate::inlet::step::{RecordPlace, Upstream};
 use crate::record::invocation::InvocationId;
 use crate::sdk::input::Part;
+use hacher_data_path::share::{HELD_MAX_BYTES, POOL_MAX_BYTES, pending_max};
 
 /// The parts of one run's input, and where the records that they came in are held.
 #[derive(Debug, Default)]
@@ -47,14 +48,6 @@ pub(crate) struct Pool {
 
 /// Bundles kept; more are given back to the allocator.
 const POOL_MAX: usize = 64;
-/// Bytes kept in all bundles, so that many middling records do not stay in memory either: two sets of sixteen
-/// parts of 1 MiB.
-pub(crate) const POOL_MAX_BYTES: usize = 32 * 1024 * 1024;
-/// Bytes of parts that wait for others. Beyond this a part's opened bytes are given up: its record stays
-/// sealed where its producer holds it until it is released, and is opened again when no other is missing. So
-/// whatever its producers send, a join holds no more than this and the one input that it runs on, and still
-/// takes every record off its ring: nothing waits for memory, so nothing can wait in a circle.
-pub(crate) const HELD_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// A part's buffer that has grown past this is not kept, so that one large record does not stay in memory.
 const KEPT_PART_BYTES: usize = 8 * 1024 * 1024;
 
@@ -125,13 +118,6 @@ pub(crate) struct Joins {
     pending_max: usize,
     /// Bytes of memory that their parts hold.
     held_bytes: usize,
-}
-
-/// Most joins that wait at a time in a chain that has this many requests in flight at most. Twice as many,
-/// because a part of a request that is over may be noticed late; and some, so that this holds for one request
-/// too.
-pub(crate) const fn pending_max(in_flight: u32) -> u64 {
-    2 * in_flight as u64 + 64
 }
 
 impl Joins {
@@ -233,7 +219,7 @@ impl Joins {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::Name;
+    use hacher_data_path::name::Name;
 
     fn upstream(member: u32) -> Upstream {
         Upstream {

@@ -15,11 +15,11 @@
 //! error in the panic's message, and tries whether a thread can be started now.
 #![allow(unsafe_code, reason = "handles a signal, and asks the C library for errno")]
 
-use crate::fault::end::LastWords;
 use crate::page::own::Own;
-use crate::region::layout::page_word;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use hacher_data_path::fault::end::LastWords;
+use hacher_data_path::region::layout::page_word;
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 

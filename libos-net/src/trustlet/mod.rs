@@ -14,6 +14,5 @@ pub mod refused_call;
 mod sealing;
 pub(crate) mod serve;
 mod settle;
-pub mod share;
 pub(crate) mod suspects;
 mod take;

@@ -5,8 +5,8 @@
     reason = "takes an inherited descriptor, and installs a seccomp program by system call"
 )]
 
-use crate::attach::message::CHANNEL_FD;
 use core::ffi::c_ushort;
+use hacher_data_path::attach::message::CHANNEL_FD;
 use rustix::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType};

@@ -11,9 +11,9 @@
     reason = "installs a signal handler, which answers a system call"
 )]
 
-use crate::region::layout::{REFUSED_CALLS, page_word};
 use crate::region::memory::{MapError, OwnRegion};
 use crate::sync::Ordering;
+use hacher_data_path::region::layout::{REFUSED_CALLS, page_word};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use std::sync::OnceLock;
@@ -225,7 +225,7 @@ pub(crate) fn read(word: impl Fn(usize) -> u64) -> Vec<RefusedCall> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::region::layout::PAGE_BYTES;
+    use hacher_data_path::region::layout::PAGE_BYTES;
     use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
     fn page() -> OwnRegion {

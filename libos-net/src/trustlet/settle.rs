@@ -7,17 +7,17 @@ use super::backoff::backoff_ns;
 use super::event_loop::Trustlet;
 use super::job::{Delayed, Job};
 use super::last_words;
-use crate::clock::Monotonic;
-use crate::fault::cause::Cause;
+use crate::clock::{self, Monotonic};
 use crate::fault::notice::Fault;
 use crate::page::counter::Counter;
 use crate::page::telemetry::{self, Outcome, Phase, Trace};
-use crate::region::layout::page_word;
 use crate::sdk::failure::Failure;
 use crate::sdk::input::Input;
 use crate::sdk::output::Output;
 use crate::sdk::run::PANICKED;
 use core::time::Duration;
+use hacher_data_path::fault::cause::Cause;
+use hacher_data_path::region::layout::page_word;
 
 impl<H> Trustlet<H>
 where
@@ -99,7 +99,7 @@ where
             return None;
         }
         let wait_ns = backoff_ns(begin, job.attempt, &mut self.jitter);
-        let due = Monotonic::now().after(Duration::from_nanos(wait_ns));
+        let due = clock::now().after(Duration::from_nanos(wait_ns));
         (due < job.deadline).then_some(due)
     }
 

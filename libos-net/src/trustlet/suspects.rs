@@ -9,15 +9,15 @@
 //! ...                 until the record succeeds, or has no attempts left and is given up with the last cause
 //! ```
 
-use crate::attach::message::Begin;
-use crate::clock::Monotonic;
-use crate::fault::cause::Cause;
-use crate::fault::end::{End, LastWords};
+use crate::clock::{self, Monotonic};
 use crate::hop::Receiver;
 use crate::inlet::step::RecordPlace;
 use crate::page::own::Own;
-use crate::region::layout::{PageLayout, SUSPECTS, page_word, suspect_word};
 use core::time::Duration;
+use hacher_data_path::attach::message::Begin;
+use hacher_data_path::fault::cause::Cause;
+use hacher_data_path::fault::end::{End, LastWords};
+use hacher_data_path::region::layout::{PageLayout, SUSPECTS, page_word, suspect_word};
 
 /// How far a process had come with a record that it gave up, so that what ended it there is not tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +68,7 @@ impl Suspects {
         receiver: &Receiver,
         backoff_ns: impl FnOnce(u32) -> u64,
     ) -> Self {
-        let now = Monotonic::now();
+        let now = clock::now();
         // Whatever a predecessor has written, no record waits longer than its function allows.
         let latest = now.after(Duration::from_nanos(begin.limits.retry_max_ns));
         let mut suspects = Self::default();

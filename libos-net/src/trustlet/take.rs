@@ -5,16 +5,16 @@ use super::arriving::{Arriving, Lost, add_in_place};
 use super::event_loop::Trustlet;
 use super::job::{Job, Times};
 use super::join::{Bundle, Joined};
-use crate::clock::Monotonic;
-use crate::fault::cause::Cause;
+use crate::clock::{self, Monotonic};
 use crate::inlet::step::{Opened, Step};
 use crate::page::counter::Counter;
 use crate::page::telemetry::Phase;
 use crate::record::refusal::Refusal;
-use crate::region::layout::page_word;
 use crate::sdk::failure::Failure;
 use crate::sdk::input::Input;
 use crate::sdk::output::Output;
+use hacher_data_path::fault::cause::Cause;
+use hacher_data_path::region::layout::page_word;
 
 impl<H> Trustlet<H>
 where
@@ -68,7 +68,7 @@ where
                     return self.pass_over(bundle, &opened);
                 }
                 // What was left in place was not opened.
-                let ready = if opened.in_place { seen } else { Monotonic::now() };
+                let ready = if opened.in_place { seen } else { clock::now() };
                 let times = self.times(&opened, seen, ready);
                 let job = Job {
                     bundle,
@@ -151,7 +151,7 @@ where
         let Some(upstream) = self.place.receiver.upstream(ring).copied() else {
             return;
         };
-        let ready = Monotonic::now();
+        let ready = clock::now();
         let Job {
             bundle,
             invocation,

@@ -13,13 +13,13 @@
 //! many costs a switch, and says nothing: the word that it follows is the sleeper's own, and the record's
 //! producer rings in any case if it has to.
 
-use crate::attach::contradiction::BadAttachment;
-use crate::attach::message;
-use crate::region::layout::{PageLayout, page_word};
 use crate::region::memory::{MapError, PeerRegion};
 use crate::sync::Ordering;
 use crate::wait::doorbell::Doorbell;
 use crate::wait::park::Waker;
+use hacher_data_path::attach::contradiction::BadAttachment;
+use hacher_data_path::attach::message;
+use hacher_data_path::region::layout::{PageLayout, page_word};
 use rustix::fd::OwnedFd;
 
 /// An instance that needs this one's core next.

@@ -8,4 +8,3 @@ pub mod doorbell;
 pub mod park;
 pub(crate) mod patience;
 pub(crate) mod rest;
-pub mod waiting;

@@ -5,15 +5,15 @@
 //! that shares its core does not: others have work for it. It looks only once it was *called*, woken by
 //! [`crate::wait::ahead`] before its record came, and gives way to the others if the record takes long.
 
-use crate::clock::Monotonic;
+use crate::clock::{self, Monotonic};
 use crate::inlet::step::Step;
 use crate::page::counter::Counter;
 use crate::page::own::Own;
-use crate::region::layout::page_word;
 use crate::wait::ahead::Ahead;
 use crate::wait::park::Sleeper;
 use crate::wait::patience::{Patience, look};
-use crate::wait::waiting::Waiting;
+use hacher_data_path::region::layout::page_word;
+use hacher_data_path::wait::waiting::Waiting;
 use rustix::thread::sched_yield;
 
 /// Who shares a core lets others run once it has looked for work this long: longer than most functions ahead
@@ -63,7 +63,7 @@ impl Rest {
             Waiting::TakeTurns => was_called,
         };
         let looks = may_look && !makes_room;
-        let start = looks.then(Monotonic::now);
+        let start = looks.then(clock::now);
         if let Some(start) = start
             && look(self.patience.limit_ns(), || self.looked_ns(start), &news)
         {
@@ -77,12 +77,12 @@ impl Rest {
         if makes_room {
             self.ahead.wake(published);
         }
-        let asleep = self.takes_turns().then(Monotonic::now);
+        let asleep = self.takes_turns().then(clock::now);
         own.doorbell().wait(until);
         self.awake(own);
-        self.was_called = asleep.is_some_and(|asleep| asleep.elapsed_ns() >= NO_SLEEP_NS) && !news();
+        self.was_called = asleep.is_some_and(|asleep| clock::ns_since(asleep) >= NO_SLEEP_NS) && !news();
         if let Some(start) = start {
-            self.patience.slept(start.elapsed_ns());
+            self.patience.slept(clock::ns_since(start));
             self.was_asleep = true;
         }
     }
@@ -93,7 +93,7 @@ impl Rest {
 
     /// For how long this instance has been looking; lets others run if that is long.
     fn looked_ns(&self, start: Monotonic) -> u64 {
-        let looked_ns = start.elapsed_ns();
+        let looked_ns = clock::ns_since(start);
         if self.takes_turns() && looked_ns >= GIVE_WAY_AFTER_NS {
             sched_yield();
         }
@@ -130,7 +130,7 @@ impl Rest {
     /// On a shared core a wake-up takes as long as others worked, which says nothing of what it would
     /// cost if they did not.
     pub(crate) fn woken(&mut self) -> Option<Monotonic> {
-        (core::mem::take(&mut self.was_asleep) && !self.takes_turns()).then(Monotonic::now)
+        (core::mem::take(&mut self.was_asleep) && !self.takes_turns()).then(clock::now)
     }
 
     /// Learns what being woken cost, if that was to be learnt from this look at a ring: from the segment's

@@ -2,20 +2,20 @@
 
 use super::instances::Wiring;
 use super::plan::{Node, Way, name};
-use crate::aead::keys::{KeyContext, epoch_secret};
 use crate::attach::assembly::Assembly;
 use crate::attach::attachment::Attachment;
 use crate::attach::channel::Channel;
 use crate::attach::instruction::Instruction;
-use crate::attach::limits::FunctionLimits;
-use crate::attach::message::{
+use crate::attach::seqpacket;
+use crate::carrier::Carrier;
+use core::time::Duration;
+use hacher_data_path::aead::keys::{KeyContext, epoch_secret};
+use hacher_data_path::attach::limits::FunctionLimits;
+use hacher_data_path::attach::message::{
     ATTACH_VERSION, Ahead, Begin, Edge, Inbound, MESSAGE_MAX_ENTRIES, Port, SECRET_BYTES, ZeroizingMessage,
     kind, role,
 };
-use crate::attach::seqpacket;
-use crate::carrier::Carrier;
-use crate::wait::waiting::Waiting;
-use core::time::Duration;
+use hacher_data_path::wait::waiting::Waiting;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::SendFlags;

@@ -2,12 +2,12 @@
 
 use super::exposed::Exposed;
 use super::plan::{Node, Plan, PlannedEdge, Way};
-use crate::aead::keys::SecretBytes;
-use crate::attach::message::SECRET_BYTES;
-use crate::fault::end::End;
 use crate::page::reader::PageReader;
-use crate::region::layout::{MappedLayout, OutboxLayout, PageLayout, ring_capacity};
 use crate::wait::doorbell;
+use hacher_data_path::aead::keys::SecretBytes;
+use hacher_data_path::attach::message::SECRET_BYTES;
+use hacher_data_path::fault::end::End;
+use hacher_data_path::region::layout::{MappedLayout, OutboxLayout, PageLayout, ring_capacity};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};

@@ -36,11 +36,11 @@ pub use instances::Wiring;
 pub use plan::{Limits, Node, Plan};
 pub use runner::{Handler, Runner};
 
-use crate::clock::Monotonic;
+use crate::clock::{self, Monotonic};
 use core::time::Duration;
 
 /// A point in time `duration` from now, for deadlines.
 #[must_use]
 pub fn after(duration: Duration) -> Monotonic {
-    Monotonic::now().after(duration)
+    clock::now().after(duration)
 }

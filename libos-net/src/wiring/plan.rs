@@ -1,7 +1,7 @@
 //! The topology that is to be wired.
 
-use crate::name::Name;
 use core::time::Duration;
+use hacher_data_path::name::Name;
 
 /// A function of a [`Plan`], or its gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct Limits {
     pub spin: Duration,
     /// Whether others sit on its core, so that it gives way to them while it looks.
     pub shares_core: bool,
-    /// Bits of [`crate::attach::message::outbox_flag`].
+    /// Bits of [`hacher_data_path::attach::message::outbox_flag`].
     pub outbox_flags: u32,
 }
 

@@ -1,5 +1,5 @@
 //! What a new process is told: its place in the chain, its regions and its keys, as the messages of
-//! `libos-net/src/attach/message.rs`. This is the only place where keys leave the monitor, and it gives a
+//! `libos-net/path/src/attach/message.rs`. This is the only place where keys leave the monitor, and it gives a
 //! process exactly the epoch secrets of its own ports and the port secrets of the rings that it reads (I7,
 //! deny by default).
 

@@ -11,7 +11,7 @@ use crate::process::library::Library;
 use crate::scribe::Sources;
 use core::time::Duration;
 use hacher_libos_net::attach::seqpacket;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock::{self, Monotonic};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -140,7 +140,7 @@ impl Console {
 
     /// Has the next scribe start after a wait.
     pub(super) fn put_off_scribe(&mut self) {
-        self.due = Some(Monotonic::now().after(SCRIBE_BACKOFF));
+        self.due = Some(clock::now().after(SCRIBE_BACKOFF));
     }
 
     /// When the next scribe is to be started.

@@ -2,7 +2,7 @@
 
 use crate::process::jail::Child;
 use core::time::Duration;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock::{self, Monotonic};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::fd::{AsFd, OwnedFd};
 
@@ -28,7 +28,7 @@ impl Daemon {
         if self.exit_due.is_none() {
             // A closed socket would be reported over and over until it ends, which its pidfd reports.
             let _ = epoll::delete(epoll, self.socket.as_fd());
-            self.exit_due = Some(Monotonic::now().after(DAEMON_EXIT_PATIENCE));
+            self.exit_due = Some(clock::now().after(DAEMON_EXIT_PATIENCE));
         }
     }
 

@@ -11,7 +11,7 @@ use crate::core::Caller;
 use crate::process::jail::Exit;
 use core::time::Duration;
 use hacher_libos_net::attach::seqpacket;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock::{self, Monotonic};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
@@ -40,12 +40,12 @@ impl Service {
         self.daemon = Some(Daemon {
             child,
             socket: ours,
-            born: Monotonic::now(),
+            born: clock::now(),
             exit_due: None,
         });
         if let Stage::Draining(drain) = &self.stage {
             // Its predecessor was told, and it was not. Never 0, which would mean the end.
-            let left = drain.until.saturating_duration_since(Monotonic::now());
+            let left = drain.until.saturating_duration_since(clock::now());
             let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
             self.core.shutting_down(left.max(1));
         }
@@ -75,10 +75,10 @@ impl Service {
             return;
         }
         self.core.daemon_died();
-        let lived = Monotonic::now().saturating_duration_since(daemon.born);
+        let lived = clock::now().saturating_duration_since(daemon.born);
         if lived >= DAEMON_LIVED_LONG {
             self.daemon_backoff = DAEMON_BACKOFF_FIRST;
-            self.daemon_due = Some(Monotonic::now());
+            self.daemon_due = Some(clock::now());
         } else {
             self.put_off_daemon();
         }
@@ -88,7 +88,7 @@ impl Service {
 
     /// Starts the next daemon after a wait, and the one after it after a longer one.
     pub(super) fn put_off_daemon(&mut self) {
-        self.daemon_due = Some(Monotonic::now().after(self.daemon_backoff));
+        self.daemon_due = Some(clock::now().after(self.daemon_backoff));
         self.daemon_backoff = (self.daemon_backoff * 2).min(DAEMON_BACKOFF_MAX);
     }
 

@@ -5,7 +5,7 @@ use crate::ids::ProcessId;
 use core::fmt;
 use core::time::Duration;
 use hacher_libos_net::attach::Drained;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock::{self, Monotonic};
 use std::collections::BTreeSet;
 
 /// How long gateways may take beyond their delay and timeout: they say goodbye for a second at most.
@@ -60,7 +60,7 @@ struct Account {
 impl Drain {
     /// One that waits for these gateways, for so long at most.
     pub(super) fn new(gateways: Vec<ProcessId>, longest: Duration) -> Self {
-        let begun = Monotonic::now();
+        let begun = clock::now();
         let account = Account {
             gateways: u32::try_from(gateways.len()).unwrap_or(u32::MAX),
             ..Account::default()
@@ -79,7 +79,7 @@ impl Drain {
         let first = !self.hurried && !self.awaited.is_empty();
         self.hurried = true;
         let patience = if first { HURRIED_MAX } else { Duration::ZERO };
-        self.until = self.until.min(Monotonic::now().after(patience));
+        self.until = self.until.min(clock::now().after(patience));
         first
     }
 
@@ -106,7 +106,7 @@ impl Drain {
     pub(super) fn finish(&mut self) -> (Option<String>, bool) {
         let silent = core::mem::take(&mut self.awaited).len();
         self.account.silent += u32::try_from(silent).unwrap_or(u32::MAX);
-        let took = Monotonic::now().saturating_duration_since(self.begun);
+        let took = clock::now().saturating_duration_since(self.begun);
         let line =
             (self.account.gateways > 0).then(|| format!("{} in {:.1} s", self.account, took.as_secs_f64()));
         (line, self.account.drained.cut == 0 && self.account.silent == 0)
@@ -184,6 +184,6 @@ mod tests {
         let mut drain = Drain::new(vec![ProcessId(1)], Duration::from_secs(60));
         assert!(drain.hurry());
         assert!(!drain.hurry());
-        assert!(drain.until <= Monotonic::now());
+        assert!(drain.until <= clock::now());
     }
 }

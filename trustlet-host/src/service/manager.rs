@@ -3,7 +3,7 @@
 //! round (sd_watchdog_enabled(3)).
 
 use core::time::Duration;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock::{self, Monotonic};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -45,7 +45,7 @@ impl Manager {
                 None
             }
         });
-        let now = Monotonic::now();
+        let now = clock::now();
         let watchdog = watchdog_time().filter(|_| socket.is_some());
         Self {
             socket,
@@ -67,14 +67,14 @@ impl Manager {
     /// The daemon has made a call.
     pub(super) fn daemon_lives(&mut self) {
         if let Some(watchdog) = &mut self.watchdog {
-            watchdog.heard = Monotonic::now();
+            watchdog.heard = clock::now();
         }
     }
 
     /// Says that the service lives, if it is time, and if the daemon has been heard of. Before it starts
     /// there is none to wait for.
     pub(super) fn ping_if_due(&mut self, has_daemon: bool) {
-        let now = Monotonic::now();
+        let now = clock::now();
         let Some(watchdog) = &mut self.watchdog else {
             return;
         };
@@ -106,7 +106,7 @@ impl Manager {
     /// It was asked to look at files again (`Type=notify-reload`), and says when it has.
     pub(super) fn reloading(&mut self) {
         self.reloads = true;
-        let micros = Monotonic::now().as_ns() / 1000;
+        let micros = clock::now().as_ns() / 1000;
         self.say(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
     }
 

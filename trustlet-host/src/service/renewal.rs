@@ -13,7 +13,7 @@ use crate::machine::Machine;
 use crate::process::file_content::{self, ContentError};
 use crate::process::unhurried::Question;
 use core::time::Duration;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock::{self, Monotonic};
 use ring::digest::{Context, Digest, SHA256};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::pread;
@@ -43,7 +43,7 @@ impl Renewals {
             .into_iter()
             .map(|gateway| Renewal::new(gateway, core))
             .collect();
-        let due = (!gateways.is_empty()).then(|| Monotonic::now().after(LOOK_EVERY));
+        let due = (!gateways.is_empty()).then(|| clock::now().after(LOOK_EVERY));
         Self { gateways, due }
     }
 
@@ -54,7 +54,7 @@ impl Renewals {
 
     /// Looks at all files, if it is time.
     pub(super) fn look_if_due(&mut self, core: &mut Core<Machine>) {
-        let now = Monotonic::now();
+        let now = clock::now();
         if self.due.is_some_and(|due| due <= now) {
             self.due = Some(now.after(LOOK_EVERY));
             for gateway in &mut self.gateways {
@@ -65,7 +65,7 @@ impl Renewals {
 
     /// Looks at all files because somebody asked; says what is bad at once.
     pub(super) fn look(&mut self, core: &mut Core<Machine>) {
-        let now = Monotonic::now();
+        let now = clock::now();
         for gateway in &mut self.gateways {
             gateway.look(core, now, true);
         }
@@ -83,7 +83,7 @@ impl Renewals {
         let found = self.gateways.iter_mut().find(|found| found.gateway == gateway);
         let Some(found) = found else { return false };
         let text = printable(text);
-        let Some(say) = found.state.answered(taken, &text, Monotonic::now()) else {
+        let Some(say) = found.state.answered(taken, &text, clock::now()) else {
             return false;
         };
         let name = core.gateway_name(gateway);

@@ -13,7 +13,7 @@ use crate::machine::Machine;
 use crate::process::headroom::{Need, raise_soft_limits, shortfall};
 use crate::process::limits;
 use core::time::Duration;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use rustix::event::{Timespec, epoll};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::fstat;
@@ -77,7 +77,7 @@ impl Service {
                 Err(Errno::INTR) => 0,
                 other => other.map_err(os("waiting for events"))?,
             };
-            self.core.set_time(Monotonic::now());
+            self.core.set_time(clock::now());
             for event in events.iter().take(ready) {
                 self.handle(Token::unpack(event.data.u64()))?;
             }
@@ -142,7 +142,7 @@ impl Service {
             .chain(scribe)
             .chain(given_up)
             .min()?;
-        let left = due.saturating_duration_since(Monotonic::now());
+        let left = due.saturating_duration_since(clock::now());
         Some(Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
             // Rounded up by epoll to whole milliseconds elsewhere; here nanoseconds are kept.

@@ -19,7 +19,7 @@ use crate::process::patience::is_asked_to_stop;
 use crate::process::shelf::Shelf;
 use crate::socket_file::SocketFile;
 use core::time::Duration;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use rustix::event::epoll;
 use rustix::fd::{AsFd, OwnedFd};
 use std::collections::BTreeMap;
@@ -119,7 +119,7 @@ impl Service {
         if answer(&mut self.core, Caller::Loader, loader.socket.as_fd()).is_none() {
             // It has nothing more to say. A closed socket would be reported over and over until it ends.
             let _ = epoll::delete(&self.epoll, loader.socket.as_fd());
-            loader.exit_due = Some(Monotonic::now().after(LOADER_EXIT_MAX));
+            loader.exit_due = Some(clock::now().after(LOADER_EXIT_MAX));
         }
     }
 
@@ -127,7 +127,7 @@ impl Service {
     /// kernel.
     pub(super) fn give_up_loader_if_due(&mut self) {
         let due = self.loader.as_ref().and_then(|loader| loader.exit_due);
-        if due.is_some_and(|due| due <= Monotonic::now()) {
+        if due.is_some_and(|due| due <= clock::now()) {
             self.begin_stop(1, Duration::ZERO);
         }
     }

@@ -6,7 +6,7 @@ use super::state::{Service, Stage};
 use super::token::Token;
 use crate::socket_file::SocketFile;
 use core::time::Duration;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use rustix::event::{Timespec, epoll};
 
 /// How long killed processes may take to be gone.
@@ -15,7 +15,7 @@ const REAP_PATIENCE: Duration = Duration::from_secs(5);
 impl Service {
     /// Whether it is over; starts a daemon and a scribe that are due.
     pub(super) fn has_ended(&mut self) -> Result<bool, ServiceError> {
-        let now = Monotonic::now();
+        let now = clock::now();
         if self.console.due().is_some_and(|due| due <= now) && self.start_scribe().is_err() {
             // Whoever would say so is what is missing.
             self.console.put_off_scribe();
@@ -62,8 +62,8 @@ impl Service {
         }
         // A child kills and reaps when dropped; waiting here keeps the time bounded and the processes
         // parallel.
-        let until = Monotonic::now().after(REAP_PATIENCE);
-        while self.core.platform().live_count() > 0 && Monotonic::now() < until {
+        let until = clock::now().after(REAP_PATIENCE);
+        while self.core.platform().live_count() > 0 && clock::now() < until {
             let mut events = [epoll::Event {
                 flags: epoll::EventFlags::empty(),
                 data: epoll::EventData::new_u64(0),

@@ -8,7 +8,7 @@ use super::token::{Token, watch};
 use crate::ids::ProcessId;
 use core::time::Duration;
 use hacher_libos_net::attach::{Drained, MessageHeader, SAID_MAX_BYTES, kind, seqpacket};
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock::{self, Monotonic};
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -36,7 +36,7 @@ impl Service {
 
     /// Ends trustlets that are given up, and a daemon that does not end by itself.
     pub(super) fn end_overdue(&mut self) {
-        let now = Monotonic::now();
+        let now = clock::now();
         if let Some(daemon) = &mut self.daemon
             && daemon.exit_due.is_some_and(|due| due <= now)
         {
@@ -114,7 +114,7 @@ impl Service {
                 descriptors.is_empty() && said.is_some_and(|(header, text)| self.hear(process, &header, text))
             }
             Ok(None) | Err(_) => {
-                let deadline = Monotonic::now().after(HANG_UP_PATIENCE);
+                let deadline = clock::now().after(HANG_UP_PATIENCE);
                 self.hung_up.entry(process).or_insert(deadline);
                 let _ = epoll::delete(&self.epoll, found.channel());
                 return;

@@ -20,7 +20,7 @@ use super::history::Health;
 use super::tables::{Chain, Gateway, Instance, Tables};
 use figures as all;
 pub(super) use figures::{LOG_LINES_DROPPED, TRUSTLET_DEATHS, TRUSTLET_STARTS};
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock;
 use hacher_libos_net::fault::{Cause, limit};
 use hacher_libos_net::refusal::Refusal;
 use hacher_libos_net::telemetry::{
@@ -203,7 +203,7 @@ fn tell_chain(scrape: &Register, tables: &Tables, chain: &Chain, detail: Detail)
         gateway.map_or("", |gateway| gateway.address.as_str()),
     ));
     all::CHAIN_INFO.set(&info, 1);
-    let complaints = chain.complaints(Monotonic::now());
+    let complaints = chain.complaints(clock::now());
     all::CHAIN_READY.set(&labels, u64::from(complaints.is_empty()));
     if let Some(gateway) = chain.gateway() {
         tell_requests(scrape, &labels, chain, gateway);
@@ -253,7 +253,7 @@ fn tell_requests(scrape: &Register, labels: &[Label], chain: &Chain, gateway: &I
 
 /// What is told of a function's instances together, or of one.
 fn tell_instances(scrape: &Register, labels: &[Label], instances: &[&Instance]) {
-    let now = Monotonic::now();
+    let now = clock::now();
     for health in Health::ALL {
         let so = instances.iter().filter(|instance| instance.health(now) == health);
         all::INSTANCES.set(&with(labels, "state", health.word()), so.count() as u64);

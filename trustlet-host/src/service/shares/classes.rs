@@ -11,7 +11,7 @@ use crate::ids::{ChainId, ProcessId};
 use crate::machine::Machine;
 use crate::process::scheduling::{self, Class, Taken, taken};
 use core::time::Duration;
-use hacher_libos_net::clock::Monotonic;
+use hacher_libos_net::clock::{self, Monotonic};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How often it is looked who takes what, while at least two chains work and else.
@@ -82,7 +82,7 @@ impl Classes {
     /// Those of a monitor that has loaded all chains: nobody looks where there is one chain, or where nobody
     /// could be brought back.
     pub(super) fn of(core: &Core<Machine>) -> Self {
-        let now = Monotonic::now();
+        let now = clock::now();
         let several = core.chain_count() > 1;
         let due = (several && scheduling::can_bring_back()).then(|| now.after(LOOK_IDLE_EVERY));
         if several && due.is_none() {
@@ -109,7 +109,7 @@ impl Classes {
 
     /// Looks who takes how much, if it is time, and moves chains to the background and back.
     pub(super) fn look_if_due(&mut self, core: &Core<Machine>) {
-        let now = Monotonic::now();
+        let now = clock::now();
         if self.due.is_none_or(|due| due > now) {
             return;
         }
@@ -136,7 +136,7 @@ impl Classes {
             let _ = scheduling::set_class(subject.pid, class);
         }
         self.background = background;
-        let done = Monotonic::now();
+        let done = clock::now();
         let pause = done.saturating_duration_since(now) * LOOK_PAUSES;
         let every = if others_work { LOOK_EVERY } else { LOOK_IDLE_EVERY };
         self.due = Some(done.after(every.max(pause)));

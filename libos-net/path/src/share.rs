@@ -4,8 +4,6 @@
 //! A limit on private memory counts what a process may write to, whether it has or not: the whole stack of a
 //! thread from the moment that it starts. So the sums here are bounds, and most of them are never backed.
 
-use crate::trustlet::join::{HELD_MAX_BYTES, POOL_MAX_BYTES, pending_max};
-
 /// The stack of a thread, as Rust's standard library makes it, with the signal stack and the heap that come
 /// with each.
 pub const THREAD_BYTES: u64 = (2 << 20) + (384 << 10);
@@ -16,6 +14,23 @@ const RUNTIME_BYTES: u64 = 12 << 20;
 const HEADERS_MAX_BYTES: u64 = 64 << 10;
 /// A part of a join that has not come, with its place in the table.
 const EMPTY_PART_BYTES: u64 = 320;
+
+/// Bytes kept in all bundles, so that many middling records do not stay in memory either: two sets of sixteen
+/// parts of 1 MiB.
+pub const POOL_MAX_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of parts that wait for others. Beyond this a part's opened bytes are given up: its record stays
+/// sealed where its producer holds it until it is released, and is opened again when no other is missing. So
+/// whatever its producers send, a join holds no more than this and the one input that it runs on, and still
+/// takes every record off its ring: nothing waits for memory, so nothing can wait in a circle.
+pub const HELD_MAX_BYTES: usize = 32 * 1024 * 1024;
+
+/// Most joins that wait at a time in a chain that has this many requests in flight at most. Twice as many,
+/// because a part of a request that is over may be noticed late; and some, so that this holds for one request
+/// too.
+#[must_use]
+pub const fn pending_max(in_flight: u32) -> u64 {
+    2 * in_flight as u64 + 64
+}
 
 /// What decides how much it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

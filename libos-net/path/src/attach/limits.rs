@@ -34,7 +34,7 @@ pub struct FunctionLimits {
     pub threads: u32,
     /// 1: standard output and error are forwarded.
     pub logs: u32,
-    /// Bits of [`super::outbox_flag`].
+    /// Bits of [`super::message::outbox_flag`].
     pub outbox_flags: u32,
 }
 

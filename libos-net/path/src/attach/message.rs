@@ -10,6 +10,7 @@
 
 use crate::attach::limits::FunctionLimits;
 use crate::name::Name;
+use alloc::vec::Vec;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use zeroize::Zeroize;
 
@@ -165,7 +166,7 @@ pub struct Begin {
     pub error_port: u32,
     /// 1: there is an [`Ahead`] message.
     pub wakes_ahead: u32,
-    /// What it does when there is no work: a [`crate::waiting::Waiting`], as its placement decided.
+    /// What it does when there is no work: a [`crate::wait::waiting::Waiting`], as its placement decided.
     pub waiting: u32,
     /// How the process before this one ended, as [`crate::fault::end::End`] encodes it; 0 if there was none.
     pub last_end_kind: u32,

@@ -122,7 +122,9 @@ impl Cause {
         Described { cause: self, code }
     }
 
-    pub(crate) fn code(self) -> u32 {
+    /// Its number, for messages and pages.
+    #[must_use]
+    pub fn code(self) -> u32 {
         let index = Self::ALL.iter().position(|cause| *cause == self).unwrap_or(0);
         u32::try_from(index).unwrap_or(0)
     }

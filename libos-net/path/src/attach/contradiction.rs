@@ -1,6 +1,6 @@
 //! What is wrong with an attachment that cannot be made.
 
-/// Edge descriptions that contradict each other or the layouts.
+/// Edge descriptions that contradict each other or the layouts; and which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the monitor's attachment contradicts itself: {0}")]
-pub struct BadAttachment(pub(crate) &'static str);
+pub struct BadAttachment(pub &'static str);

@@ -94,7 +94,8 @@ impl LastWords {
     ];
 
     /// As the word of the page; 0 is none.
-    pub(crate) const fn word(self) -> u64 {
+    #[must_use]
+    pub const fn word(self) -> u64 {
         match self {
             Self::Aborted => 1,
             Self::Panicked => 2,
@@ -106,12 +107,14 @@ impl LastWords {
     }
 
     /// What the word of a page says; `None` for anything that is none of these.
-    pub(crate) fn from_word(word: u64) -> Option<Self> {
+    #[must_use]
+    pub fn from_word(word: u64) -> Option<Self> {
         Self::ALL.into_iter().find(|words| words.word() == word)
     }
 
     /// Why a run is given up that ended so.
-    pub(crate) const fn cause(self) -> (Cause, u32) {
+    #[must_use]
+    pub const fn cause(self) -> (Cause, u32) {
         match self {
             Self::Aborted => (Cause::Signalled, SIGABRT),
             Self::Panicked => (Cause::Panicked, 0),

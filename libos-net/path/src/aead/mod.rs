@@ -1,0 +1,3 @@
+//! Keys of the sealed data path.
+
+pub mod keys;

@@ -1,0 +1,3 @@
+//! Where things lie in shared memory.
+
+pub mod layout;

@@ -1,0 +1,3 @@
+//! What an instance does when there is no work.
+
+pub mod waiting;
