@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Leaves out the unit tests of the two files, which use atomics outside a model.
     println!("cargo::rustc-cfg=loom");
 
-    let folder = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../libos-net/src");
+    let folder = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../libos-net/path/src");
     let mut copies = String::new();
     let mut names = Vec::new();
     for (under, module, other) in SOURCES {

@@ -13,6 +13,7 @@ use hacher_libos_net::descriptor::{Descriptor, SEGMENT_BYTES};
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::keys::{SecretBytes, generation_key};
 use hacher_libos_net::layout::OutboxLayout;
+use hacher_libos_net::mapping;
 use hacher_libos_net::memory::{PeerRegion, SealedRegion};
 use hacher_libos_net::ring::{self, Found, WORDS};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
@@ -38,8 +39,8 @@ fn region() -> (SealedRegion, PeerRegion) {
     let memory = memfd_create("hacher-bench-micro", MemfdFlags::CLOEXEC).unwrap();
     ftruncate(&memory, REGION_BYTES as u64).unwrap();
     (
-        SealedRegion::map(&memory, REGION_BYTES).unwrap(),
-        PeerRegion::map(&memory, REGION_BYTES).unwrap(),
+        mapping::sealed(&memory, REGION_BYTES).unwrap(),
+        mapping::peer(&memory, REGION_BYTES).unwrap(),
     )
 }
 

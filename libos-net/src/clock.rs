@@ -1,8 +1,9 @@
 //! Time on Linux: `CLOCK_MONOTONIC`, which all processes of a machine share.
 
+use hacher_data_path::machine::clock::Clock;
 use rustix::time::{ClockId, clock_gettime};
 
-pub use hacher_data_path::clock::Monotonic;
+pub use hacher_data_path::machine::clock::Monotonic;
 
 /// The present. A read of the vDSO, not a system call, on every machine with a usable time-stamp counter.
 #[must_use]
@@ -17,4 +18,14 @@ pub fn now() -> Monotonic {
 #[must_use]
 pub fn ns_since(earlier: Monotonic) -> u64 {
     now().ns_since(earlier)
+}
+
+/// This clock, for the data path.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Monotonic {
+        now()
+    }
 }

@@ -15,27 +15,18 @@
 //! }
 //! ```
 //!
-//! [`harness`] runs the handler in a unit test. To see how a record travels, open [`hop`] first: it names
-//! each step once. Each folder stands at one place of that way, and says which: `outlet` and `inlet` are the
-//! two columns of [`hop`]; `region`, `record`, `aead` and `wait` are what both are made of; `attach` comes
-//! before the first record, `trustlet` and `sdk` stand around each, `page` and `fault` tell of them.
+//! [`harness`] runs the handler in a unit test. To see how a record travels, open [`hop`] first, in the crate
+//! `hacher-data-path`, which holds all of its way that needs no operating system. Here is what Linux and a
+//! function add: `attach` is the channel that brings a process its place, `region`, `wait` and `clock` are
+//! memory, bells and time as Linux gives them, `trustlet` and `sdk` stand around each record.
 
 #![cfg_attr(test, allow(clippy::expect_used, reason = "test code"))]
 
-pub mod aead;
 pub mod attach;
-pub mod carrier;
 pub mod clock;
 pub mod fault;
-pub mod hop;
-pub mod inlet;
-mod outlet;
-mod page;
-mod payload;
-mod record;
 mod region;
 pub mod sdk;
-pub mod sync;
 mod trustlet;
 mod wait;
 #[cfg(feature = "wiring")]
@@ -44,20 +35,21 @@ pub mod wiring;
 // What other crates use, under the name of its noun alone.
 pub use fault::end;
 pub use hacher_data_path::aead::keys;
-pub use hacher_data_path::region::layout;
-pub use hacher_data_path::wait::waiting;
-pub use hacher_data_path::{name, share};
-pub use outlet::seal;
-pub use record::{descriptor, invocation, refusal};
-pub use region::{memory, ring};
-pub use trustlet::{process, refused_call};
-pub use wait::{doorbell, park};
+pub use hacher_data_path::page::refused_call;
+pub use hacher_data_path::record::{descriptor, invocation, refusal};
+pub use hacher_data_path::region::{layout, memory, ring};
+pub use hacher_data_path::{aead, carrier, hop, inlet, machine, name, park, seal, share, sync, waiting};
+pub use region::mapping;
+pub use trustlet::process;
+pub use wait::doorbell;
 
 /// What an instance tells about itself in its page, and how others read it.
 pub mod telemetry {
-    pub use crate::page::counter::{Counter, Gauge, Reject, RequestFailure, RequestOutcome, RequestRefusal};
-    pub use crate::page::reader::{Histogram, PageReader, Running};
-    pub use crate::page::telemetry::{Outcome, Phase, Trace, bucket_bound_ns};
+    pub use hacher_data_path::page::counter::{
+        Counter, Gauge, Reject, RequestFailure, RequestOutcome, RequestRefusal,
+    };
+    pub use hacher_data_path::page::reader::{Histogram, PageReader, Running};
+    pub use hacher_data_path::page::telemetry::{Outcome, Phase, Trace, bucket_bound_ns};
 }
 
 pub use sdk::failure::Failure;

@@ -59,7 +59,7 @@ impl Line {
 }
 
 fn has_rung(of: &Attachment) -> bool {
-    let mut fds = [PollFd::new(of.own.doorbell(), PollFlags::IN)];
+    let mut fds = [PollFd::new(&of.doorbell, PollFlags::IN)];
     poll(&mut fds, Some(&Timespec::default())).unwrap() == 1
 }
 
@@ -90,7 +90,7 @@ fn who_has_handed_over_nothing_wakes_nobody() {
     assert!(has_rung(&line.third));
     // Once for what was handed over, and not again for the same.
     line.third.receiver.awake(&line.third.own);
-    line.third.own.doorbell().wait(None);
+    line.third.own.bell().wait(None);
     assert!(line.third.receiver.announce(&line.third.own));
     line.first_rests();
     assert!(!has_rung(&line.third));

@@ -219,7 +219,7 @@ fn a_producer_that_waits_for_room_is_woken() {
             waits += 1;
             if producer.sender.announce_starved() {
                 said.send(()).unwrap();
-                producer.own.doorbell().wait(None);
+                producer.own.bell().wait(None);
             }
             producer.sender.fed();
         }
@@ -417,7 +417,7 @@ fn a_parked_consumer_is_woken_and_an_awake_one_is_not_rung() {
     assert!(pair.consumer.receiver.announce(&pair.consumer.own));
     send(&mut pair.producer, 0, &record(1), b"y").unwrap();
     assert!(wakes(&pair));
-    pair.consumer.own.doorbell().wait(None);
+    pair.consumer.own.bell().wait(None);
     assert!(!wakes(&pair));
     pair.consumer.receiver.awake(&pair.consumer.own);
     std::thread::sleep(Duration::from_millis(1));

@@ -384,6 +384,6 @@ fn a_sleeper_that_was_made_to_be_rung_before_its_time_is_rung_again() {
         assert!(place.receiver.announce(&place.own), "there is nothing to do");
         chain.request();
         // It would sleep for ever otherwise.
-        place.own.doorbell().wait(None);
+        place.own.bell().wait(None);
     }
 }

@@ -7,6 +7,7 @@ use hacher_libos_net::aead::{AAD_BYTES, Key, NONCE_BYTES, TAG_BYTES};
 use hacher_libos_net::clock;
 use hacher_libos_net::descriptor::SEGMENT_BYTES;
 use hacher_libos_net::keys::SecretBytes;
+use hacher_libos_net::mapping;
 use hacher_libos_net::memory::{PeerRegion, PlainRegion, SealedRegion};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use std::hint::black_box;
@@ -117,9 +118,9 @@ impl Probe for Memory {
         let memory = memfd_create("hacher-bench-floor", MemfdFlags::CLOEXEC)?;
         ftruncate(&memory, u64::try_from(len_bytes)?)?;
         self.shared = Some(Shared {
-            sealed: SealedRegion::map(&memory, len_bytes)?,
-            mapped: PlainRegion::map(&memory, len_bytes)?,
-            peer: PeerRegion::map(&memory, len_bytes)?,
+            sealed: mapping::sealed(&memory, len_bytes)?,
+            mapped: mapping::plain(&memory, len_bytes)?,
+            peer: mapping::peer(&memory, len_bytes)?,
         });
         self.plain = payload(payload_bytes);
         self.once(if self.work == Work::Copy {

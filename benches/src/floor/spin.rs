@@ -6,6 +6,7 @@ use crate::peer::{self, Peer, ROLE, Start};
 use hacher_fabric::failed::Failed;
 use hacher_libos_net::clock;
 use hacher_libos_net::doorbell::{Doorbell, OwnDoorbell};
+use hacher_libos_net::mapping;
 use hacher_libos_net::memory::OwnRegion;
 use hacher_libos_net::sync::{AtomicU64, Ordering};
 use rustix::event::{EventfdFlags, eventfd};
@@ -52,7 +53,7 @@ impl Spin {
     pub(super) fn start(program: &Path, core: Option<u32>) -> Result<Self, Failed> {
         let memory = memfd_create("hacher-bench-spin", MemfdFlags::CLOEXEC)?;
         ftruncate(&memory, REGION_BYTES as u64)?;
-        let region = OwnRegion::map(&memory, REGION_BYTES)?;
+        let region = mapping::own(&memory, REGION_BYTES)?;
         let bell = eventfd(0, EventfdFlags::CLOEXEC)?;
         let start = Start {
             program,
@@ -115,7 +116,7 @@ impl Probe for Spin {
 /// The process that gets the line and hands it back; asleep between measurements, and there until it is
 /// killed.
 pub(crate) fn peer() -> Result<(), Failed> {
-    let region = OwnRegion::map(peer::input()?, REGION_BYTES)?;
+    let region = mapping::own(peer::input()?, REGION_BYTES)?;
     let rouse = OwnDoorbell::new(peer::output()?);
     let line = line(&region)?;
     let mut last = REST;

@@ -9,6 +9,7 @@ use super::tables::{Chain, Flow, Gateway, Inbound, Instance, Tables};
 use hacher_libos_net::clock;
 use hacher_libos_net::end::End;
 use hacher_libos_net::layout::PageLayout;
+use hacher_libos_net::mapping;
 use hacher_libos_net::telemetry::PageReader;
 use hacher_trustlet_host::calls::{InstanceState, tls};
 use serde_json::Value;
@@ -41,7 +42,7 @@ pub fn report(page: impl AsFd, inbound: u32, ports: u32) -> Option<Report> {
     let layout = PageLayout::new(inbound, ports)?;
     let instances = (0..INSTANCES)
         .map(|number| {
-            let page = PageReader::map(&page, layout).ok()?;
+            let page = PageReader::new(mapping::peer(&page, layout.len_bytes()).ok()?, layout);
             Some(instance(number, page, inbound, ports))
         })
         .collect::<Option<Vec<_>>>()?;

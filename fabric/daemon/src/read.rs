@@ -6,6 +6,7 @@ use super::tables::{Chain, Flow, Gateway, Inbound, Instance, Tables};
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::end::End;
 use hacher_libos_net::layout::PageLayout;
+use hacher_libos_net::mapping;
 use hacher_libos_net::sdk::output::DEFAULT_PORT;
 use hacher_libos_net::telemetry::{Counter, PageReader};
 use hacher_trustlet_host::calls::{
@@ -255,7 +256,8 @@ fn read_instance(
         ));
     }
     let layout = PageLayout::new(entry.inbound_count, entry.port_count).ok_or(ClientError::Malformed)?;
-    let page = PageReader::map(&page, layout).map_err(|_| ClientError::Malformed)?;
+    let page = mapping::peer(&page, layout.len_bytes()).map_err(|_| ClientError::Malformed)?;
+    let page = PageReader::new(page, layout);
     let inbound = read_inbound(client, at, entry.inbound_count)?;
     let ports = graph.ports.iter().filter(|port| port.function == entry.function);
     Ok(Instance {

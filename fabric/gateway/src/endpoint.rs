@@ -125,14 +125,15 @@ impl Endpoint {
             own,
             sender,
             receiver,
+            doorbell,
             ..
         } = attachment;
         let life = GatewayLife::of_epoch(begin.instance_epoch);
         own.set_life(life);
         let ids = Ids::new(life)?;
         // It is heard when the event loop says that it has rung, which may not be true any more.
-        fcntl_setfl(own.doorbell(), fcntl_getfl(own.doorbell())? | OFlags::NONBLOCK)?;
-        let bell = watch_shared(own.doorbell())?;
+        fcntl_setfl(&doorbell, fcntl_getfl(&doorbell)? | OFlags::NONBLOCK)?;
+        let bell = watch_shared(&doorbell)?;
         let needed = budget::chain_bytes(begin.max_body_bytes, begin.max_reply_bytes);
         let endpoint = Rc::new(Self {
             begin,
@@ -316,7 +317,7 @@ impl Endpoint {
                         Ok(mut ready) => {
                             ready.clear_ready();
                             // A bell that somebody has filled would ring no more.
-                            doorbell::hear(self.own.doorbell());
+                            doorbell::hear(bell.get_ref());
                         }
                         Err(_) => return,
                     },

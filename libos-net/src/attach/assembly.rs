@@ -1,9 +1,9 @@
 //! From the monitor's messages to what it wants done: entries are collected until an attachment is complete.
 
-use super::attachment::{self, Attachment};
+use super::attachment::Attachment;
 use super::channel::{AttachError, Message};
-use super::entries::{EdgeDescriptors, Entries};
 use super::instruction::{Instruction, Listener, TlsFiles};
+use super::linux::Linux;
 use crate::sdk::input;
 use crate::wait::doorbell::Doorbell;
 use hacher_data_path::attach::contradiction::BadAttachment;
@@ -11,12 +11,18 @@ use hacher_data_path::attach::message::{
     ATTACH_VERSION, Ahead, Begin, Drain, Edge, Inbound, Listen, Port, Renew, SECRET_VALUE_MAX_BYTES, Secret,
     kind, role,
 };
+use hacher_data_path::carrier::Carrier;
+use hacher_data_path::place::entries::{EdgeHandles, Entries, OwnHandles};
+use rustix::fd::OwnedFd;
 use zerocopy::FromBytes;
 use zeroize::Zeroizing;
 
 /// Collects the messages of one attachment.
 #[derive(Default)]
-pub struct Assembly(Entries);
+pub struct Assembly {
+    entries: Entries<OwnedFd>,
+    secrets: Vec<input::Secret>,
+}
 
 impl Assembly {
     /// Takes the next message; an [`Instruction`] once one is complete.
@@ -31,37 +37,37 @@ impl Assembly {
                 if begin.version != ATTACH_VERSION {
                     return Err(AttachError::Version { found: begin.version });
                 }
-                let regions = [
-                    message.descriptor()?,
-                    message.descriptor()?,
-                    message.descriptor()?,
-                ];
-                self.0 = Entries::default();
-                self.0.begin = Some((begin, regions));
+                let own = OwnHandles {
+                    outbox: message.descriptor()?,
+                    page: message.descriptor()?,
+                    bell: message.descriptor()?,
+                };
+                *self = Self::default();
+                self.entries.begin = Some((begin, own));
             }
             kind::INBOUND => {
                 for entry in message.entries::<Inbound>()? {
                     let descriptors = (message.descriptor()?, message.descriptor()?);
-                    self.0.inbound.push((entry, descriptors.0, descriptors.1));
+                    self.entries.inbound.push((entry, descriptors.0, descriptors.1));
                 }
             }
-            kind::PORT => self.0.ports.extend(message.entries::<Port>()?),
+            kind::PORT => self.entries.ports.extend(message.entries::<Port>()?),
             kind::EDGE => {
                 for entry in message.entries::<Edge>()? {
-                    let descriptors = EdgeDescriptors {
+                    let descriptors = EdgeHandles {
                         page: message.descriptor()?,
-                        doorbell: message.descriptor()?,
+                        bell: message.descriptor()?,
                         mapped: (entry.mapped == 1).then(|| message.descriptor()).transpose()?,
                     };
-                    self.0.edges.push((entry, descriptors));
+                    self.entries.edges.push((entry, descriptors));
                 }
             }
             kind::AHEAD => {
                 let entries = message.entries::<Ahead>()?;
                 let entry = *entries.first().ok_or(BadAttachment("an instance ahead"))?;
-                self.0.ahead = Some((entry, message.descriptor()?, message.descriptor()?));
+                self.entries.ahead = Some((entry, message.descriptor()?, message.descriptor()?));
             }
-            kind::SECRET => self.0.secrets.push(read_secret(&message)?),
+            kind::SECRET => self.secrets.push(read_secret(&message)?),
             kind::LOCKDOWN => return Ok(Some(Instruction::Lockdown(message.payload().to_vec()))),
             kind::LISTEN => {
                 let listen = message.entries::<Listen>()?;
@@ -85,20 +91,24 @@ impl Assembly {
                 return Ok(Some(Instruction::Drain(drain)));
             }
             kind::BELL => return Ok(Some(Instruction::Bell(Doorbell::new(message.descriptor()?)))),
-            kind::GO => return Ok(Some(finish(core::mem::take(&mut self.0))?)),
+            kind::GO => return Ok(Some(core::mem::take(self).finish()?)),
             _ => return Err(BadAttachment("a message of unknown kind").into()),
         }
         Ok(None)
     }
-}
 
-fn finish(mut entries: Entries) -> Result<Instruction, AttachError> {
-    let role = entries.begin.as_ref().map(|(begin, _)| begin.role);
-    Ok(if role == Some(role::CARRIER) {
-        Instruction::Carry(Box::new(attachment::carrier(&mut entries)?))
-    } else {
-        Instruction::Attach(Box::new(Attachment::make(&mut entries)?))
-    })
+    fn finish(self) -> Result<Instruction, AttachError> {
+        let Self { entries, secrets } = self;
+        let role = entries.begin.as_ref().map(|(begin, _)| begin.role);
+        if role != Some(role::CARRIER) {
+            return Ok(Instruction::Attach(Box::new(Attachment::make(entries, secrets)?)));
+        }
+        if !secrets.is_empty() {
+            return Err(BadAttachment("a carrier is given a secret").into());
+        }
+        let carrier = Carrier::take(entries, &mut Linux::default())?;
+        Ok(Instruction::Carry(Box::new(carrier)))
+    }
 }
 
 fn read_secret(message: &Message) -> Result<input::Secret, BadAttachment> {

@@ -1,11 +1,12 @@
 //! The trustlet's end of its private channel to the monitor: messages in, and the few that it says.
 
 use super::seqpacket;
-use crate::region::memory::MapError;
+use crate::region::mapping::MapError;
 use hacher_data_path::attach::contradiction::BadAttachment;
 use hacher_data_path::attach::message::{
     ATTACH_VERSION, Drained, MESSAGE_MAX_BYTES, MessageHeader, SAID_MAX_BYTES, kind,
 };
+use hacher_data_path::place::making::PlaceError;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
@@ -34,6 +35,15 @@ pub enum AttachError {
     /// A region could not be mapped.
     #[error(transparent)]
     Map(#[from] MapError),
+}
+
+impl From<PlaceError<MapError>> for AttachError {
+    fn from(error: PlaceError<MapError>) -> Self {
+        match error {
+            PlaceError::Contradiction(contradiction) => contradiction.into(),
+            PlaceError::Memory(error) => error.into(),
+        }
+    }
 }
 
 /// One message, received.

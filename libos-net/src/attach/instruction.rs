@@ -2,10 +2,10 @@
 
 use super::attachment::Attachment;
 use super::channel::Message;
-use crate::carrier::Carrier;
 use crate::wait::doorbell::Doorbell;
 use hacher_data_path::attach::contradiction::BadAttachment;
 use hacher_data_path::attach::message::{Drain, Readiness, listen_tls};
+use hacher_data_path::carrier::Carrier;
 use rustix::fd::OwnedFd;
 
 /// What the monitor wants, once a message or a sequence of them is complete.

@@ -4,8 +4,8 @@
 pub mod assembly;
 pub mod attachment;
 pub mod channel;
-mod entries;
 pub mod instruction;
+mod linux;
 pub mod seqpacket;
 
 pub use assembly::Assembly;

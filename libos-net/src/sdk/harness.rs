@@ -18,10 +18,10 @@ use super::input::{Input, Part, Run, Secret, SegmentSource};
 use super::output::{DEFAULT_PORT, Output};
 use super::port_buffer::{PortBuffer, RecordSink};
 use super::run::run_caught;
-use crate::clock;
-use crate::record::descriptor::SEGMENT_BYTES;
-use crate::record::invocation::InvocationId;
+use crate::clock::{self, SystemClock};
 use hacher_data_path::name::Name;
+use hacher_data_path::record::descriptor::SEGMENT_BYTES;
+use hacher_data_path::record::invocation::InvocationId;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -208,6 +208,7 @@ impl Call {
             attempt: self.attempt,
             deadline: clock::now().after(Duration::from_secs(60)),
             secrets: &secrets,
+            clock: &SystemClock,
             closed: &move |_| cancelled,
         };
         let mut result = run_caught(

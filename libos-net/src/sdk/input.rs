@@ -3,11 +3,12 @@
 use super::failure::Failure;
 use super::headers::{self, Headers};
 use super::view::{InPlace, View};
-use crate::clock::{self, Monotonic};
-use crate::record::descriptor::SEGMENT_BYTES;
-use crate::record::invocation::InvocationId;
-use crate::region::memory::PeerRegion;
+use crate::clock::Monotonic;
+use hacher_data_path::machine::clock::Clock;
 use hacher_data_path::name::Name;
+use hacher_data_path::record::descriptor::SEGMENT_BYTES;
+use hacher_data_path::record::invocation::InvocationId;
+use hacher_data_path::region::memory::PeerRegion;
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(crate) struct Run<'r> {
     pub(crate) attempt: u32,
     pub(crate) deadline: Monotonic,
     pub(crate) secrets: &'r [Secret],
+    pub(crate) clock: &'r dyn Clock,
     pub(crate) closed: &'r dyn Fn(InvocationId) -> bool,
 }
 
@@ -242,7 +244,7 @@ impl<'r> Input<'r> {
     /// Time left until the client is told that it took too long; zero when it has passed.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.run.deadline.saturating_duration_since(clock::now())
+        self.run.deadline.saturating_duration_since(self.run.clock.now())
     }
 
     /// Whether nobody waits for the answer any more: the client went away, the request was answered

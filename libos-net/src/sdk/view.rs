@@ -2,9 +2,9 @@
 //! handler asks for bytes. The producer may still change it, so nobody gets a reference to it: what is read
 //! is copied first, and whoever reads twice may read two things (I2).
 
-use crate::region::memory::PeerRegion;
 use crate::sdk::headers::{ENCODED_MAX_BYTES, PREFIX_BYTES};
 use hacher_data_path::region::layout::EXTENT_MAX_BYTES;
+use hacher_data_path::region::memory::PeerRegion;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Bytes that [`View::fold`] copies at a time: they stay in the nearest cache.

@@ -2,12 +2,12 @@
 
 use super::job::Job;
 use super::join::Bundle;
-use crate::clock::{self, Monotonic};
-use crate::hop::Receiver;
-use crate::inlet::step::{Opened, RecordPlace, Step};
-use crate::page::own::Own;
+use crate::clock::Monotonic;
 use crate::sdk::failure::Failure;
 use crate::sdk::input::{Part, SegmentSource};
+use hacher_data_path::hop::Own;
+use hacher_data_path::hop::Receiver;
+use hacher_data_path::inlet::{Opened, RecordPlace, Step};
 
 /// Why an input will never be whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,9 +74,9 @@ impl<'a> Arriving<'a> {
     /// Opens again what was given up while it waited.
     pub(super) fn reopen_shed(&mut self, bundle: &mut Bundle) -> Result<(), Failure> {
         while let Some((part, record)) = bundle.first_shed() {
-            let start = clock::now();
+            let start = self.own.now();
             self.reopen(part, record)?;
-            self.open_ns += clock::now().ns_since(start);
+            self.open_ns += self.own.ns_since(start);
         }
         Ok(())
     }
@@ -139,14 +139,14 @@ impl SegmentSource for Arriving<'_> {
             }
         }
         loop {
-            let start = clock::now();
+            let start = self.own.now();
             let step = self
                 .receiver
                 .step_in_place(self.own, self.record.ring, part.plain_mut());
             match step {
                 Step::Opened(opened) => {
                     add_in_place(self.receiver, &opened, part);
-                    self.open_ns += clock::now().ns_since(start);
+                    self.open_ns += self.own.ns_since(start);
                     self.opened_bytes += opened.descriptor.len_bytes as u64;
                     self.complete = opened.descriptor.last;
                     return Ok(opened.descriptor.last);

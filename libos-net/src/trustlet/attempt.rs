@@ -6,16 +6,16 @@ use super::job::Job;
 use super::last_words;
 use super::sealing::{Sealing, send_all};
 use super::suspects::{Stage, Suspect};
-use crate::clock::{self, Monotonic};
+use crate::clock::Monotonic;
 use crate::fault::notice::{Fault, KeptBack};
-use crate::page::counter::Counter;
-use crate::record::context::RecordContext;
 use crate::sdk::failure::Failure;
 use crate::sdk::headers;
 use crate::sdk::input::{Input, Run};
 use crate::sdk::output::Output;
 use crate::sdk::run::run_caught;
+use hacher_data_path::page::counter::Counter;
 use hacher_data_path::region::layout::page_word;
+use hacher_data_path::seal::RecordContext;
 
 impl<H> Trustlet<H>
 where
@@ -33,14 +33,14 @@ where
                 return self.give_up_suspect(job, &suspect);
             }
             job.attempt = suspect.attempts;
-            if suspect.due > clock::now() {
+            if suspect.due > self.place.own.now() {
                 // As a retry, so that others run meanwhile.
                 return self.delay(job, suspect.due);
             }
             job.attempt += 1;
         }
         if job.attempt > 1 {
-            job.ready = clock::now();
+            job.ready = self.place.own.now();
             if self.is_pointless(&job, job.ready) {
                 return self.drop_job(job);
             }
@@ -139,13 +139,14 @@ where
             invocation: job.invocation,
             attempt: job.attempt,
             deadline: job.deadline,
-            secrets: &place.secrets,
+            secrets: &self.secrets,
+            clock: own.clock(),
             closed: &|invocation| own.is_closed(invocation),
         };
         let input = Input::new(run, &mut job.bundle.parts, Some(&mut source));
         let mut output = Output::new(&mut self.ports, &self.inherited, &mut sealing);
         ran.result = run_caught(&self.handler, input, &mut output);
-        let after = clock::now();
+        let after = own.now();
         ran.lost = source.lost;
         job.streams = !source.complete;
         ran.in_bytes += source.opened_bytes;

@@ -4,19 +4,20 @@ use super::backoff::backoff_ns;
 use super::job::{Delayed, Job};
 use super::join::{Bundle, Joins, Pool};
 use super::suspects::Suspects;
-use crate::attach::attachment::Attachment;
-use crate::clock::{self, Monotonic};
-use crate::page::counter::Counter;
+use crate::clock::Monotonic;
 use crate::sdk::failure::Failure;
-use crate::sdk::input::Input;
+use crate::sdk::input::{Input, Secret};
 use crate::sdk::output::Output;
 use crate::sdk::port_buffer::PortBuffer;
 use core::time::Duration;
+use hacher_data_path::page::counter::Counter;
+use hacher_data_path::place::making::Place;
 use hacher_data_path::region::layout::page_word;
 
 pub(crate) struct Trustlet<H> {
     pub(super) handler: H,
-    pub(super) place: Attachment,
+    pub(super) place: Place,
+    pub(super) secrets: Vec<Secret>,
     pub(super) ports: Vec<PortBuffer>,
     pub(super) pool: Pool,
     pub(super) joins: Joins,
@@ -37,9 +38,9 @@ impl<H> Trustlet<H>
 where
     H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
 {
-    pub(crate) fn new(handler: H, place: Attachment) -> Self {
+    pub(crate) fn new(handler: H, place: Place, secrets: Vec<Secret>) -> Self {
         let ports = place.sender.port_names().map(PortBuffer::new).collect();
-        let now = clock::now();
+        let now = place.own.now();
         let mut jitter = now.as_ns() | 1;
         let suspects = Suspects::take_over(&place.own, &place.begin, &place.receiver, |attempts| {
             backoff_ns(&place.begin, attempts, &mut jitter)
@@ -66,6 +67,7 @@ where
             ended: None,
             jitter,
             place,
+            secrets,
         }
     }
 
@@ -79,7 +81,8 @@ where
 
     /// The present; or when the last run ended, if it was followed by nothing but looking for more.
     pub(super) fn now(&mut self) -> Monotonic {
-        self.ended.take().unwrap_or_else(clock::now)
+        let own = &self.place.own;
+        self.ended.take().unwrap_or_else(|| own.now())
     }
 
     /// Does the next thing that can be done now; `false` if there is none.
@@ -123,7 +126,7 @@ where
         if self.delayed.is_empty() {
             return None;
         }
-        let now = clock::now();
+        let now = self.place.own.now();
         let index = self.delayed.iter().position(|delayed| delayed.due <= now)?;
         Some(self.delayed.swap_remove(index).job)
     }
@@ -132,7 +135,7 @@ where
         if self.joins.first_deadline().is_none() {
             return;
         }
-        let now = clock::now();
+        let now = self.place.own.now();
         let own = &self.place.own;
         while let Some(bundle) = self
             .joins
@@ -185,3 +188,6 @@ where
         own.store(page_word::RUNNING_INBOUND, 0);
     }
 }
+
+#[cfg(test)]
+mod tests;

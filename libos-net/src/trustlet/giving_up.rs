@@ -7,16 +7,16 @@ use super::sealing::Sealing;
 use super::suspects::Stage;
 use crate::clock::Monotonic;
 use crate::fault::notice::{self, Fault, KeptBack};
-use crate::page::counter::Counter;
-use crate::record::context::RecordContext;
-use crate::record::invocation::InvocationId;
 use crate::sdk::failure::Failure;
 use crate::sdk::headers;
 use crate::sdk::input::Input;
 use crate::sdk::output::Output;
 use crate::sdk::port_buffer::RecordSink;
 use hacher_data_path::fault::cause::Cause;
+use hacher_data_path::page::counter::Counter;
+use hacher_data_path::record::invocation::InvocationId;
 use hacher_data_path::region::layout::page_word;
+use hacher_data_path::seal::RecordContext;
 
 impl<H> Trustlet<H>
 where

@@ -2,8 +2,8 @@
 
 use super::join::Bundle;
 use crate::clock::Monotonic;
-use crate::inlet::step::RecordPlace;
-use crate::record::invocation::InvocationId;
+use hacher_data_path::inlet::RecordPlace;
+use hacher_data_path::record::invocation::InvocationId;
 
 /// A run that is to be, or has been.
 pub(super) struct Job {

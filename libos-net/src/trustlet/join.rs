@@ -2,9 +2,9 @@
 //! missing.
 
 use crate::clock::Monotonic;
-use crate::inlet::step::{RecordPlace, Upstream};
-use crate::record::invocation::InvocationId;
 use crate::sdk::input::Part;
+use hacher_data_path::inlet::{RecordPlace, Upstream};
+use hacher_data_path::record::invocation::InvocationId;
 use hacher_data_path::share::{HELD_MAX_BYTES, POOL_MAX_BYTES, pending_max};
 
 /// The parts of one run's input, and where the records that they came in are held.

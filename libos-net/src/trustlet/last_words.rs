@@ -15,10 +15,10 @@
 //! error in the panic's message, and tries whether a thread can be started now.
 #![allow(unsafe_code, reason = "handles a signal, and asks the C library for errno")]
 
-use crate::page::own::Own;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use hacher_data_path::fault::end::LastWords;
+use hacher_data_path::hop::Own;
 use hacher_data_path::region::layout::page_word;
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
@@ -48,7 +48,7 @@ thread_local! {
 
 /// Has this process say last words in the page of `own`, for good.
 pub(crate) fn install(own: &Own) {
-    if let Some(word) = own.page.word(page_word::LAST_WORDS) {
+    if let Some(word) = own.word(page_word::LAST_WORDS) {
         WORD.store(core::ptr::from_ref(word).cast_mut(), Ordering::Release);
     }
     let print = std::panic::take_hook();

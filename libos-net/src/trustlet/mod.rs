@@ -10,7 +10,7 @@ mod job;
 pub(crate) mod join;
 pub(crate) mod last_words;
 pub mod process;
-pub mod refused_call;
+pub(crate) mod refused_call;
 mod sealing;
 pub(crate) mod serve;
 mod settle;

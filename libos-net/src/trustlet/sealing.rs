@@ -1,15 +1,15 @@
 //! The output of a run on its way to the data path, which may have to wait for room.
 
-use crate::clock::{self, Monotonic};
+use crate::clock::Monotonic;
 use crate::fault::notice::Fault;
-use crate::hop::{SendError, Sender};
-use crate::page::own::Own;
-use crate::page::telemetry::{self, Phase};
-use crate::record::context::RecordContext;
 use crate::sdk::failure::Failure;
 use crate::sdk::port_buffer::{PortBuffer, RecordSink};
 use core::time::Duration;
 use hacher_data_path::fault::cause::Cause;
+use hacher_data_path::hop::Own;
+use hacher_data_path::hop::{SendError, Sender};
+use hacher_data_path::page::telemetry::Phase;
+use hacher_data_path::seal::RecordContext;
 
 /// For how long the end of a record that will not be finished waits for room, before other work goes on.
 const ABORT_WAIT: Duration = Duration::from_millis(5);
@@ -54,7 +54,7 @@ impl<'a> Sealing<'a> {
         loop {
             match act(self.sender, self.own) {
                 Ok(done) => return Ok(done),
-                Err(SendError::Full) if clock::now() < self.until => {
+                Err(SendError::Full) if self.own.now() < self.until => {
                     self.sender.wait_for_room(self.own, self.until);
                 }
                 Err(SendError::TooLarge { outbox_bytes }) => {
@@ -78,8 +78,9 @@ impl<'a> Sealing<'a> {
         self.sender.drop_placed(port);
         // Whoever has the beginning waits for the rest, and the next handler may take long. Beyond this wait
         // the event loop says it: nobody who waits for what comes next waits for that.
-        let until = self.until.min(clock::now().after(ABORT_WAIT));
-        while self.sender.abort(self.own, port, &self.context) == Err(SendError::Full) && clock::now() < until
+        let until = self.until.min(self.own.now().after(ABORT_WAIT));
+        while self.sender.abort(self.own, port, &self.context) == Err(SendError::Full)
+            && self.own.now() < until
         {
             self.sender.wait_for_room(self.own, until);
         }
@@ -96,14 +97,14 @@ impl RecordSink for Sealing<'_> {
         }
         // Timing every segment costs little beside sealing 64 KiB; a record of one segment is timed by the
         // caller.
-        let start = (!last).then(clock::now);
+        let start = (!last).then(|| self.own.now());
         let context = self.context;
         self.once_there_is_room(plain.len(), |sender, own| {
             sender.send(own, port, &context, plain, last)
         })?;
         self.out_bytes += plain.len() as u64;
         if let Some(start) = start {
-            self.seal_ns += clock::now().ns_since(start);
+            self.seal_ns += self.own.ns_since(start);
         }
         Ok(())
     }
@@ -155,12 +156,7 @@ pub(super) fn send_all(
         port.finish(index, sealing)?;
         let then = sealing.sender.published_last().max(now);
         sealing.seal_ns = seal_before + then.ns_since(now);
-        telemetry::record(
-            &sealing.own.page,
-            &sealing.own.page_layout,
-            Phase::Seal(index),
-            then.ns_since(now),
-        );
+        sealing.own.record(Phase::Seal(index), then.ns_since(now));
         now = then;
         *ended = now;
     }

@@ -45,7 +45,8 @@ where
     let ready = attach(&channel).and_then(|attachment| {
         last_words::install(&attachment.own);
         // Takes over from a predecessor before anybody is told that this process serves.
-        let trustlet = Trustlet::new(handler, attachment);
+        let (place, secrets) = attachment.into_place();
+        let trustlet = Trustlet::new(handler, place, secrets);
         trustlet.place.set_serving();
         channel.say_ready()?;
         Ok(trustlet)

@@ -7,16 +7,16 @@ use super::backoff::backoff_ns;
 use super::event_loop::Trustlet;
 use super::job::{Delayed, Job};
 use super::last_words;
-use crate::clock::{self, Monotonic};
+use crate::clock::Monotonic;
 use crate::fault::notice::Fault;
-use crate::page::counter::Counter;
-use crate::page::telemetry::{self, Outcome, Phase, Trace};
 use crate::sdk::failure::Failure;
 use crate::sdk::input::Input;
 use crate::sdk::output::Output;
 use crate::sdk::run::PANICKED;
 use core::time::Duration;
 use hacher_data_path::fault::cause::Cause;
+use hacher_data_path::page::counter::Counter;
+use hacher_data_path::page::telemetry::{Outcome, Phase, Trace};
 use hacher_data_path::region::layout::page_word;
 
 impl<H> Trustlet<H>
@@ -59,7 +59,7 @@ where
             in_bytes: ran.in_bytes,
             out_bytes: ran.out_bytes,
         };
-        telemetry::trace(&own.page, &own.page_layout, &trace);
+        own.trace(&trace);
         self.free_since = ran.ended;
         // Of a run that failed it is not known what was waited for since.
         self.ended = (ran.result.is_ok() && ran.lost.is_none()).then_some(ran.ended);
@@ -99,7 +99,7 @@ where
             return None;
         }
         let wait_ns = backoff_ns(begin, job.attempt, &mut self.jitter);
-        let due = clock::now().after(Duration::from_nanos(wait_ns));
+        let due = self.place.own.now().after(Duration::from_nanos(wait_ns));
         (due < job.deadline).then_some(due)
     }
 

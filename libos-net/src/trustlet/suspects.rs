@@ -9,14 +9,14 @@
 //! ...                 until the record succeeds, or has no attempts left and is given up with the last cause
 //! ```
 
-use crate::clock::{self, Monotonic};
-use crate::hop::Receiver;
-use crate::inlet::step::RecordPlace;
-use crate::page::own::Own;
+use crate::clock::Monotonic;
 use core::time::Duration;
 use hacher_data_path::attach::message::Begin;
 use hacher_data_path::fault::cause::Cause;
 use hacher_data_path::fault::end::{End, LastWords};
+use hacher_data_path::hop::Own;
+use hacher_data_path::hop::Receiver;
+use hacher_data_path::inlet::RecordPlace;
 use hacher_data_path::region::layout::{PageLayout, SUSPECTS, page_word, suspect_word};
 
 /// How far a process had come with a record that it gave up, so that what ended it there is not tried again.
@@ -68,7 +68,7 @@ impl Suspects {
         receiver: &Receiver,
         backoff_ns: impl FnOnce(u32) -> u64,
     ) -> Self {
-        let now = clock::now();
+        let now = own.now();
         // Whatever a predecessor has written, no record waits longer than its function allows.
         let latest = now.after(Duration::from_nanos(begin.limits.retry_max_ns));
         let mut suspects = Self::default();
@@ -159,7 +159,7 @@ fn word_at(layout: &PageLayout, entry: usize, word: usize) -> usize {
 
 /// An entry of a predecessor, if it can be true.
 fn read(own: &Own, receiver: &Receiver, entry: usize, latest: Monotonic) -> Option<Suspect> {
-    let load = |word| own.load(word_at(&own.page_layout, entry, word));
+    let load = |word| own.load(word_at(own.layout(), entry, word));
     let ring = load(suspect_word::INBOUND).checked_sub(1)?;
     let end = load(suspect_word::CAUSE);
     Some(Suspect {
@@ -177,10 +177,10 @@ fn read(own: &Own, receiver: &Receiver, entry: usize, latest: Monotonic) -> Opti
 }
 
 fn write(own: &Own, entry: usize, suspect: Option<&Suspect>) {
-    let store = |word, value| own.store(word_at(&own.page_layout, entry, word), value);
+    let store = |word, value| own.store(word_at(own.layout(), entry, word), value);
     let Some(suspect) = suspect else {
         // Only where there was one: memory that is never written stays unbacked.
-        if own.load(word_at(&own.page_layout, entry, suspect_word::INBOUND)) != 0 {
+        if own.load(word_at(own.layout(), entry, suspect_word::INBOUND)) != 0 {
             store(suspect_word::INBOUND, 0);
         }
         return;

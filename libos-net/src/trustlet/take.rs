@@ -5,15 +5,15 @@ use super::arriving::{Arriving, Lost, add_in_place};
 use super::event_loop::Trustlet;
 use super::job::{Job, Times};
 use super::join::{Bundle, Joined};
-use crate::clock::{self, Monotonic};
-use crate::inlet::step::{Opened, Step};
-use crate::page::counter::Counter;
-use crate::page::telemetry::Phase;
-use crate::record::refusal::Refusal;
+use crate::clock::Monotonic;
 use crate::sdk::failure::Failure;
 use crate::sdk::input::Input;
 use crate::sdk::output::Output;
 use hacher_data_path::fault::cause::Cause;
+use hacher_data_path::inlet::{Opened, Step};
+use hacher_data_path::page::counter::Counter;
+use hacher_data_path::page::telemetry::Phase;
+use hacher_data_path::record::refusal::Refusal;
 use hacher_data_path::region::layout::page_word;
 
 impl<H> Trustlet<H>
@@ -68,7 +68,11 @@ where
                     return self.pass_over(bundle, &opened);
                 }
                 // What was left in place was not opened.
-                let ready = if opened.in_place { seen } else { clock::now() };
+                let ready = if opened.in_place {
+                    seen
+                } else {
+                    self.place.own.now()
+                };
                 let times = self.times(&opened, seen, ready);
                 let job = Job {
                     bundle,
@@ -151,7 +155,7 @@ where
         let Some(upstream) = self.place.receiver.upstream(ring).copied() else {
             return;
         };
-        let ready = clock::now();
+        let ready = self.place.own.now();
         let Job {
             bundle,
             invocation,

@@ -8,6 +8,7 @@
 
 use crate::clock::{self, Monotonic};
 use core::mem::MaybeUninit;
+use hacher_data_path::machine::bell::{Bell, OwnBell};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -50,6 +51,12 @@ impl Doorbell {
     }
 }
 
+impl Bell for Doorbell {
+    fn ring(&self) {
+        Self::ring(self);
+    }
+}
+
 /// The end that its owner sleeps on.
 #[derive(Debug)]
 pub struct OwnDoorbell(OwnedFd);
@@ -75,14 +82,6 @@ impl OwnDoorbell {
         }
     }
 
-    /// Takes the rings that were meant for a process before this one.
-    pub(crate) fn forget_rings(&self) {
-        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
-        if poll(&mut fds, Some(&Timespec::default())) == Ok(1) {
-            let _ = take_rings(&self.0);
-        }
-    }
-
     fn rings_before(&self, until: Monotonic) -> bool {
         let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
         let left = until.saturating_duration_since(clock::now());
@@ -95,6 +94,23 @@ impl OwnDoorbell {
             Err(Errno::INTR) => false,
             Err(_) => true,
         }
+    }
+}
+
+impl OwnBell for OwnDoorbell {
+    fn wait(&self, until: Option<Monotonic>) {
+        Self::wait(self, until);
+    }
+
+    fn forget_rings(&self) {
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        if poll(&mut fds, Some(&Timespec::default())) == Ok(1) {
+            let _ = take_rings(&self.0);
+        }
+    }
+
+    fn give_way(&self) {
+        rustix::thread::sched_yield();
     }
 }
 

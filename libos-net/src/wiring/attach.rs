@@ -7,7 +7,6 @@ use crate::attach::attachment::Attachment;
 use crate::attach::channel::Channel;
 use crate::attach::instruction::Instruction;
 use crate::attach::seqpacket;
-use crate::carrier::Carrier;
 use core::time::Duration;
 use hacher_data_path::aead::keys::{KeyContext, epoch_secret};
 use hacher_data_path::attach::limits::FunctionLimits;
@@ -15,7 +14,8 @@ use hacher_data_path::attach::message::{
     ATTACH_VERSION, Ahead, Begin, Edge, Inbound, MESSAGE_MAX_ENTRIES, Port, SECRET_BYTES, ZeroizingMessage,
     kind, role,
 };
-use hacher_data_path::wait::waiting::Waiting;
+use hacher_data_path::carrier::Carrier;
+use hacher_data_path::waiting::Waiting;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::SendFlags;

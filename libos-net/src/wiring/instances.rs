@@ -2,11 +2,12 @@
 
 use super::exposed::Exposed;
 use super::plan::{Node, Plan, PlannedEdge, Way};
-use crate::page::reader::PageReader;
+use crate::region::mapping;
 use crate::wait::doorbell;
 use hacher_data_path::aead::keys::SecretBytes;
 use hacher_data_path::attach::message::SECRET_BYTES;
 use hacher_data_path::fault::end::End;
+use hacher_data_path::page::reader::PageReader;
 use hacher_data_path::region::layout::{MappedLayout, OutboxLayout, PageLayout, ring_capacity};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -268,7 +269,8 @@ impl Wiring {
     #[must_use]
     pub fn reader(&self, node: Node, instance: u32) -> PageReader {
         let own = &self.instances[self.number(node, instance)];
-        PageReader::map(&own.page, own.page_layout).expect("a page as long as its layout")
+        let page = mapping::peer(&own.page, own.page_layout.len_bytes());
+        PageReader::new(page.expect("a page as long as its layout"), own.page_layout)
     }
 
     /// The end of an instance's bell that its owner sleeps on.

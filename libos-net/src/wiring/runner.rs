@@ -16,9 +16,10 @@ impl<H> Runner<H>
 where
     H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
 {
-    /// Serves `handler` at `place`.
-    pub fn new(handler: H, place: Attachment) -> Self {
-        Self(Trustlet::new(handler, place))
+    /// Serves `handler` at the place of `attachment`.
+    pub fn new(handler: H, attachment: Attachment) -> Self {
+        let (place, secrets) = attachment.into_place();
+        Self(Trustlet::new(handler, place, secrets))
     }
 
     /// Does the next thing that can be done now; `false` if there was none.

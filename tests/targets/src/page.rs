@@ -2,6 +2,7 @@
 //! reader nor what makes metrics, status and traces of it panics.
 
 use hacher_libos_net::layout::PageLayout;
+use hacher_libos_net::mapping;
 use hacher_libos_net::refusal::Refusal;
 use hacher_libos_net::telemetry::{Counter, Gauge, PageReader, Phase, RequestOutcome};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
@@ -29,7 +30,7 @@ pub fn page(bytes: &[u8]) {
     let fd = memfd_create("page", MemfdFlags::CLOEXEC).unwrap();
     ftruncate(&fd, layout.len_bytes() as u64).unwrap();
     rustix::io::pwrite(&fd, &content, 0).unwrap();
-    let reader = PageReader::map(&fd, layout).unwrap();
+    let reader = PageReader::new(mapping::peer(&fd, layout.len_bytes()).unwrap(), layout);
     let traces = reader.traces();
     assert!(traces.len() * 8 <= layout.len_bytes(), "{} traces", traces.len());
     for refusal in Refusal::ALL {

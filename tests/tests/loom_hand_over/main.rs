@@ -1,5 +1,5 @@
 //! Every interleaving, and every stale value that the memory model allows, of the two files that carry a
-//! hand-over: `libos-net/src/region/ring.rs` and `libos-net/src/wait/park.rs`, compiled here against loom's
+//! hand-over: `libos-net/path/src/region/ring.rs` and `libos-net/path/src/wait/park.rs`, compiled here against loom's
 //! atomics.
 //!
 //! | file | ordering | weakened to | models that then fail |
@@ -43,9 +43,9 @@ mod sync {
 }
 
 #[allow(dead_code, unreachable_pub, reason = "the models need a part of each file")]
-#[path = "../../../libos-net/src/region/ring.rs"]
+#[path = "../../../libos-net/path/src/region/ring.rs"]
 mod ring;
 
 #[allow(dead_code, unreachable_pub, reason = "the models need a part of each file")]
-#[path = "../../../libos-net/src/wait/park.rs"]
+#[path = "../../../libos-net/path/src/wait/park.rs"]
 mod park;

@@ -1,3 +1,32 @@
-//! Keys of the sealed data path.
+//! Bulk sealing: AES-256-GCM from private memory to shared memory and back (I3), behind two byte-compatible
+//! implementations. `aws-lc` transforms in one pass; `ring` works in place only and needs a staging copy.
+//!
+//! [`Key`] is public to be measured by itself. It keeps no count of nonces: whoever seals records goes
+//! through [`Sender`](crate::hop::Sender), which does (I4).
 
+#[cfg(feature = "aws-lc")]
+mod aws_lc;
 pub mod keys;
+pub(crate) mod sealed;
+#[cfg(any(test, not(feature = "aws-lc")))]
+mod staged;
+
+#[cfg(feature = "aws-lc")]
+pub use aws_lc::Key;
+#[cfg(not(feature = "aws-lc"))]
+pub use staged::Key;
+
+pub use crate::record::descriptor::{AAD_BYTES, NONCE_BYTES, TAG_BYTES};
+pub use sealed::{Ciphertext, Refused};
+
+/// Whether sealing and opening transform in one pass; otherwise each makes one staging copy.
+pub const IS_ONE_PASS: bool = cfg!(feature = "aws-lc");
+/// Which implementation seals, for reports.
+pub const IMPLEMENTATION: &str = if cfg!(feature = "aws-lc") {
+    "aws-lc, one pass"
+} else {
+    "ring, staging copy"
+};
+
+#[cfg(all(test, feature = "aws-lc"))]
+mod tests;

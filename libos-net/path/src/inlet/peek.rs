@@ -1,0 +1,249 @@
+//! `peek`: the next descriptor of one ring, copied to private memory once and checked there (I2).
+//!
+//! Its steps, and those of `open` and `publish`, are inlined into the walk of [`crate::hop`] always: as calls
+//! they would hand the descriptor on by copies, a hundred instructions of the five thousand of a hop.
+
+use super::held::Held;
+use super::order::{Order, Place};
+use super::step::{Opened, RecordPlace, Step};
+use super::{Found, Inlet, Shape};
+use crate::record::descriptor::Descriptor;
+use crate::record::refusal::Refusal;
+use crate::region::ring;
+
+impl Inlet {
+    /// What there is to look at next. Nothing, where a producer goes on without waiting for what was
+    /// released: it could make this process hold any number of records (I6). And nothing at a corrupt
+    /// slot that was refused once, until a later one shows that the producer has gone past it.
+    #[inline(always)]
+    fn look(&self) -> ring::Found {
+        let Some(slots) = self.slots() else {
+            return ring::Found::Empty;
+        };
+        if self.holds_all() {
+            return ring::Found::Empty;
+        }
+        match ring::peek(slots, self.next) {
+            ring::Found::Corrupt
+                if self.corrupt_at == Some(self.next) && !ring::is_passed(slots, self.next) =>
+            {
+                ring::Found::Empty
+            }
+            found => found,
+        }
+    }
+
+    /// Whether as much is held as the ring has room for.
+    fn holds_all(&self) -> bool {
+        let oldest = self.held.oldest().unwrap_or(self.next);
+        self.next - oldest >= self.capacity as u64
+    }
+
+    /// Whether [`Self::peek`] would find something. An idle poll is one load.
+    pub(crate) fn has_news(&self) -> bool {
+        let Some(slots) = self.slots() else {
+            return false;
+        };
+        if ring::is_empty(slots, self.next) {
+            return false;
+        }
+        if ring::is_published(slots, self.next) {
+            return !self.holds_all();
+        }
+        self.finds_something()
+    }
+
+    /// Whether there is something at a slot whose stamp is neither of this position nor of the one before it.
+    #[cold]
+    fn finds_something(&self) -> bool {
+        self.look() != ring::Found::Empty
+    }
+
+    /// Looks at the next descriptor.
+    ///
+    /// # Errors
+    /// What became of it, if it is no segment whose payload is to be looked at.
+    #[inline(always)]
+    pub(crate) fn peek(&mut self) -> Result<Found, Step> {
+        loop {
+            let words = match self.look() {
+                ring::Found::Empty => return Err(Step::Empty),
+                ring::Found::Corrupt if self.corrupt_at == Some(self.next) => {
+                    self.pass_over();
+                    continue;
+                }
+                ring::Found::Corrupt => return Err(self.refuse_slot()),
+                ring::Found::Words(words) => words,
+            };
+            let Ok(descriptor) = self.shape.read(&words) else {
+                return Err(self.refuse(Refusal::Malformed, None));
+            };
+            if descriptor.port != self.port {
+                return Err(self.refuse(Refusal::WrongPort, Some(descriptor)));
+            }
+            let stays = match self.order.place(&descriptor) {
+                Ok(place @ (Place::Begins | Place::Continues)) => {
+                    let begins = place == Place::Begins;
+                    return Ok(Found { descriptor, begins });
+                }
+                Ok(Place::Skipped) => {
+                    self.pass_over();
+                    continue;
+                }
+                // In these three cases the descriptor stays where it is, and the next look takes it.
+                Ok(Place::Supersedes) => self.arriving_until(Order::abandon),
+                Ok(Place::CutsOff) => {
+                    let arriving = self.arriving_until(Order::give_up);
+                    return Err(Step::Refused {
+                        refusal: Refusal::OutOfOrder,
+                        arriving,
+                        claimed: None,
+                    });
+                }
+                Err(Refusal::Replayed | Refusal::OutOfOrder) if self.has_new_producer() => {
+                    self.arriving_until(Order::start_over)
+                }
+                Err(refusal) => return Err(self.refuse(refusal, Some(descriptor))),
+            };
+            if let Some(record) = stays {
+                return Err(Step::Abandoned(record));
+            }
+        }
+    }
+
+    /// The record that was arriving until `ends` was done to the order.
+    fn arriving_until(&mut self, ends: impl FnOnce(&mut Order)) -> Option<RecordPlace> {
+        let arriving = self.arriving();
+        ends(&mut self.order);
+        arriving
+    }
+
+    /// Refuses a slot whose stamp is of no position that could be there. It stays, as its producer may yet
+    /// publish there.
+    fn refuse_slot(&mut self) -> Step {
+        self.corrupt_at = Some(self.next);
+        let arriving = self.arriving_until(Order::refuse);
+        Step::Refused {
+            refusal: Refusal::CorruptSlot,
+            arriving,
+            claimed: None,
+        }
+    }
+
+    /// Refuses the present descriptor, and goes past it.
+    pub(crate) fn refuse(&mut self, refusal: Refusal, claimed: Option<Descriptor>) -> Step {
+        let arriving = self.arriving_until(Order::refuse);
+        self.pass_over();
+        Step::Refused {
+            refusal,
+            arriving,
+            claimed,
+        }
+    }
+
+    /// Goes past the present descriptor without effect.
+    fn pass_over(&mut self) {
+        self.held.push(Held {
+            first: self.next,
+            end: self.next + 1,
+            epoch: 0,
+            sequence: 0,
+            done: true,
+        });
+        self.next += 1;
+    }
+
+    /// On a mapped edge, notes which leaves the present segment takes, before any of it is looked at.
+    ///
+    /// # Errors
+    /// When one of them is held by another segment.
+    pub(crate) fn hold(&mut self, descriptor: &Descriptor) -> Result<(), Refusal> {
+        let next = self.next;
+        let Shape::Mapped(leaves) = &mut self.shape else {
+            return Ok(());
+        };
+        if leaves.hold(next, descriptor).is_ok() {
+            return Ok(());
+        }
+        if self.has_new_producer()
+            && let Shape::Mapped(leaves) = &mut self.shape
+        {
+            return leaves.hold(next, descriptor);
+        }
+        Err(Refusal::Malformed)
+    }
+
+    /// Goes past the present segment, which belongs to a record that is held from now on. `in_place`: its
+    /// payload was left where it is.
+    #[inline(always)]
+    pub(crate) fn accept(&mut self, found: &Found, in_place: bool) -> Step {
+        let Found { descriptor, begins } = found;
+        self.order.accept(descriptor);
+        let at = self.next;
+        self.next += 1;
+        let extended = if *begins {
+            None
+        } else {
+            self.held.extend_newest(self.next)
+        };
+        let first = extended.unwrap_or_else(|| {
+            self.held.push(Held {
+                first: at,
+                end: self.next,
+                epoch: descriptor.epoch,
+                sequence: descriptor.sequence,
+                done: false,
+            });
+            at
+        });
+        let record = RecordPlace {
+            ring: self.index,
+            first,
+        };
+        if descriptor.abort {
+            return Step::Abandoned(record);
+        }
+        Step::Opened(Opened {
+            record,
+            descriptor: *descriptor,
+            begins: *begins,
+            published: self.published(at, descriptor),
+            in_place,
+        })
+    }
+
+    /// Passes over the rest of the record that is arriving.
+    pub(crate) fn give_up_arriving(&mut self) {
+        self.order.give_up();
+    }
+
+    /// The descriptor of segment `segment` of a record that was accepted and not released, once more. `None`
+    /// when the record has no such segment among those that were accepted; a refusal when it is not what
+    /// it was.
+    pub(crate) fn look_again(
+        &self,
+        record: RecordPlace,
+        segment: u64,
+    ) -> Option<Result<Descriptor, Refusal>> {
+        let held = self.held.at(record.first)?;
+        let position = record.first.checked_add(segment);
+        let position = position.filter(|position| *position < held.end)?;
+        let Some(ring::Found::Words(words)) = self.slots().map(|slots| ring::peek(slots, position)) else {
+            return Some(Err(Refusal::CorruptSlot));
+        };
+        let Ok(descriptor) = self.shape.read(&words) else {
+            return Some(Err(Refusal::Malformed));
+        };
+        let is_the_one = (descriptor.epoch, descriptor.sequence, descriptor.port)
+            == (held.epoch, held.sequence, self.port)
+            && u64::from(descriptor.segment) == segment;
+        Some(if is_the_one {
+            Ok(descriptor)
+        } else {
+            Err(Refusal::OutOfOrder)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+//! The room of a mapped outlet: a region of one ring, that this instance writes, one consumer instance reads,
+//! and nobody else has mapped. A record is written there as it is; there is no cipher between the two ends.
+//!
+//! ```text
+//! reserve   an extent, as long as the segment, and a place in the ring
+//! write     private bytes into the extent (a handler may do that itself, or leave it as it is)
+//! publish   the descriptor
+//! ```
+
+use super::extents::{Extent, Extents};
+use super::publish::Link;
+use super::rooms::Rooms;
+use crate::record::descriptor::Descriptor;
+use crate::region::layout::{EXTENT_MAX_BYTES, MappedLayout, outbox_word};
+use crate::region::memory::PlainRegion;
+use crate::sync::Ordering;
+use crate::wait::park::Sleeper;
+use alloc::vec::Vec;
+
+/// Room for a segment that is not published.
+#[derive(Debug, Clone, Copy)]
+struct Reserved {
+    /// Nothing for a segment without bytes.
+    extent: Option<Extent>,
+    len_bytes: usize,
+}
+
+/// The region of one mapped outlet, and which of its leaves are free.
+pub(crate) struct MappedRoom {
+    region: PlainRegion,
+    layout: MappedLayout,
+    extents: Extents,
+    rooms: Rooms<Extent>,
+    starved: Sleeper,
+    /// For the segment that is being sent.
+    reserved: Option<Reserved>,
+    /// For the record that a handler writes here itself.
+    placed: Option<Reserved>,
+    /// Leaves of the record that is sent in part.
+    begun: u32,
+}
+
+impl MappedRoom {
+    /// `random`: this process's own number.
+    pub(crate) fn new(region: PlainRegion, layout: MappedLayout, random: u64) -> Self {
+        let starved = region.word(outbox_word::STARVED);
+        let starved = starved.map_or_else(Sleeper::default, |word| Sleeper::take_over(word, random));
+        if let Some(word) = region.word(outbox_word::PROCESS) {
+            word.store(random, Ordering::Relaxed);
+        }
+        Self {
+            region,
+            extents: Extents::new(&layout),
+            rooms: Rooms::new(layout.ring_capacity()),
+            layout,
+            starved,
+            reserved: None,
+            placed: None,
+            begun: 0,
+        }
+    }
+
+    /// Takes back the room of the descriptor at `position`: the consumer has released it.
+    pub(crate) fn give_back_at(&mut self, position: u64) {
+        if let Some(extent) = self.rooms.take(position) {
+            self.extents.release(extent);
+        }
+    }
+
+    fn reclaim(&mut self, link: &mut Link) {
+        link.reclaim(|position| self.give_back_at(position));
+    }
+
+    fn take(&mut self, link: &mut Link, len_bytes: usize, places: u64) -> Option<Reserved> {
+        if !link.is_worth_a_look(len_bytes)
+            && let Some(reserved) = self.take_free(link, len_bytes, places)
+        {
+            return Some(reserved);
+        }
+        self.reclaim(link);
+        self.take_free(link, len_bytes, places)
+    }
+
+    fn take_free(&mut self, link: &Link, len_bytes: usize, places: u64) -> Option<Reserved> {
+        if !link.has_room(places) || len_bytes > EXTENT_MAX_BYTES {
+            return None;
+        }
+        let extent = match self.layout.leaves_for(len_bytes) {
+            0 => None,
+            count => Some(self.extents.reserve(count)?),
+        };
+        Some(Reserved { extent, len_bytes })
+    }
+
+    /// Room for the next segment, and `places` in the ring; `false` if there is none now.
+    pub(crate) fn reserve(&mut self, link: &mut Link, len_bytes: usize, places: u64) -> bool {
+        self.give_back();
+        self.reserved = self.take(link, len_bytes, places);
+        self.reserved.is_some()
+    }
+
+    /// Gives up what was reserved, if something was.
+    pub(crate) fn give_back(&mut self) {
+        if let Some(extent) = self.reserved.take().and_then(|reserved| reserved.extent) {
+            self.extents.release(extent);
+        }
+    }
+
+    /// Room for a record that is written in place; `false` if there is none now.
+    pub(crate) fn place(&mut self, link: &mut Link, len_bytes: usize) -> bool {
+        self.drop_placed();
+        self.placed = self.take(link, len_bytes, 1);
+        self.placed.is_some()
+    }
+
+    /// Gives up the record that was being written in place, if there was one.
+    pub(crate) fn drop_placed(&mut self) {
+        if let Some(extent) = self.placed.take().and_then(|placed| placed.extent) {
+            self.extents.release(extent);
+        }
+    }
+
+    /// Bytes of the record that is being written in place.
+    pub(crate) fn placed_bytes(&self) -> Option<usize> {
+        self.placed.map(|placed| placed.len_bytes)
+    }
+
+    /// Writes to the record that is being written in place; `false`, and nothing written, past its end.
+    pub(crate) fn write_placed(&mut self, at: usize, bytes: &[u8]) -> bool {
+        self.placed.is_some_and(|placed| self.write(&placed, at, bytes))
+    }
+
+    fn write(&self, reserved: &Reserved, at: usize, bytes: &[u8]) -> bool {
+        let fits = at
+            .checked_add(bytes.len())
+            .is_some_and(|end| end <= reserved.len_bytes);
+        fits && self.region.write(self.offset(reserved) + at, bytes)
+    }
+
+    fn offset(&self, reserved: &Reserved) -> usize {
+        self.layout
+            .leaf_at(reserved.extent.map_or(0, |extent| extent.first))
+    }
+
+    /// Publishes `plain`, for which room was reserved.
+    pub(crate) fn publish(&mut self, link: &mut Link, numbered: &Descriptor, plain: &[u8], now_ns: u64) {
+        if let Some(reserved) = self.reserved.take() {
+            self.write(&reserved, 0, plain);
+            self.publish_reserved(link, numbered, &reserved, now_ns);
+        }
+    }
+
+    /// Publishes the record that was written in place, as it is.
+    pub(crate) fn publish_placed(&mut self, link: &mut Link, numbered: &Descriptor, now_ns: u64) {
+        if let Some(placed) = self.placed.take() {
+            self.publish_reserved(link, numbered, &placed, now_ns);
+        }
+    }
+
+    fn publish_reserved(&mut self, link: &mut Link, numbered: &Descriptor, reserved: &Reserved, now_ns: u64) {
+        let descriptor = Descriptor {
+            offset: self.offset(reserved),
+            len_bytes: reserved.len_bytes,
+            generation: 0,
+            ..*numbered
+        };
+        let published_at = self.layout.published_at(link.tail());
+        if let Some(word) = self.region.word(published_at) {
+            word.store(now_ns, Ordering::Relaxed);
+        }
+        self.rooms.put(link.tail(), reserved.extent);
+        link.publish(&self.region, &descriptor);
+        let leaves = reserved.extent.map_or(0, |extent| extent.count);
+        self.begun = if numbered.last { 0 } else { self.begun + leaves };
+    }
+
+    /// Whether `len_bytes` more bytes of the present record do not fit even when all others are released.
+    pub(crate) fn is_too_small_for(&self, len_bytes: usize) -> bool {
+        let needed = self.layout.leaves_for(len_bytes).saturating_add(self.begun);
+        needed > self.layout.leaves() || len_bytes > EXTENT_MAX_BYTES
+    }
+
+    /// Announces that this producer waits for room.
+    pub(crate) fn announce_starved(&mut self) {
+        if let Some(word) = self.region.word(outbox_word::STARVED) {
+            self.starved.announce(word);
+        }
+    }
+
+    /// Says that the wait is over.
+    pub(crate) fn fed(&mut self) {
+        if let Some(word) = self.region.word(outbox_word::STARVED) {
+            self.starved.awake(word);
+        }
+    }
+
+    /// Says whether this instance serves.
+    pub(crate) fn set_serving(&self, serving: bool) {
+        if let Some(word) = self.region.word(outbox_word::STATE) {
+            word.store(u64::from(serving), Ordering::Relaxed);
+        }
+    }
+
+    /// Takes over from a predecessor: keeps what the consumer has not released. Returns the last descriptor
+    /// of that.
+    pub(crate) fn resume(&mut self, link: &mut Link, epoch: u32) -> Option<Descriptor> {
+        let Self {
+            region,
+            layout,
+            rooms,
+            ..
+        } = self;
+        let mut held: Vec<Extent> = Vec::new();
+        let last = link.resume(
+            region,
+            epoch,
+            |words| Descriptor::from_mapped_words(words, layout).ok(),
+            |position, descriptor| {
+                let count = layout.leaves_for(descriptor.len_bytes);
+                let Some(first) = layout.leaf_of(descriptor.offset) else {
+                    return;
+                };
+                let extent = Extent { first, count };
+                // What a hostile predecessor let overlap, the consumer has refused, or will.
+                let overlaps = |other: &Extent| {
+                    extent.first < other.first + other.count && other.first < extent.first + extent.count
+                };
+                if extent.count > 0 && !held.iter().any(overlaps) {
+                    held.push(extent);
+                    rooms.put(position, Some(extent));
+                }
+            },
+        );
+        self.extents = Extents::without(&self.layout, &mut held);
+        last
+    }
+}

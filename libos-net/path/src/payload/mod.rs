@@ -1,0 +1,105 @@
+//! What a consumer does with the payload of a segment that its inlet has found: it *opens* what is sealed,
+//! and *copies* what lies on a mapped edge or leaves it where it is to be *viewed*. To *relay* it, sealed as
+//! it is, takes no key, and is a [`crate::carrier`]'s.
+
+pub(crate) mod open;
+
+use crate::aead::keys::SecretBytes;
+use crate::attach::message::{Begin, Inbound};
+use crate::inlet::step::{RecordPlace, Taking};
+use crate::inlet::{Found, Inlet};
+use crate::record::descriptor::Descriptor;
+use crate::record::refusal::Refusal;
+use alloc::vec::Vec;
+use open::Opener;
+
+/// How the payload gets out of the producer's region.
+#[cfg_attr(
+    not(feature = "aws-lc"),
+    expect(
+        clippy::large_enum_variant,
+        reason = "the key of `ring` is large; there is one of these for each ring, and a box costs each record"
+    )
+)]
+pub(crate) enum Payload {
+    /// It is opened with the key of its port.
+    Sealed(Opener),
+    /// It lies there as it is.
+    Mapped,
+}
+
+impl Payload {
+    /// What an entry says of the payload that comes through its ring.
+    pub(crate) fn of(inbound: &Inbound, begin: &Begin) -> Self {
+        if inbound.mapped == 1 {
+            return Self::Mapped;
+        }
+        Self::Sealed(Opener::new(
+            SecretBytes::new(inbound.port_secret),
+            begin.chain_digest,
+            begin.chain_epoch,
+            inbound.port,
+            inbound.producer_instance,
+        ))
+    }
+
+    /// Whether what was opened is known to be its producer's.
+    pub(crate) const fn is_authenticated(&self) -> bool {
+        matches!(self, Self::Sealed(_))
+    }
+
+    /// Appends the plaintext of a segment to `into`, or leaves it in place; whether it did that.
+    ///
+    /// # Errors
+    /// When it is not what its producer sealed, or on a mapped edge lies where another record is held.
+    #[inline(always)]
+    pub(crate) fn open(
+        &mut self,
+        inlet: &mut Inlet,
+        found: &Found,
+        into: &mut Vec<u8>,
+        taking: Taking,
+    ) -> Result<bool, Refusal> {
+        let descriptor = &found.descriptor;
+        match self {
+            Self::Sealed(opener) => {
+                let sealed = inlet.segment(descriptor).ok_or(Refusal::Malformed)?;
+                sealed.prefetch();
+                inlet.prefetch_next();
+                let opened = opener.open(descriptor, sealed, into);
+                opened.map_err(|_| Refusal::Forged)?;
+                Ok(false)
+            }
+            Self::Mapped => {
+                let in_place = taking == Taking::InPlace;
+                inlet.hold(descriptor)?;
+                if !in_place {
+                    let segment = inlet.segment(descriptor).ok_or(Refusal::Malformed)?;
+                    segment.append_to(into);
+                }
+                Ok(in_place)
+            }
+        }
+    }
+
+    /// Opens a segment of a record that is held once more. `None` when the record has no such segment; and
+    /// for what came over a mapped edge, which was left in place, so there is nothing to open again.
+    pub(crate) fn open_again(
+        &mut self,
+        inlet: &Inlet,
+        record: RecordPlace,
+        segment: u64,
+        into: &mut Vec<u8>,
+    ) -> Option<Result<Descriptor, Refusal>> {
+        let Self::Sealed(opener) = self else {
+            return None;
+        };
+        Some(inlet.look_again(record, segment)?.and_then(|descriptor| {
+            let sealed = inlet.segment(&descriptor).ok_or(Refusal::Malformed)?;
+            sealed.prefetch();
+            let opened = opener.open(&descriptor, sealed, into);
+            opened.map_err(|_| Refusal::Forged)?;
+            Ok(descriptor)
+        }))
+    }
+}

@@ -1,8 +1,0 @@
-//! What an instance says in its page: counters, durations and traces beside every step of a record's way,
-//! what it runs now, and at the gateway which requests nobody waits for. Written by that instance alone (I1).
-
-pub(crate) mod closed;
-pub(crate) mod counter;
-pub(crate) mod own;
-pub(crate) mod reader;
-pub(crate) mod telemetry;

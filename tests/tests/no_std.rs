@@ -1,0 +1,65 @@
+//! The data path needs no standard library: a program without one hands a record on (`tests/alone/main.rs`).
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Builds `source` without the standard library, on crates of the workspace's versions; where the program is.
+///
+/// A workspace of its own, because features are chosen for all packages of one together, and others want the
+/// standard library.
+fn build(name: &str, source: &Path) -> (Output, PathBuf) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()
+        .unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).unwrap();
+    let manifest = format!(
+        "[package]\nname = \"alone\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
+         [[bin]]\nname = \"alone\"\npath = {source:?}\n\n\
+         [dependencies]\nhacher-data-path = {{ path = {path:?}, default-features = false, features = [\"simulated\"] }}\n\n\
+         [profile.dev]\npanic = \"abort\"\n\n[workspace]\n",
+        path = root.join("libos-net/path"),
+    );
+    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    // What is not needed is dropped from it, and nothing else is chosen anew.
+    fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("alone-target");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--offline", "--quiet", "--target-dir"])
+        .arg(&target)
+        .env_remove("RUSTFLAGS")
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    (output, target.join("debug/alone"))
+}
+
+#[test]
+fn a_program_without_the_standard_library_hands_a_record_on_and_refuses_a_forged_one() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("alone/main.rs");
+    let (built, program) = build("alone", &source);
+    assert!(
+        built.status.success(),
+        "{}",
+        String::from_utf8_lossy(&built.stderr)
+    );
+    let ended = Command::new(program).status().unwrap();
+    assert_eq!(ended.code(), Some(0), "the number of what was wrong");
+}
+
+#[test]
+fn a_program_that_uses_the_standard_library_all_the_same_is_found() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("alone/main.rs");
+    let text = fs::read_to_string(source).unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("not-alone");
+    fs::create_dir_all(&folder).unwrap();
+    let other = folder.join("main.rs");
+    fs::write(&other, format!("{text}\nextern crate std;\n")).unwrap();
+    let (built, _) = build("not-alone", &other);
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(!built.status.success() && said.contains("panic_impl"), "{said}");
+}
