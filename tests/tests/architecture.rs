@@ -104,10 +104,14 @@ const LIBOS_NET_UNSAFE: [(&str, &str); 4] = [
 
 /// Where in `trustlet-host/src` unsafe code may stand, and what for: not in the monitor's core, which does no
 /// I/O.
-const TRUSTLET_HOST_UNSAFE: [(&str, &str); 2] = [
+const TRUSTLET_HOST_UNSAFE: [(&str, &str); 3] = [
     (
         "process",
         "the process platform: namespaces, jails and exec have few safe wrappers",
+    ),
+    (
+        "linux",
+        "sigpending, and the dynamic loader's list of what it has loaded",
     ),
     (
         "service/children.rs",
@@ -320,6 +324,17 @@ fn unsafe_code_of_the_monitor_stands_outside_of_its_core() {
 /// The Rust files under `folder` that name the lint `unsafe_code` outside of comments. The workspace denies
 /// it, so no other file can hold unsafe code.
 fn files_that_opt_in(folder: &Path) -> Vec<PathBuf> {
+    let mut found = rust_files(folder);
+    found.retain(|path| {
+        let text = fs::read_to_string(path).unwrap();
+        let mut code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        code.any(|line| line.contains("unsafe_code"))
+    });
+    found
+}
+
+/// The Rust files under `folder`.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -328,11 +343,7 @@ fn files_that_opt_in(folder: &Path) -> Vec<PathBuf> {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                let mut code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-                if code.any(|line| line.contains("unsafe_code")) {
-                    found.push(path);
-                }
+                found.push(path);
             }
         }
     }
@@ -365,6 +376,50 @@ fn the_workspace_denies_unsafe_code_and_every_package_follows_it() {
             "{package} does not follow the workspace's lints"
         );
     }
+}
+
+/// Where it may stand which platform trustlets run on: in its own folder, and in the lines that choose it.
+const KNOWS_THE_PLATFORM: [&str; 3] = [
+    "trustlet-host/src/process",
+    "trustlet-host/src/chosen.rs",
+    "trustlet-host/src/lib.rs",
+];
+
+/// What code says that knows the platform: the paths of its folder, its name, what it cannot do.
+const OF_THE_PLATFORM: [&str; 5] = [
+    "crate::process",
+    "trustlet_host::process",
+    "\"process\"",
+    "\"snp\": false",
+    "\"snp\": true",
+];
+
+#[test]
+fn a_second_platform_is_one_folder_and_the_lines_that_choose_it() {
+    let workspace = Workspace::read();
+    let mut found = Vec::new();
+    let mut known = 0;
+    for folder in workspace.folders.values() {
+        let tests = workspace.root.join("tests");
+        if folder.starts_with(tests) {
+            continue;
+        }
+        for file in rust_files(&folder.join("src")) {
+            let place = file.strip_prefix(&workspace.root).unwrap();
+            let may = KNOWS_THE_PLATFORM.iter().any(|known| place.starts_with(known));
+            let text = fs::read_to_string(&file).unwrap();
+            for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+                if OF_THE_PLATFORM.iter().any(|word| line.contains(word)) {
+                    known += usize::from(may);
+                    if !may {
+                        found.push(format!("{}: {}", place.display(), line.trim()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(known > 3, "the folder itself is read");
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 /// The packages of the product, the benchmarks and the examples, with their modules.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_tests::{Service, executable, function};
-use hacher_trustlet_host::process::layers::{Layer, Layers};
+use hacher_trustlet_host::chosen::layers::{Layer, Layers};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! Evidence of the process platform: what runs here, signed with a key that the monitor made when it started.
+//! Evidence of a platform without hardware that vouches for it: what runs here, signed with a key that the monitor made when it started.
 //!
 //! It tells a client which chain digests this monitor serves, so that two answers can be compared, and binds
 //! them to the client's nonce. It does **not** prove anything about the machine: no hardware vouches for the
@@ -23,9 +23,9 @@ pub const NONCE_BYTES: usize = 64;
 /// Bytes of a public key.
 pub const KEY_BYTES: usize = 32;
 const SIGNATURE_BYTES: usize = 64;
-/// The first lines of every manifest: what the evidence is worth.
-pub const DISCLAIMER: &str = "backend process\n\
-    warning the operating system of this machine is trusted; no hardware vouches for anything below\n";
+/// The second line of every manifest that is signed so, after the name of the platform: what it is worth.
+pub const WARNING: &str =
+    "warning the operating system of this machine is trusted; no hardware vouches for anything below\n";
 
 /// Why evidence is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -122,10 +122,12 @@ pub fn verify<'a>(
         return Err(EvidenceError::Nonce);
     }
     let manifest = core::str::from_utf8(manifest).map_err(|_| EvidenceError::Manifest)?;
-    if manifest.starts_with(DISCLAIMER) {
-        Ok(manifest)
-    } else {
-        Err(EvidenceError::Manifest)
+    let stated = manifest
+        .strip_prefix("backend ")
+        .and_then(|rest| rest.split_once('\n'));
+    match stated {
+        Some((_, rest)) if rest.starts_with(WARNING) => Ok(manifest),
+        _ => Err(EvidenceError::Manifest),
     }
 }
 
@@ -140,7 +142,7 @@ mod tests {
     }
 
     fn manifest() -> String {
-        format!("{DISCLAIMER}chain echo 1.0.0\n")
+        format!("backend simulated\n{WARNING}chain echo 1.0.0\n")
     }
 
     #[test]
@@ -192,7 +194,13 @@ mod tests {
 
     #[test]
     fn a_manifest_that_hides_what_it_is_worth_is_refused() {
-        let evidence = signer().sign("backend snp\n", &NONCE);
-        assert_eq!(verify(&evidence, &NONCE, None), Err(EvidenceError::Manifest));
+        for manifest in [
+            "backend snp\n".to_owned(),
+            format!("layer x\n{WARNING}"),
+            WARNING.to_owned(),
+        ] {
+            let evidence = signer().sign(&manifest, &NONCE);
+            assert_eq!(verify(&evidence, &NONCE, None), Err(EvidenceError::Manifest));
+        }
     }
 }

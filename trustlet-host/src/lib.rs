@@ -3,10 +3,11 @@
 //! `hacher-fabric serve` becomes the monitor ([`service`]): the root of the process tree and parent of every
 //! trustlet. It keeps the tables, the keys and the ledger of who writes what ([`core`]), answers calls of
 //! fixed layout ([`calls`]) from a loader and from the daemon ([`client`]), and runs nothing itself that
-//! parses text. The machine is behind a small trait ([`platform`]); [`machine`] is the one that isolates with
-//! what Linux has ([`process`]).
+//! parses text. The machine is behind two small traits, what the core needs of it ([`platform`]) and what the
+//! event loop needs besides ([`machine`]); [`process`] isolates with what Linux has.
 
 pub mod calls;
+pub mod chosen;
 pub mod client;
 pub mod core;
 pub mod evidence;
@@ -14,6 +15,7 @@ pub mod hex;
 pub mod ids;
 #[macro_use]
 pub mod lines;
+pub mod linux;
 pub mod machine;
 pub mod measure;
 pub mod platform;

@@ -1,540 +1,197 @@
-//! The process platform: the core's wishes, carried out with Linux processes, memfds and pipes.
+//! What the monitor's event loop needs of a platform besides what its core does ([`crate::platform`]):
+//! trustlets that it can wait for, processes of its own, shares of the processors. A platform is a folder
+//! that implements both traits; [`crate::chosen`] says which one this build runs on.
 
-mod backlog;
-
-use crate::evidence::{EvidenceSigner, NONCE_BYTES};
+use crate::core::{Core, Exit};
 use crate::ids::ProcessId;
-use crate::platform::{
-    Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, Spawned, TrustletRole,
-};
-use crate::process::copy::CopyError;
-use crate::process::files::{AddedFile, Files, NO_PLACE};
-use crate::process::headroom::explained;
-use crate::process::image::Image;
-use crate::process::jail::{Child, Exit, Limits, Output, Role, Spawn, spawn};
-use crate::process::layers::{Layer, Layers};
-use crate::process::library::Library;
-use crate::process::measured_files::MeasuredFiles;
-use crate::process::memory;
-use crate::process::region::{Doorbell, Region};
-use crate::process::seccomp::lockdown_program;
-use crate::process::unhurried::{PATIENCE, asked};
-use backlog::Backlog;
-use hacher_libos_net::attach::seqpacket;
-use hacher_libos_net::attach::{CHANNEL_FD, ZeroizingMessage};
-use hacher_libos_net::clock::{self, Monotonic};
-use ring::rand::{SecureRandom, SystemRandom};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::io::Errno;
-use rustix::net::sockopt::{set_socket_send_buffer_size, socket_acceptconn};
-use rustix::pipe::{PipeFlags, pipe_with};
-use std::collections::BTreeMap;
+use crate::linux::loaded::LoadedLibrary;
+use crate::platform::{Platform, PlatformError};
+use core::fmt;
+use hacher_libos_net::clock::Monotonic;
+use rustix::fd::{BorrowedFd, OwnedFd};
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-use std::rc::Rc;
-use zeroize::Zeroizing;
 
-/// Descriptors that a process has besides those of its attachments: standard ones, channel, event loop,
-/// files.
-const DESCRIPTORS_OF_ITS_OWN: u32 = 64;
-/// A gateway also has a descriptor for each connection.
-const DESCRIPTORS_OF_A_GATEWAY: u32 = 2048;
-/// Where the machine allows no more: standard ones, the channel, a library that is being loaded, a few of the
-/// function's own.
-const DESCRIPTORS_OF_ITS_OWN_MIN: u32 = 12;
-/// Likewise: standard ones, channel, event loop, listening socket, and some connections.
-const DESCRIPTORS_OF_A_GATEWAY_MIN: u32 = 24;
-/// Room for attachment messages that a process has not read yet.
-const CHANNEL_BYTES: usize = 4 * 1024 * 1024;
+/// A platform with an event loop around it.
+pub trait Machine: Platform<File = OwnedFd, Log = OwnedFd> {
+    /// Measures programs as this platform does, and starts nothing.
+    type Scales: Platform<File = OwnedFd> + Default;
+    /// What a trustlet is to the event loop.
+    type Trustlet: Trustlet;
+    /// A process of the service itself.
+    type OwnProcess: OwnProcess;
+    /// How chains share the processors.
+    type Shares: Shares<Self>;
 
-/// One trustlet's process.
-pub struct Process {
-    child: Child,
-    channel: OwnedFd,
-    born: Monotonic,
-    backlog: Backlog,
-    cpu: Option<usize>,
-    patient: bool,
+    /// What is missing for a service to get as far as its loader, in words; `fabric_bytes` is the length of
+    /// the executable that loader and daemon are.
+    fn shortfall(fabric_bytes: u64) -> Option<String>;
+
+    /// Sets this process's own limits: none of its memory is dumped, and its children may have what the
+    /// machine allows.
+    ///
+    /// # Errors
+    /// What the machine says.
+    fn set_own_limits() -> Result<(), PlatformError>;
+
+    /// Finds out what the machine can enforce, and makes the key that signs evidence.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    fn find() -> Result<Self, PlatformError>;
+
+    /// Why it cannot be said what this machine enforces, if that is so.
+    fn untried(&self) -> Option<String>;
+
+    /// Why each trustlet has copies of libraries and files of its own, if it has.
+    fn unshared_because(&self) -> Option<&str>;
+
+    /// Copies and measures an executable of the service itself, with the libraries that it needs to start.
+    ///
+    /// # Errors
+    /// When one of them cannot be read or kept.
+    fn own_program(
+        &mut self,
+        name: &str,
+        executable: BorrowedFd<'_>,
+        libraries: &[LoadedLibrary],
+    ) -> Result<OwnProgram<Self>, PlatformError>;
+
+    /// Starts a process of the service itself, which may do nothing but use what it is given.
+    ///
+    /// # Errors
+    /// When it cannot be started; then nothing of it is left.
+    fn start_own(
+        &self,
+        program: &OwnProgram<Self>,
+        launch: &OwnLaunch<'_>,
+    ) -> Result<Self::OwnProcess, PlatformError>;
+
+    /// A region, to be read by whoever gets this.
+    fn region_to_read(region: &Self::Region) -> BorrowedFd<'_>;
+
+    /// The end of a doorbell that its owner sleeps on.
+    fn own_doorbell(doorbell: &Self::Doorbell) -> BorrowedFd<'_>;
+
+    /// A live trustlet.
+    fn trustlet_mut(&mut self, process: ProcessId) -> Option<&mut Self::Trustlet>;
+
+    /// Those started since the last call.
+    fn take_newborn(&mut self) -> Vec<ProcessId>;
+
+    /// Forgets one that was reaped.
+    fn forget(&mut self, process: ProcessId);
+
+    /// How many are alive.
+    fn live_count(&self) -> usize;
+
+    /// Ends all of them.
+    fn kill_all(&mut self);
+
+    /// Those that are to be given up at some time for not reading what they are sent, and when.
+    fn slow_readers(&self) -> impl Iterator<Item = (ProcessId, Monotonic)> + '_;
+
+    /// When each live one was started.
+    fn births(&self) -> impl Iterator<Item = (ProcessId, Monotonic)> + '_;
 }
 
-impl Process {
+/// A trustlet, as the event loop waits for it.
+pub trait Trustlet {
     /// Its private channel.
-    pub fn channel(&self) -> BorrowedFd<'_> {
-        self.channel.as_fd()
-    }
+    fn channel(&self) -> BorrowedFd<'_>;
 
     /// Readable once it has ended.
-    pub fn pidfd(&self) -> BorrowedFd<'_> {
-        self.child.pidfd()
-    }
-
-    /// Its process id.
-    pub fn pid(&self) -> i32 {
-        self.child.pid()
-    }
-
-    /// The only core that it may run on.
-    pub const fn cpu(&self) -> Option<usize> {
-        self.cpu
-    }
-
-    /// Whether it lets whoever wakes it finish first.
-    pub const fn is_patient(&self) -> bool {
-        self.patient
-    }
+    fn ended(&self) -> BorrowedFd<'_>;
 
     /// Whether it has messages to read that did not fit into its channel.
-    pub fn has_backlog(&self) -> bool {
-        !self.backlog.is_empty()
-    }
+    fn has_backlog(&self) -> bool;
 
     /// Sends what waits, as far as it fits.
     ///
     /// # Errors
-    /// When the process is gone.
-    pub fn flush(&mut self) -> Result<(), PlatformError> {
-        self.backlog
-            .flush(&self.channel, clock::now())
-            .map_err(|errno| os("sending an attachment")(errno.into()))
-    }
+    /// When it is gone.
+    fn flush(&mut self) -> Result<(), PlatformError>;
 
-    /// When it is given up for not reading what it is sent; `None` while nothing waits.
-    pub fn reading_deadline(&self) -> Option<Monotonic> {
-        self.backlog.deadline()
-    }
-
-    /// Ends it and waits until it is gone, which for a killed process is soon.
-    pub fn end(&mut self) -> Option<crate::core::Exit> {
-        // Fails for one that was reaped already.
-        let _ = self.child.end();
-        self.reap()
-    }
+    /// Ends it and waits until it is gone, which is soon.
+    fn end(&mut self) -> Option<Exit>;
 
     /// Reaps it if it has ended: how, and how long it lived.
-    pub fn reap(&mut self) -> Option<crate::core::Exit> {
-        let exit = self.child.try_wait().ok().flatten()?;
-        let (signalled, code) = match exit {
-            Exit::Code(code) => (false, code),
-            Exit::Signal(signal) => (true, signal),
-        };
-        let lived_ns = clock::now().ns_since(self.born);
-        Some(crate::core::Exit {
-            signalled,
-            code: u32::try_from(code).unwrap_or(u32::MAX),
-            lived_ns,
-            asked: None,
-        })
-    }
+    fn reap(&mut self) -> Option<Exit>;
 }
 
-/// A region and its read-only descriptor, opened once.
-pub struct SharedRegion {
-    region: Region,
-    read_only: OwnedFd,
+/// An executable of the service itself, measured.
+pub struct OwnProgram<M: Machine> {
+    /// What runs.
+    pub image: M::Image,
+    /// What it links.
+    pub libraries: Vec<M::Library>,
 }
 
-impl SharedRegion {
-    /// For readers.
-    pub fn read_only(&self) -> BorrowedFd<'_> {
-        self.read_only.as_fd()
-    }
+/// What a process of the service is started with.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnLaunch<'a> {
+    /// For messages.
+    pub name: &'a str,
+    /// Its `argv[0]`, and its further arguments.
+    pub arguments: (&'a OsStr, &'a [&'a OsStr]),
+    /// Memory of its own.
+    pub memory_bytes: u64,
+    /// Threads.
+    pub threads: u32,
+    /// Descriptors, where the machine allows as many, and how few it can work with.
+    pub descriptors: (u32, u32),
+    /// Its standard output and error; `None`: nobody reads them.
+    pub outputs: Option<[BorrowedFd<'a>; 2]>,
+    /// Its channel to the monitor.
+    pub channel: BorrowedFd<'a>,
 }
 
-/// The machine.
-pub struct Machine {
-    layers: Layers,
-    signer: EvidenceSigner,
-    random: SystemRandom,
-    measured: MeasuredFiles,
-    processes: BTreeMap<ProcessId, Process>,
-    /// Processes started since the event loop last looked.
-    newborn: Vec<ProcessId>,
+/// A process of the service itself. Dropping it ends it.
+pub trait OwnProcess {
+    /// Readable once it has ended.
+    fn ended(&self) -> BorrowedFd<'_>;
+
+    /// Ends it. It is not gone yet when this returns.
+    fn kill(&self);
+
+    /// Waits for its end, and says how it ended, if that is known.
+    fn wait(&mut self) -> Option<OwnExit>;
+
+    /// Ends it, and waits some seconds at most until it is gone.
+    fn end(&mut self);
 }
 
-fn os(what: &'static str) -> impl Fn(std::io::Error) -> PlatformError {
-    move |source| PlatformError::Os {
-        what,
-        source: Errno::from_io_error(&source).map_or(source, explained),
-    }
+/// How a process of the service ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnExit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
 }
 
-fn unsuitable(error: &dyn core::fmt::Display) -> PlatformError {
-    PlatformError::Unsuitable(error.to_string())
-}
-
-impl Machine {
-    /// A machine that enforces `layers` and knows what is `measured` already; makes the key that signs
-    /// evidence.
-    ///
-    /// # Errors
-    /// When there is no randomness.
-    pub fn new(layers: Layers, measured: MeasuredFiles) -> Result<Self, PlatformError> {
-        let random = SystemRandom::new();
-        let mut seed = Zeroizing::new([0; 32]);
-        random
-            .fill(&mut *seed)
-            .map_err(|_| unsuitable(&"there is no randomness"))?;
-        let signer = EvidenceSigner::new(&seed).ok_or_else(|| unsuitable(&"no key could be made"))?;
-        Ok(Self {
-            layers,
-            signer,
-            random,
-            measured,
-            processes: BTreeMap::new(),
-            newborn: Vec::new(),
-        })
-    }
-
-    /// The layers that were found.
-    pub fn found_layers(&self) -> &Layers {
-        &self.layers
-    }
-
-    /// A process, to look at.
-    pub fn process(&self, process: ProcessId) -> Option<&Process> {
-        self.processes.get(&process)
-    }
-
-    /// A process.
-    pub fn process_mut(&mut self, process: ProcessId) -> Option<&mut Process> {
-        self.processes.get_mut(&process)
-    }
-
-    /// Live processes.
-    pub fn live_count(&self) -> usize {
-        self.processes.len()
-    }
-
-    /// Those started since the last call.
-    pub fn take_newborn(&mut self) -> Vec<ProcessId> {
-        core::mem::take(&mut self.newborn)
-    }
-
-    /// Forgets a process that was reaped.
-    pub fn forget(&mut self, process: ProcessId) {
-        self.processes.remove(&process);
-    }
-
-    /// Those that are to be given up at some time for not reading what they are sent, and when.
-    pub fn slow_readers(&self) -> impl Iterator<Item = (ProcessId, Monotonic)> + '_ {
-        self.processes
-            .iter()
-            .filter_map(|(&id, process)| Some((id, process.reading_deadline()?)))
-    }
-
-    /// When each live process was started.
-    pub fn births(&self) -> impl Iterator<Item = (ProcessId, Monotonic)> + '_ {
-        self.processes.iter().map(|(&id, process)| (id, process.born))
-    }
-
-    /// Ends everything.
-    pub fn kill_all(&mut self) {
-        for process in self.processes.values() {
-            // Fails for those that have ended already.
-            let _ = process.child.kill();
+impl fmt::Display for OwnExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
         }
     }
-
-    /// Without a root of its own a function sees the machine's files, and no others.
-    fn check_room_for_files(&self) -> Result<(), PlatformError> {
-        if self.layers.has(Layer::MountNamespace) {
-            return Ok(());
-        }
-        Err(PlatformError::Unsuitable(NO_PLACE.to_owned()))
-    }
-
-    fn start(&mut self, launch: &Launch<'_, Self>) -> Result<(Process, Option<OwnedFd>), PlatformError> {
-        let (ours, theirs) = seqpacket::pair().map_err(|errno| os("making a channel")(errno.into()))?;
-        set_socket_send_buffer_size(&ours, CHANNEL_BYTES)
-            .map_err(|errno| os("sizing a channel")(errno.into()))?;
-        // The writing end waits where it is full, as a program expects of its standard output: the daemon
-        // always drains it.
-        let log = match launch.forward_logs {
-            true => Some(
-                pipe_with(PipeFlags::CLOEXEC).map_err(|errno| os("making a pipe for logs")(errno.into()))?,
-            ),
-            false => None,
-        };
-        let output = log
-            .as_ref()
-            .map_or(Output::Null, |(_, write)| Output::Fd(write.as_fd()));
-        let (role, own, own_min) = match launch.role {
-            TrustletRole::Function => (Role::Function, DESCRIPTORS_OF_ITS_OWN, DESCRIPTORS_OF_ITS_OWN_MIN),
-            TrustletRole::Gateway => (
-                Role::Gateway,
-                DESCRIPTORS_OF_A_GATEWAY,
-                DESCRIPTORS_OF_A_GATEWAY_MIN,
-            ),
-        };
-        let environment: Vec<(&OsStr, &OsStr)> = launch
-            .environment
-            .iter()
-            .map(|(name, value)| (name.as_ref(), value.as_ref()))
-            .collect();
-        let given: Vec<&OsStr> = launch.arguments.iter().map(AsRef::as_ref).collect();
-        let args: &[&OsStr] = match (launch.role, launch.chain) {
-            (TrustletRole::Gateway, chain) if !chain.is_empty() => &[chain.as_ref()],
-            _ => &given,
-        };
-        launch
-            .files
-            .seal()
-            .map_err(|errno| os("closing files for writing")(errno.into()))?;
-        let name = match launch.chain {
-            "" => launch.function.to_owned(),
-            chain => format!("{chain}/{}", launch.function),
-        };
-        let cpu = launch.cpu.and_then(|cpu| usize::try_from(cpu).ok());
-        let child = spawn(&Spawn {
-            name: &name,
-            image: launch.image,
-            libraries: launch.libraries,
-            files: Some(launch.files),
-            argv0: launch.function.as_ref(),
-            // Whose gateway it is, for whoever looks at the processes.
-            args,
-            env: &environment,
-            limits: Limits {
-                memory_bytes: launch.limits.memory_bytes,
-                scratch_bytes: launch.limits.scratch_bytes,
-                threads: launch.limits.threads,
-                open_files: launch.limits.descriptors.saturating_add(own),
-                open_files_min: launch.limits.descriptors.saturating_add(own_min),
-            },
-            role,
-            cpu,
-            patient: launch.patient,
-            stdout: output,
-            stderr: output,
-            inherit: &[(theirs.as_fd(), CHANNEL_FD)],
-            layers: &self.layers,
-        })
-        .map_err(|error| unsuitable(&error))?;
-        let process = Process {
-            child,
-            channel: ours,
-            born: clock::now(),
-            backlog: Backlog::default(),
-            cpu,
-            patient: launch.patient,
-        };
-        Ok((process, log.map(|(read, _)| read)))
-    }
 }
 
-impl Platform for Machine {
-    type File = OwnedFd;
-    type Image = Rc<Image>;
-    type Library = Library;
-    type Files = Files;
-    type Region = SharedRegion;
-    type Doorbell = Doorbell;
-    type Log = OwnedFd;
+/// How chains share the processors.
+pub trait Shares<M: Machine>: Sized {
+    /// Before anybody is started, who would be left without a share.
+    fn divide() -> Self;
 
-    fn backend(&self) -> &'static str {
-        "process"
-    }
+    /// All chains are loaded.
+    fn begin(&mut self, core: &Core<M>);
 
-    fn layers(&self) -> Vec<LayerStatus> {
-        layer_statuses(&self.layers)
-    }
+    /// A trustlet was started.
+    fn adopt(&self, core: &Core<M>, process: ProcessId);
 
-    fn random(&mut self, bytes: &mut [u8]) -> Result<(), PlatformError> {
-        self.random
-            .fill(bytes)
-            .map_err(|_| unsuitable(&"the random number generator failed"))
-    }
+    /// When [`Shares::look_if_due`] has something to do.
+    fn due(&self) -> Option<Monotonic>;
 
-    fn load_image(&mut self, name: &str, file: Self::File) -> Result<Self::Image, PlatformError> {
-        self.measured
-            .image(name, file.as_fd())
-            .map_err(|error| unsuitable(&error))
-    }
-
-    fn image_measurement(image: &Self::Image) -> Measurement {
-        *image.measurement()
-    }
-
-    fn load_library(
-        &mut self,
-        file: Self::File,
-        path: &str,
-        interpreter: bool,
-    ) -> Result<Self::Library, PlatformError> {
-        self.measured
-            .library(Path::new(path), file.as_fd(), interpreter)
-            .map_err(|error| unsuitable(&error))
-    }
-
-    fn library_measurement(library: &Self::Library) -> Measurement {
-        *library.measurement()
-    }
-
-    fn add_folder(&mut self, files: &mut Files, path: &str) -> Result<(), PlatformError> {
-        self.check_room_for_files()?;
-        self.measured
-            .add_folder(files, Path::new(path))
-            .map_err(|error| unsuitable(&error))
-    }
-
-    fn add_file(
-        &mut self,
-        files: &mut Files,
-        path: &str,
-        file: Self::File,
-        max_bytes: u64,
-    ) -> Result<MeasuredFile, PlatformError> {
-        self.check_room_for_files()?;
-        let added = self
-            .measured
-            .add_file(files, Path::new(path), file.as_fd(), max_bytes);
-        added.map(measured).map_err(|error| unsuitable(&error))
-    }
-
-    fn add_link(&mut self, files: &mut Files, path: &str, target: &str) -> Result<(), PlatformError> {
-        self.check_room_for_files()?;
-        self.measured
-            .add_link(files, Path::new(path), target)
-            .map_err(|error| unsuitable(&error))
-    }
-
-    fn read_secret(
-        &mut self,
-        file: Self::File,
-        max_bytes: usize,
-    ) -> Result<Zeroizing<Vec<u8>>, PlatformError> {
-        asked(PATIENCE, move |_| secret_in(File::from(file), max_bytes))
-            .map_err(|error| unsuitable(&CopyError::unanswered(error)))?
-    }
-
-    fn is_listener(&self, file: &Self::File) -> bool {
-        socket_acceptconn(file).unwrap_or(false)
-    }
-
-    fn create_region(&mut self, name: &str, len_bytes: usize) -> Result<Self::Region, PlatformError> {
-        let region = Region::create(name, len_bytes as u64).map_err(os("making a region"))?;
-        let read_only = region.read_only().map_err(os("opening a region for reading"))?;
-        Ok(SharedRegion { region, read_only })
-    }
-
-    fn create_doorbell(&mut self) -> Result<Self::Doorbell, PlatformError> {
-        Doorbell::create().map_err(os("making a doorbell"))
-    }
-
-    fn spawn(&mut self, launch: Launch<'_, Self>) -> Result<Spawned<Self>, PlatformError> {
-        let (process, log) = self.start(&launch)?;
-        self.processes.insert(launch.process, process);
-        self.newborn.push(launch.process);
-        Ok(Spawned { log })
-    }
-
-    fn lockdown(&self, role: TrustletRole) -> Option<Vec<[u8; 8]>> {
-        // A gateway's libraries are all loaded when it starts, as a function's are.
-        let role = match role {
-            TrustletRole::Function => Role::Function,
-            TrustletRole::Gateway => Role::Gateway,
-        };
-        let program = lockdown_program(role).ok()?;
-        Some(
-            program
-                .chunks_exact(8)
-                .filter_map(|filter| filter.try_into().ok())
-                .collect(),
-        )
-    }
-
-    fn send(
-        &mut self,
-        process: ProcessId,
-        message: ZeroizingMessage,
-        grants: &[Grant<'_, Self>],
-    ) -> Result<(), PlatformError> {
-        let gone = || unsuitable(&"the process is gone");
-        let process = self.processes.get_mut(&process).ok_or_else(gone)?;
-        let descriptors: Vec<BorrowedFd<'_>> = grants
-            .iter()
-            .map(|grant| match grant {
-                Grant::ReadWrite(region) => region.region.as_fd(),
-                Grant::ReadOnly(region) => region.read_only.as_fd(),
-                Grant::Doorbell(doorbell) => doorbell.ringing(),
-                Grant::OwnDoorbell(doorbell) => doorbell.own(),
-                Grant::File(file) => file.as_fd(),
-            })
-            .collect();
-        match process
-            .backlog
-            .send(&process.channel, message, &descriptors, clock::now())
-        {
-            // It has ended already. How is about to be reported, and says more than that it does not listen.
-            Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(()),
-            Err(errno) => Err(os("sending an attachment")(errno.into())),
-        }
-    }
-
-    fn kill(&mut self, process: ProcessId) {
-        if let Some(process) = self.processes.get_mut(&process) {
-            // Fails for one that has ended already.
-            let _ = process.child.kill();
-            process.backlog.clear();
-        }
-    }
-
-    fn memory_bytes(&self, process: ProcessId) -> Option<u64> {
-        memory::private_bytes(self.processes.get(&process)?.child.pid())
-    }
-
-    fn evidence_key(&self) -> [u8; 32] {
-        self.signer.public_key()
-    }
-
-    fn sign(&self, manifest: &str, nonce: &[u8; NONCE_BYTES]) -> Vec<u8> {
-        self.signer.sign(manifest, nonce)
-    }
-}
-
-/// What was added, as the core keeps it.
-pub(crate) fn measured(added: AddedFile) -> MeasuredFile {
-    MeasuredFile {
-        executable: added.executable,
-        len_bytes: added.len_bytes,
-        measurement: added.measurement,
-    }
-}
-
-/// What each layer is on this machine, for reports.
-fn layer_statuses(layers: &Layers) -> Vec<LayerStatus> {
-    Layer::ALL
-        .into_iter()
-        .map(|layer| LayerStatus {
-            name: layer.to_string(),
-            missing_because: layers
-                .missing()
-                .iter()
-                .find(|missing| missing.layer == layer)
-                .map(|missing| missing.reason.clone()),
-        })
-        .collect()
-}
-
-/// Reads a secret, which is wiped when dropped.
-fn secret_in(file: File, max_bytes: usize) -> Result<Zeroizing<Vec<u8>>, PlatformError> {
-    // A pipe or a device might make the monitor wait.
-    if !file.metadata().map_err(os("looking at a secret"))?.is_file() {
-        let text = "a secret is read from a regular file".to_owned();
-        return Err(PlatformError::Unsuitable(text));
-    }
-    // Room for one byte more than may be, so that the buffer never moves and leaves a copy behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(max_bytes + 1));
-    let limit = u64::try_from(max_bytes + 1).unwrap_or(u64::MAX);
-    file.take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(os("reading a secret"))?;
-    if bytes.len() > max_bytes {
-        return Err(PlatformError::Unsuitable(format!(
-            "a secret has at most {max_bytes} bytes"
-        )));
-    }
-    Ok(bytes)
+    /// Looks who takes how much, if it is time.
+    fn look_if_due(&mut self, core: &Core<M>);
 }

@@ -165,8 +165,12 @@ pub trait Platform: Sized {
     /// The reading end of a process's output.
     type Log;
 
-    /// The name of the backend, part of the chain digest.
+    /// Its name, part of the chain digest and of every report.
     fn backend(&self) -> &'static str;
+
+    /// Whether hardware (SEV-SNP) keeps trustlets from the guest's operating system and vouches for the
+    /// evidence. Where it does not, every manifest says so.
+    fn is_snp(&self) -> bool;
 
     /// The layers of isolation on this machine.
     fn layers(&self) -> Vec<LayerStatus>;

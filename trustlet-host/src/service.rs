@@ -16,7 +16,6 @@ mod exit_code;
 mod manager;
 mod renewal;
 mod run;
-mod shares;
 mod start;
 mod state;
 mod stop;

@@ -99,6 +99,8 @@ pub struct Simulated {
     pub refuse_sends: bool,
     /// Its name.
     pub backend: &'static str,
+    /// Whether it says that hardware vouches for it.
+    pub snp: bool,
     /// Whether it says that it keeps processes apart.
     pub keeps_apart: bool,
     /// All processes that were ever started.
@@ -119,6 +121,7 @@ impl Simulated {
             refuse_spawns: false,
             refuse_sends: false,
             backend: "simulated",
+            snp: false,
             keeps_apart: true,
             processes: BTreeMap::new(),
         }
@@ -164,6 +167,10 @@ impl Platform for Simulated {
 
     fn backend(&self) -> &'static str {
         self.backend
+    }
+
+    fn is_snp(&self) -> bool {
+        self.snp
     }
 
     fn layers(&self) -> Vec<LayerStatus> {

@@ -3,7 +3,8 @@
 use crate::subject::Cores;
 use hacher_libos_net::aead;
 use hacher_loader::placement::usable_cpus;
-use hacher_trustlet_host::process::layers::Layers;
+use hacher_trustlet_host::chosen::BACKEND;
+use hacher_trustlet_host::chosen::layers::Layers;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -93,7 +94,7 @@ impl Conditions {
             kernel: line("/proc/sys/kernel/osrelease").unwrap_or_else(|| UNKNOWN.to_owned()),
             cipher: "AES-256-GCM".to_owned(),
             aead: aead::IMPLEMENTATION.to_owned(),
-            isolation_backend: "process".to_owned(),
+            isolation_backend: BACKEND.to_owned(),
             isolation_missing: Layers::probe()
                 .missing()
                 .iter()
@@ -271,7 +272,7 @@ mod tests {
         let conditions = Conditions::at_start("quick", 7, cores).at_end();
         assert!(conditions.cores_usable >= 1);
         assert_eq!(conditions.cores_measured, [0]);
-        assert_eq!(conditions.isolation_backend, "process");
+        assert_eq!(conditions.isolation_backend, BACKEND);
         assert!(conditions.load_before.is_some() && conditions.load_after.is_some());
         assert!(!conditions.kernel.is_empty() && !conditions.commit.is_empty());
         let profile = conditions.profile.clone().unwrap();

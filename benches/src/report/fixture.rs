@@ -4,6 +4,7 @@ use super::Report;
 use super::conditions::Conditions;
 use super::row::{Measured, Row};
 use crate::subject::{Identity, Place};
+use hacher_trustlet_host::chosen::BACKEND;
 
 /// A machine that does not exist.
 pub(super) fn conditions() -> Conditions {
@@ -27,7 +28,7 @@ pub(super) fn conditions() -> Conditions {
         kernel: "0.0.0-fixture".to_owned(),
         cipher: "AES-256-GCM".to_owned(),
         aead: "made up".to_owned(),
-        isolation_backend: "process".to_owned(),
+        isolation_backend: BACKEND.to_owned(),
         isolation_missing: vec!["landlock".to_owned()],
         load_before: Some([0.1, 0.1, 0.1]),
         load_after: Some([0.9, 0.4, 0.2]),

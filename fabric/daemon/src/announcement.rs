@@ -72,7 +72,7 @@ impl Announcement<'_> {
         let event = json!({
             "event": "ready", "listen": shared.map(|gateway| &gateway.address),
             "tls": shared.is_some_and(|gateway| gateway.tls != tls::NONE), "admin": admin,
-            "admin_sockets": admin_addresses, "backend": tables.backend, "snp": false,
+            "admin_sockets": admin_addresses, "backend": tables.backend, "snp": tables.snp,
             "isolation_missing": tables.isolation_missing, "chains": chains, "not_served": not_served,
         });
         format!("{event}\n")

@@ -532,6 +532,7 @@ mod tests {
         let tables = Rc::new(RefCell::new(Tables {
             began: clock::now(),
             backend: String::new(),
+            snp: false,
             measurements: [[0; 48]; 2],
             isolation_missing: Vec::new(),
             daemon_restarts: 0,

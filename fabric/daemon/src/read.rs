@@ -54,6 +54,7 @@ pub(super) fn all(client: &mut MonitorClient) -> Result<(Tables, Extras), Client
     let mut extras = Extras::default();
     let monitor: MonitorEntry = ask(client, Call::QueryMonitor, &[])?;
     tables.backend = monitor.backend.to_string();
+    tables.snp = monitor.snp == 1;
     tables.measurements = [monitor.monitor_measurement, monitor.fabric_measurement];
     extras.loaded = monitor.loaded == 1;
     for layer in 0..monitor.layer_count {

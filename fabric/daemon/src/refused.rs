@@ -2,8 +2,8 @@
 
 use super::tables::{Instance, Tables};
 use hacher_libos_net::refused_call::RefusedCall;
+use hacher_trustlet_host::chosen::seccomp::call_name;
 use hacher_trustlet_host::lines::About;
-use hacher_trustlet_host::process::seccomp::call_name;
 use hacher_trustlet_host::tell;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -338,7 +338,7 @@ impl Tables {
             "format": FORMAT, "time": wall_clock::now(), "ready": not_ready.is_empty(), "not_ready": not_ready,
             "gateway": shared.map(|gateway| &gateway.address),
             "gateway_state": shared.map(|gateway| gateway.state.text()),
-            "backend": self.backend, "snp": false, "isolation_missing": self.isolation_missing,
+            "backend": self.backend, "snp": self.snp, "isolation_missing": self.isolation_missing,
             "monitor_sha384": monitor, "daemon_sha384": daemon,
             "daemon_restarts": self.daemon_restarts, "daemon_since": of_monotonic(self.began),
             "chains": chains,

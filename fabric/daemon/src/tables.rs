@@ -123,6 +123,8 @@ pub(super) struct Tables {
     pub began: Monotonic,
     /// The platform.
     pub backend: String,
+    /// Whether hardware (SEV-SNP) keeps trustlets from the guest's operating system.
+    pub snp: bool,
     /// SHA-384 of the executables of the monitor and of this daemon.
     pub measurements: [[u8; MEASUREMENT_BYTES]; 2],
     /// Isolation layers that this machine lacks.
@@ -208,6 +210,7 @@ impl Tables {
         Self {
             began: clock::now(),
             backend: String::new(),
+            snp: false,
             measurements: [[0; MEASUREMENT_BYTES]; 2],
             isolation_missing: Vec::new(),
             daemon_restarts: 0,

@@ -5,7 +5,7 @@ use super::file::ChainFile;
 use super::share;
 use hacher_chain_dsl::{ByteSize, Code, Diagnostic, FunctionId};
 use hacher_libos_net::share::fabric_bytes;
-use hacher_trustlet_host::process::headroom::machine_memory;
+use hacher_trustlet_host::chosen::headroom::machine_memory;
 
 /// What a function's instances may take together: their memory, with what the fabric needs beside it, their
 /// outboxes, and once the copies of its files, as far as these were looked at.

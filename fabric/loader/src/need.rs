@@ -6,7 +6,7 @@
 use super::gateway_memory::{least_memory_bytes, outbox_bytes};
 use super::protection::is_mapped;
 use hacher_chain_dsl::{ByteSize, Chain, Edge, Source, Target};
-use hacher_trustlet_host::process::headroom::{Need, start_memory_bytes};
+use hacher_trustlet_host::chosen::headroom::{Need, start_memory_bytes};
 
 /// Open files of a monitor besides those of instances and programs: standard ones, event loop, signals, the
 /// loader's and the daemon's sockets and pidfds and pipes, listening sockets, certificates; and what starting

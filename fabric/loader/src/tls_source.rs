@@ -5,7 +5,7 @@ use hacher_gateway::tls::dates;
 use hacher_gateway::tls::material::{Material, Which};
 use hacher_trustlet_host::calls::tls;
 use hacher_trustlet_host::core::limits::TLS_FILE_MAX_BYTES;
-use hacher_trustlet_host::process::file_content::{self, Content};
+use hacher_trustlet_host::linux::file_content::{self, Content};
 use rustls::pki_types::UnixTime;
 use std::io;
 use std::os::fd::OwnedFd;

@@ -5,11 +5,11 @@ use super::file::{ChainFile, ChainFileError, Given};
 use super::gateway_memory::check_fit;
 use super::own_gateway::{Elsewhere, address_taken_twice};
 use hacher_chain_dsl::Chain;
+use hacher_trustlet_host::chosen::copy::CopyError;
+use hacher_trustlet_host::chosen::files::bound_of_machine;
 use hacher_trustlet_host::core::limits::{
     CHAINS_MAX, FILES_TOTAL_MAX, FILES_TOTAL_MAX_BYTES, INSTANCES_TOTAL_MAX,
 };
-use hacher_trustlet_host::process::copy::CopyError;
-use hacher_trustlet_host::process::files::bound_of_machine;
 
 /// The first of these files whose chain cannot be served beside those before it, or by a service that listens
 /// `elsewhere`, and why. Without that, nobody listens for one chain alone.

@@ -9,10 +9,10 @@
 
 use super::beneath::{Beneath, Outside, by_number, in_words, open_beneath};
 use super::progress::asking;
+use hacher_trustlet_host::chosen::copy::is_made_up;
 use hacher_trustlet_host::core::limits::{
     FILE_DEPTH_MAX, FILE_MAX_BYTES, FILE_NAME_MAX_BYTES, FILES_MAX, FILES_MAX_BYTES,
 };
-use hacher_trustlet_host::process::copy::is_made_up;
 use rustix::fs::{Mode, OFlags, readlinkat};
 use std::fmt;
 use std::fs::File;

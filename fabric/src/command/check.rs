@@ -13,7 +13,7 @@ use hacher_loader::own_gateway::{self, Elsewhere};
 use hacher_loader::progress;
 use hacher_loader::protection::{GIVEN_UP, in_words, mapped_edges};
 use hacher_loader::together::{check_files, check_sums, first_conflict};
-use hacher_trustlet_host::process::headroom::{raise_soft_limits, shortfall};
+use hacher_trustlet_host::chosen::headroom::{raise_soft_limits, shortfall};
 use serde_json::{Value, json};
 use std::path::Path;
 

@@ -7,8 +7,8 @@ use hacher_libos_net::aead;
 use hacher_loader::file::ChainFile;
 use hacher_loader::named::chain_files;
 use hacher_loader::need;
-use hacher_trustlet_host::process::doctor::{Finding, Status, findings};
-use hacher_trustlet_host::process::headroom::raise_soft_limits;
+use hacher_trustlet_host::chosen::doctor::{Finding, Status, findings};
+use hacher_trustlet_host::chosen::headroom::raise_soft_limits;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 

@@ -12,7 +12,8 @@ use hacher_loader::own_gateway;
 use hacher_loader::placement::{Chosen, Seat, Seating, microseconds, seat, usable_cpus};
 use hacher_loader::protection::{GIVEN_UP, is_mapped, mapped_edges};
 use hacher_loader::share;
-use hacher_trustlet_host::process::doctor::huge_outboxes_missing_because;
+use hacher_trustlet_host::chosen::BACKEND;
+use hacher_trustlet_host::chosen::doctor::huge_outboxes_missing_because;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -141,7 +142,7 @@ fn data(file: &ChainFile, seating: &Seating) -> Value {
     json!({
         "chain": chain.name(), "placement": seating.chosen.as_str(), "placement_reason": seating.reason,
         "estimates": estimates(seating), "seats": seats(chain, seating),
-        "backend": "process", "gateway": gateway(chain), "edges": edges,
+        "backend": BACKEND, "gateway": gateway(chain), "edges": edges,
         "functions": limits(chain),
     })
 }

@@ -83,7 +83,7 @@ operand! {
 operand! {
     /// The monitor as a whole.
     MonitorEntry {
-        /// The platform: `process`.
+        /// The platform's name.
         backend: Name,
         /// Chains, sealed or not.
         chain_count: u32,
@@ -95,8 +95,8 @@ operand! {
         loaded: u32,
         /// Gateways.
         gateway_count: u32,
-        /// Zero.
-        reserved: u32,
+        /// 1: hardware (SEV-SNP) keeps trustlets from the guest's operating system.
+        snp: u32,
         /// The public key that signs evidence.
         evidence_key: [u8; 32],
         /// SHA-384 of the monitor's executable.

@@ -10,7 +10,7 @@ use super::reply::Outcome;
 use super::sealed::Chain;
 use super::tables::Core;
 use crate::calls::{GATEWAY_PROCESS, OPERAND_MAX_BYTES, ResultCode};
-use crate::evidence::{DISCLAIMER, NONCE_BYTES};
+use crate::evidence::{NONCE_BYTES, WARNING};
 use crate::hex::Hex;
 use crate::platform::Platform;
 use core::fmt::Write;
@@ -41,7 +41,10 @@ impl<P: Platform> Core<P> {
     where
         P: 'a,
     {
-        let mut text = String::from(DISCLAIMER);
+        let mut text = format!("backend {}\n", self.platform.backend());
+        if !self.platform.is_snp() {
+            text.push_str(WARNING);
+        }
         let line = |text: &mut String, words: core::fmt::Arguments<'_>| {
             // Writing to a string does not fail.
             let _ = text.write_fmt(words);

@@ -33,7 +33,7 @@ impl<P: Platform> Core<P> {
             missing_layer_count: number(missing),
             loaded: u32::from(self.loaded),
             gateway_count: number(self.gateways.len()),
-            reserved: 0,
+            snp: u32::from(self.platform.is_snp()),
             evidence_key: self.platform.evidence_key(),
             monitor_measurement,
             fabric_measurement,

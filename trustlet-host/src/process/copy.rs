@@ -2,7 +2,7 @@
 
 use super::file_identity::FileIdentity;
 use super::headroom::explained;
-use super::unhurried::{PATIENCE, Steps, asked};
+use crate::linux::unhurried::{PATIENCE, Steps, asked};
 use ring::digest;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::fstatfs;

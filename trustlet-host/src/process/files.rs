@@ -8,8 +8,8 @@
 use super::copy::{Copied, CopyError, Measurement, copy};
 use super::file_identity::FileIdentity;
 use super::layers::{Layer, Layers};
-use super::seals::add_seals;
 use super::shelf::{FilesPlace, Shelf};
+use crate::linux::seals::add_seals;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, SealFlags, fchmod, linkat, mkdirat, openat, symlinkat, unlinkat};
 use rustix::io::Errno;

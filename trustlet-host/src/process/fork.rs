@@ -4,7 +4,7 @@
     reason = "clone has no safe wrapper that takes namespaces and returns twice"
 )]
 
-use super::patience::until_readable;
+use crate::linux::patience::{BURIAL_MAX, until_readable};
 use core::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, FromRawFd, OwnedFd};
@@ -72,13 +72,6 @@ impl Forked {
         self.wait(WaitIdOptions::empty())
     }
 }
-
-/// How long a killed process may take to be gone. As a rule that is milliseconds; one that the kernel keeps,
-/// in a file system that does not answer, must not keep the monitor as well.
-pub(crate) const BURIAL_MAX: Timespec = Timespec {
-    tv_sec: 5,
-    tv_nsec: 0,
-};
 
 impl Forked {
     /// Kills it, and waits until it is gone, within a bound.

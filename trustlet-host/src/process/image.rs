@@ -10,7 +10,7 @@
 
 use super::copy::{CopyError, copy, identity};
 use super::headroom::explained;
-use super::seals::add_seals;
+use crate::linux::seals::add_seals;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{MemfdFlags, Mode, SealFlags, fchmod, fchown, memfd_create};
 use rustix::io::Errno;

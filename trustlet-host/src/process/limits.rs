@@ -9,7 +9,7 @@ const STACK_BYTES: u64 = 8 << 20;
 /// The limit on core dumps: none is that short. Not 0, which a handler behind a pipe (`kernel.core_pattern`)
 /// is not bound by: it would be given all memory of the process. At exactly 1 the kernel starts none
 /// (`do_coredump` in its fs/coredump.c).
-pub(crate) const CORE_BYTES: u64 = 1;
+pub(super) const CORE_BYTES: u64 = 1;
 
 /// Has the kernel write no core dump of this process and its children, nor hand one to a handler. Whether it
 /// does not: where the hard limit is 0 and this process may not raise it, none is written to a file, but a
@@ -17,7 +17,7 @@ pub(crate) const CORE_BYTES: u64 = 1;
 ///
 /// # Errors
 /// What the kernel says.
-pub(crate) fn forbid_core_dumps() -> Result<bool, Errno> {
+pub(super) fn forbid_core_dumps() -> Result<bool, Errno> {
     let exactly = Rlimit {
         current: Some(CORE_BYTES),
         maximum: Some(CORE_BYTES),
@@ -71,7 +71,7 @@ pub(super) fn apply(limits: &Limits, count_threads: bool) -> Result<(), Errno> {
 ///
 /// # Errors
 /// What the kernel says.
-pub(crate) fn set(resource: Resource, value: u64) -> Result<(), Errno> {
+pub(super) fn set(resource: Resource, value: u64) -> Result<(), Errno> {
     let present = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX);
     let value = value.min(present);
     setrlimit(

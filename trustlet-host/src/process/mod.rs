@@ -1,4 +1,6 @@
-//! The process platform's isolation: how a trustlet and the daemon become Linux processes that can do little.
+//! The process platform: trustlets are Linux processes that can do little. What the core and the event loop
+//! need of it stands in [`platform`], [`machine`] and [`shares`]; the rest is how a trustlet, and likewise the
+//! daemon, is isolated.
 //!
 //! What runs is a sealed copy in memory ([`image`]) with the shared objects that it links ([`library`]);
 //! where it runs is a jail ([`jail`]) of namespaces, Landlock, seccomp and limits ([`layers`]); what it
@@ -13,41 +15,43 @@
 //! Everything here is called by the monitor, which has one thread: between `clone` and `execveat` the child
 //! is a copy of the monitor and allocates memory, which would not be sound advice in a process with several.
 //! What may wait for a file system has a thread while it waits, and no process is started meanwhile
-//! (`unhurried`).
+//! (`linux/unhurried.rs`).
 
 pub mod control_group;
 pub mod copy;
 pub mod doctor;
-pub mod file_content;
 pub mod files;
 pub mod headroom;
 pub mod image;
 pub mod jail;
 pub mod layers;
 pub mod library;
-pub mod loaded;
+pub mod machine;
 pub mod measured_files;
 pub mod memory;
-pub mod patience;
+pub mod platform;
 pub mod region;
+pub mod scales;
 pub mod scheduling;
 pub mod seccomp;
+pub mod shares;
 pub mod shelf;
+pub mod trustlet;
 
+mod backlog;
 mod binding;
 mod capabilities;
 mod child;
 mod descriptors;
+mod failure;
 mod file_identity;
-pub(crate) mod fork;
+mod fork;
 mod identity;
 mod landlock;
-pub(crate) mod limits;
+mod limits;
 mod mounts;
 mod permission;
 mod probe;
 mod provisions;
 mod root;
-mod seals;
 mod step;
-pub(crate) mod unhurried;

@@ -13,7 +13,7 @@ use super::file_identity::FileIdentity;
 use super::layers::{Layer, Layers};
 use super::mounts::{self, Bound};
 use super::probe;
-use super::seals::add_seals;
+use crate::linux::seals::add_seals;
 use hacher_libos_net::attach::seqpacket;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, MemfdFlags, Mode, OFlags, SealFlags, fchmod, memfd_create, openat, unlinkat};

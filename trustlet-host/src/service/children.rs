@@ -5,11 +5,9 @@
     reason = "signalfd and pidfd_open by system call; a parent-death signal between fork and exec"
 )]
 
-use crate::process::fork::BURIAL_MAX;
-use crate::process::image::Image;
-use crate::process::jail::{Child, Limits, Output, Role, Spawn, SpawnError, spawn};
-use crate::process::layers::Layers;
-use crate::process::library::Library;
+use crate::linux::patience::BURIAL_MAX;
+use crate::machine::{Machine, OwnLaunch, OwnProgram};
+use crate::platform::PlatformError;
 use crate::scribe;
 use hacher_libos_net::attach::{CHANNEL_FD, seqpacket};
 use hacher_libos_net::clock::Monotonic;
@@ -26,27 +24,20 @@ use std::process::{Command, Stdio};
 pub const LOADER_TERMINAL: &str = "HACHER_LOADER_TERMINAL";
 
 /// What the daemon may use, where the machine allows as much.
-const DAEMON_LIMITS: Limits = Limits {
-    memory_bytes: 256 * 1024 * 1024,
-    scratch_bytes: 0,
-    threads: 4,
-    open_files: 16 * 1024,
-    open_files_min: DAEMON_OPEN_FILES_MIN,
-};
+const DAEMON_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
+const DAEMON_OPEN_FILES: u32 = 16 * 1024;
 /// Descriptors of a daemon besides those of instances: standard ones, channel, event loop, bell, the
 /// operators' socket and some connections.
 const DAEMON_OPEN_FILES_MIN: u32 = 24;
 /// Descriptors of a daemon for each instance: its page and its log.
 const DAEMON_OPEN_FILES_OF_INSTANCE: u32 = 2;
 
-/// What the scribe may use: a line of each source, a thread for each output.
-const SCRIBE_LIMITS: Limits = Limits {
-    memory_bytes: 64 * 1024 * 1024,
-    scratch_bytes: 0,
-    threads: 4,
-    open_files: 64,
-    open_files_min: 16,
-};
+/// What the scribe may use: a line of each source.
+const SCRIBE_MEMORY_BYTES: u64 = 64 * 1024 * 1024;
+const SCRIBE_OPEN_FILES: (u32, u32) = (64, 16);
+
+/// Threads of either: its own, and for the scribe one for each output.
+const OWN_THREADS: u32 = 4;
 
 /// The loader's process.
 pub(super) struct Loader {
@@ -154,67 +145,53 @@ fn place_channel(number: i32) -> io::Result<()> {
     }
 }
 
-/// Starts the daemon of `instance_count` instances in its jail.
-pub(super) fn start_daemon(
+/// Starts the daemon of `instance_count` instances.
+pub(super) fn start_daemon<M: Machine>(
+    machine: &M,
+    program: &OwnProgram<M>,
     arguments: &[OsString],
-    image: &Image,
-    libraries: &[Library],
-    socket: BorrowedFd<'_>,
+    channel: BorrowedFd<'_>,
     outputs: Option<[BorrowedFd<'_>; 2]>,
-    layers: &Layers,
     instance_count: u32,
-) -> Result<Child, SpawnError> {
+) -> Result<M::OwnProcess, PlatformError> {
     let args: Vec<&OsStr> = arguments.iter().skip(1).map(OsString::as_os_str).collect();
-    let [stdout, stderr] = outputs.map_or([Output::Null; 2], |outputs| outputs.map(Output::Fd));
-    spawn(&Spawn {
-        name: "hacher-daemon",
-        image,
-        libraries,
-        files: None,
-        argv0: arguments
-            .first()
-            .map_or("hacher-daemon".as_ref(), OsString::as_os_str),
-        args: &args,
-        env: &[],
-        limits: Limits {
-            open_files_min: DAEMON_OPEN_FILES_MIN + DAEMON_OPEN_FILES_OF_INSTANCE * instance_count,
-            ..DAEMON_LIMITS
+    let argv0 = arguments
+        .first()
+        .map_or("hacher-daemon".as_ref(), OsString::as_os_str);
+    let least = DAEMON_OPEN_FILES_MIN + DAEMON_OPEN_FILES_OF_INSTANCE * instance_count;
+    machine.start_own(
+        program,
+        &OwnLaunch {
+            name: "hacher-daemon",
+            arguments: (argv0, &args),
+            memory_bytes: DAEMON_MEMORY_BYTES,
+            threads: OWN_THREADS,
+            descriptors: (DAEMON_OPEN_FILES, least),
+            outputs,
+            channel,
         },
-        role: Role::Daemon,
-        cpu: None,
-        patient: false,
-        stdout,
-        stderr,
-        inherit: &[(socket, CHANNEL_FD)],
-        layers,
-    })
+    )
 }
 
-/// Starts the scribe in its jail, with standard output and standard error as the service has them.
-pub(super) fn start_scribe(
-    image: &Image,
-    libraries: &[Library],
-    socket: BorrowedFd<'_>,
-    [stdout, stderr]: [BorrowedFd<'_>; 2],
-    layers: &Layers,
-) -> Result<Child, SpawnError> {
-    spawn(&Spawn {
-        name: scribe::ROLE,
-        image,
-        libraries,
-        files: None,
-        argv0: scribe::ROLE.as_ref(),
-        args: &[],
-        env: &[],
-        limits: SCRIBE_LIMITS,
-        role: Role::Daemon,
-        cpu: None,
-        patient: false,
-        stdout: Output::Fd(stdout),
-        stderr: Output::Fd(stderr),
-        inherit: &[(socket, CHANNEL_FD)],
-        layers,
-    })
+/// Starts the scribe, with standard output and standard error as the service has them.
+pub(super) fn start_scribe<M: Machine>(
+    machine: &M,
+    program: &OwnProgram<M>,
+    channel: BorrowedFd<'_>,
+    outputs: [BorrowedFd<'_>; 2],
+) -> Result<M::OwnProcess, PlatformError> {
+    machine.start_own(
+        program,
+        &OwnLaunch {
+            name: scribe::ROLE,
+            arguments: (scribe::ROLE.as_ref(), &[]),
+            memory_bytes: SCRIBE_MEMORY_BYTES,
+            threads: OWN_THREADS,
+            descriptors: SCRIBE_OPEN_FILES,
+            outputs: Some(outputs),
+            channel,
+        },
+    )
 }
 
 /// The sockets that a service manager has opened at 3 and above, one for each of `names`. Called once, before

@@ -5,7 +5,7 @@
 use super::children::inherited_file;
 use super::drain::DrainTimes;
 use super::manager::socket_names;
-use crate::process::loaded::{LoadedLibrary, loaded_libraries};
+use crate::linux::loaded::{LoadedLibrary, loaded_libraries};
 use crate::{VERSION, lines};
 use core::time::Duration;
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};

@@ -4,10 +4,7 @@
 
 use super::children::start_scribe;
 use super::error::{ServiceError, os};
-use crate::process::image::Image;
-use crate::process::jail::Child;
-use crate::process::layers::Layers;
-use crate::process::library::Library;
+use crate::machine::{Machine, OwnProcess, OwnProgram};
 use crate::scribe::Sources;
 use core::time::Duration;
 use hacher_libos_net::attach::seqpacket;
@@ -52,7 +49,7 @@ impl Pipe {
 }
 
 /// The pipes, and the scribe that reads them.
-pub(super) struct Console {
+pub(super) struct Console<M: Machine> {
     /// Standard output and standard error, as the service was started with: the scribe's, and nobody else's.
     outside: [OwnedFd; 2],
     /// Its writing end is the monitor's standard error.
@@ -60,11 +57,11 @@ pub(super) struct Console {
     loader: Option<Pipe>,
     daemon: Option<Pipe>,
     results: Option<Pipe>,
-    scribe: Option<Child>,
+    scribe: Option<M::OwnProcess>,
     due: Option<Monotonic>,
 }
 
-impl Console {
+impl<M: Machine> Console<M> {
     /// Takes over standard error. Nobody reads before [`Console::start_scribe`].
     pub(super) fn open() -> Result<Self, ServiceError> {
         let make = || -> Result<Self, Errno> {
@@ -101,12 +98,7 @@ impl Console {
     }
 
     /// Starts a scribe.
-    pub(super) fn start_scribe(
-        &mut self,
-        image: &Image,
-        libraries: &[Library],
-        layers: &Layers,
-    ) -> Result<(), ServiceError> {
+    pub(super) fn start_scribe(&mut self, machine: &M, program: &OwnProgram<M>) -> Result<(), ServiceError> {
         let (Some(loader), Some(daemon), Some(results)) = (&self.loader, &self.daemon, &self.results) else {
             return Ok(());
         };
@@ -120,13 +112,14 @@ impl Console {
         };
         sources.send(&ours).map_err(os("handing pipes to the scribe"))?;
         let outputs = self.outside.each_ref().map(AsFd::as_fd);
-        self.scribe = Some(start_scribe(image, libraries, theirs.as_fd(), outputs, layers)?);
+        let scribe = start_scribe(machine, program, theirs.as_fd(), outputs);
+        self.scribe = Some(scribe.map_err(ServiceError::Daemon)?);
         Ok(())
     }
 
     /// Readable once the scribe has ended.
     pub(super) fn scribe_end(&self) -> Option<BorrowedFd<'_>> {
-        self.scribe.as_ref().map(Child::pidfd)
+        self.scribe.as_ref().map(OwnProcess::ended)
     }
 
     /// Buries a scribe that has ended. What it had not written yet and nobody else has read waits for the
@@ -157,7 +150,7 @@ impl Console {
     }
 }
 
-impl Drop for Console {
+impl<M: Machine> Drop for Console<M> {
     fn drop(&mut self) {
         // The last writers go, so the scribe ends when it has written what there is.
         let [_, stderr] = &self.outside;
@@ -170,7 +163,7 @@ impl Drop for Console {
                 tv_sec: i64::try_from(LAST_LINES_PATIENCE.as_secs()).unwrap_or(1),
                 tv_nsec: 0,
             };
-            let pidfd = scribe.pidfd();
+            let pidfd = scribe.ended();
             let _ = poll(
                 &mut [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)],
                 Some(&patience),

@@ -10,7 +10,7 @@ use rustix::net::{RecvFlags, SendFlags};
 
 /// Answers one message of `caller`: `None` if it has closed its end or cannot be answered, `Some(false)` if
 /// there was none.
-pub(super) fn answer(core: &mut Core<Machine>, caller: Caller, socket: BorrowedFd<'_>) -> Option<bool> {
+pub(super) fn answer<M: Machine>(core: &mut Core<M>, caller: Caller, socket: BorrowedFd<'_>) -> Option<bool> {
     let mut buffer = vec![0; MESSAGE_MAX_BYTES + 1];
     let (len, files) = match seqpacket::receive(socket, &mut buffer, RecvFlags::DONTWAIT) {
         Err(Errno::AGAIN) => return Some(false),
@@ -22,10 +22,10 @@ pub(super) fn answer(core: &mut Core<Machine>, caller: Caller, socket: BorrowedF
         .descriptors
         .iter()
         .map(|descriptor| match descriptor {
-            ReplyDescriptor::Region(region) => region.read_only(),
+            ReplyDescriptor::Region(region) => M::region_to_read(region),
             ReplyDescriptor::Log(log) => log.as_fd(),
             ReplyDescriptor::File(file) => file.as_fd(),
-            ReplyDescriptor::Doorbell(doorbell) => doorbell.own(),
+            ReplyDescriptor::Doorbell(doorbell) => M::own_doorbell(doorbell),
         })
         .collect();
     seqpacket::send(socket, &reply.bytes, &descriptors, SendFlags::DONTWAIT)

@@ -1,6 +1,6 @@
 //! The daemon's process: how it is waited for, and ended.
 
-use crate::process::jail::Child;
+use crate::machine::{Machine, OwnProcess};
 use core::time::Duration;
 use hacher_libos_net::clock::{self, Monotonic};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
@@ -14,15 +14,15 @@ pub(super) const DAEMON_EXIT_PATIENCE: Duration = Duration::from_secs(5);
 const LAST_LINES_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The daemon's process.
-pub(super) struct Daemon {
-    pub(super) child: Child,
+pub(super) struct Daemon<M: Machine> {
+    pub(super) process: M::OwnProcess,
     pub(super) socket: OwnedFd,
     pub(super) born: Monotonic,
     /// When it is killed: set once it has closed its socket.
     pub(super) exit_due: Option<Monotonic>,
 }
 
-impl Daemon {
+impl<M: Machine> Daemon<M> {
     /// It has closed its socket, so it is ending.
     pub(super) fn await_end(&mut self, epoll: &OwnedFd) {
         if self.exit_due.is_none() {
@@ -40,9 +40,9 @@ impl Daemon {
             tv_nsec: 0,
         };
         let _ = poll(
-            &mut [PollFd::from_borrowed_fd(self.child.pidfd(), PollFlags::IN)],
+            &mut [PollFd::from_borrowed_fd(self.process.ended(), PollFlags::IN)],
             Some(&patience),
         );
-        let _ = self.child.end();
+        self.process.end();
     }
 }

@@ -8,7 +8,7 @@ use super::exit_code::EXIT_CANNOT_START;
 use super::state::{DAEMON_BACKOFF_FIRST, Service, Stage};
 use super::token::{Token, watch};
 use crate::core::Caller;
-use crate::process::jail::Exit;
+use crate::machine::{Machine, OwnExit, OwnProcess};
 use core::time::Duration;
 use hacher_libos_net::attach::seqpacket;
 use hacher_libos_net::clock::{self, Monotonic};
@@ -21,24 +21,23 @@ const DAEMON_BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// A daemon that lived this long is replaced without a wait.
 const DAEMON_LIVED_LONG: Duration = Duration::from_secs(10);
 
-impl Service {
+impl<M: Machine> Service<M> {
     pub(super) fn start_daemon(&mut self) -> Result<(), ServiceError> {
         self.daemon_due = None;
         let (ours, theirs) = seqpacket::pair().map_err(os("making a socket for the daemon"))?;
-        let layers = self.core.platform().found_layers();
-        let child = start_daemon(
+        let process = start_daemon(
+            self.core.platform(),
+            &self.fabric,
             &self.config.daemon,
-            &self.fabric.image,
-            &self.fabric.libraries,
             theirs.as_fd(),
             self.console.of_daemon(),
-            layers,
             self.core.instance_count(),
-        )?;
+        )
+        .map_err(ServiceError::Daemon)?;
         watch(&self.epoll, ours.as_fd(), Token::DaemonSocket)?;
-        watch(&self.epoll, child.pidfd(), Token::DaemonEnd)?;
+        watch(&self.epoll, process.ended(), Token::DaemonEnd)?;
         self.daemon = Some(Daemon {
-            child,
+            process,
             socket: ours,
             born: clock::now(),
             exit_due: None,
@@ -60,7 +59,7 @@ impl Service {
                 daemon.await_end(&self.epoll);
             } else {
                 // It broke the protocol: a fresh one may do better. Its end is reported by its pidfd.
-                let _ = daemon.child.kill();
+                daemon.process.kill();
             }
         }
     }
@@ -69,8 +68,8 @@ impl Service {
         let Some(mut daemon) = self.daemon.take() else {
             return;
         };
-        let exit = daemon.child.wait().ok();
-        if exit == Some(Exit::Code(i32::from(EXIT_CANNOT_START))) {
+        let exit = daemon.process.wait();
+        if exit == Some(OwnExit::Code(i32::from(EXIT_CANNOT_START))) {
             self.begin_stop(1, Duration::ZERO);
             return;
         }
@@ -115,7 +114,7 @@ impl Service {
                 Err(Errno::PIPE | Errno::CONNRESET) => return daemon.await_end(&self.epoll),
                 // It does not read; a fresh one will read the tables instead.
                 Err(_) => {
-                    let _ = daemon.child.kill();
+                    daemon.process.kill();
                     return;
                 }
             }

@@ -1,8 +1,7 @@
 //! Why a service could not start.
 
-use crate::process::headroom::explained;
-use crate::process::image::ImageError;
-use crate::process::library::LibraryError;
+use crate::chosen::headroom::explained;
+use crate::platform::PlatformError;
 use rustix::io::Errno;
 use std::io;
 
@@ -18,15 +17,9 @@ pub enum ServiceError {
         /// Why it failed.
         source: io::Error,
     },
-    /// An executable of the service cannot be copied.
-    #[error("cannot use the own executable: {0}")]
-    Image(#[from] ImageError),
-    /// A library of this executable cannot be measured.
-    #[error("cannot use an own library: {0}")]
-    Library(#[from] LibraryError),
     /// The platform is not usable.
     #[error(transparent)]
-    Platform(#[from] crate::platform::PlatformError),
+    Platform(#[from] PlatformError),
     /// A limit of the machine is too low.
     #[error("{0}")]
     Short(String),
@@ -35,7 +28,7 @@ pub enum ServiceError {
     Untried(String),
     /// The daemon cannot be started.
     #[error("the daemon: {0}")]
-    Daemon(#[from] crate::process::jail::SpawnError),
+    Daemon(#[source] PlatformError),
 }
 
 /// A system call that should not have failed.

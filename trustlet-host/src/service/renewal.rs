@@ -9,9 +9,9 @@
 use crate::core::Core;
 use crate::core::limits::TLS_FILE_MAX_BYTES;
 use crate::ids::GatewayId;
+use crate::linux::file_content::{self, ContentError};
+use crate::linux::unhurried::Question;
 use crate::machine::Machine;
-use crate::process::file_content::{self, ContentError};
-use crate::process::unhurried::Question;
 use core::time::Duration;
 use hacher_libos_net::clock::{self, Monotonic};
 use ring::digest::{Context, Digest, SHA256};
@@ -37,7 +37,7 @@ pub(super) struct Renewals {
 
 impl Renewals {
     /// Those of a monitor that has loaded all chains.
-    pub(super) fn of(core: &Core<Machine>) -> Self {
+    pub(super) fn of(core: &Core<impl Machine>) -> Self {
         let gateways: Vec<_> = core
             .gateways_with_tls()
             .into_iter()
@@ -53,7 +53,7 @@ impl Renewals {
     }
 
     /// Looks at all files, if it is time.
-    pub(super) fn look_if_due(&mut self, core: &mut Core<Machine>) {
+    pub(super) fn look_if_due(&mut self, core: &mut Core<impl Machine>) {
         let now = clock::now();
         if self.due.is_some_and(|due| due <= now) {
             self.due = Some(now.after(LOOK_EVERY));
@@ -64,7 +64,7 @@ impl Renewals {
     }
 
     /// Looks at all files because somebody asked; says what is bad at once.
-    pub(super) fn look(&mut self, core: &mut Core<Machine>) {
+    pub(super) fn look(&mut self, core: &mut Core<impl Machine>) {
         let now = clock::now();
         for gateway in &mut self.gateways {
             gateway.look(core, now, true);
@@ -75,7 +75,7 @@ impl Renewals {
     /// here.
     pub(super) fn answered(
         &mut self,
-        core: &Core<Machine>,
+        core: &Core<impl Machine>,
         gateway: GatewayId,
         taken: bool,
         text: &[u8],
@@ -109,7 +109,7 @@ struct Renewal {
 }
 
 impl Renewal {
-    fn new(gateway: GatewayId, core: &Core<Machine>) -> Self {
+    fn new(gateway: GatewayId, core: &Core<impl Machine>) -> Self {
         let files: Vec<_> = core.tls_files(gateway).collect();
         let contents = files.iter().map(|(_, content)| whole(content));
         Self {
@@ -120,7 +120,7 @@ impl Renewal {
         }
     }
 
-    fn look(&mut self, core: &mut Core<Machine>, now: Monotonic, asked: bool) {
+    fn look(&mut self, core: &mut Core<impl Machine>, now: Monotonic, asked: bool) {
         if self.state.awaits_answer(core.tls_is_offered(self.gateway), now) {
             return;
         }
@@ -154,7 +154,7 @@ impl Renewal {
 
     /// What the files are now, and whether somebody asked for it; `None` as long as their file system does not
     /// answer, which is said once.
-    fn looked(&mut self, core: &Core<Machine>, now: Monotonic, asked: bool) -> Option<(Looked, bool)> {
+    fn looked(&mut self, core: &Core<impl Machine>, now: Monotonic, asked: bool) -> Option<(Looked, bool)> {
         let look = match self.look.take() {
             Some(look) => look,
             None => {

@@ -5,17 +5,14 @@ use super::config::MonitorConfig;
 use super::drain::{Drain, DrainTimes};
 use super::error::{ServiceError, os};
 use super::manager;
-use super::shares::Shares;
 use super::state::{Service, Stage};
 use super::token::Token;
+use crate::chosen::Chosen;
 use crate::core::Core;
-use crate::machine::Machine;
-use crate::process::headroom::{Need, raise_soft_limits, shortfall};
-use crate::process::limits;
+use crate::machine::{Machine, Shares};
 use core::time::Duration;
 use hacher_libos_net::clock;
 use rustix::event::{Timespec, epoll};
-use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::fstat;
 use rustix::io::Errno;
 use std::fs;
@@ -27,45 +24,28 @@ use std::process::ExitCode;
 /// [`ServiceError`] when the service cannot start.
 pub fn run(config: MonitorConfig) -> Result<ExitCode, ServiceError> {
     let sockets = children::inherited_sockets(manager::socket_names());
-    harden()?;
-    if let Some(short) = shortfall(&need_to_start(&config)) {
+    harden::<Chosen>()?;
+    let fabric = fstat(&config.fabric.executable).ok();
+    let fabric_bytes = fabric.and_then(|found| u64::try_from(found.st_size).ok());
+    if let Some(short) = Chosen::shortfall(fabric_bytes.unwrap_or(0)) {
         return Err(ServiceError::Short(short));
     }
-    Service::start(config, sockets)?.run()
-}
-
-/// What it takes to get as far as the loader, which looks at what the chains need.
-fn need_to_start(config: &MonitorConfig) -> Need {
-    let mut need = Need::to_start();
-    let length = |file: BorrowedFd<'_>| {
-        fstat(file)
-            .ok()
-            .and_then(|found| u64::try_from(found.st_size).ok())
-    };
-    let fabric = length(config.fabric.executable.as_fd()).unwrap_or(0);
-    // A monitor of its own is copied for the scribe, and the larger executable besides.
-    if fabric > need.file_bytes {
-        need.memory_bytes = need.memory_bytes.saturating_add(fabric);
-        need.file_bytes = fabric;
-    }
-    need
+    Service::<Chosen>::start(config, sockets)?.run()
 }
 
 /// Keeps others out of this process, which holds every key.
-fn harden() -> Result<(), ServiceError> {
+fn harden<M: Machine>() -> Result<(), ServiceError> {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
     // What a dump would hold: nothing. All children inherit it. Before the process is not dumpable, as that
     // makes the file root's; where there is no such file, the limit below has to do.
     let _ = fs::write("/proc/self/coredump_filter", "0");
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(os("making the monitor not dumpable"))?;
-    // Where a limit of 0 cannot be raised, `doctor` says what that means.
-    limits::forbid_core_dumps().map_err(os("forbidding core dumps"))?;
-    raise_soft_limits();
+    M::set_own_limits()?;
     children::outlive_file_limits();
     Ok(())
 }
 
-impl Service {
+impl<M: Machine> Service<M> {
     pub(super) fn run(mut self) -> Result<ExitCode, ServiceError> {
         let mut events = [epoll::Event {
             flags: epoll::EventFlags::empty(),
@@ -112,7 +92,7 @@ impl Service {
                 self.manager.ready();
             }
         }
-        let is_offered = |core: &Core<Machine>| {
+        let is_offered = |core: &Core<M>| {
             let mut gateways = core.gateways_with_tls().into_iter();
             gateways.any(|gateway| core.tls_is_offered(gateway))
         };
@@ -137,7 +117,7 @@ impl Service {
             .chain(self.renewals.due())
             .chain(self.daemon_due)
             .chain(self.manager.due())
-            .chain(self.shares.as_ref().and_then(Shares::due))
+            .chain(self.shares.as_ref().and_then(M::Shares::due))
             .chain(daemon)
             .chain(scribe)
             .chain(given_up)

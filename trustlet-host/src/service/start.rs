@@ -1,22 +1,19 @@
 //! What a service begins with: the scribe, and the loader; and how the loader's work ends.
 
 use super::children::{self, start_loader};
-use super::config::MonitorConfig;
+use super::config::{FabricProgram, MonitorConfig};
 use super::console::Console;
 use super::conversation::answer;
 use super::deaths::Untold;
 use super::error::{ServiceError, os};
 use super::manager::Manager;
 use super::renewal::Renewals;
-use super::shares::{Shares, divided};
-use super::state::{DAEMON_BACKOFF_FIRST, Program, Service, Stage};
+use super::state::{DAEMON_BACKOFF_FIRST, Service, Stage};
 use super::token::{Token, watch};
 use crate::core::{Caller, Core, NamedSocket};
-use crate::machine::Machine;
-use crate::process::layers::Layers;
-use crate::process::measured_files::MeasuredFiles;
-use crate::process::patience::is_asked_to_stop;
-use crate::process::shelf::Shelf;
+use crate::linux::loaded::loaded_libraries;
+use crate::linux::patience::is_asked_to_stop;
+use crate::machine::{Machine, Shares};
 use crate::socket_file::SocketFile;
 use core::time::Duration;
 use hacher_libos_net::clock;
@@ -28,7 +25,7 @@ use std::fs::File;
 /// How long a loader that has closed its socket may take to end.
 const LOADER_EXIT_MAX: Duration = Duration::from_secs(2);
 
-impl Service {
+impl<M: Machine> Service<M> {
     pub(super) fn start(
         config: MonitorConfig,
         sockets: Vec<(String, OwnedFd)>,
@@ -38,24 +35,21 @@ impl Service {
         let executable = File::open("/proc/self/exe").map_err(os(
             "opening the own executable, /proc/self/exe (is /proc mounted?)",
         ))?;
-        let layers = Layers::probe();
-        let untried = layers.untried().map(ToString::to_string);
-        let mut measured = MeasuredFiles::new(Shelf::new(&layers));
-        let monitor = Program {
-            image: measured.image("hacher-monitor", executable.as_fd())?,
-            libraries: measured.own_libraries()?,
-        };
+        let mut machine = M::find()?;
+        let untried = machine.untried();
+        let monitor = machine.own_program("hacher-monitor", executable.as_fd(), &loaded_libraries())?;
         // The same copy, where one executable is both; and the gateway's, if the loader names that file too.
-        let fabric = Program {
-            image: measured.image("hacher-fabric", config.fabric.executable.as_fd())?,
-            libraries: measured.loaded_libraries(&config.fabric.libraries)?,
-        };
-        if let Some(reason) = measured.shelf().unshared_because() {
+        let FabricProgram {
+            executable,
+            libraries,
+        } = &config.fabric;
+        let fabric = machine.own_program("hacher-fabric", executable.as_fd(), libraries)?;
+        if let Some(reason) = machine.unshared_because() {
             tell!(
                 Info: "each trustlet has copies of its libraries and files of its own, as they cannot be shared: {reason}"
             );
         }
-        let mut core = Core::new(Machine::new(layers, measured)?);
+        let mut core = Core::new(machine);
         core.name_programs(&monitor.image, &fabric.image);
         if config.access_log {
             core.keep_access_log();
@@ -75,7 +69,6 @@ impl Service {
             daemon_backoff: DAEMON_BACKOFF_FIRST,
             daemon_due: None,
             renewals: Renewals::default(),
-            divided: None,
             shares: None,
             untold: Untold::default(),
             hung_up: BTreeMap::new(),
@@ -94,7 +87,7 @@ impl Service {
             return Err(ServiceError::Untried(untried));
         }
         // Before anybody is started, who would be left without a part.
-        service.divided = divided();
+        service.shares = Some(M::Shares::divide());
         // Before the loader, which sees what is left of the machine's limits, and would only add that its
         // monitor is gone.
         service.start_scribe()?;
@@ -156,14 +149,14 @@ impl Service {
         self.renewals = Renewals::of(&self.core);
         let paths = self.config.sockets.iter();
         self.sockets = paths.filter_map(|path| SocketFile::at(path)).collect();
-        self.shares = Some(Shares::of(&self.core, self.divided.take()));
+        if let Some(shares) = &mut self.shares {
+            shares.begin(&self.core);
+        }
         self.start_daemon()
     }
 
     pub(super) fn start_scribe(&mut self) -> Result<(), ServiceError> {
-        let layers = self.core.platform().found_layers();
-        self.console
-            .start_scribe(&self.monitor.image, &self.monitor.libraries, layers)?;
+        self.console.start_scribe(self.core.platform(), &self.monitor)?;
         if let Some(end) = self.console.scribe_end() {
             watch(&self.epoll, end, Token::ScribeEnd)?;
         }

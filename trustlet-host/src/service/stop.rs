@@ -4,6 +4,7 @@ use super::error::ServiceError;
 use super::exit_code::EXIT_CUT;
 use super::state::{Service, Stage};
 use super::token::Token;
+use crate::machine::{Machine, Trustlet};
 use crate::socket_file::SocketFile;
 use core::time::Duration;
 use hacher_libos_net::clock;
@@ -12,7 +13,7 @@ use rustix::event::{Timespec, epoll};
 /// How long killed processes may take to be gone.
 const REAP_PATIENCE: Duration = Duration::from_secs(5);
 
-impl Service {
+impl<M: Machine> Service<M> {
     /// Whether it is over; starts a daemon and a scribe that are due.
     pub(super) fn has_ended(&mut self) -> Result<bool, ServiceError> {
         let now = clock::now();
@@ -77,7 +78,7 @@ impl Service {
                 if let Token::ProcessEnd(process) = Token::unpack(event.data.u64()) {
                     self.process_ended(process);
                 } else if let Token::Channel(process) = Token::unpack(event.data.u64())
-                    && let Some(found) = self.core.platform_mut().process_mut(process)
+                    && let Some(found) = self.core.platform_mut().trustlet_mut(process)
                 {
                     let _ = epoll::delete(&self.epoll, found.channel());
                 }

@@ -6,6 +6,7 @@ use super::error::os;
 use super::state::{Service, Stage};
 use super::token::{Token, watch};
 use crate::ids::ProcessId;
+use crate::machine::{Machine, OwnProcess, Shares, Trustlet};
 use core::time::Duration;
 use hacher_libos_net::attach::{Drained, MessageHeader, SAID_MAX_BYTES, kind, seqpacket};
 use hacher_libos_net::clock::{self, Monotonic};
@@ -18,7 +19,7 @@ use zerocopy::FromBytes;
 /// ends a moment before it does; ending it at once would hide how it ended.
 const HANG_UP_PATIENCE: Duration = Duration::from_secs(1);
 
-impl Service {
+impl<M: Machine> Service<M> {
     /// Trustlets that are given up at some time, and when: for not reading what they are sent, or for never
     /// being ready.
     pub(super) fn deadlines(&self) -> impl Iterator<Item = (ProcessId, Monotonic)> + '_ {
@@ -40,7 +41,7 @@ impl Service {
         if let Some(daemon) = &mut self.daemon
             && daemon.exit_due.is_some_and(|due| due <= now)
         {
-            let _ = daemon.child.kill();
+            daemon.process.kill();
             daemon.exit_due = Some(now.after(DAEMON_EXIT_PATIENCE));
         }
         let overdue: Vec<_> = self
@@ -67,7 +68,7 @@ impl Service {
             if let Some(whom) = self.core.whom(process) {
                 self.untold.is_told(&whom);
             }
-            let Some(found) = self.core.platform_mut().process_mut(process) else {
+            let Some(found) = self.core.platform_mut().trustlet_mut(process) else {
                 continue;
             };
             let writable = found.has_backlog();
@@ -79,7 +80,7 @@ impl Service {
             let channel = epoll::EventData::new_u64(Token::Channel(process).pack());
             let watched = epoll::add(&self.epoll, found.channel(), channel, flags)
                 .map_err(os("watching a trustlet"))
-                .and_then(|()| watch(&self.epoll, found.pidfd(), Token::ProcessEnd(process)));
+                .and_then(|()| watch(&self.epoll, found.ended(), Token::ProcessEnd(process)));
             if let Err(error) = watched {
                 tell!(Warning: "{error}");
                 if let Some(exit) = found.end() {
@@ -93,7 +94,7 @@ impl Service {
     }
 
     pub(super) fn read_channel(&mut self, process: ProcessId) {
-        let Some(found) = self.core.platform_mut().process_mut(process) else {
+        let Some(found) = self.core.platform_mut().trustlet_mut(process) else {
             return;
         };
         let flushed = found.flush();
@@ -123,7 +124,7 @@ impl Service {
         if !good {
             // It said something that a trustlet has no business to say.
             self.core.end(process);
-            if let Some(found) = self.core.platform_mut().process_mut(process) {
+            if let Some(found) = self.core.platform_mut().trustlet_mut(process) {
                 let _ = epoll::delete(&self.epoll, found.channel());
             }
         }
@@ -150,7 +151,7 @@ impl Service {
     }
 
     pub(super) fn process_ended(&mut self, process: ProcessId) {
-        let Some(found) = self.core.platform_mut().process_mut(process) else {
+        let Some(found) = self.core.platform_mut().trustlet_mut(process) else {
             return;
         };
         let Some(exit) = found.reap() else { return };

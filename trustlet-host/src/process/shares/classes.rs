@@ -8,7 +8,7 @@
 
 use crate::core::Core;
 use crate::ids::{ChainId, ProcessId};
-use crate::machine::Machine;
+use crate::process::platform::ProcessPlatform;
 use crate::process::scheduling::{self, Class, Taken, taken};
 use core::time::Duration;
 use hacher_libos_net::clock::{self, Monotonic};
@@ -37,7 +37,7 @@ const KEPT_WAITING: f64 = 0.1;
 
 /// Who takes how much, and who is in the background.
 #[derive(Debug)]
-pub(crate) struct Classes {
+pub struct Classes {
     processors: f64,
     due: Option<Monotonic>,
     looked: Monotonic,
@@ -81,7 +81,7 @@ struct Subject {
 impl Classes {
     /// Those of a monitor that has loaded all chains: nobody looks where there is one chain, or where nobody
     /// could be brought back.
-    pub(super) fn of(core: &Core<Machine>) -> Self {
+    pub(super) fn of(core: &Core<ProcessPlatform>) -> Self {
         let now = clock::now();
         let several = core.chain_count() > 1;
         let due = (several && scheduling::can_bring_back()).then(|| now.after(LOOK_IDLE_EVERY));
@@ -108,7 +108,7 @@ impl Classes {
     }
 
     /// Looks who takes how much, if it is time, and moves chains to the background and back.
-    pub(super) fn look_if_due(&mut self, core: &Core<Machine>) {
+    pub(super) fn look_if_due(&mut self, core: &Core<ProcessPlatform>) {
         let now = clock::now();
         if self.due.is_none_or(|due| due > now) {
             return;
@@ -255,7 +255,7 @@ fn judge(
     judged
 }
 
-fn subjects(core: &Core<Machine>) -> Vec<Subject> {
+fn subjects(core: &Core<ProcessPlatform>) -> Vec<Subject> {
     let functions = core.function_processes().into_iter();
     functions
         // One that starts is awaited for a time that starving it would use up.
@@ -265,9 +265,9 @@ fn subjects(core: &Core<Machine>) -> Vec<Subject> {
             Some(Subject {
                 process,
                 chain,
-                pid: found.pid(),
-                cpu: found.cpu(),
-                patient: found.is_patient(),
+                pid: found.child.pid(),
+                cpu: found.cpu,
+                patient: found.patient,
             })
         })
         .collect()

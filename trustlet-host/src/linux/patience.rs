@@ -16,11 +16,18 @@ use std::time::Instant;
 /// rarely cut in two by this.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How long a killed process may take to be gone. As a rule that is milliseconds; one that the kernel keeps,
+/// in a file system that does not answer, must not keep the monitor as well.
+pub(crate) const BURIAL_MAX: Timespec = Timespec {
+    tv_sec: 5,
+    tv_nsec: 0,
+};
+
 /// Waits until `fd` is readable or at its end.
 ///
 /// # Errors
 /// `Errno::TIMEDOUT` after `patience`, `Errno::CANCELED` when the monitor is asked to stop.
-pub(super) fn until_readable(fd: impl AsFd, patience: Duration) -> Result<(), Errno> {
+pub(crate) fn until_readable(fd: impl AsFd, patience: Duration) -> Result<(), Errno> {
     let end = Instant::now() + patience;
     loop {
         let left = end.saturating_duration_since(Instant::now());
@@ -45,7 +52,7 @@ pub(super) fn until_readable(fd: impl AsFd, patience: Duration) -> Result<(), Er
 
 /// Whether a signal that stops the monitor has come and has not been read yet.
 #[must_use]
-pub fn is_asked_to_stop() -> bool {
+pub(crate) fn is_asked_to_stop() -> bool {
     // SAFETY: a signal set is plain data for which zeros are valid.
     let mut pending = unsafe { core::mem::zeroed::<libc::sigset_t>() };
     // SAFETY: writes to the set that it is given.

@@ -12,7 +12,7 @@ const TRIES: u32 = 8;
 /// Against writing (`F_SEAL_WRITE`) a file is sealed only while nothing in the kernel holds a page of it,
 /// which whatever moves or counts pages may do for a moment. `EBUSY` then says nothing about the file, as
 /// long as nobody has it mapped for writing.
-pub(super) fn add_seals(memfd: impl AsFd, seals: SealFlags) -> Result<(), Errno> {
+pub(crate) fn add_seals(memfd: impl AsFd, seals: SealFlags) -> Result<(), Errno> {
     unless_busy(|| fcntl_add_seals(&memfd, seals))
 }
 

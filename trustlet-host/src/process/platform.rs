@@ -1,0 +1,410 @@
+//! The process platform: what the core asks for, carried out with Linux processes, memfds and pipes.
+
+use super::backlog::Backlog;
+use super::copy::CopyError;
+use super::failure::{os, unsuitable};
+use super::files::{AddedFile, Files, NO_PLACE};
+use super::image::Image;
+use super::jail::{Limits, Output, Role, Spawn, spawn};
+use super::layers::{Layer, Layers};
+use super::library::Library;
+use super::measured_files::MeasuredFiles;
+use super::memory;
+use super::region::{Doorbell, Region};
+use super::seccomp::lockdown_program;
+use super::trustlet::Process;
+use crate::evidence::{EvidenceSigner, NONCE_BYTES};
+use crate::ids::ProcessId;
+use crate::linux::unhurried::{PATIENCE, asked};
+use crate::platform::{
+    Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, Spawned, TrustletRole,
+};
+use hacher_libos_net::attach::seqpacket;
+use hacher_libos_net::attach::{CHANNEL_FD, ZeroizingMessage};
+use hacher_libos_net::clock;
+use ring::rand::{SecureRandom, SystemRandom};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_socket_send_buffer_size, socket_acceptconn};
+use rustix::pipe::{PipeFlags, pipe_with};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::rc::Rc;
+use zeroize::Zeroizing;
+
+/// Its name.
+pub const BACKEND: &str = "process";
+
+/// Descriptors that a process has besides those of its attachments: standard ones, channel, event loop,
+/// files.
+const DESCRIPTORS_OF_ITS_OWN: u32 = 64;
+/// A gateway also has a descriptor for each connection.
+const DESCRIPTORS_OF_A_GATEWAY: u32 = 2048;
+/// Where the machine allows no more: standard ones, the channel, a library that is being loaded, a few of the
+/// function's own.
+const DESCRIPTORS_OF_ITS_OWN_MIN: u32 = 12;
+/// Likewise: standard ones, channel, event loop, listening socket, and some connections.
+const DESCRIPTORS_OF_A_GATEWAY_MIN: u32 = 24;
+/// Room for attachment messages that a process has not read yet.
+const CHANNEL_BYTES: usize = 4 * 1024 * 1024;
+
+/// A region and its read-only descriptor, opened once.
+pub struct SharedRegion {
+    region: Region,
+    read_only: OwnedFd,
+}
+
+impl SharedRegion {
+    /// For readers.
+    pub fn read_only(&self) -> BorrowedFd<'_> {
+        self.read_only.as_fd()
+    }
+}
+
+/// The machine.
+pub struct ProcessPlatform {
+    pub(super) layers: Layers,
+    signer: EvidenceSigner,
+    random: SystemRandom,
+    pub(super) measured: MeasuredFiles,
+    pub(super) processes: BTreeMap<ProcessId, Process>,
+    /// Processes started since the event loop last looked.
+    pub(super) newborn: Vec<ProcessId>,
+}
+
+impl ProcessPlatform {
+    /// A machine that enforces `layers` and knows what is `measured` already; makes the key that signs
+    /// evidence.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn new(layers: Layers, measured: MeasuredFiles) -> Result<Self, PlatformError> {
+        let random = SystemRandom::new();
+        let mut seed = Zeroizing::new([0; 32]);
+        random
+            .fill(&mut *seed)
+            .map_err(|_| unsuitable(&"there is no randomness"))?;
+        let signer = EvidenceSigner::new(&seed).ok_or_else(|| unsuitable(&"no key could be made"))?;
+        Ok(Self {
+            layers,
+            signer,
+            random,
+            measured,
+            processes: BTreeMap::new(),
+            newborn: Vec::new(),
+        })
+    }
+
+    /// The process of a trustlet, to look at.
+    pub(super) fn process(&self, process: ProcessId) -> Option<&Process> {
+        self.processes.get(&process)
+    }
+
+    /// Without a root of its own a function sees the machine's files, and no others.
+    fn check_room_for_files(&self) -> Result<(), PlatformError> {
+        if self.layers.has(Layer::MountNamespace) {
+            return Ok(());
+        }
+        Err(PlatformError::Unsuitable(NO_PLACE.to_owned()))
+    }
+
+    fn start(&mut self, launch: &Launch<'_, Self>) -> Result<(Process, Option<OwnedFd>), PlatformError> {
+        let (ours, theirs) = seqpacket::pair().map_err(|errno| os("making a channel")(errno.into()))?;
+        set_socket_send_buffer_size(&ours, CHANNEL_BYTES)
+            .map_err(|errno| os("sizing a channel")(errno.into()))?;
+        // The writing end waits where it is full, as a program expects of its standard output: the daemon
+        // always drains it.
+        let log = match launch.forward_logs {
+            true => Some(
+                pipe_with(PipeFlags::CLOEXEC).map_err(|errno| os("making a pipe for logs")(errno.into()))?,
+            ),
+            false => None,
+        };
+        let output = log
+            .as_ref()
+            .map_or(Output::Null, |(_, write)| Output::Fd(write.as_fd()));
+        let (role, own, own_min) = match launch.role {
+            TrustletRole::Function => (Role::Function, DESCRIPTORS_OF_ITS_OWN, DESCRIPTORS_OF_ITS_OWN_MIN),
+            TrustletRole::Gateway => (
+                Role::Gateway,
+                DESCRIPTORS_OF_A_GATEWAY,
+                DESCRIPTORS_OF_A_GATEWAY_MIN,
+            ),
+        };
+        let environment: Vec<(&OsStr, &OsStr)> = launch
+            .environment
+            .iter()
+            .map(|(name, value)| (name.as_ref(), value.as_ref()))
+            .collect();
+        let given: Vec<&OsStr> = launch.arguments.iter().map(AsRef::as_ref).collect();
+        let args: &[&OsStr] = match (launch.role, launch.chain) {
+            (TrustletRole::Gateway, chain) if !chain.is_empty() => &[chain.as_ref()],
+            _ => &given,
+        };
+        launch
+            .files
+            .seal()
+            .map_err(|errno| os("closing files for writing")(errno.into()))?;
+        let name = match launch.chain {
+            "" => launch.function.to_owned(),
+            chain => format!("{chain}/{}", launch.function),
+        };
+        let cpu = launch.cpu.and_then(|cpu| usize::try_from(cpu).ok());
+        let child = spawn(&Spawn {
+            name: &name,
+            image: launch.image,
+            libraries: launch.libraries,
+            files: Some(launch.files),
+            argv0: launch.function.as_ref(),
+            // Whose gateway it is, for whoever looks at the processes.
+            args,
+            env: &environment,
+            limits: Limits {
+                memory_bytes: launch.limits.memory_bytes,
+                scratch_bytes: launch.limits.scratch_bytes,
+                threads: launch.limits.threads,
+                open_files: launch.limits.descriptors.saturating_add(own),
+                open_files_min: launch.limits.descriptors.saturating_add(own_min),
+            },
+            role,
+            cpu,
+            patient: launch.patient,
+            stdout: output,
+            stderr: output,
+            inherit: &[(theirs.as_fd(), CHANNEL_FD)],
+            layers: &self.layers,
+        })
+        .map_err(|error| unsuitable(&error))?;
+        let process = Process {
+            child,
+            channel: ours,
+            born: clock::now(),
+            backlog: Backlog::default(),
+            cpu,
+            patient: launch.patient,
+        };
+        Ok((process, log.map(|(read, _)| read)))
+    }
+}
+
+impl Platform for ProcessPlatform {
+    type File = OwnedFd;
+    type Image = Rc<Image>;
+    type Library = Library;
+    type Files = Files;
+    type Region = SharedRegion;
+    type Doorbell = Doorbell;
+    type Log = OwnedFd;
+
+    fn backend(&self) -> &'static str {
+        BACKEND
+    }
+
+    fn is_snp(&self) -> bool {
+        false
+    }
+
+    fn layers(&self) -> Vec<LayerStatus> {
+        layer_statuses(&self.layers)
+    }
+
+    fn random(&mut self, bytes: &mut [u8]) -> Result<(), PlatformError> {
+        self.random
+            .fill(bytes)
+            .map_err(|_| unsuitable(&"the random number generator failed"))
+    }
+
+    fn load_image(&mut self, name: &str, file: Self::File) -> Result<Self::Image, PlatformError> {
+        self.measured
+            .image(name, file.as_fd())
+            .map_err(|error| unsuitable(&error))
+    }
+
+    fn image_measurement(image: &Self::Image) -> Measurement {
+        *image.measurement()
+    }
+
+    fn load_library(
+        &mut self,
+        file: Self::File,
+        path: &str,
+        interpreter: bool,
+    ) -> Result<Self::Library, PlatformError> {
+        self.measured
+            .library(Path::new(path), file.as_fd(), interpreter)
+            .map_err(|error| unsuitable(&error))
+    }
+
+    fn library_measurement(library: &Self::Library) -> Measurement {
+        *library.measurement()
+    }
+
+    fn add_folder(&mut self, files: &mut Files, path: &str) -> Result<(), PlatformError> {
+        self.check_room_for_files()?;
+        self.measured
+            .add_folder(files, Path::new(path))
+            .map_err(|error| unsuitable(&error))
+    }
+
+    fn add_file(
+        &mut self,
+        files: &mut Files,
+        path: &str,
+        file: Self::File,
+        max_bytes: u64,
+    ) -> Result<MeasuredFile, PlatformError> {
+        self.check_room_for_files()?;
+        let added = self
+            .measured
+            .add_file(files, Path::new(path), file.as_fd(), max_bytes);
+        added.map(measured).map_err(|error| unsuitable(&error))
+    }
+
+    fn add_link(&mut self, files: &mut Files, path: &str, target: &str) -> Result<(), PlatformError> {
+        self.check_room_for_files()?;
+        self.measured
+            .add_link(files, Path::new(path), target)
+            .map_err(|error| unsuitable(&error))
+    }
+
+    fn read_secret(
+        &mut self,
+        file: Self::File,
+        max_bytes: usize,
+    ) -> Result<Zeroizing<Vec<u8>>, PlatformError> {
+        asked(PATIENCE, move |_| secret_in(File::from(file), max_bytes))
+            .map_err(|error| unsuitable(&CopyError::unanswered(error)))?
+    }
+
+    fn is_listener(&self, file: &Self::File) -> bool {
+        socket_acceptconn(file).unwrap_or(false)
+    }
+
+    fn create_region(&mut self, name: &str, len_bytes: usize) -> Result<Self::Region, PlatformError> {
+        let region = Region::create(name, len_bytes as u64).map_err(os("making a region"))?;
+        let read_only = region.read_only().map_err(os("opening a region for reading"))?;
+        Ok(SharedRegion { region, read_only })
+    }
+
+    fn create_doorbell(&mut self) -> Result<Self::Doorbell, PlatformError> {
+        Doorbell::create().map_err(os("making a doorbell"))
+    }
+
+    fn spawn(&mut self, launch: Launch<'_, Self>) -> Result<Spawned<Self>, PlatformError> {
+        let (process, log) = self.start(&launch)?;
+        self.processes.insert(launch.process, process);
+        self.newborn.push(launch.process);
+        Ok(Spawned { log })
+    }
+
+    fn lockdown(&self, role: TrustletRole) -> Option<Vec<[u8; 8]>> {
+        // A gateway's libraries are all loaded when it starts, as a function's are.
+        let role = match role {
+            TrustletRole::Function => Role::Function,
+            TrustletRole::Gateway => Role::Gateway,
+        };
+        let program = lockdown_program(role).ok()?;
+        Some(
+            program
+                .chunks_exact(8)
+                .filter_map(|filter| filter.try_into().ok())
+                .collect(),
+        )
+    }
+
+    fn send(
+        &mut self,
+        process: ProcessId,
+        message: ZeroizingMessage,
+        grants: &[Grant<'_, Self>],
+    ) -> Result<(), PlatformError> {
+        let gone = || unsuitable(&"the process is gone");
+        let process = self.processes.get_mut(&process).ok_or_else(gone)?;
+        let descriptors: Vec<BorrowedFd<'_>> = grants
+            .iter()
+            .map(|grant| match grant {
+                Grant::ReadWrite(region) => region.region.as_fd(),
+                Grant::ReadOnly(region) => region.read_only.as_fd(),
+                Grant::Doorbell(doorbell) => doorbell.ringing(),
+                Grant::OwnDoorbell(doorbell) => doorbell.own(),
+                Grant::File(file) => file.as_fd(),
+            })
+            .collect();
+        match process
+            .backlog
+            .send(&process.channel, message, &descriptors, clock::now())
+        {
+            // It has ended already. How is about to be reported, and says more than that it does not listen.
+            Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(()),
+            Err(errno) => Err(os("sending an attachment")(errno.into())),
+        }
+    }
+
+    fn kill(&mut self, process: ProcessId) {
+        if let Some(process) = self.processes.get_mut(&process) {
+            // Fails for one that has ended already.
+            let _ = process.child.kill();
+            process.backlog.clear();
+        }
+    }
+
+    fn memory_bytes(&self, process: ProcessId) -> Option<u64> {
+        memory::private_bytes(self.processes.get(&process)?.child.pid())
+    }
+
+    fn evidence_key(&self) -> [u8; 32] {
+        self.signer.public_key()
+    }
+
+    fn sign(&self, manifest: &str, nonce: &[u8; NONCE_BYTES]) -> Vec<u8> {
+        self.signer.sign(manifest, nonce)
+    }
+}
+
+/// What was added, as the core keeps it.
+pub(super) fn measured(added: AddedFile) -> MeasuredFile {
+    MeasuredFile {
+        executable: added.executable,
+        len_bytes: added.len_bytes,
+        measurement: added.measurement,
+    }
+}
+
+/// What each layer is on this machine, for reports.
+fn layer_statuses(layers: &Layers) -> Vec<LayerStatus> {
+    Layer::ALL
+        .into_iter()
+        .map(|layer| LayerStatus {
+            name: layer.to_string(),
+            missing_because: layers
+                .missing()
+                .iter()
+                .find(|missing| missing.layer == layer)
+                .map(|missing| missing.reason.clone()),
+        })
+        .collect()
+}
+
+/// Reads a secret, which is wiped when dropped.
+fn secret_in(file: File, max_bytes: usize) -> Result<Zeroizing<Vec<u8>>, PlatformError> {
+    // A pipe or a device might make the monitor wait.
+    if !file.metadata().map_err(os("looking at a secret"))?.is_file() {
+        let text = "a secret is read from a regular file".to_owned();
+        return Err(PlatformError::Unsuitable(text));
+    }
+    // Room for one byte more than may be, so that the buffer never moves and leaves a copy behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(max_bytes + 1));
+    let limit = u64::try_from(max_bytes + 1).unwrap_or(u64::MAX);
+    file.take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(os("reading a secret"))?;
+    if bytes.len() > max_bytes {
+        return Err(PlatformError::Unsuitable(format!(
+            "a secret has at most {max_bytes} bytes"
+        )));
+    }
+    Ok(bytes)
+}
