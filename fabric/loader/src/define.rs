@@ -430,7 +430,7 @@ fn add_edges<D: Definer + ?Sized>(
             ];
             let definition = EdgeDefinition {
                 protection: on_the_wire(edge.protection()),
-                reserved: 0,
+                carrier: 0,
             };
             let what = format!("the edge `{}`", chain.edge_name(edge));
             let operand = definition.as_bytes();

@@ -187,7 +187,7 @@ impl Monitor {
         );
         let edge = EdgeDefinition {
             protection: protection::SEALED,
-            reserved: 0,
+            carrier: 0,
         };
         self.load(Call::AddEdge, [chain, 0, 0, only, 0, 0], edge.as_bytes(), vec![]);
         self.load(Call::AddEdge, [chain, only, 0, 0, 0, 0], edge.as_bytes(), vec![]);

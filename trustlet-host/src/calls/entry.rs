@@ -75,8 +75,8 @@ operand! {
     EdgeDefinition {
         /// A value of [`super::protection`].
         protection: u32,
-        /// Zero.
-        reserved: u32,
+        /// The carrier that its records cross; 0 if they cross none.
+        carrier: u32,
     }
 }
 
@@ -167,8 +167,8 @@ operand! {
         variable_count: u32,
         /// Secrets.
         secret_count: u32,
-        /// Zero.
-        reserved: u32,
+        /// 1: a carrier.
+        carrier: u32,
     }
 }
 
@@ -205,8 +205,8 @@ operand! {
         group_width: u32,
         /// A value of [`super::protection`].
         protection: u32,
-        /// Zero.
-        reserved: u32,
+        /// The carrier that its records cross; 0 if they cross none.
+        carrier: u32,
     }
 }
 
@@ -257,7 +257,7 @@ operand! {
     InboundEntry {
         /// The edge, or `u32::MAX` for the edge of fault notices.
         edge: u32,
-        /// The instance that writes it.
+        /// The instance that writes it; of an edge over a carrier, behind that one, the carrier's.
         producer: u32,
         /// The port's number in the chain.
         port: u32,

@@ -173,7 +173,8 @@ impl<'a> Request<'a> {
 }
 
 /// The bytes of a message: a header and its operand.
-pub(crate) fn message<H: IntoBytes + Immutable>(header: &H, operand: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn message<H: IntoBytes + Immutable>(header: &H, operand: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(size_of::<H>() + operand.len());
     bytes.extend_from_slice(header.as_bytes());
     bytes.extend_from_slice(operand);

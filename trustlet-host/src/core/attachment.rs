@@ -1,17 +1,18 @@
 //! What a new process is told: its place in the chain, its regions and its keys, as the messages of
 //! `libos-net/path/src/attach/message.rs`. This is the only place where keys leave the monitor, and it gives a
-//! process exactly the epoch secrets of its own ports and the port secrets of the rings that it reads (I7,
-//! deny by default).
+//! process exactly the epoch secrets of its own ports and the port secrets of the rings that it reads, and a
+//! carrier none (I7, deny by default).
 
 use super::definition::gateway_limits;
 use super::names::{ERROR_PORT, GATEWAY, INGRESS};
+use super::planned::PlannedInstance;
 use super::sealed::{Chain, SealedChain};
 use crate::calls::GatewayDefinition;
 use crate::ids::{FunctionIndex, InstanceNumber, index, number};
 use crate::platform::{Grant, Platform};
 use hacher_libos_net::attach::{
     ATTACH_VERSION, Ahead, Begin, Edge, Inbound, MESSAGE_MAX_ENTRIES, Port, SECRET_BYTES, Secret,
-    ZeroizingMessage, kind,
+    ZeroizingMessage, kind, role,
 };
 use hacher_libos_net::keys::{KeyContext, epoch_secret};
 use hacher_libos_net::name::Name;
@@ -85,30 +86,33 @@ impl<'a, P: Platform> Attachment<'a, P> {
             let mut entries = Vec::with_capacity(chunk.len());
             let mut grants = Vec::with_capacity(chunk.len() * 2);
             for inbound in chunk {
-                let producer = sealed.plan.instance(inbound.producer)?;
-                let slot = sealed.slots.get(inbound.producer.at())?;
-                let mapped = inbound.edge.mapped;
+                let writer = sealed.plan.instance(inbound.writer)?;
+                let slot = sealed.slots.get(inbound.writer.at())?;
+                let edge = inbound.edge.of;
+                let mapped = edge.is_mapped();
                 // Of a mapped ring, the one reader gets the ring's own region, and no key: nothing is sealed
-                // for it.
-                let (region, port_secret) = if mapped {
-                    (slot.mapped.get(&inbound.ring)?, [0; SECRET_BYTES])
-                } else {
-                    let secret = sealed.port_secrets.get(index(inbound.edge.port))?;
-                    (&slot.outbox, *secret.expose())
+                // for it. A carrier gets no key either.
+                let region = match mapped {
+                    true => slot.mapped.get(&inbound.ring)?,
+                    false => &slot.outbox,
+                };
+                let port_secret = match mapped || planned.is_carrier {
+                    true => [0; SECRET_BYTES],
+                    false => *sealed.port_secrets.get(index(edge.port))?.expose(),
                 };
                 entries.push(Inbound {
-                    upstream: function_name(chain, inbound.edge.producer, INGRESS)?,
-                    port_name: chain.definition.ports.get(index(inbound.edge.port))?.name,
-                    producer_function: inbound.edge.producer.0,
+                    upstream: function_name(chain, edge.producer, INGRESS)?,
+                    port_name: chain.definition.ports.get(index(edge.port))?.name,
+                    producer_function: edge.producer.0,
                     producer_instance: inbound.producer.0,
-                    port: inbound.edge.port,
+                    port: edge.port,
                     ring: inbound.ring,
-                    producer_ring_count: number(producer.rings.len()),
-                    producer_ring_capacity: producer.ring_capacity,
-                    producer_outbox_bytes: producer.outbox_bytes,
-                    group: inbound.edge.group,
+                    producer_ring_count: number(writer.rings.len()),
+                    producer_ring_capacity: writer.ring_capacity,
+                    producer_outbox_bytes: writer.outbox_bytes,
+                    group: edge.group,
                     group_width: inbound.edge.group_width,
-                    member: inbound.edge.member,
+                    member: edge.member,
                     gapless: u32::from(inbound.gapless),
                     fault: u32::from(inbound.edge.is_fault()),
                     edge: inbound.edge.declared,
@@ -128,9 +132,16 @@ impl<'a, P: Platform> Attachment<'a, P> {
     }
 
     fn ports(&mut self, chain: &Chain<P>, sealed: &SealedChain<P>, instance: InstanceNumber) -> Option<()> {
-        let function = sealed.plan.instance(instance)?.function;
+        let planned = sealed.plan.instance(instance)?;
+        if planned.is_carrier {
+            return self.carried_ports(chain, planned);
+        }
         let epoch = sealed.slots.get(instance.at())?.epoch;
-        for chunk in chain.definition.ports_of(function).chunks(MESSAGE_MAX_ENTRIES) {
+        for chunk in chain
+            .definition
+            .ports_of(planned.function)
+            .chunks(MESSAGE_MAX_ENTRIES)
+        {
             let mut entries = Vec::with_capacity(chunk.len());
             for &port in chunk {
                 let context = KeyContext {
@@ -152,6 +163,24 @@ impl<'a, P: Platform> Attachment<'a, P> {
             for entry in &mut entries {
                 entry.epoch_secret.zeroize();
             }
+        }
+        Some(())
+    }
+
+    /// The ports of those whose records a carrier relays, without their keys.
+    fn carried_ports(&mut self, chain: &Chain<P>, carrier: &PlannedInstance) -> Option<()> {
+        for chunk in carrier.inbound.chunks(MESSAGE_MAX_ENTRIES) {
+            let mut entries = Vec::with_capacity(chunk.len());
+            for inbound in chunk {
+                let port = inbound.edge.of.port;
+                entries.push(Port {
+                    name: chain.definition.ports.get(index(port))?.name,
+                    port,
+                    fault: 0,
+                    epoch_secret: [0; SECRET_BYTES],
+                });
+            }
+            self.push(kind::PORT, &entries, Vec::new());
         }
         Some(())
     }
@@ -229,7 +258,11 @@ fn begin<P: Platform>(
         .map_or(u32::MAX, number);
     Some(Begin {
         version: ATTACH_VERSION,
-        role: u32::from(planned.function == FunctionIndex::GATEWAY),
+        role: match planned.function {
+            FunctionIndex::GATEWAY => role::GATEWAY,
+            _ if planned.is_carrier => role::CARRIER,
+            _ => role::FUNCTION,
+        },
         chain_digest: sealed.digest,
         chain_epoch: sealed.epoch,
         chain: definition.chain.name,

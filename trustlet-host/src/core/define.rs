@@ -49,18 +49,22 @@ impl<P: Platform> Core<P> {
         Ok(Outcome::value(u64::from(number(self.chains.len() - 1))))
     }
 
+    /// Adds a function, or a carrier.
     pub(super) fn add_function(
         &mut self,
+        is_carrier: bool,
         [chain, ..]: [u64; 6],
         operand: &[u8],
         file: Option<P::File>,
     ) -> Result<Outcome, Refusal> {
         let mut definition: FunctionDefinition = fixed(operand)?;
         definition.name = canonical_name(&definition.name)?;
-        self.chain_mut(chain)?.open_mut()?.check_function(&definition)?;
+        let open = self.chain_mut(chain)?.open_mut()?;
+        open.check_function(&definition, is_carrier)?;
         let image = self.image(definition.name.as_str(), file)?;
         self.take_instances(index(definition.limits.instances))?;
-        let function = self.chain_mut(chain)?.open_mut()?.add_function(definition, image);
+        let open = self.chain_mut(chain)?.open_mut()?;
+        let function = open.add_function(definition, is_carrier, image);
         Ok(Outcome::value(u64::from(function.0)))
     }
 

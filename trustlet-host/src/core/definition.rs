@@ -38,6 +38,8 @@ pub(crate) struct Function<P: Platform> {
     pub(crate) secrets: Vec<Secret>,
     /// Port numbers in the chain, in the order of the function's ports.
     pub(crate) ports: Vec<u32>,
+    /// It relays, and is given no key.
+    pub(crate) is_carrier: bool,
 }
 
 /// One port.
@@ -62,6 +64,8 @@ pub(crate) struct Edge {
     pub(crate) member: u32,
     /// A value of [`protection`].
     pub(crate) protection: u32,
+    /// What its records cross on their way.
+    pub(crate) carrier: Option<FunctionIndex>,
 }
 
 impl Edge {
@@ -131,7 +135,13 @@ impl<P: Platform> Definition<P> {
             .ok_or_else(|| Refusal::new(ResultCode::InvalidParameter, "there is no such function"))
     }
 
-    /// Functions and the gateway.
+    /// Whether a function is a carrier.
+    pub(crate) fn is_carrier(&self, function: FunctionIndex) -> bool {
+        self.function(function)
+            .is_some_and(|function| function.is_carrier)
+    }
+
+    /// Functions, carriers and the gateway.
     pub(crate) fn function_count(&self) -> u32 {
         number(self.functions.len() + 1)
     }
@@ -156,7 +166,14 @@ impl<P: Platform> Definition<P> {
     }
 
     /// Refuses what [`Definition::add_function`] would, before the executable is read.
-    pub(crate) fn check_function(&self, definition: &FunctionDefinition) -> Result<(), Refusal> {
+    pub(crate) fn check_function(
+        &self,
+        definition: &FunctionDefinition,
+        is_carrier: bool,
+    ) -> Result<(), Refusal> {
+        if is_carrier && definition.limits.instances != 1 {
+            return refuse(ResultCode::InvalidParameter, "a carrier has one instance");
+        }
         let name = definition.name.as_str();
         if [INGRESS, "egress", GATEWAY].contains(&name) {
             return refuse(ResultCode::NameTaken, "the name is reserved");
@@ -182,12 +199,18 @@ impl<P: Platform> Definition<P> {
     }
 
     /// Adds a function that [`Definition::check_function`] let pass.
-    pub(crate) fn add_function(&mut self, definition: FunctionDefinition, image: P::Image) -> FunctionIndex {
+    pub(crate) fn add_function(
+        &mut self,
+        definition: FunctionDefinition,
+        is_carrier: bool,
+        image: P::Image,
+    ) -> FunctionIndex {
         self.functions.push(Function {
             definition,
             program: Program::new(image),
             secrets: Vec::new(),
             ports: Vec::new(),
+            is_carrier,
         });
         FunctionIndex(number(self.functions.len()))
     }
@@ -195,6 +218,9 @@ impl<P: Platform> Definition<P> {
     /// Refuses what [`Definition::add_secret`] would, before the value is read.
     pub(crate) fn check_secret(&mut self, function: FunctionIndex, name: &Name) -> Result<(), Refusal> {
         let function = self.function_mut(function)?;
+        if function.is_carrier {
+            return refuse(ResultCode::InvalidParameter, "a carrier has no secrets");
+        }
         if function.secrets.iter().any(|secret| secret.name == *name) {
             return refuse(ResultCode::NameTaken, "the function has a secret of this name");
         }
@@ -220,6 +246,9 @@ impl<P: Platform> Definition<P> {
         }
         let port = number(self.ports.len());
         let entry = self.function_mut(function)?;
+        if entry.is_carrier {
+            return refuse(ResultCode::InvalidParameter, "a carrier has no ports of its own");
+        }
         let declared = entry.ports.len();
         // `error` is not declared, so it comes on top.
         if declared > limits::PORTS_MAX {
@@ -244,10 +273,13 @@ impl<P: Platform> Definition<P> {
         Ok(index)
     }
 
-    /// Gives every function its fault port; the last step of a definition.
+    /// Gives every function its fault port, and no carrier one; the last step of a definition.
     pub(crate) fn add_fault_ports(&mut self) -> Result<(), Refusal> {
         let name = Name::new(FAULT_PORT).map_err(|_| Refusal::from(ResultCode::InvalidParameter))?;
         for (at, function) in self.functions.iter_mut().enumerate() {
+            if function.is_carrier {
+                continue;
+            }
             let port = number(self.ports.len());
             self.ports.push(Port {
                 name,
@@ -281,15 +313,23 @@ impl<P: Platform> Definition<P> {
         if self.edges.len() >= limits::EDGES_MAX {
             return refuse(ResultCode::LimitReached, "a chain has at most 1,024 edges");
         }
-        let protection = definition.protection;
-        if !matches!(protection, protection::SEALED | protection::MAPPED) || definition.reserved != 0 {
+        let EdgeDefinition { protection, carrier } = *definition;
+        if !matches!(protection, protection::SEALED | protection::MAPPED) {
             return refuse(
                 ResultCode::InvalidParameter,
                 "a value of the edge is out of its range",
             );
         }
+        let carrier = (carrier != 0).then_some(FunctionIndex(carrier));
+        if carrier.is_some_and(|carrier| protection != protection::SEALED || !self.is_carrier(carrier)) {
+            return refuse(
+                ResultCode::InvalidParameter,
+                "sealed records cross a carrier, and nothing else",
+            );
+        }
         let known = |function: FunctionIndex| function.0 < self.function_count();
-        if !known(producer) || !known(consumer) {
+        let is_end = |function| known(function) && !self.is_carrier(function);
+        if !is_end(producer) || !is_end(consumer) {
             return refuse(
                 ResultCode::InvalidParameter,
                 "an edge joins two functions of the chain",
@@ -321,6 +361,7 @@ impl<P: Platform> Definition<P> {
             group,
             member,
             protection,
+            carrier,
         });
         Ok(number(self.edges.len() - 1))
     }

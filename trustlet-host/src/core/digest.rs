@@ -29,6 +29,9 @@
 //!   list(port): text name; declared ports and `error` if an edge uses it, not the implicit `fault`
 //! list(edge), in the order in which they were added:
 //!   u32     producer (0 is the gateway), index of its port, consumer, group, member, protection (1 sealed, 2 mapped)
+//! of a chain with carriers, and of no other:
+//!   list(carrier): u32 its number among the functions
+//!   for each edge, in order: u32 the carrier that its records cross, 0 for none
 //!
 //! image     hash of the executable
 //!           list(library): text path, u32 1 if it is the dynamic loader, hash; in the order in which they were added
@@ -185,6 +188,25 @@ impl Encoder {
         for edge in edges {
             self.edge(edge);
         }
+        self.carriers(functions, edges);
+    }
+
+    /// Which of the functions are carriers, and what crosses them; nothing for a chain that has none.
+    fn carriers<P: Platform>(&mut self, functions: &[Function<P>], edges: &[Edge]) {
+        let carriers: Vec<u32> = (1..)
+            .zip(functions)
+            .filter_map(|(number, function)| function.is_carrier.then_some(number))
+            .collect();
+        if carriers.is_empty() {
+            return;
+        }
+        self.count(carriers.len());
+        for carrier in carriers {
+            self.u32(carrier);
+        }
+        for Edge { carrier, .. } in edges {
+            self.u32(carrier.map_or(0, |carrier| carrier.0));
+        }
     }
 
     fn function<P: Platform>(&mut self, function: &Function<P>, ports_of_chain: &[Port]) {
@@ -193,6 +215,8 @@ impl Encoder {
             program,
             secrets,
             ports,
+            // Listed behind the edges.
+            is_carrier: _,
         } = function;
         self.text(name.as_str());
         self.program(program);
@@ -265,6 +289,8 @@ impl Encoder {
             group,
             member,
             protection,
+            // Listed behind the edges.
+            carrier: _,
         } = *edge;
         for value in [producer.0, port_index, consumer.0, group, member, protection] {
             self.u32(value);

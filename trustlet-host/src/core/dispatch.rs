@@ -76,7 +76,8 @@ impl<P: Platform> Core<P> {
             Call::QueryMemory => self.query_memory(arguments),
             Call::SetGateway => self.set_gateway(request.operand, files.next()),
             Call::BeginChain => self.begin_chain(arguments, request.operand),
-            Call::AddFunction => self.add_function(arguments, request.operand, files.next()),
+            Call::AddFunction => self.add_function(false, arguments, request.operand, files.next()),
+            Call::AddCarrier => self.add_function(true, arguments, request.operand, files.next()),
             Call::AddLibrary => self.add_library(arguments, request.operand, files.next()),
             Call::AddFile => self.add_file(arguments, request.operand, files.next()),
             Call::AddArgument => self.add_argument(arguments, request.operand),
@@ -125,6 +126,7 @@ impl<P: Platform> Core<P> {
             Call::SetGateway
             | Call::BeginChain
             | Call::AddFunction
+            | Call::AddCarrier
             | Call::AddLibrary
             | Call::AddFile
             | Call::AddArgument

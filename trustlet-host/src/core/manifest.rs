@@ -95,9 +95,14 @@ impl<P: Platform> Core<P> {
             );
             for function in &definition.functions {
                 let measurement = P::image_measurement(&function.program.image);
+                let kind = if function.is_carrier {
+                    "carrier"
+                } else {
+                    "function"
+                };
                 line(
                     &mut text,
-                    format_args!("function {} {}", Hex(&measurement), function.definition.name),
+                    format_args!("{kind} {} {}", Hex(&measurement), function.definition.name),
                 );
             }
         }

@@ -8,6 +8,7 @@
 
 mod ahead;
 mod attachment;
+mod carriers;
 mod define;
 pub(crate) mod definition;
 mod digest;
@@ -28,6 +29,7 @@ mod program;
 mod query;
 mod refusal;
 mod reply;
+mod rings;
 mod sealed;
 mod tables;
 mod whom;

@@ -1,16 +1,19 @@
 //! From a chain's definition to its instances and rings: who writes which ring, who reads it, in which order.
 //!
-//! An edge becomes one ring for each pair of a producing and a consuming instance. Beside the declared edges
+//! An edge becomes one ring for each pair of a producing and a consuming instance; one that crosses a carrier,
+//! one ring to it for each producing instance, and behind it what would have come from that instance. Beside the declared edges
 //! each function has a fault edge to the gateway. The order is the same on every run of the same definition:
 //! an instance's rings follow the edges, then the consumer's instances; the rings that it reads follow the
 //! edges, then the producer's instances; fault edges come last.
 
 use super::ahead;
-use super::definition::Definition;
-use super::limits;
+use super::carriers;
+use super::definition::{Definition, Edge};
 use super::planned::{PlannedEdge, PlannedInbound, PlannedInstance, PlannedRing};
 use super::refusal::{Refusal, refuse};
+use super::rings::Rings;
 use crate::calls::ResultCode;
+use crate::calls::protection;
 use crate::ids::{FunctionIndex, InstanceNumber, index, number};
 use crate::platform::Platform;
 use hacher_libos_net::layout::{MappedLayout, OutboxLayout, PageLayout, ring_capacity};
@@ -26,6 +29,7 @@ impl Plan {
     pub(crate) fn new<P: Platform>(definition: &Definition<P>) -> Result<Self, Refusal> {
         let edges = planned_edges(definition)?;
         check_graph(definition, &edges)?;
+        carriers::check_edges(definition)?;
         let firsts = first_instances(definition);
         let mut owners = Vec::new();
         for function in 0..definition.function_count() {
@@ -34,56 +38,19 @@ impl Plan {
                 owners.push((function, ordinal));
             }
         }
-        let mut rings: Vec<Vec<PlannedRing>> = vec![Vec::new(); owners.len()];
-        let mut inbound: Vec<Vec<PlannedInbound>> = vec![Vec::new(); owners.len()];
-        let (mut ring_total, mut mapped_total) = (0_usize, 0_usize);
+        let mut rings = Rings::new(owners.len());
         for edge in edges {
-            let producers = instances_from(definition, &firsts, edge.producer);
-            let consumers = instances_from(definition, &firsts, edge.consumer);
-            ring_total += producers.len() * consumers.len();
-            if ring_total > limits::RINGS_TOTAL_MAX {
-                return refuse(ResultCode::LimitReached, "a chain has at most 65,536 rings");
-            }
-            if edge.mapped {
-                mapped_total += producers.len() * consumers.len();
-            }
-            if mapped_total > limits::MAPPED_RINGS_MAX {
-                return refuse(ResultCode::LimitReached, "a chain has at most 4,096 mapped rings");
-            }
-            let lanes = number(consumers.len());
-            for producer in producers {
-                for (lane, consumer) in consumers.clone().enumerate() {
-                    let (Some(outgoing), Some(incoming)) =
-                        (rings.get_mut(producer), inbound.get_mut(consumer))
-                    else {
-                        return refuse(ResultCode::BadGraph, "an edge joins two functions of the chain");
-                    };
-                    let ring = number(outgoing.len());
-                    outgoing.push(PlannedRing {
-                        port_index: edge.port_index,
-                        consumer: InstanceNumber(number(consumer)),
-                        consumer_inbound: number(incoming.len()),
-                        edge: edge.declared,
-                        lane: number(lane),
-                        lanes,
-                        joined: edge.group_width > 1,
-                        mapped: edge.mapped,
-                        fault: edge.is_fault(),
-                    });
-                    incoming.push(PlannedInbound {
-                        edge,
-                        producer: InstanceNumber(number(producer)),
-                        ring,
-                        gapless: lanes == 1,
-                    });
-                }
-            }
+            let producers = instances_from(definition, &firsts, edge.of.producer);
+            let consumers = instances_from(definition, &firsts, edge.of.consumer);
+            let carrier = edge.of.carrier;
+            let carrier = carrier.map(|carrier| instances_from(definition, &firsts, carrier).start);
+            rings.lay(edge, producers, carrier, &consumers)?;
         }
         let mut instances = Vec::with_capacity(owners.len());
-        for ((function, ordinal), (rings, inbound)) in owners.into_iter().zip(rings.into_iter().zip(inbound))
-        {
+        for ((function, ordinal), (rings, inbound)) in owners.into_iter().zip(rings.by_instance()) {
             instances.push(planned_instance(definition, function, ordinal, rings, inbound)?);
         }
+        carriers::check_room(&instances)?;
         ahead::note(definition, &mut instances);
         Ok(Self { instances })
     }
@@ -106,7 +73,11 @@ fn planned_instance<P: Platform>(
         .map_or(definition.chain.gateway_outbox_bytes, |function| {
             function.definition.limits.outbox_bytes
         });
-    let port_count = number(definition.ports_of(function).len());
+    let is_carrier = definition.is_carrier(function);
+    let port_count = match is_carrier {
+        true => number(inbound.len()),
+        false => number(definition.ports_of(function).len()),
+    };
     let ring_capacity = ring_capacity(outbox_bytes);
     let outbox = OutboxLayout::new(number(rings.len()), ring_capacity, outbox_bytes);
     let page = PageLayout::new(number(inbound.len()), port_count);
@@ -120,6 +91,7 @@ fn planned_instance<P: Platform>(
     Ok(PlannedInstance {
         function,
         ordinal,
+        is_carrier,
         rings,
         inbound,
         port_count,
@@ -134,7 +106,7 @@ fn planned_instance<P: Platform>(
     })
 }
 
-/// Declared edges in order, then a fault edge for each function.
+/// Declared edges in order, then a fault edge for each function, but for carriers.
 fn planned_edges<P: Platform>(definition: &Definition<P>) -> Result<Vec<PlannedEdge>, Refusal> {
     let mut edges = Vec::with_capacity(definition.edges.len() + definition.functions.len());
     for (at, edge) in definition.edges.iter().enumerate() {
@@ -144,32 +116,32 @@ fn planned_edges<P: Platform>(definition: &Definition<P>) -> Result<Vec<PlannedE
             .filter(|other| other.consumer == edge.consumer && other.group == edge.group)
             .count();
         edges.push(PlannedEdge {
-            producer: edge.producer,
-            port_index: edge.port_index,
-            port: edge.port,
-            consumer: edge.consumer,
-            group: edge.group,
-            member: edge.member,
+            of: *edge,
             group_width: number(width),
             declared: number(at),
-            mapped: edge.is_mapped(),
         });
     }
     for (at, function) in definition.functions.iter().enumerate() {
+        if function.is_carrier {
+            continue;
+        }
         let Some((&port, declared)) = function.ports.split_last() else {
             return refuse(ResultCode::BadGraph, "a function has no fault port");
         };
         edges.push(PlannedEdge {
-            producer: FunctionIndex(number(at + 1)),
-            port_index: number(declared.len()),
-            port,
-            consumer: FunctionIndex::GATEWAY,
-            // Faults join nothing; no declared group has this number.
-            group: u32::MAX,
-            member: 0,
+            of: Edge {
+                producer: FunctionIndex(number(at + 1)),
+                port_index: number(declared.len()),
+                port,
+                consumer: FunctionIndex::GATEWAY,
+                // Faults join nothing; no declared group has this number.
+                group: u32::MAX,
+                member: 0,
+                protection: protection::SEALED,
+                carrier: None,
+            },
             group_width: 1,
             declared: u32::MAX,
-            mapped: false,
         });
     }
     Ok(edges)
@@ -181,28 +153,29 @@ fn check_graph<P: Platform>(definition: &Definition<P>, edges: &[PlannedEdge]) -
         return refuse(ResultCode::BadGraph, "a chain has at least one function");
     }
     let declared = || edges.iter().filter(|edge| !edge.is_fault());
-    if !declared().any(|edge| edge.producer == FunctionIndex::GATEWAY) {
+    if !declared().any(|edge| edge.of.producer == FunctionIndex::GATEWAY) {
         return refuse(ResultCode::BadGraph, "nothing leaves ingress");
     }
-    if !declared().any(|edge| edge.consumer == FunctionIndex::GATEWAY) {
+    if !declared().any(|edge| edge.of.consumer == FunctionIndex::GATEWAY) {
         return refuse(ResultCode::BadGraph, "nothing reaches egress");
     }
     for edge in declared() {
-        if edge.producer == FunctionIndex::GATEWAY && edge.consumer == FunctionIndex::GATEWAY {
+        if edge.of.producer == FunctionIndex::GATEWAY && edge.of.consumer == FunctionIndex::GATEWAY {
             return refuse(ResultCode::BadGraph, "ingress leads to egress without a function");
         }
         // Members are distinct, so a group of `n` is numbered from 0 without a gap if none reaches `n`.
-        if edge.member >= edge.group_width {
+        if edge.of.member >= edge.group_width {
             return refuse(
                 ResultCode::BadGraph,
                 "the members of a join are not numbered from 0 without a gap",
             );
         }
     }
-    for function in 0..definition.function_count() {
+    let carriers = |function: &u32| definition.is_carrier(FunctionIndex(*function));
+    for function in (0..definition.function_count()).filter(|function| !carriers(function)) {
         let mut groups: Vec<u32> = declared()
-            .filter(|edge| edge.consumer.0 == function)
-            .map(|edge| edge.group)
+            .filter(|edge| edge.of.consumer.0 == function)
+            .map(|edge| edge.of.group)
             .collect();
         groups.sort_unstable();
         groups.dedup();
@@ -226,11 +199,11 @@ fn check_acyclic<P: Platform>(definition: &Definition<P>, edges: &[PlannedEdge])
         let mut blocked = vec![false; waiting.len()];
         for edge in edges {
             let joins_functions =
-                edge.producer != FunctionIndex::GATEWAY && edge.consumer != FunctionIndex::GATEWAY;
-            let producer_waits = waiting.get(edge.producer.at()) == Some(&true);
+                edge.of.producer != FunctionIndex::GATEWAY && edge.of.consumer != FunctionIndex::GATEWAY;
+            let producer_waits = waiting.get(edge.of.producer.at()) == Some(&true);
             if joins_functions
                 && producer_waits
-                && let Some(blocked) = blocked.get_mut(edge.consumer.at())
+                && let Some(blocked) = blocked.get_mut(edge.of.consumer.at())
             {
                 *blocked = true;
             }

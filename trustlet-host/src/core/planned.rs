@@ -1,23 +1,17 @@
 //! What a plan says of edges, rings and instances.
 
+use super::definition::Edge;
 use crate::ids::{FunctionIndex, InstanceNumber, number};
 use hacher_libos_net::layout::{MappedLayout, OutboxLayout, PageLayout};
 
 /// An edge with what the graph says about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PlannedEdge {
-    pub(crate) producer: FunctionIndex,
-    pub(crate) port_index: u32,
-    /// The port's number in the chain.
-    pub(crate) port: u32,
-    pub(crate) consumer: FunctionIndex,
-    pub(crate) group: u32,
-    pub(crate) member: u32,
+    /// What was declared; of a fault edge, what would have been.
+    pub(crate) of: Edge,
     pub(crate) group_width: u32,
     /// Position among the declared edges; `u32::MAX` for a fault edge.
     pub(crate) declared: u32,
-    /// Each of its rings has a region of its own, and its records are not sealed.
-    pub(crate) mapped: bool,
 }
 
 impl PlannedEdge {
@@ -50,8 +44,11 @@ pub(crate) struct PlannedRing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PlannedInbound {
     pub(crate) edge: PlannedEdge,
+    /// Whose records it brings.
     pub(crate) producer: InstanceNumber,
-    /// Its number in the producer's outbox.
+    /// Who writes it: the producer, or the carrier that its records have crossed.
+    pub(crate) writer: InstanceNumber,
+    /// Its number in the writer's outbox.
     pub(crate) ring: u32,
     pub(crate) gapless: bool,
 }
@@ -61,6 +58,9 @@ pub(crate) struct PlannedInbound {
 pub(crate) struct PlannedInstance {
     pub(crate) function: FunctionIndex,
     pub(crate) ordinal: u32,
+    /// It relays, and is given no key: its ports are those of whose records it reads, in the order of the
+    /// rings that bring them.
+    pub(crate) is_carrier: bool,
     pub(crate) rings: Vec<PlannedRing>,
     pub(crate) inbound: Vec<PlannedInbound>,
     pub(crate) port_count: u32,

@@ -108,6 +108,7 @@ impl<P: Platform> Core<P> {
         };
         let entry = FunctionEntry {
             fabric_bytes,
+            carrier: u32::from(definition.is_carrier(function)),
             ..entry
         };
         Ok(Outcome::operand(entry.as_bytes()))
@@ -148,7 +149,7 @@ impl<P: Platform> Core<P> {
             member: edge.member,
             group_width: number(width),
             protection: edge.protection,
-            reserved: 0,
+            carrier: edge.carrier.map_or(0, |carrier| carrier.0),
         };
         Ok(Outcome::operand(entry.as_bytes()))
     }
@@ -211,8 +212,8 @@ impl<P: Platform> Core<P> {
         for inbound in planned.inbound.iter().skip(from).take(most) {
             let entry = InboundEntry {
                 edge: inbound.edge.declared,
-                producer: inbound.producer.0,
-                port: inbound.edge.port,
+                producer: inbound.writer.0,
+                port: inbound.edge.of.port,
                 ring: inbound.ring,
             };
             outcome.operand.extend_from_slice(entry.as_bytes());
@@ -313,7 +314,7 @@ fn function_entry<P: Platform>(
         argument_count: number(program.arguments.len()),
         variable_count: number(program.environment.len()),
         secret_count: number(secrets),
-        reserved: 0,
+        carrier: 0,
     }
 }
 

@@ -258,7 +258,7 @@ impl Driver {
     pub(super) fn protected_edge(&mut self, edge: [u64; 6], protection: u32) -> Answer {
         let definition = EdgeDefinition {
             protection,
-            reserved: 0,
+            carrier: 0,
         };
         self.load(Call::AddEdge, edge, definition.as_bytes(), Vec::new())
     }

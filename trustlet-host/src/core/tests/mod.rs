@@ -1,6 +1,7 @@
 //! The core under a simulated platform.
 
 mod ahead;
+mod carriers;
 mod digest;
 mod driver;
 mod gateways;
