@@ -16,12 +16,12 @@
     reason = "a benchmark stops at what it did not expect"
 )]
 
+use hacher_in_process::{Draft, Runner};
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::clock;
 use hacher_libos_net::inlet::Step;
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::seal::RecordContext;
-use hacher_libos_net::wiring::{Plan, Runner};
 use std::time::Duration;
 
 fn main() {
@@ -30,17 +30,17 @@ fn main() {
         .filter_map(|word| word.parse::<usize>().ok());
     let round_trips = numbers.next().unwrap_or(20_000);
     let payload_bytes = numbers.next().unwrap_or(64);
-    let mut plan = Plan::new();
-    let gateway = plan.gateway(&["out"]);
-    let echo = plan.function("echo", &["out"]);
-    plan.edge((gateway, "out"), echo);
-    plan.edge((echo, "out"), gateway);
-    let mut wiring = plan.wire();
+    let mut draft = Draft::new();
+    let gateway = draft.gateway(&["out"]);
+    let echo = draft.function("echo", &["out"]);
+    draft.edge((gateway, "out"), echo);
+    draft.edge((echo, "out"), gateway);
+    let mut monitor = draft.define();
     let mut trustlet = Runner::new(
         |mut input, output| output.send(input.bytes()?),
-        wiring.attach(echo, 0),
+        monitor.attach(echo, 0),
     );
-    let mut gateway = wiring.attach(gateway, 0);
+    let mut gateway = monitor.attach(gateway, 0);
     // No headers, then the body.
     let plain = vec![0; 2 + payload_bytes];
     let mut opened = Vec::new();

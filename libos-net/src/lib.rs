@@ -29,8 +29,6 @@ mod region;
 pub mod sdk;
 mod trustlet;
 mod wait;
-#[cfg(feature = "wiring")]
-pub mod wiring;
 
 // What other crates use, under the name of its noun alone.
 pub use fault::end;
@@ -58,4 +56,5 @@ pub use sdk::input::{Input, Part, Reader};
 pub use sdk::output::{Output, PortWriter};
 pub use sdk::place::Placed;
 pub use sdk::view::View;
+pub use trustlet::event_loop::Trustlet;
 pub use trustlet::serve::serve;

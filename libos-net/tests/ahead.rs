@@ -11,14 +11,14 @@
 mod topology;
 
 use core::time::Duration;
+use hacher_in_process::Draft;
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::clock;
 use hacher_libos_net::inlet::Step;
-use hacher_libos_net::wiring::Plan;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use topology::{record, with_headers};
 
-/// `first -> second -> third`; `first` and `third` share a core.
+/// `first -> second -> third`; `first` and `third` share a core, so the monitor has `first` wake `third`.
 struct Line {
     first: Attachment,
     second: Attachment,
@@ -27,21 +27,22 @@ struct Line {
 
 impl Line {
     fn new(spin: Duration) -> Self {
-        let mut plan = Plan::new();
-        let nodes = ["first", "second", "third"].map(|name| plan.function(name, &["out"]));
+        let mut draft = Draft::new();
+        let nodes = ["first", "second", "third"].map(|name| draft.function(name, &["out"]));
         let [first, second, third] = nodes;
-        plan.edge((first, "out"), second);
-        plan.edge((second, "out"), third);
-        plan.wake_ahead(first, third);
-        for node in [first, third] {
-            plan.limits(node).spin = spin;
-            plan.limits(node).shares_core = true;
+        draft.edge((first, "out"), second);
+        draft.edge((second, "out"), third);
+        for (node, core) in nodes.into_iter().zip([0, 1, 0]) {
+            let limits = draft.limits(node);
+            limits.core = Some(core);
+            limits.spin = spin;
+            limits.takes_turns = true;
         }
-        let mut wiring = plan.wire();
+        let mut monitor = draft.define();
         Self {
-            first: wiring.attach(first, 0),
-            second: wiring.attach(second, 0),
-            third: wiring.attach(third, 0),
+            first: monitor.attach(first, 0),
+            second: monitor.attach(second, 0),
+            third: monitor.attach(third, 0),
         }
     }
 

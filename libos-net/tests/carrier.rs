@@ -10,13 +10,13 @@
 
 mod topology;
 
+use hacher_in_process::{Draft, Monitor, Node, Runner, after};
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::carrier::Carrier;
 use hacher_libos_net::hop::SendError;
 use hacher_libos_net::refusal::Refusal;
 use hacher_libos_net::sdk::headers;
 use hacher_libos_net::telemetry::Counter;
-use hacher_libos_net::wiring::{Node, Plan, Runner, Wiring, after};
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use topology::{SEGMENT, Taken, answers, record, send, with_headers};
 
 /// `a -> (carrier) -> b`.
 struct Line {
-    wiring: Wiring,
+    monitor: Monitor,
     nodes: [Node; 3],
     producer: Attachment,
     carrier: Carrier,
@@ -33,18 +33,18 @@ struct Line {
 
 impl Line {
     fn new() -> Self {
-        let mut plan = Plan::new();
-        let a = plan.function("a", &["out"]);
-        let carrier = plan.carrier("spool");
-        let b = plan.function("b", &["out"]);
-        plan.carried_edge((a, "out"), carrier, b);
-        let mut wiring = plan.wire();
+        let mut draft = Draft::new();
+        let a = draft.function("a", &["out"]);
+        let carrier = draft.carrier("spool");
+        let b = draft.function("b", &["out"]);
+        draft.carried_edge((a, "out"), carrier, b);
+        let mut monitor = draft.define();
         Self {
-            producer: wiring.attach(a, 0),
-            carrier: wiring.attach_carrier(carrier),
-            consumer: wiring.attach(b, 0),
+            producer: monitor.attach(a, 0),
+            carrier: monitor.attach_carrier(carrier),
+            consumer: monitor.attach(b, 0),
             nodes: [a, carrier, b],
-            wiring,
+            monitor,
         }
     }
 
@@ -53,18 +53,18 @@ impl Line {
     }
 
     fn replace_carrier(&mut self) {
-        self.carrier = self.wiring.attach_carrier(self.nodes[1]);
+        self.carrier = self.monitor.attach_carrier(self.nodes[1]);
     }
 
     /// Descriptors that the carrier has released to the producer, and the consumer to the carrier.
     fn released(&self) -> (u64, u64) {
         let [_, carrier, b] = self.nodes;
-        let of = |node| self.wiring.reader(node, 0).released(0);
+        let of = |node| self.monitor.reader(node, 0).released(0);
         (of(carrier), of(b))
     }
 
     fn refusals(&self) -> u64 {
-        let reader = self.wiring.reader(self.nodes[2], 0);
+        let reader = self.monitor.reader(self.nodes[2], 0);
         Refusal::ALL
             .iter()
             .map(|refusal| reader.counter(Counter::Refused(*refusal)))
@@ -73,7 +73,7 @@ impl Line {
 
     /// Where the descriptor at `position` of the carrier's ring lies in its outbox.
     fn slot_at(&self, position: usize) -> usize {
-        let layout = self.wiring.outbox_layout(self.nodes[1], 0);
+        let layout = self.monitor.outbox_layout(self.nodes[1], 0);
         layout.ring_at(0).unwrap() + position % layout.ring_capacity() * 64
     }
 
@@ -154,13 +154,13 @@ fn nothing_of_a_record_can_be_read_in_what_a_carrier_holds() {
     let secret = b"a diagnosis that only the consumer may read";
     send(&mut line.producer, 0, &record(1), secret).unwrap();
     line.carry();
-    let layout = line.wiring.outbox_layout(line.nodes[1], 0);
-    let outbox = line.wiring.outbox(line.nodes[1], 0);
+    let layout = line.monitor.outbox_layout(line.nodes[1], 0);
+    let outbox = line.monitor.outbox(line.nodes[1], 0);
     let held = outbox.bytes(0, layout.len_bytes());
     assert!(held.windows(secret.len()).all(|window| window != secret));
-    let producers = line.wiring.outbox(line.nodes[0], 0);
+    let producers = line.monitor.outbox(line.nodes[0], 0);
     let sealed = producers.bytes(
-        line.wiring.outbox_layout(line.nodes[0], 0).segments_at(),
+        line.monitor.outbox_layout(line.nodes[0], 0).segments_at(),
         secret.len(),
     );
     assert!(
@@ -241,7 +241,7 @@ fn a_producer_that_dies_in_a_record_has_it_dropped_behind_the_carrier() {
         if carried {
             line.carry();
         }
-        line.producer = line.wiring.attach(line.nodes[0], 0);
+        line.producer = line.monitor.attach(line.nodes[0], 0);
         line.carry();
         let mut taken = Taken::default();
         taken.take(&mut line.consumer, true);
@@ -270,7 +270,7 @@ fn a_consumer_that_is_replaced_gets_again_what_it_had_not_released() {
     line.consumer
         .receiver
         .release(&line.consumer.own, taken.whole[0].0);
-    line.consumer = line.wiring.attach(line.nodes[2], 0);
+    line.consumer = line.monitor.attach(line.nodes[2], 0);
     line.carry();
     let mut again = Taken::default();
     again.take(&mut line.consumer, true);
@@ -310,7 +310,7 @@ fn whatever_a_carrier_flips_is_refused() {
     for (in_descriptor, byte) in bits {
         let mut line = Line::new();
         let taken = misbehave(&mut line, |line| {
-            let outbox = line.wiring.outbox(line.nodes[1], 0);
+            let outbox = line.monitor.outbox(line.nodes[1], 0);
             let slot = line.slot_at(0);
             let lines = outbox.word(slot + 16) >> 32;
             let at = if in_descriptor {
@@ -337,13 +337,13 @@ fn whatever_a_carrier_flips_is_refused() {
 #[test]
 fn whatever_a_carrier_swaps_plays_again_or_drops_is_refused() {
     let words = |line: &Line, position| {
-        let outbox = line.wiring.outbox(line.nodes[1], 0);
+        let outbox = line.monitor.outbox(line.nodes[1], 0);
         (1..8)
             .map(|word| outbox.word(line.slot_at(position) + word * 8))
             .collect::<Vec<_>>()
     };
     let put = |line: &Line, position, words: &[u64]| {
-        let outbox = line.wiring.outbox(line.nodes[1], 0);
+        let outbox = line.monitor.outbox(line.nodes[1], 0);
         for (at, word) in words.iter().enumerate() {
             outbox.set_word(line.slot_at(position) + (at + 1) * 8, *word);
         }
@@ -371,7 +371,7 @@ fn whatever_a_carrier_swaps_plays_again_or_drops_is_refused() {
     // Ciphertext of one segment where another's is.
     let mut line = Line::new();
     let taken = misbehave(&mut line, |line| {
-        let outbox = line.wiring.outbox(line.nodes[1], 0);
+        let outbox = line.monitor.outbox(line.nodes[1], 0);
         let place = |position| (outbox.word(line.slot_at(position) + 16) >> 32) as usize * 64;
         let other = outbox.bytes(place(2), 4096);
         outbox.set_bytes(place(0), &other);
@@ -381,24 +381,23 @@ fn whatever_a_carrier_swaps_plays_again_or_drops_is_refused() {
 
 #[test]
 fn what_a_sibling_of_the_consumer_can_open_cannot_be_passed_off_as_carried() {
-    let mut plan = Plan::new();
-    let a = plan.function("a", &["out", "carried"]);
-    let carrier = plan.carrier("spool");
-    let (b, sibling) = (plan.function("b", &["out"]), plan.function("sibling", &["out"]));
-    plan.edge((a, "out"), sibling);
-    plan.carried_edge((a, "carried"), carrier, b);
-    let mut wiring = plan.wire();
-    let (mut producer, mut carry) = (wiring.attach(a, 0), wiring.attach_carrier(carrier));
-    let mut consumer = wiring.attach(b, 0);
+    let mut draft = Draft::new();
+    let a = draft.function("a", &["out", "carried"]);
+    let carrier = draft.carrier("spool");
+    let (b, sibling) = (draft.function("b", &["out"]), draft.function("sibling", &["out"]));
+    draft.edge((a, "out"), sibling);
+    draft.carried_edge((a, "carried"), carrier, b);
+    let mut monitor = draft.define();
+    let (mut producer, mut carry) = (monitor.attach(a, 0), monitor.attach_carrier(carrier));
+    let mut consumer = monitor.attach(b, 0);
     // One record for each; the carrier has got hold of what was sealed for the sibling.
     send(&mut producer, 0, &record(1), b"for the sibling").unwrap();
     send(&mut producer, 1, &record(1), b"for the carrier").unwrap();
     while carry.turn() {}
-    let (from, to) = (wiring.outbox(a, 0), wiring.outbox(carrier, 0));
-    let ring_at = |node, ring| wiring.outbox_layout(node, 0).ring_at(ring).unwrap();
-    let place = |outbox: &hacher_libos_net::wiring::Exposed<'_>, slot: usize| {
-        (outbox.word(slot + 16) >> 32) as usize * 64
-    };
+    let (from, to) = (monitor.outbox(a, 0), monitor.outbox(carrier, 0));
+    let ring_at = |node, ring| monitor.outbox_layout(node, 0).ring_at(ring).unwrap();
+    let place =
+        |outbox: &hacher_in_process::Exposed<'_>, slot: usize| (outbox.word(slot + 16) >> 32) as usize * 64;
     let (source, target) = (ring_at(a, 0), ring_at(carrier, 0));
     let sealed = from.bytes(place(&from, source), 15 + 16);
     to.set_bytes(place(&to, target), &sealed);
@@ -416,17 +415,17 @@ fn what_a_sibling_of_the_consumer_can_open_cannot_be_passed_off_as_carried() {
 
 #[test]
 fn each_record_goes_to_one_of_several_consumers_and_a_replaced_carrier_keeps_to_it() {
-    let mut plan = Plan::new();
-    let a = plan.function("a", &["out"]);
-    let carrier = plan.carrier("spool");
-    let b = plan.function("b", &["out"]);
-    plan.limits(a).instances = 2;
-    plan.limits(b).instances = 2;
-    plan.carried_edge((a, "out"), carrier, b);
-    let mut wiring = plan.wire();
-    let mut producers = [wiring.attach(a, 0), wiring.attach(a, 1)];
-    let mut carry = wiring.attach_carrier(carrier);
-    let mut consumers = [wiring.attach(b, 0), wiring.attach(b, 1)];
+    let mut draft = Draft::new();
+    let a = draft.function("a", &["out"]);
+    let carrier = draft.carrier("spool");
+    let b = draft.function("b", &["out"]);
+    draft.limits(a).instances = 2;
+    draft.limits(b).instances = 2;
+    draft.carried_edge((a, "out"), carrier, b);
+    let mut monitor = draft.define();
+    let mut producers = [monitor.attach(a, 0), monitor.attach(a, 1)];
+    let mut carry = monitor.attach_carrier(carrier);
+    let mut consumers = [monitor.attach(b, 0), monitor.attach(b, 1)];
     let mut taken = [Taken::default(), Taken::default()];
     for round in 0..12_u128 {
         for (at, producer) in producers.iter_mut().enumerate() {
@@ -443,7 +442,7 @@ fn each_record_goes_to_one_of_several_consumers_and_a_replaced_carrier_keeps_to_
             carry.turn();
         }
         if round % 2 == 0 {
-            carry = wiring.attach_carrier(carrier);
+            carry = monitor.attach_carrier(carrier);
         }
         while carry.turn() {}
         for (taken, consumer) in taken.iter_mut().zip(&mut consumers) {
@@ -468,20 +467,20 @@ fn each_record_goes_to_one_of_several_consumers_and_a_replaced_carrier_keeps_to_
 
 #[test]
 fn a_chain_of_functions_answers_over_a_carrier() {
-    let mut plan = Plan::new();
-    let gateway = plan.gateway(&["out"]);
-    let upper = plan.function("upper", &["out"]);
-    let carrier = plan.carrier("spool");
-    let reverse = plan.function("reverse", &["out"]);
-    plan.edge((gateway, "out"), upper);
-    plan.carried_edge((upper, "out"), carrier, reverse);
-    plan.edge((reverse, "out"), gateway);
-    let mut wiring = plan.wire();
+    let mut draft = Draft::new();
+    let gateway = draft.gateway(&["out"]);
+    let upper = draft.function("upper", &["out"]);
+    let carrier = draft.carrier("spool");
+    let reverse = draft.function("reverse", &["out"]);
+    draft.edge((gateway, "out"), upper);
+    draft.carried_edge((upper, "out"), carrier, reverse);
+    draft.edge((reverse, "out"), gateway);
+    let mut monitor = draft.define();
     let mut first = Runner::new(
         |mut input, output| output.send(&input.bytes()?.to_ascii_uppercase()),
-        wiring.attach(upper, 0),
+        monitor.attach(upper, 0),
     );
-    let mut carry = wiring.attach_carrier(carrier);
+    let mut carry = monitor.attach_carrier(carrier);
     let mut second = Runner::new(
         |mut input, output| {
             assert_eq!(input.upstream(), "upper", "it is known who sealed it");
@@ -489,9 +488,9 @@ fn a_chain_of_functions_answers_over_a_carrier() {
             bytes.reverse();
             output.send(&bytes)
         },
-        wiring.attach(reverse, 0),
+        monitor.attach(reverse, 0),
     );
-    let mut gateway = wiring.attach(gateway, 0);
+    let mut gateway = monitor.attach(gateway, 0);
     for request in 0..10 {
         send(&mut gateway, 0, &record(request), &with_headers(b"hello")).unwrap();
         first.settle();
@@ -512,7 +511,7 @@ fn a_carrier_that_sleeps_is_woken_by_both_sides() {
         mut producer,
         mut carrier,
         mut consumer,
-        wiring,
+        monitor,
         nodes,
     } = Line::new();
     let stop = AtomicBool::new(false);
@@ -544,7 +543,7 @@ fn a_carrier_that_sleeps_is_woken_by_both_sides() {
             assert!(hacher_libos_net::clock::now() < until, "nothing hangs");
         }
         stop.store(true, Ordering::Relaxed);
-        wiring.ring(nodes[1], 0);
+        monitor.ring(nodes[1], 0);
         assert_eq!(taken.refused, []);
         let in_order = taken.whole.iter().enumerate();
         assert!(
@@ -616,11 +615,7 @@ proptest! {
 }
 
 /// Whoever was taken over has left `noise` everywhere.
-fn overwrite(
-    exposed: &hacher_libos_net::wiring::Exposed<'_>,
-    len_bytes: usize,
-    noise: impl Fn(usize) -> u64,
-) {
+fn overwrite(exposed: &hacher_in_process::Exposed<'_>, len_bytes: usize, noise: impl Fn(usize) -> u64) {
     for at in (0..len_bytes.min(1 << 16)).step_by(8) {
         exposed.set_word(at, noise(at / 8));
     }
@@ -662,11 +657,11 @@ fn a_carrier_goes_on_after_one_that_left_anything_and_beside_a_producer_that_wri
             taken.take(&mut line.consumer, false);
             let [a, carrier, _] = line.nodes;
             match whose {
-                0 => overwrite(&line.wiring.outbox(a, 0), 1 << 16, noise),
-                1 => overwrite(&line.wiring.outbox(carrier, 0), 1 << 16, noise),
+                0 => overwrite(&line.monitor.outbox(a, 0), 1 << 16, noise),
+                1 => overwrite(&line.monitor.outbox(carrier, 0), 1 << 16, noise),
                 _ => {
-                    let len_bytes = line.wiring.page_layout(carrier, 0).len_bytes();
-                    overwrite(&line.wiring.page(carrier, 0), len_bytes, noise);
+                    let len_bytes = line.monitor.page_layout(carrier, 0).len_bytes();
+                    overwrite(&line.monitor.page(carrier, 0), len_bytes, noise);
                 }
             }
             line.replace_carrier();
@@ -683,7 +678,7 @@ fn a_carrier_goes_on_after_one_that_left_anything_and_beside_a_producer_that_wri
                 line.consumer.receiver.release(&line.consumer.own, place);
             }
             // All three begin anew, as after a change of each: what is sent then arrives.
-            line.producer = line.wiring.attach(a, 0);
+            line.producer = line.monitor.attach(a, 0);
             line.replace_carrier();
             line.carry();
             taken.take(&mut line.consumer, true);
@@ -703,24 +698,24 @@ fn a_carrier_goes_on_after_one_that_left_anything_and_beside_a_producer_that_wri
 
 #[test]
 fn a_producer_that_names_the_same_memory_again_and_again_takes_no_room_of_another() {
-    let mut plan = Plan::new();
+    let mut draft = Draft::new();
     let (hostile, honest) = (
-        plan.function("hostile", &["out"]),
-        plan.function("honest", &["out"]),
+        draft.function("hostile", &["out"]),
+        draft.function("honest", &["out"]),
     );
-    let carrier = plan.carrier("spool");
-    let (b, c) = (plan.function("b", &["out"]), plan.function("c", &["out"]));
-    plan.carried_edge((hostile, "out"), carrier, b);
-    plan.carried_edge((honest, "out"), carrier, c);
-    let mut wiring = plan.wire();
-    let (mut sender, mut producer) = (wiring.attach(hostile, 0), wiring.attach(honest, 0));
-    let mut carry = wiring.attach_carrier(carrier);
-    let mut consumer = wiring.attach(c, 0);
+    let carrier = draft.carrier("spool");
+    let (b, c) = (draft.function("b", &["out"]), draft.function("c", &["out"]));
+    draft.carried_edge((hostile, "out"), carrier, b);
+    draft.carried_edge((honest, "out"), carrier, c);
+    let mut monitor = draft.define();
+    let (mut sender, mut producer) = (monitor.attach(hostile, 0), monitor.attach(honest, 0));
+    let mut carry = monitor.attach_carrier(carrier);
+    let mut consumer = monitor.attach(c, 0);
     let Attachment { own, sender, .. } = &mut sender;
     sender.send(own, 0, &record(1), &body(SEGMENT, 1), false).unwrap();
     // One segment of its outbox, as the first 200 of a record that never ends.
-    let outbox = wiring.outbox(hostile, 0);
-    let ring_at = wiring.outbox_layout(hostile, 0).ring_at(0).unwrap();
+    let outbox = monitor.outbox(hostile, 0);
+    let ring_at = monitor.outbox_layout(hostile, 0).ring_at(0).unwrap();
     let first: Vec<u64> = (1..8).map(|word| outbox.word(ring_at + word * 8)).collect();
     for position in 1..200_u32 {
         let slot = ring_at + position as usize * 64;
@@ -744,7 +739,7 @@ fn a_producer_that_names_the_same_memory_again_and_again_takes_no_room_of_anothe
         assert_eq!(taken.bodies(), [large.as_slice()], "round {round}");
         while carry.turn() {}
     }
-    let refused = wiring
+    let refused = monitor
         .reader(carrier, 0)
         .counter(Counter::Refused(Refusal::Malformed));
     assert!(refused > 0, "and it is counted");

@@ -10,6 +10,7 @@
 
 mod topology;
 
+use hacher_in_process::{Draft, Limits, Monitor, Node, Runner};
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::clock;
 use hacher_libos_net::end::End;
@@ -17,7 +18,6 @@ use hacher_libos_net::fault::{Cause, KeptBack, limit};
 use hacher_libos_net::layout::{cursor_word, page_word};
 use hacher_libos_net::sdk::headers;
 use hacher_libos_net::telemetry::Counter;
-use hacher_libos_net::wiring::{Limits, Node, Plan, Runner, Wiring};
 use hacher_libos_net::{Failure, Input, Output};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ use topology::{Answers, answers, record, send, with_headers};
 
 /// `ingress -> f -> egress`, with an `error` port if that is asked for.
 struct Chain {
-    wiring: Wiring,
+    monitor: Monitor,
     gateway: Attachment,
     f: Node,
 }
@@ -39,25 +39,25 @@ impl Chain {
     }
 
     fn with_gateway(outbox_bytes: u64, ports: &[&str], limits: impl FnOnce(&mut Limits)) -> Self {
-        let mut plan = Plan::new();
-        let gateway_node = plan.gateway(&["out"]);
-        let f = plan.function("f", ports);
-        plan.edge((gateway_node, "out"), f);
+        let mut draft = Draft::new();
+        let gateway_node = draft.gateway(&["out"]);
+        let f = draft.function("f", ports);
+        draft.edge((gateway_node, "out"), f);
         for port in ports {
-            plan.edge((f, *port), gateway_node);
+            draft.edge((f, *port), gateway_node);
         }
-        limits(plan.limits(f));
-        plan.limits(gateway_node).outbox_bytes = outbox_bytes;
-        let mut wiring = plan.wire();
-        let gateway = wiring.attach(gateway_node, 0);
-        Self { wiring, gateway, f }
+        limits(draft.limits(f));
+        draft.limits(gateway_node).outbox_bytes = outbox_bytes;
+        let mut monitor = draft.define();
+        let gateway = monitor.attach(gateway_node, 0);
+        Self { monitor, gateway, f }
     }
 
     fn start<H>(&mut self, handler: H) -> Runner<H>
     where
         H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
     {
-        Runner::new(handler, self.wiring.attach(self.f, 0))
+        Runner::new(handler, self.monitor.attach(self.f, 0))
     }
 
     fn request(&mut self, invocation: u128, body: &[u8]) {
@@ -70,16 +70,16 @@ impl Chain {
 
     /// Makes the page look as a process leaves it that dies on the record at `position` of ring 0.
     fn die_on(&mut self, position: u64, attempt: u64, end: End) {
-        let page = self.wiring.page(self.f, 0);
+        let page = self.monitor.page(self.f, 0);
         page.set_word(page_word::RUNNING_ATTEMPT, attempt);
         page.set_word(page_word::RUNNING_AT, position);
         page.set_word(page_word::RUNNING_INBOUND, 1);
-        self.wiring.ended(self.f, 0, end);
+        self.monitor.ended(self.f, 0, end);
     }
 
     fn released(&self) -> u64 {
-        let at = self.wiring.page_layout(self.f, 0).cursor_at(0).unwrap();
-        self.wiring.page(self.f, 0).word(at + cursor_word::RELEASED)
+        let at = self.monitor.page_layout(self.f, 0).cursor_at(0).unwrap();
+        self.monitor.page(self.f, 0).word(at + cursor_word::RELEASED)
     }
 }
 
@@ -107,7 +107,7 @@ fn other_records_go_on_at_once_while_a_deadly_one_waits_for_its_next_attempt() {
     for request in 0..5 {
         chain.request(request, b"x");
     }
-    drop(chain.wiring.attach(chain.f, 0));
+    drop(chain.monitor.attach(chain.f, 0));
     chain.die_on(1, 1, End::Signalled(SIGABRT));
     let mut second = chain.start(note);
     second.settle();
@@ -125,7 +125,7 @@ fn attempts_are_counted_though_other_records_end_processes_in_between() {
     for request in 0..4 {
         chain.request(request, b"x");
     }
-    drop(chain.wiring.attach(chain.f, 0));
+    drop(chain.monitor.attach(chain.f, 0));
     // Each of 1 and 2 ends three processes, in turns.
     for attempt in 1..=3 {
         for position in [1, 2] {
@@ -174,7 +174,7 @@ fn what_was_answered_before_an_older_record_was_done_does_not_run_again() {
     for request in 0..8 {
         chain.request(request, b"x");
     }
-    drop(chain.wiring.attach(chain.f, 0));
+    drop(chain.monitor.attach(chain.f, 0));
     chain.die_on(2, 1, End::Signalled(SIGABRT));
     drop({
         let mut second = chain.start(note);
@@ -192,7 +192,7 @@ fn what_was_answered_before_an_older_record_was_done_does_not_run_again() {
         assert_eq!(ran(request), [1], "request {request}");
     }
     assert_eq!((ran(2), ran(8)), (vec![], vec![]));
-    assert_eq!(chain.wiring.reader(chain.f, 0).counter(Counter::Retried), 3);
+    assert_eq!(chain.monitor.reader(chain.f, 0).counter(Counter::Retried), 3);
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn places_that_were_done_once_are_run_when_they_come_again() {
             chain.request(u128::from(base + request), b"x");
         }
         if round == 0 {
-            drop(chain.wiring.attach(chain.f, 0));
+            drop(chain.monitor.attach(chain.f, 0));
         }
         chain.die_on(base + round, 1, End::Signalled(SIGABRT));
         let mut next = chain.start(note);
@@ -243,9 +243,9 @@ fn the_cause_is_what_the_process_ended_by_and_not_how_long_ago_it_began() {
     ] {
         let mut chain = Chain::new(&["out"], |limits| limits.retry_attempts = 2);
         chain.request(1, b"deadly");
-        drop(chain.wiring.attach(chain.f, 0));
+        drop(chain.monitor.attach(chain.f, 0));
         chain.die_on(0, 2, end);
-        let page = chain.wiring.page(chain.f, 0);
+        let page = chain.monitor.page(chain.f, 0);
         page.set_word(page_word::LAST_WORDS, words);
         // As long ago as can be: it has nothing to do with the cause.
         page.set_word(page_word::BUSY_SINCE, 1);
@@ -267,7 +267,7 @@ fn the_cause_is_what_the_process_ended_by_and_not_how_long_ago_it_began() {
 fn a_run_that_nobody_waited_for_is_no_attempt() {
     let mut chain = Chain::new(&["out"], |limits| limits.retry_attempts = 1);
     chain.request(1, b"x");
-    drop(chain.wiring.attach(chain.f, 0));
+    drop(chain.monitor.attach(chain.f, 0));
     chain.die_on(0, 1, End::Unwanted);
     let mut next = chain.start(note);
     next.settle();
@@ -281,10 +281,10 @@ fn giving_up_never_ends_processes_without_end() {
     for (stage, notices) in [(1, 1), (2, 0)] {
         let mut chain = Chain::new(&["out", "error"], |limits| limits.retry_attempts = 1);
         chain.request(1, b"deadly");
-        drop(chain.wiring.attach(chain.f, 0));
+        drop(chain.monitor.attach(chain.f, 0));
         chain.die_on(0, 1, End::Signalled(SIGABRT));
         chain
-            .wiring
+            .monitor
             .page(chain.f, 0)
             .set_word(page_word::RUNNING_STAGE, stage);
         let mut next = chain.start(note);
@@ -302,11 +302,11 @@ fn giving_up_never_ends_processes_without_end() {
 fn whatever_a_predecessor_left_in_the_tables_stops_nothing() {
     for word in [u64::MAX, u64::MAX - 3, 1 << 63, (1 << 40) + 7, 3, 1] {
         let mut chain = Chain::new(&["out"], |limits| limits.retry_attempts = 2);
-        drop(chain.wiring.attach(chain.f, 0));
+        drop(chain.monitor.attach(chain.f, 0));
         chain.request(1, b"x");
         let (page, layout) = (
-            chain.wiring.page(chain.f, 0),
-            chain.wiring.page_layout(chain.f, 0),
+            chain.monitor.page(chain.f, 0),
+            chain.monitor.page_layout(chain.f, 0),
         );
         for at in (layout.suspect_at(0)..layout.done_at(0)).step_by(8) {
             page.set_word(at, word);
@@ -328,13 +328,13 @@ fn the_reader_of_a_page_believes_nothing_and_stops_at_nothing() {
     for word in [u64::MAX, u64::MAX - 300, 1 << 63, 300, 1] {
         let chain = Chain::new(&["out"], |_| {});
         let (page, layout) = (
-            chain.wiring.page(chain.f, 0),
-            chain.wiring.page_layout(chain.f, 0),
+            chain.monitor.page(chain.f, 0),
+            chain.monitor.page_layout(chain.f, 0),
         );
         for at in (0..layout.len_bytes()).step_by(8) {
             page.set_word(at, word);
         }
-        let reader = chain.wiring.reader(chain.f, 0);
+        let reader = chain.monitor.reader(chain.f, 0);
         let _ = (reader.traces(), reader.running(), reader.last_words());
         let _ = (
             reader.holds_record(),

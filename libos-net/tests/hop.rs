@@ -9,10 +9,10 @@
 
 mod topology;
 
+use hacher_in_process::{Draft, Monitor, Node};
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::hop::SendError;
 use hacher_libos_net::inlet::Step;
-use hacher_libos_net::wiring::{Node, Plan, Wiring};
 use std::sync::mpsc;
 use std::time::Duration;
 use topology::{Pair, SEGMENT, Taken, record, send};
@@ -41,27 +41,27 @@ fn rings_and_slots_are_used_again_for_ever() {
 
 #[test]
 fn a_fan_out_seals_once_and_its_slot_is_reused_after_the_last_release() {
-    let mut plan = Plan::new();
-    let source = plan.function("source", &["out"]);
-    let sinks = ["first", "second", "third"].map(|name| plan.function(name, &["out"]));
+    let mut draft = Draft::new();
+    let source = draft.function("source", &["out"]);
+    let sinks = ["first", "second", "third"].map(|name| draft.function(name, &["out"]));
     for sink in sinks {
-        plan.edge((source, "out"), sink);
+        draft.edge((source, "out"), sink);
     }
-    let mut wiring = plan.wire();
-    let mut producer = wiring.attach(source, 0);
-    let mut consumers = sinks.map(|sink| wiring.attach(sink, 0));
-    let layout = wiring.outbox_layout(source, 0);
+    let mut monitor = draft.define();
+    let mut producer = monitor.attach(source, 0);
+    let mut consumers = sinks.map(|sink| monitor.attach(sink, 0));
+    let layout = monitor.outbox_layout(source, 0);
     // Where the descriptor at `position` says that its segment lies.
     let place = |ring: u32, position: usize| {
         let slot = layout.ring_at(ring).unwrap() + position * 64;
-        wiring.outbox(source, 0).word(slot + 16) >> 32
+        monitor.outbox(source, 0).word(slot + 16) >> 32
     };
     // Large enough for the producer to look at every send what it can use again.
     let (once, another) = ([1; 4096], [2; 4096]);
     send(&mut producer, 0, &record(0), &once).unwrap();
     let words = |ring| {
         let slot = layout.ring_at(ring).unwrap();
-        wiring.outbox(source, 0).bytes(slot, 64)
+        monitor.outbox(source, 0).bytes(slot, 64)
     };
     // One sequence, one nonce, one place: all rings name the same sealed segment.
     assert_eq!(words(0), words(1));
@@ -234,15 +234,15 @@ fn a_producer_that_waits_for_room_is_woken() {
 
 #[test]
 fn room_that_other_ports_have_given_back_is_found_without_waiting() {
-    let mut plan = Plan::new();
-    let source = plan.function("source", &["left", "right"]);
-    let left = plan.function("left", &["out"]);
-    let right = plan.function("right", &["out"]);
-    plan.edge((source, "left"), left);
-    plan.edge((source, "right"), right);
-    let mut wiring = plan.wire();
-    let mut producer = wiring.attach(source, 0);
-    let (mut left, mut right) = (wiring.attach(left, 0), wiring.attach(right, 0));
+    let mut draft = Draft::new();
+    let source = draft.function("source", &["left", "right"]);
+    let left = draft.function("left", &["out"]);
+    let right = draft.function("right", &["out"]);
+    draft.edge((source, "left"), left);
+    draft.edge((source, "right"), right);
+    let mut monitor = draft.define();
+    let mut producer = monitor.attach(source, 0);
+    let (mut left, mut right) = (monitor.attach(left, 0), monitor.attach(right, 0));
     let full = vec![1; SEGMENT];
     while send(&mut producer, 0, &record(0), &full).is_ok() {}
     Taken::default().take(&mut left, true);
@@ -255,15 +255,15 @@ fn room_that_other_ports_have_given_back_is_found_without_waiting() {
 
 #[test]
 fn a_producer_whose_ring_is_full_sleeps_though_other_rings_have_moved() {
-    let mut plan = Plan::new();
-    let source = plan.function("source", &["left", "right"]);
-    let left = plan.function("left", &["out"]);
-    let right = plan.function("right", &["out"]);
-    plan.edge((source, "left"), left);
-    plan.edge((source, "right"), right);
-    let mut wiring = plan.wire();
-    let mut producer = wiring.attach(source, 0);
-    let (mut left, _right) = (wiring.attach(left, 0), wiring.attach(right, 0));
+    let mut draft = Draft::new();
+    let source = draft.function("source", &["left", "right"]);
+    let left = draft.function("left", &["out"]);
+    let right = draft.function("right", &["out"]);
+    draft.edge((source, "left"), left);
+    draft.edge((source, "right"), right);
+    let mut monitor = draft.define();
+    let mut producer = monitor.attach(source, 0);
+    let (mut left, _right) = (monitor.attach(left, 0), monitor.attach(right, 0));
     send(&mut producer, 0, &record(0), b"left").unwrap();
     while send(&mut producer, 1, &record(0), b"right").is_ok() {}
     Taken::default().take(&mut left, true);
@@ -277,18 +277,18 @@ fn a_producer_whose_ring_is_full_sleeps_though_other_rings_have_moved() {
 
 #[test]
 fn instances_with_equally_much_to_do_take_turns() {
-    let mut plan = Plan::new();
-    let source = plan.function("source", &["out"]);
-    let pool = plan.function("pool", &["out"]);
-    let other = plan.function("other", &["out"]);
-    plan.limits(source).instances = 2;
-    plan.limits(pool).instances = 3;
-    plan.edge((source, "out"), pool);
-    plan.edge((source, "out"), other);
-    let mut wiring = plan.wire();
-    let mut sources = [wiring.attach(source, 0), wiring.attach(source, 1)];
-    let mut lanes = [0, 1, 2].map(|lane| wiring.attach(pool, lane));
-    let mut other = wiring.attach(other, 0);
+    let mut draft = Draft::new();
+    let source = draft.function("source", &["out"]);
+    let pool = draft.function("pool", &["out"]);
+    let other = draft.function("other", &["out"]);
+    draft.limits(source).instances = 2;
+    draft.limits(pool).instances = 3;
+    draft.edge((source, "out"), pool);
+    draft.edge((source, "out"), other);
+    let mut monitor = draft.define();
+    let mut sources = [monitor.attach(source, 0), monitor.attach(source, 1)];
+    let mut lanes = [0, 1, 2].map(|lane| monitor.attach(pool, lane));
+    let mut other = monitor.attach(other, 0);
     for number in 0..60_u128 {
         let from = &mut sources[number as usize % 2];
         send(from, 0, &record(number), &number.to_le_bytes()).unwrap();
@@ -313,17 +313,17 @@ fn instances_with_equally_much_to_do_take_turns() {
 
 #[test]
 fn a_record_whose_end_could_not_be_said_does_not_run_into_the_next() {
-    let mut plan = Plan::new();
-    let source = plan.function("source", &["out", "small", "more", "most"]);
-    let sink = plan.function("sink", &["out"]);
-    let bin = plan.function("bin", &["out"]);
-    plan.edge((source, "out"), sink);
+    let mut draft = Draft::new();
+    let source = draft.function("source", &["out", "small", "more", "most"]);
+    let sink = draft.function("sink", &["out"]);
+    let bin = draft.function("bin", &["out"]);
+    draft.edge((source, "out"), sink);
     for port in ["small", "more", "most"] {
-        plan.edge((source, port), bin);
+        draft.edge((source, port), bin);
     }
-    let mut wiring = plan.wire();
-    let mut producer = wiring.attach(source, 0);
-    let (mut sink, mut bin) = (wiring.attach(sink, 0), wiring.attach(bin, 0));
+    let mut monitor = draft.define();
+    let mut producer = monitor.attach(source, 0);
+    let (mut sink, mut bin) = (monitor.attach(sink, 0), monitor.attach(bin, 0));
     let half = record(1);
     producer
         .sender
@@ -394,7 +394,7 @@ fn what_a_consumer_passes_over_is_given_back_to_the_producer() {
 fn a_parked_consumer_is_woken_and_an_awake_one_is_not_rung() {
     let mut pair = Pair::new();
     let wakes = |pair: &Pair| {
-        let bell = pair.wiring.doorbell(pair.b, 0);
+        let bell = pair.monitor.doorbell(pair.b, 0);
         let mut fds = [rustix::event::PollFd::new(&bell, rustix::event::PollFlags::IN)];
         rustix::event::poll(
             &mut fds,
@@ -425,14 +425,14 @@ fn a_parked_consumer_is_woken_and_an_awake_one_is_not_rung() {
 
 #[test]
 fn a_consumer_that_lags_behind_and_does_not_work_holds_its_producer_up_for_no_longer_than_is_worth_it() {
-    let mut plan = Plan::new();
-    let a = plan.function("a", &["out"]);
-    let b = plan.function("b", &["out"]);
-    plan.edge((a, "out"), b);
-    plan.limits(a).outbox_bytes = 8 << 20;
-    plan.limits(a).spin = Duration::from_micros(20);
-    let mut wiring = plan.wire();
-    let (mut producer, mut consumer) = (wiring.attach(a, 0), wiring.attach(b, 0));
+    let mut draft = Draft::new();
+    let a = draft.function("a", &["out"]);
+    let b = draft.function("b", &["out"]);
+    draft.edge((a, "out"), b);
+    draft.limits(a).outbox_bytes = 8 << 20;
+    draft.limits(a).spin = Duration::from_micros(20);
+    let mut monitor = draft.define();
+    let (mut producer, mut consumer) = (monitor.attach(a, 0), monitor.attach(b, 0));
     // Far more than is let out before the consumer is waited for, and all of it within the outbox.
     let sent: Vec<Vec<u8>> = (0..100).map(|seed| body(SEGMENT, seed)).collect();
     for (invocation, body) in sent.iter().enumerate() {
@@ -451,13 +451,13 @@ fn a_consumer_that_lags_behind_and_does_not_work_holds_its_producer_up_for_no_lo
 }
 
 /// `source -> pool`, the latter of two instances.
-fn pool_of_two() -> (Wiring, [Node; 2]) {
-    let mut plan = Plan::new();
-    let source = plan.function("source", &["out"]);
-    let pool = plan.function("pool", &["out"]);
-    plan.limits(pool).instances = 2;
-    plan.edge((source, "out"), pool);
-    (plan.wire(), [source, pool])
+fn pool_of_two() -> (Monitor, [Node; 2]) {
+    let mut draft = Draft::new();
+    let source = draft.function("source", &["out"]);
+    let pool = draft.function("pool", &["out"]);
+    draft.limits(pool).instances = 2;
+    draft.edge((source, "out"), pool);
+    (draft.define(), [source, pool])
 }
 
 fn ids(taken: &Taken) -> Vec<u128> {
@@ -466,9 +466,9 @@ fn ids(taken: &Taken) -> Vec<u128> {
 
 #[test]
 fn no_record_waits_behind_a_busy_instance_while_another_has_less_to_do() {
-    let (mut wiring, [source, pool]) = pool_of_two();
-    let mut from = wiring.attach(source, 0);
-    let [mut busy, mut free] = [0, 1].map(|lane| wiring.attach(pool, lane));
+    let (mut monitor, [source, pool]) = pool_of_two();
+    let mut from = monitor.attach(source, 0);
+    let [mut busy, mut free] = [0, 1].map(|lane| monitor.attach(pool, lane));
     // It would be the first one's turn every time.
     send(&mut from, 0, &record(0), b"takes long").unwrap();
     let (mut held, mut taken) = (Taken::default(), Taken::default());
@@ -492,14 +492,14 @@ fn no_record_waits_behind_a_busy_instance_while_another_has_less_to_do() {
 
 #[test]
 fn all_that_a_join_joins_goes_to_one_instance_whatever_it_has_to_do() {
-    let mut plan = Plan::new();
-    let sources = ["left", "right"].map(|name| plan.function(name, &["out"]));
-    let join = plan.function("join", &["out"]);
-    plan.limits(join).instances = 2;
-    plan.join(&sources.map(|source| (source, "out")), join);
-    let mut wiring = plan.wire();
-    let mut from = sources.map(|source| wiring.attach(source, 0));
-    let mut lanes = [0, 1].map(|lane| wiring.attach(join, lane));
+    let mut draft = Draft::new();
+    let sources = ["left", "right"].map(|name| draft.function(name, &["out"]));
+    let join = draft.function("join", &["out"]);
+    draft.limits(join).instances = 2;
+    draft.join(&sources.map(|source| (source, "out")), join);
+    let mut monitor = draft.define();
+    let mut from = sources.map(|source| monitor.attach(source, 0));
+    let mut lanes = [0, 1].map(|lane| monitor.attach(join, lane));
     for number in [0, 2, 4, 6] {
         for source in &mut from {
             send(source, 0, &record(number), b"x").unwrap();
@@ -514,9 +514,9 @@ fn all_that_a_join_joins_goes_to_one_instance_whatever_it_has_to_do() {
 
 #[test]
 fn all_of_a_record_goes_to_the_instance_that_got_its_beginning_also_from_a_replacement() {
-    let (mut wiring, [source, pool]) = pool_of_two();
-    let mut from = wiring.attach(source, 0);
-    let mut lanes = [0, 1].map(|lane| wiring.attach(pool, lane));
+    let (mut monitor, [source, pool]) = pool_of_two();
+    let mut from = monitor.attach(source, 0);
+    let mut lanes = [0, 1].map(|lane| monitor.attach(pool, lane));
     let begin = |from: &mut Attachment, number| {
         let segment = body(SEGMENT, 1);
         from.sender
@@ -536,7 +536,7 @@ fn all_of_a_record_goes_to_the_instance_that_got_its_beginning_also_from_a_repla
     // The first instance is busy, so this one goes to the second; its producer dies in the middle.
     begin(&mut from, 2);
     drop(from);
-    let mut from = wiring.attach(source, 0);
+    let mut from = monitor.attach(source, 0);
     let mut second = Taken::default();
     second.take(&mut lanes[1], true);
     assert!(second.abandoned > 0, "the one that had got its beginning is told");
@@ -555,15 +555,15 @@ fn all_of_a_record_goes_to_the_instance_that_got_its_beginning_also_from_a_repla
 
 #[test]
 fn a_replacement_says_to_all_who_miss_nothing_that_its_predecessors_record_will_not_end() {
-    let mut plan = Plan::new();
-    let source = plan.function("source", &["out"]);
-    let sinks = ["early", "late"].map(|name| plan.function(name, &["out"]));
+    let mut draft = Draft::new();
+    let source = draft.function("source", &["out"]);
+    let sinks = ["early", "late"].map(|name| draft.function(name, &["out"]));
     for sink in sinks {
-        plan.edge((source, "out"), sink);
+        draft.edge((source, "out"), sink);
     }
-    let mut wiring = plan.wire();
-    let mut from = wiring.attach(source, 0);
-    let [mut early, mut late] = sinks.map(|sink| wiring.attach(sink, 0));
+    let mut monitor = draft.define();
+    let mut from = monitor.attach(source, 0);
+    let [mut early, mut late] = sinks.map(|sink| monitor.attach(sink, 0));
     let segment = body(SEGMENT, 1);
     from.sender
         .send(&from.own, 0, &record(0), &segment, false)
@@ -577,7 +577,7 @@ fn a_replacement_says_to_all_who_miss_nothing_that_its_predecessors_record_will_
     early.receiver.give_up_arriving(ring);
     early.receiver.release(&early.own, opened.record);
     drop(from);
-    let mut from = wiring.attach(source, 0);
+    let mut from = monitor.attach(source, 0);
     for number in [1, 2] {
         send(&mut from, 0, &record(number), b"x").unwrap();
     }

@@ -10,6 +10,7 @@
 
 mod topology;
 
+use hacher_in_process::{Draft, Monitor, Node};
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::hop::SendError;
 use hacher_libos_net::inlet::{Opened, Step};
@@ -17,14 +18,13 @@ use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::layout::{MappedLayout, cursor_word};
 use hacher_libos_net::refusal::Refusal;
 use hacher_libos_net::telemetry::Counter;
-use hacher_libos_net::wiring::{Node, Plan, Wiring};
 use proptest::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use topology::{SEGMENT, Taken, record, send};
 
 /// `a -> b`, mapped.
 struct Pair {
-    wiring: Wiring,
+    monitor: Monitor,
     a: Node,
     b: Node,
     producer: Attachment,
@@ -33,16 +33,16 @@ struct Pair {
 
 impl Pair {
     fn new(outbox_bytes: u64) -> Self {
-        let mut plan = Plan::new();
-        let a = plan.function("a", &["out"]);
-        let b = plan.function("b", &["out"]);
-        plan.mapped_edge((a, "out"), b);
-        plan.limits(a).outbox_bytes = outbox_bytes;
-        let mut wiring = plan.wire();
-        let producer = wiring.attach(a, 0);
-        let consumer = wiring.attach(b, 0);
+        let mut draft = Draft::new();
+        let a = draft.function("a", &["out"]);
+        let b = draft.function("b", &["out"]);
+        draft.mapped_edge((a, "out"), b);
+        draft.limits(a).outbox_bytes = outbox_bytes;
+        let mut monitor = draft.define();
+        let producer = monitor.attach(a, 0);
+        let consumer = monitor.attach(b, 0);
         Self {
-            wiring,
+            monitor,
             a,
             b,
             producer,
@@ -51,7 +51,7 @@ impl Pair {
     }
 
     fn layout(&self) -> MappedLayout {
-        self.wiring.mapped_layout(self.a, 0, 0)
+        self.monitor.mapped_layout(self.a, 0)
     }
 
     fn send(&mut self, invocation: u128, body: &[u8]) -> Result<(), SendError> {
@@ -75,8 +75,8 @@ impl Pair {
 
     /// How many descriptors the consumer has released.
     fn released(&self) -> u64 {
-        let at = self.wiring.page_layout(self.b, 0).cursor_at(0).unwrap();
-        self.wiring.page(self.b, 0).word(at + cursor_word::RELEASED)
+        let at = self.monitor.page_layout(self.b, 0).cursor_at(0).unwrap();
+        self.monitor.page(self.b, 0).word(at + cursor_word::RELEASED)
     }
 
     /// Where word `word` of the descriptor at `position` lies.
@@ -101,7 +101,7 @@ impl Pair {
     }
 
     fn producer_is_rung(&self) -> bool {
-        let bell = self.wiring.doorbell(self.a, 0);
+        let bell = self.monitor.doorbell(self.a, 0);
         let mut polled = [PollFd::new(&bell, PollFlags::IN)];
         poll(&mut polled, Some(&Timespec::default())).unwrap() == 1
     }
@@ -165,7 +165,7 @@ proptest! {
             pair.send(number as u128, &pattern(*size, 1)).unwrap();
         }
         for (at, change) in changes {
-            pair.wiring.mapped(pair.a, 0, 0).flip(pair.layout().ring_at() + at, change);
+            pair.monitor.mapped(pair.a, 0, 0).flip(pair.layout().ring_at() + at, change);
         }
         let room = pair.layout().len_bytes();
         let taken = pair.take(false);
@@ -208,27 +208,27 @@ fn a_full_region_pushes_back_until_something_is_released() {
 
 #[test]
 fn the_plaintext_lies_in_the_mapped_region_and_nowhere_else() {
-    let mut plan = Plan::new();
-    let a = plan.function("a", &["out"]);
-    let [b, c, d] = ["b", "c", "d"].map(|name| plan.function(name, &["out"]));
-    plan.mapped_edge((a, "out"), b);
-    plan.edge((a, "out"), c);
-    plan.mapped_edge((a, "out"), d);
-    let mut wiring = plan.wire();
-    let mut producer = wiring.attach(a, 0);
-    let mut consumers = [b, c, d].map(|node| wiring.attach(node, 0));
+    let mut draft = Draft::new();
+    let a = draft.function("a", &["out"]);
+    let [b, c, d] = ["b", "c", "d"].map(|name| draft.function(name, &["out"]));
+    draft.mapped_edge((a, "out"), b);
+    draft.edge((a, "out"), c);
+    draft.mapped_edge((a, "out"), d);
+    let mut monitor = draft.define();
+    let mut producer = monitor.attach(a, 0);
+    let mut consumers = [b, c, d].map(|node| monitor.attach(node, 0));
     let marker = b"MARKER: nobody else may read this";
     let body: Vec<u8> = marker.iter().copied().cycle().take(3 * SEGMENT + 5).collect();
     send(&mut producer, 0, &record(1), &body).unwrap();
     let holds_marker = |region: &[u8]| region.windows(marker.len()).any(|window| window == marker);
     for (ring, is_there) in [(0, true), (2, true)] {
-        let layout = wiring.mapped_layout(a, 0, ring);
-        let bytes = wiring.mapped(a, 0, ring).bytes(0, layout.len_bytes());
+        let layout = monitor.mapped_layout(a, 0);
+        let bytes = monitor.mapped(a, 0, ring).bytes(0, layout.len_bytes());
         assert_eq!(holds_marker(&bytes), is_there);
     }
-    let sealed = wiring
+    let sealed = monitor
         .outbox(a, 0)
-        .bytes(0, wiring.outbox_layout(a, 0).len_bytes());
+        .bytes(0, monitor.outbox_layout(a, 0).len_bytes());
     assert!(!holds_marker(&sealed), "the outbox holds ciphertext only");
     for consumer in &mut consumers {
         let mut taken = Taken::default();
@@ -274,13 +274,13 @@ fn what_was_placed_and_given_up_leaves_its_room() {
 
 #[test]
 fn a_port_with_a_sealed_edge_has_nothing_to_place_in() {
-    let mut plan = Plan::new();
-    let a = plan.function("a", &["out"]);
-    let (b, c) = (plan.function("b", &["out"]), plan.function("c", &["out"]));
-    plan.mapped_edge((a, "out"), b);
-    plan.edge((a, "out"), c);
-    let mut wiring = plan.wire();
-    let mut producer = wiring.attach(a, 0);
+    let mut draft = Draft::new();
+    let a = draft.function("a", &["out"]);
+    let (b, c) = (draft.function("b", &["out"]), draft.function("c", &["out"]));
+    draft.mapped_edge((a, "out"), b);
+    draft.edge((a, "out"), c);
+    let mut monitor = draft.define();
+    let mut producer = monitor.attach(a, 0);
     assert_eq!(producer.sender.place(0, InvocationId::new(1), 100), Ok(false));
     assert_eq!(producer.sender.segment_bytes(0), SEGMENT);
 }
@@ -291,7 +291,7 @@ fn bytes_that_change_under_a_reader_are_read_as_they_are() {
     pair.send(1, &[1; 1000]).unwrap();
     let opened = pair.step_in_place();
     let before = pair.read(&opened);
-    let region = pair.wiring.mapped(pair.a, 0, 0);
+    let region = pair.monitor.mapped(pair.a, 0, 0);
     region.set_bytes(opened.descriptor.offset, &[2; 1000]);
     assert_eq!((before, pair.read(&opened)), (vec![1; 1000], vec![2; 1000]));
 }
@@ -342,13 +342,13 @@ fn forged_descriptors_are_refused_each_for_its_reason() {
         pair.send(2, &[2; 100]).unwrap();
         let at = pair.word_at(1, word);
         {
-            let region = pair.wiring.mapped(pair.a, 0, 0);
+            let region = pair.monitor.mapped(pair.a, 0, 0);
             region.set_word(at, forge(&pair, region.word(at)));
         }
         let taken = pair.take(false);
         assert_eq!(taken.refused, [refusal], "{what}");
         assert_eq!(taken.bodies(), [&[1; 5000]], "{what}");
-        let reader = pair.wiring.reader(pair.b, 0);
+        let reader = pair.monitor.reader(pair.b, 0);
         assert_eq!(reader.counter(Counter::Refused(refusal)), 1, "{what}");
         let (place, ..) = taken.whole[0];
         pair.consumer.receiver.release(&pair.consumer.own, place);
@@ -363,7 +363,7 @@ fn a_record_with_another_port_or_a_missing_segment_is_refused() {
     let mut pair = Pair::new(1 << 20);
     pair.send(1, b"one").unwrap();
     let change = |pair: &Pair, at: usize, by: u64| {
-        let region = pair.wiring.mapped(pair.a, 0, 0);
+        let region = pair.monitor.mapped(pair.a, 0, 0);
         region.set_word(at, region.word(at) ^ by);
     };
     change(&pair, pair.word_at(0, 6), 1 << 16);
@@ -381,7 +381,7 @@ fn a_replaced_producer_keeps_what_is_not_released_and_uses_the_rest() {
         pair.send(number, &pattern(200_000, number as u8)).unwrap();
     }
     let first = pair.step_in_place();
-    pair.producer = pair.wiring.attach(pair.a, 0);
+    pair.producer = pair.monitor.attach(pair.a, 0);
     assert_eq!(pair.send(4, &pattern(500_000, 4)), Err(SendError::Full));
     pair.send(4, &pattern(300_000, 4)).unwrap();
     assert_eq!(pair.read(&first), pattern(200_000, 1));
@@ -402,7 +402,7 @@ fn a_record_that_a_dead_producer_left_unfinished_is_abandoned() {
         .sender
         .send(&producer.own, 0, &record(1), &[1; 1000], false)
         .unwrap();
-    pair.producer = pair.wiring.attach(pair.a, 0);
+    pair.producer = pair.monitor.attach(pair.a, 0);
     let taken = pair.take(true);
     assert!(taken.abandoned >= 1, "{taken:?}");
     assert_eq!(taken.bodies(), [[]; 0]);
@@ -418,25 +418,25 @@ fn a_replaced_consumer_gets_what_was_not_released_again() {
     let taken = pair.take(false);
     let (place, ..) = taken.whole[0];
     pair.consumer.receiver.release(&pair.consumer.own, place);
-    pair.consumer = pair.wiring.attach(pair.b, 0);
+    pair.consumer = pair.monitor.attach(pair.b, 0);
     assert_eq!(pair.take(true).bodies(), [pattern(1000, 2), pattern(1000, 3)]);
     pair.expect_delivery(4, b"on it goes");
 }
 
 #[test]
 fn lanes_of_mapped_edges_have_regions_of_their_own() {
-    let mut plan = Plan::new();
-    let a = plan.function("a", &["out"]);
-    let b = plan.function("b", &["out"]);
-    plan.mapped_edge((a, "out"), b);
-    plan.limits(b).instances = 2;
-    let mut wiring = plan.wire();
-    let mut producer = wiring.attach(a, 0);
+    let mut draft = Draft::new();
+    let a = draft.function("a", &["out"]);
+    let b = draft.function("b", &["out"]);
+    draft.mapped_edge((a, "out"), b);
+    draft.limits(b).instances = 2;
+    let mut monitor = draft.define();
+    let mut producer = monitor.attach(a, 0);
     for number in 0..4 {
         send(&mut producer, 0, &record(number), &[number as u8; 100]).unwrap();
     }
     for lane in 0..2 {
-        let mut consumer = wiring.attach(b, lane);
+        let mut consumer = monitor.attach(b, lane);
         let mut taken = Taken::default();
         taken.take(&mut consumer, true);
         let lane = lane as u8;

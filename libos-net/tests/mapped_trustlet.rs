@@ -9,17 +9,17 @@
 
 mod topology;
 
+use hacher_in_process::{Draft, Handler, Monitor, Node, Runner};
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::fault::Cause;
 use hacher_libos_net::telemetry::Counter;
-use hacher_libos_net::wiring::{Handler, Node, Plan, Runner, Wiring};
 use hacher_libos_net::{Failure, Input, Output};
 use std::io::Read;
 use topology::{Answers, SEGMENT, answers, record, send, with_headers};
 
 /// `ingress -> f -> egress`, both edges mapped.
 struct Single {
-    wiring: Wiring,
+    monitor: Monitor,
     gateway: Attachment,
     gateway_node: Node,
     f: Node,
@@ -27,17 +27,17 @@ struct Single {
 
 impl Single {
     fn new() -> Self {
-        let mut plan = Plan::new();
-        let gateway_node = plan.gateway(&["out"]);
-        let f = plan.function("f", &["out"]);
-        plan.mapped_edge((gateway_node, "out"), f);
-        plan.mapped_edge((f, "out"), gateway_node);
-        plan.limits(f).retry_attempts = 2;
-        plan.limits(gateway_node).outbox_bytes = 4 << 20;
-        let mut wiring = plan.wire();
-        let gateway = wiring.attach(gateway_node, 0);
+        let mut draft = Draft::new();
+        let gateway_node = draft.gateway(&["out"]);
+        let f = draft.function("f", &["out"]);
+        draft.mapped_edge((gateway_node, "out"), f);
+        draft.mapped_edge((f, "out"), gateway_node);
+        draft.limits(f).retry_attempts = 2;
+        draft.limits(gateway_node).outbox_bytes = 4 << 20;
+        let mut monitor = draft.define();
+        let gateway = monitor.attach(gateway_node, 0);
         Self {
-            wiring,
+            monitor,
             gateway,
             gateway_node,
             f,
@@ -48,7 +48,7 @@ impl Single {
     where
         H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
     {
-        Runner::new(handler, self.wiring.attach(self.f, 0))
+        Runner::new(handler, self.monitor.attach(self.f, 0))
     }
 
     /// In one segment of any size.
@@ -102,20 +102,20 @@ fn a_view_reads_what_was_sent_in_any_pieces() {
 
 #[test]
 fn a_sealed_input_has_no_view() {
-    let mut plan = Plan::new();
-    let gateway = plan.gateway(&["out"]);
-    let f = plan.function("f", &["out"]);
-    plan.edge((gateway, "out"), f);
-    plan.edge((f, "out"), gateway);
-    let mut wiring = plan.wire();
-    let mut gateway = wiring.attach(gateway, 0);
+    let mut draft = Draft::new();
+    let gateway = draft.gateway(&["out"]);
+    let f = draft.function("f", &["out"]);
+    draft.edge((gateway, "out"), f);
+    draft.edge((f, "out"), gateway);
+    let mut monitor = draft.define();
+    let mut gateway = monitor.attach(gateway, 0);
     let handler: Handler = |mut input, output| {
         assert!(input.view()?.is_none());
         let mut place = output.place(6)?;
         place.write_at(3, b"def")?;
         place.write_at(0, b"abc")
     };
-    let mut runner = Runner::new(handler, wiring.attach(f, 0));
+    let mut runner = Runner::new(handler, monitor.attach(f, 0));
     send(&mut gateway, 0, &record(1), &with_headers(b"x")).unwrap();
     runner.settle();
     assert_eq!(
@@ -156,11 +156,11 @@ fn a_record_of_many_segments_is_viewed_and_read_as_one() {
 #[test]
 fn bytes_that_change_under_a_view_change_no_copy() {
     let mut chain = Single::new();
-    let place = chain.wiring.attach(chain.f, 0);
+    let place = chain.monitor.attach(chain.f, 0);
     chain.request(1, &[1; 1000]);
-    let room = chain.wiring.mapped_layout(chain.gateway_node, 0, 0).room_at();
+    let room = chain.monitor.mapped_layout(chain.gateway_node, 0).room_at();
     // Plays a gateway that changes what it has sent.
-    let region = chain.wiring.mapped(chain.gateway_node, 0, 0);
+    let region = chain.monitor.mapped(chain.gateway_node, 0, 0);
     let mut runner = Runner::new(
         |mut input: Input<'_>, output: &mut Output<'_>| {
             let copy = input.bytes()?.to_vec();
@@ -243,9 +243,9 @@ fn attempts_that_fail_leave_nothing_placed_and_see_the_same_input() {
     let body = pattern(900_000);
     for _ in 0..3 {
         chain.request(1, &body);
-        let wiring = &chain.wiring;
-        let before = wiring.reader(chain.f, 0).counter(Counter::Succeeded);
-        let reader = wiring.reader(chain.f, 0);
+        let monitor = &chain.monitor;
+        let before = monitor.reader(chain.f, 0).counter(Counter::Succeeded);
+        let reader = monitor.reader(chain.f, 0);
         runner.serve_until(|| reader.counter(Counter::Succeeded) > before);
         assert_eq!(chain.answers().bodies, whole(&body));
     }
@@ -263,16 +263,19 @@ fn a_record_too_large_to_place_is_explained() {
 
 #[test]
 fn a_join_of_mapped_and_sealed_records_has_views_of_the_mapped_ones() {
-    let mut plan = Plan::new();
-    let gateway = plan.gateway(&["out"]);
-    let (left, right) = (plan.function("left", &["out"]), plan.function("right", &["out"]));
-    let both = plan.function("both", &["out"]);
-    plan.mapped_edge((gateway, "out"), left);
-    plan.edge((gateway, "out"), right);
-    plan.mapped_join(&[(left, "out"), (right, "out")], both);
-    plan.edge((both, "out"), gateway);
-    let mut wiring = plan.wire();
-    let mut gateway = wiring.attach(gateway, 0);
+    let mut draft = Draft::new();
+    let gateway = draft.gateway(&["out"]);
+    let (left, right) = (
+        draft.function("left", &["out"]),
+        draft.function("right", &["out"]),
+    );
+    let both = draft.function("both", &["out"]);
+    draft.mapped_edge((gateway, "out"), left);
+    draft.edge((gateway, "out"), right);
+    draft.mapped_join(&[(left, "out"), (right, "out")], both);
+    draft.edge((both, "out"), gateway);
+    let mut monitor = draft.define();
+    let mut gateway = monitor.attach(gateway, 0);
     let copy: Handler = |mut input, output| output.send(input.bytes()?);
     let pack: Handler = |input, output| {
         let mut out = output.out()?;
@@ -286,7 +289,7 @@ fn a_join_of_mapped_and_sealed_records_has_views_of_the_mapped_ones() {
         Ok(())
     };
     let mut runners = [(left, copy), (right, copy), (both, pack)]
-        .map(|(node, handler)| Runner::new(handler, wiring.attach(node, 0)));
+        .map(|(node, handler)| Runner::new(handler, monitor.attach(node, 0)));
     for round in 0..3 {
         let body = pattern(100_000 + round);
         send(&mut gateway, 0, &record(1), &with_headers(&body)).unwrap();

@@ -10,17 +10,17 @@
 
 mod topology;
 
+use hacher_in_process::{Draft, Exposed, Handler, Monitor, Node, Runner};
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::hop::SendError;
 use hacher_libos_net::layout::{DONE_WORDS, SUSPECTS, cursor_word, outbox_word, page_word, suspect_word};
 use hacher_libos_net::sdk::headers;
-use hacher_libos_net::wiring::{Exposed, Handler, Node, Plan, Runner, Wiring};
 use std::collections::BTreeSet;
 use topology::{Taken, record, send, with_headers};
 
 /// `ingress -> f -> g -> egress`, of which each function is replaced when a test says so.
 struct Chain {
-    wiring: Wiring,
+    monitor: Monitor,
     gateway_node: Node,
     f_node: Node,
     g_node: Node,
@@ -47,24 +47,24 @@ const AFTER: u128 = 300;
 
 impl Chain {
     fn new(mapped: bool) -> Self {
-        let mut plan = Plan::new();
-        let gateway_node = plan.gateway(&["out"]);
-        let f_node = plan.function("f", &["out"]);
-        let g_node = plan.function("g", &["out"]);
+        let mut draft = Draft::new();
+        let gateway_node = draft.gateway(&["out"]);
+        let f_node = draft.function("f", &["out"]);
+        let g_node = draft.function("g", &["out"]);
         let edges = [(gateway_node, f_node), (f_node, g_node), (g_node, gateway_node)];
         for (from, to) in edges {
             if mapped {
-                plan.mapped_edge((from, "out"), to);
+                draft.mapped_edge((from, "out"), to);
             } else {
-                plan.edge((from, "out"), to);
+                draft.edge((from, "out"), to);
             }
         }
-        let mut wiring = plan.wire();
+        let mut monitor = draft.define();
         Self {
-            gateway: wiring.attach(gateway_node, 0),
-            f: Runner::new(ECHO, wiring.attach(f_node, 0)),
-            g: Runner::new(ECHO, wiring.attach(g_node, 0)),
-            wiring,
+            gateway: monitor.attach(gateway_node, 0),
+            f: Runner::new(ECHO, monitor.attach(f_node, 0)),
+            g: Runner::new(ECHO, monitor.attach(g_node, 0)),
+            monitor,
             gateway_node,
             f_node,
             g_node,
@@ -123,17 +123,17 @@ impl Chain {
     fn spoil(&self, who: Who, write: &mut dyn FnMut(&Exposed<'_>, usize)) {
         for node in self.nodes(who) {
             write(
-                &self.wiring.page(node, 0),
-                self.wiring.page_layout(node, 0).len_bytes(),
+                &self.monitor.page(node, 0),
+                self.monitor.page_layout(node, 0).len_bytes(),
             );
             write(
-                &self.wiring.outbox(node, 0),
-                self.wiring.outbox_layout(node, 0).len_bytes(),
+                &self.monitor.outbox(node, 0),
+                self.monitor.outbox_layout(node, 0).len_bytes(),
             );
             if self.mapped {
                 write(
-                    &self.wiring.mapped(node, 0, 0),
-                    self.wiring.mapped_layout(node, 0, 0).len_bytes(),
+                    &self.monitor.mapped(node, 0, 0),
+                    self.monitor.mapped_layout(node, 0).len_bytes(),
                 );
             }
         }
@@ -141,13 +141,13 @@ impl Chain {
 
     fn replace(&mut self, who: Who) {
         if who == Who::Gateway {
-            self.gateway = self.wiring.attach(self.gateway_node, 0);
+            self.gateway = self.monitor.attach(self.gateway_node, 0);
         }
         if who == Who::First || who == Who::Both {
-            self.f = Runner::new(ECHO, self.wiring.attach(self.f_node, 0));
+            self.f = Runner::new(ECHO, self.monitor.attach(self.f_node, 0));
         }
         if who == Who::Second || who == Who::Both {
-            self.g = Runner::new(ECHO, self.wiring.attach(self.g_node, 0));
+            self.g = Runner::new(ECHO, self.monitor.attach(self.g_node, 0));
         }
     }
 }
@@ -258,7 +258,7 @@ fn impossible_positions_epochs_and_sequences_keep_nobody_from_working() {
     for cursor in cursors {
         each_case(|chain, who| {
             for node in chain.nodes(who) {
-                let (page, layout) = (chain.wiring.page(node, 0), chain.wiring.page_layout(node, 0));
+                let (page, layout) = (chain.monitor.page(node, 0), chain.monitor.page_layout(node, 0));
                 for ring in 0.. {
                     let Some(at) = layout.cursor_at(ring) else { break };
                     let words = [
@@ -280,7 +280,7 @@ fn impossible_positions_epochs_and_sequences_keep_nobody_from_working() {
 fn true_positions_beside_lies_keep_nobody_from_working() {
     each_case(|chain, who| {
         for node in chain.nodes(who) {
-            let (page, layout) = (chain.wiring.page(node, 0), chain.wiring.page_layout(node, 0));
+            let (page, layout) = (chain.monitor.page(node, 0), chain.monitor.page_layout(node, 0));
             for ring in 0.. {
                 let Some(at) = layout.cursor_at(ring) else { break };
                 let released = page.word(at + cursor_word::RELEASED);
@@ -315,15 +315,15 @@ fn forged_descriptors_keep_nobody_from_working() {
             each_case(|chain, who| {
                 for node in chain.nodes(who) {
                     let sent = chain.sent as u64;
-                    let layout = chain.wiring.outbox_layout(node, 0);
-                    let (outbox, capacity) = (chain.wiring.outbox(node, 0), layout.ring_capacity() as u64);
+                    let layout = chain.monitor.outbox_layout(node, 0);
+                    let (outbox, capacity) = (chain.monitor.outbox(node, 0), layout.ring_capacity() as u64);
                     let first = layout.segments_at() as u64 / 64;
                     let ring_at = layout.ring_at(0).unwrap();
                     forge(&outbox, ring_at, capacity, sent, count, claim, first);
                     if chain.mapped {
-                        let layout = chain.wiring.mapped_layout(node, 0, 0);
+                        let layout = chain.monitor.mapped_layout(node, 0);
                         let (region, capacity) =
-                            (chain.wiring.mapped(node, 0, 0), layout.ring_capacity() as u64);
+                            (chain.monitor.mapped(node, 0, 0), layout.ring_capacity() as u64);
                         let first = layout.room_at() as u64 / 64;
                         forge(&region, layout.ring_at(), capacity, sent, count, claim, first);
                     }
@@ -365,10 +365,10 @@ fn a_sleeper_that_was_made_to_be_rung_before_its_time_is_rung_again() {
     for left in [1, u64::MAX, 1 << 63 | 1] {
         let mut chain = Chain::new(true);
         for node in [chain.f_node, chain.g_node] {
-            chain.wiring.page(node, 0).set_word(page_word::PARKED, left);
-            chain.wiring.outbox(node, 0).set_word(outbox_word::STARVED, left);
+            chain.monitor.page(node, 0).set_word(page_word::PARKED, left);
+            chain.monitor.outbox(node, 0).set_word(outbox_word::STARVED, left);
             chain
-                .wiring
+                .monitor
                 .mapped(node, 0, 0)
                 .set_word(outbox_word::STARVED, left);
         }
@@ -376,11 +376,11 @@ fn a_sleeper_that_was_made_to_be_rung_before_its_time_is_rung_again() {
         chain.expect_service(3, "before");
         for node in [chain.f_node, chain.g_node] {
             chain
-                .wiring
+                .monitor
                 .page(node, 0)
                 .set_word(page_word::PARKED, left.wrapping_sub(1));
         }
-        let mut place = chain.wiring.attach(chain.f_node, 0);
+        let mut place = chain.monitor.attach(chain.f_node, 0);
         assert!(place.receiver.announce(&place.own), "there is nothing to do");
         chain.request();
         // It would sleep for ever otherwise.

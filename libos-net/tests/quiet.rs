@@ -9,9 +9,9 @@
 
 mod topology;
 
+use hacher_in_process::{Draft, Handler, Runner};
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::inlet::Step;
-use hacher_libos_net::wiring::{Handler, Plan, Runner};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use topology::{Pair, record, with_headers};
@@ -89,12 +89,12 @@ fn sending_and_receiving_allocate_nothing() {
 
 #[test]
 fn handing_a_placed_record_over_allocates_nothing() {
-    let mut plan = Plan::new();
-    let (a, b) = (plan.function("a", &["out"]), plan.function("b", &["out"]));
-    plan.mapped_edge((a, "out"), b);
-    plan.limits(a).outbox_bytes = 4 << 20;
-    let mut wiring = plan.wire();
-    let (mut producer, mut consumer) = (wiring.attach(a, 0), wiring.attach(b, 0));
+    let mut draft = Draft::new();
+    let (a, b) = (draft.function("a", &["out"]), draft.function("b", &["out"]));
+    draft.mapped_edge((a, "out"), b);
+    draft.limits(a).outbox_bytes = 4 << 20;
+    let mut monitor = draft.define();
+    let (mut producer, mut consumer) = (monitor.attach(a, 0), monitor.attach(b, 0));
     let mut plain = Vec::new();
     let mut hop = |invocation: u128| {
         let record = record(invocation);
@@ -130,14 +130,14 @@ fn a_trustlet_between_mapped_edges_allocates_nothing() {
     };
     let copy: Handler = |mut input, output| output.send(input.bytes()?);
     for handler in [view, copy] {
-        let mut plan = Plan::new();
-        let gateway = plan.gateway(&["out"]);
-        let f = plan.function("f", &["out"]);
-        plan.mapped_edge((gateway, "out"), f);
-        plan.mapped_edge((f, "out"), gateway);
-        let mut wiring = plan.wire();
-        let mut gateway = wiring.attach(gateway, 0);
-        let mut runner = Runner::new(handler, wiring.attach(f, 0));
+        let mut draft = Draft::new();
+        let gateway = draft.gateway(&["out"]);
+        let f = draft.function("f", &["out"]);
+        draft.mapped_edge((gateway, "out"), f);
+        draft.mapped_edge((f, "out"), gateway);
+        let mut monitor = draft.define();
+        let mut gateway = monitor.attach(gateway, 0);
+        let mut runner = Runner::new(handler, monitor.attach(f, 0));
         let request = with_headers(&[9; 100_000]);
         runs_allocate_nothing(&mut gateway, &mut runner, &request);
     }
@@ -171,39 +171,39 @@ fn answer(gateway: &mut Attachment, plain: &mut Vec<u8>) {
 
 #[test]
 fn a_trustlet_that_runs_its_handler_allocates_nothing() {
-    let mut plan = Plan::new();
-    let gateway = plan.gateway(&["out"]);
-    let copy = plan.function("copy", &["out"]);
-    plan.edge((gateway, "out"), copy);
-    plan.edge((copy, "out"), gateway);
-    let mut wiring = plan.wire();
-    let mut gateway = wiring.attach(gateway, 0);
+    let mut draft = Draft::new();
+    let gateway = draft.gateway(&["out"]);
+    let copy = draft.function("copy", &["out"]);
+    draft.edge((gateway, "out"), copy);
+    draft.edge((copy, "out"), gateway);
+    let mut monitor = draft.define();
+    let mut gateway = monitor.attach(gateway, 0);
     let handler: Handler = |mut input, output| output.send(input.bytes()?);
-    let mut runner = Runner::new(handler, wiring.attach(copy, 0));
+    let mut runner = Runner::new(handler, monitor.attach(copy, 0));
     let request = with_headers(&[9; 4096]);
     runs_allocate_nothing(&mut gateway, &mut runner, &request);
 }
 
 #[test]
 fn a_fan_out_and_its_join_allocate_nothing() {
-    let mut plan = Plan::new();
-    let gateway = plan.gateway(&["out"]);
-    let left = plan.function("left", &["out"]);
-    let right = plan.function("right", &["out"]);
-    let both = plan.function("both", &["out"]);
-    plan.edge((gateway, "out"), left);
-    plan.edge((gateway, "out"), right);
-    plan.join(&[(left, "out"), (right, "out")], both);
-    plan.edge((both, "out"), gateway);
-    let mut wiring = plan.wire();
-    let mut gateway = wiring.attach(gateway, 0);
+    let mut draft = Draft::new();
+    let gateway = draft.gateway(&["out"]);
+    let left = draft.function("left", &["out"]);
+    let right = draft.function("right", &["out"]);
+    let both = draft.function("both", &["out"]);
+    draft.edge((gateway, "out"), left);
+    draft.edge((gateway, "out"), right);
+    draft.join(&[(left, "out"), (right, "out")], both);
+    draft.edge((both, "out"), gateway);
+    let mut monitor = draft.define();
+    let mut gateway = monitor.attach(gateway, 0);
     let copy: Handler = |mut input, output| output.send(input.bytes()?);
     let pack: Handler = |input, output| {
         let mut out = output.out()?;
         input.parts().iter().try_for_each(|part| out.append(part.bytes()))
     };
     let mut runners = [(left, copy), (right, copy), (both, pack)]
-        .map(|(node, handler)| Runner::new(handler, wiring.attach(node, 0)));
+        .map(|(node, handler)| Runner::new(handler, monitor.attach(node, 0)));
     let request = with_headers(&[9; 1000]);
     let mut plain = Vec::with_capacity(8192);
     let mut round = |invocation: u128| {

@@ -12,12 +12,12 @@
 
 mod topology;
 
+use hacher_in_process::{Draft, Handler, Runner};
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::clock;
 use hacher_libos_net::inlet::Step;
 use hacher_libos_net::process::lock_down;
 use hacher_libos_net::telemetry::Counter;
-use hacher_libos_net::wiring::{Handler, Plan, Runner};
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 use std::time::Duration;
 use topology::{record, with_headers};
@@ -113,21 +113,21 @@ fn hear(gateway: &mut Attachment, plain: &mut Vec<u8>) {
 
 /// Runs `ingress -> copy -> egress` in two processes; how the one with the function ended.
 fn run_two_processes(spin: Duration, mapped: bool) -> WaitStatus {
-    let mut plan = Plan::new();
-    let gateway_node = plan.gateway(&["out"]);
-    let copy = plan.function("copy", &["out"]);
+    let mut draft = Draft::new();
+    let gateway_node = draft.gateway(&["out"]);
+    let copy = draft.function("copy", &["out"]);
     if mapped {
-        plan.mapped_edge((gateway_node, "out"), copy);
-        plan.mapped_edge((copy, "out"), gateway_node);
+        draft.mapped_edge((gateway_node, "out"), copy);
+        draft.mapped_edge((copy, "out"), gateway_node);
     } else {
-        plan.edge((gateway_node, "out"), copy);
-        plan.edge((copy, "out"), gateway_node);
+        draft.edge((gateway_node, "out"), copy);
+        draft.edge((copy, "out"), gateway_node);
     }
-    plan.limits(copy).spin = spin;
-    let mut wiring = plan.wire();
-    let mut gateway = wiring.attach(gateway_node, 0);
+    draft.limits(copy).spin = spin;
+    let mut monitor = draft.define();
+    let mut gateway = monitor.attach(gateway_node, 0);
     let handler: Handler = |mut input, output| output.send(input.bytes()?);
-    let mut runner = Runner::new(handler, wiring.attach(copy, 0));
+    let mut runner = Runner::new(handler, monitor.attach(copy, 0));
     let request = with_headers(&[9; 4096]);
     let mut plain = Vec::with_capacity(8192);
     // The steady state begins after the first records, in which buffers grow.
@@ -136,7 +136,7 @@ fn run_two_processes(spin: Duration, mapped: bool) -> WaitStatus {
         runner.settle();
         hear(&mut gateway, &mut plain);
     }
-    let reader = wiring.reader(copy, 0);
+    let reader = monitor.reader(copy, 0);
     let function = start(move || {
         runner.serve_until(|| u128::from(reader.counter(Counter::Succeeded)) == 300 + HOPS);
     });

@@ -10,8 +10,8 @@
 
 mod topology;
 
+use hacher_in_process::Draft;
 use hacher_libos_net::refusal::Refusal;
-use hacher_libos_net::wiring::Plan;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -46,12 +46,12 @@ fn publish(pair: &mut Pair, sizes: &[usize]) -> (Vec<Vec<u8>>, Vec<Published>) {
 }
 
 fn words_at(pair: &Pair, position: u64) -> [u64; 7] {
-    let outbox = pair.wiring.outbox(pair.a, 0);
+    let outbox = pair.monitor.outbox(pair.a, 0);
     core::array::from_fn(|i| outbox.word(pair.slot_at(position) + 8 + 8 * i))
 }
 
 fn set_words_at(pair: &Pair, position: u64, words: [u64; 7]) {
-    let outbox = pair.wiring.outbox(pair.a, 0);
+    let outbox = pair.monitor.outbox(pair.a, 0);
     for (i, word) in words.into_iter().enumerate() {
         outbox.set_word(pair.slot_at(position) + 8 + 8 * i, word);
     }
@@ -143,7 +143,7 @@ proptest! {
         let mut pair = Pair::new();
         let (bodies, published) = publish(&mut pair, &sizes);
         let target = published[which.index(published.len())];
-        pair.wiring.outbox(pair.a, 0).flip(pair.slot_at(target.position) + 8 + byte, change);
+        pair.monitor.outbox(pair.a, 0).flip(pair.slot_at(target.position) + 8 + byte, change);
         check(&mut pair, &bodies, &[target.record], expected_for_byte(byte))?;
     }
 
@@ -155,7 +155,7 @@ proptest! {
         let (bodies, published) = publish(&mut pair, &sizes);
         // The last one too: what comes after it shows that it was published.
         let target = published[which.index(published.len())];
-        pair.wiring.outbox(pair.a, 0).flip(pair.slot_at(target.position) + byte, change);
+        pair.monitor.outbox(pair.a, 0).flip(pair.slot_at(target.position) + byte, change);
         let refused = check(&mut pair, &bodies, &[target.record], &[Refusal::CorruptSlot])?;
         prop_assert_eq!(refused.iter().filter(|refusal| **refusal == Refusal::CorruptSlot).count(), 1);
     }
@@ -168,7 +168,7 @@ proptest! {
         let (bodies, published) = publish(&mut pair, &sizes);
         let target = published[which.index(published.len())];
         let at = segment_at(&words_at(&pair, target.position)) + byte.index(target.len_bytes + TAG);
-        pair.wiring.outbox(pair.a, 0).flip(at, change);
+        pair.monitor.outbox(pair.a, 0).flip(at, change);
         check(&mut pair, &bodies, &[target.record], &[Refusal::Forged])?;
     }
 
@@ -250,16 +250,16 @@ proptest! {
     fn a_record_sent_into_another_edge_is_refused(
         size in 0..SEGMENT, same_producer: bool, relabelled: bool, earlier in 0..3_u64,
     ) {
-        let mut plan = Plan::new();
-        let one = plan.function("one", &["x", "y"]);
-        let two = plan.function("two", &["z"]);
-        let sink = plan.function("sink", &["out"]);
-        plan.edge((one, "x"), sink);
-        plan.edge((one, "y"), sink);
-        plan.edge((two, "z"), sink);
-        let mut wiring = plan.wire();
-        let (mut first, mut second) = (wiring.attach(one, 0), wiring.attach(two, 0));
-        let mut consumer = wiring.attach(sink, 0);
+        let mut draft = Draft::new();
+        let one = draft.function("one", &["x", "y"]);
+        let two = draft.function("two", &["z"]);
+        let sink = draft.function("sink", &["out"]);
+        draft.edge((one, "x"), sink);
+        draft.edge((one, "y"), sink);
+        draft.edge((two, "z"), sink);
+        let mut monitor = draft.define();
+        let (mut first, mut second) = (monitor.attach(one, 0), monitor.attach(two, 0));
+        let mut consumer = monitor.attach(sink, 0);
         let body = vec![7; size];
         send(&mut first, 0, &record(1), &body).unwrap();
         let (victim, port, ring) = if same_producer { (one, 1, 1) } else { (two, 0, 0) };
@@ -268,10 +268,10 @@ proptest! {
             send(to, port, &record(u128::from(number)), b"before").unwrap();
         }
         send(to, port, &record(99), &body).unwrap();
-        let source = wiring.outbox(one, 0);
-        let target = wiring.outbox(victim, 0);
-        let from = wiring.outbox_layout(one, 0).ring_at(0).unwrap();
-        let into = wiring.outbox_layout(victim, 0).ring_at(ring).unwrap() + earlier as usize * 64;
+        let source = monitor.outbox(one, 0);
+        let target = monitor.outbox(victim, 0);
+        let from = monitor.outbox_layout(one, 0).ring_at(0).unwrap();
+        let into = monitor.outbox_layout(victim, 0).ring_at(ring).unwrap() + earlier as usize * 64;
         let at = (source.word(from + 16) >> 32) as usize * 64;
         let place = (target.word(into + 16) >> 32) as usize * 64;
         target.set_bytes(place, &source.bytes(at, size + TAG));

@@ -11,6 +11,7 @@
 
 mod topology;
 
+use hacher_in_process::{Draft, Handler, Limits, Monitor, Node, Runner, after};
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::end::End;
@@ -20,7 +21,6 @@ use hacher_libos_net::invocation::{GatewayLife, InvocationId};
 use hacher_libos_net::layout::{OutboxLayout, cursor_word, outbox_word, page_word};
 use hacher_libos_net::seal::RecordContext;
 use hacher_libos_net::telemetry::Counter;
-use hacher_libos_net::wiring::{Handler, Limits, Node, Plan, Runner, Wiring, after};
 use hacher_libos_net::{Failure, Input, Output};
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -31,7 +31,7 @@ use topology::{Answers, SEGMENT, Taken, answers, record, send, with_headers};
 
 /// `ingress -> f -> egress`.
 struct Single {
-    wiring: Wiring,
+    monitor: Monitor,
     gateway: Attachment,
     gateway_node: Node,
     f: Node,
@@ -43,19 +43,19 @@ impl Single {
     }
 
     fn with_ports(ports: &[&str], limits: impl FnOnce(&mut Limits)) -> Self {
-        let mut plan = Plan::new();
-        let gateway_node = plan.gateway(&["out"]);
-        let f = plan.function("f", ports);
-        plan.edge((gateway_node, "out"), f);
+        let mut draft = Draft::new();
+        let gateway_node = draft.gateway(&["out"]);
+        let f = draft.function("f", ports);
+        draft.edge((gateway_node, "out"), f);
         for port in ports {
-            plan.edge((f, *port), gateway_node);
+            draft.edge((f, *port), gateway_node);
         }
-        limits(plan.limits(f));
-        plan.limits(gateway_node).outbox_bytes = 4 << 20;
-        let mut wiring = plan.wire();
-        let gateway = wiring.attach(gateway_node, 0);
+        limits(draft.limits(f));
+        draft.limits(gateway_node).outbox_bytes = 4 << 20;
+        let mut monitor = draft.define();
+        let gateway = monitor.attach(gateway_node, 0);
         Self {
-            wiring,
+            monitor,
             gateway,
             gateway_node,
             f,
@@ -66,7 +66,7 @@ impl Single {
     where
         H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
     {
-        Runner::new(handler, self.wiring.attach(self.f, 0))
+        Runner::new(handler, self.monitor.attach(self.f, 0))
     }
 
     fn request(&mut self, invocation: u128, body: &[u8]) {
@@ -78,12 +78,12 @@ impl Single {
     }
 
     fn count(&self, counter: Counter) -> u64 {
-        self.wiring.reader(self.f, 0).counter(counter)
+        self.monitor.reader(self.f, 0).counter(counter)
     }
 
     fn released(&self) -> u64 {
-        let at = self.wiring.page_layout(self.f, 0).cursor_at(0).unwrap();
-        self.wiring.page(self.f, 0).word(at + cursor_word::RELEASED)
+        let at = self.monitor.page_layout(self.f, 0).cursor_at(0).unwrap();
+        self.monitor.page(self.f, 0).word(at + cursor_word::RELEASED)
     }
 }
 
@@ -252,16 +252,16 @@ fn what_fails_for_good_leaves_by_the_error_port_with_an_explanation() {
 
 #[test]
 fn a_stream_that_fails_midway_is_dropped_downstream_and_repeated() {
-    let mut plan = Plan::new();
-    let gateway_node = plan.gateway(&["out"]);
-    let f = plan.function("f", &["out"]);
-    let g = plan.function("g", &["out"]);
-    plan.edge((gateway_node, "out"), f);
-    plan.edge((f, "out"), g);
-    plan.edge((g, "out"), gateway_node);
-    plan.limits(f).retry_attempts = 2;
-    let mut wiring = plan.wire();
-    let mut gateway = wiring.attach(gateway_node, 0);
+    let mut draft = Draft::new();
+    let gateway_node = draft.gateway(&["out"]);
+    let f = draft.function("f", &["out"]);
+    let g = draft.function("g", &["out"]);
+    draft.edge((gateway_node, "out"), f);
+    draft.edge((f, "out"), g);
+    draft.edge((g, "out"), gateway_node);
+    draft.limits(f).retry_attempts = 2;
+    let mut monitor = draft.define();
+    let mut gateway = monitor.attach(gateway_node, 0);
     let mut f_runner = Runner::new(
         |mut input: Input<'_>, output: &mut Output<'_>| {
             let attempt = input.attempt();
@@ -274,7 +274,7 @@ fn a_stream_that_fails_midway_is_dropped_downstream_and_repeated() {
             }
             out.append(b"the end")
         },
-        wiring.attach(f, 0),
+        monitor.attach(f, 0),
     );
     let seen_by_g = Cell::new(0);
     let mut g_runner = Runner::new(
@@ -284,7 +284,7 @@ fn a_stream_that_fails_midway_is_dropped_downstream_and_repeated() {
             input.reader().read_to_end(&mut all)?;
             output.send(&all)
         },
-        wiring.attach(g, 0),
+        monitor.attach(g, 0),
     );
     let body = vec![8; 3 * SEGMENT];
     send(&mut gateway, 0, &record(1), &with_headers(&body)).unwrap();
@@ -296,7 +296,7 @@ fn a_stream_that_fails_midway_is_dropped_downstream_and_repeated() {
     assert_eq!(got.bodies, [(1, expected)]);
     assert_eq!(got.notices, []);
     assert_eq!(seen_by_g.get(), 2, "once on the half, once on the whole");
-    assert_eq!(wiring.reader(g, 0).counter(Counter::Abandoned), 1);
+    assert_eq!(monitor.reader(g, 0).counter(Counter::Abandoned), 1);
 }
 
 #[test]
@@ -373,7 +373,7 @@ fn a_replaced_gateway_takes_no_new_request_for_one_that_its_predecessor_closed()
     for count in 0..4096 {
         chain.gateway.own.close(InvocationId::new(count));
     }
-    chain.gateway = chain.wiring.attach(chain.gateway_node, 0);
+    chain.gateway = chain.monitor.attach(chain.gateway_node, 0);
     for count in [0, 1, 4095] {
         chain.request(count, b"new");
         runner.settle();
@@ -402,7 +402,7 @@ fn requests_of_a_gateway_that_was_replaced_are_not_run_wherever_they_wait() {
     assert!(runner.turn());
     assert_eq!(ran.get(), 1);
     chain.request(id(lives[0], 2).as_u128(), b"x");
-    chain.gateway = chain.wiring.attach(chain.gateway_node, 0);
+    chain.gateway = chain.monitor.attach(chain.gateway_node, 0);
     chain.gateway.own.set_life(lives[1]);
     chain.request(id(lives[1], 3).as_u128(), b"x");
     runner.serve_until(|| ran.get() >= 7);
@@ -419,25 +419,25 @@ fn requests_of_a_gateway_that_was_replaced_are_not_run_wherever_they_wait() {
         [id(lives[1], 3).as_u128()]
     );
     // The daemon, who knows half of an id, sees the same.
-    let page = chain.wiring.reader(chain.gateway_node, 0);
+    let page = chain.monitor.reader(chain.gateway_node, 0);
     assert!(page.is_closed(id(lives[0], 1).halves().0) && !page.is_closed(id(lives[1], 1).halves().0));
 }
 
 #[test]
 fn that_a_record_will_not_end_is_said_as_soon_as_there_is_room_and_not_with_the_next_record() {
-    let mut plan = Plan::new();
-    let gateway_node = plan.gateway(&["out"]);
-    let f = plan.function("f", &["out", "small", "more", "most"]);
-    let bin = plan.function("bin", &["out"]);
-    plan.edge((gateway_node, "out"), f);
-    plan.edge((f, "out"), gateway_node);
+    let mut draft = Draft::new();
+    let gateway_node = draft.gateway(&["out"]);
+    let f = draft.function("f", &["out", "small", "more", "most"]);
+    let bin = draft.function("bin", &["out"]);
+    draft.edge((gateway_node, "out"), f);
+    draft.edge((f, "out"), gateway_node);
     for port in ["small", "more", "most"] {
-        plan.edge((f, port), bin);
+        draft.edge((f, port), bin);
     }
-    let mut wiring = plan.wire();
-    let (mut gateway, mut bin) = (wiring.attach(gateway_node, 0), wiring.attach(bin, 0));
+    let mut monitor = draft.define();
+    let (mut gateway, mut bin) = (monitor.attach(gateway_node, 0), monitor.attach(bin, 0));
     // It dies in the middle of a record, when no slot of any size is left.
-    let mut first = wiring.attach(f, 0);
+    let mut first = monitor.attach(f, 0);
     let half = record(1);
     first
         .sender
@@ -447,11 +447,11 @@ fn that_a_record_will_not_end_is_said_as_soon_as_there_is_room_and_not_with_the_
         while send(&mut first, port, &record(0), b"x").is_ok() {}
     }
     drop(first);
-    let mut runner = Runner::new(ECHO, wiring.attach(f, 0));
+    let mut runner = Runner::new(ECHO, monitor.attach(f, 0));
     runner.settle();
     assert_eq!(answers(&mut gateway).abandoned, 0, "there is no room to say it");
     // Nothing comes for it to do; what its consumers give back wakes it.
-    let starved = || wiring.outbox(f, 0).word(outbox_word::STARVED) % 2 == 1;
+    let starved = || monitor.outbox(f, 0).word(outbox_word::STARVED) % 2 == 1;
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !starved() {
@@ -517,14 +517,14 @@ fn a_reader_that_stops_early_does_not_hold_its_producer_up() {
 
 #[test]
 fn a_producer_that_is_replaced_in_mid_record_starts_a_new_one() {
-    let mut plan = Plan::new();
-    let gateway_node = plan.gateway(&["out"]);
-    let f = plan.function("f", &["out"]);
-    plan.edge((gateway_node, "out"), f);
-    plan.edge((f, "out"), gateway_node);
-    let mut wiring = plan.wire();
-    let mut first = wiring.attach(gateway_node, 0);
-    let mut runner = Runner::new(ECHO, wiring.attach(f, 0));
+    let mut draft = Draft::new();
+    let gateway_node = draft.gateway(&["out"]);
+    let f = draft.function("f", &["out"]);
+    draft.edge((gateway_node, "out"), f);
+    draft.edge((f, "out"), gateway_node);
+    let mut monitor = draft.define();
+    let mut first = monitor.attach(gateway_node, 0);
+    let mut runner = Runner::new(ECHO, monitor.attach(f, 0));
     send(&mut first, 0, &record(1), &with_headers(b"before")).unwrap();
     let half = record(2);
     for _ in 0..3 {
@@ -533,7 +533,7 @@ fn a_producer_that_is_replaced_in_mid_record_starts_a_new_one() {
         first.sender.send(&first.own, 0, &half, &plain, false).unwrap();
     }
     drop(first);
-    let mut second = wiring.attach(gateway_node, 0);
+    let mut second = monitor.attach(gateway_node, 0);
     send(&mut second, 0, &record(3), &with_headers(b"after")).unwrap();
     runner.settle();
     let ids: Vec<u128> = answers(&mut second).bodies.iter().map(|(id, _)| *id).collect();
@@ -542,10 +542,10 @@ fn a_producer_that_is_replaced_in_mid_record_starts_a_new_one() {
         [1, 3],
         "what the dead one published is delivered, what it began is not"
     );
-    assert!(wiring.reader(f, 0).counter(Counter::Abandoned) >= 1);
+    assert!(monitor.reader(f, 0).counter(Counter::Abandoned) >= 1);
     for refusal in hacher_libos_net::refusal::Refusal::ALL {
         assert_eq!(
-            wiring.reader(f, 0).counter(Counter::Refused(refusal)),
+            monitor.reader(f, 0).counter(Counter::Refused(refusal)),
             0,
             "{refusal:?}"
         );
@@ -581,12 +581,12 @@ fn a_replaced_consumer_gets_again_what_was_not_released() {
 /// Makes the page look as a process leaves it that dies in its handler, on the record at `position` of ring
 /// 0.
 fn die_in_handler(chain: &mut Single, position: u64, attempt: u64, end: End) {
-    let page = chain.wiring.page(chain.f, 0);
+    let page = chain.monitor.page(chain.f, 0);
     page.set_word(page_word::RUNNING_ATTEMPT, attempt);
     page.set_word(page_word::RUNNING_AT, position);
     page.set_word(page_word::RUNNING_INBOUND, 1);
     page.set_word(page_word::BUSY_SINCE, 1);
-    chain.wiring.ended(chain.f, 0, end);
+    chain.monitor.ended(chain.f, 0, end);
 }
 
 #[test]
@@ -595,7 +595,7 @@ fn a_death_in_the_handler_counts_as_an_attempt_and_the_last_one_is_told() {
         let mut chain = Single::new(|limits| limits.retry_attempts = 2);
         chain.request(1, b"deadly");
         chain.request(2, b"harmless");
-        drop(chain.wiring.attach(chain.f, 0));
+        drop(chain.monitor.attach(chain.f, 0));
         die_in_handler(&mut chain, 0, 1, end);
         let attempts = Cell::new(Vec::new());
         let note = |mut input: Input<'_>, output: &mut Output<'_>| {
@@ -613,7 +613,7 @@ fn a_death_in_the_handler_counts_as_an_attempt_and_the_last_one_is_told() {
         let mut chain = Single::new(|limits| limits.retry_attempts = 2);
         chain.request(1, b"deadly");
         chain.request(2, b"harmless");
-        drop(chain.wiring.attach(chain.f, 0));
+        drop(chain.monitor.attach(chain.f, 0));
         die_in_handler(&mut chain, 0, 2, end);
         let mut third = chain.start(ECHO);
         third.settle();
@@ -631,7 +631,7 @@ fn a_real_death_in_the_handler_is_redelivered_with_its_attempt_counted() {
     // A panic cannot kill, so the handler leaves the thread for good; its page stays as it was.
     let mut chain = Single::new(|limits| limits.retry_attempts = 2);
     chain.request(1, &vec![4; 2 * SEGMENT]);
-    let place = chain.wiring.attach(chain.f, 0);
+    let place = chain.monitor.attach(chain.f, 0);
     let entered = Arc::new(AtomicBool::new(false));
     let flag = entered.clone();
     std::thread::spawn(move || {
@@ -659,7 +659,7 @@ fn a_real_death_in_the_handler_is_redelivered_with_its_attempt_counted() {
 
 /// `ingress -> left & right -> j -> egress`, where the test plays `left` and `right`.
 struct Join {
-    wiring: Wiring,
+    monitor: Monitor,
     gateway: Attachment,
     left: Attachment,
     right: Attachment,
@@ -672,30 +672,33 @@ impl Join {
     }
 
     fn with_deadline(deadline: Duration) -> Self {
-        let mut plan = Plan::new();
-        plan.set_deadline(deadline);
-        let gateway = plan.gateway(&["out"]);
-        let (left, right) = (plan.function("left", &["out"]), plan.function("right", &["out"]));
-        let j = plan.function("j", &["out", "error"]);
-        plan.edge((gateway, "out"), left);
-        plan.edge((gateway, "out"), right);
-        plan.join(&[(left, "out"), (right, "out")], j);
-        plan.edge((j, "out"), gateway);
-        plan.edge((j, "error"), gateway);
-        plan.limits(left).outbox_bytes = 4 << 20;
-        let mut wiring = plan.wire();
+        let mut draft = Draft::new();
+        draft.set_deadline(deadline);
+        let gateway = draft.gateway(&["out"]);
+        let (left, right) = (
+            draft.function("left", &["out"]),
+            draft.function("right", &["out"]),
+        );
+        let j = draft.function("j", &["out", "error"]);
+        draft.edge((gateway, "out"), left);
+        draft.edge((gateway, "out"), right);
+        draft.join(&[(left, "out"), (right, "out")], j);
+        draft.edge((j, "out"), gateway);
+        draft.edge((j, "error"), gateway);
+        draft.limits(left).outbox_bytes = 4 << 20;
+        let mut monitor = draft.define();
         Self {
-            gateway: wiring.attach(gateway, 0),
-            left: wiring.attach(left, 0),
-            right: wiring.attach(right, 0),
-            wiring,
+            gateway: monitor.attach(gateway, 0),
+            left: monitor.attach(left, 0),
+            right: monitor.attach(right, 0),
+            monitor,
             j,
         }
     }
 
     fn released(&self, ring: usize) -> u64 {
-        let at = self.wiring.page_layout(self.j, 0).cursor_at(ring).unwrap();
-        self.wiring.page(self.j, 0).word(at + cursor_word::RELEASED)
+        let at = self.monitor.page_layout(self.j, 0).cursor_at(ring).unwrap();
+        self.monitor.page(self.j, 0).word(at + cursor_word::RELEASED)
     }
 }
 
@@ -708,7 +711,7 @@ const CONCATENATE: Handler = |input, output| {
 #[test]
 fn a_join_waits_for_all_in_any_order_and_drops_duplicates() {
     let mut join = Join::new();
-    let mut runner = Runner::new(CONCATENATE, join.wiring.attach(join.j, 0));
+    let mut runner = Runner::new(CONCATENATE, join.monitor.attach(join.j, 0));
     send(&mut join.left, 0, &record(1), &with_headers(b"l1 ")).unwrap();
     send(&mut join.left, 0, &record(2), &with_headers(&[b'l'; 2 * SEGMENT])).unwrap();
     send(&mut join.left, 0, &record(1), &with_headers(b"again ")).unwrap();
@@ -733,7 +736,7 @@ fn a_join_waits_for_all_in_any_order_and_drops_duplicates() {
 #[test]
 fn a_join_that_expires_or_is_closed_gives_its_records_back() {
     let mut join = Join::new();
-    let mut runner = Runner::new(CONCATENATE, join.wiring.attach(join.j, 0));
+    let mut runner = Runner::new(CONCATENATE, join.monitor.attach(join.j, 0));
     let soon = RecordContext {
         deadline: after(Duration::from_millis(20)),
         ..record(1)
@@ -745,16 +748,16 @@ fn a_join_that_expires_or_is_closed_gives_its_records_back() {
     assert_eq!((join.released(0), join.released(1)), (0, 0));
     runner.rest();
     // Something else wakes it, or it would sleep for good now.
-    join.wiring.ring(join.j, 0);
+    join.monitor.ring(join.j, 0);
     runner.rest();
     assert_eq!((join.released(0), join.released(1)), (1, 1));
-    assert_eq!(join.wiring.reader(join.j, 0).counter(Counter::Expired), 2);
+    assert_eq!(join.monitor.reader(join.j, 0).counter(Counter::Expired), 2);
 }
 
 #[test]
 fn no_record_is_waited_for_longer_than_the_chain_allows_whatever_it_claims() {
     let mut join = Join::with_deadline(Duration::from_millis(50));
-    let mut runner = Runner::new(CONCATENATE, join.wiring.attach(join.j, 0));
+    let mut runner = Runner::new(CONCATENATE, join.monitor.attach(join.j, 0));
     let endless = |invocation| RecordContext {
         deadline: Monotonic::from_ns(u64::MAX),
         ..record(invocation)
@@ -770,18 +773,18 @@ fn no_record_is_waited_for_longer_than_the_chain_allows_whatever_it_claims() {
     let before = std::time::Instant::now();
     runner.settle();
     while join.released(0) == 0 && before.elapsed() < Duration::from_secs(10) {
-        join.wiring.ring(join.j, 0);
+        join.monitor.ring(join.j, 0);
         runner.rest();
     }
     assert!(before.elapsed() < Duration::from_secs(10));
     assert_eq!((join.released(0), join.released(1)), (1, 1));
-    assert_eq!(join.wiring.reader(join.j, 0).counter(Counter::Expired), 2);
+    assert_eq!(join.monitor.reader(join.j, 0).counter(Counter::Expired), 2);
 }
 
 #[test]
 fn expired_joins_are_dropped_though_the_trustlet_is_never_idle() {
     let mut join = Join::new();
-    let mut runner = Runner::new(CONCATENATE, join.wiring.attach(join.j, 0));
+    let mut runner = Runner::new(CONCATENATE, join.monitor.attach(join.j, 0));
     let soon = RecordContext {
         deadline: after(Duration::from_millis(5)),
         ..record(1)
@@ -802,7 +805,7 @@ fn a_join_that_fails_leaves_by_the_error_port_with_its_first_part() {
     for left_first in [true, false] {
         let mut join = Join::new();
         let fails: Handler = |_, _| Err(Failure::permanent("no"));
-        let mut runner = Runner::new(fails, join.wiring.attach(join.j, 0));
+        let mut runner = Runner::new(fails, join.monitor.attach(join.j, 0));
         let mut order: [(&mut Attachment, &[u8]); 2] =
             [(&mut join.left, b"left's"), (&mut join.right, b"right's")];
         if !left_first {
@@ -819,11 +822,11 @@ fn a_join_that_fails_leaves_by_the_error_port_with_its_first_part() {
 #[test]
 fn a_join_is_whole_again_after_its_process_was_replaced() {
     let mut join = Join::new();
-    let mut first = Runner::new(CONCATENATE, join.wiring.attach(join.j, 0));
+    let mut first = Runner::new(CONCATENATE, join.monitor.attach(join.j, 0));
     send(&mut join.left, 0, &record(1), &with_headers(b"l ")).unwrap();
     first.settle();
     drop(first);
-    let mut second = Runner::new(CONCATENATE, join.wiring.attach(join.j, 0));
+    let mut second = Runner::new(CONCATENATE, join.monitor.attach(join.j, 0));
     second.settle();
     send(&mut join.right, 0, &record(1), &with_headers(b"r")).unwrap();
     second.settle();
@@ -835,11 +838,11 @@ fn a_predecessors_words_never_stop_its_replacement() {
     // A compromised process may leave anything in what it could write.
     for word in [u64::MAX, u64::MAX - 3, 1 << 63, (1 << 40) + 7, 3] {
         let mut chain = Single::new(|limits| limits.retry_attempts = 2);
-        drop(chain.wiring.attach(chain.f, 0));
+        drop(chain.monitor.attach(chain.f, 0));
         chain.request(1, b"x");
         let (page, layout) = (
-            chain.wiring.page(chain.f, 0),
-            chain.wiring.page_layout(chain.f, 0),
+            chain.monitor.page(chain.f, 0),
+            chain.monitor.page_layout(chain.f, 0),
         );
         for at in (0..1032).step_by(8) {
             page.set_word(at, word);
@@ -847,8 +850,8 @@ fn a_predecessors_words_never_stop_its_replacement() {
         for at in [cursor_word::RELEASED, cursor_word::SEQUENCE, cursor_word::EPOCH] {
             page.set_word(layout.cursor_at(0).unwrap() + at, word);
         }
-        let outbox = chain.wiring.outbox(chain.f, 0);
-        let rings = chain.wiring.outbox_layout(chain.f, 0);
+        let outbox = chain.monitor.outbox(chain.f, 0);
+        let rings = chain.monitor.outbox_layout(chain.f, 0);
         for at in (0..rings.segments_at()).step_by(8) {
             outbox.set_word(at, word);
         }
@@ -863,16 +866,16 @@ fn a_predecessors_words_never_stop_its_replacement() {
 fn a_consumers_words_never_stop_its_producer_or_the_replacement_of_it() {
     for word in [u64::MAX, u64::MAX - 3, 1 << 63, (1 << 40) + 7, 3] {
         let mut chain = Single::new(|_| {});
-        drop(chain.wiring.attach(chain.f, 0));
+        drop(chain.monitor.attach(chain.f, 0));
         chain.request(1, b"x");
         let (page, layout) = (
-            chain.wiring.page(chain.f, 0),
-            chain.wiring.page_layout(chain.f, 0),
+            chain.monitor.page(chain.f, 0),
+            chain.monitor.page_layout(chain.f, 0),
         );
         page.set_word(layout.cursor_at(0).unwrap() + cursor_word::RELEASED, word);
         page.set_word(page_word::PARKED, word);
         chain.request(2, b"x");
-        chain.gateway = chain.wiring.attach(chain.gateway_node, 0);
+        chain.gateway = chain.monitor.attach(chain.gateway_node, 0);
         for invocation in 3..20 {
             chain.request(invocation, b"x");
         }
@@ -882,20 +885,20 @@ fn a_consumers_words_never_stop_its_producer_or_the_replacement_of_it() {
 #[test]
 fn a_predecessor_that_named_one_slot_everywhere_does_not_stop_its_replacement() {
     // One record, whose descriptor is then copied to every place of every ring.
-    let mut plan = Plan::new();
-    let a = plan.function("a", &["out"]);
-    let b = plan.function("b", &["out"]);
+    let mut draft = Draft::new();
+    let a = draft.function("a", &["out"]);
+    let b = draft.function("b", &["out"]);
     // More places than a count of 16 bits holds, in few instances: each takes descriptors.
-    plan.limits(a).outbox_bytes = 512 << 20;
-    plan.limits(b).instances = 10;
-    plan.edge((a, "out"), b);
-    let mut wiring = plan.wire();
-    let mut first = wiring.attach(a, 0);
+    draft.limits(a).outbox_bytes = 512 << 20;
+    draft.limits(b).instances = 10;
+    draft.edge((a, "out"), b);
+    let mut monitor = draft.define();
+    let mut first = monitor.attach(a, 0);
     send(&mut first, 0, &record(0), b"x").unwrap();
     drop(first);
-    let layout: OutboxLayout = wiring.outbox_layout(a, 0);
+    let layout: OutboxLayout = monitor.outbox_layout(a, 0);
     assert!(10 * layout.ring_capacity() > usize::from(u16::MAX));
-    let outbox = wiring.outbox(a, 0);
+    let outbox = monitor.outbox(a, 0);
     let words: Vec<u64> = (1..8)
         .map(|i| outbox.word(layout.ring_at(0).unwrap() + 8 * i))
         .collect();
@@ -909,7 +912,7 @@ fn a_predecessor_that_named_one_slot_everywhere_does_not_stop_its_replacement() 
             }
         }
     }
-    let mut second = wiring.attach(a, 0);
+    let mut second = monitor.attach(a, 0);
     assert_eq!(send(&mut second, 0, &record(0), b"y"), Err(SendError::Full));
 }
 
@@ -917,8 +920,8 @@ fn a_predecessor_that_named_one_slot_everywhere_does_not_stop_its_replacement() 
 fn a_producer_that_never_waits_does_not_fill_its_consumers_memory() {
     // A join holds what has come so far. A hostile member publishes past what was released.
     let mut join = Join::new();
-    let mut runner = Runner::new(CONCATENATE, join.wiring.attach(join.j, 0));
-    let (page, layout) = (join.wiring.page(join.j, 0), join.wiring.page_layout(join.j, 0));
+    let mut runner = Runner::new(CONCATENATE, join.monitor.attach(join.j, 0));
+    let (page, layout) = (join.monitor.page(join.j, 0), join.monitor.page_layout(join.j, 0));
     let cursor = layout.cursor_at(0).unwrap() + cursor_word::RELEASED;
     for number in 0..1000_u64 {
         // As if the consumer had released everything: the producer's own checks are gone.
@@ -953,7 +956,7 @@ fn a_producer_that_never_waits_does_not_fill_its_consumers_memory() {
 #[test]
 fn a_stream_passes_on_what_it_reads_before_the_rest_has_come() {
     let mut chain = Single::new(|limits| limits.outbox_bytes = 4 << 20);
-    let place = chain.wiring.attach(chain.f, 0);
+    let place = chain.monitor.attach(chain.f, 0);
     let done = Arc::new(AtomicBool::new(false));
     let stop = done.clone();
     let thread = std::thread::spawn(move || {
@@ -986,6 +989,6 @@ fn a_stream_passes_on_what_it_reads_before_the_rest_has_come() {
     }
     assert_eq!(came, whole);
     done.store(true, Ordering::Release);
-    chain.wiring.ring(chain.f, 0);
+    chain.monitor.ring(chain.f, 0);
     thread.join().unwrap();
 }

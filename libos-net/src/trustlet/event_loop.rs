@@ -4,6 +4,7 @@ use super::backoff::backoff_ns;
 use super::job::{Delayed, Job};
 use super::join::{Bundle, Joins, Pool};
 use super::suspects::Suspects;
+use crate::attach::attachment::Attachment;
 use crate::clock::Monotonic;
 use crate::sdk::failure::Failure;
 use crate::sdk::input::{Input, Secret};
@@ -14,7 +15,9 @@ use hacher_data_path::page::counter::Counter;
 use hacher_data_path::place::making::Place;
 use hacher_data_path::region::layout::page_word;
 
-pub(crate) struct Trustlet<H> {
+/// A function at its place in a chain. [`serve`](crate::serve) turns it for as long as its process lives;
+/// whoever drives it himself, as tests do, turns it step by step.
+pub struct Trustlet<H> {
     pub(super) handler: H,
     pub(super) place: Place,
     pub(super) secrets: Vec<Secret>,
@@ -38,6 +41,12 @@ impl<H> Trustlet<H>
 where
     H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
 {
+    /// Runs `handler` at the place of `attachment`, and takes over what a predecessor has left.
+    pub fn attached(handler: H, attachment: Attachment) -> Self {
+        let (place, secrets) = attachment.into_place();
+        Self::new(handler, place, secrets)
+    }
+
     pub(crate) fn new(handler: H, place: Place, secrets: Vec<Secret>) -> Self {
         let ports = place.sender.port_names().map(PortBuffer::new).collect();
         let now = place.own.now();
@@ -86,7 +95,7 @@ where
     }
 
     /// Does the next thing that can be done now; `false` if there is none.
-    pub(crate) fn turn(&mut self) -> bool {
+    pub fn turn(&mut self) -> bool {
         if self.place.sender.owes_aborts() {
             self.place.sender.say_aborts(&self.place.own);
         }
@@ -100,8 +109,8 @@ where
         true
     }
 
-    /// Sleeps until there is something to do.
-    pub(crate) fn rest(&mut self) {
+    /// Does what comes before sleep, and sleeps until there is something to do.
+    pub fn rest(&mut self) {
         self.ended = None;
         self.drop_expired_joins();
         let until = self.next_timer();

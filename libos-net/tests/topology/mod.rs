@@ -1,6 +1,7 @@
 //! What the tests of this folder share: a producer and a consumer, records, and a gateway's two ends.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
+use hacher_in_process::{Draft, Monitor, Node, after};
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::fault::Notice;
 use hacher_libos_net::hop::SendError;
@@ -10,7 +11,6 @@ use hacher_libos_net::refusal::Refusal;
 use hacher_libos_net::sdk::headers;
 use hacher_libos_net::seal::RecordContext;
 use hacher_libos_net::telemetry::Counter;
-use hacher_libos_net::wiring::{Node, Plan, Wiring, after};
 use std::time::Duration;
 
 pub const SEGMENT: usize = 64 * 1024;
@@ -101,7 +101,7 @@ impl Taken {
 
 /// `a -> b`, without a gateway.
 pub struct Pair {
-    pub wiring: Wiring,
+    pub monitor: Monitor,
     pub a: Node,
     pub b: Node,
     pub producer: Attachment,
@@ -114,16 +114,16 @@ impl Pair {
     }
 
     pub fn with_outbox(outbox_bytes: u64) -> Self {
-        let mut plan = Plan::new();
-        let a = plan.function("a", &["out"]);
-        let b = plan.function("b", &["out"]);
-        plan.edge((a, "out"), b);
-        plan.limits(a).outbox_bytes = outbox_bytes;
-        let mut wiring = plan.wire();
-        let producer = wiring.attach(a, 0);
-        let consumer = wiring.attach(b, 0);
+        let mut draft = Draft::new();
+        let a = draft.function("a", &["out"]);
+        let b = draft.function("b", &["out"]);
+        draft.edge((a, "out"), b);
+        draft.limits(a).outbox_bytes = outbox_bytes;
+        let mut monitor = draft.define();
+        let producer = monitor.attach(a, 0);
+        let consumer = monitor.attach(b, 0);
         Self {
-            wiring,
+            monitor,
             a,
             b,
             producer,
@@ -133,12 +133,12 @@ impl Pair {
 
     /// Where the descriptor at `position` lies in the producer's outbox.
     pub fn slot_at(&self, position: u64) -> usize {
-        let layout = self.wiring.outbox_layout(self.a, 0);
+        let layout = self.monitor.outbox_layout(self.a, 0);
         layout.ring_at(0).unwrap() + usize::try_from(position).unwrap() % layout.ring_capacity() * 64
     }
 
     pub fn refusals(&self, refusal: Refusal) -> u64 {
-        self.wiring.reader(self.b, 0).counter(Counter::Refused(refusal))
+        self.monitor.reader(self.b, 0).counter(Counter::Refused(refusal))
     }
 
     /// Sends a small record and expects it to arrive.

@@ -2,11 +2,11 @@
 //! delivers of sealed edges only what was sealed, and stays within its bounds.
 
 use crate::script::Script;
+use hacher_in_process::{Draft, Monitor, Node, after};
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::inlet::Step;
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::seal::RecordContext;
-use hacher_libos_net::wiring::{Node, Plan, Wiring, after};
 use std::time::Duration;
 
 /// Bytes of each outbox: small, so that random places meet something.
@@ -17,7 +17,7 @@ const STEPS_MAX: usize = 20_000;
 const RECORDS: u8 = 3;
 
 struct Pair {
-    wiring: Wiring,
+    monitor: Monitor,
     a: Node,
     b: Node,
     producer: Attachment,
@@ -30,18 +30,18 @@ struct Pair {
 pub fn data_path(bytes: &[u8]) {
     let mut script = Script::new(bytes);
     let mapped = script.u8() % 2 == 1;
-    let mut plan = Plan::new();
-    let (a, b) = (plan.function("a", &["out"]), plan.function("b", &["out"]));
+    let mut draft = Draft::new();
+    let (a, b) = (draft.function("a", &["out"]), draft.function("b", &["out"]));
     if mapped {
-        plan.mapped_edge((a, "out"), b);
+        draft.mapped_edge((a, "out"), b);
     } else {
-        plan.edge((a, "out"), b);
+        draft.edge((a, "out"), b);
     }
-    plan.limits(a).outbox_bytes = OUTBOX_BYTES;
-    let mut wiring = plan.wire();
-    let (producer, consumer) = (wiring.attach(a, 0), wiring.attach(b, 0));
+    draft.limits(a).outbox_bytes = OUTBOX_BYTES;
+    let mut monitor = draft.define();
+    let (producer, consumer) = (monitor.attach(a, 0), monitor.attach(b, 0));
     let mut pair = Pair {
-        wiring,
+        monitor,
         a,
         b,
         producer,
@@ -103,16 +103,16 @@ impl Pair {
         let value = script.u64();
         let (region, len_bytes) = match place % 4 {
             0 => {
-                let layout = self.wiring.page_layout(self.b, 0);
-                (self.wiring.page(self.b, 0), layout.len_bytes())
+                let layout = self.monitor.page_layout(self.b, 0);
+                (self.monitor.page(self.b, 0), layout.len_bytes())
             }
             _ if self.mapped => {
-                let layout = self.wiring.mapped_layout(self.a, 0, 0);
-                (self.wiring.mapped(self.a, 0, 0), layout.len_bytes())
+                let layout = self.monitor.mapped_layout(self.a, 0);
+                (self.monitor.mapped(self.a, 0, 0), layout.len_bytes())
             }
             _ => {
-                let layout = self.wiring.outbox_layout(self.a, 0);
-                (self.wiring.outbox(self.a, 0), layout.len_bytes())
+                let layout = self.monitor.outbox_layout(self.a, 0);
+                (self.monitor.outbox(self.a, 0), layout.len_bytes())
             }
         };
         let len = usize::try_from(at).unwrap_or(0);
@@ -130,7 +130,7 @@ impl Pair {
         if self.mapped {
             return 0;
         }
-        let layout = self.wiring.outbox_layout(self.a, 0);
+        let layout = self.monitor.outbox_layout(self.a, 0);
         layout.ring_at(0).unwrap_or(0)
     }
 

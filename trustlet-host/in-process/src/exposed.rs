@@ -1,8 +1,8 @@
 //! Regions in the hands of a test.
 
-use crate::region::mapping;
-use hacher_data_path::region::memory::OwnRegion;
-use hacher_data_path::sync::Ordering;
+use hacher_libos_net::mapping;
+use hacher_libos_net::memory::OwnRegion;
+use hacher_libos_net::sync::Ordering;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A whole region, writable, whoever owns it.
@@ -12,7 +12,7 @@ pub struct Exposed<'w> {
 }
 
 impl<'w> Exposed<'w> {
-    pub(super) fn map(fd: &'w OwnedFd, len_bytes: usize) -> Self {
+    pub(crate) fn map(fd: &'w OwnedFd, len_bytes: usize) -> Self {
         Self {
             region: mapping::own(fd, len_bytes).expect("a region as long as its layout"),
             fd: fd.as_fd(),

@@ -1,10 +1,7 @@
 //! A trustlet in the hands of a test.
 
-use crate::attach::attachment::Attachment;
-use crate::sdk::failure::Failure;
-use crate::sdk::input::Input;
-use crate::sdk::output::Output;
-use crate::trustlet::event_loop::Trustlet;
+use hacher_libos_net::attach::Attachment;
+use hacher_libos_net::{Failure, Input, Output, Trustlet};
 
 /// A handler without captured state, for a [`Runner`] that is to be named in a type.
 pub type Handler = fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>;
@@ -18,8 +15,7 @@ where
 {
     /// Serves `handler` at the place of `attachment`.
     pub fn new(handler: H, attachment: Attachment) -> Self {
-        let (place, secrets) = attachment.into_place();
-        Self(Trustlet::new(handler, place, secrets))
+        Self(Trustlet::attached(handler, attachment))
     }
 
     /// Does the next thing that can be done now; `false` if there was none.
