@@ -1,27 +1,33 @@
-//! The data path needs no standard library: a program without one hands a record on (`tests/alone/main.rs`).
+//! The data path and the monitor's core need no standard library: a program without one hands a record on
+//! (`tests/alone/main.rs`), another serves a chain (`tests/alone/monitor.rs`).
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+/// What each program depends on, from the root of the workspace.
+const DATA_PATH: &str = "hacher-data-path = { path = \"ROOT/libos-net/path\", default-features = false, features = [\"simulated\"] }";
+const MONITOR_CORE: &str = "hacher-data-path = { path = \"ROOT/libos-net/path\", default-features = false }
+hacher-monitor-core = { path = \"ROOT/trustlet-host/core\", features = [\"simulated\"] }
+zerocopy = \"0.8\"";
+
 /// Builds `source` without the standard library, on crates of the workspace's versions; where the program is.
 ///
 /// A workspace of its own, because features are chosen for all packages of one together, and others want the
 /// standard library.
-fn build(name: &str, source: &Path) -> (Output, PathBuf) {
+fn build(name: &str, source: &Path, dependencies: &str) -> (Output, PathBuf) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("..")
         .canonicalize()
         .unwrap();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&folder).unwrap();
+    let dependencies = dependencies.replace("ROOT", root.to_str().unwrap());
     let manifest = format!(
-        "[package]\nname = \"alone\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
-         [[bin]]\nname = \"alone\"\npath = {source:?}\n\n\
-         [dependencies]\nhacher-data-path = {{ path = {path:?}, default-features = false, features = [\"simulated\"] }}\n\n\
+        "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
+         [[bin]]\nname = \"{name}\"\npath = {source:?}\n\n[dependencies]\n{dependencies}\n\n\
          [profile.dev]\npanic = \"abort\"\n\n[workspace]\n",
-        path = root.join("libos-net/path"),
     );
     fs::write(folder.join("Cargo.toml"), manifest).unwrap();
     // What is not needed is dropped from it, and nothing else is chosen anew.
@@ -35,13 +41,15 @@ fn build(name: &str, source: &Path) -> (Output, PathBuf) {
         .current_dir(&folder)
         .output()
         .unwrap();
-    (output, target.join("debug/alone"))
+    (output, target.join("debug").join(name))
 }
 
-#[test]
-fn a_program_without_the_standard_library_hands_a_record_on_and_refuses_a_forged_one() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("alone/main.rs");
-    let (built, program) = build("alone", &source);
+fn source(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("alone").join(file)
+}
+
+fn build_and_run(name: &str, file: &str, dependencies: &str) {
+    let (built, program) = build(name, &source(file), dependencies);
     assert!(
         built.status.success(),
         "{}",
@@ -52,14 +60,24 @@ fn a_program_without_the_standard_library_hands_a_record_on_and_refuses_a_forged
 }
 
 #[test]
+fn a_program_without_the_standard_library_hands_a_record_on_and_refuses_a_forged_one() {
+    build_and_run("alone", "main.rs", DATA_PATH);
+}
+
+#[test]
+fn a_program_without_the_standard_library_defines_a_chain_and_starts_its_trustlets() {
+    build_and_run("monitor", "monitor.rs", MONITOR_CORE);
+}
+
+#[test]
 fn a_program_that_uses_the_standard_library_all_the_same_is_found() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("alone/main.rs");
-    let text = fs::read_to_string(source).unwrap();
+    let text = fs::read_to_string(source("main.rs")).unwrap();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("not-alone");
     fs::create_dir_all(&folder).unwrap();
+    fs::copy(source("bare.rs"), folder.join("bare.rs")).unwrap();
     let other = folder.join("main.rs");
     fs::write(&other, format!("{text}\nextern crate std;\n")).unwrap();
-    let (built, _) = build("not-alone", &other);
+    let (built, _) = build("not-alone", &other, DATA_PATH);
     let said = String::from_utf8_lossy(&built.stderr);
     assert!(!built.status.success() && said.contains("panic_impl"), "{said}");
 }

@@ -6,19 +6,13 @@
 //! parses text. The machine is behind two small traits, what the core needs of it ([`platform`]) and what the
 //! event loop needs besides ([`machine`]); [`process`] isolates with what Linux has.
 
-pub mod calls;
 pub mod chosen;
 pub mod client;
-pub mod core;
-pub mod evidence;
-pub mod hex;
-pub mod ids;
 #[macro_use]
 pub mod lines;
 pub mod linux;
 pub mod machine;
 pub mod measure;
-pub mod platform;
 pub mod process;
 pub mod scribe;
 pub mod service;
@@ -26,7 +20,7 @@ pub mod socket_file;
 mod version;
 pub mod wall_clock;
 
-#[cfg(any(test, feature = "simulated"))]
-pub mod simulated;
+// The core, under the names that it has there.
+pub use hacher_monitor_core::{calls, core, evidence, hex, ids, platform};
 
 pub use version::{VERSION, version_asked};

@@ -4,13 +4,13 @@
 use crate::script::Script;
 use hacher_libos_net::attach::FunctionLimits;
 use hacher_libos_net::name::Name;
-use hacher_trustlet_host::calls::{
+use hacher_monitor_core::calls::{
     ANY_CPU, Call, ChainDefinition, ChainEntry, DESCRIPTORS_MAX, EdgeDefinition, FunctionDefinition,
     GatewayDefinition, OPERAND_MAX_BYTES, PROTOCOL, ReplyHeader, RequestHeader, ResultCode, VERSION,
     protection,
 };
-use hacher_trustlet_host::core::{Caller, Core, Exit};
-use hacher_trustlet_host::simulated::{Simulated, SimulatedFile};
+use hacher_monitor_core::core::{Caller, Core, Exit};
+use hacher_monitor_core::simulated::{Simulated, SimulatedFile};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Calls of one script.
@@ -110,7 +110,7 @@ impl Monitor {
         }
     }
 
-    fn die(&mut self, process: hacher_trustlet_host::ids::ProcessId) {
+    fn die(&mut self, process: hacher_monitor_core::ids::ProcessId) {
         if let Some(simulated) = self.core.platform_mut().processes.get_mut(&process) {
             simulated.alive = false;
         }

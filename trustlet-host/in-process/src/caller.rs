@@ -6,12 +6,12 @@ use core::time::Duration;
 use hacher_libos_net::attach::FunctionLimits;
 use hacher_libos_net::name::Name;
 use hacher_libos_net::waiting::Waiting;
-use hacher_trustlet_host::calls::{
+use hacher_monitor_core::calls::{
     self, ANY_CPU, Call, ChainDefinition, EdgeDefinition, FunctionDefinition, GatewayDefinition,
     InstanceEntry, PROTOCOL, ReplyHeader, RequestHeader, ResultCode, VERSION, protection,
 };
-use hacher_trustlet_host::core::limits::SPIN_MAX_NS;
-use hacher_trustlet_host::core::{Caller as Who, Core};
+use hacher_monitor_core::core::limits::SPIN_MAX_NS;
+use hacher_monitor_core::core::{Caller as Who, Core};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// The chain of a [`Draft`], and the gateway that serves it.

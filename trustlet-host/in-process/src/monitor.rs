@@ -11,10 +11,10 @@ use hacher_libos_net::end::End;
 use hacher_libos_net::layout::{MappedLayout, OutboxLayout, PageLayout};
 use hacher_libos_net::mapping;
 use hacher_libos_net::telemetry::PageReader;
-use hacher_trustlet_host::calls::{Call, GATEWAY_PROCESS, InstanceEntry};
-use hacher_trustlet_host::core::Exit;
-use hacher_trustlet_host::core::limits::SPIN_MAX_NS;
-use hacher_trustlet_host::ids::ProcessId;
+use hacher_monitor_core::calls::{Call, GATEWAY_PROCESS, InstanceEntry};
+use hacher_monitor_core::core::Exit;
+use hacher_monitor_core::core::limits::SPIN_MAX_NS;
+use hacher_monitor_core::ids::ProcessId;
 use rustix::fd::{AsFd, BorrowedFd};
 use std::collections::BTreeMap;
 

@@ -2,9 +2,9 @@
 
 use crate::regions::{Bell, Ledger, Region};
 use hacher_libos_net::attach::{Begin, MessageHeader, ZeroizingMessage, kind, seqpacket};
-use hacher_trustlet_host::evidence::{EvidenceSigner, NONCE_BYTES};
-use hacher_trustlet_host::ids::ProcessId;
-use hacher_trustlet_host::platform::{
+use hacher_monitor_core::evidence::{EvidenceSigner, NONCE_BYTES};
+use hacher_monitor_core::ids::ProcessId;
+use hacher_monitor_core::platform::{
     Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, Spawned, TrustletRole,
 };
 use ring::digest::{SHA384, digest};
@@ -58,9 +58,10 @@ impl InProcess {
 }
 
 fn os(what: &'static str) -> impl Fn(Errno) -> PlatformError {
-    move |errno| PlatformError::Os {
+    move |errno| PlatformError::Refused {
         what,
-        source: errno.into(),
+        why: errno.to_string(),
+        is_transient: false,
     }
 }
 
@@ -181,10 +182,7 @@ impl Platform for InProcess {
             message = ZeroizingMessage::new(kind::BEGIN, &[Begin { spin_ns, ..begin }]);
         }
         let descriptor = |grant: &Grant<'_, Self>| match grant {
-            Grant::ReadWrite(region) => region.fd.try_clone().map_err(|error| PlatformError::Os {
-                what: "duplicating a region's descriptor",
-                source: error,
-            }),
+            Grant::ReadWrite(region) => rustix::io::dup(&region.fd).map_err(os("duplicating a region")),
             Grant::ReadOnly(region) => region.read_only().map_err(os("opening a region for reading")),
             Grant::Doorbell(bell) => rustix::io::dup(&bell.ringing).map_err(os("duplicating a doorbell")),
             Grant::OwnDoorbell(bell) => rustix::io::dup(&bell.own).map_err(os("duplicating a doorbell")),

@@ -1,0 +1,354 @@
+//! The chain digest: SHA-384 over what the monitor was really asked to create (design section 2).
+//!
+//! The encoding, which a verifier can repeat byte by byte. `u32` and `u64` are little-endian; `text` is its
+//! length as `u32` and then its bytes; `list(x)` is the number of entries as `u32` and then the entries;
+//! `hash` is 48 bytes. As every variable part says how long it is, no two plans have the same encoding.
+//!
+//! ```text
+//! text      "hacher-chain-digest"
+//! u32       4, the version of this encoding
+//! text      backend: "process"
+//! gateway   image, text role, u64 memory bytes, u64 scratch bytes, u32 threads,
+//!           u32 logs (0 dropped, 1 forwarded), u32 1 if it serves this chain alone, and then, else 0: u32 TLS (0 none,
+//!           1 with a certificate, 2 clients need one too)
+//! text      chain name
+//! text      chain version
+//! u32       protection between functions, where an edge does not say otherwise (1 sealed, 2 mapped)
+//! u64       ingress: longest request body in bytes, longest reply body in bytes
+//! u64       ingress: deadline in nanoseconds
+//! u32       ingress: most requests in flight
+//! u64       gateway's outbox in bytes
+//! list(function), in the order of their numbers, from 1:
+//!   text    name
+//!   image
+//!   u64     memory bytes, scratch bytes, outbox bytes, timeout ns, retry backoff ns, retry longest backoff ns,
+//!           retry factor in thousandths
+//!   u32     retry attempts, retry jitter, instances, threads, logs (0 dropped, 1 forwarded), outbox flags (1 huge
+//!           pages, 2 prefault)
+//!   list(secret): text name
+//!   list(port): text name; declared ports and `error` if an edge uses it, not the implicit `fault`
+//! list(edge), in the order in which they were added:
+//!   u32     producer (0 is the gateway), index of its port, consumer, group, member, protection (1 sealed, 2 mapped)
+//! of a chain with carriers, and of no other:
+//!   list(carrier): u32 its number among the functions
+//!   for each edge, in order: u32 the carrier that its records cross, 0 for none
+//!
+//! image     hash of the executable
+//!           list(library): text path, u32 1 if it is the dynamic loader, hash; in the order in which they were added
+//!           hash of the listing of its files
+//!           list(argument): text
+//!           list(variable): text name, text value
+//! listing   text "hacher-files", list(entry), in the order of the bytes of their paths:
+//!   text    path, from the root of whoever finds it
+//!   u32     0 folder, 1 file, 2 file that may be executed, 3 symbolic link
+//!   u64     length: bytes of a file, or of where a link leads; 0 of a folder
+//!   hash    of the bytes of a file, or of where a link leads; of nothing for a folder
+//! ```
+//!
+//! Not part of it: values of secrets, placement, where a gateway listens and what its certificates say (the
+//! same chain moves to another address, and certificates are renewed), whether a shared gateway speaks TLS,
+//! which is the service's and not the chain's and which every client sees for itself, and what follows from
+//! the rest (fault ports and edges, regions).
+//!
+//! Every structure is taken apart with all its fields, so a new field is either encoded here or said not to
+//! be: else this does not compile.
+
+use super::definition::{Definition, Edge, Function, Port, Secret};
+use super::gateway::Gateway;
+use super::program::{FileEntry, Library, Program};
+use crate::calls::{ChainDefinition, FunctionDefinition, GatewayDefinition};
+use crate::ids::{index, number};
+use crate::platform::{MEASUREMENT_BYTES, Measurement, Platform};
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use hacher_data_path::attach::limits::FunctionLimits;
+use ring::digest::{Context, SHA384, digest};
+
+/// The version of the encoding.
+const ENCODING_VERSION: u32 = 4;
+
+/// The digest of a chain, with or without its implicit ports.
+pub(crate) fn chain_digest<P: Platform>(
+    backend: &str,
+    gateway: &Gateway<P>,
+    definition: &Definition<P>,
+) -> [u8; MEASUREMENT_BYTES] {
+    let mut encoder = Encoder(Context::new(&SHA384));
+    encoder.text("hacher-chain-digest");
+    encoder.u32(ENCODING_VERSION);
+    encoder.text(backend);
+    encoder.gateway(gateway);
+    encoder.chain(definition);
+    encoder.finish()
+}
+
+/// SHA-384 over the canonical listing of files.
+pub(crate) fn listing_digest(entries: &BTreeMap<String, FileEntry>) -> Measurement {
+    let mut encoder = Encoder(Context::new(&SHA384));
+    encoder.text("hacher-files");
+    encoder.count(entries.len());
+    for (path, entry) in entries {
+        encoder.file(path, entry);
+    }
+    encoder.finish()
+}
+
+/// Feeds the encoding to the hash.
+struct Encoder(Context);
+
+impl Encoder {
+    fn finish(self) -> [u8; MEASUREMENT_BYTES] {
+        let mut hash = [0; MEASUREMENT_BYTES];
+        hash.copy_from_slice(self.0.finish().as_ref());
+        hash
+    }
+
+    fn u32(&mut self, value: u32) {
+        self.0.update(&value.to_le_bytes());
+    }
+
+    fn u64(&mut self, value: u64) {
+        self.0.update(&value.to_le_bytes());
+    }
+
+    fn hash(&mut self, measurement: &Measurement) {
+        self.0.update(measurement);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.count(text.len());
+        self.0.update(text.as_bytes());
+    }
+
+    fn count(&mut self, count: usize) {
+        self.u32(number(count));
+    }
+
+    fn gateway<P: Platform>(&mut self, gateway: &Gateway<P>) {
+        let Gateway {
+            definition,
+            program,
+            listener: _,
+            tls_files: _,
+            offered: _,
+            epoch: _,
+            deaths: _,
+            log: _,
+        } = gateway;
+        let GatewayDefinition {
+            role,
+            memory_bytes,
+            scratch_bytes,
+            cpu: _,
+            threads,
+            logs,
+            own,
+            tls,
+        } = definition;
+        self.program(program);
+        self.text(role.as_str());
+        self.u64(*memory_bytes);
+        self.u64(*scratch_bytes);
+        self.u32(*threads);
+        self.u32(*logs);
+        self.u32(*own);
+        self.u32(if gateway.is_own() { *tls } else { 0 });
+    }
+
+    fn chain<P: Platform>(&mut self, definition: &Definition<P>) {
+        let Definition {
+            chain,
+            functions,
+            ports,
+            edges,
+            placements: _,
+        } = definition;
+        let ChainDefinition {
+            name,
+            version,
+            max_body_bytes,
+            max_reply_bytes,
+            deadline_ns,
+            gateway_outbox_bytes,
+            in_flight,
+            protection,
+        } = chain;
+        self.text(name.as_str());
+        self.text(version.as_str());
+        self.u32(*protection);
+        self.u64(*max_body_bytes);
+        self.u64(*max_reply_bytes);
+        self.u64(*deadline_ns);
+        self.u32(*in_flight);
+        self.u64(*gateway_outbox_bytes);
+        self.count(functions.len());
+        for function in functions {
+            self.function(function, ports);
+        }
+        self.count(edges.len());
+        for edge in edges {
+            self.edge(edge);
+        }
+        self.carriers(functions, edges);
+    }
+
+    /// Which of the functions are carriers, and what crosses them; nothing for a chain that has none.
+    fn carriers<P: Platform>(&mut self, functions: &[Function<P>], edges: &[Edge]) {
+        let carriers: Vec<u32> = (1..)
+            .zip(functions)
+            .filter_map(|(number, function)| function.is_carrier.then_some(number))
+            .collect();
+        if carriers.is_empty() {
+            return;
+        }
+        self.count(carriers.len());
+        for carrier in carriers {
+            self.u32(carrier);
+        }
+        for Edge { carrier, .. } in edges {
+            self.u32(carrier.map_or(0, |carrier| carrier.0));
+        }
+    }
+
+    fn function<P: Platform>(&mut self, function: &Function<P>, ports_of_chain: &[Port]) {
+        let Function {
+            definition: FunctionDefinition { name, limits },
+            program,
+            secrets,
+            ports,
+            // Listed behind the edges.
+            is_carrier: _,
+        } = function;
+        self.text(name.as_str());
+        self.program(program);
+        self.limits(limits);
+        self.count(secrets.len());
+        for Secret { name, value: _ } in secrets {
+            self.text(name.as_str());
+        }
+        let declared = ports.iter().filter_map(|&port| ports_of_chain.get(index(port)));
+        let declared: Vec<&Port> = declared.filter(|port| !port.fault).collect();
+        self.count(declared.len());
+        for Port {
+            name,
+            // Which function has it, and at which place, is where it stands in the encoding.
+            function: _,
+            index: _,
+            fault: _,
+        } in declared
+        {
+            self.text(name.as_str());
+        }
+    }
+
+    fn limits(&mut self, limits: &FunctionLimits) {
+        let FunctionLimits {
+            memory_bytes,
+            scratch_bytes,
+            outbox_bytes,
+            timeout_ns,
+            retry_backoff_ns,
+            retry_max_ns,
+            retry_factor_milli,
+            retry_attempts,
+            retry_jitter,
+            instances,
+            threads,
+            logs,
+            outbox_flags,
+        } = *limits;
+        for value in [
+            memory_bytes,
+            scratch_bytes,
+            outbox_bytes,
+            timeout_ns,
+            retry_backoff_ns,
+            retry_max_ns,
+            retry_factor_milli,
+        ] {
+            self.u64(value);
+        }
+        for value in [
+            retry_attempts,
+            retry_jitter,
+            instances,
+            threads,
+            logs,
+            outbox_flags,
+        ] {
+            self.u32(value);
+        }
+    }
+
+    fn edge(&mut self, edge: &Edge) {
+        let Edge {
+            producer,
+            port_index,
+            // Follows from producer and index.
+            port: _,
+            consumer,
+            group,
+            member,
+            protection,
+            // Listed behind the edges.
+            carrier: _,
+        } = *edge;
+        for value in [producer.0, port_index, consumer.0, group, member, protection] {
+            self.u32(value);
+        }
+    }
+
+    fn program<P: Platform>(&mut self, program: &Program<P>) {
+        let Program {
+            image,
+            loaded,
+            libraries,
+            // What is in them is listed.
+            files: _,
+            files_bytes: _,
+            entries,
+            arguments,
+            environment,
+        } = program;
+        self.hash(&P::image_measurement(image));
+        self.count(libraries.len());
+        for (Library { path, interpreter }, loaded) in libraries.iter().zip(loaded) {
+            self.text(path);
+            self.u32(u32::from(*interpreter));
+            self.hash(&P::library_measurement(loaded));
+        }
+        self.hash(&listing_digest(entries));
+        self.count(arguments.len());
+        for argument in arguments {
+            self.text(argument);
+        }
+        self.count(environment.len());
+        for (name, value) in environment {
+            self.text(name);
+            self.text(value);
+        }
+    }
+
+    fn file(&mut self, path: &str, entry: &FileEntry) {
+        let (kind, len_bytes, hash) = match entry {
+            FileEntry::Folder => (0, 0, hash_of(&[])),
+            FileEntry::File {
+                executable,
+                len_bytes,
+                measurement,
+            } => (1 + u32::from(*executable), *len_bytes, *measurement),
+            FileEntry::Link { target } => (3, u64::from(number(target.len())), hash_of(target.as_bytes())),
+        };
+        self.text(path);
+        self.u32(kind);
+        self.u64(len_bytes);
+        self.hash(&hash);
+    }
+}
+
+fn hash_of(bytes: &[u8]) -> Measurement {
+    let mut hash = [0; MEASUREMENT_BYTES];
+    hash.copy_from_slice(digest(&SHA384, bytes).as_ref());
+    hash
+}
