@@ -7,9 +7,9 @@
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
-use hacher_libos_net::aead::{AAD_BYTES, Key, NONCE_BYTES, TAG_BYTES};
+use hacher_libos_net::aead::Key;
 use hacher_libos_net::clock::{self, Monotonic};
-use hacher_libos_net::descriptor::{Descriptor, SEGMENT_BYTES};
+use hacher_libos_net::descriptor::{AAD_BYTES, Descriptor, NONCE_BYTES, SEGMENT_BYTES, TAG_BYTES};
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::keys::{SecretBytes, generation_key};
 use hacher_libos_net::layout::OutboxLayout;

@@ -13,11 +13,12 @@ use super::step::{Receipt, WANTS_RECEIPT};
 use super::subject::{checksum, payload};
 use hacher_libos_net::attach::{Assembly, AttachError, Attachment, Channel, Instruction, Listener};
 use hacher_libos_net::clock::{self, Monotonic};
+use hacher_libos_net::error::SendError;
 use hacher_libos_net::fault::Notice;
-use hacher_libos_net::hop::{Own, SendError, Sender};
+use hacher_libos_net::hop::{Own, Sender};
 use hacher_libos_net::inlet::{Opened, Step};
 use hacher_libos_net::invocation::InvocationId;
-use hacher_libos_net::process::{lock_down, take_channel};
+use hacher_libos_net::own_process::{lock_down, take_channel};
 use hacher_libos_net::sdk::headers;
 use hacher_libos_net::seal::RecordContext;
 use hacher_trustlet_host::lines::{About, Level, say};
@@ -336,7 +337,9 @@ fn once_there_is_room<T>(
     loop {
         match act(sender) {
             Ok(done) => return Ok(done),
-            Err(SendError::Full) if clock::now() < deadline => sender.wait_for_room(own, deadline),
+            Err(error) if error.is_transient() && clock::now() < deadline => {
+                sender.wait_for_room(own, deadline)
+            }
             Err(error) => return Err(error.to_string()),
         }
     }

@@ -25,8 +25,10 @@
 pub mod attach;
 pub mod clock;
 pub mod fault;
+pub mod own_process;
 mod region;
 pub mod sdk;
+pub mod system;
 mod trustlet;
 mod wait;
 
@@ -36,9 +38,10 @@ pub use hacher_data_path::aead::keys;
 pub use hacher_data_path::page::refused_call;
 pub use hacher_data_path::record::{descriptor, invocation, refusal};
 pub use hacher_data_path::region::{layout, memory, ring};
-pub use hacher_data_path::{aead, carrier, hop, inlet, machine, name, park, seal, share, sync, waiting};
+pub use hacher_data_path::{
+    aead, carrier, error, hop, inlet, machine, name, park, seal, share, sync, waiting,
+};
 pub use region::mapping;
-pub use trustlet::process;
 pub use wait::doorbell;
 
 /// What an instance tells about itself in its page, and how others read it.

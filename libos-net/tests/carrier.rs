@@ -13,7 +13,7 @@ mod topology;
 use hacher_in_process::{Draft, Monitor, Node, Runner, after};
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::carrier::Carrier;
-use hacher_libos_net::hop::SendError;
+use hacher_libos_net::error::Exhausted;
 use hacher_libos_net::refusal::Refusal;
 use hacher_libos_net::sdk::headers;
 use hacher_libos_net::telemetry::Counter;
@@ -181,7 +181,7 @@ fn a_consumer_that_does_not_release_holds_up_its_producer_through_the_carrier() 
         }
         line.carry();
     };
-    assert_eq!(full, SendError::Full);
+    assert_eq!(full, Exhausted::Full.into());
     assert!((2..=4).contains(&sent), "{sent} of an outbox of 1 MiB");
     line.producer
         .sender
@@ -528,7 +528,7 @@ fn a_carrier_that_sleeps_is_woken_by_both_sides() {
                 let record = record(u128::from(invocation));
                 let body = body(30_000, invocation as usize);
                 while let Err(error) = send(&mut producer, 0, &record, &body) {
-                    assert_eq!(error, SendError::Full);
+                    assert_eq!(error, Exhausted::Full.into());
                     producer
                         .sender
                         .wait_for_room(&producer.own, after(Duration::from_secs(20)));

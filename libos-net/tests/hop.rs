@@ -11,7 +11,7 @@ mod topology;
 
 use hacher_in_process::{Draft, Monitor, Node};
 use hacher_libos_net::attach::Attachment;
-use hacher_libos_net::hop::SendError;
+use hacher_libos_net::error::{Exhausted, SendError};
 use hacher_libos_net::inlet::Step;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -114,14 +114,14 @@ fn a_full_ring_or_outbox_pushes_back_and_recovers() {
                 Err(error) => break error,
             }
         };
-        assert_eq!(error, SendError::Full);
+        assert_eq!(error, Exhausted::Full.into());
         assert_eq!(sent, if size == 8 { 256 } else { 16 });
         let mut taken = Taken::default();
         taken.take(&mut pair.consumer, false);
         assert_eq!(taken.whole.len() as u128, sent);
         assert_eq!(
             send(&mut pair.producer, 0, &record(sent), &body),
-            Err(SendError::Full)
+            Err(Exhausted::Full.into())
         );
         // Only the release of the oldest record makes room.
         for (freed, (place, _, _)) in taken.whole.iter().enumerate().rev() {
@@ -157,9 +157,10 @@ fn a_record_larger_than_the_outbox_is_too_large_and_smaller_ones_follow() {
     };
     assert_eq!(
         error,
-        SendError::TooLarge {
+        Exhausted::TooLarge {
             outbox_bytes: 1 << 20
         }
+        .into()
     );
     assert!(error.to_string().contains("1048576"));
     pair.producer
@@ -192,7 +193,7 @@ fn a_record_with_as_many_segments_as_its_ring_has_places_is_too_large_or_arrives
     };
     assert!(sent >= 255);
     assert!(
-        matches!(error, SendError::TooLarge { .. }),
+        matches!(error, SendError::Exhausted(Exhausted::TooLarge { .. })),
         "waiting would not help: {error}"
     );
     pair.producer
@@ -215,7 +216,7 @@ fn a_producer_that_waits_for_room_is_woken() {
     let waiting = std::thread::spawn(move || {
         let context = record(1);
         let mut waits = 0;
-        while send(&mut producer, 0, &context, &full) == Err(SendError::Full) {
+        while send(&mut producer, 0, &context, &full) == Err(Exhausted::Full.into()) {
             waits += 1;
             if producer.sender.announce_starved() {
                 said.send(()).unwrap();
@@ -267,7 +268,10 @@ fn a_producer_whose_ring_is_full_sleeps_though_other_rings_have_moved() {
     send(&mut producer, 0, &record(0), b"left").unwrap();
     while send(&mut producer, 1, &record(0), b"right").is_ok() {}
     Taken::default().take(&mut left, true);
-    assert_eq!(send(&mut producer, 1, &record(1), b"right"), Err(SendError::Full));
+    assert_eq!(
+        send(&mut producer, 1, &record(1), b"right"),
+        Err(Exhausted::Full.into())
+    );
     assert!(
         producer.sender.announce_starved(),
         "what the left ring released is no news for a full right one"
@@ -335,7 +339,7 @@ fn a_record_whose_end_could_not_be_said_does_not_run_into_the_next() {
     }
     assert_eq!(
         producer.sender.abort(&producer.own, 0, &half),
-        Err(SendError::Full)
+        Err(Exhausted::Full.into())
     );
     Taken::default().take(&mut bin, true);
     // The next request's record must not become a part of it.

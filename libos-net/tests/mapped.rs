@@ -12,7 +12,7 @@ mod topology;
 
 use hacher_in_process::{Draft, Monitor, Node};
 use hacher_libos_net::attach::Attachment;
-use hacher_libos_net::hop::SendError;
+use hacher_libos_net::error::{Exhausted, SendError};
 use hacher_libos_net::inlet::{Opened, Step};
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::layout::{MappedLayout, cursor_word};
@@ -181,13 +181,13 @@ fn a_record_as_large_as_the_outbox_fits_and_a_larger_one_is_refused() {
     let too_large = pattern((3 << 20) + 1, 5);
     assert!(matches!(
         pair.send(2, &too_large),
-        Err(SendError::TooLarge { .. })
+        Err(SendError::Exhausted(Exhausted::TooLarge { .. }))
     ));
     assert!(matches!(
         pair.producer
             .sender
             .place(0, InvocationId::new(2), too_large.len()),
-        Err(SendError::TooLarge { .. })
+        Err(SendError::Exhausted(Exhausted::TooLarge { .. }))
     ));
     pair.expect_delivery(3, b"still well");
 }
@@ -197,7 +197,7 @@ fn a_full_region_pushes_back_until_something_is_released() {
     let mut pair = Pair::new(1 << 20);
     pair.send(1, &pattern(700_000, 1)).unwrap();
     let other = pattern(400_000, 2);
-    assert_eq!(pair.send(2, &other), Err(SendError::Full));
+    assert_eq!(pair.send(2, &other), Err(Exhausted::Full.into()));
     assert!(pair.producer.sender.announce_starved(), "nothing is released yet");
     assert!(!pair.producer_is_rung());
     let _ = pair.take(true);
@@ -382,7 +382,7 @@ fn a_replaced_producer_keeps_what_is_not_released_and_uses_the_rest() {
     }
     let first = pair.step_in_place();
     pair.producer = pair.monitor.attach(pair.a, 0);
-    assert_eq!(pair.send(4, &pattern(500_000, 4)), Err(SendError::Full));
+    assert_eq!(pair.send(4, &pattern(500_000, 4)), Err(Exhausted::Full.into()));
     pair.send(4, &pattern(300_000, 4)).unwrap();
     assert_eq!(pair.read(&first), pattern(200_000, 1));
     pair.consumer.receiver.release(&pair.consumer.own, first.record);

@@ -12,7 +12,7 @@ mod topology;
 
 use hacher_in_process::{Draft, Exposed, Handler, Monitor, Node, Runner};
 use hacher_libos_net::attach::Attachment;
-use hacher_libos_net::hop::SendError;
+use hacher_libos_net::error::Exhausted;
 use hacher_libos_net::layout::{DONE_WORDS, SUSPECTS, cursor_word, outbox_word, page_word, suspect_word};
 use hacher_libos_net::sdk::headers;
 use std::collections::BTreeSet;
@@ -76,7 +76,7 @@ impl Chain {
     fn request(&mut self) -> u128 {
         self.sent += 1;
         let body = with_headers(&self.sent.to_le_bytes());
-        if send(&mut self.gateway, 0, &record(self.sent), &body) == Err(SendError::Full) {
+        if send(&mut self.gateway, 0, &record(self.sent), &body) == Err(Exhausted::Full.into()) {
             // Of what somebody before left there, which has to be passed over first.
             self.settle();
             send(&mut self.gateway, 0, &record(self.sent), &body).unwrap();

@@ -15,8 +15,8 @@ use hacher_in_process::{Draft, Handler, Limits, Monitor, Node, Runner, after};
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::end::End;
+use hacher_libos_net::error::Exhausted;
 use hacher_libos_net::fault::Cause;
-use hacher_libos_net::hop::SendError;
 use hacher_libos_net::invocation::{GatewayLife, InvocationId};
 use hacher_libos_net::layout::{OutboxLayout, cursor_word, outbox_word, page_word};
 use hacher_libos_net::seal::RecordContext;
@@ -913,7 +913,10 @@ fn a_predecessor_that_named_one_slot_everywhere_does_not_stop_its_replacement() 
         }
     }
     let mut second = monitor.attach(a, 0);
-    assert_eq!(send(&mut second, 0, &record(0), b"y"), Err(SendError::Full));
+    assert_eq!(
+        send(&mut second, 0, &record(0), b"y"),
+        Err(Exhausted::Full.into())
+    );
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use super::probe::Probe;
 use crate::subject::payload;
 use hacher_fabric::failed::Failed;
-use hacher_libos_net::aead::{AAD_BYTES, Key, NONCE_BYTES, TAG_BYTES};
+use hacher_libos_net::aead::Key;
 use hacher_libos_net::clock;
-use hacher_libos_net::descriptor::SEGMENT_BYTES;
+use hacher_libos_net::descriptor::{AAD_BYTES, NONCE_BYTES, SEGMENT_BYTES, TAG_BYTES};
 use hacher_libos_net::keys::SecretBytes;
 use hacher_libos_net::mapping;
 use hacher_libos_net::memory::{PeerRegion, PlainRegion, SealedRegion};

@@ -12,8 +12,9 @@ use hacher_libos_net::attach::Begin;
 use hacher_libos_net::clock;
 use hacher_libos_net::descriptor::{Descriptor, SEGMENT_BYTES};
 use hacher_libos_net::doorbell;
+use hacher_libos_net::error::{Exhausted, SendError};
 use hacher_libos_net::fault::Notice;
-use hacher_libos_net::hop::{Own, Receiver, SendError, Sender};
+use hacher_libos_net::hop::{Own, Receiver, Sender};
 use hacher_libos_net::inlet::{RecordPlace, Step, Taking};
 use hacher_libos_net::invocation::{GatewayLife, InvocationId};
 use hacher_libos_net::sdk::headers::{self, ENCODED_MAX_BYTES};
@@ -279,8 +280,10 @@ impl Endpoint {
             let room = self.room.notified();
             match step(&mut self.sender.borrow_mut()) {
                 Ok(()) => return Ok(()),
-                Err(SendError::Full) => {}
-                Err(SendError::TooLarge { outbox_bytes }) => return Err(NotSent::TooLarge { outbox_bytes }),
+                Err(error) if error.is_transient() => {}
+                Err(SendError::Exhausted(Exhausted::TooLarge { outbox_bytes })) => {
+                    return Err(NotSent::TooLarge { outbox_bytes });
+                }
                 Err(_) => return Err(NotSent::Exhausted),
             }
             self.own.count(Counter::Waited, 1);

@@ -70,7 +70,8 @@ mod wire;
 use endpoint::Endpoint;
 use gateway::Gateway;
 use hacher_libos_net::attach::{Assembly, AttachError, Channel, Instruction, TlsFiles};
-use hacher_libos_net::process::{lock_down, take_channel};
+use hacher_libos_net::own_process::{lock_down, take_channel};
+use hacher_libos_net::system::SystemFailure;
 use hacher_trustlet_host::tell;
 use hacher_watched::watch_shared;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -120,7 +121,7 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
             drained = gateway.drain.done() => return channel.say_drained(&drained),
         };
         let message = match channel.receive() {
-            Err(AttachError::Os(Errno::AGAIN)) => {
+            Err(AttachError::System(SystemFailure(Errno::AGAIN))) => {
                 ready.clear_ready();
                 continue;
             }
@@ -137,7 +138,7 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
             Some(Instruction::Listen(listener)) => {
                 let acceptor = listener::prepare(listener).map_err(|error| {
                     tell!(Error: "the gateway: {error}");
-                    AttachError::Os(Errno::INVAL)
+                    AttachError::from(Errno::INVAL)
                 })?;
                 tls = acceptor.tls();
                 gateway
@@ -182,5 +183,5 @@ fn renew(tls: Option<&Tls>, files: TlsFiles) -> Result<String, String> {
 #[expect(clippy::needless_pass_by_value, reason = "the signature of `map_err`")]
 fn as_errno(error: std::io::Error) -> AttachError {
     let errno = error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
-    AttachError::Os(errno)
+    errno.into()
 }

@@ -18,17 +18,18 @@
 //! them out, or leaves them where they are and lets the handler look. All checks but the cipher's are the
 //! same.
 
+use crate::error::SendError;
 use crate::inlet::step::{RecordPlace, Step, Taking};
 use crate::outlet::seal::{End, RecordContext};
 use crate::outlet::sender;
 use crate::page::own;
-use crate::receiver::{self, Inbound};
+use crate::receiver::{self, InboundRing};
 use crate::record::descriptor::Descriptor;
 use alloc::vec::Vec;
 
 pub use own::Own;
 pub use receiver::Receiver;
-pub use sender::{SendError, Sender};
+pub use sender::Sender;
 
 impl Sender {
     /// Sends one segment of a record: the whole record, if it is the first and `last` is true.
@@ -97,7 +98,7 @@ impl Receiver {
             return Step::Empty;
         };
         let woken = rest.woken(own);
-        let Inbound { inlet, payload } = inbound;
+        let InboundRing { inlet, payload } = inbound;
         let step = match inlet.peek() {
             Ok(found) => {
                 let taking = choose(&found.descriptor);
@@ -108,14 +109,16 @@ impl Receiver {
             }
             Err(step) => step,
         };
-        rest.learn(woken, &step);
+        if let Step::Opened(opened) = &step {
+            rest.learn(woken, opened.published);
+        }
         inbound.note_step(own, &step);
         step
     }
 
     /// Releases a record: all that it caused has been published (I5).
     pub fn release(&mut self, own: &Own, record: RecordPlace) {
-        if let Some((Inbound { inlet, .. }, _)) = self.inbound_mut(record.ring) {
+        if let Some((InboundRing { inlet, .. }, _)) = self.inbound_mut(record.ring) {
             inlet.release(record, &own.page);
         }
     }

@@ -17,6 +17,7 @@ extern crate alloc;
 pub mod aead;
 pub mod attach;
 pub mod carrier;
+pub mod error;
 pub mod fault;
 pub mod hop;
 pub mod inlet;

@@ -15,12 +15,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// One inlet, and what is done with what comes through it.
-pub(crate) struct Inbound {
+pub(crate) struct InboundRing {
     pub(crate) inlet: Inlet,
     pub(crate) payload: Payload,
 }
 
-impl Inbound {
+impl InboundRing {
     /// After a look at this ring: counts what was refused, and says how far this instance has come.
     #[inline]
     pub(crate) fn note_step(&mut self, own: &Own, step: &Step) {
@@ -35,14 +35,14 @@ impl Inbound {
 
 /// The consuming side of an instance.
 pub struct Receiver {
-    inbound: Vec<Inbound>,
+    inbound: Vec<InboundRing>,
     /// Where the next round over the rings starts, so that none is served last for ever.
     round: usize,
     rest: Rest,
 }
 
 impl Receiver {
-    pub(crate) const fn new(inbound: Vec<Inbound>, rest: Rest) -> Self {
+    pub(crate) const fn new(inbound: Vec<InboundRing>, rest: Rest) -> Self {
         Self {
             inbound,
             round: 0,
@@ -58,7 +58,7 @@ impl Receiver {
 
     /// Ring `ring`, and the waiting that learns from what comes through it.
     #[inline]
-    pub(crate) fn inbound_mut(&mut self, ring: usize) -> Option<(&mut Inbound, &mut Rest)> {
+    pub(crate) fn inbound_mut(&mut self, ring: usize) -> Option<(&mut InboundRing, &mut Rest)> {
         Some((self.inbound.get_mut(ring)?, &mut self.rest))
     }
 
@@ -98,7 +98,7 @@ impl Receiver {
         if !opened.in_place {
             return None;
         }
-        self.inlet(opened.record.ring)?.segment(&opened.descriptor)
+        self.inlet(opened.record.ring)?.mapped_segment(&opened.descriptor)
     }
 
     /// The record of ring `ring` that a word of a predecessor means, if one can: published before this
@@ -130,7 +130,7 @@ impl Receiver {
         segment: u64,
         into: &mut Vec<u8>,
     ) -> Option<Result<Descriptor, Refusal>> {
-        let Inbound { inlet, payload } = self.inbound.get_mut(record.ring)?;
+        let InboundRing { inlet, payload } = self.inbound.get_mut(record.ring)?;
         let opened = payload.open_again(inlet, record, segment, into);
         if let Some(Err(refusal)) = &opened {
             own.count(Counter::Refused(*refusal), 1);
@@ -181,6 +181,6 @@ impl Receiver {
     }
 }
 
-fn any_news(inbound: &[Inbound]) -> bool {
+fn any_news(inbound: &[InboundRing]) -> bool {
     inbound.iter().any(|inbound| inbound.inlet.has_news())
 }

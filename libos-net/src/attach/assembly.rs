@@ -1,7 +1,7 @@
 //! From the monitor's messages to what it wants done: entries are collected until an attachment is complete.
 
 use super::attachment::Attachment;
-use super::channel::{AttachError, Message};
+use super::channel::{AttachError, Message, MonitorMisbehaved};
 use super::instruction::{Instruction, Listener, TlsFiles};
 use super::linux::Linux;
 use crate::sdk::input;
@@ -35,7 +35,7 @@ impl Assembly {
                 let begin = message.entries::<Begin>()?;
                 let begin = *begin.first().ok_or(BadAttachment("an empty beginning"))?;
                 if begin.version != ATTACH_VERSION {
-                    return Err(AttachError::Version { found: begin.version });
+                    return Err(MonitorMisbehaved::Version { found: begin.version }.into());
                 }
                 let own = OwnHandles {
                     outbox: message.descriptor()?,

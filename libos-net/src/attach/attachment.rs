@@ -2,8 +2,8 @@
 
 use super::channel::AttachError;
 use super::linux::Linux;
+use crate::own_process::refused_call;
 use crate::sdk::input;
-use crate::trustlet::refused_call;
 use crate::wait::doorbell::OwnDoorbell;
 use hacher_data_path::attach::contradiction::BadAttachment;
 use hacher_data_path::attach::message::Begin;

@@ -1,7 +1,8 @@
 //! The trustlet's end of its private channel to the monitor: messages in, and the few that it says.
 
 use super::seqpacket;
-use crate::region::mapping::MapError;
+use crate::region::mapping::{MapError, ShortRegion};
+use crate::system::SystemFailure;
 use hacher_data_path::attach::contradiction::BadAttachment;
 use hacher_data_path::attach::message::{
     ATTACH_VERSION, Drained, MESSAGE_MAX_BYTES, MessageHeader, SAID_MAX_BYTES, kind,
@@ -20,21 +21,62 @@ pub enum AttachError {
     /// The monitor closed the channel: it is gone, and so must we.
     #[error("the monitor closed the channel")]
     Closed,
-    /// The kernel refused.
-    #[error("the channel to the monitor failed: {0}")]
-    Os(#[from] Errno),
-    /// Not of this build.
+    /// The system failed: the channel, or the mapping of a region.
+    #[error("the attachment to the monitor failed: {0}")]
+    System(SystemFailure),
+    /// The monitor misbehaved.
+    #[error(transparent)]
+    Misbehaved(#[from] MonitorMisbehaved),
+}
+
+/// The monitor said what cannot be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MonitorMisbehaved {
+    /// It is not of this build.
     #[error("the monitor speaks attach version {found}, this trustlet speaks {ATTACH_VERSION}")]
     Version {
         /// The monitor's version.
         found: u32,
     },
-    /// The messages contradict each other.
+    /// Its messages contradict each other.
     #[error(transparent)]
     Contradiction(#[from] BadAttachment),
-    /// A region could not be mapped.
+    /// It gave a region that is too short.
     #[error(transparent)]
-    Map(#[from] MapError),
+    Region(#[from] ShortRegion),
+}
+
+impl AttachError {
+    /// Whether the same can succeed later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Closed | Self::Misbehaved(_) => false,
+            Self::System(failure) => failure.is_transient(),
+        }
+    }
+}
+
+impl From<Errno> for AttachError {
+    fn from(errno: Errno) -> Self {
+        Self::System(errno.into())
+    }
+}
+
+impl From<BadAttachment> for AttachError {
+    fn from(contradiction: BadAttachment) -> Self {
+        Self::Misbehaved(contradiction.into())
+    }
+}
+
+impl From<MapError> for AttachError {
+    fn from(error: MapError) -> Self {
+        match error {
+            MapError::Short(region) => Self::Misbehaved(region.into()),
+            MapError::System { source, .. } => Self::System(source),
+        }
+    }
 }
 
 impl From<PlaceError<MapError>> for AttachError {
@@ -68,7 +110,7 @@ impl Channel {
     /// Receives one message, waiting for it if the socket is in blocking mode.
     ///
     /// # Errors
-    /// [`AttachError`]; `Os(Errno::AGAIN)` when the socket does not block and there is none.
+    /// [`AttachError`]; transient when the socket does not block and there is none.
     pub fn receive(&self) -> Result<Message, AttachError> {
         let mut bytes = Zeroizing::new(vec![0; MESSAGE_MAX_BYTES]);
         let received = seqpacket::receive(&self.0, &mut bytes, RecvFlags::empty())?;
@@ -88,7 +130,7 @@ impl Channel {
     /// Tells the monitor that the attachment stands.
     ///
     /// # Errors
-    /// [`AttachError::Os`].
+    /// [`AttachError::System`].
     pub fn say_ready(&self) -> Result<(), AttachError> {
         self.say(kind::READY, &[])
     }
@@ -97,7 +139,7 @@ impl Channel {
     /// much as fits.
     ///
     /// # Errors
-    /// [`AttachError::Os`].
+    /// [`AttachError::System`].
     pub fn say_renewed(&self, taken: bool, text: &str) -> Result<(), AttachError> {
         let kind = if taken { kind::TLS_TAKEN } else { kind::TLS_REFUSED };
         let end = text.floor_char_boundary(SAID_MAX_BYTES);
@@ -107,7 +149,7 @@ impl Channel {
     /// Tells the monitor what became of requests while this gateway drained.
     ///
     /// # Errors
-    /// [`AttachError::Os`].
+    /// [`AttachError::System`].
     pub fn say_drained(&self, drained: &Drained) -> Result<(), AttachError> {
         self.say(kind::DRAINED, drained.as_bytes())
     }

@@ -10,7 +10,7 @@ pub mod seqpacket;
 
 pub use assembly::Assembly;
 pub use attachment::Attachment;
-pub use channel::{AttachError, Channel, Message};
+pub use channel::{AttachError, Channel, Message, MonitorMisbehaved};
 pub use hacher_data_path::attach::contradiction::BadAttachment;
 pub use hacher_data_path::attach::limits::FunctionLimits;
 pub use hacher_data_path::attach::message::{

@@ -3,6 +3,7 @@
 
 pub mod notice;
 
+pub use crate::sdk::failure::REASON_MAX_BYTES;
 pub use hacher_data_path::fault::cause::{Cause, Described, limit};
 pub use hacher_data_path::fault::{cause, end, signal};
-pub use notice::{KeptBack, Notice, REASON_MAX_BYTES};
+pub use notice::{KeptBack, Notice};

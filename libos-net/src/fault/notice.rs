@@ -1,12 +1,9 @@
 //! Fault notices: what a function tells the gateway when it gives up on a record. They travel sealed, over a
 //! port of their own that every function has.
 
-use crate::sdk::failure::Failure;
+use crate::sdk::failure::{Failure, REASON_MAX_BYTES};
 use hacher_data_path::fault::cause::Cause;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
-
-/// The longest reason, in bytes; the reasons of handlers are cut to it.
-pub const REASON_MAX_BYTES: usize = 240;
 
 /// Why a record that was given up did not leave by the `error` port, though the chain has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

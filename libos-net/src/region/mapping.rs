@@ -1,6 +1,7 @@
 //! Regions as Linux gives them: mappings of sealed memfds, which can neither shrink nor grow.
 #![allow(unsafe_code, reason = "maps memory shared between processes")]
 
+use crate::system::SystemFailure;
 use core::ptr::NonNull;
 use hacher_data_path::machine::memory::{Memory, OwnMemory};
 use hacher_data_path::place::machine::Backing;
@@ -13,22 +14,38 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MapError {
-    /// The descriptor refers to fewer bytes than the layout needs; touching the rest would kill the process.
-    #[error("a region has {found} bytes where its layout needs {needed}")]
-    TooShort {
-        /// Bytes that the layout needs.
-        needed: u64,
-        /// Bytes that there are.
-        found: u64,
-    },
+    /// Whoever made it misbehaved.
+    #[error(transparent)]
+    Short(#[from] ShortRegion),
     /// The kernel refused.
     #[error("a region of {len_bytes} bytes could not be mapped: {source}")]
-    Os {
+    System {
         /// Bytes that were to be mapped.
         len_bytes: usize,
         /// Why not.
-        source: Errno,
+        source: SystemFailure,
     },
+}
+
+impl MapError {
+    /// Whether the same region can be mapped later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Short(_) => false,
+            Self::System { source, .. } => source.is_transient(),
+        }
+    }
+}
+
+/// A descriptor refers to fewer bytes than the layout needs; touching the rest would kill the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a region has {found} bytes where its layout needs {needed}")]
+pub struct ShortRegion {
+    /// Bytes that the layout needs.
+    pub needed: u64,
+    /// Bytes that there are.
+    pub found: u64,
 }
 
 /// Maps `len_bytes` of `fd` as a region that this process writes and others read.
@@ -89,11 +106,14 @@ impl Mapping {
     }
 
     fn new(fd: BorrowedFd<'_>, len_bytes: usize, protection: ProtFlags) -> Result<Self, MapError> {
-        let os = |source| MapError::Os { len_bytes, source };
+        let os = |errno: Errno| MapError::System {
+            len_bytes,
+            source: errno.into(),
+        };
         let found = u64::try_from(rustix::fs::fstat(fd).map_err(os)?.st_size).unwrap_or(0);
         let needed = len_bytes as u64;
         if found < needed {
-            return Err(MapError::TooShort { needed, found });
+            return Err(ShortRegion { needed, found }.into());
         }
         // SAFETY: a fresh mapping at an address of the kernel's choice disturbs no other memory.
         let base = unsafe {
@@ -150,7 +170,7 @@ impl OwnMapping {
     /// Has it backed.
     ///
     /// # Errors
-    /// [`MapError::Os`] when there is not enough memory to have all of it backed now.
+    /// [`MapError::System`] when there is not enough memory to have all of it backed now.
     pub(crate) fn back(&self, backing: Backing) -> Result<(), MapError> {
         if backing.huge_pages {
             self.use_huge_pages();
@@ -172,9 +192,9 @@ impl OwnMapping {
     fn prefault(&self) -> Result<(), MapError> {
         match self.0.advise(Advice::LinuxPopulateWrite) {
             Ok(()) | Err(Errno::INVAL) => Ok(()),
-            Err(source) => Err(MapError::Os {
+            Err(errno) => Err(MapError::System {
                 len_bytes: self.0.len_bytes,
-                source,
+                source: errno.into(),
             }),
         }
     }
@@ -245,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_region_shorter_than_its_layout_is_refused() {
-        assert!(matches!(own(region(100), 4096), Err(MapError::TooShort { .. })));
-        assert!(matches!(peer(region(100), 4096), Err(MapError::TooShort { .. })));
+        assert!(matches!(own(region(100), 4096), Err(MapError::Short(_))));
+        assert!(matches!(peer(region(100), 4096), Err(MapError::Short(_))));
     }
 }

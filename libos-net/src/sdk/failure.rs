@@ -2,6 +2,9 @@
 
 use core::fmt;
 
+/// The longest reason that travels, in bytes; longer ones are cut to it.
+pub const REASON_MAX_BYTES: usize = 240;
+
 /// Whether a failed run is worth another attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {

@@ -3,7 +3,7 @@
 //! the name's length, the name, a 16-bit value length, the value (integers little-endian). Names are lower
 //! case, values are text (UTF-8). A name may occur more than once; its values keep their order.
 
-use crate::fault::notice::REASON_MAX_BYTES;
+use super::failure::REASON_MAX_BYTES;
 
 /// Most bytes that the headers of one record may take, their lengths included, but for [`EXPLANATION`].
 pub const HEADERS_MAX_BYTES: usize = 8 * 1024;

@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::input::Input;
 use super::output::Output;
-use crate::trustlet::last_words;
+use crate::own_process::last_words;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a panic in a handler becomes.

@@ -3,11 +3,11 @@
 use super::arriving::{Arriving, Lost};
 use super::event_loop::Trustlet;
 use super::job::Job;
-use super::last_words;
 use super::sealing::{Sealing, send_all};
 use super::suspects::{Stage, Suspect};
 use crate::clock::Monotonic;
 use crate::fault::notice::{Fault, KeptBack};
+use crate::own_process::last_words;
 use crate::sdk::failure::Failure;
 use crate::sdk::headers;
 use crate::sdk::input::{Input, Run};

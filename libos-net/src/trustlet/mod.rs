@@ -1,5 +1,5 @@
 //! The life of a function's process around the data path: it takes records off its inlets, runs the handler
-//! on them, and settles what becomes of them; and what it does to itself and says when it dies.
+//! on them, and settles what becomes of them.
 
 mod arriving;
 mod attempt;
@@ -8,9 +8,6 @@ pub(crate) mod event_loop;
 mod giving_up;
 mod job;
 pub(crate) mod join;
-pub(crate) mod last_words;
-pub mod process;
-pub(crate) mod refused_call;
 mod sealing;
 pub(crate) mod serve;
 mod settle;

@@ -5,9 +5,10 @@ use crate::fault::notice::Fault;
 use crate::sdk::failure::Failure;
 use crate::sdk::port_buffer::{PortBuffer, RecordSink};
 use core::time::Duration;
+use hacher_data_path::error::{Exhausted, SendError};
 use hacher_data_path::fault::cause::Cause;
 use hacher_data_path::hop::Own;
-use hacher_data_path::hop::{SendError, Sender};
+use hacher_data_path::hop::Sender;
 use hacher_data_path::page::telemetry::Phase;
 use hacher_data_path::seal::RecordContext;
 
@@ -54,10 +55,10 @@ impl<'a> Sealing<'a> {
         loop {
             match act(self.sender, self.own) {
                 Ok(done) => return Ok(done),
-                Err(SendError::Full) if self.own.now() < self.until => {
+                Err(error) if error.is_transient() && self.own.now() < self.until => {
                     self.sender.wait_for_room(self.own, self.until);
                 }
-                Err(SendError::TooLarge { outbox_bytes }) => {
+                Err(SendError::Exhausted(Exhausted::TooLarge { outbox_bytes })) => {
                     self.fault = Some(Fault {
                         sizes_bytes: Some((self.out_bytes + len_bytes as u64, outbox_bytes)),
                         ..Cause::OutputTooLarge.into()
@@ -79,9 +80,8 @@ impl<'a> Sealing<'a> {
         // Whoever has the beginning waits for the rest, and the next handler may take long. Beyond this wait
         // the event loop says it: nobody who waits for what comes next waits for that.
         let until = self.until.min(self.own.now().after(ABORT_WAIT));
-        while self.sender.abort(self.own, port, &self.context) == Err(SendError::Full)
-            && self.own.now() < until
-        {
+        let abort = |sender: &mut Sender| sender.abort(self.own, port, &self.context);
+        while abort(self.sender).is_err_and(SendError::is_transient) && self.own.now() < until {
             self.sender.wait_for_room(self.own, until);
         }
     }

@@ -8,13 +8,13 @@
 //! ```
 
 use super::event_loop::Trustlet;
-use super::last_words;
-use super::process::{lock_down, take_channel};
-use super::refused_call;
 use crate::attach::assembly::Assembly;
 use crate::attach::attachment::Attachment;
 use crate::attach::channel::{AttachError, Channel};
 use crate::attach::instruction::Instruction;
+use crate::own_process::last_words;
+use crate::own_process::refused_call;
+use crate::own_process::{lock_down, take_channel};
 use crate::sdk::failure::Failure;
 use crate::sdk::input::Input;
 use crate::sdk::output::Output;

@@ -3,8 +3,8 @@
 
 use hacher_in_process::{Draft, Monitor, Node, after};
 use hacher_libos_net::attach::Attachment;
+use hacher_libos_net::error::SendError;
 use hacher_libos_net::fault::Notice;
-use hacher_libos_net::hop::SendError;
 use hacher_libos_net::inlet::{RecordPlace, Step};
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::refusal::Refusal;

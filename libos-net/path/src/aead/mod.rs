@@ -16,7 +16,6 @@ pub use aws_lc::Key;
 #[cfg(not(feature = "aws-lc"))]
 pub use staged::Key;
 
-pub use crate::record::descriptor::{AAD_BYTES, NONCE_BYTES, TAG_BYTES};
 pub use sealed::{Ciphertext, Refused};
 
 /// Whether sealing and opening transform in one pass; otherwise each makes one staging copy.

@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
-use super::{Refused, TAG_BYTES, aws_lc, staged};
+use super::{Refused, aws_lc, staged};
 use crate::aead::keys::SecretBytes;
+use crate::record::descriptor::TAG_BYTES;
 use crate::region::heap::Heap;
 use crate::region::memory::{PeerRegion, PlainRegion, SealedRegion};
 use alloc::boxed::Box;

@@ -3,7 +3,7 @@
 use super::before::Before;
 
 use crate::inlet::step::{Opened, RecordPlace, Step};
-use crate::inlet::{Found, Inlet};
+use crate::inlet::{Inlet, Peeked};
 use crate::outlet::Segment;
 use crate::outlet::outbox::Outbox;
 use crate::outlet::outlets::Outlets;
@@ -146,7 +146,7 @@ impl Relay {
 
     /// Copies a segment, sealed as it is, and publishes it; which outlet took it, and the position after it.
     /// The outer `None`: there is no room now, and nothing has happened.
-    fn hand_on(&mut self, own: &Own, outbox: &mut Outbox, found: &Found) -> Option<Option<(usize, u64)>> {
+    fn hand_on(&mut self, own: &Own, outbox: &mut Outbox, found: &Peeked) -> Option<Option<(usize, u64)>> {
         let descriptor = &found.descriptor;
         if let Some(handed_on) = self.handed_on_before(descriptor) {
             if let Some((lane, _)) = handed_on {
@@ -158,7 +158,7 @@ impl Relay {
             self.outlets.choose_instances(descriptor.invocation.count());
         }
         let lane = self.outlets.taking_lane()?;
-        if !self.outlets.taking().all(|outlet| outlet.link.has_room(1)) {
+        if !self.outlets.taking().all(|outlet| outlet.out_ring.has_room(1)) {
             return None;
         }
         let slot = outbox.slots_mut().reserve(descriptor.len_bytes)?;
@@ -203,7 +203,7 @@ impl Relay {
         found
     }
 
-    fn note_carried(&mut self, step: &Step, found: &Found, at: Option<(usize, u64)>) {
+    fn note_carried(&mut self, step: &Step, found: &Peeked, at: Option<(usize, u64)>) {
         let (Step::Opened(Opened { record, .. }) | Step::Abandoned(record)) = step else {
             return;
         };

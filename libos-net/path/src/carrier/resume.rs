@@ -19,10 +19,10 @@ impl Relay {
         for (lane, outlet) in self.outlets.iter_mut().enumerate() {
             // Epochs are of the producers' processes, of which this one knows nothing.
             outlet.resume(outbox, u32::MAX);
-            let (released, tail) = (outlet.link.released(), outlet.link.tail());
+            let (released, tail) = (outlet.out_ring.released(), outlet.out_ring.tail());
             // The last one also if it was released: it says how far the predecessor had come.
             for position in released.min(tail.saturating_sub(1))..tail {
-                let Some(descriptor) = outbox.read(&outlet.link, position) else {
+                let Some(descriptor) = outbox.read(&outlet.out_ring, position) else {
                     continue;
                 };
                 if position >= released {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use super::*;
+use crate::error::Exhausted;
 use crate::machine::clock::{Clock, Monotonic};
 use crate::place::making::Place;
 use crate::record::descriptor::SEGMENT_BYTES;
@@ -127,11 +128,11 @@ fn a_wait_for_room_ends_in_time_and_a_release_brings_room_and_rings() {
     while send(&mut producer, sent, &plain).is_ok() {
         sent += 1;
     }
-    assert_eq!(send(&mut producer, sent, &plain), Err(SendError::Full));
+    assert_eq!(send(&mut producer, sent, &plain), Err(Exhausted::Full.into()));
     let until = chain.clock().now().after(5 * MS);
     producer.sender.wait_for_room(&producer.own, until);
     assert_eq!(chain.clock().now(), until);
-    assert_eq!(send(&mut producer, sent, &plain), Err(SendError::Full));
+    assert_eq!(send(&mut producer, sent, &plain), Err(Exhausted::Full.into()));
     assert!(producer.sender.announce_starved());
     let (first, _) = receive(&mut consumer).unwrap();
     assert_eq!(chain.bell(0).rings(), 0, "to open a record makes no room");
@@ -139,7 +140,7 @@ fn a_wait_for_room_ends_in_time_and_a_release_brings_room_and_rings() {
     assert_eq!(chain.bell(0).rings(), 1);
     producer.sender.fed();
     send(&mut producer, sent, &plain).unwrap();
-    assert_eq!(send(&mut producer, sent, &plain), Err(SendError::Full));
+    assert_eq!(send(&mut producer, sent, &plain), Err(Exhausted::Full.into()));
     for count in 1..=sent {
         let (record, opened) = receive(&mut consumer).unwrap();
         assert_eq!((record.first, &opened), (u64::try_from(count).unwrap(), &plain));
@@ -157,7 +158,7 @@ fn a_record_larger_than_the_outbox_is_too_large_and_not_full() {
         let Place { sender, own, .. } = &mut producer;
         sender.send(own, 0, &record(1), &plain, false).err()
     });
-    assert_eq!(error, Some(SendError::TooLarge { outbox_bytes }));
+    assert_eq!(error, Some(Exhausted::TooLarge { outbox_bytes }.into()));
 }
 
 #[test]
@@ -178,6 +179,14 @@ fn a_mapped_record_is_read_where_it_was_written() {
     let mut bytes = [0; 5];
     assert!(consumer.receiver.in_place(&opened).unwrap().copy_to(&mut bytes));
     assert_eq!(&bytes, b"hello");
+    for offset in [0, opened.descriptor.offset + 64, usize::MAX] {
+        let mut made_up = opened;
+        made_up.descriptor.offset = offset;
+        assert!(consumer.receiver.in_place(&made_up).is_none(), "{offset}");
+    }
+    let mut made_up = opened;
+    made_up.descriptor.len_bytes = usize::MAX - opened.descriptor.offset;
+    assert!(consumer.receiver.in_place(&made_up).is_none());
 }
 
 #[test]

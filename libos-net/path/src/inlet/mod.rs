@@ -20,11 +20,11 @@ mod release;
 mod resume;
 pub(crate) mod step;
 
-use crate::aead::TAG_BYTES;
 use crate::attach::contradiction::BadAttachment;
 use crate::attach::message;
 use crate::machine::bell::Bell;
 use crate::machine::clock::Monotonic;
+use crate::record::descriptor::TAG_BYTES;
 use crate::record::descriptor::{Descriptor, Malformed};
 use crate::region::layout::{MappedLayout, OutboxLayout, PageLayout, outbox_word};
 use crate::region::memory::{PeerRegion, PeerSpan, SealedBytes};
@@ -115,7 +115,7 @@ impl Shape {
 
 /// A segment that was found, checked but for its payload.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Found {
+pub(crate) struct Peeked {
     pub(crate) descriptor: Descriptor,
     /// Whether a record begins with it.
     pub(crate) begins: bool,
@@ -182,7 +182,18 @@ impl Inlet {
         }
     }
 
-    /// The bytes of a segment: ciphertext and tag, or on a mapped edge plaintext.
+    /// The bytes of a segment of a mapped edge, whoever says where they are: none, if they are not whole leaves
+    /// of this region.
+    pub(crate) fn mapped_segment(&self, descriptor: &Descriptor) -> Option<PeerSpan<'_>> {
+        let Shape::Mapped(leaves) = &self.shape else {
+            return None;
+        };
+        leaves.layout().leaf_of(descriptor.offset)?;
+        self.region.span(descriptor.offset, descriptor.len_bytes)
+    }
+
+    /// The bytes of a segment whose descriptor was read from this ring, and so checked: ciphertext and tag, or on
+    /// a mapped edge plaintext.
     pub(crate) fn segment(&self, descriptor: &Descriptor) -> Option<PeerSpan<'_>> {
         let tail_bytes = match &self.shape {
             Shape::Outbox(_) => TAG_BYTES,

@@ -6,7 +6,7 @@
 use super::held::Held;
 use super::order::{Order, Place};
 use super::step::{Opened, RecordPlace, Step};
-use super::{Found, Inlet, Shape};
+use super::{Inlet, Peeked, Shape};
 use crate::record::descriptor::Descriptor;
 use crate::record::refusal::Refusal;
 use crate::region::ring;
@@ -64,7 +64,7 @@ impl Inlet {
     /// # Errors
     /// What became of it, if it is no segment whose payload is to be looked at.
     #[inline(always)]
-    pub(crate) fn peek(&mut self) -> Result<Found, Step> {
+    pub(crate) fn peek(&mut self) -> Result<Peeked, Step> {
         loop {
             let words = match self.look() {
                 ring::Found::Empty => return Err(Step::Empty),
@@ -84,7 +84,7 @@ impl Inlet {
             let stays = match self.order.place(&descriptor) {
                 Ok(place @ (Place::Begins | Place::Continues)) => {
                     let begins = place == Place::Begins;
-                    return Ok(Found { descriptor, begins });
+                    return Ok(Peeked { descriptor, begins });
                 }
                 Ok(Place::Skipped) => {
                     self.pass_over();
@@ -176,8 +176,8 @@ impl Inlet {
     /// Goes past the present segment, which belongs to a record that is held from now on. `in_place`: its
     /// payload was left where it is.
     #[inline(always)]
-    pub(crate) fn accept(&mut self, found: &Found, in_place: bool) -> Step {
-        let Found { descriptor, begins } = found;
+    pub(crate) fn accept(&mut self, found: &Peeked, in_place: bool) -> Step {
+        let Peeked { descriptor, begins } = found;
         self.order.accept(descriptor);
         let at = self.next;
         self.next += 1;

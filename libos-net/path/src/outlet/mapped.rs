@@ -8,7 +8,7 @@
 //! ```
 
 use super::extents::{Extent, Extents};
-use super::publish::Link;
+use super::publish::OutRing;
 use super::rooms::Rooms;
 use crate::record::descriptor::Descriptor;
 use crate::region::layout::{EXTENT_MAX_BYTES, MappedLayout, outbox_word};
@@ -67,22 +67,22 @@ impl MappedRoom {
         }
     }
 
-    fn reclaim(&mut self, link: &mut Link) {
-        link.reclaim(|position| self.give_back_at(position));
+    fn reclaim(&mut self, out_ring: &mut OutRing) {
+        out_ring.reclaim(|position| self.give_back_at(position));
     }
 
-    fn take(&mut self, link: &mut Link, len_bytes: usize, places: u64) -> Option<Reserved> {
-        if !link.is_worth_a_look(len_bytes)
-            && let Some(reserved) = self.take_free(link, len_bytes, places)
+    fn take(&mut self, out_ring: &mut OutRing, len_bytes: usize, places: u64) -> Option<Reserved> {
+        if !out_ring.is_worth_a_look(len_bytes)
+            && let Some(reserved) = self.take_free(out_ring, len_bytes, places)
         {
             return Some(reserved);
         }
-        self.reclaim(link);
-        self.take_free(link, len_bytes, places)
+        self.reclaim(out_ring);
+        self.take_free(out_ring, len_bytes, places)
     }
 
-    fn take_free(&mut self, link: &Link, len_bytes: usize, places: u64) -> Option<Reserved> {
-        if !link.has_room(places) || len_bytes > EXTENT_MAX_BYTES {
+    fn take_free(&mut self, out_ring: &OutRing, len_bytes: usize, places: u64) -> Option<Reserved> {
+        if !out_ring.has_room(places) || len_bytes > EXTENT_MAX_BYTES {
             return None;
         }
         let extent = match self.layout.leaves_for(len_bytes) {
@@ -93,9 +93,9 @@ impl MappedRoom {
     }
 
     /// Room for the next segment, and `places` in the ring; `false` if there is none now.
-    pub(crate) fn reserve(&mut self, link: &mut Link, len_bytes: usize, places: u64) -> bool {
+    pub(crate) fn reserve(&mut self, out_ring: &mut OutRing, len_bytes: usize, places: u64) -> bool {
         self.give_back();
-        self.reserved = self.take(link, len_bytes, places);
+        self.reserved = self.take(out_ring, len_bytes, places);
         self.reserved.is_some()
     }
 
@@ -107,9 +107,9 @@ impl MappedRoom {
     }
 
     /// Room for a record that is written in place; `false` if there is none now.
-    pub(crate) fn place(&mut self, link: &mut Link, len_bytes: usize) -> bool {
+    pub(crate) fn place(&mut self, out_ring: &mut OutRing, len_bytes: usize) -> bool {
         self.drop_placed();
-        self.placed = self.take(link, len_bytes, 1);
+        self.placed = self.take(out_ring, len_bytes, 1);
         self.placed.is_some()
     }
 
@@ -143,33 +143,45 @@ impl MappedRoom {
     }
 
     /// Publishes `plain`, for which room was reserved.
-    pub(crate) fn publish(&mut self, link: &mut Link, numbered: &Descriptor, plain: &[u8], now_ns: u64) {
+    pub(crate) fn publish(
+        &mut self,
+        out_ring: &mut OutRing,
+        numbered: &Descriptor,
+        plain: &[u8],
+        now_ns: u64,
+    ) {
         if let Some(reserved) = self.reserved.take() {
             self.write(&reserved, 0, plain);
-            self.publish_reserved(link, numbered, &reserved, now_ns);
+            self.publish_reserved(out_ring, numbered, &reserved, now_ns);
         }
     }
 
     /// Publishes the record that was written in place, as it is.
-    pub(crate) fn publish_placed(&mut self, link: &mut Link, numbered: &Descriptor, now_ns: u64) {
+    pub(crate) fn publish_placed(&mut self, out_ring: &mut OutRing, numbered: &Descriptor, now_ns: u64) {
         if let Some(placed) = self.placed.take() {
-            self.publish_reserved(link, numbered, &placed, now_ns);
+            self.publish_reserved(out_ring, numbered, &placed, now_ns);
         }
     }
 
-    fn publish_reserved(&mut self, link: &mut Link, numbered: &Descriptor, reserved: &Reserved, now_ns: u64) {
+    fn publish_reserved(
+        &mut self,
+        out_ring: &mut OutRing,
+        numbered: &Descriptor,
+        reserved: &Reserved,
+        now_ns: u64,
+    ) {
         let descriptor = Descriptor {
             offset: self.offset(reserved),
             len_bytes: reserved.len_bytes,
             generation: 0,
             ..*numbered
         };
-        let published_at = self.layout.published_at(link.tail());
+        let published_at = self.layout.published_at(out_ring.tail());
         if let Some(word) = self.region.word(published_at) {
             word.store(now_ns, Ordering::Relaxed);
         }
-        self.rooms.put(link.tail(), reserved.extent);
-        link.publish(&self.region, &descriptor);
+        self.rooms.put(out_ring.tail(), reserved.extent);
+        out_ring.publish(&self.region, &descriptor);
         let leaves = reserved.extent.map_or(0, |extent| extent.count);
         self.begun = if numbered.last { 0 } else { self.begun + leaves };
     }
@@ -203,7 +215,7 @@ impl MappedRoom {
 
     /// Takes over from a predecessor: keeps what the consumer has not released. Returns the last descriptor
     /// of that.
-    pub(crate) fn resume(&mut self, link: &mut Link, epoch: u32) -> Option<Descriptor> {
+    pub(crate) fn resume(&mut self, out_ring: &mut OutRing, epoch: u32) -> Option<Descriptor> {
         let Self {
             region,
             layout,
@@ -211,7 +223,7 @@ impl MappedRoom {
             ..
         } = self;
         let mut held: Vec<Extent> = Vec::new();
-        let last = link.resume(
+        let last = out_ring.resume(
             region,
             epoch,
             |words| Descriptor::from_mapped_words(words, layout).ok(),

@@ -29,13 +29,13 @@ use crate::record::descriptor::Descriptor;
 use alloc::boxed::Box;
 use mapped::MappedRoom;
 use outbox::Outbox;
-use publish::Link;
+use publish::OutRing;
 use rooms::Rooms;
 use slots::SlotIndex;
 
 /// Where the records for one consumer instance leave.
 pub(crate) struct Outlet {
-    pub(crate) link: Link,
+    pub(crate) out_ring: OutRing,
     room: Room,
 }
 
@@ -59,17 +59,17 @@ pub(crate) struct Segment<'s> {
 
 impl Outlet {
     /// One whose ring and segments lie in the outbox.
-    pub(crate) fn sealed(link: Link) -> Self {
+    pub(crate) fn sealed(out_ring: OutRing) -> Self {
         Self {
-            room: Room::Outbox(Rooms::new(link.capacity())),
-            link,
+            room: Room::Outbox(Rooms::new(out_ring.capacity())),
+            out_ring,
         }
     }
 
     /// One with a region of its own.
-    pub(crate) fn mapped(link: Link, room: MappedRoom) -> Self {
+    pub(crate) fn mapped(out_ring: OutRing, room: MappedRoom) -> Self {
         Self {
-            link,
+            out_ring,
             room: Room::Mapped(Box::new(room)),
         }
     }
@@ -83,12 +83,12 @@ impl Outlet {
     #[inline]
     pub(crate) fn reclaim(&mut self, outbox: &mut Outbox) {
         match &mut self.room {
-            Room::Outbox(rooms) => self.link.reclaim(|position| {
+            Room::Outbox(rooms) => self.out_ring.reclaim(|position| {
                 if let Some(slot) = rooms.take(position) {
                     outbox.slots_mut().let_go(slot);
                 }
             }),
-            Room::Mapped(room) => self.link.reclaim(|position| room.give_back_at(position)),
+            Room::Mapped(room) => self.out_ring.reclaim(|position| room.give_back_at(position)),
         }
     }
 
@@ -96,12 +96,12 @@ impl Outlet {
     /// too. `false` if there is no room now.
     pub(crate) fn reserve(&mut self, outbox: &mut Outbox, len_bytes: usize, places: u64) -> bool {
         if let Room::Mapped(room) = &mut self.room {
-            return room.reserve(&mut self.link, len_bytes, places);
+            return room.reserve(&mut self.out_ring, len_bytes, places);
         }
-        if self.link.is_worth_a_look(len_bytes) {
+        if self.out_ring.is_worth_a_look(len_bytes) {
             self.reclaim(outbox);
         }
-        self.link.has_room(places)
+        self.out_ring.has_room(places)
     }
 
     /// Gives up what was reserved for a segment that is not published.
@@ -116,11 +116,16 @@ impl Outlet {
     pub(crate) fn publish(&mut self, outbox: &Outbox, segment: Segment<'_>) {
         match &mut self.room {
             Room::Outbox(rooms) => {
-                rooms.put(self.link.tail(), segment.slot);
-                outbox.publish(&mut self.link, segment.descriptor);
+                rooms.put(self.out_ring.tail(), segment.slot);
+                outbox.publish(&mut self.out_ring, segment.descriptor);
             }
             Room::Mapped(room) => {
-                room.publish(&mut self.link, segment.descriptor, segment.plain, segment.now_ns);
+                room.publish(
+                    &mut self.out_ring,
+                    segment.descriptor,
+                    segment.plain,
+                    segment.now_ns,
+                );
             }
         }
     }
@@ -135,10 +140,10 @@ impl Outlet {
     }
 
     /// The room of a mapped outlet, and its ring.
-    pub(crate) fn mapped_mut(&mut self) -> Option<(&mut MappedRoom, &mut Link)> {
+    pub(crate) fn mapped_mut(&mut self) -> Option<(&mut MappedRoom, &mut OutRing)> {
         match &mut self.room {
             Room::Outbox(_) => None,
-            Room::Mapped(room) => Some((room, &mut self.link)),
+            Room::Mapped(room) => Some((room, &mut self.out_ring)),
         }
     }
 
@@ -146,10 +151,10 @@ impl Outlet {
     /// of that.
     pub(crate) fn resume(&mut self, outbox: &mut Outbox, epoch: u32) -> Option<Descriptor> {
         match &mut self.room {
-            Room::Outbox(rooms) => outbox.resume(&mut self.link, epoch, |position, slot| {
+            Room::Outbox(rooms) => outbox.resume(&mut self.out_ring, epoch, |position, slot| {
                 rooms.put(position, Some(slot));
             }),
-            Room::Mapped(room) => room.resume(&mut self.link, epoch),
+            Room::Mapped(room) => room.resume(&mut self.out_ring, epoch),
         }
     }
 

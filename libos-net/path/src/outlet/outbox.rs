@@ -1,7 +1,7 @@
 //! The outbox of this instance: one region with the rings of all its sealed outlets, and the slots that their
 //! segments lie in.
 
-use super::publish::Link;
+use super::publish::OutRing;
 use super::slots::{SlotIndex, Slots};
 use crate::record::descriptor::Descriptor;
 use crate::region::layout::{OutboxLayout, SLOT_TAIL_BYTES, outbox_word};
@@ -57,8 +57,8 @@ impl Outbox {
 
     /// Makes a descriptor visible in one ring. When the segment was published is noted beside it before, by
     /// [`Self::note_published`].
-    pub(crate) fn publish(&self, link: &mut Link, descriptor: &Descriptor) {
-        link.publish(&self.region, descriptor);
+    pub(crate) fn publish(&self, out_ring: &mut OutRing, descriptor: &Descriptor) {
+        out_ring.publish(&self.region, descriptor);
     }
 
     /// Says behind a sealed segment when it was published.
@@ -77,10 +77,10 @@ impl Outbox {
     }
 
     /// Takes one ring over from a predecessor; `hold` is told which slot each of its descriptors names. See
-    /// [`Link::resume`].
+    /// [`OutRing::resume`].
     pub(crate) fn resume(
         &mut self,
-        link: &mut Link,
+        out_ring: &mut OutRing,
         epoch: u32,
         mut hold: impl FnMut(u64, SlotIndex),
     ) -> Option<Descriptor> {
@@ -90,7 +90,7 @@ impl Outbox {
             slots,
             ..
         } = self;
-        link.resume(
+        out_ring.resume(
             region,
             epoch,
             |words| Descriptor::from_words(words, layout).ok(),
@@ -104,8 +104,8 @@ impl Outbox {
     }
 
     /// The descriptor at `position` of a ring, if one was published there.
-    pub(crate) fn read(&self, link: &Link, position: u64) -> Option<Descriptor> {
-        let words = link.words_at(&self.region, position)?;
+    pub(crate) fn read(&self, out_ring: &OutRing, position: u64) -> Option<Descriptor> {
+        let words = out_ring.words_at(&self.region, position)?;
         Descriptor::from_words(&words, &self.layout).ok()
     }
 

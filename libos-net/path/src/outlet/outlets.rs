@@ -3,7 +3,7 @@
 
 use super::mapped::MappedRoom;
 use super::outbox::Outbox;
-use super::publish::Link;
+use super::publish::OutRing;
 use super::{Outlet, Segment};
 use crate::page::own::Own;
 use crate::region::layout::{EDGES_COUNTED, PageLayout};
@@ -14,7 +14,7 @@ pub(crate) struct Outlets(Vec<Outlet>);
 
 /// What was reserved for one segment.
 #[derive(Clone, Copy)]
-pub(crate) struct Taking {
+pub(crate) struct Takers {
     /// Outlets that take the record, sealed and mapped ones.
     pub(crate) sealed: usize,
     pub(crate) mapped: usize,
@@ -24,7 +24,7 @@ pub(crate) struct Taking {
 
 impl Outlets {
     pub(crate) fn new(mut outlets: Vec<Outlet>) -> Self {
-        outlets.sort_by_key(|outlet| outlet.link.edge());
+        outlets.sort_by_key(|outlet| outlet.out_ring.edge());
         Self(outlets)
     }
 
@@ -40,29 +40,29 @@ impl Outlets {
 
     /// Which one takes the record that is being sent, of the outlets of one edge.
     pub(crate) fn taking_lane(&self) -> Option<usize> {
-        self.0.iter().position(|outlet| outlet.link.takes())
+        self.0.iter().position(|outlet| outlet.out_ring.takes())
     }
 
     /// Has that one take the record that is being sent, and no other.
     pub(crate) fn choose(&mut self, lane: usize) {
         for (at, outlet) in self.0.iter_mut().enumerate() {
-            outlet.link.set_takes(at == lane);
+            outlet.out_ring.set_takes(at == lane);
         }
     }
 
     /// How far the consumer behind outlet `lane` had come when it was last looked for.
     pub(crate) fn released(&self, lane: usize) -> u64 {
-        self.0.get(lane).map_or(0, |outlet| outlet.link.released())
+        self.0.get(lane).map_or(0, |outlet| outlet.out_ring.released())
     }
 
     /// Where the next descriptor of outlet `lane` goes.
     pub(crate) fn tail(&self, lane: usize) -> u64 {
-        self.0.get(lane).map_or(0, |outlet| outlet.link.tail())
+        self.0.get(lane).map_or(0, |outlet| outlet.out_ring.tail())
     }
 
     /// Those that take the record that is being sent.
     pub(crate) fn taking(&mut self) -> impl Iterator<Item = &mut Outlet> {
-        self.0.iter_mut().filter(|outlet| outlet.link.takes())
+        self.0.iter_mut().filter(|outlet| outlet.out_ring.takes())
     }
 
     /// Whether there is a sealed one.
@@ -80,13 +80,13 @@ impl Outlets {
         for beside in self.0.chunk_by_mut(Outlet::is_beside) {
             let least = least_loaded(beside, count);
             for (at, outlet) in beside.iter_mut().enumerate() {
-                outlet.link.set_takes(at == least);
+                outlet.out_ring.set_takes(at == least);
             }
         }
     }
 
     /// The mapped outlet that a record of the request numbered `count` takes, if it takes no other.
-    pub(crate) fn only_mapped(&mut self, count: u64) -> Option<(&mut MappedRoom, &mut Link)> {
+    pub(crate) fn only_mapped(&mut self, count: u64) -> Option<(&mut MappedRoom, &mut OutRing)> {
         if self.any_sealed() {
             return None;
         }
@@ -100,7 +100,7 @@ impl Outlets {
     }
 
     /// The mapped outlet in whose region a handler is writing a record.
-    pub(crate) fn placed(&mut self) -> Option<(&mut MappedRoom, &mut Link)> {
+    pub(crate) fn placed(&mut self) -> Option<(&mut MappedRoom, &mut OutRing)> {
         self.0
             .iter_mut()
             .filter_map(Outlet::mapped_mut)
@@ -109,8 +109,8 @@ impl Outlets {
 
     /// Reserves for one segment in all outlets that take it. If one has no room, what others have reserved
     /// stays so until [`Self::give_back`].
-    pub(crate) fn reserve(&mut self, outbox: &mut Outbox, len_bytes: usize, places: u64) -> Taking {
-        let mut taking = Taking {
+    pub(crate) fn reserve(&mut self, outbox: &mut Outbox, len_bytes: usize, places: u64) -> Takers {
+        let mut taking = Takers {
             sealed: 0,
             mapped: 0,
             has_room: true,
@@ -136,7 +136,7 @@ impl Outlets {
     pub(crate) fn publish(&mut self, own: &Own, outbox: &Outbox, segment: Segment<'_>) {
         for outlet in self.taking() {
             outlet.publish(outbox, segment);
-            own.count_sent(outlet.link.sent_at());
+            own.count_sent(outlet.out_ring.sent_at());
         }
     }
 
@@ -144,7 +144,7 @@ impl Outlets {
     /// came before.
     pub(crate) fn wake(&mut self) {
         for outlet in self.taking() {
-            outlet.link.wake();
+            outlet.out_ring.wake();
         }
     }
 
@@ -157,7 +157,7 @@ impl Outlets {
 
     /// Whether a consumer has released something since the last look.
     pub(crate) fn have_news(&self) -> bool {
-        self.0.iter().any(|outlet| outlet.link.has_news())
+        self.0.iter().any(|outlet| outlet.out_ring.has_news())
     }
 
     /// Counts in the page what is published over each edge from now on, beginning with what predecessors
@@ -171,8 +171,8 @@ impl Outlets {
             };
             let mut sent = 0_u64;
             for outlet in beside {
-                outlet.link.count_sent_at(sent_at);
-                sent = sent.wrapping_add(outlet.link.tail());
+                outlet.out_ring.count_sent_at(sent_at);
+                sent = sent.wrapping_add(outlet.out_ring.tail());
             }
             store(sent_at, sent);
         }
@@ -182,7 +182,7 @@ impl Outlets {
 impl Outlet {
     /// Whether it belongs to the same edge as another, and leads to another instance of the same function.
     fn is_beside(&self, other: &Self) -> bool {
-        self.link.is_beside(&other.link)
+        self.out_ring.is_beside(&other.out_ring)
     }
 }
 
@@ -191,7 +191,7 @@ fn least_loaded(beside: &[Outlet], count: u64) -> usize {
     if beside.len() == 1 {
         return 0;
     }
-    let ranked = beside.iter().map(|outlet| outlet.link.load_rank(count));
+    let ranked = beside.iter().map(|outlet| outlet.out_ring.load_rank(count));
     ranked
         .enumerate()
         .min_by_key(|(_, rank)| *rank)

@@ -2,7 +2,8 @@
 //! edge alone.
 
 use super::seal::{End, RecordContext};
-use super::sender::{SendError, Sender};
+use super::sender::Sender;
+use crate::error::{Exhausted, Misuse, SendError};
 
 use crate::page::counter::Counter;
 use crate::page::own::Own;
@@ -26,21 +27,21 @@ impl Sender {
         let outbox_bytes = self.outbox_bytes();
         for has_looked in [false, true] {
             let outlets = &mut self.port_mut(port)?.outlets;
-            let Some((room, link)) = outlets.only_mapped(invocation.count()) else {
+            let Some((room, out_ring)) = outlets.only_mapped(invocation.count()) else {
                 return Ok(false);
             };
-            if room.place(link, len_bytes) {
+            if room.place(out_ring, len_bytes) {
                 return Ok(true);
             }
             if room.is_too_small_for(len_bytes) {
-                return Err(SendError::TooLarge { outbox_bytes });
+                return Err(Exhausted::TooLarge { outbox_bytes }.into());
             }
             if !has_looked {
                 // Whoever waits for room next must wait for more than what was released already, by whomever.
                 self.reclaim_all();
             }
         }
-        Err(SendError::Full)
+        Err(Exhausted::Full.into())
     }
 
     /// Writes into the record that was placed on this port; `false`, and nothing written, past its end.
@@ -60,24 +61,24 @@ impl Sender {
             self.end_begun(own, port)?;
         }
         let placed = self.port_mut(port)?.outlets.placed();
-        if placed.is_some_and(|(_, link)| !link.has_room(1)) {
+        if placed.is_some_and(|(_, out_ring)| !out_ring.has_room(1)) {
             self.reclaim_all();
         }
-        let out = self.ports.get_mut(port).ok_or(SendError::NoSuchPort { port })?;
-        let Some((room, link)) = out.outlets.placed() else {
+        let out = self.ports.get_mut(port).ok_or(Misuse::NoSuchPort { port })?;
+        let Some((room, out_ring)) = out.outlets.placed() else {
             return Ok(());
         };
-        if !link.has_room(1) {
-            return Err(SendError::Full);
+        if !out_ring.has_room(1) {
+            return Err(Exhausted::Full.into());
         }
         let len_bytes = room.placed_bytes().unwrap_or(0);
         let numbered = out.sealer.number(record, len_bytes, End::Last);
-        let numbered = numbered.map_err(|_| SendError::KeysExhausted)?;
+        let numbered = numbered.map_err(|_| Exhausted::Keys)?;
         self.published_last = own.now();
-        room.publish_placed(link, &numbered, self.published_last.as_ns());
-        own.count_sent(link.sent_at());
+        room.publish_placed(out_ring, &numbered, self.published_last.as_ns());
+        own.count_sent(out_ring.sent_at());
         Waker::fence();
-        link.wake();
+        out_ring.wake();
         own.count(Counter::Published, 1);
         Ok(())
     }

@@ -25,8 +25,8 @@ pub(crate) struct Reservation {
     slot: Option<(SlotIndex, usize)>,
 }
 
-/// Whether there was room.
-pub(crate) enum Reserved {
+/// What the rings and the outbox offer for a segment.
+pub(crate) enum Offer {
     /// Yes.
     Room(Reservation),
     /// No, and none is held.
@@ -55,24 +55,24 @@ impl OutPort {
 
     /// A place in every ring that takes the record, and room: a slot for all the sealed ones, an extent for
     /// each mapped one.
-    pub(crate) fn reserve(&mut self, outbox: &mut Outbox, len_bytes: usize, end: End) -> Reserved {
+    pub(crate) fn reserve(&mut self, outbox: &mut Outbox, len_bytes: usize, end: End) -> Offer {
         // Before a record's end one descriptor is reserved, so an abort always fits.
         let places = if end == End::More { 2 } else { 1 };
         let taking = self.outlets.reserve(outbox, len_bytes, places);
         if taking.sealed + taking.mapped == 0 {
-            return Reserved::Nowhere;
+            return Offer::Nowhere;
         }
         if taking.has_room {
             if taking.sealed == 0 {
-                return Reserved::Room(Reservation { slot: None });
+                return Offer::Room(Reservation { slot: None });
             }
             if let Some(slot) = outbox.slots_mut().reserve(len_bytes) {
                 let slot = Some((slot, taking.sealed));
-                return Reserved::Room(Reservation { slot });
+                return Offer::Room(Reservation { slot });
             }
         }
         self.outlets.give_back();
-        Reserved::Full
+        Offer::Full
     }
 
     /// Seals a segment into its slot, for all outlets that are to name it; or numbers it, if it is sealed for

@@ -28,7 +28,7 @@ const LAG_BYTES: usize = 512 * 1024;
 const SPOILT: [u64; ring::WORDS] = [0; ring::WORDS];
 
 /// The producer's end of the ring towards one consumer instance.
-pub(crate) struct Link {
+pub(crate) struct OutRing {
     /// Where the ring starts in the region that it lies in, and how many descriptors it holds.
     ring_at: usize,
     capacity: usize,
@@ -52,7 +52,7 @@ pub(crate) struct Link {
     sent_at: Option<usize>,
 }
 
-impl Link {
+impl OutRing {
     /// `page` brings the consumer's page, of so many bytes.
     pub(crate) fn new<F>(
         edge: &message::Edge,

@@ -1,10 +1,11 @@
 //! `seal`: one port's plaintext to ciphertext in the outbox, each segment under a nonce of its own (I3, I4).
 
 use crate::aead::keys::{SecretBytes, generation_key};
-use crate::aead::{Key, Refused, TAG_BYTES};
+use crate::aead::{Key, Refused};
 use crate::attach::message;
 pub use crate::record::context::RecordContext;
 use crate::record::descriptor::Descriptor;
+use crate::record::descriptor::TAG_BYTES;
 use crate::region::memory::SealedSpan;
 
 /// AES blocks that one key seals before the port takes the next: 64 GiB. An attacker's advantage stays below

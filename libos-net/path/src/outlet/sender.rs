@@ -3,8 +3,9 @@
 
 use super::Segment;
 use super::outbox::Outbox;
-use super::port::{Begun, OutPort, Reservation, Reserved};
+use super::port::{Begun, Offer, OutPort, Reservation};
 use super::seal::{End, RecordContext};
+use crate::error::{Exhausted, Misuse, SendError};
 use crate::machine::clock::Monotonic;
 use crate::name::Name;
 use crate::page::counter::Counter;
@@ -14,30 +15,6 @@ use crate::region::layout::{EXTENT_MAX_BYTES, SEGMENT_BYTES, SLOT_CLASSES, SLOT_
 use crate::wait::park::Waker;
 use crate::wait::patience::{Patience, look};
 use alloc::vec::Vec;
-
-/// Why a segment could not be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// A consumer has not released enough yet; waiting helps.
-    #[error("the outbox or a ring is full")]
-    Full,
-    /// The record is larger than the outbox; waiting does not help.
-    #[error("a record of more than {outbox_bytes} bytes does not fit into the outbox")]
-    TooLarge {
-        /// Plaintext bytes that the outbox holds.
-        outbox_bytes: u64,
-    },
-    /// There is no such port.
-    #[error("there is no output port number {port}")]
-    NoSuchPort {
-        /// The number asked for.
-        port: usize,
-    },
-    /// The port has used up the keys of its epoch; a replaced instance has new ones.
-    #[error("an output port has used all its keys")]
-    KeysExhausted,
-}
 
 /// Multiplier on the spin budget while waiting for a lagging consumer: it works on a record, and one of a
 /// megabyte takes longer to open than being woken does.
@@ -124,10 +101,10 @@ impl Sender {
     ///
     /// # Errors
     /// When there is none.
-    pub(super) fn port_mut(&mut self, index: usize) -> Result<&mut OutPort, SendError> {
+    pub(super) fn port_mut(&mut self, index: usize) -> Result<&mut OutPort, Misuse> {
         self.ports
             .get_mut(index)
-            .ok_or(SendError::NoSuchPort { port: index })
+            .ok_or(Misuse::NoSuchPort { port: index })
     }
 
     /// The record of which port `index` has sent a part.
@@ -150,26 +127,26 @@ impl Sender {
         let port = self
             .ports
             .get_mut(index)
-            .ok_or(SendError::NoSuchPort { port: index })?;
+            .ok_or(Misuse::NoSuchPort { port: index })?;
         if port.begun.is_some() {
             return Ok(());
         }
         port.outlets.choose_instances(record.invocation.count());
         let mut sealed = port.outlets.taking().filter(|outlet| outlet.is_sealed());
-        let Some(outlet) = sealed.find(|outlet| outlet.link.lags(len_bytes)) else {
+        let Some(outlet) = sealed.find(|outlet| outlet.out_ring.lags(len_bytes)) else {
             return Ok(());
         };
         // Only where looking is allowed at all, and no longer than it has paid.
-        let works = outlet.link.has_news();
+        let works = outlet.out_ring.has_news();
         outlet.reclaim(&mut self.outbox);
-        if !outlet.link.lags(len_bytes) || !self.pace.may_look() {
+        if !outlet.out_ring.lags(len_bytes) || !self.pace.may_look() {
             return Ok(());
         }
         if works && self.pace.accepts_early_wake() {
             self.pace.found();
         }
         let start = own.now();
-        let news = || outlet.link.has_news();
+        let news = || outlet.out_ring.has_news();
         if look(self.pace.limit_ns(), || own.ns_since(start), news) {
             self.pace.found();
         } else {
@@ -182,7 +159,7 @@ impl Sender {
     /// `check` has warned.
     ///
     /// # Errors
-    /// `Full`, `TooLarge` or `NoSuchPort`.
+    /// [`Exhausted::Full`], [`Exhausted::TooLarge`] or [`Misuse`].
     pub(crate) fn reserve(
         &mut self,
         index: usize,
@@ -194,15 +171,15 @@ impl Sender {
             let port = self
                 .ports
                 .get_mut(index)
-                .ok_or(SendError::NoSuchPort { port: index })?;
+                .ok_or(Misuse::NoSuchPort { port: index })?;
             match port.reserve(&mut self.outbox, len_bytes, end) {
-                Reserved::Room(room) => return Ok(Some(room)),
-                Reserved::Nowhere => return Ok(None),
-                Reserved::Full if has_looked => {}
+                Offer::Room(room) => return Ok(Some(room)),
+                Offer::Nowhere => return Ok(None),
+                Offer::Full if has_looked => {}
                 // Other ports' consumers may have released something since those ports were last used. What
                 // they released is noticed here in any case: whoever waits for room next must wait for more
                 // than that.
-                Reserved::Full => self.reclaim_all(),
+                Offer::Full => self.reclaim_all(),
             }
         }
         Err(self.full_or_too_large(index, len_bytes, end))
@@ -211,7 +188,7 @@ impl Sender {
     /// `seal`: the segment into the slot that was reserved.
     ///
     /// # Errors
-    /// `KeysExhausted` or `NoSuchPort`.
+    /// [`Exhausted::Keys`] or [`Misuse`].
     pub(crate) fn seal(
         &mut self,
         index: usize,
@@ -223,9 +200,9 @@ impl Sender {
         let port = self
             .ports
             .get_mut(index)
-            .ok_or(SendError::NoSuchPort { port: index })?;
+            .ok_or(Misuse::NoSuchPort { port: index })?;
         port.seal(&mut self.outbox, room, record, plain, end)
-            .map_err(|_| SendError::KeysExhausted)
+            .map_err(|_| Exhausted::Keys.into())
     }
 
     /// `publish`: to every consumer the same sealed segment, or on mapped edges a copy each.
@@ -287,7 +264,7 @@ impl Sender {
         let (of_ring, full_slots) = (self.outbox.layout().ring_capacity() - 1, self.outbox.full_slots());
         let outbox_bytes = self.outbox_bytes();
         let Some(port) = self.ports.get_mut(index) else {
-            return SendError::NoSuchPort { port: index };
+            return Misuse::NoSuchPort { port: index }.into();
         };
         let sent = port.sealer.segments();
         let is_too_large = (end == End::More && sent >= of_ring)
@@ -297,9 +274,9 @@ impl Sender {
                 .taking()
                 .any(|outlet| outlet.is_too_small_for(len_bytes));
         if is_too_large {
-            SendError::TooLarge { outbox_bytes }
+            Exhausted::TooLarge { outbox_bytes }.into()
         } else {
-            SendError::Full
+            Exhausted::Full.into()
         }
     }
 

@@ -8,7 +8,7 @@ use crate::wait::patience::look;
 
 impl Sender {
     /// Waits until a consumer has released something, or `until`. Call it after
-    /// [`SendError::Full`](super::sender::SendError::Full), and send again.
+    /// [`Exhausted::Full`](crate::error::Exhausted::Full), and send again.
     pub fn wait_for_room(&mut self, own: &Own, until: Monotonic) {
         own.count(Counter::Waited, 1);
         let start = self.patience.may_look().then(|| own.now());

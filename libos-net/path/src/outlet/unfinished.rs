@@ -3,7 +3,8 @@
 
 use super::port::Begun;
 use super::seal::{End, RecordContext};
-use super::sender::{SendError, Sender};
+use super::sender::Sender;
+use crate::error::SendError;
 use crate::page::own::Own;
 
 impl Sender {
@@ -29,7 +30,7 @@ impl Sender {
         begun.aborting = true;
         let record = begun.record;
         let said = self.send_segment(own, index, &record, &[], End::Abort);
-        self.owes_aborts |= said == Err(SendError::Full);
+        self.owes_aborts |= said.is_err_and(SendError::is_transient);
         said
     }
 
@@ -59,7 +60,7 @@ impl Sender {
             for outlet in port.outlets.iter_mut() {
                 let last = outlet.resume(&mut self.outbox, epoch);
                 let unfinished = last.filter(|descriptor| !descriptor.last);
-                outlet.link.take_over(unfinished.is_some());
+                outlet.out_ring.take_over(unfinished.is_some());
                 of_port = of_port.or(unfinished);
             }
             port.begun = of_port.map(|descriptor| Begun {

@@ -7,7 +7,7 @@ pub(crate) mod open;
 use crate::aead::keys::SecretBytes;
 use crate::attach::message::{Begin, Inbound};
 use crate::inlet::step::{RecordPlace, Taking};
-use crate::inlet::{Found, Inlet};
+use crate::inlet::{Inlet, Peeked};
 use crate::record::descriptor::Descriptor;
 use crate::record::refusal::Refusal;
 use alloc::vec::Vec;
@@ -56,7 +56,7 @@ impl Payload {
     pub(crate) fn open(
         &mut self,
         inlet: &mut Inlet,
-        found: &Found,
+        found: &Peeked,
         into: &mut Vec<u8>,
         taking: Taking,
     ) -> Result<bool, Refusal> {

@@ -4,7 +4,7 @@
 use super::entries::{EdgeHandles, Entries, OwnHandles};
 use super::machine::{Backing, Machine};
 use crate::attach::contradiction::BadAttachment;
-use crate::attach::message::{Begin, Inbound as InboundEntry, outbox_flag, role};
+use crate::attach::message::{Begin, Inbound, outbox_flag, role};
 use crate::carrier::{self, Carrier, Relay};
 use crate::inlet::Inlet;
 use crate::outlet::Outlet;
@@ -12,13 +12,13 @@ use crate::outlet::mapped::MappedRoom;
 use crate::outlet::outbox::Outbox;
 use crate::outlet::outlets::Outlets;
 use crate::outlet::port::OutPort;
-use crate::outlet::publish::Link;
+use crate::outlet::publish::OutRing;
 use crate::outlet::seal::PortSealer;
 use crate::outlet::sender::Sender;
 use crate::page::own::Own;
 use crate::page::telemetry;
 use crate::payload::Payload;
-use crate::receiver::{Inbound, Receiver};
+use crate::receiver::{InboundRing, Receiver};
 use crate::region::layout::{MappedLayout, OutboxLayout, PageLayout, page_word};
 use crate::region::memory::{OwnRegion, PeerRegion, PlainRegion, SealedRegion};
 use crate::wait::ahead::Ahead as WakeAhead;
@@ -76,7 +76,7 @@ impl Place {
             let bell = machine.bell(bell);
             let region = |len_bytes| peer(machine, &region, len_bytes);
             let inlet = Inlet::new(index, &entry.0, layout, region, bell, vouched)??;
-            inbound.push(Inbound { inlet, payload });
+            inbound.push(InboundRing { inlet, payload });
             gapless.push(entry.0.gapless == 1);
         }
         let mut ports = Vec::with_capacity(entries.ports.len());
@@ -114,7 +114,7 @@ impl Carrier {
         machine: &mut M,
     ) -> Result<Self, PlaceError<M::Fault>> {
         let base = Base::make(&mut entries, machine)?;
-        let inbound: Vec<&InboundEntry> = entries.inbound.iter().map(|(entry, _, _)| entry).collect();
+        let inbound: Vec<&Inbound> = entries.inbound.iter().map(|(entry, _, _)| entry).collect();
         carrier::check(&base.begin, base.outbox.layout(), &inbound, &entries.ports)?;
         let mut relays = Vec::with_capacity(entries.inbound.len());
         let inbound = core::mem::take(&mut entries.inbound);
@@ -241,11 +241,11 @@ fn outlets<M: Machine>(
         };
         let page = |len_bytes| peer(machine, &page, len_bytes);
         of_port.push(if let Some((layout, region)) = mapped {
-            let link = Link::new(&edge, layout.ring_at(), layout.ring_capacity(), page, bell)??;
-            Outlet::mapped(link, MappedRoom::new(region, layout, random))
+            let out_ring = OutRing::new(&edge, layout.ring_at(), layout.ring_capacity(), page, bell)??;
+            Outlet::mapped(out_ring, MappedRoom::new(region, layout, random))
         } else {
             let ring_at = outbox.ring_at(edge.ring).ok_or(BadAttachment("a ring"))?;
-            Outlet::sealed(Link::new(&edge, ring_at, outbox.ring_capacity(), page, bell)??)
+            Outlet::sealed(OutRing::new(&edge, ring_at, outbox.ring_capacity(), page, bell)??)
         });
     }
     Ok(outlets.into_iter().map(Outlets::new).collect())
@@ -270,7 +270,7 @@ const fn backing(begin: &Begin) -> Backing {
 }
 
 /// An inbound entry whose secret is wiped when it has been used.
-struct InboundSecret(InboundEntry);
+struct InboundSecret(Inbound);
 
 impl Zeroize for InboundSecret {
     fn zeroize(&mut self) {

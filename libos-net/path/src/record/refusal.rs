@@ -40,6 +40,12 @@ impl Refusal {
         Self::BadHeaders,
     ];
 
+    /// Never: what was refused is refused again. Its producer's own retry may help.
+    #[must_use]
+    pub const fn is_transient(self) -> bool {
+        false
+    }
+
     /// Its place among [`Self::ALL`].
     pub(crate) const fn index(self) -> usize {
         match self {

@@ -5,7 +5,6 @@
 //! that shares its core does not: others have work for it. It looks only once it was *called*, woken by
 //! [`crate::wait::ahead`] before its record came, and gives way to the others if the record takes long.
 
-use crate::inlet::step::Step;
 use crate::machine::clock::Monotonic;
 use crate::page::counter::Counter;
 use crate::page::own::Own;
@@ -132,12 +131,12 @@ impl Rest {
         (core::mem::take(&mut self.was_asleep) && !self.takes_turns()).then(|| own.now())
     }
 
-    /// Learns what being woken cost, if that was to be learnt from this look at a ring: from the segment's
-    /// publication to when whoever slept looked.
+    /// Learns what being woken cost, if that was to be learnt from a look at a ring: from a segment's publication
+    /// to when whoever slept looked.
     #[inline]
-    pub(crate) fn learn(&mut self, woken: Option<Monotonic>, step: &Step) {
-        if let (Some(woken), Step::Opened(opened)) = (woken, step) {
-            self.patience.woken(woken.ns_since(opened.published));
+    pub(crate) fn learn(&mut self, woken: Option<Monotonic>, published: Monotonic) {
+        if let Some(woken) = woken {
+            self.patience.woken(woken.ns_since(published));
         }
     }
 }

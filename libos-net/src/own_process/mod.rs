@@ -1,9 +1,12 @@
-//! What a trustlet does to its own process: takes the channel that it was born with, and gives up what it
-//! needs no more.
+//! What a trustlet does to its own process: takes the channel that it was born with, gives up what it needs no
+//! more, and says when something is refused to it or it dies.
 #![allow(
     unsafe_code,
     reason = "takes an inherited descriptor, and installs a seccomp program by system call"
 )]
+
+pub(crate) mod last_words;
+pub(crate) mod refused_call;
 
 use core::ffi::c_ushort;
 use hacher_data_path::attach::message::CHANNEL_FD;
