@@ -66,7 +66,7 @@ fn send(gateway: &mut Attachment, count: usize, plain: &[u8]) {
 }
 
 fn segments(plain: &[u8]) -> impl Iterator<Item = (bool, &[u8])> {
-    let segment_bytes = hacher_libos_net::descriptor::SEGMENT_BYTES;
+    let segment_bytes = hacher_libos_net::layout::SEGMENT_BYTES;
     let count = plain.len().div_ceil(segment_bytes);
     let numbered = plain.chunks(segment_bytes).enumerate();
     numbered.map(move |(at, segment)| (at + 1 == count, segment))

@@ -1,10 +1,10 @@
 //! The function that benchmark chains are made of: reads its input to the last byte, and passes something on.
 
 use super::subject::Checksum;
+use hacher_libos_net::Failure;
+use hacher_libos_net::Input;
+use hacher_libos_net::Output;
 use hacher_libos_net::clock::{self, Monotonic};
-use hacher_libos_net::sdk::failure::Failure;
-use hacher_libos_net::sdk::input::Input;
-use hacher_libos_net::sdk::output::Output;
 use std::io::BufRead;
 use std::process::ExitCode;
 

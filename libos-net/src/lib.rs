@@ -27,14 +27,14 @@ pub mod clock;
 pub mod fault;
 pub mod own_process;
 mod region;
-pub mod sdk;
+mod sdk;
 pub mod system;
 mod trustlet;
 mod wait;
 
 // What other crates use, under the name of its noun alone.
-pub use fault::end;
 pub use hacher_data_path::aead::keys;
+pub use hacher_data_path::fault::end;
 pub use hacher_data_path::page::refused_call;
 pub use hacher_data_path::record::{descriptor, invocation, refusal};
 pub use hacher_data_path::region::{layout, memory, ring};
@@ -54,10 +54,10 @@ pub mod telemetry {
 }
 
 pub use sdk::failure::Failure;
-pub use sdk::harness;
 pub use sdk::input::{Input, Part, Reader};
-pub use sdk::output::{Output, PortWriter};
+pub use sdk::output::{DEFAULT_PORT, Output, PortWriter};
 pub use sdk::place::Placed;
 pub use sdk::view::View;
+pub use sdk::{harness, headers};
 pub use trustlet::event_loop::Trustlet;
 pub use trustlet::serve::serve;

@@ -13,8 +13,8 @@ mod topology;
 use hacher_in_process::{Draft, Exposed, Handler, Monitor, Node, Runner};
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::error::Exhausted;
+use hacher_libos_net::headers;
 use hacher_libos_net::layout::{DONE_WORDS, SUSPECTS, cursor_word, outbox_word, page_word, suspect_word};
-use hacher_libos_net::sdk::headers;
 use std::collections::BTreeSet;
 use topology::{Taken, record, send, with_headers};
 

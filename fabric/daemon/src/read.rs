@@ -3,11 +3,11 @@
 use super::history::{History, LastEnd};
 use super::logs::Printer;
 use super::tables::{Chain, Flow, Gateway, Inbound, Instance, Tables};
+use hacher_libos_net::DEFAULT_PORT;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::end::End;
 use hacher_libos_net::layout::PageLayout;
 use hacher_libos_net::mapping;
-use hacher_libos_net::sdk::output::DEFAULT_PORT;
 use hacher_libos_net::telemetry::{Counter, PageReader};
 use hacher_trustlet_host::calls::{
     Call, ChainEntry, EdgeEntry, FunctionEntry, GatewayEntry, InboundEntry, InstanceEntry, InstanceState,

@@ -14,8 +14,8 @@
 //! Sealed records lie in the outboxes, which are no private memory and have bounds of their own.
 
 use super::framing::HEAD_MAX_BYTES;
-use hacher_libos_net::descriptor::SEGMENT_BYTES;
-use hacher_libos_net::sdk::headers::ENCODED_MAX_BYTES;
+use hacher_libos_net::headers::ENCODED_MAX_BYTES;
+use hacher_libos_net::layout::SEGMENT_BYTES;
 use rustix::process::{Resource, getrlimit};
 use std::cell::Cell;
 use std::rc::Rc;

@@ -1,7 +1,7 @@
 //! The headers of a client that travel into a chain with its request (docs/http.md has the whole table).
 
 use super::problem::Problem;
-use hacher_libos_net::sdk::headers::{self, HeaderError};
+use hacher_libos_net::headers::{self, HeaderError};
 use hacher_libos_net::telemetry::RequestRefusal;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
@@ -83,7 +83,7 @@ fn repeated(name: &HeaderName) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hacher_libos_net::sdk::headers::Headers;
+    use hacher_libos_net::headers::Headers;
 
     fn map(fields: &[(&str, &[u8])]) -> HeaderMap {
         let mut map = HeaderMap::new();

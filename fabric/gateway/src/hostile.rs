@@ -7,7 +7,7 @@ use super::{carried, reply};
 use bytes::{BufMut, Bytes};
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
-use hacher_libos_net::sdk::headers;
+use hacher_libos_net::headers;
 use http_body_util::Full;
 use hyper::body::Body;
 use hyper::{HeaderMap, Response, StatusCode};

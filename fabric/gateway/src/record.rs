@@ -4,7 +4,7 @@
 
 use super::budget::{Account, Charge};
 use bytes::Buf;
-use hacher_libos_net::descriptor::SEGMENT_BYTES;
+use hacher_libos_net::layout::SEGMENT_BYTES;
 use std::collections::VecDeque;
 use std::rc::Rc;
 

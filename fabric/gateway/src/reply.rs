@@ -5,7 +5,7 @@ use super::carried::{Arity, arity};
 use super::problem::Problem;
 use super::record::Record;
 use super::reply_body::ReplyBody;
-use hacher_libos_net::sdk::headers::{self, Headers};
+use hacher_libos_net::headers::{self, Headers};
 use hacher_libos_net::telemetry::RequestFailure;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};

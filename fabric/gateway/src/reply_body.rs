@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes};
 use core::convert::Infallible;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
-use hacher_libos_net::descriptor::SEGMENT_BYTES;
+use hacher_libos_net::layout::SEGMENT_BYTES;
 use hyper::body::{Body, Frame, SizeHint};
 
 /// What goes back to a client.

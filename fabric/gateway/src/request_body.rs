@@ -6,7 +6,7 @@ use super::problem::{Problem, RETRY_AFTER_S};
 use super::record::Record;
 use super::turn::RequestTurn;
 use bytes::Bytes;
-use hacher_libos_net::descriptor::SEGMENT_BYTES;
+use hacher_libos_net::layout::SEGMENT_BYTES;
 use hacher_libos_net::telemetry::RequestRefusal;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};

@@ -86,7 +86,7 @@ impl Receiver {
     /// As [`Self::step`], but `choose` looks at the descriptor first: at what it says that the segment
     /// belongs to, which is not authenticated yet, and how long it is. So a consumer that bounds its
     /// memory can leave a large segment of a mapped edge where it is; a sealed one has at most
-    /// [`crate::record::descriptor::SEGMENT_BYTES`], and is opened in any case.
+    /// [`crate::region::layout::SEGMENT_BYTES`], and is opened in any case.
     pub fn step_choosing(
         &mut self,
         own: &Own,

@@ -1,10 +1,10 @@
 //! How a trustlet gets its place in a chain, before the first record: the messages that the monitor sends
-//! ([`message`](hacher_data_path::attach::message), over a [`channel`]), collected ([`assembly`]), and what is made of them ([`attachment`]).
+//! over a [`Channel`], collected by an [`Assembly`], and the [`Attachment`] that is made of them.
 
-pub mod assembly;
-pub mod attachment;
-pub mod channel;
-pub mod instruction;
+pub(crate) mod assembly;
+pub(crate) mod attachment;
+pub(crate) mod channel;
+pub(crate) mod instruction;
 mod linux;
 pub mod seqpacket;
 

@@ -1,9 +1,7 @@
-//! When a record is given up: why ([`cause`]), how its process ended ([`end`]), and what the gateway is told
-//! ([`notice`]).
+//! When a record is given up: why ([`Cause`]), and what the gateway is told ([`Notice`]).
 
-pub mod notice;
+pub(crate) mod notice;
 
 pub use crate::sdk::failure::REASON_MAX_BYTES;
 pub use hacher_data_path::fault::cause::{Cause, Described, limit};
-pub use hacher_data_path::fault::{cause, end, signal};
 pub use notice::{KeptBack, Notice};

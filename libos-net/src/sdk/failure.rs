@@ -7,7 +7,7 @@ pub const REASON_MAX_BYTES: usize = 240;
 
 /// Whether a failed run is worth another attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retry {
+pub(crate) enum Retry {
     /// Run again, as often and as late as the chain's `retry` says.
     MayHelp,
     /// Running again would end the same way; the record fails now.

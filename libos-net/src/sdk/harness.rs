@@ -20,8 +20,8 @@ use super::port_buffer::{PortBuffer, RecordSink};
 use super::run::run_caught;
 use crate::clock::{self, SystemClock};
 use hacher_data_path::name::Name;
-use hacher_data_path::record::descriptor::SEGMENT_BYTES;
 use hacher_data_path::record::invocation::InvocationId;
+use hacher_data_path::region::layout::SEGMENT_BYTES;
 use std::time::Duration;
 use zeroize::Zeroizing;
 

@@ -6,7 +6,7 @@ use super::headers::{self, HeaderError};
 use super::input::Part;
 use super::place::Placed;
 use super::port_buffer::{PortBuffer, RecordSink};
-use hacher_data_path::record::descriptor::SEGMENT_BYTES;
+use hacher_data_path::region::layout::SEGMENT_BYTES;
 use std::io::{self, Write};
 
 /// The port that a function has unless its chain file says otherwise.

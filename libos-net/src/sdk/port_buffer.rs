@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::headers;
 use hacher_data_path::name::Name;
-use hacher_data_path::record::descriptor::SEGMENT_BYTES;
+use hacher_data_path::region::layout::SEGMENT_BYTES;
 
 /// Takes the plaintext segments of output records: the sealing side of the data path, or a test harness.
 pub(crate) trait RecordSink {

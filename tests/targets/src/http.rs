@@ -4,7 +4,7 @@
 use crate::script::Script;
 use hacher_gateway::hostile::{self, Refusal};
 use hacher_libos_net::fault::Notice;
-use hacher_libos_net::sdk::headers::{self, HEADERS_MAX_BYTES, Headers};
+use hacher_libos_net::headers::{self, HEADERS_MAX_BYTES, Headers};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 

@@ -31,7 +31,7 @@ const SEGMENT_NS: u64 = 100;
 /// Bytes that one core seals or opens in a nanosecond.
 const BYTES_PER_NS: u64 = 15;
 /// Bytes of a segment.
-const SEGMENT_BYTES: u64 = hacher_libos_net::descriptor::SEGMENT_BYTES as u64;
+const SEGMENT_BYTES: u64 = hacher_libos_net::layout::SEGMENT_BYTES as u64;
 
 /// What a chain is asked to do.
 #[derive(Debug, Clone, Copy)]

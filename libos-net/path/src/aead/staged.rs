@@ -7,7 +7,8 @@
 
 use super::sealed::{Ciphertext, Refused};
 use crate::aead::keys::SecretBytes;
-use crate::record::descriptor::{NONCE_BYTES, SEGMENT_BYTES, TAG_BYTES};
+use crate::record::descriptor::{NONCE_BYTES, TAG_BYTES};
+use crate::region::layout::SEGMENT_BYTES;
 use crate::region::memory::{PeerSpan, SealedSpan};
 use alloc::vec::Vec;
 use core::cell::RefCell;

@@ -2,4 +2,4 @@
 
 pub mod cause;
 pub mod end;
-pub mod signal;
+mod signal;

@@ -5,8 +5,8 @@ use super::*;
 use crate::error::Exhausted;
 use crate::machine::clock::{Clock, Monotonic};
 use crate::place::making::Place;
-use crate::record::descriptor::SEGMENT_BYTES;
 use crate::record::invocation::InvocationId;
+use crate::region::layout::SEGMENT_BYTES;
 use crate::simulated::chain::{Chain, Way};
 use core::time::Duration;
 

@@ -150,7 +150,7 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::descriptor::SEGMENT_BYTES;
+    use crate::region::layout::SEGMENT_BYTES;
 
     fn slots() -> Slots {
         Slots::new(&OutboxLayout::new(1, 256, 1 << 20).unwrap())

@@ -16,8 +16,9 @@
 
 use crate::machine::clock::Monotonic;
 use crate::record::invocation::InvocationId;
-pub use crate::region::layout::SEGMENT_BYTES;
-use crate::region::layout::{EXTENT_MAX_BYTES, LINE_BYTES, MappedLayout, OutboxLayout, SLOT_TAIL_BYTES};
+use crate::region::layout::{
+    EXTENT_MAX_BYTES, LINE_BYTES, MappedLayout, OutboxLayout, SEGMENT_BYTES, SLOT_TAIL_BYTES,
+};
 use crate::region::ring::WORDS;
 
 /// Bytes of the additional data.
