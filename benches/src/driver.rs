@@ -19,7 +19,7 @@ use hacher_libos_net::headers;
 use hacher_libos_net::hop::{Own, Sender};
 use hacher_libos_net::inlet::{Opened, Step};
 use hacher_libos_net::invocation::InvocationId;
-use hacher_libos_net::own_process::{lock_down, take_channel};
+use hacher_libos_net::process::{lock_down, take_channel};
 use hacher_libos_net::seal::RecordContext;
 use hacher_trustlet_host::lines::{About, Level, say};
 use serde::{Deserialize, Serialize};

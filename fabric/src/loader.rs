@@ -14,7 +14,7 @@ use crate::gateway_program::GatewayProgram;
 use clap::Parser;
 use hacher_gateway::tls::material::Which;
 use hacher_http::admin_address::AdminAddress;
-use hacher_libos_net::own_process::take_channel;
+use hacher_libos_net::process::take_channel;
 use hacher_libos_net::share::fabric_bytes;
 use hacher_loader::define::{GatewayKind, define_chain, define_gateway};
 use hacher_loader::definer::Definer;

@@ -25,7 +25,7 @@
 pub mod attach;
 pub mod clock;
 pub mod fault;
-pub mod own_process;
+mod own_process;
 mod region;
 mod sdk;
 pub mod system;
@@ -43,6 +43,11 @@ pub use hacher_data_path::{
 };
 pub use region::mapping;
 pub use wait::doorbell;
+
+/// What a trustlet does to its own process.
+pub mod process {
+    pub use crate::own_process::{lock_down, take_channel};
+}
 
 /// What an instance tells about itself in its page, and how others read it.
 pub mod telemetry {

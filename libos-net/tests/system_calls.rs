@@ -16,7 +16,7 @@ use hacher_in_process::{Draft, Handler, Runner};
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::clock;
 use hacher_libos_net::inlet::Step;
-use hacher_libos_net::own_process::lock_down;
+use hacher_libos_net::process::lock_down;
 use hacher_libos_net::telemetry::Counter;
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 use std::time::Duration;

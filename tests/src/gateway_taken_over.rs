@@ -16,7 +16,7 @@ use core::mem::MaybeUninit;
 use hacher_libos_net::attach::{
     Begin, CHANNEL_FD, MESSAGE_MAX_BYTES, MESSAGE_MAX_DESCRIPTORS, MessageHeader, SAID_MAX_BYTES, kind,
 };
-use hacher_libos_net::own_process::lock_down;
+use hacher_libos_net::process::lock_down;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::IoSlice;

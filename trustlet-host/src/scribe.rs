@@ -14,7 +14,7 @@
 
 use crate::lines::visible;
 use hacher_libos_net::attach::seqpacket;
-use hacher_libos_net::own_process::take_channel;
+use hacher_libos_net::process::take_channel;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, read, write};

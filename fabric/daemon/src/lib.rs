@@ -43,7 +43,7 @@ mod supervise;
 mod tables;
 mod traces;
 
-use hacher_libos_net::own_process::take_channel;
+use hacher_libos_net::process::take_channel;
 use hacher_trustlet_host::client::MonitorClient;
 use hacher_trustlet_host::service::EXIT_CANNOT_START;
 use hacher_trustlet_host::{lines, tell};

@@ -70,7 +70,7 @@ mod wire;
 use endpoint::Endpoint;
 use gateway::Gateway;
 use hacher_libos_net::attach::{Assembly, AttachError, Channel, Instruction, TlsFiles};
-use hacher_libos_net::own_process::{lock_down, take_channel};
+use hacher_libos_net::process::{lock_down, take_channel};
 use hacher_libos_net::system::SystemFailure;
 use hacher_trustlet_host::tell;
 use hacher_watched::watch_shared;
