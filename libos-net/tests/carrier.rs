@@ -505,6 +505,47 @@ fn a_chain_of_functions_answers_over_a_carrier() {
 }
 
 #[test]
+fn requests_and_answers_may_cross_one_carrier() {
+    let mut draft = Draft::new();
+    let gateway = draft.gateway(&["out"]);
+    let upper = draft.function("upper", &["out"]);
+    let carrier = draft.carrier("spool");
+    draft.carried_edge((gateway, "out"), carrier, upper);
+    draft.carried_edge((upper, "out"), carrier, gateway);
+    let mut monitor = draft.define();
+    let mut gateway = monitor.attach(gateway, 0);
+    let mut carry = monitor.attach_carrier(carrier);
+    let mut function = Runner::new(
+        |mut input, output| output.send(&input.bytes()?.to_ascii_uppercase()),
+        monitor.attach(upper, 0),
+    );
+    for request in 0..10 {
+        send(&mut gateway, 0, &record(request), &with_headers(b"hello")).unwrap();
+        while carry.turn() {}
+        function.settle();
+        while carry.turn() {}
+        let answered = answers(&mut gateway);
+        assert_eq!(answered.bodies, [(request, b"HELLO".to_vec())]);
+        assert_eq!(answered.notices, []);
+    }
+}
+
+#[test]
+fn the_monitor_lets_no_other_consumer_have_the_key_of_a_carried_edge() {
+    let mut draft = Draft::new();
+    let a = draft.function("a", &["out"]);
+    let carrier = draft.carrier("spool");
+    let (b, sibling) = (draft.function("b", &["out"]), draft.function("sibling", &["out"]));
+    draft.carried_edge((a, "out"), carrier, b);
+    draft.edge((a, "out"), sibling);
+    let refused = draft
+        .try_define()
+        .err()
+        .expect("a sibling could forge with the carrier");
+    assert!(refused.contains("has another edge"), "{refused}");
+}
+
+#[test]
 fn a_carrier_that_sleeps_is_woken_by_both_sides() {
     const RECORDS: u32 = 2_000;
     let Line {

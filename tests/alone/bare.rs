@@ -50,8 +50,8 @@ fn panic(_info: &PanicInfo<'_>) -> ! {
     unsafe { _exit(101) }
 }
 
-/// The libraries of the compiler that come with the test's machine are built to unwind, and name this; nothing
-/// here does.
+/// The libraries of the compiler that come with the test's machine are built to unwind, and name this;
+/// nothing here does.
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
 

@@ -106,9 +106,9 @@ numbered! {
         TakeSocket = 29;
         /// Loader. Arguments: chain, function. Operand: one more argument of its process.
         AddArgument = 30;
-        /// Loader. Arguments: chain, function, a value of [`super::file_kind`], bytes of its place. Operand: the
-        /// place, an absolute path, and of a link where it leads; descriptor of a file: the file. What lies in
-        /// a folder comes after it.
+        /// Loader. Arguments: chain, function, a value of [`super::file_kind`], bytes of its place. Operand:
+        /// the place, an absolute path, and of a link where it leads; descriptor of a file: the file. What
+        /// lies in a folder comes after it.
         AddFile = 31;
         /// Daemon. Arguments: chain, instance; or [`super::GATEWAY_PROCESS`], gateway. Value 0: the
         /// instance's epoch.

@@ -1,7 +1,7 @@
 //! What a new process is told: its place in the chain, its regions and its keys, as the messages of
-//! `libos-net/path/src/attach/message.rs`. This is the only place where keys leave the monitor, and it gives a
-//! process exactly the epoch secrets of its own ports and the port secrets of the rings that it reads, and a
-//! carrier none (I7, deny by default).
+//! `libos-net/path/src/attach/message.rs`. This is the only place where keys leave the monitor, and it gives
+//! a process exactly the epoch secrets of its own ports and the port secrets of the rings that it reads, and
+//! a carrier none (I7, deny by default).
 
 use super::definition::gateway_limits;
 use super::names::{ERROR_PORT, GATEWAY, INGRESS};

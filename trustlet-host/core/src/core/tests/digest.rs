@@ -389,3 +389,83 @@ fn the_order_in_which_files_are_added_is_no_part_of_the_digest() {
     other.functions[0].files.swap(1, 2);
     assert_eq!(digest(&spec()), digest(&other));
 }
+
+/// The encoding as its description has it, written down once more.
+#[derive(Default)]
+struct Encoding(Vec<u8>);
+
+impl Encoding {
+    fn u32s(&mut self, values: &[u32]) {
+        for value in values {
+            self.0.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+
+    fn u64s(&mut self, values: &[u64]) {
+        for value in values {
+            self.0.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.u32s(&[u32::try_from(text.len()).unwrap()]);
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    /// An executable that links nothing and is given nothing.
+    fn image(&mut self, program: &str) {
+        let hash = |bytes: &[u8]| ring::digest::digest(&ring::digest::SHA384, bytes);
+        self.0.extend_from_slice(hash(program.as_bytes()).as_ref());
+        self.u32s(&[0]);
+        let mut listing = Self::default();
+        listing.text("hacher-files");
+        listing.u32s(&[0]);
+        self.0.extend_from_slice(hash(&listing.0).as_ref());
+        self.u32s(&[0, 0]);
+    }
+}
+
+#[test]
+fn a_chain_without_carriers_has_the_digest_that_its_description_gives() {
+    let mut driver = Driver::with_gateway();
+    let chain = driver.begin("c");
+    let f = driver.function(chain, "f", 2, &["out"]);
+    driver.edge([chain, 0, 0, f, 0, 0]);
+    driver.mapped_edge([chain, f, 0, 0, 0, 0]);
+    let sealed = driver.seal(chain).ok().operand;
+
+    let mut expected = Encoding::default();
+    expected.text("hacher-chain-digest");
+    expected.u32s(&[4]);
+    expected.text("simulated");
+    expected.image("gateway");
+    expected.text("gateway");
+    expected.u64s(&[64 << 20, 0]);
+    expected.u32s(&[4, 1, 0, 0]);
+    expected.text("c");
+    expected.text("1.0.0");
+    expected.u32s(&[1]);
+    expected.u64s(&[1 << 20, 1 << 20, 5_000_000_000]);
+    expected.u32s(&[128]);
+    expected.u64s(&[1 << 20]);
+    expected.u32s(&[1]);
+    expected.text("f");
+    expected.image("program f");
+    expected.u64s(&[
+        64 << 20,
+        1 << 20,
+        1 << 20,
+        1_000_000_000,
+        10_000_000,
+        1_000_000_000,
+        2000,
+    ]);
+    expected.u32s(&[3, 1, 2, 16, 0, 0]);
+    expected.u32s(&[0, 1]);
+    expected.text("out");
+    expected.u32s(&[2]);
+    expected.u32s(&[0, 0, 1, 0, 0, 1]);
+    expected.u32s(&[1, 0, 0, 0, 0, 2]);
+    let digest = ring::digest::digest(&ring::digest::SHA384, &expected.0);
+    assert_eq!(sealed, digest.as_ref());
+}
