@@ -28,7 +28,7 @@ use hacher_loader::progress;
 use hacher_loader::protection::in_words;
 use hacher_loader::share;
 use hacher_loader::tls_source::Source;
-use hacher_loader::together::{check_files, check_sums, first_conflict};
+use hacher_loader::together::{check_files, check_sums, find_room_for_files, first_conflict};
 use hacher_trustlet_host::calls::{Call, LayerEntry, MonitorEntry, tls};
 use hacher_trustlet_host::chosen::doctor::huge_outboxes_missing_because;
 use hacher_trustlet_host::chosen::headroom::shortfall;
@@ -40,6 +40,7 @@ use rustix::net::{Shutdown, shutdown};
 use rustix::process::{Resource, getrlimit};
 use sockets::{Listening, Sockets};
 use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
@@ -117,7 +118,9 @@ fn define_all(
     };
     let chains: Vec<_> = files.iter().map(|(file, _)| file.chain()).collect();
     let seatings = seat_all(&chains, &usable_cpus(), front);
-    for ((file, opened), seating) in files.into_iter().zip(&seatings) {
+    // What is left when one is refused is not closed before that is said: its file system may make it wait.
+    let mut files = ManuallyDrop::new(files.into_iter());
+    for ((file, opened), seating) in files.by_ref().zip(&seatings) {
         let gateway = fronts.gateway_of(monitor, &file, opened.tls.as_ref(), seating)?;
         define_chain(monitor, gateway, &file, opened.functions, seating)?;
     }
@@ -319,12 +322,17 @@ fn warn_of_missing_pages(files: &[(ChainFile, Opened)]) {
 const LIMITS_LOOKED_AT_MAX: u32 = 5;
 const LIMITS_LOOKED_AT_EVERY: Duration = Duration::from_millis(100);
 
+/// The one that loads, and the one that watches it.
+const LOADER_THREADS: u64 = 2;
+
 /// Refuses what this machine's limits leave no room for, before anything of it is started.
 fn check_limits(files: &[ChainFile]) -> Result<(), Failed> {
     let chains: Vec<_> = files.iter().map(ChainFile::chain).collect();
     let mut need = need::of_chains(&chains);
     // Monitor and scribe run already, and this process ends before the others start.
-    need.processes = need.processes.saturating_sub(need::PROCESSES_AT_LOADING + 1);
+    need.processes = need
+        .processes
+        .saturating_sub(need::PROCESSES_AT_LOADING + LOADER_THREADS);
     // Processes that are ending count until they have been waited for, those among them that tried isolation.
     for _ in 1..LIMITS_LOOKED_AT_MAX {
         if shortfall(&need).is_none() {
@@ -382,6 +390,7 @@ fn read_all(arguments: &ServeArgs, given: &Sockets) -> Result<Vec<(ChainFile, Op
     check_sums(&chains).map_err(Failed::new)?;
     check_limits(&files)?;
     warn_of_little_memory(&files);
+    find_room_for_files(files.iter().map(ChainFile::chain));
     let mut opened = Vec::new();
     for file in files {
         if arguments.build {

@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_tests::silent_file_system::{Ask, SilentFileSystem};
-use hacher_tests::{executable, function};
+use hacher_tests::{executable, function, until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -43,52 +44,107 @@ fn chain(folder: &TempDir, more: &str) {
     std::fs::write(folder.path().join("chain.toml"), text).unwrap();
 }
 
-fn fabric(files: &SilentFileSystem, folder: &TempDir, word: &str) -> Command {
-    let mut command = files.command(&folder.path().join("far"), &executable("fabric-under-test"));
-    command.arg(word).arg(folder.path().join("chain.toml"));
-    if word == "serve" {
-        command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--tied"]);
-    }
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+/// A command that sees the file system; killed when dropped.
+struct Running {
+    child: Child,
+    lines: Receiver<String>,
 }
 
-/// Waits until a service says that it is ready.
-fn until_ready(service: &mut Child) {
-    let mut lines = BufReader::new(service.stdout.take().unwrap()).lines();
-    if !lines.any(|line| line.unwrap().contains("ready")) {
-        panic!("it was not ready, and said: {}", said(service, "nothing"));
+impl Running {
+    fn start(files: &SilentFileSystem, folder: &TempDir, word: &str, more: &[&str]) -> Self {
+        let mut command = files.command(&folder.path().join("far"), &executable("fabric-under-test"));
+        command.arg(word).arg(folder.path().join("chain.toml")).args(more);
+        if word == "serve" {
+            command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--tied"]);
+        }
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let errors = child.stderr.take().unwrap();
+        let (tell, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                println!("{line}");
+                let _ = tell.send(line);
+            }
+        });
+        Self { child, lines }
     }
-}
 
-/// What a command says, up to a line with `last` in it, or to its end.
-fn said(child: &mut Child, last: &str) -> String {
-    let mut text = String::new();
-    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
-        let line = line.unwrap();
-        println!("{line}");
-        text += &line;
-        text.push('\n');
-        if line.contains(last) {
-            break;
+    /// Waits until a service says that it is ready.
+    fn until_ready(&mut self) {
+        let out: ChildStdout = self.child.stdout.take().unwrap();
+        let is_ready = BufReader::new(out)
+            .lines()
+            .any(|line| line.unwrap().contains("ready"));
+        assert!(is_ready, "it ended: {:?}", self.lines.iter().collect::<Vec<_>>());
+    }
+
+    /// The next line on standard error that has this in it.
+    fn says(&self, words: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("it does not say {words:?}"));
+            if line.contains(words) {
+                return line;
+            }
         }
     }
-    text
-}
 
-/// Waits until a command has ended; whether that was with success.
-fn ended(child: &mut Child) -> bool {
-    let since = Instant::now();
-    loop {
-        match child.try_wait().unwrap() {
-            Some(status) => return status.success(),
-            None if since.elapsed() > PATIENCE => panic!("it does not end"),
-            None => std::thread::sleep(Duration::from_millis(20)),
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    fn is_sent(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Waits until it has ended; whether that was with success.
+    fn ended(&mut self) -> bool {
+        let since = Instant::now();
+        loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => return status.success(),
+                None if since.elapsed() > PATIENCE => panic!("it does not end"),
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
         }
+    }
+
+    /// Whether its first thread has ended: the kernel may keep another one.
+    fn has_done_all(&self) -> bool {
+        let pid = self.pid().as_raw_nonzero();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status
+            .lines()
+            .any(|line| line.starts_with("State:") && line.contains('Z'))
+    }
+
+    /// The processes of a service's function.
+    fn functions(&self) -> Vec<Pid> {
+        let pid = self.pid().as_raw_nonzero();
+        let children =
+            std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let is_function = |pid: &i32| {
+            let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split('\0').next() == Some("f")
+        };
+        let pids = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+        pids.filter(is_function).filter_map(Pid::from_raw).collect()
     }
 }
 
-const GIVEN_UP: &str = "has not answered for 8 s";
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Says that a file is not waited for any longer.
+const GIVEN_UP: &str = "cannot read";
 
 #[test]
 fn files_are_taken_from_any_file_system_that_answers() {
@@ -96,107 +152,134 @@ fn files_are_taken_from_any_file_system_that_answers() {
         let Some(files) = file_system() else { return };
         let folder = tempfile::tempdir().unwrap();
         chain(&folder, FAR);
-        let mut command = fabric(&files, &folder, word).spawn().unwrap();
+        let mut command = Running::start(&files, &folder, word, &[]);
         if word == "serve" {
-            until_ready(&mut command);
-            kill_process(Pid::from_child(&command), Signal::TERM).unwrap();
+            command.until_ready();
+            command.is_sent(Signal::TERM);
         }
-        assert!(ended(&mut command), "{word}");
+        assert!(command.ended(), "{word}");
     }
 }
 
-fn is_given_up(ask: Ask, word: &str) {
+fn is_given_up(asks: &[Ask], word: &str) {
     let Some(files) = file_system() else { return };
     let folder = tempfile::tempdir().unwrap();
     chain(&folder, FAR);
-    files.falls_silent(&[ask]);
-    let mut command = fabric(&files, &folder, word).spawn().unwrap();
-    let text = said(&mut command, GIVEN_UP);
-    assert!(
-        text.contains(GIVEN_UP) && text.contains("far"),
-        "{ask:?} {word}: {text}"
-    );
+    files.falls_silent(asks);
+    let mut command = Running::start(&files, &folder, word, &[]);
+    let line = command.says(GIVEN_UP);
+    assert!(line.contains("has not answered for"), "{asks:?} {word}: {line}");
     if word == "check" {
         // The kernel keeps it as long.
         files.speaks();
     }
     // The loader of a service is kept by the kernel as well, and does not keep the service.
-    assert!(!ended(&mut command), "{ask:?} {word}");
+    assert!(!command.ended(), "{asks:?} {word}");
     files.speaks();
 }
 
 #[test]
 fn a_file_that_cannot_be_opened_is_named_and_given_up_by_check_and_serve() {
     std::thread::scope(|scope| {
-        for ask in [Ask::Lookup, Ask::GetAttributes, Ask::Open] {
+        for asks in [&[Ask::Lookup][..], &[Ask::GetAttributes], &[Ask::Open]] {
             for word in ["check", "serve"] {
-                scope.spawn(move || is_given_up(ask, word));
+                scope.spawn(move || is_given_up(asks, word));
             }
         }
     });
 }
 
+/// Opened by the loader; read by the monitor, which copies it.
+const COPIED: &str = "files = [{ from = \"far/model\", to = \"/model\" }]";
+
 #[test]
 fn a_file_that_cannot_be_read_is_named_and_given_up() {
     let Some(files) = file_system() else { return };
     let folder = tempfile::tempdir().unwrap();
-    // Opened by the loader; read by the monitor, which copies it.
-    chain(&folder, "files = [{ from = \"far/model\", to = \"/model\" }]");
+    chain(&folder, COPIED);
     files.falls_silent(&[Ask::Read]);
-    let mut service = fabric(&files, &folder, "serve").spawn().unwrap();
-    let text = said(&mut service, GIVEN_UP);
-    assert!(text.contains(GIVEN_UP) && text.contains("`/model`"), "{text}");
+    let mut service = Running::start(&files, &folder, "serve", &[]);
+    service.says("still busy with the file `/model`");
+    let line = service.says("refused the file `/model`");
+    assert!(line.contains("has not answered for"), "{line}");
+    until("the monitor has ended, but for what the kernel keeps", || {
+        service.has_done_all()
+    });
     files.speaks();
-    assert!(!ended(&mut service));
+    assert!(!service.ended());
 }
 
 #[test]
 fn a_service_that_waits_for_a_file_can_be_stopped() {
-    for asks in [[Ask::Open], [Ask::Read]] {
+    for (asks, words) in [([Ask::Open], "waiting for"), ([Ask::Read], "still busy with")] {
         let Some(files) = file_system() else { return };
         let folder = tempfile::tempdir().unwrap();
-        chain(&folder, "files = [{ from = \"far/model\", to = \"/model\" }]");
+        chain(&folder, COPIED);
         files.falls_silent(&asks);
-        let mut service = fabric(&files, &folder, "serve").spawn().unwrap();
-        let text = said(&mut service, " for 2 s");
-        assert!(text.contains(" for 2 s"), "{text}");
-        kill_process(Pid::from_child(&service), Signal::TERM).unwrap();
+        let mut service = Running::start(&files, &folder, "serve", &[]);
+        service.says(words);
+        service.is_sent(Signal::TERM);
+        if asks == [Ask::Open] {
+            // It is the loader that the kernel keeps.
+            assert!(service.ended());
+        } else {
+            until("the monitor has ended, but for what the kernel keeps", || {
+                service.has_done_all()
+            });
+        }
         files.speaks();
-        assert!(ended(&mut service));
+        assert!(service.ended());
     }
 }
 
 #[test]
 fn a_service_whose_tls_files_are_silent_goes_on_and_says_so() {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let pem = [
-        ("cert", made.cert.pem()),
-        ("key", made.signing_key.serialize_pem()),
-    ];
-    let pem = pem.map(|(name, text)| (name.to_owned(), text.into_bytes()));
-    let Ok(files) = SilentFileSystem::of(pem.into_iter().collect()) else {
-        println!("skipped: see the other tests");
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    chain(&folder, "");
-    let far = folder.path().join("far");
-    let mut service = fabric(&files, &folder, "serve");
-    service
-        .arg("--tls-cert")
-        .arg(far.join("cert"))
-        .arg("--tls-key")
-        .arg(far.join("key"));
-    let mut service = service.spawn().unwrap();
-    until_ready(&mut service);
-    files.falls_silent(&[Ask::Lookup, Ask::GetAttributes]);
-    let text = said(&mut service, "has not answered");
-    assert!(
-        text.contains("keeps its certificate: the file system of its TLS files has not answered"),
-        "{text}"
-    );
-    // It still sees to the rest: an ordered stop is carried out.
-    kill_process(Pid::from_child(&service), Signal::TERM).unwrap();
-    files.speaks();
-    assert!(ended(&mut service));
+    let made = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    for asks in [&[Ask::Lookup, Ask::GetAttributes][..], &[Ask::Read, Ask::Flush]] {
+        let made = made();
+        let pem = [
+            ("cert", made.cert.pem()),
+            ("key", made.signing_key.serialize_pem()),
+        ];
+        let pem = pem.map(|(name, text)| (name.to_owned(), text.into_bytes()));
+        let Ok(files) = SilentFileSystem::of(pem.into_iter().collect()) else {
+            println!("skipped: see the other tests");
+            return;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        chain(&folder, "");
+        let far = |name| folder.path().join("far").join(name).display().to_string();
+        let more = ["--tls-cert", &far("cert"), "--tls-key", &far("key")];
+        let mut service = Running::start(&files, &folder, "serve", &more);
+        service.until_ready();
+        files.falls_silent(asks);
+        // Has them read, though they have not changed.
+        service.is_sent(Signal::HUP);
+        let silence = "keeps its certificate: the file system of its TLS files has not answered";
+        service.says(silence);
+        service.is_sent(Signal::HUP);
+        service.says(silence);
+        // It sees to the rest.
+        let before = service.functions();
+        assert_eq!(before.len(), 1);
+        kill_process(before[0], Signal::KILL).unwrap();
+        until("the function is back", || {
+            service
+                .functions()
+                .first()
+                .is_some_and(|found| *found != before[0])
+        });
+        // Who was reading gets an error, and the next look finds them as they were.
+        files.speaks();
+        service.is_sent(Signal::HUP);
+        service.says(if asks.contains(&Ask::Read) {
+            "cannot be used"
+        } else {
+            "have not changed"
+        });
+        service.is_sent(Signal::HUP);
+        service.says("have not changed");
+        service.is_sent(Signal::TERM);
+        assert!(service.ended());
+    }
 }

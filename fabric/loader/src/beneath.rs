@@ -5,6 +5,7 @@
 //! is opened again from there beneath the folder, so neither links, nor a change in between, nor the root of
 //! another process lead elsewhere.
 
+use super::progress::asking;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use std::fs::{File, FileType};
@@ -61,6 +62,7 @@ impl Beneath {
     /// # Errors
     /// When there is none.
     pub fn new(bound: &'static str, path: &Path) -> io::Result<Self> {
+        let _going = asking(path);
         let real = path.canonicalize()?;
         if !real.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());

@@ -16,6 +16,7 @@ use hacher_trustlet_host::calls::{
 };
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use zerocopy::IntoBytes;
@@ -196,7 +197,9 @@ pub fn define_chain<D: Definer + ?Sized>(
         Vec::new(),
     )?;
     let mut numbers = BTreeMap::new();
-    for ((id, function), files) in chain.functions_with_ids().zip(functions) {
+    // As in the definer: what is left after a refusal is not closed.
+    let mut functions = ManuallyDrop::new(functions.into_iter());
+    for ((id, function), files) in chain.functions_with_ids().zip(functions.by_ref()) {
         numbers.insert(id, define_function(monitor, number, chain, id, function, files)?);
     }
     add_edges(monitor, number, chain, &numbers)?;

@@ -28,10 +28,15 @@ impl Definer for MonitorClient {
         operand: &[u8],
         files: Vec<OwnedFd>,
     ) -> Result<(u64, Vec<u8>), String> {
-        let files: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
-        let answer = Self::call(self, call, arguments, operand, &files).map_err(|error| match error {
-            ClientError::Refused { text, .. } => text,
-            other => other.to_string(),
+        let borrowed: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
+        let answer = Self::call(self, call, arguments, operand, &borrowed);
+        let answer = answer.map_err(|error| {
+            // Closing them may wait for a file system that does not answer, which may be why.
+            core::mem::forget(files);
+            match error {
+                ClientError::Refused { text, .. } => text,
+                other => other.to_string(),
+            }
         })?;
         Ok((answer.values[0], answer.operand))
     }

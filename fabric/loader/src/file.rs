@@ -181,6 +181,8 @@ impl ChainFile {
     /// # Errors
     /// [`ChainFileError::Problems`] with everything that is missing or cannot be used.
     pub fn open_all(&self) -> Result<Opened, ChainFileError> {
+        // Also of what is closed again.
+        let _going = asking(&self.path);
         let (functions, mut problems) = self.functions_and_problems();
         let tls = self.open_tls().unwrap_or_else(|found| {
             problems.extend(found);
@@ -208,6 +210,7 @@ impl ChainFile {
     /// # Errors
     /// [`ChainFileError::Problems`] with everything that is missing, each where the chain file names it.
     pub fn open_functions(&self) -> Result<Vec<FunctionFiles>, ChainFileError> {
+        let _going = asking(&self.path);
         let (opened, problems) = self.functions_and_problems();
         if problems.is_empty() {
             return Ok(opened);

@@ -54,6 +54,7 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
+        let _going = asking(&path);
         let is_hidden = path
             .file_name()
             .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));

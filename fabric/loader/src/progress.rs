@@ -8,7 +8,7 @@
 use hacher_trustlet_host::tell;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest wait for one answer of a file system.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -26,7 +26,8 @@ struct Progress(Mutex<Option<Step>>);
 #[derive(Debug, Clone)]
 struct Step {
     doing: Doing,
-    since: Instant,
+    /// By looks and not by a clock, which goes on while this process is stopped.
+    waited: Duration,
     said_after: Duration,
 }
 
@@ -41,13 +42,13 @@ enum Doing {
 /// A step that is gone through as long as this is there; the one around it goes on then.
 #[derive(Debug)]
 #[must_use]
-pub(super) struct Going<'a> {
+pub struct Going<'a> {
     progress: &'a Progress,
     around: Option<Step>,
 }
 
 /// What the file system says about this file, or has in it, is waited for.
-pub(super) fn asking(path: &Path) -> Going<'static> {
+pub fn asking(path: &Path) -> Going<'static> {
     LOADING.begin(Doing::Asking(path.to_owned()))
 }
 
@@ -85,23 +86,24 @@ impl Step {
     fn new(doing: Doing) -> Self {
         Self {
             doing,
-            since: Instant::now(),
+            waited: Duration::ZERO,
             said_after: SAID_AFTER,
         }
     }
 
-    /// What is to be said of it `after` so long, if anything.
-    fn notice(&mut self, after: Duration) -> Option<Notice> {
-        let seconds = after.as_secs();
+    /// It goes on for so long; what is to be said of it, if anything.
+    fn notice(&mut self, more: Duration) -> Option<Notice> {
+        self.waited += more;
+        let seconds = self.waited.as_secs();
         if let Doing::Asking(path) = &self.doing
-            && after >= PATIENCE
+            && self.waited >= PATIENCE
         {
             let path = path.display();
             return Some(Notice::Last(format!(
                 "cannot read `{path}`: its file system has not answered for {seconds} s"
             )));
         }
-        if after < self.said_after {
+        if self.waited < self.said_after {
             return None;
         }
         self.said_after = 2 * self.said_after;
@@ -130,10 +132,7 @@ pub fn watch(giving_up: impl FnOnce() + Send + 'static) {
     let watching = thread.stack_size(256 * 1024).spawn(|| {
         let last = loop {
             std::thread::sleep(LOOK_EVERY);
-            let notice = LOADING
-                .step()
-                .as_mut()
-                .and_then(|step| step.notice(step.since.elapsed()));
+            let notice = LOADING.step().as_mut().and_then(|step| step.notice(LOOK_EVERY));
             match notice {
                 None => {}
                 Some(Notice::Still(text)) => tell!(Info: "{text}"),
@@ -170,7 +169,7 @@ mod tests {
     #[test]
     fn the_monitor_is_waited_for_as_long_as_it_takes_and_that_is_said_less_and_less() {
         let mut step = Step::new(Doing::Handing("a library".to_owned()));
-        let said = (0..100).filter(|seconds| step.notice(Duration::from_secs(*seconds)).is_some());
+        let said = (1..=100).filter(|_| step.notice(Duration::from_secs(1)).is_some());
         assert_eq!(said.collect::<Vec<_>>(), [2, 4, 8, 16, 32, 64]);
     }
 

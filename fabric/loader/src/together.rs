@@ -10,6 +10,7 @@ use hacher_trustlet_host::chosen::files::bound_of_machine;
 use hacher_trustlet_host::core::limits::{
     CHAINS_MAX, FILES_TOTAL_MAX, FILES_TOTAL_MAX_BYTES, INSTANCES_TOTAL_MAX,
 };
+use std::sync::OnceLock;
 
 /// The first of these files whose chain cannot be served beside those before it, or by a service that listens
 /// `elsewhere`, and why. Without that, nobody listens for one chain alone.
@@ -36,12 +37,29 @@ fn name_taken_twice(files: &[&ChainFile]) -> Option<(usize, ChainFileError)> {
     })
 }
 
+/// What this machine takes of the files of one function.
+static FILES_HERE: OnceLock<Result<Option<u64>, &'static str>> = OnceLock::new();
+
+fn files_here() -> Result<Option<u64>, &'static str> {
+    *FILES_HERE.get_or_init(bound_of_machine)
+}
+
+/// Finds out what this machine takes of files, if these chains have any. To be called before any is opened:
+/// trying isolation starts processes, which would close what is open, and a file system that does not answer
+/// would keep them.
+pub fn find_room_for_files<'a>(chains: impl IntoIterator<Item = &'a Chain>) {
+    let mut functions = chains.into_iter().flat_map(Chain::functions);
+    if functions.any(|function| !function.files().is_empty()) {
+        let _ = files_here();
+    }
+}
+
 /// Whether this machine has room for the files of the functions of these chains, which were looked at.
 ///
 /// # Errors
 /// What does not fit, with the sum and the limit; or why a function can be given no files here.
 pub fn check_files(files: &[&ChainFile]) -> Result<(), String> {
-    check_files_within(files, bound_of_machine)
+    check_files_within(files, files_here)
 }
 
 fn check_files_within(

@@ -8,7 +8,7 @@
 //! the start fail, but leads nowhere else; and what the monitor measures is its copy.
 
 use super::beneath::{Beneath, Outside, by_number, in_words, open_beneath};
-use super::progress::asking;
+use super::progress::{Going, asking};
 use hacher_trustlet_host::chosen::copy::is_made_up;
 use hacher_trustlet_host::core::limits::{
     FILE_DEPTH_MAX, FILE_MAX_BYTES, FILE_NAME_MAX_BYTES, FILES_MAX, FILES_MAX_BYTES,
@@ -36,6 +36,14 @@ pub struct Tree {
     /// In the order of their paths, so that what is in a folder comes after it. The first is the top itself.
     entries: Vec<Entry>,
     len_bytes: u64,
+    /// The last to go: closing the file waits for its file system as well.
+    closing: Option<Going<'static>>,
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        self.closing = Some(asking(&self.named));
+    }
 }
 
 /// Something in a tree.
@@ -195,6 +203,7 @@ impl Tree {
             top: File::open(by_number(&found)).map_err(failed)?,
             entries: Vec::new(),
             len_bytes: 0,
+            closing: None,
         };
         if kind.is_dir() {
             tree.entries.push(Entry {

@@ -12,7 +12,7 @@ use hacher_loader::need;
 use hacher_loader::own_gateway::{self, Elsewhere};
 use hacher_loader::progress;
 use hacher_loader::protection::{GIVEN_UP, in_words, mapped_edges};
-use hacher_loader::together::{check_files, check_sums, first_conflict};
+use hacher_loader::together::{check_files, check_sums, find_room_for_files, first_conflict};
 use hacher_trustlet_host::chosen::headroom::{raise_soft_limits, shortfall};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -62,6 +62,9 @@ pub fn check(arguments: &CheckArgs) -> Result<(), Failed> {
     }
 }
 
+/// The one that checks, and the one that watches it.
+const OWN_THREADS: u64 = 2;
+
 struct Report<'a> {
     path: &'a Path,
     outcome: Result<(ChainFile, Diagnostics), ChainFileError>,
@@ -69,12 +72,17 @@ struct Report<'a> {
 
 fn check_one<'a>(path: &'a Path, text_only: bool, folders: &Folders) -> Report<'a> {
     let outcome = ChainFile::read(path).and_then(|file| {
+        // What was opened to be looked at is closed again.
+        let _going = progress::asking(path);
         let file = file.within(folders);
         check_fit(core::iter::once(file.chain()))
             .map_err(|error| ChainFileError::Gateway(error.to_string()))?;
         let warnings = match text_only {
             true => file.warnings().clone(),
-            false => file.open_all()?.warnings,
+            false => {
+                find_room_for_files([file.chain()]);
+                file.open_all()?.warnings
+            }
         };
         Ok((file, warnings))
     });
@@ -115,7 +123,10 @@ fn check_together(reports: &[Report<'_>], text_only: bool) -> Result<(), String>
     }
     check_files(&files)?;
     raise_soft_limits();
-    shortfall(&need::of_chains(&chains)).map_or(Ok(()), Err)
+    let mut need = need::of_chains(&chains);
+    // This process is not there when they are served.
+    need.processes = need.processes.saturating_sub(OWN_THREADS);
+    shortfall(&need).map_or(Ok(()), Err)
 }
 
 /// Warns where the functions of all these chains may take more memory than this machine has.

@@ -10,6 +10,7 @@ use hacher_loader::definer::Definer;
 use hacher_loader::named::chain_files;
 use hacher_loader::own_gateway;
 use hacher_loader::placement::{seat, usable_cpus};
+use hacher_loader::progress;
 use hacher_trustlet_host::calls::{Call, FunctionEntry};
 use hacher_trustlet_host::hex::hex;
 use hacher_trustlet_host::measure::Measurer;
@@ -22,6 +23,7 @@ use zerocopy::FromBytes;
 /// # Errors
 /// When a chain file or what it names cannot be used, or nothing can be printed.
 pub fn measure(arguments: &MeasureArgs) -> Result<(), Failed> {
+    progress::watch(|| {});
     let format = arguments.format.format;
     let folders = arguments.secrets.folders()?;
     let paths = chain_files(&arguments.chains)?;

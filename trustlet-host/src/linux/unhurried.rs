@@ -5,14 +5,20 @@
 //! processes. One that has not stays behind in a system call until there is an answer, or the monitor ends; at
 //! the start, what it was to read is refused, so that the start fails.
 
+#![allow(
+    unsafe_code,
+    reason = "a table of descriptors for one thread, whose safety depends on what the thread does"
+)]
+
 use super::patience::is_asked_to_stop;
 use rustix::io::Errno;
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a file system may take for one step: to tell about a file, or for the next bytes of it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
@@ -47,6 +53,20 @@ pub(crate) struct Question<T> {
 }
 
 impl<T: Send + 'static> Question<T> {
+    /// Asks what is named by paths. The thread has descriptors of its own: a process that is started meanwhile
+    /// would inherit one that cannot even be closed.
+    ///
+    /// # Errors
+    /// As [`Question::ask`].
+    pub(crate) fn of_paths(ask: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
+        Self::ask(move |_| {
+            // Refused by nobody; without it there is only what a process might inherit.
+            // SAFETY: what this thread opens it closes, and nothing that it returns names a descriptor.
+            let _ = unsafe { unshare_unsafe(UnshareFlags::FILES) };
+            ask()
+        })
+    }
+
     /// Runs `ask`, which counts its steps.
     ///
     /// # Errors
@@ -96,7 +116,8 @@ pub(crate) fn asked<T: Send + 'static>(
     ask: impl FnOnce(&Steps) -> T + Send + 'static,
 ) -> io::Result<T> {
     let mut question = Question::ask(ask)?;
-    let (mut seen, mut since) = (0, Instant::now());
+    // By looks and not by a clock, which goes on while this process is stopped.
+    let (mut seen, mut waited) = (0, Duration::ZERO);
     loop {
         question = match question.answer(LOOK_EVERY) {
             Ok(answer) => return Ok(answer),
@@ -107,10 +128,11 @@ pub(crate) fn asked<T: Send + 'static>(
         }
         let steps = question.steps.get();
         if steps != seen {
-            (seen, since) = (steps, Instant::now());
-        } else if since.elapsed() >= patience {
+            (seen, waited) = (steps, Duration::ZERO);
+        } else if waited >= patience {
             return Err(Errno::TIMEDOUT.into());
         }
+        waited += LOOK_EVERY;
     }
 }
 

@@ -33,6 +33,10 @@ pub(crate) const NO_PLACE: &str = "this machine has no mount namespaces, without
 /// Says why a function can be given none.
 pub fn bound_of_machine() -> Result<Option<u64>, &'static str> {
     let layers = Layers::probe();
+    if layers.untried().is_some() {
+        // It is found out at the start.
+        return Ok(None);
+    }
     if !layers.has(Layer::MountNamespace) {
         return Err(NO_PLACE);
     }
@@ -149,6 +153,8 @@ struct Packed {
     len_bytes: u64,
     entries: Vec<Entry>,
     sealed: Cell<bool>,
+    /// A copy into it was given up in the middle: it is of no use any more.
+    spoiled: bool,
 }
 
 /// Something to be made by a process that cannot share the shelf's file system.
@@ -194,6 +200,9 @@ impl Files {
         if let Some(Tree::Packed(packed)) = &self.tree
             && !packed.sealed.get()
         {
+            if packed.spoiled {
+                return Err(Errno::IO);
+            }
             let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
             add_seals(&packed.memory, seals)?;
             packed.sealed.set(true);
@@ -329,6 +338,7 @@ impl Files {
                     len_bytes: 0,
                     entries: Vec::new(),
                     sealed: Cell::new(false),
+                    spoiled: false,
                 }),
                 FilesPlace::Nowhere => Tree::Nowhere,
             },
@@ -395,6 +405,9 @@ impl Packed {
         executable: bool,
         max_bytes: u64,
     ) -> Result<Copied, CopyError> {
+        if self.spoiled || self.sealed.get() {
+            return Err(CopyError::write(Errno::PERM));
+        }
         let from = self.len_bytes;
         if identity.len_bytes() > UNSHARED_MAX_BYTES.saturating_sub(from) {
             return Err(CopyError::Unshared {
@@ -404,6 +417,11 @@ impl Packed {
         let copied = copy(file, identity, Some(self.memory.as_fd()), max_bytes);
         let copied = match copied {
             Ok(copied) => copied,
+            Err(error @ (CopyError::Unanswered | CopyError::Stopped)) => {
+                // Whoever waits for the file may still write what comes.
+                self.spoiled = true;
+                return Err(error);
+            }
             Err(error) => {
                 // The next one begins where this one did.
                 let back = rustix::fs::ftruncate(&self.memory, from)

@@ -220,7 +220,7 @@ impl Platform for ProcessPlatform {
     fn load_image(&mut self, name: &str, file: Self::File) -> Result<Self::Image, PlatformError> {
         self.measured
             .image(name, file.as_fd())
-            .map_err(|error| unsuitable(&error))
+            .map_err(|error| not_taken(file, &error))
     }
 
     fn image_measurement(image: &Self::Image) -> Measurement {
@@ -235,7 +235,7 @@ impl Platform for ProcessPlatform {
     ) -> Result<Self::Library, PlatformError> {
         self.measured
             .library(Path::new(path), file.as_fd(), interpreter)
-            .map_err(|error| unsuitable(&error))
+            .map_err(|error| not_taken(file, &error))
     }
 
     fn library_measurement(library: &Self::Library) -> Measurement {
@@ -260,7 +260,7 @@ impl Platform for ProcessPlatform {
         let added = self
             .measured
             .add_file(files, Path::new(path), file.as_fd(), max_bytes);
-        added.map(measured).map_err(|error| unsuitable(&error))
+        added.map(measured).map_err(|error| not_taken(file, &error))
     }
 
     fn add_link(&mut self, files: &mut Files, path: &str, target: &str) -> Result<(), PlatformError> {
@@ -386,6 +386,21 @@ fn layer_statuses(layers: &Layers) -> Vec<LayerStatus> {
                 .map(|missing| missing.reason.clone()),
         })
         .collect()
+}
+
+/// Why a file could not be taken. One whose file system does not answer is not closed: that may wait as well
+/// (FUSE), and a start that fails leaves it soon.
+fn not_taken(file: OwnedFd, error: &(dyn core::error::Error + 'static)) -> PlatformError {
+    let mut causes = core::iter::successors(Some(error), |error| error.source());
+    if causes.any(|cause| {
+        matches!(
+            cause.downcast_ref(),
+            Some(CopyError::Unanswered | CopyError::Stopped)
+        )
+    }) {
+        core::mem::forget(file);
+    }
+    unsuitable(&error)
 }
 
 /// Reads a secret, which is wiped when dropped.

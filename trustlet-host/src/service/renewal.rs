@@ -9,7 +9,7 @@
 use crate::core::Core;
 use crate::core::limits::TLS_FILE_MAX_BYTES;
 use crate::ids::GatewayId;
-use crate::linux::file_content::{self, ContentError};
+use crate::linux::file_content::{self, Content, ContentError};
 use crate::linux::unhurried::Question;
 use crate::machine::Machine;
 use core::time::Duration;
@@ -57,17 +57,34 @@ impl Renewals {
         let now = clock::now();
         if self.due.is_some_and(|due| due <= now) {
             self.due = Some(now.after(LOOK_EVERY));
-            for gateway in &mut self.gateways {
-                gateway.look(core, now, false);
-            }
+            self.look_at_all(core, now);
         }
     }
 
     /// Looks at all files because somebody asked; says what is bad at once.
     pub(super) fn look(&mut self, core: &mut Core<impl Machine>) {
-        let now = clock::now();
         for gateway in &mut self.gateways {
-            gateway.look(core, now, true);
+            gateway.asked = true;
+            if gateway.look.as_ref().is_some_and(|look| look.said) {
+                gateway.tell_silence(core);
+            }
+        }
+        self.look_at_all(core, clock::now());
+    }
+
+    /// Whether somebody asked, and has not been told yet what was found, or that nothing is to be found out.
+    pub(super) fn is_asked(&self) -> bool {
+        let waits = |gateway: &Renewal| gateway.asked && !gateway.look.as_ref().is_some_and(|look| look.said);
+        self.gateways.iter().any(waits)
+    }
+
+    fn look_at_all(&mut self, core: &mut Core<impl Machine>, now: Monotonic) {
+        for gateway in &mut self.gateways {
+            gateway.begin_look(core, now);
+        }
+        let until = now.after(ANSWER_MAX);
+        for gateway in &mut self.gateways {
+            gateway.end_look(core, now, until);
         }
     }
 
@@ -106,6 +123,8 @@ struct Renewal {
     state: State,
     /// What their file system has not answered yet.
     look: Option<Look>,
+    /// Whether somebody waits to hear of a look.
+    asked: bool,
 }
 
 impl Renewal {
@@ -117,18 +136,63 @@ impl Renewal {
             state: State::new(hash(contents)),
             paths: files.iter().map(|(path, _)| PathBuf::from(path)).collect(),
             look: None,
+            asked: false,
         }
     }
 
-    fn look(&mut self, core: &mut Core<impl Machine>, now: Monotonic, asked: bool) {
-        if self.state.awaits_answer(core.tls_is_offered(self.gateway), now) {
+    /// Asks what the files are now, unless that was asked before and is not answered yet, or the gateway has yet
+    /// to say what it makes of those before.
+    fn begin_look(&mut self, core: &Core<impl Machine>, now: Monotonic) {
+        if self.state.awaits_answer(core.tls_is_offered(self.gateway), now) || self.look.is_some() {
             return;
         }
-        let Some((looked, asked)) = self.looked(core, now, asked) else {
-            return;
+        let (paths, known) = (self.paths.clone(), self.state.stamps.clone());
+        let anyway = self.asked || self.state.settles();
+        // Without a thread it is looked at the next time.
+        let question = Question::of_paths(move || look_at(paths, known.as_ref(), anyway)).ok();
+        self.look = question.map(|question| Look {
+            question,
+            anyway,
+            since: now,
+            is_new: true,
+            said: false,
+        });
+    }
+
+    /// Sees to what was found, if there is an answer by then.
+    fn end_look(&mut self, core: &mut Core<impl Machine>, now: Monotonic, until: Monotonic) {
+        let Some(look) = self.look.take() else { return };
+        let patience = match look.is_new {
+            true => until.saturating_duration_since(clock::now()),
+            // It was waited for already.
+            false => Duration::ZERO,
         };
+        let looked = match look.question.answer(patience) {
+            Ok(looked) => looked,
+            Err(question) => {
+                let is_late = now.saturating_duration_since(look.since) >= SETTLING;
+                if is_late && !look.said {
+                    self.tell_silence(core);
+                }
+                self.look = Some(Look {
+                    question,
+                    is_new: false,
+                    said: is_late || look.said,
+                    ..look
+                });
+                return;
+            }
+        };
+        // Who asked after this look had begun is answered by the next one.
+        let asked = self.asked && look.anyway;
+        self.asked &= !asked;
         self.state.looked_at(looked.stamps);
-        let Some(contents) = looked.contents else { return };
+        if let Some(contents) = looked.contents {
+            self.take(core, contents, now, asked);
+        }
+    }
+
+    fn take(&mut self, core: &mut Core<impl Machine>, contents: Contents, now: Monotonic, asked: bool) {
         let name = || core.gateway_name(self.gateway);
         match contents {
             Err((path, error)) => {
@@ -145,52 +209,22 @@ impl Renewal {
                 Next::SayUnchanged => tell!(Info: "the TLS files of {} have not changed", name()),
                 Next::SayRefused => self.tell_refusal(&name()),
                 Next::Offer => {
-                    let offered = core.offer_tls(self.gateway, contents);
+                    let copy =
+                        |content: &Content| file_content::sealed_copy("hacher-tls", content.as_bytes());
+                    let copies = contents.iter().map(copy).collect::<Result<_, _>>();
+                    let offered = copies.is_ok_and(|copies| core.offer_tls(self.gateway, copies));
                     self.state.offered(offered.then_some(hash), asked);
                 }
             },
         }
     }
 
-    /// What the files are now, and whether somebody asked for it; `None` as long as their file system does not
-    /// answer, which is said once.
-    fn looked(&mut self, core: &Core<impl Machine>, now: Monotonic, asked: bool) -> Option<(Looked, bool)> {
-        let look = match self.look.take() {
-            Some(look) => look,
-            None => {
-                let (paths, known) = (self.paths.clone(), self.state.stamps.clone());
-                let anyway = asked || self.state.settles();
-                // Without a thread it is looked at the next time.
-                let question = Question::ask(move |_| look_at(paths, known.as_ref(), anyway)).ok()?;
-                Look {
-                    question,
-                    since: now,
-                    asked: false,
-                    said: false,
-                }
-            }
-        };
-        let asked = asked || look.asked;
-        match look.question.answer(ANSWER_MAX) {
-            Ok(looked) => Some((looked, asked)),
-            Err(question) => {
-                let late = now.saturating_duration_since(look.since) >= SETTLING;
-                if late && !look.said {
-                    tell!(
-                        Warning: "{} keeps its certificate: the file system of its TLS files has not answered for {} s",
-                        core.gateway_name(self.gateway),
-                        SETTLING.as_secs()
-                    );
-                }
-                self.look = Some(Look {
-                    question,
-                    asked,
-                    said: late || look.said,
-                    ..look
-                });
-                None
-            }
-        }
+    fn tell_silence(&self, core: &Core<impl Machine>) {
+        tell!(
+            Warning: "{} keeps its certificate: the file system of its TLS files has not answered for {} s",
+            core.gateway_name(self.gateway),
+            SETTLING.as_secs()
+        );
     }
 
     fn tell_refusal(&self, name: &str) {
@@ -201,9 +235,11 @@ impl Renewal {
 /// A look at files that is under way.
 struct Look {
     question: Question<Looked>,
+    /// Whether the files are read though they have not changed.
+    anyway: bool,
     since: Monotonic,
-    /// Whether somebody asked for it.
-    asked: bool,
+    /// Whether it was not waited for yet.
+    is_new: bool,
     /// Whether it was said that it takes long.
     said: bool,
 }
@@ -215,8 +251,8 @@ struct Looked {
     contents: Option<Contents>,
 }
 
-/// What is in the files, each in memory of its own, and a hash over all; or which cannot be read.
-type Contents = Result<(Vec<OwnedFd>, Hash), (PathBuf, ContentError)>;
+/// What is in the files, and a hash over all; or which cannot be read.
+type Contents = Result<(Vec<Content>, Hash), (PathBuf, ContentError)>;
 
 /// Looks whether files have changed, and reads them if so, or `anyway`.
 fn look_at(paths: Vec<PathBuf>, known: Option<&Vec<Option<Stamp>>>, anyway: bool) -> Looked {
@@ -227,18 +263,14 @@ fn look_at(paths: Vec<PathBuf>, known: Option<&Vec<Option<Stamp>>>, anyway: bool
 
 fn read(paths: Vec<PathBuf>) -> Contents {
     let mut contents = Vec::with_capacity(paths.len());
-    let mut copies = Vec::with_capacity(paths.len());
     for path in paths {
-        let copied = file_content::read(&path, TLS_FILE_MAX_BYTES).and_then(|content| {
-            let copy = file_content::sealed_copy("hacher-tls", content.as_bytes())?;
-            Ok((content, copy))
-        });
-        let (content, copy) = copied.map_err(|error| (path, error))?;
-        copies.push(copy);
-        contents.push(content);
+        match file_content::read(&path, TLS_FILE_MAX_BYTES) {
+            Ok(content) => contents.push(content),
+            Err(error) => return Err((path, error)),
+        }
     }
-    let hash = hash(contents.iter().map(file_content::Content::as_bytes));
-    Ok((copies, hash))
+    let hash = hash(contents.iter().map(Content::as_bytes));
+    Ok((contents, hash))
 }
 
 /// What a gateway says, for an operator's terminal: it parses what strangers send, so it may say anything.
@@ -381,6 +413,8 @@ impl State {
     /// They could not be read; whether to say so now.
     fn unreadable(&mut self, now: Monotonic, asked: bool) -> bool {
         self.refused = None;
+        // As they are now, they are still to be read.
+        self.stamps = None;
         self.bad(now, asked)
     }
 

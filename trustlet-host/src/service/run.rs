@@ -96,7 +96,7 @@ impl<M: Machine> Service<M> {
             let mut gateways = core.gateways_with_tls().into_iter();
             gateways.any(|gateway| core.tls_is_offered(gateway))
         };
-        if self.manager.is_reloading() && !is_offered(&self.core) {
+        if self.manager.is_reloading() && !is_offered(&self.core) && !self.renewals.is_asked() {
             self.manager.reloaded();
         }
         self.manager.ping_if_due(self.daemon.is_some());

@@ -119,8 +119,10 @@ impl<M: Machine> Service<M> {
     /// Gives up a loader that has said all and does not end: a file system that does not answer keeps it in the
     /// kernel.
     pub(super) fn give_up_loader_if_due(&mut self) {
-        let due = self.loader.as_ref().and_then(|loader| loader.exit_due);
-        if due.is_some_and(|due| due <= clock::now()) {
+        let Some(loader) = &mut self.loader else { return };
+        if loader.exit_due.is_some_and(|due| due <= clock::now()) {
+            loader.exit_due = None;
+            tell!(Error: "the loader has said all and does not end; a file system may keep it");
             self.begin_stop(1, Duration::ZERO);
         }
     }
