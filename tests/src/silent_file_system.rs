@@ -2,7 +2,8 @@
 //! server is gone. It has one folder of files, which can be read.
 //!
 //! It is mounted by the shell that starts a command, in a mount namespace of its own, so that it is nowhere
-//! else. The messages are those of linux/fuse.h, version 7.31, as far as a file is looked up, opened and read.
+//! else. The messages are those of linux/fuse.h, version 7.31, as far as a file is looked up, opened and
+//! read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;

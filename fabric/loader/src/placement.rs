@@ -5,8 +5,8 @@
 //! Looking keeps a core busy, so only one that has a core to itself may: the gateway and the instances of all
 //! served chains are counted. The functions of a line that has more members than there are cores *take turns*
 //! over two of them: each hop crosses, and whoever has handed over wakes ahead the next one on its core,
-//! which looks until its record comes (`libos-net/path/src/wait/ahead.rs`). `auto` compares the alternatives by
-//! the `model` over a range of records.
+//! which looks until its record comes (`libos-net/path/src/wait/ahead.rs`). `auto` compares the alternatives
+//! by the `model` over a range of records.
 
 mod choice;
 mod members;

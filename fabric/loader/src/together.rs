@@ -131,7 +131,8 @@ pub fn check_sums(chains: &[&Chain]) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    /// A chain of three functions, each of which is given a folder of six files of 1 GiB, with nothing in them.
+    /// A chain of three functions, each of which is given a folder of six files of 1 GiB, with nothing in
+    /// them.
     fn with_files(folder: &tempfile::TempDir) -> ChainFile {
         let data = folder.path().join("data");
         std::fs::create_dir(&data).unwrap();

@@ -1,5 +1,5 @@
-//! What a trustlet does to its own process: takes the channel that it was born with, gives up what it needs no
-//! more, and says when something is refused to it or it dies.
+//! What a trustlet does to its own process: takes the channel that it was born with, gives up what it needs
+//! no more, and says when something is refused to it or it dies.
 #![allow(
     unsafe_code,
     reason = "takes an inherited descriptor, and installs a seccomp program by system call"

@@ -1,6 +1,6 @@
 //! Every interleaving, and every stale value that the memory model allows, of the two files that carry a
-//! hand-over: `libos-net/path/src/region/ring.rs` and `libos-net/path/src/wait/park.rs`, compiled here against loom's
-//! atomics.
+//! hand-over: `libos-net/path/src/region/ring.rs` and `libos-net/path/src/wait/park.rs`, compiled here
+//! against loom's atomics.
 //!
 //! | file | ordering | weakened to | models that then fail |
 //! |---|---|---|---|

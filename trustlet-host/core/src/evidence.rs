@@ -1,4 +1,5 @@
-//! Evidence of a platform without hardware that vouches for it: what runs here, signed with a key that the monitor made when it started.
+//! Evidence of a platform without hardware that vouches for it: what runs here, signed with a key that the
+//! monitor made when it started.
 //!
 //! It tells a client which chain digests this monitor serves, so that two answers can be compared, and binds
 //! them to the client's nonce. It does **not** prove anything about the machine: no hardware vouches for the

@@ -29,8 +29,8 @@ pub struct Limits {
     pub retry_factor_milli: u64,
     /// Whether waits are spread at random.
     pub retry_jitter: bool,
-    /// For how long to look for work before going to sleep. Longer than the monitor allows, a trustlet is told
-    /// so all the same.
+    /// For how long to look for work before going to sleep. Longer than the monitor allows, a trustlet is
+    /// told so all the same.
     pub spin: Duration,
     /// The core that it is placed on.
     pub core: Option<u32>,

@@ -2,8 +2,8 @@
 //! its own, and the monitor waits for that no longer than a while, and only until it is asked to stop (I6).
 //!
 //! A thread that has answered is gone before the monitor goes on, which has no other one when it starts
-//! processes. One that has not stays behind in a system call until there is an answer, or the monitor ends; at
-//! the start, what it was to read is refused, so that the start fails.
+//! processes. One that has not stays behind in a system call until there is an answer, or the monitor ends;
+//! at the start, what it was to read is refused, so that the start fails.
 
 #![allow(
     unsafe_code,
@@ -53,8 +53,8 @@ pub(crate) struct Question<T> {
 }
 
 impl<T: Send + 'static> Question<T> {
-    /// Asks what is named by paths. The thread has descriptors of its own: a process that is started meanwhile
-    /// would inherit one that cannot even be closed.
+    /// Asks what is named by paths. The thread has descriptors of its own: a process that is started
+    /// meanwhile would inherit one that cannot even be closed.
     ///
     /// # Errors
     /// As [`Question::ask`].
@@ -109,8 +109,8 @@ impl<T: Send + 'static> Question<T> {
 /// `patience`.
 ///
 /// # Errors
-/// `TIMEDOUT` when a step takes longer, `CANCELED` when the monitor is asked to stop, and what the system says
-/// where no thread can be had.
+/// `TIMEDOUT` when a step takes longer, `CANCELED` when the monitor is asked to stop, and what the system
+/// says where no thread can be had.
 pub(crate) fn asked<T: Send + 'static>(
     patience: Duration,
     ask: impl FnOnce(&Steps) -> T + Send + 'static,

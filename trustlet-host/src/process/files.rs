@@ -26,8 +26,8 @@ const UNSHARED_MAX_BYTES: u64 = 64 << 20;
 pub(crate) const NO_PLACE: &str = "this machine has no mount namespaces, without which a function cannot be given files; see \
                                    `hacher-fabric doctor`";
 
-/// Most bytes of the files of one function, where this machine sets a bound of its own. Tries isolation, which
-/// takes some milliseconds.
+/// Most bytes of the files of one function, where this machine sets a bound of its own. Tries isolation,
+/// which takes some milliseconds.
 ///
 /// # Errors
 /// Says why a function can be given none.

@@ -1,6 +1,6 @@
 //! The process platform: trustlets are Linux processes that can do little. What the core and the event loop
-//! need of it stands in [`platform`], [`machine`] and [`shares`]; the rest is how a trustlet, and likewise the
-//! daemon, is isolated.
+//! need of it stands in [`platform`], [`machine`] and [`shares`]; the rest is how a trustlet, and likewise
+//! the daemon, is isolated.
 //!
 //! What runs is a sealed copy in memory ([`image`]) with the shared objects that it links ([`library`]);
 //! where it runs is a jail ([`jail`]) of namespaces, Landlock, seccomp and limits ([`layers`]); what it

@@ -140,8 +140,8 @@ impl Renewal {
         }
     }
 
-    /// Asks what the files are now, unless that was asked before and is not answered yet, or the gateway has yet
-    /// to say what it makes of those before.
+    /// Asks what the files are now, unless that was asked before and is not answered yet, or the gateway has
+    /// yet to say what it makes of those before.
     fn begin_look(&mut self, core: &Core<impl Machine>, now: Monotonic) {
         if self.state.awaits_answer(core.tls_is_offered(self.gateway), now) || self.look.is_some() {
             return;

@@ -116,8 +116,8 @@ impl<M: Machine> Service<M> {
         }
     }
 
-    /// Gives up a loader that has said all and does not end: a file system that does not answer keeps it in the
-    /// kernel.
+    /// Gives up a loader that has said all and does not end: a file system that does not answer keeps it in
+    /// the kernel.
     pub(super) fn give_up_loader_if_due(&mut self) {
         let Some(loader) = &mut self.loader else { return };
         if loader.exit_due.is_some_and(|due| due <= clock::now()) {

@@ -122,8 +122,8 @@ pub(crate) struct Peeked {
 }
 
 impl Inlet {
-    /// `region` brings the producer's region, of so many bytes; `is_vouched_for`: whether what is accepted here
-    /// will have been authenticated.
+    /// `region` brings the producer's region, of so many bytes; `is_vouched_for`: whether what is accepted
+    /// here will have been authenticated.
     pub(crate) fn new<F>(
         index: usize,
         inbound: &message::Inbound,
@@ -182,8 +182,8 @@ impl Inlet {
         }
     }
 
-    /// The bytes of a segment of a mapped edge, whoever says where they are: none, if they are not whole leaves
-    /// of this region.
+    /// The bytes of a segment of a mapped edge, whoever says where they are: none, if they are not whole
+    /// leaves of this region.
     pub(crate) fn mapped_segment(&self, descriptor: &Descriptor) -> Option<PeerSpan<'_>> {
         let Shape::Mapped(leaves) = &self.shape else {
             return None;
@@ -192,8 +192,8 @@ impl Inlet {
         self.region.span(descriptor.offset, descriptor.len_bytes)
     }
 
-    /// The bytes of a segment whose descriptor was read from this ring, and so checked: ciphertext and tag, or on
-    /// a mapped edge plaintext.
+    /// The bytes of a segment whose descriptor was read from this ring, and so checked: ciphertext and tag,
+    /// or on a mapped edge plaintext.
     pub(crate) fn segment(&self, descriptor: &Descriptor) -> Option<PeerSpan<'_>> {
         let tail_bytes = match &self.shape {
             Shape::Outbox(_) => TAG_BYTES,

@@ -33,8 +33,8 @@ impl fmt::Debug for Heap {
     }
 }
 
-// SAFETY: pages that are aligned as such, and stay where they are until the last clone goes; as they are made of
-// atomics, they can be written through a shared reference, and nobody else can get at them.
+// SAFETY: pages that are aligned as such, and stay where they are until the last clone goes; as they are made
+// of atomics, they can be written through a shared reference, and nobody else can get at them.
 unsafe impl Memory for Heap {
     fn span(&self) -> NonNull<[u8]> {
         let pages = NonNull::from(&*self.0);

@@ -131,8 +131,8 @@ impl Rest {
         (core::mem::take(&mut self.was_asleep) && !self.takes_turns()).then(|| own.now())
     }
 
-    /// Learns what being woken cost, if that was to be learnt from a look at a ring: from a segment's publication
-    /// to when whoever slept looked.
+    /// Learns what being woken cost, if that was to be learnt from a look at a ring: from a segment's
+    /// publication to when whoever slept looked.
     #[inline]
     pub(crate) fn learn(&mut self, woken: Option<Monotonic>, published: Monotonic) {
         if let Some(woken) = woken {

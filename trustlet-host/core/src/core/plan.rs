@@ -1,10 +1,10 @@
 //! From a chain's definition to its instances and rings: who writes which ring, who reads it, in which order.
 //!
-//! An edge becomes one ring for each pair of a producing and a consuming instance; one that crosses a carrier,
-//! one ring to it for each producing instance, and behind it what would have come from that instance. Beside the declared edges
-//! each function has a fault edge to the gateway. The order is the same on every run of the same definition:
-//! an instance's rings follow the edges, then the consumer's instances; the rings that it reads follow the
-//! edges, then the producer's instances; fault edges come last.
+//! An edge becomes one ring for each pair of a producing and a consuming instance; one that crosses a
+//! carrier, one ring to it for each producing instance, and behind it what would have come from that
+//! instance. Beside the declared edges each function has a fault edge to the gateway. The order is the same
+//! on every run of the same definition: an instance's rings follow the edges, then the consumer's instances;
+//! the rings that it reads follow the edges, then the producer's instances; fault edges come last.
 
 use super::ahead;
 use super::carriers;
