@@ -85,7 +85,8 @@ impl Key {
     /// Opens `sealed` (ciphertext, tag) and appends the plaintext to `into`; on refusal `into` is as it was.
     ///
     /// The peer may change `sealed` meanwhile, and AWS-LC may read a byte twice. What then comes out is
-    /// refused, or is something that the peer, who holds the sealing key, could have sealed as well.
+    /// refused, or is something that the peer, who holds the sealing key, could have sealed as well. A carrier
+    /// holds no key: what comes through one is to be copied before it is opened, which is not done yet.
     ///
     /// # Errors
     /// When this was not sealed with this key, nonce and additional data.

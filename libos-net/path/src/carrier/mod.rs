@@ -11,7 +11,8 @@
 //!
 //! An edge that crosses a carrier has a port of its own, and so a key that its producer and its one consumer
 //! share: whatever a carrier alters, makes up, swaps or plays again, that consumer refuses; what it drops is
-//! missed, as if the producer had dropped it. It sees sizes, times and identifiers.
+//! missed, as if the producer had dropped it. It sees sizes, times and identifiers. What a hostile one can
+//! still do is in ARCHITECTURE.md, and to be mended before a service runs any: no chain file can name one.
 //!
 //! A producer's record is released when the carrier's own consumer has released it, so *at least once* holds
 //! across a carrier (I5), and a carrier never holds more of a producer than its outbox does (I6). One that

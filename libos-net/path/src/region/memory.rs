@@ -265,10 +265,10 @@ impl SealedSpan<'_> {
         if from.len_bytes > self.len_bytes {
             return false;
         }
-        // SAFETY: fits, as was just checked; the two lie in mappings of different files, or of one file at
-        // different addresses, so they do not overlap; this process is the only writer of this one (I1). The
-        // source may change meanwhile: the copy is then some mixture, which whoever opens it refuses.
-        unsafe { core::ptr::copy_nonoverlapping(from.start.as_ptr(), self.start.as_ptr(), from.len_bytes) };
+        // SAFETY: fits, as was just checked; the two may overlap, as clones of one region in memory of this
+        // process do; this process is the only writer of this one (I1). The source may change meanwhile: the
+        // copy is then some mixture, which whoever opens it refuses.
+        unsafe { core::ptr::copy(from.start.as_ptr(), self.start.as_ptr(), from.len_bytes) };
         true
     }
 }
