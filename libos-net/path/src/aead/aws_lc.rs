@@ -86,7 +86,7 @@ impl Key {
     ///
     /// The peer may change `sealed` meanwhile, and AWS-LC may read a byte twice. What then comes out is
     /// refused, or is something that the peer, who holds the sealing key, could have sealed as well. A carrier
-    /// holds no key: what comes through one is to be copied before it is opened, which is not done yet.
+    /// holds no key: what comes through one is copied before it is opened (`payload`).
     ///
     /// # Errors
     /// When this was not sealed with this key, nonce and additional data.

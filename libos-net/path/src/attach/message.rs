@@ -225,8 +225,8 @@ pub struct Inbound {
     pub edge: u32,
     /// 1: the ring lies in a region of its own, and its records are not sealed.
     pub mapped: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1: records lie in the outbox of a carrier, who has not sealed them.
+    pub carried: u32,
     /// Opens every epoch of the port; zeros where nothing is sealed.
     pub port_secret: [u8; SECRET_BYTES],
 }

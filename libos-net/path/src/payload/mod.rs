@@ -10,6 +10,7 @@ use crate::inlet::step::{RecordPlace, Taking};
 use crate::inlet::{Inlet, Peeked};
 use crate::record::descriptor::Descriptor;
 use crate::record::refusal::Refusal;
+use crate::region::memory::PeerSpan;
 use alloc::vec::Vec;
 use open::Opener;
 
@@ -24,6 +25,14 @@ use open::Opener;
 pub(crate) enum Payload {
     /// It is opened with the key of its port.
     Sealed(Opener),
+    /// Likewise, but whoever may write to it has no key: the cipher may read a byte twice, and what a carrier
+    /// changes in between would pass for sealed. So it is copied first.
+    Carried {
+        /// With the key of its port.
+        opener: Opener,
+        /// What is sealed, in private memory.
+        copy: Vec<u8>,
+    },
     /// It lies there as it is.
     Mapped,
 }
@@ -34,18 +43,25 @@ impl Payload {
         if inbound.mapped == 1 {
             return Self::Mapped;
         }
-        Self::Sealed(Opener::new(
+        let opener = Opener::new(
             SecretBytes::new(inbound.port_secret),
             begin.chain_digest,
             begin.chain_epoch,
             inbound.port,
             inbound.producer_instance,
-        ))
+        );
+        match inbound.carried {
+            1 => Self::Carried {
+                opener,
+                copy: Vec::new(),
+            },
+            _ => Self::Sealed(opener),
+        }
     }
 
     /// Whether what was opened is known to be its producer's.
     pub(crate) const fn is_authenticated(&self) -> bool {
-        matches!(self, Self::Sealed(_))
+        matches!(self, Self::Sealed(_) | Self::Carried { .. })
     }
 
     /// Appends the plaintext of a segment to `into`, or leaves it in place; whether it did that.
@@ -70,6 +86,11 @@ impl Payload {
                 opened.map_err(|_| Refusal::Forged)?;
                 Ok(false)
             }
+            Self::Carried { opener, copy } => {
+                let sealed = inlet.segment(descriptor).ok_or(Refusal::Malformed)?;
+                open_carried(opener, copy, descriptor, sealed, into)?;
+                Ok(false)
+            }
             Self::Mapped => {
                 let in_place = taking == Taking::InPlace;
                 inlet.hold(descriptor)?;
@@ -91,15 +112,35 @@ impl Payload {
         segment: u64,
         into: &mut Vec<u8>,
     ) -> Option<Result<Descriptor, Refusal>> {
-        let Self::Sealed(opener) = self else {
+        if matches!(self, Self::Mapped) {
             return None;
-        };
+        }
         Some(inlet.look_again(record, segment)?.and_then(|descriptor| {
             let sealed = inlet.segment(&descriptor).ok_or(Refusal::Malformed)?;
-            sealed.prefetch();
-            let opened = opener.open(&descriptor, sealed, into);
-            opened.map_err(|_| Refusal::Forged)?;
+            match self {
+                Self::Sealed(opener) => {
+                    sealed.prefetch();
+                    let opened = opener.open(&descriptor, sealed, into);
+                    opened.map_err(|_| Refusal::Forged)?;
+                }
+                Self::Carried { opener, copy } => open_carried(opener, copy, &descriptor, sealed, into)?,
+                Self::Mapped => {}
+            }
             Ok(descriptor)
         }))
     }
+}
+
+/// Opens what lies in memory that somebody without a key may write.
+fn open_carried(
+    opener: &mut Opener,
+    copy: &mut Vec<u8>,
+    descriptor: &Descriptor,
+    sealed: PeerSpan<'_>,
+    into: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    copy.clear();
+    sealed.append_to(copy);
+    let opened = opener.open(descriptor, PeerSpan::of_private(copy), into);
+    opened.map_err(|_| Refusal::Forged)
 }

@@ -285,6 +285,17 @@ pub struct PeerSpan<'a> {
     region: PhantomData<&'a PeerRegion>,
 }
 
+impl<'a> PeerSpan<'a> {
+    /// A copy in private memory.
+    pub(crate) fn of_private(copy: &'a [u8]) -> Self {
+        Self {
+            start: NonNull::from(copy).cast(),
+            len_bytes: copy.len(),
+            region: PhantomData,
+        }
+    }
+}
+
 impl PeerSpan<'_> {
     /// Asks for the first cache line and the last one, so that they are on their way while something else is
     /// done.

@@ -307,7 +307,7 @@ impl Chain {
             fault: u32::from(way.fault),
             edge: u32::MAX,
             mapped: u32::from(way.mapped),
-            reserved: 0,
+            carried: 0,
             port_secret: if way.mapped {
                 [0; SECRET_BYTES]
             } else {

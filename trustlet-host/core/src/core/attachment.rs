@@ -119,7 +119,7 @@ impl<'a, P: Platform> Attachment<'a, P> {
                     fault: u32::from(inbound.edge.is_fault()),
                     edge: inbound.edge.declared,
                     mapped: u32::from(mapped),
-                    reserved: 0,
+                    carried: u32::from(inbound.writer != inbound.producer),
                     port_secret,
                 });
                 grants.push(Grant::ReadOnly(region));

@@ -88,6 +88,7 @@ fn a_carrier_is_told_of_those_whose_records_it_relays_and_given_no_key() {
     let ports: Vec<_> = spool.ports.iter().map(|port| port.port).collect();
     assert_eq!(relayed, ports);
     assert!(spool.inbound.iter().all(|inbound| inbound.port_secret == [0; 32]));
+    assert!(spool.inbound.iter().all(|inbound| inbound.carried == 0));
     assert!(spool.ports.iter().all(|port| port.epoch_secret == [0; 32]));
     assert!(spool.secrets.is_empty());
     // One ring for each instance behind it and each of those before it.
@@ -126,6 +127,7 @@ fn behind_a_carrier_records_are_opened_as_those_of_their_producer() {
         assert_eq!(from, [1, 2], "whose epochs keys are derived for");
         assert_eq!(b.inbound[0].upstream, name("a"));
         assert_ne!(b.inbound[0].port_secret, [0; 32]);
+        assert_eq!(b.inbound[0].carried, 1, "it is copied before it is opened");
         assert_eq!(
             b.inbound[0].producer_outbox_bytes,
             4 << 20,
