@@ -110,9 +110,9 @@ impl ChainFile {
         // One byte more than may be: the checker then says that it is too large.
         let limit = MAX_TEXT_BYTES as u64 + 1;
         let going = asking(path);
-        // Whoever writes into a pipe has time.
-        let is_pipe = std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
-        let _going = (!is_pipe).then_some(going);
+        // A pipe is read at its writer's pace, and only a file is given up.
+        let is_file = std::fs::metadata(path).map_or(true, |metadata| metadata.is_file());
+        let _going = is_file.then_some(going);
         let mut bytes = Vec::new();
         File::open(path)
             .and_then(|file| file.take(limit).read_to_end(&mut bytes))

@@ -85,8 +85,8 @@ impl Key {
     /// Opens `sealed` (ciphertext, tag) and appends the plaintext to `into`; on refusal `into` is as it was.
     ///
     /// The peer may change `sealed` meanwhile, and AWS-LC may read a byte twice. What then comes out is
-    /// refused, or is something that the peer, who holds the sealing key, could have sealed as well. A carrier
-    /// holds no key: what comes through one is copied before it is opened (`payload`).
+    /// refused, or is something that the peer, who holds the sealing key, could have sealed as well. A
+    /// carrier holds no key: what comes through one is copied before it is opened (`payload`).
     ///
     /// # Errors
     /// When this was not sealed with this key, nonce and additional data.
