@@ -9,6 +9,7 @@
 //! that.
 
 use super::copy::{CopyError, copy, identity};
+use super::file_identity::FileIdentity;
 use super::headroom::explained;
 use crate::linux::seals::add_seals;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -50,11 +51,20 @@ impl Image {
     ///
     /// The file is longer than `max_bytes`, cannot be read, or the kernel refuses executable sealed memory.
     pub fn load(name: &str, file: BorrowedFd<'_>, max_bytes: u64) -> Result<Self, ImageError> {
+        Self::load_known(name, file, identity(file)?, max_bytes)
+    }
+
+    /// As [`Image::load`], of a file whose `identity` was taken before.
+    pub(super) fn load_known(
+        name: &str,
+        file: BorrowedFd<'_>,
+        identity: FileIdentity,
+        max_bytes: u64,
+    ) -> Result<Self, ImageError> {
         let memfd = executable_memfd(name).map_err(|errno| match errno {
             Errno::ACCESS => ImageError::NotExecutable(errno.into()),
             errno => ImageError::Seal(explained(errno)),
         })?;
-        let identity = identity(file)?;
         let copied = copy(file, identity, Some(memfd.as_fd()), max_bytes)?;
         seal(&memfd).map_err(|errno| ImageError::Seal(explained(errno)))?;
         Ok(Self {

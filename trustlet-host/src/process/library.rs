@@ -135,7 +135,11 @@ mod tests {
         let path = std::env::temp_dir().join(format!("hacher-library-{}.so", std::process::id()));
         std::fs::write(&path, b"first").unwrap();
         let file = std::fs::File::open(&path).unwrap();
-        let copy = Rc::new(Shelf::scales().put(file.as_fd()).unwrap());
+        let copy = Rc::new(
+            Shelf::scales()
+                .put(file.as_fd(), FileIdentity::of(file.as_fd()).unwrap())
+                .unwrap(),
+        );
         let library = Library::new(&path, copy, false).unwrap();
         assert_eq!(library.check_unchanged(), Ok(()));
         std::fs::write(path.with_extension("new"), b"other").unwrap();

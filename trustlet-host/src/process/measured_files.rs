@@ -61,7 +61,7 @@ impl MeasuredFiles {
         if let Some(image) = self.images.get(&identity).and_then(Weak::upgrade) {
             return Ok(image);
         }
-        let image = Rc::new(Image::load(name, file, IMAGE_MAX_BYTES)?);
+        let image = Rc::new(Image::load_known(name, file, identity, IMAGE_MAX_BYTES)?);
         self.images.retain(|_, image| image.strong_count() > 0);
         // Under the identity from before the copy was made. Had the file changed meanwhile, the copy would be
         // handed out only for a file that is again as it was.
@@ -88,7 +88,7 @@ impl MeasuredFiles {
         if let Some(known) = self.libraries.get(&identity).and_then(Weak::upgrade) {
             return Library::new(path, known, interpreter);
         }
-        let copy = Rc::new(self.shelf.put(file).map_err(failed)?);
+        let copy = Rc::new(self.shelf.put(file, identity).map_err(failed)?);
         let library = Library::new(path, Rc::clone(&copy), interpreter)?;
         self.libraries.retain(|_, known| known.strong_count() > 0);
         self.libraries.insert(identity, Rc::downgrade(&copy));

@@ -8,7 +8,7 @@
 //! ordinary user cannot make one: then the copies are sealed memory, and each process gets copies of its own,
 //! which costs their size in memory and the time to write them at every start.
 
-use super::copy::{CopyError, Measurement, copy, identity};
+use super::copy::{CopyError, Measurement, copy};
 use super::file_identity::FileIdentity;
 use super::layers::{Layer, Layers};
 use super::mounts::{self, Bound};
@@ -87,12 +87,11 @@ impl Shelf {
         }
     }
 
-    /// Copies `file` from its first byte and measures what was copied.
+    /// Copies `file`, whose `identity` was taken before, from its first byte and measures what was copied.
     ///
     /// # Errors
     /// A file that is too long, unreadable, changing, or that there is no room for.
-    pub(super) fn put(&self, file: BorrowedFd<'_>) -> Result<LibraryFile, CopyError> {
-        let identity = identity(file)?;
+    pub(super) fn put(&self, file: BorrowedFd<'_>, identity: FileIdentity) -> Result<LibraryFile, CopyError> {
         let new = self.new_copy().map_err(CopyError::write)?;
         let sink = new.as_ref().map(|copy| copy.writer.as_fd());
         let copied = copy(file, identity, sink, LIBRARY_MAX_BYTES)?;
