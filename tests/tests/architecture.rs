@@ -27,6 +27,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("hacher-in-process", &["hacher-libos-net", "hacher-monitor-core"]),
     ("hacher-watched", &[]),
     ("hacher-http", &[]),
+    ("hacher-sealed-request", &[]),
     (
         "hacher-gateway",
         &[

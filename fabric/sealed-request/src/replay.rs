@@ -1,0 +1,63 @@
+//! A sealed request opens once: what was opened is remembered for as long as its time would still be taken.
+
+use crate::request::Opened;
+use crate::{KEY_BYTES, Refused};
+use std::collections::{HashSet, VecDeque};
+
+/// Requests that are remembered at a time, about 100 bytes each. It bounds how many come within one window.
+pub const REMEMBERED_MAX: usize = 1 << 17;
+
+/// The requests that were opened lately.
+pub struct Replays {
+    window_ms: u64,
+    most: usize,
+    known: HashSet<[u8; KEY_BYTES]>,
+    /// The same, with the time from which each may be forgotten, in the order in which they came.
+    forget: VecDeque<(u64, [u8; KEY_BYTES])>,
+}
+
+impl Replays {
+    /// Takes requests whose time is at most `window_ms` from now, before or after. Remembers nothing yet, so a
+    /// gateway that starts anew needs a new key: else it would open what its predecessor opened.
+    #[must_use]
+    pub fn new(window_ms: u64) -> Self {
+        Self::remembering(window_ms, REMEMBERED_MAX)
+    }
+
+    /// As [`Replays::new`], for `most` requests at a time.
+    #[must_use]
+    pub fn remembering(window_ms: u64, most: usize) -> Self {
+        Self {
+            window_ms,
+            most,
+            known: HashSet::new(),
+            forget: VecDeque::new(),
+        }
+    }
+
+    /// Takes a request, of which the first segment was opened, for the first and last time.
+    ///
+    /// # Errors
+    /// When it came before, was not made now, or no more can be remembered.
+    pub fn admit(&mut self, request: &Opened, now_ms: u64) -> Result<(), Refused> {
+        let off_ms = now_ms.abs_diff(request.made_at_ms);
+        if off_ms > self.window_ms {
+            return Err(Refused::Time { off_ms });
+        }
+        while let Some((_, oldest)) = self.forget.pop_front_if(|(until_ms, _)| *until_ms < now_ms) {
+            self.known.remove(&oldest);
+        }
+        if self.known.contains(&request.encapsulated) {
+            return Err(Refused::Replayed);
+        }
+        if self.known.len() >= self.most {
+            return Err(Refused::Full);
+        }
+        // A request from the future is taken until its own time has passed, and as long again. One window
+        // more for all keeps the queue in order.
+        let until_ms = now_ms.saturating_add(self.window_ms.saturating_mul(2));
+        self.known.insert(request.encapsulated);
+        self.forget.push_back((until_ms, request.encapsulated));
+        Ok(())
+    }
+}
