@@ -21,4 +21,4 @@ mod until;
 pub use runtime::runtime;
 pub use scrape::Scrape;
 pub use service::{Service, ServiceError, descendants, executable, function, functions, instances};
-pub use until::until;
+pub use until::{until, until_or_say};

@@ -2,7 +2,7 @@
 //! (`tests/alone/main.rs`), another serves a chain (`tests/alone/monitor.rs`).
 #![allow(clippy::unwrap_used, reason = "test code")]
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -48,7 +48,15 @@ fn source(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("alone").join(file)
 }
 
+/// Another run of these tests in the same target folder waits: they write the same packages.
+fn alone() -> File {
+    let lock = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("alone.lock")).unwrap();
+    lock.lock().unwrap();
+    lock
+}
+
 fn build_and_run(name: &str, file: &str, dependencies: &str) {
+    let _lock = alone();
     let (built, program) = build(name, &source(file), dependencies);
     assert!(
         built.status.success(),
@@ -71,6 +79,7 @@ fn a_program_without_the_standard_library_defines_a_chain_and_starts_its_trustle
 
 #[test]
 fn a_program_that_uses_the_standard_library_all_the_same_is_found() {
+    let _lock = alone();
     let text = fs::read_to_string(source("main.rs")).unwrap();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("not-alone");
     fs::create_dir_all(&folder).unwrap();
