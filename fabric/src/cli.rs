@@ -66,6 +66,13 @@ pub enum Command {
     Schema,
     /// Send one request to a chain that is being served
     Call(CallArgs),
+    /// Get evidence of what a service runs: which functions, isolated how, vouched for by what
+    ///
+    /// The service answers with a manifest and with a report of its platform over that manifest and your
+    /// nonce, so nobody can answer with an older report. Evidence proves nothing before it is verified. To a
+    /// terminal the manifest is printed, to anything else the evidence itself; docs/evidence.md has every
+    /// byte of it.
+    Evidence(EvidenceArgs),
     /// Show what a running daemon serves, how it fares, and what is wrong
     ///
     /// Exit codes: 0 all chains asked for are ready, 1 no daemon answers, 3 a chain is not ready.
@@ -394,6 +401,52 @@ pub struct CallArgs {
     pub content_type: Option<String>,
     #[command(flatten)]
     pub format: FormatArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct EvidenceArgs {
+    /// 64 bytes that you have used for no other question, as 128 hex digits: `openssl rand -hex 64` makes
+    /// some
+    #[arg(long, value_name = "HEX")]
+    pub nonce: Nonce,
+    /// The chain that matters to you; all that the gateway serves if not given
+    #[arg(long, value_name = "NAME")]
+    pub chain: Option<String>,
+    /// Where to write the evidence
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Where the gateway listens
+    #[arg(long, default_value = DEFAULT_LISTEN, value_name = "ADDRESS")]
+    pub gateway: SocketAddr,
+    #[command(flatten)]
+    pub format: FormatArgs,
+}
+
+/// A nonce, as it was written.
+#[derive(Debug, Clone)]
+pub struct Nonce(pub String);
+
+impl core::str::FromStr for Nonce {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(other) = text.chars().find(|c| !c.is_ascii_hexdigit()) {
+            return Err(format!("`{other}` is no hex digit; a nonce has 128 of them"));
+        }
+        if text.len() != 128 {
+            return Err(format!(
+                "a nonce has 128 hex digits (64 bytes), this one has {}",
+                text.len()
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl core::fmt::Display for Nonce {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 #[derive(Debug, Args)]

@@ -76,6 +76,7 @@ fn run_command(command: Command) -> ExitCode {
         Command::Graph(arguments) => command::graph::graph(&arguments),
         Command::Schema => command::graph::schema(),
         Command::Call(arguments) => command::call::call(&arguments),
+        Command::Evidence(arguments) => command::evidence::evidence(&arguments),
         Command::Status(arguments) => match command::status::status(&arguments) {
             Ok(code) => return code,
             Err(failed) => Err(failed),

@@ -18,7 +18,8 @@ use hacher_monitor_core::calls::{
     GatewayDefinition, PROTOCOL, ReplyHeader, RequestHeader, ResultCode, VERSION, protection,
 };
 use hacher_monitor_core::core::{Caller, Core, Exit};
-use hacher_monitor_core::evidence::{NONCE_BYTES, verify};
+use hacher_monitor_core::evidence::emulated;
+use hacher_monitor_core::evidence::{Evidence, Manifest, NONCE_BYTES};
 use hacher_monitor_core::simulated::{Simulated, SimulatedFile};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -145,7 +146,7 @@ fn define(core: &mut Core<Simulated>) -> Result<(), i32> {
 }
 
 fn life() -> Result<(), i32> {
-    let mut core = Core::new(Simulated::new());
+    let mut core = Core::new(Simulated::new()).map_err(|_| 17)?;
     define(&mut core)?;
     let daemon = |call| (Caller::Daemon, call);
     let f = [0, 1, 0, 0, 0, 0];
@@ -181,6 +182,12 @@ fn life() -> Result<(), i32> {
     call(&mut core, 13, daemon(Call::CreateTrustlet), f, &[], Vec::new())?;
     let nonce = [7; NONCE_BYTES];
     let evidence = call(&mut core, 14, daemon(Call::Evidence), [0; 6], &nonce, Vec::new())?;
-    let manifest = verify(&evidence, &nonce, None).map_err(|_| 15)?;
-    manifest.contains("function ").then_some(()).ok_or(16)
+    let evidence = Evidence::decode(&evidence).map_err(|_| 15)?;
+    let data = evidence.expected_report_data(&nonce);
+    emulated::verify(&evidence.report, &data).map_err(|_| 15)?;
+    let manifest = Manifest::decode(&evidence.manifest).map_err(|_| 16)?;
+    match manifest.chains.as_slice() {
+        [chain] if chain.functions.len() == 1 => Ok(()),
+        _ => Err(16),
+    }
 }

@@ -33,7 +33,7 @@ pub trait Machine: Platform<File = OwnedFd, Log = OwnedFd> {
     /// What the machine says.
     fn set_own_limits() -> Result<(), PlatformError>;
 
-    /// Finds out what the machine can enforce, and makes the key that signs evidence.
+    /// Finds out what the machine can enforce, and what vouches for it.
     ///
     /// # Errors
     /// When there is no randomness.

@@ -6,6 +6,7 @@ use crate::chosen::Chosen;
 use crate::core::{Caller, Core};
 use crate::ids::number;
 use crate::machine::Machine;
+use crate::platform::PlatformError;
 use rustix::fd::OwnedFd;
 use zerocopy::FromBytes;
 
@@ -18,20 +19,16 @@ pub struct Measurer {
     sequence: u32,
 }
 
-impl Default for Measurer {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Measurer {
     /// One that knows no chain yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            core: Core::new(Scales::default()),
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn new() -> Result<Self, PlatformError> {
+        Ok(Self {
+            core: Core::new(Scales::default())?,
             sequence: 0,
-        }
+        })
     }
 
     /// Makes a call, as a loader would.

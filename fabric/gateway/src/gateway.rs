@@ -4,8 +4,10 @@ use super::access::AccessLog;
 use super::budget::Budget;
 use super::drain::Draining;
 use super::endpoint::Endpoint;
+use super::evidence::Evidence;
 use super::in_flight::InFlight;
 use super::places::Places;
+use hacher_libos_net::attach::Channel;
 use hacher_libos_net::telemetry::{Counter, Gauge};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -27,15 +29,18 @@ pub(super) struct Gateway {
     pub(super) expiries: Cell<[u64; 2]>,
     /// Where it is in its end.
     pub(super) drain: Rc<Draining>,
+    /// Where clients get evidence.
+    pub(super) evidence: Evidence,
     /// Where lines about requests go.
     pub(super) access: Rc<AccessLog>,
 }
 
 impl Gateway {
     /// One that serves no chain yet.
-    pub(super) fn new() -> Rc<Self> {
+    pub(super) fn new(channel: Rc<Channel>) -> Rc<Self> {
         let budget = Budget::of_this_process();
         let places = Places::new(&budget);
+        let evidence = Evidence::new(channel, &budget);
         let gateway = Rc::new(Self {
             budget,
             places: Rc::clone(&places),
@@ -43,6 +48,7 @@ impl Gateway {
             in_flight: InFlight::default(),
             expiries: Cell::default(),
             drain: Rc::new(Draining::new()),
+            evidence,
             access: Rc::default(),
         });
         let told = Rc::clone(&gateway);

@@ -22,6 +22,7 @@
 //! request_body  the body of a request, within its limits
 //! tally         what is counted of a request
 //! record        a record in private memory, in pieces that are charged
+//! evidence      what clients get to verify: their questions passed on to the monitor, within an allowance
 //! endpoint      the gateway's place in one chain: outbox, rings, who waits for which invocation
 //! in_flight     how many requests, and the bell of the daemon
 //! ids           the ids of requests
@@ -43,6 +44,7 @@ mod connection;
 mod departure;
 mod drain;
 mod endpoint;
+mod evidence;
 mod framing;
 mod gateway;
 #[doc(hidden)]
@@ -98,7 +100,7 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match LocalSet::new().block_on(&runtime, run(Channel::new(channel))) {
+    match LocalSet::new().block_on(&runtime, run(Rc::new(Channel::new(channel)))) {
         Ok(()) | Err(AttachError::Closed) => ExitCode::SUCCESS,
         Err(error) => {
             tell!(Error: "the gateway: {error}");
@@ -108,11 +110,11 @@ pub fn main() -> ExitCode {
 }
 
 /// Does what the monitor wishes until it wishes the end.
-async fn run(channel: Channel) -> Result<(), AttachError> {
-    let flags = fcntl_getfl(&channel)?;
-    fcntl_setfl(&channel, flags | OFlags::NONBLOCK)?;
-    let watched = watch_shared(&channel).map_err(as_errno)?;
-    let gateway = Gateway::new();
+async fn run(channel: Rc<Channel>) -> Result<(), AttachError> {
+    let flags = fcntl_getfl(&*channel)?;
+    fcntl_setfl(&*channel, flags | OFlags::NONBLOCK)?;
+    let watched = watch_shared(&*channel).map_err(as_errno)?;
+    let gateway = Gateway::new(Rc::clone(&channel));
     let mut assembly = Assembly::default();
     let mut tls = None;
     loop {
@@ -141,6 +143,9 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
                     AttachError::from(Errno::INVAL)
                 })?;
                 tls = acceptor.tls();
+                if let Some(tls) = &tls {
+                    channel.say_tls_key(&tls.key_hash())?;
+                }
                 gateway
                     .expiries
                     .set(tls.as_ref().map_or([0; 2], |tls| tls.expiries()));
@@ -152,6 +157,10 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
                         .expiries
                         .set(tls.as_ref().map_or([0; 2], |tls| tls.expiries()));
                     gateway.tell_figures();
+                    if let Some(tls) = &tls {
+                        channel.say_tls_key(&tls.key_hash())?;
+                    }
+                    gateway.evidence.forget();
                     channel.say_renewed(true, &warnings)?;
                 }
                 Err(reason) => channel.say_renewed(false, &reason)?,
@@ -164,6 +173,7 @@ async fn run(channel: Channel) -> Result<(), AttachError> {
                     }
                 }
             }
+            Some(Instruction::Evidence(part)) => gateway.evidence.take(&part),
             Some(Instruction::AccessLog) => gateway.access.begin(),
             Some(Instruction::Lockdown(program)) => lock_down(&program)?,
             Some(Instruction::Drain(plan)) => departure::begin(&gateway, plan),

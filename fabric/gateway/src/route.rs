@@ -2,6 +2,7 @@
 
 use super::drain;
 use super::endpoint::Endpoint;
+use super::evidence::{Denied, Question};
 use super::gateway::Gateway;
 use super::problem::Problem;
 use super::problem::RETRY_AFTER_S;
@@ -14,7 +15,8 @@ use super::tally::Tally;
 use super::target::{self, CHAINS};
 use super::turn::RequestTurn;
 use hacher_libos_net::telemetry::{Counter, Reject, RequestRefusal};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hacher_trustlet_host::evidence::envelope::MEDIA_TYPE;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use std::rc::Rc;
 
@@ -29,6 +31,8 @@ enum Resource {
     Health,
     /// Whether all chains serve.
     Readiness,
+    /// Evidence of what runs here.
+    Evidence,
     /// A chain.
     Chain(Rc<Endpoint>),
     /// The gateway as a whole: the target `*`.
@@ -40,6 +44,7 @@ impl Resource {
         match path {
             "/healthz" => Some(Self::Health),
             "/readyz" => Some(Self::Readiness),
+            "/evidence" => Some(Self::Evidence),
             "*" => Some(Self::Server),
             _ => {
                 let name = path.strip_prefix(CHAINS)?;
@@ -50,7 +55,7 @@ impl Resource {
 
     const fn allowed(&self) -> &'static str {
         match self {
-            Self::Health | Self::Readiness => "GET, HEAD, OPTIONS",
+            Self::Health | Self::Readiness | Self::Evidence => "GET, HEAD, OPTIONS",
             Self::Chain(_) => "POST, OPTIONS",
             Self::Server => ANYWHERE,
         }
@@ -108,6 +113,9 @@ async fn route(
         (_, &Method::OPTIONS) => options(allowed),
         (Resource::Health, &Method::GET | &Method::HEAD) => text(StatusCode::OK, "ok\n"),
         (Resource::Readiness, &Method::GET | &Method::HEAD) => readiness(gateway),
+        (Resource::Evidence, &Method::GET | &Method::HEAD) => {
+            evidence(gateway, turn, request.uri().query()).await
+        }
         (Resource::Chain(endpoint), &Method::POST) => {
             let tally = Tally::begin(&endpoint.own);
             let reply = if turn.is_spare() {
@@ -132,6 +140,40 @@ async fn route(
         }
         _ => rejected(gateway, Reject::Method, not_allowed(allowed)),
     }
+}
+
+/// Evidence for what the query asks, if it is a question.
+async fn evidence(gateway: &Gateway, turn: &RequestTurn, query: Option<&str>) -> Reply {
+    if turn.is_spare() {
+        return crowded();
+    }
+    let question = match Question::of_query(query.unwrap_or("")) {
+        Ok(question) => question,
+        Err(fault) => {
+            let problem = Problem::new(StatusCode::BAD_REQUEST, "not a question for evidence", fault);
+            return rejected(gateway, Reject::Malformed, problem.response());
+        }
+    };
+    if let Some(chain) = question.named()
+        && gateway.endpoint(chain).is_none()
+    {
+        return rejected(gateway, Reject::NotFound, unknown(gateway, CHAINS));
+    }
+    let kept = match gateway.evidence.of(&question).await {
+        Ok(kept) => kept,
+        Err(denied) => return denied.problem().response(),
+    };
+    let Some(charge) = gateway.evidence.charge_reply(kept.bytes.len()) else {
+        return Denied::NoRoom.problem().response();
+    };
+    let mut body = ReplyBody::text(kept.bytes.clone());
+    body.hold_charge(charge);
+    let mut reply = Response::new(body);
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    // Whoever keeps it would answer a question that nobody asked.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
 }
 
 /// Counts a request to no chain that is refused.

@@ -39,6 +39,8 @@ pub(super) struct Tls(RefCell<Files>);
 /// What was made of files.
 struct Files {
     configuration: Arc<ServerConfig>,
+    /// SHA-256 of the SubjectPublicKeyInfo of the gateway's own certificate.
+    key_hash: [u8; 32],
     /// What clients will not like about them.
     warnings: Vec<String>,
     /// When the first certificate expires, and the first authority for those of clients, in seconds since
@@ -63,6 +65,11 @@ impl Tls {
         self.0.borrow().expiries
     }
 
+    /// SHA-256 of the SubjectPublicKeyInfo of the gateway's own certificate: what evidence names.
+    pub(super) fn key_hash(&self) -> [u8; 32] {
+        self.0.borrow().key_hash
+    }
+
     /// Uses these files from the next handshake on, if they can be used; what clients will not like about
     /// them. Sessions that began with others cannot be resumed, so what a changed authority would refuse
     /// does not come in that way.
@@ -84,10 +91,12 @@ fn read(files: TlsFiles) -> Result<Files, TlsError> {
         client_ca: client_ca.as_ref().map(|bytes| bytes.as_slice()),
     };
     let configuration = material.configuration()?;
+    let key_hash = material.key_hash()?;
     let warnings = dates::warnings(&material, UnixTime::now()).into_iter();
     let warnings = warnings.map(|(which, text)| format!("{} file: {text}", which.noun()));
     Ok(Files {
         configuration,
+        key_hash,
         warnings: warnings.collect(),
         expiries: [Which::Certificate, Which::ClientCa]
             .map(|which| dates::expiry(&material, which).map_or(0, |at| at.as_secs())),

@@ -98,7 +98,7 @@ fn measure_one(path: &Path, format: Format, folders: &Folders) -> Result<Measure
     let functions = file
         .open_functions()
         .map_err(|error| report_chain_error(&error, format))?;
-    let mut measurer = Measurer::new();
+    let mut measurer = Measurer::new()?;
     let program = GatewayProgram::find()?;
     let (executable, linked) = program.open_all()?;
     let kind = own_gateway::kind(file.chain(), program.role, None);

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod call;
 pub mod check;
 pub mod doctor;
+pub mod evidence;
 pub mod explain;
 pub mod graph;
 pub mod measure;

@@ -42,6 +42,15 @@ impl Name {
         }
     }
 
+    /// Bytes that are no name, where one may be missing.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
+            len_bytes: 0,
+            bytes: [0; NAME_MAX_BYTES],
+        }
+    }
+
     /// The text; empty if the bytes came from a peer and are not a name.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -2,14 +2,15 @@
 
 use super::attachment::Attachment;
 use super::channel::{AttachError, Message, MonitorMisbehaved};
-use super::instruction::{Instruction, Listener, TlsFiles};
+use super::instruction::{EvidenceAnswer, Instruction, Listener, TlsFiles};
 use super::linux::Linux;
 use crate::sdk::input;
 use crate::wait::doorbell::Doorbell;
+use hacher_data_path::aead::keys::SecretBytes;
 use hacher_data_path::attach::contradiction::BadAttachment;
 use hacher_data_path::attach::message::{
-    ATTACH_VERSION, Ahead, Begin, Drain, Edge, Inbound, Listen, Port, Renew, SECRET_VALUE_MAX_BYTES, Secret,
-    kind, role,
+    ATTACH_VERSION, Ahead, Begin, Drain, Edge, EvidencePart, Inbound, Listen, Port, Renew, SECRET_BYTES,
+    SECRET_VALUE_MAX_BYTES, Secret, kind, role,
 };
 use hacher_data_path::carrier::Carrier;
 use hacher_data_path::place::entries::{EdgeHandles, Entries, OwnHandles};
@@ -22,6 +23,7 @@ use zeroize::Zeroizing;
 pub struct Assembly {
     entries: Entries<OwnedFd>,
     secrets: Vec<input::Secret>,
+    request_key: Option<SecretBytes>,
 }
 
 impl Assembly {
@@ -68,6 +70,8 @@ impl Assembly {
                 self.entries.ahead = Some((entry, message.descriptor()?, message.descriptor()?));
             }
             kind::SECRET => self.secrets.push(read_secret(&message)?),
+            kind::REQUEST_KEY => self.request_key = Some(read_request_key(&message)?),
+            kind::EVIDENCE => return Ok(Some(Instruction::Evidence(read_evidence(&message)?))),
             kind::LOCKDOWN => return Ok(Some(Instruction::Lockdown(message.payload().to_vec()))),
             kind::LISTEN => {
                 let listen = message.entries::<Listen>()?;
@@ -98,10 +102,21 @@ impl Assembly {
     }
 
     fn finish(self) -> Result<Instruction, AttachError> {
-        let Self { entries, secrets } = self;
+        let Self {
+            entries,
+            secrets,
+            request_key,
+        } = self;
         let role = entries.begin.as_ref().map(|(begin, _)| begin.role);
+        if request_key.is_some() && role != Some(role::GATEWAY) {
+            return Err(BadAttachment("a request key for another than a gateway").into());
+        }
         if role != Some(role::CARRIER) {
-            return Ok(Instruction::Attach(Box::new(Attachment::make(entries, secrets)?)));
+            return Ok(Instruction::Attach(Box::new(Attachment::make(
+                entries,
+                secrets,
+                request_key,
+            )?)));
         }
         if !secrets.is_empty() {
             return Err(BadAttachment("a carrier is given a secret").into());
@@ -109,6 +124,26 @@ impl Assembly {
         let carrier = Carrier::take(entries, &mut Linux::default())?;
         Ok(Instruction::Carry(Box::new(carrier)))
     }
+}
+
+fn read_request_key(message: &Message) -> Result<SecretBytes, BadAttachment> {
+    let secret = <[u8; SECRET_BYTES]>::try_from(message.payload());
+    secret
+        .map(SecretBytes::new)
+        .map_err(|_| BadAttachment("a request key"))
+}
+
+fn read_evidence(message: &Message) -> Result<EvidenceAnswer, BadAttachment> {
+    let (part, bytes) =
+        EvidencePart::read_from_prefix(message.payload()).map_err(|_| BadAttachment("a part of evidence"))?;
+    if usize::try_from(part.len_bytes) != Ok(bytes.len()) {
+        return Err(BadAttachment("a part of evidence"));
+    }
+    Ok(EvidenceAnswer {
+        question: part.question,
+        status: part.status,
+        bytes: bytes.to_vec(),
+    })
 }
 
 fn read_secret(message: &Message) -> Result<input::Secret, BadAttachment> {

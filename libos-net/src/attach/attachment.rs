@@ -5,6 +5,7 @@ use super::linux::Linux;
 use crate::own_process::refused_call;
 use crate::sdk::input;
 use crate::wait::doorbell::OwnDoorbell;
+use hacher_data_path::aead::keys::SecretBytes;
 use hacher_data_path::attach::contradiction::BadAttachment;
 use hacher_data_path::attach::message::Begin;
 use hacher_data_path::hop::{Own, Receiver, Sender};
@@ -26,11 +27,17 @@ pub struct Attachment {
     pub receiver: Receiver,
     /// The bell of `own`, for an event loop to wait on.
     pub doorbell: Arc<OwnDoorbell>,
+    /// Opens requests that are sealed for this chain (X25519); only gateways have one.
+    pub request_key: Option<SecretBytes>,
     pub(crate) secrets: Vec<input::Secret>,
 }
 
 impl Attachment {
-    pub(super) fn make(entries: Entries<OwnedFd>, secrets: Vec<input::Secret>) -> Result<Self, AttachError> {
+    pub(super) fn make(
+        entries: Entries<OwnedFd>,
+        secrets: Vec<input::Secret>,
+        request_key: Option<SecretBytes>,
+    ) -> Result<Self, AttachError> {
         if let Some((begin, own)) = &entries.begin {
             let layout = PageLayout::new(begin.inbound_count, begin.port_count)
                 .ok_or(BadAttachment("the instance page"))?;
@@ -49,6 +56,7 @@ impl Attachment {
             sender,
             receiver,
             doorbell: machine.doorbell.ok_or(BadAttachment("no bell"))?,
+            request_key,
             secrets,
         })
     }
@@ -61,6 +69,7 @@ impl Attachment {
             sender,
             receiver,
             doorbell: _,
+            request_key: _,
             secrets,
         } = self;
         let place = Place {

@@ -5,7 +5,7 @@ use crate::region::mapping::{MapError, ShortRegion};
 use crate::system::SystemFailure;
 use hacher_data_path::attach::contradiction::BadAttachment;
 use hacher_data_path::attach::message::{
-    ATTACH_VERSION, Drained, MESSAGE_MAX_BYTES, MessageHeader, SAID_MAX_BYTES, kind,
+    ATTACH_VERSION, AskEvidence, Drained, MESSAGE_MAX_BYTES, MessageHeader, SAID_MAX_BYTES, kind,
 };
 use hacher_data_path::place::making::PlaceError;
 use rustix::fd::{AsFd, OwnedFd};
@@ -152,6 +152,22 @@ impl Channel {
     /// [`AttachError::System`].
     pub fn say_drained(&self, drained: &Drained) -> Result<(), AttachError> {
         self.say(kind::DRAINED, drained.as_bytes())
+    }
+
+    /// Tells the monitor the SHA-256 of the SubjectPublicKeyInfo of the certificate that this gateway presents.
+    ///
+    /// # Errors
+    /// [`AttachError::System`].
+    pub fn say_tls_key(&self, hash: &[u8; 32]) -> Result<(), AttachError> {
+        self.say(kind::TLS_KEY, hash)
+    }
+
+    /// Asks the monitor for evidence; the answer comes as [`super::Instruction::Evidence`].
+    ///
+    /// # Errors
+    /// [`AttachError::System`].
+    pub fn ask_evidence(&self, question: &AskEvidence) -> Result<(), AttachError> {
+        self.say(kind::ASK_EVIDENCE, question.as_bytes())
     }
 
     fn say(&self, kind: u32, content: &[u8]) -> Result<(), AttachError> {

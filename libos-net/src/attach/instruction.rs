@@ -28,6 +28,19 @@ pub enum Instruction {
     Readiness(Vec<Readiness>),
     /// Gateway: tell of each request.
     AccessLog,
+    /// Gateway: an answer, or a part of one, to what it asked for a client.
+    Evidence(EvidenceAnswer),
+}
+
+/// A part of the answer to [`super::Channel::ask_evidence`].
+#[derive(Debug)]
+pub struct EvidenceAnswer {
+    /// The number of the question.
+    pub question: u32,
+    /// One of [`hacher_data_path::attach::message::evidence_status`].
+    pub status: u32,
+    /// Evidence, or text for people.
+    pub bytes: Vec<u8>,
 }
 
 /// A listening socket, and what TLS needs.

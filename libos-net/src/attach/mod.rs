@@ -14,9 +14,9 @@ pub use channel::{AttachError, Channel, Message, MonitorMisbehaved};
 pub use hacher_data_path::attach::contradiction::BadAttachment;
 pub use hacher_data_path::attach::limits::FunctionLimits;
 pub use hacher_data_path::attach::message::{
-    ATTACH_VERSION, Ahead, BELL_QUIET_NS, Begin, CHANNEL_FD, Drain, Drained, Edge, Inbound, Listen,
-    MESSAGE_MAX_BYTES, MESSAGE_MAX_DESCRIPTORS, MESSAGE_MAX_ENTRIES, MessageHeader, Port, Readiness, Renew,
-    SAID_MAX_BYTES, SECRET_BYTES, SECRET_VALUE_MAX_BYTES, Secret, ZeroizingMessage, kind, listen_tls,
-    outbox_flag, role,
+    ATTACH_VERSION, Ahead, AskEvidence, BELL_QUIET_NS, Begin, CHANNEL_FD, Drain, Drained, Edge, Inbound,
+    Listen, MESSAGE_MAX_BYTES, MESSAGE_MAX_DESCRIPTORS, MESSAGE_MAX_ENTRIES, MessageHeader, NONCE_BYTES,
+    Port, Readiness, Renew, SAID_MAX_BYTES, SECRET_BYTES, SECRET_VALUE_MAX_BYTES, Secret, ZeroizingMessage,
+    evidence_status, kind, listen_tls, outbox_flag, role,
 };
-pub use instruction::{Instruction, Listener, TlsFiles};
+pub use instruction::{EvidenceAnswer, Instruction, Listener, TlsFiles};

@@ -31,7 +31,7 @@ struct Monitor {
 pub fn monitor_calls(bytes: &[u8]) {
     let mut script = Script::new(bytes);
     let mut monitor = Monitor {
-        core: Core::new(Simulated::new()),
+        core: Core::new(Simulated::new()).expect("a simulated machine has randomness"),
         sequence: 0,
     };
     let gateway = vec![SimulatedFile::Bytes(b"gateway".to_vec())];

@@ -9,9 +9,10 @@
 
 extern crate alloc;
 
+pub use hacher_evidence as evidence;
+
 pub mod calls;
 pub mod core;
-pub mod evidence;
 pub mod hex;
 pub mod ids;
 pub mod platform;

@@ -5,12 +5,10 @@ use crate::ids::ProcessId;
 use alloc::string::String;
 use alloc::vec::Vec;
 use hacher_data_path::attach::message::ZeroizingMessage;
+use hacher_evidence::{Kind, REPORT_DATA_BYTES};
 use zeroize::Zeroizing;
 
-/// Bytes of a SHA-384.
-pub const MEASUREMENT_BYTES: usize = 48;
-/// A SHA-384 of an executable or a library.
-pub type Measurement = [u8; MEASUREMENT_BYTES];
+pub use hacher_evidence::{MEASUREMENT_BYTES, Measurement};
 
 /// The machine could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +144,32 @@ pub struct Spawned<P: Platform> {
     pub log: Option<P::Log>,
 }
 
+/// What vouches for a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlatformReport {
+    /// What kind of evidence it makes.
+    pub kind: Kind,
+    /// The report.
+    pub report: Vec<u8>,
+    /// A certificate table; empty if there is none.
+    pub certificates: Vec<u8>,
+    /// The manifest of the SVSM's services, of [`Kind::SnpSvsm`].
+    pub service: Vec<u8>,
+}
+
+impl PlatformReport {
+    /// One that a root without hardware signed.
+    #[must_use]
+    pub const fn emulated(report: Vec<u8>) -> Self {
+        Self {
+            kind: Kind::Emulated,
+            report,
+            certificates: Vec::new(),
+            service: Vec::new(),
+        }
+    }
+}
+
 /// The machine, as the core sees it.
 pub trait Platform: Sized {
     /// A descriptor that came beside a call.
@@ -166,8 +190,8 @@ pub trait Platform: Sized {
     /// Its name, part of the chain digest and of every report.
     fn backend(&self) -> &'static str;
 
-    /// Whether hardware (SEV-SNP) keeps trustlets from the guest's operating system and vouches for the
-    /// evidence. Where it does not, every manifest says so.
+    /// Whether hardware (SEV-SNP) keeps the guest's operating system from trustlets. Where it does not, every
+    /// manifest says so, whoever vouches for it.
     fn is_snp(&self) -> bool;
 
     /// The layers of isolation on this machine.
@@ -288,9 +312,10 @@ pub trait Platform: Sized {
     /// knows.
     fn memory_bytes(&self, process: ProcessId) -> Option<u64>;
 
-    /// The key that [`Platform::sign`] signs with.
-    fn evidence_key(&self) -> [u8; 32];
-
-    /// Evidence of this platform over a manifest and a nonce.
-    fn sign(&self, manifest: &str, nonce: &[u8; crate::evidence::NONCE_BYTES]) -> Vec<u8>;
+    /// A report over `data`. Does not wait for a device that takes its time: asked again with the same data,
+    /// it says what the device has answered meanwhile.
+    ///
+    /// # Errors
+    /// Transient as long as the device has not answered, or is busy with other data.
+    fn report(&mut self, data: &[u8; REPORT_DATA_BYTES]) -> Result<PlatformReport, PlatformError>;
 }

@@ -7,11 +7,12 @@
     reason = "plays the machine for tests and fuzzers, which want a panic where the core breaks a rule"
 )]
 
-use crate::evidence::{EvidenceSigner, NONCE_BYTES};
+use crate::evidence::REPORT_DATA_BYTES;
+use crate::evidence::emulated::EmulatedRoot;
 use crate::ids::ProcessId;
 use crate::platform::{
-    Grant, Launch, LayerStatus, Limits, MeasuredFile, Measurement, Platform, PlatformError, Spawned,
-    TrustletRole,
+    Grant, Launch, LayerStatus, Limits, MeasuredFile, Measurement, Platform, PlatformError, PlatformReport,
+    Spawned, TrustletRole,
 };
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -91,7 +92,11 @@ pub struct SimulatedProcess {
 
 /// The platform.
 pub struct Simulated {
-    signer: EvidenceSigner,
+    root: EmulatedRoot,
+    /// Whether the device that reports has not answered yet.
+    pub report_is_late: bool,
+    /// How often a report was asked for.
+    pub reports: usize,
     random: u64,
     /// How many regions were made.
     pub regions: u32,
@@ -118,7 +123,9 @@ impl Simulated {
     #[expect(clippy::new_without_default, reason = "a machine is made on purpose")]
     pub fn new() -> Self {
         Self {
-            signer: EvidenceSigner::new(&[3; 32]).unwrap(),
+            root: EmulatedRoot::new(&[3; 32]).unwrap(),
+            report_is_late: false,
+            reports: 0,
             random: 0,
             regions: 0,
             doorbells: 0,
@@ -359,11 +366,11 @@ impl Platform for Simulated {
         process.alive.then_some(SIMULATED_MEMORY_BYTES)
     }
 
-    fn evidence_key(&self) -> [u8; 32] {
-        self.signer.public_key()
-    }
-
-    fn sign(&self, manifest: &str, nonce: &[u8; NONCE_BYTES]) -> Vec<u8> {
-        self.signer.sign(manifest, nonce)
+    fn report(&mut self, data: &[u8; REPORT_DATA_BYTES]) -> Result<PlatformReport, PlatformError> {
+        self.reports += 1;
+        if self.report_is_late {
+            return Err(short_of("no report yet"));
+        }
+        Ok(PlatformReport::emulated(self.root.report(data)))
     }
 }

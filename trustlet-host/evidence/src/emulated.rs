@@ -13,7 +13,8 @@
 //! 64 bytes  Ed25519 signature (RFC 8032) over everything before it
 //! ```
 
-use crate::{KEY_BYTES, REPORT_DATA_BYTES};
+use crate::key::KEY_BYTES;
+use crate::report_data::REPORT_DATA_BYTES;
 use alloc::vec::Vec;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 

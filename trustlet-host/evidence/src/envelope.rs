@@ -12,7 +12,7 @@
 //! Numbers are little-endian. Nothing follows, and no other form is taken.
 
 use crate::manifest::MANIFEST_MAX_BYTES;
-use crate::{NONCE_BYTES, REPORT_DATA_BYTES, report_data};
+use crate::report_data::{NONCE_BYTES, REPORT_DATA_BYTES, report_data};
 use alloc::vec::Vec;
 
 /// Starts every evidence.
@@ -21,6 +21,8 @@ pub const MAGIC: &[u8; 16] = b"hacher-evidence\n";
 pub const MEDIA_TYPE: &str = "application/vnd.hacher.evidence";
 /// The longest report: one of SNP has 1,184 bytes, and the next version may have more.
 pub const REPORT_MAX_BYTES: usize = 4096;
+/// Bytes of a report of SEV-SNP (AMD 56860, ATTESTATION_REPORT).
+pub const SNP_REPORT_BYTES: usize = 1184;
 /// The longest certificate table: what Linux hands out at once (configfs-tsm). Three certificates have about
 /// 5 KiB.
 pub const CERTIFICATES_MAX_BYTES: usize = 32 * 1024;

@@ -27,7 +27,7 @@ impl Caller {
     /// Defines and seals a chain.
     pub(crate) fn define(draft: &Draft) -> Result<Self, String> {
         let mut caller = Self {
-            core: Core::new(InProcess::default()),
+            core: Core::new(InProcess::default()).map_err(|error| error.to_string())?,
             sequence: 0,
         };
         caller.load(Call::SetGateway, [0; 6], gateway().as_bytes(), true)?;

@@ -2,10 +2,12 @@
 
 use crate::regions::{Bell, Ledger, Region};
 use hacher_libos_net::attach::{Begin, MessageHeader, ZeroizingMessage, kind, seqpacket};
-use hacher_monitor_core::evidence::{EvidenceSigner, NONCE_BYTES};
+use hacher_monitor_core::evidence::REPORT_DATA_BYTES;
+use hacher_monitor_core::evidence::emulated::EmulatedRoot;
 use hacher_monitor_core::ids::ProcessId;
 use hacher_monitor_core::platform::{
-    Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, Spawned, TrustletRole,
+    Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, PlatformReport, Spawned,
+    TrustletRole,
 };
 use ring::digest::{SHA384, digest};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -23,7 +25,7 @@ const CHANNEL_BYTES: usize = 4 * 1024 * 1024;
 
 /// The platform.
 pub(crate) struct InProcess {
-    signer: EvidenceSigner,
+    root: EmulatedRoot,
     random: SystemRandom,
     pub(crate) ledger: Ledger,
     /// The monitor's ends of the channels of live trustlets.
@@ -40,7 +42,7 @@ impl Default for InProcess {
         let mut seed = [0; 32];
         random.fill(&mut seed).expect("random bytes");
         Self {
-            signer: EvidenceSigner::new(&seed).expect("any seed makes a key"),
+            root: EmulatedRoot::new(&seed).expect("any seed makes a key"),
             random,
             ledger: Ledger::default(),
             channels: BTreeMap::new(),
@@ -206,11 +208,7 @@ impl Platform for InProcess {
         None
     }
 
-    fn evidence_key(&self) -> [u8; 32] {
-        self.signer.public_key()
-    }
-
-    fn sign(&self, manifest: &str, nonce: &[u8; NONCE_BYTES]) -> Vec<u8> {
-        self.signer.sign(manifest, nonce)
+    fn report(&mut self, data: &[u8; REPORT_DATA_BYTES]) -> Result<PlatformReport, PlatformError> {
+        Ok(PlatformReport::emulated(self.root.report(data)))
     }
 }

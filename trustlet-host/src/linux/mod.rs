@@ -4,5 +4,6 @@
 pub mod file_content;
 pub mod loaded;
 pub(crate) mod patience;
+pub mod report;
 pub(crate) mod seals;
 pub(crate) mod unhurried;

@@ -16,6 +16,7 @@ use super::headroom::Need;
 use super::layers::{Layer, Layers};
 use super::scheduling;
 use super::shelf::Shelf;
+use crate::linux::report::Source;
 use rustix::fd::{FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -27,7 +28,7 @@ use std::path::Path;
 /// layer, which takes some milliseconds.
 #[must_use]
 pub fn findings(need: &Need) -> Vec<Finding> {
-    let mut findings = vec![kernel(), sev_snp(), reports(), vmpl()];
+    let mut findings = vec![kernel(), sev_snp(), evidence(), vmpl()];
     let found = Layers::probe();
     findings.extend(layers(&found));
     findings.push(copies(&found));
@@ -66,44 +67,39 @@ fn copies(layers: &Layers) -> Finding {
 
 fn sev_snp() -> Finding {
     let device = Path::new("/dev/sev-guest");
-    match fs::File::open(device) {
-        Ok(_) => Finding::new(
-            "SEV-SNP",
-            Status::Ok,
-            "/dev/sev-guest can be opened: evidence comes from hardware",
-            "",
-        ),
-        Err(error) if device.exists() => Finding::new(
-            "SEV-SNP",
-            Status::Missing,
-            format!("/dev/sev-guest is there, but cannot be opened: {error}"),
-            "run the monitor as root, or give its user access to /dev/sev-guest",
-        ),
-        Err(_) => Finding::new(
-            "SEV-SNP",
-            Status::Missing,
-            "no /dev/sev-guest: this is no SEV-SNP guest, or its driver is not loaded; memory is not protected from the host",
-            "start this VM as an SEV-SNP guest on an AMD EPYC host, with the sev-guest driver",
-        ),
+    if device.exists() {
+        return Finding::new("SEV-SNP", Status::Ok, "/dev/sev-guest is there", "");
     }
+    Finding::new(
+        "SEV-SNP",
+        Status::Missing,
+        "no /dev/sev-guest: this is no SEV-SNP guest, or its driver is not loaded; memory is not protected from the host",
+        "start this VM as an SEV-SNP guest on an AMD EPYC host, with the sev-guest driver",
+    )
 }
 
-fn reports() -> Finding {
-    let path = Path::new("/sys/kernel/config/tsm/report");
-    if path.is_dir() {
-        Finding::new(
-            "attestation reports",
+/// What evidence comes from.
+fn evidence() -> Finding {
+    const NAME: &str = "evidence";
+    match Source::find() {
+        Ok(Some(source)) => Finding::new(
+            NAME,
             Status::Ok,
-            "/sys/kernel/config/tsm/report is there",
+            format!("`snp`: the hardware vouches for it, through {}", source.name()),
             "",
-        )
-    } else {
-        Finding::new(
-            "attestation reports",
+        ),
+        Ok(None) => Finding::new(
+            NAME,
             Status::Missing,
-            "no /sys/kernel/config/tsm/report: the kernel offers no way to ask for an attestation report there",
-            "mount configfs, with a kernel of 6.7 or later in a confidential VM",
-        )
+            "`emulated`: nothing vouches for this machine, so verifiers refuse its evidence unless told to take it",
+            "an SEV-SNP guest with configfs-tsm (Linux 6.7 or later, configfs mounted) or /dev/sev-guest",
+        ),
+        Err(fault) => Finding::new(
+            NAME,
+            Status::Missing,
+            format!("none: {fault}"),
+            "run the monitor as root, or give its user access to what is named",
+        ),
     }
 }
 

@@ -13,11 +13,14 @@ use super::memory;
 use super::region::{Doorbell, Region};
 use super::seccomp::lockdown_program;
 use super::trustlet::Process;
-use crate::evidence::{EvidenceSigner, NONCE_BYTES};
+use crate::evidence::REPORT_DATA_BYTES;
+use crate::evidence::emulated::EmulatedRoot;
 use crate::ids::ProcessId;
+use crate::linux::report::Reporter;
 use crate::linux::unhurried::{PATIENCE, asked};
 use crate::platform::{
-    Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, Spawned, TrustletRole,
+    Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, PlatformReport, Spawned,
+    TrustletRole,
 };
 use hacher_libos_net::attach::seqpacket;
 use hacher_libos_net::attach::{CHANNEL_FD, ZeroizingMessage};
@@ -67,7 +70,7 @@ impl SharedRegion {
 /// The machine.
 pub struct ProcessPlatform {
     pub(super) layers: Layers,
-    signer: EvidenceSigner,
+    reporter: Reporter,
     random: SystemRandom,
     pub(super) measured: MeasuredFiles,
     pub(super) processes: BTreeMap<ProcessId, Process>,
@@ -76,8 +79,7 @@ pub struct ProcessPlatform {
 }
 
 impl ProcessPlatform {
-    /// A machine that enforces `layers` and knows what is `measured` already; makes the key that signs
-    /// evidence.
+    /// A machine that enforces `layers` and knows what is `measured` already; finds out what vouches for it.
     ///
     /// # Errors
     /// When there is no randomness.
@@ -87,10 +89,10 @@ impl ProcessPlatform {
         random
             .fill(&mut *seed)
             .map_err(|_| unsuitable(&"there is no randomness"))?;
-        let signer = EvidenceSigner::new(&seed).ok_or_else(|| unsuitable(&"no key could be made"))?;
+        let root = EmulatedRoot::new(&seed).ok_or_else(|| unsuitable(&"no key could be made"))?;
         Ok(Self {
             layers,
-            signer,
+            reporter: Reporter::find(root),
             random,
             measured,
             processes: BTreeMap::new(),
@@ -355,12 +357,8 @@ impl Platform for ProcessPlatform {
         memory::private_bytes(self.processes.get(&process)?.child.pid())
     }
 
-    fn evidence_key(&self) -> [u8; 32] {
-        self.signer.public_key()
-    }
-
-    fn sign(&self, manifest: &str, nonce: &[u8; NONCE_BYTES]) -> Vec<u8> {
-        self.signer.sign(manifest, nonce)
+    fn report(&mut self, data: &[u8; REPORT_DATA_BYTES]) -> Result<PlatformReport, PlatformError> {
+        self.reporter.report(data)
     }
 }
 

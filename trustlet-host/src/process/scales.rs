@@ -6,10 +6,11 @@ use super::library::Library;
 use super::measured_files::MeasuredFiles;
 use super::platform::{BACKEND, measured};
 use super::shelf::Shelf;
-use crate::evidence::NONCE_BYTES;
+use crate::evidence::REPORT_DATA_BYTES;
 use crate::ids::ProcessId;
 use crate::platform::{
-    Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, Spawned, TrustletRole,
+    Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, PlatformReport, Spawned,
+    TrustletRole,
 };
 use hacher_libos_net::attach::ZeroizingMessage;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -158,11 +159,7 @@ impl Platform for Scales {
         None
     }
 
-    fn evidence_key(&self) -> [u8; 32] {
-        [0; 32]
-    }
-
-    fn sign(&self, _manifest: &str, _nonce: &[u8; NONCE_BYTES]) -> Vec<u8> {
-        Vec::new()
+    fn report(&mut self, _data: &[u8; REPORT_DATA_BYTES]) -> Result<PlatformReport, PlatformError> {
+        Err(PlatformError::MeasuresOnly)
     }
 }

@@ -49,7 +49,7 @@ impl<M: Machine> Service<M> {
                 Info: "each trustlet has copies of its libraries and files of its own, as they cannot be shared: {reason}"
             );
         }
-        let mut core = Core::new(machine);
+        let mut core = Core::new(machine)?;
         core.name_programs(&monitor.image, &fabric.image);
         if config.access_log {
             core.keep_access_log();

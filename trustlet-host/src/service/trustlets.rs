@@ -8,7 +8,7 @@ use super::token::{Token, watch};
 use crate::ids::ProcessId;
 use crate::machine::{Machine, OwnProcess, Shares, Trustlet};
 use core::time::Duration;
-use hacher_libos_net::attach::{Drained, MessageHeader, SAID_MAX_BYTES, kind, seqpacket};
+use hacher_libos_net::attach::{AskEvidence, Drained, MessageHeader, SAID_MAX_BYTES, kind, seqpacket};
 use hacher_libos_net::clock::{self, Monotonic};
 use rustix::event::epoll;
 use rustix::io::Errno;
@@ -142,6 +142,14 @@ impl<M: Machine> Service<M> {
                 let gateway = self.core.tls_answered(process, taken);
                 gateway.is_some_and(|gateway| self.renewals.answered(&self.core, gateway, taken, text))
             }
+            kind::TLS_KEY => match text.try_into() {
+                Ok(hash) => self.core.tls_key_said(process, hash),
+                Err(_) => false,
+            },
+            kind::ASK_EVIDENCE => match AskEvidence::read_from_bytes(text) {
+                Ok(question) => self.core.asked_for_evidence(process, &question),
+                Err(_) => false,
+            },
             kind::DRAINED => match (&mut self.stage, Drained::read_from_bytes(text)) {
                 (Stage::Draining(drain), Ok(drained)) => drain.drained(process, &drained),
                 _ => false,

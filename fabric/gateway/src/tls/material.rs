@@ -1,6 +1,7 @@
 //! The contents of the files that TLS needs: read as PEM, checked against each other, made into a
 //! configuration. What is wrong is said in words that name the file and never repeat what it holds.
 
+use ring::digest::{SHA256, digest};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
@@ -102,6 +103,19 @@ impl Material<'_> {
         let mut configuration = builder.with_cert_resolver(Arc::new(resolver));
         configuration.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(configuration))
+    }
+}
+
+impl Material<'_> {
+    /// SHA-256 of the SubjectPublicKeyInfo of the gateway's own certificate, as it stands there.
+    pub(super) fn key_hash(&self) -> Result<[u8; 32], Fault> {
+        let certificates = certificates(Which::Certificate, self.certificates)?;
+        let unreadable = || Fault::new(Which::Certificate, "its public key cannot be read");
+        let own = certificates.first().ok_or_else(unreadable)?;
+        let parsed = ParsedCertificate::try_from(own).map_err(|_| unreadable())?;
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, &parsed.subject_public_key_info()).as_ref());
+        Ok(hash)
     }
 }
 

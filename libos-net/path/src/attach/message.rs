@@ -2,7 +2,8 @@
 //! private channel that the trustlet is born with. Keys travel here and nowhere else (I7).
 //!
 //! One *attachment* is a sequence of messages on a `SOCK_SEQPACKET` socket: [`Begin`], then any number of
-//! [`Inbound`], [`Port`], [`Edge`], [`Ahead`] and [`Secret`] messages, then `Go`. A message is a
+//! [`Inbound`], [`Port`], [`Edge`], [`Ahead`] and [`Secret`] messages, of a gateway one [`RequestKey`], then
+//! `Go`. A message is a
 //! [`MessageHeader`] followed by `count` entries of its kind; the descriptors that belong to the entries
 //! travel beside it, in order. A function has exactly one attachment; the gateway has one for each chain.
 //!
@@ -17,7 +18,7 @@ use zeroize::Zeroize;
 /// The descriptor number at which a trustlet finds its channel to the monitor.
 pub const CHANNEL_FD: i32 = 3;
 /// Version of this protocol. Monitor and trustlet are built from one tree; anything else is refused.
-pub const ATTACH_VERSION: u32 = 7;
+pub const ATTACH_VERSION: u32 = 8;
 /// The longest message, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 16 * 1024;
 /// Most descriptors beside one message (Linux allows 253, see unix(7)).
@@ -28,6 +29,11 @@ pub const MESSAGE_MAX_ENTRIES: usize = 32;
 pub const SECRET_BYTES: usize = 32;
 /// The longest value of a secret from the chain file, in bytes.
 pub const SECRET_VALUE_MAX_BYTES: usize = 8 * 1024;
+
+/// Bytes of a client's nonce.
+pub const NONCE_BYTES: usize = 64;
+/// The longest part of evidence in one message.
+pub const EVIDENCE_PART_MAX_BYTES: usize = 8 * 1024;
 
 /// For how long after a ring of the bell of [`kind::BELL`] the gateway does not ring again. It rings when a
 /// chain's requests in flight go from 0 to 1 and its last ring is at least this long ago. Whoever waits for
@@ -69,10 +75,14 @@ pub mod kind {
     pub const BELL: u32 = 11;
     /// One [`super::Ahead`]; descriptors: the instance's page (read-only), its doorbell.
     pub const AHEAD: u32 = 12;
+    /// To a gateway, in an attachment: one [`super::RequestKey`].
+    pub const REQUEST_KEY: u32 = 13;
     /// To a gateway: [`super::Readiness`] entries; no descriptors.
     pub const READINESS: u32 = 16;
     /// To a gateway: no entries. It tells of each request on its standard error, from here on.
     pub const ACCESS_LOG: u32 = 17;
+    /// To a gateway: one [`super::EvidencePart`] and its bytes: the answer to `ASK_EVIDENCE`, or a part of it.
+    pub const EVIDENCE: u32 = 18;
     /// To a gateway that speaks TLS: one [`super::Renew`]; descriptors: new files of its TLS, as beside
     /// `LISTEN`. It answers with `TLS_TAKEN` or `TLS_REFUSED`.
     pub const TLS: u32 = 32;
@@ -84,6 +94,23 @@ pub mod kind {
     pub const TLS_REFUSED: u32 = 34;
     /// Gateway to monitor: it has drained and exits. One [`super::Drained`]; `count` is its bytes.
     pub const DRAINED: u32 = 35;
+    /// Gateway to monitor: the SHA-256 of the SubjectPublicKeyInfo of the certificate that it presents from
+    /// here on; `count` is its bytes.
+    pub const TLS_KEY: u32 = 36;
+    /// Gateway to monitor: one [`super::AskEvidence`]; `count` is its bytes. Answered with `EVIDENCE`.
+    pub const ASK_EVIDENCE: u32 = 37;
+}
+
+/// Values of [`EvidencePart::status`].
+pub mod evidence_status {
+    /// The bytes are part of the evidence, and others follow.
+    pub const PART: u32 = 0;
+    /// The bytes are the last ones of the evidence.
+    pub const LAST: u32 = 1;
+    /// There is none yet: the same question may have an answer soon. The bytes are text for people: why.
+    pub const BUSY: u32 = 2;
+    /// There is none. The bytes are text for people: why.
+    pub const REFUSED: u32 = 3;
 }
 
 /// Values of [`Begin::role`].
@@ -297,6 +324,38 @@ pub struct Secret {
     pub len_bytes: u32,
 }
 
+/// The private half of a chain's request key (X25519), for its gateway alone.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct RequestKey {
+    /// The private half.
+    pub secret: [u8; SECRET_BYTES],
+}
+
+/// What a gateway asks the monitor for, for one of its clients.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct AskEvidence {
+    /// The question's number, which the answer repeats.
+    pub number: u32,
+    /// The chain, which the gateway serves; zeros for all that it serves.
+    pub chain: Name,
+    /// What the client sent.
+    pub nonce: [u8; NONCE_BYTES],
+}
+
+/// A part of what a gateway is answered.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct EvidencePart {
+    /// The number of the question.
+    pub question: u32,
+    /// One of [`evidence_status`].
+    pub status: u32,
+    /// How many bytes follow, at most [`EVIDENCE_PART_MAX_BYTES`].
+    pub len_bytes: u32,
+}
+
 /// How a gateway speaks TLS: values of [`Listen::tls`].
 pub mod listen_tls {
     /// Not at all.
@@ -405,4 +464,9 @@ const _: () = {
     assert!(size_of::<MessageHeader>() + MESSAGE_MAX_ENTRIES * size_of::<Inbound>() <= MESSAGE_MAX_BYTES);
     assert!(size_of::<MessageHeader>() + size_of::<Secret>() + SECRET_VALUE_MAX_BYTES <= MESSAGE_MAX_BYTES);
     assert!(MESSAGE_MAX_ENTRIES * 3 <= MESSAGE_MAX_DESCRIPTORS);
+    assert!(
+        size_of::<MessageHeader>() + size_of::<EvidencePart>() + EVIDENCE_PART_MAX_BYTES <= MESSAGE_MAX_BYTES
+    );
+    // A gateway's question fits into what a trustlet may say.
+    assert!(size_of::<AskEvidence>() <= SAID_MAX_BYTES);
 };

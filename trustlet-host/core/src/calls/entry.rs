@@ -97,8 +97,8 @@ operand! {
         gateway_count: u32,
         /// 1: hardware (SEV-SNP) keeps trustlets from the guest's operating system.
         snp: u32,
-        /// The public key that signs evidence.
-        evidence_key: [u8; 32],
+        /// The public key of the monitor's statements (Ed25519).
+        statement_key: [u8; 32],
         /// SHA-384 of the monitor's executable.
         monitor_measurement: [u8; 48],
         /// SHA-384 of the executable of loader and daemon.
@@ -153,6 +153,8 @@ operand! {
         files_bytes: u64,
         /// SHA-384 of the executable.
         measurement: [u8; 48],
+        /// Measurement of the whole image, as evidence names it.
+        image: [u8; 48],
         /// Number of its first instance in the chain.
         first_instance: u32,
         /// Ports, the implicit one included once the chain is sealed.
@@ -273,6 +275,8 @@ operand! {
         definition: GatewayDefinition,
         /// SHA-384 of the executable.
         measurement: [u8; 48],
+        /// Measurement of the whole image, as evidence names it.
+        image: [u8; 48],
         /// An [`InstanceState`].
         state: u32,
         /// Processes that it has had; the epoch of the present one.

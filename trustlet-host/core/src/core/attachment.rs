@@ -1,7 +1,8 @@
 //! What a new process is told: its place in the chain, its regions and its keys, as the messages of
 //! `libos-net/path/src/attach/message.rs`. This is the only place where keys leave the monitor, and it gives
-//! a process exactly the epoch secrets of its own ports and the port secrets of the rings that it reads, and
-//! a carrier none (I7, deny by default).
+//! a process exactly the epoch secrets of its own ports and the port secrets of the rings that it reads, a
+//! gateway the key of requests that are sealed for its chain as well, and a carrier none (I7, deny by
+//! default).
 
 use super::definition::gateway_limits;
 use super::names::{ERROR_PORT, GATEWAY, INGRESS};
@@ -14,7 +15,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use hacher_data_path::aead::keys::{KeyContext, epoch_secret};
 use hacher_data_path::attach::message::{
-    ATTACH_VERSION, Ahead, Begin, Edge, Inbound, MESSAGE_MAX_ENTRIES, Port, SECRET_BYTES, Secret,
+    ATTACH_VERSION, Ahead, Begin, Edge, Inbound, MESSAGE_MAX_ENTRIES, Port, RequestKey, SECRET_BYTES, Secret,
     ZeroizingMessage, kind, role,
 };
 use hacher_data_path::name::Name;
@@ -51,6 +52,9 @@ impl<'a, P: Platform> Attachment<'a, P> {
         attachment.ports(chain, sealed, instance)?;
         attachment.edges(sealed, instance)?;
         attachment.ahead(sealed, instance)?;
+        if instance == InstanceNumber::GATEWAY {
+            attachment.request_key(sealed);
+        }
         let function = sealed.plan.instance(instance)?.function;
         for secret in chain
             .definition
@@ -167,6 +171,16 @@ impl<'a, P: Platform> Attachment<'a, P> {
             }
         }
         Some(())
+    }
+
+    fn request_key(&mut self, sealed: &SealedChain<P>) {
+        let mut entries = [RequestKey {
+            secret: *sealed.request_key.secret().expose(),
+        }];
+        self.push(kind::REQUEST_KEY, &entries, Vec::new());
+        for entry in &mut entries {
+            entry.secret.zeroize();
+        }
     }
 
     /// The ports of those whose records a carrier relays, without their keys.

@@ -3,7 +3,7 @@
 use super::definition::{Definition, Placement, cpu_hint};
 use super::event::Event;
 use super::limits;
-use super::names::canonical_name;
+use super::names::word;
 use super::operand::{fixed, function_index, name, narrow, present, text};
 use super::program::NewFile;
 use super::refusal::{Refusal, refuse};
@@ -59,7 +59,7 @@ impl<P: Platform> Core<P> {
         file: Option<P::File>,
     ) -> Result<Outcome, Refusal> {
         let mut definition: FunctionDefinition = fixed(operand)?;
-        definition.name = canonical_name(&definition.name)?;
+        definition.name = word(&definition.name)?;
         let open = self.chain_mut(chain)?.open_mut()?;
         open.check_function(&definition, is_carrier)?;
         let image = self.image(definition.name.as_str(), file)?;
@@ -223,7 +223,7 @@ impl<P: Platform> Core<P> {
         [chain, function, ..]: [u64; 6],
         operand: &[u8],
     ) -> Result<Outcome, Refusal> {
-        let name = name(operand)?;
+        let name = word(&fixed(operand)?)?;
         let function = function_index(function)?;
         let index = self.chain_mut(chain)?.open_mut()?.add_port(function, name)?;
         Ok(Outcome::value(u64::from(index)))

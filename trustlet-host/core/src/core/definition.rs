@@ -1,7 +1,7 @@
 //! A chain while a loader defines it: what was asked for, checked piece by piece.
 
 use super::limits;
-use super::names::{FAULT_PORT, GATEWAY, INGRESS, canonical_name};
+use super::names::{FAULT_PORT, GATEWAY, INGRESS, word};
 use super::program::Program;
 use super::refusal::{Refusal, refuse};
 use crate::calls::{
@@ -96,8 +96,8 @@ pub(crate) struct Definition<P: Platform> {
 impl<P: Platform> Definition<P> {
     /// A chain with its gateway and no functions.
     pub(crate) fn new(mut chain: ChainDefinition) -> Result<Self, Refusal> {
-        chain.name = canonical_name(&chain.name)?;
-        chain.version = canonical_name(&chain.version)?;
+        chain.name = word(&chain.name)?;
+        chain.version = word(&chain.version)?;
         let in_range = (1..=limits::BODY_MAX_BYTES).contains(&chain.max_body_bytes)
             && (1..=limits::BODY_MAX_BYTES).contains(&chain.max_reply_bytes)
             && (1..=limits::WAIT_MAX_NS).contains(&chain.deadline_ns)

@@ -83,6 +83,14 @@ pub(crate) fn chain_digest<P: Platform>(
     encoder.finish()
 }
 
+/// The measurement of an image: SHA-384 over the text "hacher-image" and the image.
+pub(crate) fn image_digest<P: Platform>(program: &Program<P>) -> Measurement {
+    let mut encoder = Encoder(Context::new(&SHA384));
+    encoder.text("hacher-image");
+    encoder.program(program);
+    encoder.finish()
+}
+
 /// SHA-384 over the canonical listing of files.
 pub(crate) fn listing_digest(entries: &BTreeMap<String, FileEntry>) -> Measurement {
     let mut encoder = Encoder(Context::new(&SHA384));
@@ -132,6 +140,8 @@ impl Encoder {
             listener: _,
             tls_files: _,
             offered: _,
+            // Certificates are renewed.
+            tls_key: _,
             epoch: _,
             deaths: _,
             log: _,

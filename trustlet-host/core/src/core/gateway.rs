@@ -9,6 +9,7 @@ use crate::calls::{GatewayDefinition, ResultCode, tls};
 use crate::platform::Platform;
 use alloc::string::String;
 use alloc::vec::Vec;
+use hacher_evidence::KEY_BYTES;
 
 /// One gateway: what was asked for, and its process over its lives.
 pub(crate) struct Gateway<P: Platform> {
@@ -19,6 +20,8 @@ pub(crate) struct Gateway<P: Platform> {
     pub(crate) tls_files: Vec<TlsFile<P>>,
     /// New contents of these files, which the process has been sent and has not answered.
     pub(crate) offered: Option<Vec<P::File>>,
+    /// SHA-256 of the public key of the certificate that it presents, as its process said last.
+    pub(crate) tls_key: Option<[u8; KEY_BYTES]>,
     pub(crate) epoch: u32,
     pub(crate) deaths: u32,
     pub(crate) log: Option<P::Log>,

@@ -35,6 +35,7 @@ impl<P: Platform> Core<P> {
             listener: None,
             tls_files: Vec::new(),
             offered: None,
+            tls_key: None,
             epoch: 0,
             deaths: 0,
             log: None,

@@ -1,114 +1,147 @@
-//! The evidence call: what this monitor serves, as text, signed by the platform.
-//!
-//! Evidence can be longer than a reply. It is the same for the same nonce as long as no chain is added, so a
-//! caller asks for one part after the other with the same nonce, and the signature tells if something changed
-//! in between.
+//! The manifest of this monitor, from its tables: what it was really asked to create, and runs.
 
-use super::operand::narrow;
+use super::definition::{Definition, Edge, Function};
+use super::digest::image_digest;
+use super::gateway::Gateway;
+use super::names::INGRESS;
 use super::refusal::{Refusal, refuse};
-use super::reply::Outcome;
-use super::sealed::Chain;
+use super::sealed::{Chain, SealedChain};
 use super::tables::Core;
-use crate::calls::{GATEWAY_PROCESS, OPERAND_MAX_BYTES, ResultCode};
-use crate::evidence::{NONCE_BYTES, WARNING};
-use crate::hex::Hex;
-use crate::platform::Platform;
-use alloc::format;
+use crate::calls::{ResultCode, tls};
+use crate::ids::{ChainId, FunctionIndex, index};
+use crate::platform::{LayerStatus, Platform};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::Write;
+use hacher_evidence::manifest::{self, EGRESS, Layer, Logs, Manifest, Protection, Trust};
+use hacher_evidence::word::WORD_MAX_BYTES;
+use hacher_evidence::{KEY_BYTES, Word};
+
+/// The version of this monitor.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl<P: Platform> Core<P> {
-    pub(super) fn evidence(&self, [chain, from, ..]: [u64; 6], operand: &[u8]) -> Result<Outcome, Refusal> {
-        let nonce: &[u8; NONCE_BYTES] = operand
-            .try_into()
-            .map_err(|_| Refusal::new(ResultCode::InvalidFormat, "a nonce has 64 bytes"))?;
-        let manifest = if chain == GATEWAY_PROCESS {
-            self.manifest(self.chains.iter())
-        } else {
-            let chain = self.chain(chain)?;
-            chain.sealed()?;
-            self.manifest(core::iter::once(chain))
-        };
-        let evidence = self.platform.sign(&manifest, nonce);
-        let from = crate::ids::index(narrow(from)?);
-        let Some(rest) = evidence.get(from..) else {
-            return refuse(ResultCode::InvalidParameter, "the evidence is shorter");
-        };
-        let mut outcome = Outcome::value(u64::try_from(evidence.len()).unwrap_or(u64::MAX));
-        outcome.operand = rest.iter().copied().take(OPERAND_MAX_BYTES).collect();
-        Ok(outcome)
+    /// The manifest of these chains, all of them sealed.
+    pub(super) fn manifest(&self, chains: &[ChainId]) -> Result<Manifest, Refusal> {
+        let [monitor, daemon] = self.measurements;
+        Ok(Manifest {
+            platform: word(self.platform.backend())?,
+            trust: match self.platform.is_snp() {
+                true => Trust::Hardware,
+                false => Trust::OperatingSystem,
+            },
+            layers: layers(&self.layers),
+            monitor_version: word(VERSION)?,
+            monitor,
+            daemon,
+            statement_key: self.statements.public_key(),
+            chains: chains
+                .iter()
+                .map(|chain| self.chain_facts(*chain))
+                .collect::<Result<_, _>>()?,
+        })
     }
 
-    fn manifest<'a>(&self, chains: impl Iterator<Item = &'a Chain<P>> + Clone) -> String
-    where
-        P: 'a,
-    {
-        let mut text = format!("backend {}\n", self.platform.backend());
-        if !self.platform.is_snp() {
-            text.push_str(WARNING);
-        }
-        let line = |text: &mut String, words: core::fmt::Arguments<'_>| {
-            // Writing to a string does not fail.
-            let _ = text.write_fmt(words);
-            text.push('\n');
-        };
-        for layer in &self.layers {
-            match layer.missing_because {
-                None => line(&mut text, format_args!("layer {} enforced", layer.name)),
-                Some(_) => line(&mut text, format_args!("layer {} missing", layer.name)),
-            }
-        }
-        for (name, measurement) in ["monitor", "daemon"].into_iter().zip(&self.measurements) {
-            line(&mut text, format_args!("{name} {}", Hex(measurement)));
-        }
-        // Of the gateways, those that serve one of the chains; an own one with the name of its chain.
-        let mut named = Vec::new();
-        for chain in chains.clone() {
-            let Some(gateway) = self.gateways.get(chain.gateway.at()) else {
-                continue;
-            };
-            if named.contains(&chain.gateway) {
-                continue;
-            }
-            named.push(chain.gateway);
-            let measurement = P::image_measurement(&gateway.program.image);
-            let hash = Hex(&measurement);
-            match gateway.is_own() {
-                true => line(
-                    &mut text,
-                    format_args!("gateway {hash} {}", chain.definition.chain.name),
-                ),
-                false => line(&mut text, format_args!("gateway {hash}")),
-            }
-        }
-        for chain in chains {
-            let Some(sealed) = &chain.sealed else {
-                continue;
-            };
-            let definition = &chain.definition;
-            line(
-                &mut text,
-                format_args!(
-                    "chain {} {} {}",
-                    Hex(&sealed.digest),
-                    definition.chain.version,
-                    definition.chain.name
-                ),
-            );
-            for function in &definition.functions {
-                let measurement = P::image_measurement(&function.program.image);
-                let kind = if function.is_carrier {
-                    "carrier"
-                } else {
-                    "function"
-                };
-                line(
-                    &mut text,
-                    format_args!("{kind} {} {}", Hex(&measurement), function.definition.name),
-                );
-            }
-        }
-        text
+    fn chain_facts(&self, id: ChainId) -> Result<manifest::Chain, Refusal> {
+        let chain: &Chain<P> = self.chain(u64::from(id.0))?;
+        let SealedChain {
+            digest, request_key, ..
+        } = chain.sealed()?;
+        let definition = &chain.definition;
+        let functions = definition.functions.iter().map(function_facts);
+        let edges = definition.edges.iter().map(|edge| edge_facts(definition, edge));
+        Ok(manifest::Chain {
+            digest: *digest,
+            version: word(definition.chain.version.as_str())?,
+            name: word(definition.chain.name.as_str())?,
+            request_key: request_key.public_key(),
+            gateway: gateway_facts(self.gateway(chain.gateway)?)?,
+            functions: functions.collect::<Result<_, _>>()?,
+            edges: edges.collect::<Result<_, _>>()?,
+        })
     }
+}
+
+fn gateway_facts<P: Platform>(gateway: &Gateway<P>) -> Result<manifest::Gateway, Refusal> {
+    Ok(manifest::Gateway {
+        image: image_digest(&gateway.program),
+        is_own: gateway.is_own(),
+        logs: logs(gateway.definition.logs),
+        tls_key: tls_key(gateway)?,
+    })
+}
+
+/// What the gateway said of its certificate; nothing is made up until it has.
+fn tls_key<P: Platform>(gateway: &Gateway<P>) -> Result<Option<[u8; KEY_BYTES]>, Refusal> {
+    if gateway.definition.tls == tls::NONE {
+        return Ok(None);
+    }
+    match gateway.tls_key {
+        Some(hash) => Ok(Some(hash)),
+        None => refuse(
+            ResultCode::Busy,
+            "the gateway does not listen yet, so its TLS key is not known",
+        ),
+    }
+}
+
+fn function_facts<P: Platform>(function: &Function<P>) -> Result<manifest::Function, Refusal> {
+    Ok(manifest::Function {
+        image: image_digest(&function.program),
+        name: word(function.definition.name.as_str())?,
+        is_carrier: function.is_carrier,
+        logs: logs(function.definition.limits.logs),
+    })
+}
+
+fn edge_facts<P: Platform>(definition: &Definition<P>, edge: &Edge) -> Result<manifest::Edge, Refusal> {
+    let name = |function: FunctionIndex, gateway: &str| match definition.function(function) {
+        None => word(gateway),
+        Some(function) => word(function.definition.name.as_str()),
+    };
+    let port = definition.ports.get(index(edge.port));
+    let port = port.ok_or(ResultCode::BadGraph)?;
+    Ok(manifest::Edge {
+        from: name(edge.producer, INGRESS)?,
+        port: word(port.name.as_str())?,
+        to: name(edge.consumer, EGRESS)?,
+        protection: match edge.is_mapped() {
+            true => Protection::Mapped,
+            false => Protection::Sealed,
+        },
+        across: edge.carrier.map(|carrier| name(carrier, INGRESS)).transpose()?,
+    })
+}
+
+const fn logs(forwarded: u32) -> Logs {
+    if forwarded == 1 {
+        Logs::Forwarded
+    } else {
+        Logs::Dropped
+    }
+}
+
+/// By their names, with `-` for what no word has.
+fn layers(found: &[LayerStatus]) -> Vec<Layer> {
+    let mut layers = BTreeMap::new();
+    for LayerStatus {
+        name,
+        missing_because,
+    } in found
+    {
+        let plain = |c: char| if c.is_ascii_graphic() { c } else { '-' };
+        let name: String = name.chars().map(plain).take(WORD_MAX_BYTES).collect();
+        if let Ok(name) = Word::new(&name) {
+            // Of two with one name, both have to be there.
+            *layers.entry(name).or_insert(true) &= missing_because.is_none();
+        }
+    }
+    let layers = layers.into_iter();
+    layers
+        .map(|(name, is_enforced)| Layer { name, is_enforced })
+        .collect()
+}
+
+fn word(text: &str) -> Result<Word, Refusal> {
+    Word::new(text).map_err(|_| Refusal::new(ResultCode::BadGraph, "a name in the tables is no word"))
 }

@@ -14,6 +14,20 @@ pub(crate) const INGRESS: &str = "ingress";
 /// The name of a gateway's image, and of the gateway as a function.
 pub(crate) const GATEWAY: &str = "gateway";
 
+/// A name from the wire of which nothing but visible ASCII characters is a part: what a line of a manifest
+/// names.
+pub(crate) fn word(name: &Name) -> Result<Name, Refusal> {
+    let name = canonical_name(name)?;
+    if name.as_str().bytes().all(|c| c.is_ascii_graphic()) {
+        Ok(name)
+    } else {
+        refuse(
+            ResultCode::InvalidFormat,
+            "a name of a chain, function or port has visible ASCII characters and no blank",
+        )
+    }
+}
+
 /// A name from the wire with nothing behind its text, so that equal names have equal bytes.
 pub(crate) fn canonical_name(name: &Name) -> Result<Name, Refusal> {
     if name.as_str().chars().any(char::is_control) {

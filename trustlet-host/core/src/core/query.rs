@@ -1,6 +1,7 @@
 //! The tables, as a daemon reads them: enough to go on after it was started anew.
 
 use super::definition::gateway_limits;
+use super::digest::image_digest;
 use super::dispatch::Caller;
 use super::ledger::Owner;
 use super::names::GATEWAY;
@@ -34,7 +35,7 @@ impl<P: Platform> Core<P> {
             loaded: u32::from(self.loaded),
             gateway_count: number(self.gateways.len()),
             snp: u32::from(self.platform.is_snp()),
-            evidence_key: self.platform.evidence_key(),
+            statement_key: self.statements.public_key(),
             monitor_measurement,
             fabric_measurement,
         };
@@ -229,6 +230,7 @@ impl<P: Platform> Core<P> {
         let entry = GatewayEntry {
             definition: gateway.definition,
             measurement: P::image_measurement(&gateway.program.image),
+            image: image_digest(&gateway.program),
             state: self.gateway_state(id).number(),
             epoch: gateway.epoch,
             deaths: gateway.deaths,
@@ -307,6 +309,7 @@ fn function_entry<P: Platform>(
         fabric_bytes: 0,
         files_bytes: program.files_bytes,
         measurement: P::image_measurement(&program.image),
+        image: image_digest(program),
         first_instance,
         port_count: number(ports),
         library_count: number(program.libraries.len()),

@@ -4,6 +4,7 @@ use super::definition::{Definition, Edge};
 use super::digest::chain_digest;
 use super::event::Exit;
 use super::gateway::Gateway;
+use super::identity::RequestKey;
 use super::plan::Plan;
 use super::refusal::{Refusal, refuse};
 use crate::calls::ResultCode;
@@ -41,6 +42,8 @@ pub(crate) struct SealedChain<P: Platform> {
     pub(crate) plan: Plan,
     /// By port number.
     pub(crate) port_secrets: Vec<SecretBytes>,
+    /// Of requests that are sealed for this chain.
+    pub(crate) request_key: RequestKey,
     /// By instance number.
     pub(crate) slots: Vec<Slot<P>>,
     pub(crate) region_bytes: u64,
@@ -107,6 +110,7 @@ fn seal<P: Platform>(
         platform.random(&mut *bytes)?;
         port_secrets.push(SecretBytes::new(*bytes));
     }
+    let request_key = RequestKey::new(platform)?;
     let mut slots = Vec::with_capacity(plan.instances.len());
     let mut region_bytes = 0_u64;
     for instance in &plan.instances {
@@ -138,6 +142,7 @@ fn seal<P: Platform>(
         epoch,
         plan,
         port_secrets,
+        request_key,
         slots,
         region_bytes,
     })

@@ -2,6 +2,8 @@
 
 use super::event::{EndReason, Event};
 use super::gateway::Gateway;
+use super::identity::StatementKey;
+use super::last_evidence::LastEvidence;
 use super::ledger::Ledger;
 use super::operand::narrow;
 use super::refusal::{Refusal, refuse};
@@ -9,7 +11,7 @@ use super::reply::{Handle, Outcome, ReplyDescriptor};
 use super::sealed::Chain;
 use crate::calls::ResultCode;
 use crate::ids::{ChainId, InstanceNumber, ProcessId, number};
-use crate::platform::{LayerStatus, MEASUREMENT_BYTES, Measurement, Platform};
+use crate::platform::{LayerStatus, MEASUREMENT_BYTES, Measurement, Platform, PlatformError};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -81,15 +83,24 @@ pub struct Core<P: Platform> {
     pub(super) now_ns: u64,
     /// Whether gateways tell of each request.
     pub(super) access_log: bool,
+    /// Signs what the monitor states.
+    pub(super) statements: StatementKey,
+    /// The evidence that was made last: whoever reads it in parts gets one.
+    pub(super) last_evidence: Option<LastEvidence>,
     /// Of the executables of the monitor, and of loader and daemon.
     pub(super) measurements: [Measurement; 2],
 }
 
 impl<P: Platform> Core<P> {
-    /// An empty monitor.
-    pub fn new(platform: P) -> Self {
-        Self {
+    /// An empty monitor, with an identity that it never had before.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn new(mut platform: P) -> Result<Self, PlatformError> {
+        Ok(Self {
             layers: platform.layers(),
+            statements: StatementKey::new(&mut platform)?,
+            last_evidence: None,
             platform,
             chains: Vec::new(),
             gateways: Vec::new(),
@@ -111,7 +122,7 @@ impl<P: Platform> Core<P> {
             now_ns: 0,
             access_log: false,
             measurements: [[0; MEASUREMENT_BYTES]; 2],
-        }
+        })
     }
 
     /// The platform.

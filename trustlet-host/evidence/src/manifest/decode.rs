@@ -2,9 +2,9 @@
 //!
 //! Each reader of a line takes one form only, so what was read is written back as it was.
 
-use super::{
-    Chain, EGRESS, Edge, Function, Gateway, HEADING, INGRESS, Layer, Logs, MANIFEST_MAX_BYTES, Manifest,
-    Protection, Trust, state, tenancy,
+use super::encode::{HEADING, state, tenancy};
+use super::facts::{
+    Chain, EGRESS, Edge, Function, Gateway, INGRESS, Layer, Logs, Manifest, Protection, Trust,
 };
 use crate::word::Word;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -12,12 +12,15 @@ use alloc::vec::Vec;
 use core::iter::Peekable;
 use core::str::Split;
 
+/// The longest manifest.
+pub(super) const BYTES_MAX: usize = 1024 * 1024;
+
 /// Why bytes are no manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
     /// Longer than any that is made.
-    #[error("the manifest has {len_bytes} bytes; {MANIFEST_MAX_BYTES} are the most")]
+    #[error("the manifest has {len_bytes} bytes; {BYTES_MAX} are the most")]
     TooLong {
         /// How long it is.
         len_bytes: usize,
@@ -40,7 +43,7 @@ pub enum ManifestError {
 
 /// Reads all lines.
 pub(super) fn manifest(bytes: &[u8]) -> Result<Manifest, ManifestError> {
-    if bytes.len() > MANIFEST_MAX_BYTES {
+    if bytes.len() > BYTES_MAX {
         return Err(ManifestError::TooLong {
             len_bytes: bytes.len(),
         });

@@ -5,7 +5,7 @@ use crate::calls::{
     Call, EdgeDefinition, EdgeEntry, FunctionDefinition, FunctionEntry, ResultCode, protection,
 };
 use crate::core::Caller;
-use crate::evidence::{NONCE_BYTES, verify};
+use crate::evidence::{Evidence, Manifest, NONCE_BYTES};
 use crate::simulated::SimulatedProcess;
 use hacher_data_path::attach::message::role;
 use zerocopy::{FromBytes, IntoBytes};
@@ -181,10 +181,23 @@ fn tables_and_evidence_say_what_a_carrier_is_and_what_crosses_it() {
     let evidence = driver
         .call(Caller::Daemon, Call::Evidence, at(0), &nonce, Vec::new())
         .ok();
-    let manifest = verify(&evidence.operand, &nonce, None).unwrap();
-    let kinds: Vec<_> = manifest.lines().filter(|line| line.ends_with(" spool")).collect();
-    assert_eq!(kinds.len(), 1, "{manifest}");
-    assert!(kinds[0].starts_with("carrier "), "{manifest}");
+    let evidence = Evidence::decode(&evidence.operand).unwrap();
+    let manifest = Manifest::decode(&evidence.manifest).unwrap();
+    let said = &manifest.chains[0];
+    let is_carrier = |name: &str| {
+        said.functions
+            .iter()
+            .find(|function| function.name == *name)
+            .unwrap()
+            .is_carrier
+    };
+    assert!(is_carrier("spool") && !is_carrier("a"));
+    let across: Vec<_> = said
+        .edges
+        .iter()
+        .map(|edge| edge.across.as_ref().map(ToString::to_string))
+        .collect();
+    assert_eq!(across, [None, Some("spool".to_owned()), None]);
 }
 
 #[test]

@@ -105,7 +105,7 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new() -> Self {
         Self {
-            core: Core::new(Simulated::new()),
+            core: Core::new(Simulated::new()).unwrap(),
             sequence: 0,
         }
     }
@@ -368,7 +368,8 @@ pub(super) fn told(process: &SimulatedProcess) -> (Vec<Told>, bool) {
             }
             kind::SECRET => attachments.last_mut().unwrap().secrets.push(rest.to_vec()),
             kind::LISTEN => listen = true,
-            kind::LOCKDOWN | kind::GO | kind::BELL | kind::READINESS => {}
+            kind::LOCKDOWN | kind::GO | kind::BELL | kind::READINESS | kind::REQUEST_KEY | kind::EVIDENCE => {
+            }
             other => panic!("message of kind {other}"),
         }
     }

@@ -4,6 +4,7 @@ mod ahead;
 mod carriers;
 mod digest;
 mod driver;
+mod evidence;
 mod gateways;
 mod images;
 mod lifecycle;

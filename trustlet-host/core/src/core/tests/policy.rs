@@ -2,11 +2,10 @@
 
 use super::driver::{Driver, chain, function, name, text};
 use crate::calls::{
-    Call, ChainDefinition, ChainEntry, EdgeEntry, FunctionEntry, GATEWAY_PROCESS, InboundEntry, MonitorEntry,
-    PortEntry, ResultCode, Statistics, protection,
+    Call, ChainDefinition, ChainEntry, EdgeEntry, FunctionEntry, InboundEntry, MonitorEntry, PortEntry,
+    ResultCode, Statistics, protection,
 };
-use crate::core::{Caller, LoadError};
-use crate::evidence::verify;
+use crate::core::LoadError;
 use crate::simulated::{SIMULATED_MEMORY_BYTES, SimulatedFile};
 use hacher_data_path::attach::limits::FunctionLimits;
 use zerocopy::{FromBytes, IntoBytes};
@@ -380,54 +379,4 @@ fn a_daemon_can_rebuild_its_view_from_queries() {
         (statistics.created, statistics.live, statistics.refused_calls),
         (2, 2, 1)
     );
-}
-
-#[test]
-fn evidence_is_read_in_parts_and_verifies() {
-    let mut driver = Driver::with_gateway();
-    for at in 0..12 {
-        driver.thumbnails(&format!("chain-{at}"));
-    }
-    let nonce = [5; 64];
-    let read = |driver: &mut Driver, chain: u64| {
-        let mut evidence = Vec::new();
-        loop {
-            let from = u64::try_from(evidence.len()).unwrap();
-            let answer = driver
-                .call(
-                    Caller::Daemon,
-                    Call::Evidence,
-                    [chain, from, 0, 0, 0, 0],
-                    &nonce,
-                    vec![],
-                )
-                .ok();
-            evidence.extend_from_slice(&answer.operand);
-            if u64::try_from(evidence.len()).unwrap() == answer.values[0] {
-                return evidence;
-            }
-        }
-    };
-    let all = read(&mut driver, GATEWAY_PROCESS);
-    assert!(all.len() > 4096);
-    let monitor =
-        MonitorEntry::read_from_bytes(&driver.daemon(Call::QueryMonitor, [0; 6]).ok().operand).unwrap();
-    let manifest = verify(&all, &nonce, Some(&monitor.evidence_key)).unwrap();
-    assert_eq!(
-        manifest.lines().filter(|line| line.starts_with("chain ")).count(),
-        12
-    );
-    assert_eq!(
-        manifest
-            .lines()
-            .filter(|line| line.starts_with("function "))
-            .count(),
-        48
-    );
-    assert!(manifest.contains("layer hardware missing"));
-    let one = read(&mut driver, 3);
-    let manifest = verify(&one, &nonce, None).unwrap();
-    assert!(manifest.contains("1.0.0 chain-3") && !manifest.contains("chain-4"));
-    let answer = driver.call(Caller::Daemon, Call::Evidence, [0; 6], &nonce[..63], vec![]);
-    assert_eq!(answer.code, ResultCode::InvalidFormat);
 }

@@ -1,0 +1,79 @@
+//! `evidence`: what a service says of itself, and what vouches for that, for a nonce.
+
+use super::call::check_reply;
+use super::{Failed, print, print_bytes, print_json};
+use crate::cli::{EvidenceArgs, Format};
+use crate::http::Connection;
+use hacher_http::percent;
+use hacher_trustlet_host::evidence::{Evidence, Kind, Manifest};
+use hacher_trustlet_host::hex::hex;
+use serde_json::json;
+use std::fs;
+use std::io::{self, IsTerminal};
+
+/// Asks for evidence, and writes it.
+///
+/// # Errors
+/// When there is none, or what was answered is not evidence.
+pub fn evidence(arguments: &EvidenceArgs) -> Result<(), Failed> {
+    let mut path = format!("/evidence?nonce={}", arguments.nonce);
+    if let Some(chain) = &arguments.chain {
+        path.push_str("&chain=");
+        chain.bytes().for_each(|byte| percent::push(&mut path, byte));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let reply = runtime.block_on(async {
+        let mut connection = Connection::open(arguments.gateway).await?;
+        connection.get(&path).await
+    })?;
+    let format = arguments.format.format;
+    check_reply(&reply, format)?;
+    let foreign =
+        |error: &dyn core::fmt::Display| Failed::new(format!("the service sent no evidence: {error}"));
+    let evidence = Evidence::decode(&reply.body).map_err(|error| foreign(&error))?;
+    Manifest::decode(&evidence.manifest).map_err(|error| foreign(&error))?;
+    if let Some(path) = &arguments.output {
+        fs::write(path, &reply.body).map_err(|error| {
+            Failed::new(format!("cannot write the evidence `{}`: {error}", path.display()))
+        })?;
+    }
+    match format {
+        Format::Json => print_json(&as_json(&evidence, &arguments.nonce.0)),
+        Format::Human if arguments.output.is_some() => Ok(()),
+        Format::Human if io::stdout().is_terminal() => print(&as_text(&evidence)),
+        Format::Human => print_bytes(&reply.body),
+    }
+}
+
+fn as_json(evidence: &Evidence, nonce: &str) -> serde_json::Value {
+    let Evidence {
+        kind,
+        report,
+        certificates,
+        service,
+        manifest,
+    } = evidence;
+    json!({
+        "kind": kind.word(),
+        "nonce": nonce,
+        "report": hex(report),
+        "certificates": hex(certificates),
+        "service_manifest": hex(service),
+        "manifest": String::from_utf8_lossy(manifest),
+    })
+}
+
+/// For people, who are told what it is worth.
+fn as_text(evidence: &Evidence) -> String {
+    let worth = match evidence.kind {
+        Kind::Emulated => "signed by the service itself: nothing vouches for its machine",
+        Kind::Snp | Kind::SnpSvsm => "signed by the hardware, says the service; nobody has checked it here",
+    };
+    let manifest = String::from_utf8_lossy(&evidence.manifest);
+    format!(
+        "{manifest}\n{} evidence, {worth}.\nWith `--output FILE` it is kept, to be verified where you trust the machine.\n",
+        evidence.kind.word(),
+    )
+}
