@@ -13,7 +13,7 @@ use std::process::Command;
 
 /// What each crate of the product may import of ours. All other packages of the workspace may import any of
 /// these, and nothing imports them.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("hacher-chain-dsl", &[]),
     ("hacher-data-path", &[]),
     ("hacher-libos-net", &["hacher-data-path"]),
@@ -245,7 +245,7 @@ fn an_import_against_the_direction_is_found() {
     };
     for (from, allowed) in MAY_IMPORT {
         for (to, _) in MAY_IMPORT {
-            assert_eq!(refused(from, to), !allowed.contains(&to), "{from} imports {to}");
+            assert_eq!(refused(from, to), !allowed.contains(to), "{from} imports {to}");
         }
         for folder in ["benches", "tests", "examples/echo"] {
             assert!(refused(from, &leaf(folder)), "{from} imports {folder}");
@@ -266,7 +266,7 @@ fn every_package_is_of_the_product_or_a_leaf() {
         );
     }
     for (name, _) in MAY_IMPORT {
-        assert!(workspace.folders.contains_key(name), "{name} is gone");
+        assert!(workspace.folders.contains_key(*name), "{name} is gone");
     }
 }
 

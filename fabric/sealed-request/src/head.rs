@@ -79,9 +79,7 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_of_name)
 }
 
-/// What an HTTP field may have as well: visible ASCII, blanks and tabs.
+/// No character that controls anything: nothing ends a line, or looks like another one.
 fn is_value(value: &str) -> bool {
-    value
-        .bytes()
-        .all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte))
+    !value.chars().any(char::is_control)
 }

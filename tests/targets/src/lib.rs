@@ -18,6 +18,7 @@ mod http;
 mod monitor_calls;
 mod page;
 mod script;
+mod sealed_request;
 
 /// A target: it panics if it finds that something is wrong.
 pub type Target = fn(&[u8]);
@@ -33,6 +34,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("http", http),
     ("monitor_calls", monitor_calls),
     ("page", page),
+    ("sealed_request", sealed_request),
 ];
 
 pub use attachment::attachment;
@@ -44,3 +46,4 @@ pub use elf::elf;
 pub use http::http;
 pub use monitor_calls::monitor_calls;
 pub use page::page;
+pub use sealed_request::sealed_request;
