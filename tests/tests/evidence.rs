@@ -214,10 +214,16 @@ fn evidence_goes_on_without_the_daemon_and_after_the_gateway_was_replaced() {
             .then(|| verified(&reply.body, &bytes).unwrap())
     };
     let before = ask(1).unwrap();
+    let processes = tenants.processes().into_iter();
+    let daemons: Vec<_> = processes.filter(|(_, name)| name == "hacher-daemon").collect();
+    assert_eq!(daemons.len(), 1);
+    tenants.signal(daemons[0].0, Signal::STOP);
+    assert_eq!(ask(2).unwrap(), before, "no daemon is needed");
+    tenants.signal(daemons[0].0, Signal::CONT);
     let old = tenants.gateway("").unwrap();
     tenants.signal(old, Signal::KILL);
     assert!(until(|| tenants.gateway("").is_some_and(|pid| pid != old)));
-    let mut number = 1;
+    let mut number = 2;
     let mut after = None;
     assert!(until(|| {
         number += 1;

@@ -153,7 +153,7 @@ operand! {
         files_bytes: u64,
         /// SHA-384 of the executable.
         measurement: [u8; 48],
-        /// Measurement of the whole image, as evidence names it.
+        /// Measurement of the whole image, as evidence names it; zeros before sealing.
         image: [u8; 48],
         /// Number of its first instance in the chain.
         first_instance: u32,
@@ -275,7 +275,7 @@ operand! {
         definition: GatewayDefinition,
         /// SHA-384 of the executable.
         measurement: [u8; 48],
-        /// Measurement of the whole image, as evidence names it.
+        /// Measurement of the whole image, as evidence names it; zeros before sealing.
         image: [u8; 48],
         /// An [`InstanceState`].
         state: u32,

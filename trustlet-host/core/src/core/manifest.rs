@@ -1,7 +1,6 @@
 //! The manifest of this monitor, from its tables: what it was really asked to create, and runs.
 
 use super::definition::{Definition, Edge, Function};
-use super::digest::image_digest;
 use super::gateway::Gateway;
 use super::names::INGRESS;
 use super::refusal::{Refusal, refuse};
@@ -9,7 +8,7 @@ use super::sealed::{Chain, SealedChain};
 use super::tables::Core;
 use crate::calls::{ResultCode, tls};
 use crate::ids::{ChainId, FunctionIndex, index};
-use crate::platform::{LayerStatus, Platform};
+use crate::platform::{LayerStatus, Measurement, Platform};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -45,26 +44,37 @@ impl<P: Platform> Core<P> {
     fn chain_facts(&self, id: ChainId) -> Result<manifest::Chain, Refusal> {
         let chain: &Chain<P> = self.chain(u64::from(id.0))?;
         let SealedChain {
-            digest, request_key, ..
+            digest,
+            images,
+            gateway_image,
+            request_key,
+            ..
         } = chain.sealed()?;
         let definition = &chain.definition;
-        let functions = definition.functions.iter().map(function_facts);
+        let functions = definition
+            .functions
+            .iter()
+            .zip(images)
+            .map(|(function, image)| function_facts(function, image));
         let edges = definition.edges.iter().map(|edge| edge_facts(definition, edge));
         Ok(manifest::Chain {
             digest: *digest,
             version: word(definition.chain.version.as_str())?,
             name: word(definition.chain.name.as_str())?,
             request_key: request_key.public_key(),
-            gateway: gateway_facts(self.gateway(chain.gateway)?)?,
+            gateway: gateway_facts(self.gateway(chain.gateway)?, gateway_image)?,
             functions: functions.collect::<Result<_, _>>()?,
             edges: edges.collect::<Result<_, _>>()?,
         })
     }
 }
 
-fn gateway_facts<P: Platform>(gateway: &Gateway<P>) -> Result<manifest::Gateway, Refusal> {
+fn gateway_facts<P: Platform>(
+    gateway: &Gateway<P>,
+    image: &Measurement,
+) -> Result<manifest::Gateway, Refusal> {
     Ok(manifest::Gateway {
-        image: image_digest(&gateway.program),
+        image: *image,
         is_own: gateway.is_own(),
         logs: logs(gateway.definition.logs),
         tls_key: tls_key(gateway)?,
@@ -85,9 +95,12 @@ fn tls_key<P: Platform>(gateway: &Gateway<P>) -> Result<Option<[u8; KEY_BYTES]>,
     }
 }
 
-fn function_facts<P: Platform>(function: &Function<P>) -> Result<manifest::Function, Refusal> {
+fn function_facts<P: Platform>(
+    function: &Function<P>,
+    image: &Measurement,
+) -> Result<manifest::Function, Refusal> {
     Ok(manifest::Function {
-        image: image_digest(&function.program),
+        image: *image,
         name: word(function.definition.name.as_str())?,
         is_carrier: function.is_carrier,
         logs: logs(function.definition.limits.logs),

@@ -1,7 +1,6 @@
 //! The tables, as a daemon reads them: enough to go on after it was started anew.
 
 use super::definition::gateway_limits;
-use super::digest::image_digest;
 use super::dispatch::Caller;
 use super::ledger::Owner;
 use super::names::GATEWAY;
@@ -9,13 +8,14 @@ use super::operand::{function_index, narrow};
 use super::program::Program;
 use super::refusal::Refusal;
 use super::reply::{Handle, Outcome};
+use super::sealed::SealedChain;
 use super::tables::Core;
 use crate::calls::{
     self, ANY_CPU, ChainEntry, EdgeEntry, FunctionDefinition, FunctionEntry, GatewayEntry, InboundEntry,
     InstanceEntry, LayerEntry, MonitorEntry, OPERAND_MAX_BYTES, PortEntry, ResultCode,
 };
-use crate::ids::{FunctionIndex, InstanceNumber, index, number};
-use crate::platform::{MEASUREMENT_BYTES, Platform};
+use crate::ids::{FunctionIndex, GatewayId, InstanceNumber, index, number};
+use crate::platform::{MEASUREMENT_BYTES, Measurement, Platform};
 use hacher_data_path::name::Name;
 use zerocopy::IntoBytes;
 
@@ -109,6 +109,7 @@ impl<P: Platform> Core<P> {
         };
         let entry = FunctionEntry {
             fabric_bytes,
+            image: image_of(chain.sealed.as_ref(), function),
             carrier: u32::from(definition.is_carrier(function)),
             ..entry
         };
@@ -230,7 +231,7 @@ impl<P: Platform> Core<P> {
         let entry = GatewayEntry {
             definition: gateway.definition,
             measurement: P::image_measurement(&gateway.program.image),
-            image: image_digest(&gateway.program),
+            image: self.gateway_image(id),
             state: self.gateway_state(id).number(),
             epoch: gateway.epoch,
             deaths: gateway.deaths,
@@ -245,6 +246,13 @@ impl<P: Platform> Core<P> {
             outcome.values = [1, 0, 0, 0, 0, 0];
         }
         Ok(outcome)
+    }
+
+    /// Zeros until a chain that it serves is sealed.
+    fn gateway_image(&self, gateway: GatewayId) -> Measurement {
+        let mut served = self.chains.iter().filter(|chain| chain.gateway == gateway);
+        let sealed = served.find_map(|chain| chain.sealed.as_ref());
+        sealed.map_or([0; MEASUREMENT_BYTES], |sealed| sealed.gateway_image)
     }
 
     pub(super) fn query_admin(&mut self) -> Result<Outcome, Refusal> {
@@ -297,6 +305,15 @@ impl<P: Platform> Core<P> {
     }
 }
 
+/// Zeros before sealing.
+fn image_of<P: Platform>(sealed: Option<&SealedChain<P>>, function: FunctionIndex) -> Measurement {
+    let image = sealed.and_then(|sealed| match function.at().checked_sub(1) {
+        None => Some(&sealed.gateway_image),
+        Some(at) => sealed.images.get(at),
+    });
+    image.copied().unwrap_or([0; MEASUREMENT_BYTES])
+}
+
 fn function_entry<P: Platform>(
     definition: FunctionDefinition,
     program: &Program<P>,
@@ -309,7 +326,7 @@ fn function_entry<P: Platform>(
         fabric_bytes: 0,
         files_bytes: program.files_bytes,
         measurement: P::image_measurement(&program.image),
-        image: image_digest(program),
+        image: [0; MEASUREMENT_BYTES],
         first_instance,
         port_count: number(ports),
         library_count: number(program.libraries.len()),

@@ -1,7 +1,7 @@
 //! A chain in the monitor's table: open while it is defined, sealed with regions and keys afterwards.
 
 use super::definition::{Definition, Edge};
-use super::digest::chain_digest;
+use super::digest::{chain_digest, image_digest};
 use super::event::Exit;
 use super::gateway::Gateway;
 use super::identity::RequestKey;
@@ -9,7 +9,7 @@ use super::plan::Plan;
 use super::refusal::{Refusal, refuse};
 use crate::calls::ResultCode;
 use crate::ids::GatewayId;
-use crate::platform::{MEASUREMENT_BYTES, Platform};
+use crate::platform::{MEASUREMENT_BYTES, Measurement, Platform};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use hacher_data_path::aead::keys::SecretBytes;
@@ -38,6 +38,10 @@ pub(crate) struct Slot<P: Platform> {
 /// What sealing adds to a definition.
 pub(crate) struct SealedChain<P: Platform> {
     pub(crate) digest: [u8; MEASUREMENT_BYTES],
+    /// Measurements of images, made once, as that takes time with many files: of the functions in their order,
+    /// and of the gateway.
+    pub(crate) images: Vec<Measurement>,
+    pub(crate) gateway_image: Measurement,
     pub(crate) epoch: u64,
     pub(crate) plan: Plan,
     /// By port number.
@@ -137,8 +141,13 @@ fn seal<P: Platform>(
             log: None,
         });
     }
+    let functions = definition.functions.iter();
     Ok(SealedChain {
         digest,
+        images: functions
+            .map(|function| image_digest(&function.program))
+            .collect(),
+        gateway_image: image_digest(&gateway.program),
         epoch,
         plan,
         port_secrets,
