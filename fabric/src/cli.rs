@@ -12,6 +12,7 @@ pub use bench::{BenchArgs, BenchCommand, CompareArgs, Experiment};
 pub use format::{Format, FormatArgs};
 
 use crate::failed::Failed;
+use crate::url::GatewayUrl;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hacher_http::admin_address::AdminAddress;
 use hacher_loader::beneath::{Beneath, Folders};
@@ -418,6 +419,10 @@ pub struct EvidenceArgs {
     /// Where the gateway listens
     #[arg(long, default_value = DEFAULT_LISTEN, value_name = "ADDRESS")]
     pub gateway: SocketAddr,
+    /// Where the gateway is reached from outside: http:// or https://, host, port. Whatever certificate it
+    /// shows is taken; the evidence names the right one's key
+    #[arg(long, value_name = "URL", conflicts_with = "gateway")]
+    pub url: Option<GatewayUrl>,
     #[command(flatten)]
     pub format: FormatArgs,
 }

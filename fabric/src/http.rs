@@ -114,7 +114,7 @@ impl Connection {
         }
     }
 
-    async fn over<S>(stream: S, address: AdminAddress) -> Result<Self, HttpError>
+    pub(crate) async fn over<S>(stream: S, address: AdminAddress) -> Result<Self, HttpError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {

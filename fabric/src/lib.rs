@@ -11,6 +11,7 @@
 //! build             the `build` commands of chain files
 //! companion         the executables beside this one; gateway_program, which of them is the gateway
 //! admin_socket      a path where operators are answered
+//! url               gateways that are asked for evidence from outside
 //! http, tree        a client, and a whole service, for commands that need one
 //! table, failed     how results are printed, and failures
 //! ```
@@ -27,6 +28,7 @@ pub mod http;
 pub mod loader;
 pub mod table;
 pub mod tree;
+pub mod url;
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};

@@ -262,6 +262,22 @@ fn the_key_of_the_certificate_is_named_and_follows_its_renewal() {
     let gateway = ask(1, &first).unwrap();
     assert!(gateway.is_own);
     assert_eq!(gateway.tls_key, Some(hash(&first)));
+    let url = format!("https://{}", tenants.address("t"));
+    let file = folder.path().join("evidence");
+    let (text, bytes) = nonce(7);
+    let arguments = [
+        "evidence",
+        "--url",
+        &url,
+        "--nonce",
+        &text,
+        "--output",
+        file.to_str().unwrap(),
+    ];
+    let (code, _, said) = command(&arguments).unwrap();
+    assert_eq!(code, Some(0), "{said}");
+    let of_command = verified(&std::fs::read(&file).unwrap(), &bytes).unwrap();
+    assert_eq!(of_command.chains[0].gateway.tls_key, Some(hash(&first)));
     let second = pair();
     replace(&second);
     tenants.signal(tenants.monitor_pid(), Signal::HUP);

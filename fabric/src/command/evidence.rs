@@ -25,8 +25,11 @@ pub fn evidence(arguments: &EvidenceArgs) -> Result<(), Failed> {
         .enable_all()
         .build()?;
     let reply = runtime.block_on(async {
-        let mut connection = Connection::open(arguments.gateway).await?;
-        connection.get(&path).await
+        let mut connection = match &arguments.url {
+            Some(url) => url.connect().await?,
+            None => Connection::open(arguments.gateway).await?,
+        };
+        Ok::<_, Failed>(connection.get(&path).await?)
     })?;
     let format = arguments.format.format;
     check_reply(&reply, format)?;
