@@ -166,7 +166,7 @@ impl Checked {
     }
 }
 
-fn too_large(len_bytes: usize, file_name: &str) -> Diagnostics {
+pub(crate) fn too_large(len_bytes: usize, file_name: &str) -> Diagnostics {
     let message = format!(
         "the file is too large: {len_bytes} bytes, at most {}",
         keys::MAX_TEXT_BYTES

@@ -74,7 +74,7 @@ pub(crate) fn files(entry: &Entry<'_>, problems: &mut Problems) -> Vec<Spanned<F
 }
 
 /// The array that an entry holds; reports one with too many items.
-fn list<'t>(
+pub(crate) fn list<'t>(
     entry: &Entry<'t>,
     expected: &str,
     max: usize,
@@ -96,7 +96,7 @@ fn list<'t>(
     Some(array)
 }
 
-fn items<'t>(
+pub(crate) fn items<'t>(
     entry: &Entry<'t>,
     array: &'t DeArray<'t>,
     max: usize,

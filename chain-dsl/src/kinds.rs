@@ -71,6 +71,28 @@ pub(crate) struct TableKind {
     pub(crate) keys: &'static [AnyKey],
 }
 
+/// A list of items of one kind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ListKind {
+    pub(crate) item: ItemKind,
+    pub(crate) max: usize,
+    /// Whether the word "any" may stand instead of the list.
+    pub(crate) or_any: bool,
+}
+
+/// What the items of a list are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ItemKind {
+    /// So many bytes in hexadecimal, and what they are.
+    Hex(usize, &'static str),
+    /// Some of a few words.
+    Word(&'static [&'static str]),
+    /// Names that only a machine knows.
+    Name,
+    /// Whole numbers.
+    Integer(IntegerKind),
+}
+
 /// A value that has its own reader; what it is for the schema.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum OwnKind {
@@ -111,6 +133,7 @@ pub(crate) enum AnyKey {
     Choice(Key<ChoiceKind>),
     Text(Key<TextKind>),
     Table(Key<TableKind>),
+    List(Key<ListKind>),
     Own(Key<OwnKind>),
 }
 
@@ -125,6 +148,7 @@ impl AnyKey {
             Self::Choice(key) => key.name,
             Self::Text(key) => key.name,
             Self::Table(key) => key.name,
+            Self::List(key) => key.name,
             Self::Own(key) => key.name,
         }
     }

@@ -14,6 +14,9 @@
 //! assert!(problems.to_string().contains("did you mean `exec`?"));
 //! ```
 //!
+//! Files of data owners, who say what they demand of evidence before they send anything, are in a language of
+//! their own ([`check_policy`]) with the same diagnostics, by the same code: `policy` has its keys.
+//!
 //! The crate is pure: no I/O, no clock, no unsafe. A file goes through these modules in turn:
 //!
 //! 1. `document`: text to TOML tree, with all syntax errors;
@@ -52,6 +55,7 @@ mod keys;
 mod kinds;
 mod name;
 mod nearest;
+mod policy;
 mod print;
 mod render;
 mod schema;
@@ -73,6 +77,7 @@ pub use keys::{
     MAX_NAME_BYTES, MAX_PLACE_BYTES, MAX_PLACE_DEPTH, MAX_PORTS, MAX_TEXT_BYTES, MAX_VALUE_BYTES,
     RESERVED_PLACES,
 };
-pub use schema::schema;
+pub use policy::{Floor, Listed, PolicyFile, check_policy, check_policy_bytes};
+pub use schema::{policy_schema, schema};
 pub use source::{Position, Span};
 pub use units::{ByteSize, format_duration};

@@ -1,4 +1,4 @@
-//! The JSON Schema (draft 2020-12) of a chain file, for editors.
+//! The JSON Schemas (draft 2020-12) of chain files and policy files, for editors.
 //!
 //! Made from [`crate::keys`], which the reader uses too. A schema cannot say everything (whether a name in
 //! the flow has a table, whether a size is within its bounds); what it refuses, the checker refuses.
@@ -6,7 +6,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::keys;
-use crate::kinds::{AnyKey, ChoiceKind, OwnKind};
+use crate::kinds::{AnyKey, ChoiceKind, ItemKind, ListKind, OwnKind};
+use crate::policy::keys as policy_keys;
 use crate::units::format_duration;
 
 const NAME_PATTERN: &str = "^[a-z][a-z0-9_-]{0,62}$";
@@ -18,18 +19,32 @@ const ENV_NAME_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_]{0,62}$";
 /// The schema of a chain file.
 #[must_use]
 pub fn schema() -> Value {
-    let mut schema = table(keys::ROOT_KEYS);
-    if let Value::Object(fields) = &mut schema {
-        fields.insert(
-            "$schema".to_owned(),
-            json!("https://json-schema.org/draft/2020-12/schema"),
-        );
-        fields.insert("title".to_owned(), json!("Hacher chain"));
-        fields.insert(
-            "description".to_owned(),
-            json!("A chain of confidential functions."),
-        );
-    }
+    document(
+        keys::ROOT_KEYS,
+        "Hacher chain",
+        "A chain of confidential functions.",
+    )
+}
+
+/// The schema of a policy file.
+#[must_use]
+pub fn policy_schema() -> Value {
+    document(
+        policy_keys::ROOT_KEYS,
+        "Hacher policy",
+        "What a data owner demands of evidence.",
+    )
+}
+
+fn document(keys: &[AnyKey], title: &str, description: &str) -> Value {
+    let mut schema = table(keys);
+    insert(
+        &mut schema,
+        "$schema",
+        json!("https://json-schema.org/draft/2020-12/schema"),
+    );
+    insert(&mut schema, "title", json!(title));
+    insert(&mut schema, "description", json!(description));
     schema
 }
 
@@ -109,10 +124,27 @@ fn property(key: &AnyKey) -> Value {
             (key.doc.to_owned(), value)
         }
         AnyKey::Table(key) => (key.doc.to_owned(), table(key.kind.keys)),
+        AnyKey::List(key) => (key.doc.to_owned(), list(key.kind)),
         AnyKey::Own(key) => (key.doc.to_owned(), own(key.kind)),
     };
     insert(&mut value, "description", json!(doc));
     value
+}
+
+fn list(kind: ListKind) -> Value {
+    let item = match kind.item {
+        ItemKind::Hex(bytes, _) => {
+            json!({ "type": "string", "pattern": format!("^[0-9A-Fa-f]{{{}}}$", 2 * bytes) })
+        }
+        ItemKind::Word(words) => json!({ "enum": words }),
+        ItemKind::Name => json!({ "type": "string", "pattern": NAME_PATTERN }),
+        ItemKind::Integer(range) => json!({ "type": "integer", "minimum": range.min, "maximum": range.max }),
+    };
+    let list = json!({ "type": "array", "minItems": 1, "maxItems": kind.max, "items": item });
+    match kind.or_any {
+        true => json!({ "oneOf": [list, { "const": "any" }] }),
+        false => list,
+    }
 }
 
 fn own(kind: OwnKind) -> Value {

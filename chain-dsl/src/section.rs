@@ -25,7 +25,11 @@ pub(crate) struct Section<'t> {
     title: String,
     table: &'t DeTable<'t>,
     keys: &'static [AnyKey],
+    tables_with: TablesWith,
 }
+
+/// In which tables of its language a key belongs, as messages call them.
+pub(crate) type TablesWith = fn(&str) -> Vec<&'static str>;
 
 /// A key that is there.
 #[derive(Clone, Copy)]
@@ -56,8 +60,19 @@ pub(crate) fn entries<'t>(table: &'t DeTable<'t>) -> Vec<Entry<'t>> {
 }
 
 impl<'t> Section<'t> {
-    /// Opens a table and reports the keys that it does not know.
+    /// Opens a table of a chain file and reports the keys that it does not know.
     pub(crate) fn open(
+        title: impl Into<String>,
+        table: &'t DeTable<'t>,
+        keys: &'static [AnyKey],
+        problems: &mut Problems,
+    ) -> Self {
+        Self::open_of(keys::tables_with, title, table, keys, problems)
+    }
+
+    /// The same, of a file in a language with these tables.
+    pub(crate) fn open_of(
+        tables_with: TablesWith,
         title: impl Into<String>,
         table: &'t DeTable<'t>,
         keys: &'static [AnyKey],
@@ -67,6 +82,7 @@ impl<'t> Section<'t> {
             title: title.into(),
             table,
             keys,
+            tables_with,
         };
         for entry in entries(table) {
             if !keys.iter().any(|key| key.name() == entry.name) {
@@ -88,7 +104,7 @@ impl<'t> Section<'t> {
         if let Some(meant) = nearest(name, names.iter().copied()) {
             return report(format!("did you mean `{meant}`?")).with_nearest(meant);
         }
-        let elsewhere = keys::tables_with(name);
+        let elsewhere = (self.tables_with)(name);
         if !elsewhere.is_empty() {
             return report(format!("belongs {}", elsewhere.join(" or ")));
         }
@@ -247,7 +263,13 @@ impl<'t> Section<'t> {
     ) -> Option<Section<'t>> {
         let entry = self.entry(key.name)?;
         let table = table_of(&entry, "a table", problems)?;
-        Some(Section::open(title, table, key.kind.keys, problems))
+        Some(Section::open_of(
+            self.tables_with,
+            title,
+            table,
+            key.kind.keys,
+            problems,
+        ))
     }
 }
 

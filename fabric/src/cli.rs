@@ -7,9 +7,11 @@
 
 mod bench;
 mod format;
+mod verify;
 
 pub use bench::{BenchArgs, BenchCommand, CompareArgs, Experiment};
 pub use format::{Format, FormatArgs};
+pub use verify::VerifyArgs;
 
 use crate::failed::Failed;
 use crate::url::GatewayUrl;
@@ -84,6 +86,11 @@ pub enum Command {
     Explain(ChainArgs),
     /// Print the measurements and the digest of a chain, without running it
     Measure(MeasureArgs),
+    /// Say whether evidence proves what is demanded: which chain, of which functions, on what hardware
+    ///
+    /// Offline: certificates come with the evidence or as files, and AMD's roots are built in. Every check is
+    /// printed with its reason. Exit codes: 0 nothing failed, 1 a check failed.
+    Verify(VerifyArgs),
     /// Show what this machine can enforce, and whether its limits leave room for a service
     Doctor(DoctorArgs),
     /// Measure hops, chains and requests beside what nothing can beat and what people use today
@@ -352,6 +359,10 @@ pub struct MeasureArgs {
     /// The chain files, or folders of them
     #[arg(required = true)]
     pub chains: Vec<PathBuf>,
+    /// Write a policy that accepts these chains to a new file, to be reviewed and handed to data owners, who
+    /// give it to `verify --policy`
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     #[command(flatten)]
     pub secrets: SecretsArgs,
     #[command(flatten)]

@@ -12,6 +12,7 @@
 //! companion         the executables beside this one; gateway_program, which of them is the gateway
 //! admin_socket      a path where operators are answered
 //! url               gateways that are asked for evidence from outside
+//! given, policy     what whoever verifies brings: files, and demands
 //! http, tree        a client, and a whole service, for commands that need one
 //! table, failed     how results are printed, and failures
 //! ```
@@ -24,8 +25,10 @@ pub mod command;
 pub mod companion;
 pub mod failed;
 pub mod gateway_program;
+pub mod given;
 pub mod http;
 pub mod loader;
+pub mod policy;
 pub mod table;
 pub mod tree;
 pub mod url;
@@ -86,6 +89,7 @@ fn run_command(command: Command) -> ExitCode {
         Command::Traces(arguments) => command::traces::traces(&arguments),
         Command::Explain(arguments) => command::explain::explain(&arguments),
         Command::Measure(arguments) => command::measure::measure(&arguments),
+        Command::Verify(arguments) => command::verify::verify(&arguments),
         Command::Doctor(arguments) => command::doctor::doctor(&arguments),
         // Whatever they are, they have been understood.
         Command::Bench(_) => command::bench::bench(std::env::args_os().skip(2)).map(|never| match never {}),

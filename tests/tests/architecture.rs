@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("hacher-data-path", &[]),
     ("hacher-libos-net", &["hacher-data-path"]),
     ("hacher-evidence", &[]),
+    ("hacher-verifier", &["hacher-evidence"]),
     ("hacher-monitor-core", &["hacher-data-path", "hacher-evidence"]),
     (
         "hacher-trustlet-host",
@@ -66,6 +67,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "hacher-gateway",
             "hacher-daemon",
             "hacher-loader",
+            "hacher-verifier",
         ],
     ),
 ];
@@ -312,6 +314,7 @@ fn the_language_and_the_core_forbid_unsafe_code() {
         "hacher-evidence",
         "hacher-monitor-core",
         "hacher-in-process",
+        "hacher-verifier",
     ] {
         assert!(says(&workspace, package, "#![forbid(unsafe_code)]"), "{package}");
     }

@@ -1,9 +1,11 @@
 //! `measure`: the digest of a chain and the measurements in it, without running anything.
 
-use super::{Failed, print, print_json, read_chain, report_chain_error};
+use super::{Failed, complain, print, print_json, read_chain, report_chain_error};
 use crate::cli::{Format, MeasureArgs};
 use crate::gateway_program::GatewayProgram;
+use crate::policy::{MeasuredChain, draft};
 use crate::table::{Align, Table};
+use hacher_chain_dsl::{Function, Logs};
 use hacher_loader::beneath::Folders;
 use hacher_loader::define::{define_chain, define_gateway};
 use hacher_loader::definer::Definer;
@@ -11,10 +13,14 @@ use hacher_loader::named::chain_files;
 use hacher_loader::own_gateway;
 use hacher_loader::placement::{seat, usable_cpus};
 use hacher_loader::progress;
+use hacher_loader::protection::is_mapped;
+use hacher_trustlet_host::VERSION;
 use hacher_trustlet_host::calls::{Call, FunctionEntry};
 use hacher_trustlet_host::hex::hex;
 use hacher_trustlet_host::measure::Measurer;
 use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::Path;
 use zerocopy::FromBytes;
 
@@ -31,6 +37,9 @@ pub fn measure(arguments: &MeasureArgs) -> Result<(), Failed> {
         .iter()
         .map(|path| measure_one(path, format, &folders))
         .collect::<Result<Vec<_>, _>>()?;
+    if let Some(path) = &arguments.policy {
+        write_policy(path, &measured)?;
+    }
     if format == Format::Human {
         let texts: Vec<String> = measured.iter().map(Measured::human).collect();
         return print(&texts.join("\n"));
@@ -47,10 +56,42 @@ pub fn measure(arguments: &MeasureArgs) -> Result<(), Failed> {
     })
 }
 
+/// Writes a policy that accepts what was measured; never over a file that is there, which somebody may have
+/// reviewed.
+fn write_policy(path: &Path, measured: &[Measured]) -> Result<(), Failed> {
+    let chains: Vec<MeasuredChain<'_>> = measured
+        .iter()
+        .map(|measured| MeasuredChain {
+            name: &measured.chain,
+            digest: &measured.digest,
+            drops_logs: measured.drops_logs,
+            seals_edges: measured.seals_edges,
+        })
+        .collect();
+    let failed = |error: io::Error| {
+        Failed::new(match error.kind() {
+            io::ErrorKind::AlreadyExists => format!(
+                "`{}` is there already: a policy is never overwritten; move it away first",
+                path.display()
+            ),
+            _ => format!("cannot write `{}`: {error}", path.display()),
+        })
+    };
+    let mut file = File::create_new(path).map_err(failed)?;
+    file.write_all(draft(&chains, VERSION).as_bytes())
+        .map_err(failed)?;
+    complain(&format!(
+        "wrote {}: review it, and hand it to data owners for `hacher-fabric verify --policy`\n",
+        path.display()
+    ))
+}
+
 /// What was measured of one chain.
 struct Measured {
     chain: String,
     digest: String,
+    drops_logs: bool,
+    seals_edges: bool,
     functions: Vec<FunctionEntry>,
 }
 
@@ -119,9 +160,13 @@ fn measure_one(path: &Path, format: Format, folders: &Folders) -> Result<Measure
             .map_err(|_| Failed::new("an answer has another layout"))?;
         measured.push(entry);
     }
+    let chain = file.chain();
+    let mut logs = chain.functions().iter().map(Function::logs);
     Ok(Measured {
-        chain: file.chain().name().to_owned(),
+        chain: chain.name().to_owned(),
         digest,
+        drops_logs: logs.all(|logs| logs == Logs::Drop),
+        seals_edges: !chain.edges().iter().any(is_mapped),
         functions: measured,
     })
 }

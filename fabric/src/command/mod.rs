@@ -13,6 +13,7 @@ pub mod run;
 pub mod serve;
 pub mod status;
 pub mod traces;
+pub mod verify;
 
 use crate::cli::Format;
 use crate::failed::Failed;

@@ -9,14 +9,18 @@
 )]
 
 mod attachment;
+mod certificate;
 mod chain_file;
 mod data_path;
 #[cfg(feature = "fabric")]
 mod elf;
 #[cfg(feature = "fabric")]
 mod http;
+mod manifest;
 mod monitor_calls;
 mod page;
+mod policy;
+mod report;
 mod script;
 mod sealed_request;
 
@@ -26,24 +30,32 @@ pub type Target = fn(&[u8]);
 /// All targets, by the name of their corpus.
 pub const TARGETS: &[(&str, Target)] = &[
     ("attachment", attachment),
+    ("certificate", certificate),
     ("chain_file", chain_file),
     ("data_path", data_path),
     #[cfg(feature = "fabric")]
     ("elf", elf),
     #[cfg(feature = "fabric")]
     ("http", http),
+    ("manifest", manifest),
     ("monitor_calls", monitor_calls),
     ("page", page),
+    ("policy", policy),
+    ("report", report),
     ("sealed_request", sealed_request),
 ];
 
 pub use attachment::attachment;
+pub use certificate::certificate;
 pub use chain_file::chain_file;
 pub use data_path::data_path;
 #[cfg(feature = "fabric")]
 pub use elf::elf;
 #[cfg(feature = "fabric")]
 pub use http::http;
+pub use manifest::manifest;
 pub use monitor_calls::monitor_calls;
 pub use page::page;
+pub use policy::policy;
+pub use report::report;
 pub use sealed_request::sealed_request;

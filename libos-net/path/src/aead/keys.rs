@@ -60,7 +60,7 @@ impl KeyType for Len32 {
     }
 }
 
-fn expand(secret: &SecretBytes, info: &[&[u8]]) -> SecretBytes {
+pub(super) fn expand(secret: &SecretBytes, info: &[&[u8]]) -> SecretBytes {
     let mut bytes = [0; SECRET_BYTES];
     // HKDF-Expand (RFC 5869, section 2.3) with a uniformly random pseudo-random key, so no Extract is needed.
     Prk::new_less_safe(HKDF_SHA256, secret.expose())

@@ -29,3 +29,5 @@ pub const IMPLEMENTATION: &str = if cfg!(feature = "aws-lc") {
 
 #[cfg(all(test, feature = "aws-lc"))]
 mod tests;
+#[cfg(all(test, feature = "aws-lc"))]
+mod vectors;
