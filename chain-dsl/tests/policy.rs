@@ -172,7 +172,7 @@ fn a_value_that_cannot_be_is_found() {
         "`g` is no hexadecimal digit",
     );
     assert_refused(
-        "[chain]\nlogs = \"drop\"",
+        "[chain]\nlogs = \"droped\"",
         Code::UnknownChoice,
         "did you mean \"dropped\"?",
     );
