@@ -4,7 +4,7 @@ use bytes::Bytes;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use hacher_http::admin_address::AdminAddress;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -43,6 +43,14 @@ pub enum HttpError {
         /// How.
         source: hyper::Error,
     },
+    /// The reply is longer than what was asked for can be.
+    #[error("{address} answered with more than {max_bytes} bytes")]
+    TooLong {
+        /// Where.
+        address: AdminAddress,
+        /// What was taken at most.
+        max_bytes: usize,
+    },
     /// The request is not one.
     #[error("not a request: {0}")]
     Request(#[from] hyper::http::Error),
@@ -78,6 +86,7 @@ impl Reply {
 pub struct Connection {
     address: AdminAddress,
     sender: SendRequest<Full<Bytes>>,
+    reply_max_bytes: usize,
 }
 
 impl Connection {
@@ -123,9 +132,18 @@ impl Connection {
             Ok((sender, connection)) => {
                 // Ends with the connection; its errors reach us through the sender.
                 tokio::spawn(connection);
-                Ok(Self { address, sender })
+                Ok(Self {
+                    address,
+                    sender,
+                    reply_max_bytes: usize::MAX,
+                })
             }
         }
+    }
+
+    /// Takes no reply that is longer, for a server that may be anybody's.
+    pub const fn take_at_most(&mut self, reply_max_bytes: usize) {
+        self.reply_max_bytes = reply_max_bytes;
     }
 
     /// Sends a request and reads the whole reply, which may come before all of the request was sent: a server
@@ -158,7 +176,15 @@ impl Connection {
             .await
             .map_err(broken)?;
         let (parts, body) = reply.into_parts();
-        let body = body.collect().await.map_err(broken)?.to_bytes();
+        let collected = Limited::new(body, self.reply_max_bytes).collect().await;
+        let body = collected.map_err(|error| match error.downcast::<hyper::Error>() {
+            Ok(source) => broken(*source),
+            Err(_) => HttpError::TooLong {
+                address: self.address.clone(),
+                max_bytes: self.reply_max_bytes,
+            },
+        })?;
+        let body = body.to_bytes();
         Ok(Reply {
             status: parts.status,
             headers: parts.headers,

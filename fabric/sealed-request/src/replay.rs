@@ -10,6 +10,8 @@ pub const REMEMBERED_MAX: usize = 1 << 17;
 /// The requests that were opened lately.
 pub struct Replays {
     window_ms: u64,
+    /// The latest time that was ever given: a clock that is turned back makes nothing new again.
+    latest_ms: u64,
     most: usize,
     known: HashSet<[u8; KEY_BYTES]>,
     /// The same, with the time from which each may be forgotten, in the order in which they came.
@@ -29,6 +31,7 @@ impl Replays {
     pub fn remembering(window_ms: u64, most: usize) -> Self {
         Self {
             window_ms,
+            latest_ms: 0,
             most,
             known: HashSet::new(),
             forget: VecDeque::new(),
@@ -40,6 +43,8 @@ impl Replays {
     /// # Errors
     /// When it came before, was not made now, or no more can be remembered.
     pub fn admit(&mut self, request: &Opened, now_ms: u64) -> Result<(), Refused> {
+        let now_ms = self.latest_ms.max(now_ms);
+        self.latest_ms = now_ms;
         let off_ms = now_ms.abs_diff(request.made_at_ms);
         if off_ms > self.window_ms {
             return Err(Refused::Time { off_ms });

@@ -267,6 +267,21 @@ fn a_request_from_the_future_is_remembered_until_its_time_has_passed() {
 }
 
 #[test]
+fn a_clock_that_is_turned_back_admits_nothing_again() {
+    let mut replays = Replays::new(10_000);
+    let (bytes, _) = sealed(&[b"x"]);
+    assert_eq!(replays.admit(&begun(&bytes).unwrap(), NOW_MS), Ok(()));
+    // All is forgotten by then.
+    let late = NOW_MS + 60_000;
+    let (prefix, ..) = request::seal(&key(7).public_key().unwrap(), &DIGEST, late).unwrap();
+    assert_eq!(replays.admit(&begun(&prefix).unwrap(), late), Ok(()));
+    assert_eq!(
+        replays.admit(&begun(&bytes).unwrap(), NOW_MS),
+        Err(Refused::Time { off_ms: 60_000 })
+    );
+}
+
+#[test]
 fn no_more_are_remembered_than_may_be() {
     let mut replays = Replays::remembering(1_000, 3);
     let requests: Vec<_> = (0..4).map(|_| sealed(&[b"x"]).0).collect();

@@ -1,6 +1,6 @@
 //! `verify`.
 
-use super::FormatArgs;
+use super::format::FormatArgs;
 use clap::{ArgAction, Args};
 use hacher_verifier::{Digest, UnixTime};
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ pub struct VerifyArgs {
     /// intermediate keys are built in: a VCEK or VLEK is enough
     #[arg(long, value_name = "DIR|FILE", num_args = 1.., action = ArgAction::Append)]
     pub certificates: Vec<PathBuf>,
-    /// Lists of what AMD has revoked (PEM or DER), from https://kdsintf.amd.com/vcek/v1/PRODUCT/crl
+    /// Lists of what AMD has revoked (PEM or DER), from <https://kdsintf.amd.com/vcek/v1/PRODUCT/crl>
     #[arg(long, value_name = "FILE", num_args = 1.., action = ArgAction::Append)]
     pub revocation_list: Vec<PathBuf>,
     /// Accept evidence of the emulated platform, for which no hardware vouches: for trying things out

@@ -5,11 +5,17 @@ use super::{Failed, print, print_bytes, print_json};
 use crate::cli::{EvidenceArgs, Format};
 use crate::http::Connection;
 use hacher_http::percent;
+use hacher_trustlet_host::evidence::envelope::EVIDENCE_MAX_BYTES;
 use hacher_trustlet_host::evidence::{Evidence, Kind, Manifest};
 use hacher_trustlet_host::hex::hex;
 use serde_json::json;
 use std::fs;
 use std::io::{self, IsTerminal};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// A device may take seconds for a report, and others may have asked before.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks for evidence, and writes it.
 ///
@@ -24,13 +30,19 @@ pub fn evidence(arguments: &EvidenceArgs) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let reply = runtime.block_on(async {
+    let asked = async {
         let mut connection = match &arguments.url {
             Some(url) => url.connect().await?,
             None => Connection::open(arguments.gateway).await?,
         };
+        connection.take_at_most(EVIDENCE_MAX_BYTES);
         Ok::<_, Failed>(connection.get(&path).await?)
-    })?;
+    };
+    let reply = runtime.block_on(async {
+        timeout(PATIENCE, asked)
+            .await
+            .map_err(|_| Failed::new(format!("no evidence came within {PATIENCE:?}")))
+    })??;
     let format = arguments.format.format;
     check_reply(&reply, format)?;
     let foreign =

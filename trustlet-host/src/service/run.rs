@@ -62,6 +62,7 @@ impl<M: Machine> Service<M> {
                 self.handle(Token::unpack(event.data.u64()))?;
             }
             self.adopt_newborn();
+            self.watch_slow_readers();
             self.end_overdue();
             self.give_up_loader_if_due();
             self.renewals.look_if_due(&mut self.core);

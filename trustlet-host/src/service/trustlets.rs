@@ -93,6 +93,25 @@ impl<M: Machine> Service<M> {
         }
     }
 
+    /// Has the kernel say when those can take more to whom not all could be sent at once, whatever it was.
+    pub(super) fn watch_slow_readers(&mut self) {
+        let slow: Vec<ProcessId> = self
+            .core
+            .platform()
+            .slow_readers()
+            .map(|(process, _)| process)
+            .collect();
+        for process in slow {
+            let Some(found) = self.core.platform_mut().trustlet_mut(process) else {
+                continue;
+            };
+            let data = epoll::EventData::new_u64(Token::Channel(process).pack());
+            let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT;
+            // Fails for a channel that is gone, whose process is about to be reaped.
+            let _ = epoll::modify(&self.epoll, found.channel(), data, flags);
+        }
+    }
+
     pub(super) fn read_channel(&mut self, process: ProcessId) {
         let Some(found) = self.core.platform_mut().trustlet_mut(process) else {
             return;
