@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::kinds::{
     AnyKey, ChoiceKind, DurationKind, FlagKind, IntegerKind, Key, NumberKind, OwnKind, SizeKind, TableKind,
-    TextKind,
+    Tables, TextKind,
 };
 use crate::units::ByteSize;
 
@@ -474,21 +474,13 @@ pub(crate) const FUNCTION_KEYS: &[AnyKey] = &[
     AnyKey::Integer(THREADS),
 ];
 
-/// Where a key would be known, for a key that stands in the wrong table.
-pub(crate) fn tables_with(name: &str) -> Vec<&'static str> {
-    let tables = [
-        ("at the top of the file, above the first `[table]`", ROOT_KEYS),
-        ("in `[ingress]`", INGRESS_KEYS),
-        ("in `tls` of `[ingress]`", TLS_KEYS),
-        ("in `[defaults]`", DEFAULTS_KEYS),
-        ("in `[function.NAME]`", FUNCTION_KEYS),
-        ("in `[edge.\"SOURCE -> TARGET\"]`", EDGE_KEYS),
-        ("in `retry`", RETRY_KEYS),
-    ];
-    let has = |keys: &[AnyKey]| keys.iter().any(|key| key.name() == name);
-    tables
-        .into_iter()
-        .filter(|(_, keys)| has(keys))
-        .map(|(title, _)| title)
-        .collect()
-}
+/// All tables, as messages call them.
+pub(crate) const TABLES: Tables = &[
+    ("at the top of the file, above the first `[table]`", ROOT_KEYS),
+    ("in `[ingress]`", INGRESS_KEYS),
+    ("in `tls` of `[ingress]`", TLS_KEYS),
+    ("in `[defaults]`", DEFAULTS_KEYS),
+    ("in `[function.NAME]`", FUNCTION_KEYS),
+    ("in `[edge.\"SOURCE -> TARGET\"]`", EDGE_KEYS),
+    ("in `retry`", RETRY_KEYS),
+];

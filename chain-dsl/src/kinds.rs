@@ -137,6 +137,9 @@ pub(crate) enum AnyKey {
     Own(Key<OwnKind>),
 }
 
+/// The tables of a language: what messages call each, and its keys. For a key that stands in the wrong one.
+pub(crate) type Tables = &'static [(&'static str, &'static [AnyKey])];
+
 impl AnyKey {
     pub(crate) fn name(&self) -> &'static str {
         match self {

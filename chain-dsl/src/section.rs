@@ -9,7 +9,8 @@ use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
 use crate::keys;
 use crate::kinds::{
-    AnyKey, ChoiceKind, DurationKind, FlagKind, IntegerKind, Key, NumberKind, SizeKind, TableKind, TextKind,
+    AnyKey, ChoiceKind, DurationKind, FlagKind, IntegerKind, Key, NumberKind, SizeKind, TableKind, Tables,
+    TextKind,
 };
 use crate::nearest::nearest;
 use crate::source::{Span, Spanned};
@@ -25,11 +26,8 @@ pub(crate) struct Section<'t> {
     title: String,
     table: &'t DeTable<'t>,
     keys: &'static [AnyKey],
-    tables_with: TablesWith,
+    tables: Tables,
 }
-
-/// In which tables of its language a key belongs, as messages call them.
-pub(crate) type TablesWith = fn(&str) -> Vec<&'static str>;
 
 /// A key that is there.
 #[derive(Clone, Copy)]
@@ -67,12 +65,12 @@ impl<'t> Section<'t> {
         keys: &'static [AnyKey],
         problems: &mut Problems,
     ) -> Self {
-        Self::open_of(keys::tables_with, title, table, keys, problems)
+        Self::open_of(keys::TABLES, title, table, keys, problems)
     }
 
     /// The same, of a file in a language with these tables.
     pub(crate) fn open_of(
-        tables_with: TablesWith,
+        tables: Tables,
         title: impl Into<String>,
         table: &'t DeTable<'t>,
         keys: &'static [AnyKey],
@@ -82,7 +80,7 @@ impl<'t> Section<'t> {
             title: title.into(),
             table,
             keys,
-            tables_with,
+            tables,
         };
         for entry in entries(table) {
             if !keys.iter().any(|key| key.name() == entry.name) {
@@ -104,7 +102,9 @@ impl<'t> Section<'t> {
         if let Some(meant) = nearest(name, names.iter().copied()) {
             return report(format!("did you mean `{meant}`?")).with_nearest(meant);
         }
-        let elsewhere = (self.tables_with)(name);
+        let tables = self.tables.iter();
+        let having = tables.filter(|(_, keys)| keys.iter().any(|key| key.name() == name));
+        let elsewhere: Vec<_> = having.map(|&(title, _)| title).collect();
         if !elsewhere.is_empty() {
             return report(format!("belongs {}", elsewhere.join(" or ")));
         }
@@ -264,7 +264,7 @@ impl<'t> Section<'t> {
         let entry = self.entry(key.name)?;
         let table = table_of(&entry, "a table", problems)?;
         Some(Section::open_of(
-            self.tables_with,
+            self.tables,
             title,
             table,
             key.kind.keys,

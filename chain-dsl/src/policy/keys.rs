@@ -1,7 +1,9 @@
 //! Every key of the policy language, once: its name, what its value is, its bounds, its meaning.
 
 use crate::keys::MAX_VALUE_BYTES;
-use crate::kinds::{AnyKey, ChoiceKind, FlagKind, IntegerKind, ItemKind, Key, ListKind, TableKind, TextKind};
+use crate::kinds::{
+    AnyKey, ChoiceKind, FlagKind, IntegerKind, ItemKind, Key, ListKind, TableKind, Tables, TextKind,
+};
 
 /// The bound on items of a list: as many as a chain can have functions, four times.
 const MAX_ITEMS: usize = 1024;
@@ -229,20 +231,12 @@ pub(crate) const TURIN_KEYS: &[AnyKey] = &[
     AnyKey::Integer(MICROCODE),
 ];
 
-/// In which tables a key belongs, as messages call them.
-pub(crate) fn tables_with(name: &str) -> Vec<&'static str> {
-    let tables = [
-        ("at the top of the file, above the first `[table]`", ROOT_KEYS),
-        ("in `[chain]`", CHAIN_KEYS),
-        ("in `[monitor]`", MONITOR_KEYS),
-        ("in `[snp]`", SNP_KEYS),
-        ("in `[snp.floor]`", FLOOR_KEYS),
-        ("in `[snp.floor.GENERATION]`", TURIN_KEYS),
-    ];
-    let has = |keys: &[AnyKey]| keys.iter().any(|key| key.name() == name);
-    tables
-        .into_iter()
-        .filter(|(_, keys)| has(keys))
-        .map(|(title, _)| title)
-        .collect()
-}
+/// All tables, as messages call them.
+pub(crate) const TABLES: Tables = &[
+    ("at the top of the file, above the first `[table]`", ROOT_KEYS),
+    ("in `[chain]`", CHAIN_KEYS),
+    ("in `[monitor]`", MONITOR_KEYS),
+    ("in `[snp]`", SNP_KEYS),
+    ("in `[snp.floor]`", FLOOR_KEYS),
+    ("in `[snp.floor.GENERATION]`", TURIN_KEYS),
+];

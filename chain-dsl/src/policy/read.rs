@@ -10,13 +10,7 @@ use toml::de::DeTable;
 
 /// Reads a whole file.
 pub(super) fn policy(root: &DeTable<'_>, problems: &mut Problems) -> PolicyFile {
-    let root = Section::open_of(
-        keys::tables_with,
-        "a policy file",
-        root,
-        keys::ROOT_KEYS,
-        problems,
-    );
+    let root = Section::open_of(keys::TABLES, "a policy file", root, keys::ROOT_KEYS, problems);
     let mut policy = PolicyFile {
         description: root.text(&keys::DESCRIPTION, problems).map(|text| text.value),
         platforms: words(&root, &keys::PLATFORMS, problems),

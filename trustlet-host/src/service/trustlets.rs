@@ -2,7 +2,6 @@
 //! ends.
 
 use super::daemon::DAEMON_EXIT_PATIENCE;
-use super::error::os;
 use super::state::{Service, Stage};
 use super::token::{Token, watch};
 use crate::ids::ProcessId;
@@ -71,15 +70,7 @@ impl<M: Machine> Service<M> {
             let Some(found) = self.core.platform_mut().trustlet_mut(process) else {
                 continue;
             };
-            let writable = found.has_backlog();
-            let flags = if writable {
-                epoll::EventFlags::IN | epoll::EventFlags::OUT
-            } else {
-                epoll::EventFlags::IN
-            };
-            let channel = epoll::EventData::new_u64(Token::Channel(process).pack());
-            let watched = epoll::add(&self.epoll, found.channel(), channel, flags)
-                .map_err(os("watching a trustlet"))
+            let watched = watch(&self.epoll, found.channel(), Token::Channel(process))
                 .and_then(|()| watch(&self.epoll, found.ended(), Token::ProcessEnd(process)));
             if let Err(error) = watched {
                 tell!(Warning: "{error}");
