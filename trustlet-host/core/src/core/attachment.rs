@@ -5,6 +5,7 @@
 //! default).
 
 use super::definition::gateway_limits;
+use super::identity;
 use super::names::{ERROR_PORT, GATEWAY, INGRESS};
 use super::planned::PlannedInstance;
 use super::sealed::{Chain, SealedChain};
@@ -53,7 +54,7 @@ impl<'a, P: Platform> Attachment<'a, P> {
         attachment.edges(sealed, instance)?;
         attachment.ahead(sealed, instance)?;
         if instance == InstanceNumber::GATEWAY {
-            attachment.request_key(sealed);
+            attachment.request_key(sealed.request_key.as_ref()?);
         }
         let function = sealed.plan.instance(instance)?.function;
         for secret in chain
@@ -173,9 +174,9 @@ impl<'a, P: Platform> Attachment<'a, P> {
         Some(())
     }
 
-    fn request_key(&mut self, sealed: &SealedChain<P>) {
+    fn request_key(&mut self, key: &identity::RequestKey) {
         let mut entries = [RequestKey {
-            secret: *sealed.request_key.secret().expose(),
+            secret: *key.secret().expose(),
         }];
         self.push(kind::REQUEST_KEY, &entries, Vec::new());
         for entry in &mut entries {

@@ -2,6 +2,7 @@
 
 use super::definition::{cpu_hint, process_limits};
 use super::gateway::no_such_gateway;
+use super::identity::RequestKey;
 use super::ledger::{Holder, Owner};
 use super::refusal::{Refusal, refuse};
 use super::reply::Outcome;
@@ -50,6 +51,8 @@ impl<P: Platform> Core<P> {
         epoch: u32,
     ) -> Result<(), Refusal> {
         let chains = self.chains_of(id);
+        let made = chains.iter().map(|_| RequestKey::new(&mut self.platform));
+        let request_keys: Vec<_> = made.collect::<Result<_, _>>()?;
         let entries = || chains.iter().filter_map(|chain| self.chains.get(chain.at()));
         let descriptors = entries()
             .filter_map(|chain| {
@@ -90,7 +93,19 @@ impl<P: Platform> Core<P> {
         };
         let Spawned { log } = self.platform.spawn(launch)?;
         gateway.log = log;
+        self.set_request_keys(id, request_keys.into_iter().map(Some));
         Ok(())
+    }
+
+    /// Gives the chains of a gateway these keys, in their order, or takes them away.
+    fn set_request_keys(&mut self, id: GatewayId, keys: impl Iterator<Item = Option<RequestKey>>) {
+        for (chain, key) in self.chains_of(id).into_iter().zip(keys) {
+            let chain = self.chains.get_mut(chain.at());
+            if let Some(sealed) = chain.and_then(|chain| chain.sealed.as_mut()) {
+                // The one before is wiped where it is dropped.
+                sealed.request_key = key;
+            }
+        }
     }
 
     /// Sends a gateway all that it needs to serve its chains, and nothing of others.
@@ -154,6 +169,8 @@ impl<P: Platform> Core<P> {
             // Its successor begins with what was good.
             gateway.offered = None;
         }
+        // What it has opened, its successor cannot know: what was sealed for it is not opened again.
+        self.set_request_keys(id, core::iter::repeat_with(|| None));
     }
 
     /// Notes whether all functions of a chain are fit to serve, and tells its gateway, if that has changed.

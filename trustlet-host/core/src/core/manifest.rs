@@ -2,6 +2,7 @@
 
 use super::definition::{Definition, Edge, Function};
 use super::gateway::Gateway;
+use super::identity::RequestKey;
 use super::names::INGRESS;
 use super::refusal::{Refusal, refuse};
 use super::sealed::{Chain, SealedChain};
@@ -61,11 +62,22 @@ impl<P: Platform> Core<P> {
             digest: *digest,
             version: word(definition.chain.version.as_str())?,
             name: word(definition.chain.name.as_str())?,
-            request_key: request_key.public_key(),
+            request_key: public_key(request_key.as_ref())?,
             gateway: gateway_facts(self.gateway(chain.gateway)?, gateway_image)?,
             functions: functions.collect::<Result<_, _>>()?,
             edges: edges.collect::<Result<_, _>>()?,
         })
+    }
+}
+
+/// Nobody is told to seal a request for a gateway that is not there.
+fn public_key(key: Option<&RequestKey>) -> Result<[u8; KEY_BYTES], Refusal> {
+    match key {
+        Some(key) => Ok(key.public_key()),
+        None => refuse(
+            ResultCode::Busy,
+            "the gateway is not started, so there is no key for sealed requests",
+        ),
     }
 }
 

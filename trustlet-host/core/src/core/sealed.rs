@@ -46,8 +46,8 @@ pub(crate) struct SealedChain<P: Platform> {
     pub(crate) plan: Plan,
     /// By port number.
     pub(crate) port_secrets: Vec<SecretBytes>,
-    /// Of requests that are sealed for this chain.
-    pub(crate) request_key: RequestKey,
+    /// Of requests that are sealed for this chain; none while no process of its gateway is there to open them.
+    pub(crate) request_key: Option<RequestKey>,
     /// By instance number.
     pub(crate) slots: Vec<Slot<P>>,
     pub(crate) region_bytes: u64,
@@ -114,7 +114,6 @@ fn seal<P: Platform>(
         platform.random(&mut *bytes)?;
         port_secrets.push(SecretBytes::new(*bytes));
     }
-    let request_key = RequestKey::new(platform)?;
     let mut slots = Vec::with_capacity(plan.instances.len());
     let mut region_bytes = 0_u64;
     for instance in &plan.instances {
@@ -151,7 +150,7 @@ fn seal<P: Platform>(
         epoch,
         plan,
         port_secrets,
-        request_key,
+        request_key: None,
         slots,
         region_bytes,
     })

@@ -60,7 +60,7 @@ pub struct Chain {
     pub version: Word,
     /// The chain's name.
     pub name: Word,
-    /// X25519 public key of this chain's gateway for sealed requests, new at each start of the monitor.
+    /// X25519 public key of this chain's gateway for sealed requests, new with each of its processes.
     pub request_key: [u8; KEY_BYTES],
     /// The gateway that serves it.
     pub gateway: Gateway,

@@ -58,6 +58,20 @@ fn start(driver: &mut Driver, gateway: u64) -> ProcessId {
     driver.latest()
 }
 
+/// A gateway that serves what was defined.
+fn serving(driver: &mut Driver) -> ProcessId {
+    driver.core.finish_loading().unwrap();
+    start(driver, 0)
+}
+
+/// What the daemon is answered who asks for evidence about a chain.
+fn code(driver: &mut Driver, chain: u64) -> ResultCode {
+    let arguments = [chain, 0, 0, 0, 0, 0];
+    driver
+        .call(Caller::Daemon, Call::Evidence, arguments, &NONCE, vec![])
+        .code
+}
+
 /// What a process was sent of this kind: all that follows each header.
 fn sent(driver: &Driver, process: ProcessId, wanted: u32) -> Vec<Vec<u8>> {
     let messages = driver.process(process).messages.iter();
@@ -97,6 +111,7 @@ fn evidence_is_read_in_parts_and_verifies() {
     for at in 0..12 {
         driver.thumbnails(&format!("chain-{at}"));
     }
+    serving(&mut driver);
     let bytes = read(&mut driver, GATEWAY_PROCESS, NONCE);
     assert!(bytes.len() > 2 * 4096);
     assert_eq!(driver.core.platform().reports, 1, "its parts are of one evidence");
@@ -122,6 +137,7 @@ fn evidence_is_read_in_parts_and_verifies() {
 #[test]
 fn a_manifest_says_what_the_tables_say() {
     let (mut driver, [a, b]) = tenants();
+    start(&mut driver, 0);
     let gateway = start(&mut driver, 1);
     assert!(driver.core.tls_key_said(gateway, [9; 32]));
     let of_a = manifest(&mut driver, a).chains.remove(0);
@@ -178,6 +194,7 @@ fn an_image_is_measured_with_all_that_belongs_to_it() {
         driver.edge([chain, 0, 0, function, 0, 0]);
         driver.edge([chain, function, 0, 0, 0, 0]);
         driver.seal(chain).ok();
+        serving(&mut driver);
         manifest(&mut driver, chain).chains[0].functions[0].image
     };
     let plain = image(&|_, _| {});
@@ -221,11 +238,30 @@ fn each_chains_request_key_goes_to_its_gateway_alone() {
         let (attached, _) = told(driver.process(function));
         assert_eq!(attached.len(), 1);
     }
-    // The one that replaces a gateway opens what was sealed for its predecessor.
-    let before = sent(&driver, shared, kind::REQUEST_KEY);
+}
+
+#[test]
+fn a_request_key_lives_and_dies_with_the_process_of_its_gateway() {
+    let (mut driver, [a, b]) = tenants();
+    for chain in [a, b, GATEWAY_PROCESS] {
+        assert_eq!(code(&mut driver, chain), ResultCode::Busy, "nobody has a key yet");
+    }
+    let (shared, own) = (start(&mut driver, 0), start(&mut driver, 1));
+    driver.core.tls_key_said(own, [9; 32]);
+    let key = |driver: &Driver, process| sent(driver, process, kind::REQUEST_KEY);
+    let public = |driver: &mut Driver, chain| manifest(driver, chain).chains[0].request_key;
+    let (before, of_other) = (public(&mut driver, a), public(&mut driver, b));
     driver.die(shared);
+    assert_eq!(
+        code(&mut driver, a),
+        ResultCode::Busy,
+        "who could open it is gone"
+    );
     let again = start(&mut driver, 0);
-    assert_eq!(sent(&driver, again, kind::REQUEST_KEY), before);
+    // It does not know what its predecessor has opened, so it cannot open anything of that again.
+    assert_ne!(key(&driver, again), key(&driver, shared));
+    assert_ne!(public(&mut driver, a), before);
+    assert_eq!(public(&mut driver, b), of_other, "that gateway is alive");
 }
 
 #[test]
@@ -262,8 +298,7 @@ fn long_evidence_is_sent_in_parts() {
     for at in 0..12 {
         driver.thumbnails(&format!("chain-{at}"));
     }
-    driver.core.finish_loading().unwrap();
-    let gateway = start(&mut driver, 0);
+    let gateway = serving(&mut driver);
     assert!(driver.core.asked_for_evidence(gateway, &question(7, None)));
     let (statuses, bytes) = answered(&driver, gateway, 7);
     let (last, parts) = statuses.split_last().unwrap();
@@ -275,16 +310,10 @@ fn long_evidence_is_sent_in_parts() {
 #[test]
 fn nothing_is_said_of_a_tls_key_before_its_gateway_has_said_it() {
     let (mut driver, [a, b]) = tenants();
+    start(&mut driver, 0);
     let gateway = start(&mut driver, 1);
     for chain in [b, GATEWAY_PROCESS] {
-        let answer = driver.call(
-            Caller::Daemon,
-            Call::Evidence,
-            [chain, 0, 0, 0, 0, 0],
-            &NONCE,
-            vec![],
-        );
-        assert_eq!(answer.code, ResultCode::Busy);
+        assert_eq!(code(&mut driver, chain), ResultCode::Busy);
     }
     manifest(&mut driver, a);
     assert!(driver.core.asked_for_evidence(gateway, &question(1, None)));
@@ -294,6 +323,7 @@ fn nothing_is_said_of_a_tls_key_before_its_gateway_has_said_it() {
     assert_eq!(manifest(&mut driver, b).chains[0].gateway.tls_key, Some([2; 32]));
     // Its successor begins with the same files.
     driver.die(gateway);
+    start(&mut driver, 1);
     assert_eq!(manifest(&mut driver, b).chains[0].gateway.tls_key, Some([2; 32]));
 }
 
@@ -302,8 +332,7 @@ fn a_late_device_makes_a_question_busy_and_not_refused() {
     let (mut driver, [a, _]) = tenants();
     let gateway = start(&mut driver, 0);
     driver.core.platform_mut().report_is_late = true;
-    let answer = driver.call(Caller::Daemon, Call::Evidence, [a, 0, 0, 0, 0, 0], &NONCE, vec![]);
-    assert_eq!(answer.code, ResultCode::Busy);
+    assert_eq!(code(&mut driver, a), ResultCode::Busy);
     assert!(driver.core.asked_for_evidence(gateway, &question(1, None)));
     assert_eq!(answered(&driver, gateway, 1).0, [evidence_status::BUSY]);
     driver.core.platform_mut().report_is_late = false;
@@ -312,13 +341,13 @@ fn a_late_device_makes_a_question_busy_and_not_refused() {
 }
 
 #[test]
-fn hardware_that_keeps_the_system_out_is_said_and_keys_are_new_at_each_start() {
+fn hardware_that_keeps_the_system_out_is_said_and_no_two_chains_have_one_key() {
     let mut driver = Driver::with_gateway();
     driver.core.platform_mut().snp = true;
     let chain = driver.thumbnails("c");
-    assert_eq!(manifest(&mut driver, chain).trust, Trust::Hardware);
-    // The second chain of one name, at one digest: another key.
     let other = driver.thumbnails("d");
+    serving(&mut driver);
+    assert_eq!(manifest(&mut driver, chain).trust, Trust::Hardware);
     let keys = [chain, other].map(|chain| manifest(&mut driver, chain).chains[0].request_key);
     assert_ne!(keys[0], keys[1]);
 }
