@@ -1,7 +1,7 @@
 //! Evidence as clients get it: over HTTP and by the command, for fresh nonces, about what is really served.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
-use hacher_evidence::manifest::{Logs, Trust};
+use hacher_evidence::manifest::{Logs, Purpose, Trust};
 use hacher_evidence::{Evidence, Kind, Manifest, emulated};
 use hacher_fabric::http::{Connection, Reply};
 use hacher_tests::tenants::{Tenants, command, get, until, write};
@@ -58,6 +58,7 @@ fn a_client_gets_evidence_of_what_is_served_for_its_nonce_and_no_other() {
     assert_eq!(reply.header("cache-control"), Some("no-store"));
     let manifest = verified(&reply.body, &bytes).unwrap();
     assert!(verified(&reply.body, &nonce(2).1).is_none(), "for another nonce");
+    assert_eq!(manifest.purpose, Purpose::Nonce);
     assert_eq!(manifest.platform, *"process");
     assert_eq!(manifest.trust, Trust::OperatingSystem);
     assert!(manifest.layers.iter().any(|layer| layer.name == *"landlock"));
@@ -81,7 +82,7 @@ fn a_client_gets_evidence_of_what_is_served_for_its_nonce_and_no_other() {
     assert_eq!(again.body, reply.body);
     let named = get(service.gateway, &format!("/evidence?nonce={text}&chain=t")).unwrap();
     assert_eq!(verified(&named.body, &bytes).unwrap(), manifest);
-    // Keys are those of this start of the monitor.
+    // Keys are those of this start.
     let other = Service::start(&chain("t", "")).unwrap();
     let reply = get(other.gateway, &format!("/evidence?nonce={text}")).unwrap();
     let of_other = verified(&reply.body, &bytes).unwrap();
@@ -354,4 +355,58 @@ fn the_command_gets_evidence_and_explains_what_is_wrong_with_a_nonce() {
     let (code, _, said) = command(&[&common[..], &["--chain", "other"]].concat()).unwrap();
     assert_eq!(code, Some(1));
     assert!(said.contains("there is no such chain"), "{said}");
+}
+
+/// A service that answers everything with this evidence; where it is.
+fn answering(evidence: Vec<u8>) -> String {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines.next().unwrap().unwrap() != "" {}
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", evidence.len());
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&evidence).unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn the_command_takes_no_evidence_about_other_chains_or_another_purpose() {
+    let mut manifest = Manifest::decode(include_bytes!(
+        "../../trustlet-host/evidence/tests/data/manifest.txt"
+    ))
+    .unwrap();
+    let evidence = |manifest: &Manifest| Evidence {
+        kind: Kind::Emulated,
+        report: Vec::new(),
+        certificates: Vec::new(),
+        service: Vec::new(),
+        manifest: manifest.encode(),
+    };
+    let ask = |manifest: &Manifest, more: &[&str]| {
+        let address = answering(evidence(manifest).encode());
+        let text = nonce(1).0;
+        let common = ["evidence", "--gateway", &address, "--nonce", &text];
+        let (code, _, said) = command(&[&common[..], more].concat()).unwrap();
+        (code, said)
+    };
+    assert_eq!(ask(&manifest, &[]).0, Some(0));
+    let (code, said) = ask(&manifest, &["--chain", "echo"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        said.contains("about other chains than `echo` alone: `thumbnails`, `echo`"),
+        "{said}"
+    );
+    manifest.chains.remove(0);
+    assert_eq!(ask(&manifest, &["--chain", "echo"]).0, Some(0));
+    assert_eq!(ask(&manifest, &["--chain", "thumbnails"]).0, Some(1));
+    manifest.purpose = Purpose::Session;
+    let (code, said) = ask(&manifest, &[]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("not for this nonce"), "{said}");
 }

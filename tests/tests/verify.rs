@@ -191,6 +191,43 @@ fn every_chain_has_to_have_the_digest_that_is_expected() {
 }
 
 #[test]
+fn the_chain_the_certificate_and_the_session_have_to_be_those_that_are_meant() {
+    let (evidence, nonce) = example();
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let pem = file(folder.path(), "cert.pem", &made.cert.pem());
+    let der = folder.path().join("cert.der");
+    fs::write(&der, made.cert.der()).unwrap();
+    let key = rcgen::PublicKeyData::subject_public_key_info(&made.signing_key);
+    let key = ring::digest::digest(&ring::digest::SHA256, &key);
+    let key: String = key.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let common = [evidence.as_str(), "--nonce", &nonce, "--allow-emulated"];
+    for (more, failed) in [
+        (&["--chain", "echo"][..], "chain"),
+        (&["--session"], "purpose"),
+        (&["--tls-certificate", pem.to_str().unwrap()], "tls-key"),
+        (&["--tls-certificate", der.to_str().unwrap()], "tls-key"),
+    ] {
+        let (code, verdict) = judge(&[&common[..], more].concat());
+        assert_eq!((code, failures(&verdict)), (Some(1), vec![failed]), "{verdict:#}");
+        if failed == "tls-key" {
+            let (_, out, _) = run(&[&["verify"], &common[..], more].concat());
+            assert!(out.contains(&key), "{out}");
+        }
+    }
+    let none = file(folder.path(), "none", "nothing of the kind");
+    let wrong = [
+        &["verify"],
+        &common[..],
+        &["--tls-certificate", none.to_str().unwrap()],
+    ]
+    .concat();
+    let (code, _, err) = run(&wrong);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("has no certificate to compare with"), "{err}");
+}
+
+#[test]
 fn a_policy_decides_on_layers_logs_and_protections() {
     let (evidence, nonce) = example();
     let folder = tempfile::tempdir().unwrap();

@@ -172,6 +172,7 @@ impl Evidence {
             });
             let asked = self.channel.ask_evidence(&AskEvidence {
                 number,
+                purpose: question.purpose(),
                 chain: question.chain(),
                 nonce: *question.nonce(),
             });

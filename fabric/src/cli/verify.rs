@@ -20,6 +20,17 @@ pub struct VerifyArgs {
     /// given several times
     #[arg(long, value_name = "HEX", value_parser = digest, conflicts_with = "report")]
     pub expect_digest: Vec<Digest>,
+    /// The chain that data is for: evidence about another one, or about more, is refused
+    #[arg(long, value_name = "NAME", conflicts_with = "report")]
+    pub chain: Option<String>,
+    /// The certificate that was met on the connection (PEM or DER, its own one first): the evidence has to be
+    /// about a gateway with its key
+    #[arg(long, value_name = "FILE", conflicts_with = "report")]
+    pub tls_certificate: Option<PathBuf>,
+    /// The nonce was computed from a connection, at both ends of it, and not sent: evidence for one that was
+    /// sent is refused
+    #[arg(long, conflicts_with = "report")]
+    pub session: bool,
     /// Certificates besides those in the evidence (PEM or DER), or folders of them. AMD's roots and
     /// intermediate keys are built in: a VCEK or VLEK is enough
     #[arg(long, value_name = "DIR|FILE", num_args = 1.., action = ArgAction::Append)]

@@ -6,6 +6,7 @@ use crate::cli::{EvidenceArgs, Format};
 use crate::http::Connection;
 use hacher_http::percent;
 use hacher_trustlet_host::evidence::envelope::EVIDENCE_MAX_BYTES;
+use hacher_trustlet_host::evidence::manifest::Purpose;
 use hacher_trustlet_host::evidence::{Evidence, Kind, Manifest};
 use hacher_trustlet_host::hex::hex;
 use serde_json::json;
@@ -48,7 +49,8 @@ pub fn evidence(arguments: &EvidenceArgs) -> Result<(), Failed> {
     let foreign =
         |error: &dyn core::fmt::Display| Failed::new(format!("the service sent no evidence: {error}"));
     let evidence = Evidence::decode(&reply.body).map_err(|error| foreign(&error))?;
-    Manifest::decode(&evidence.manifest).map_err(|error| foreign(&error))?;
+    let manifest = Manifest::decode(&evidence.manifest).map_err(|error| foreign(&error))?;
+    check_answers(&manifest, arguments.chain.as_deref())?;
     if let Some(path) = &arguments.output {
         fs::write(path, &reply.body).map_err(|error| {
             Failed::new(format!("cannot write the evidence `{}`: {error}", path.display()))
@@ -59,6 +61,30 @@ pub fn evidence(arguments: &EvidenceArgs) -> Result<(), Failed> {
         Format::Human if arguments.output.is_some() => Ok(()),
         Format::Human if io::stdout().is_terminal() => print(&as_text(&evidence)),
         Format::Human => print_bytes(&reply.body),
+    }
+}
+
+/// Refuses what answers another question than was asked.
+fn check_answers(manifest: &Manifest, chain: Option<&str>) -> Result<(), Failed> {
+    if manifest.purpose != Purpose::Nonce {
+        return Err(Failed::new(
+            "the service sent evidence for a connection, and not for this nonce",
+        ));
+    }
+    match (chain, manifest.chains.as_slice()) {
+        (None, _) => Ok(()),
+        (Some(name), [found]) if found.name == *name => Ok(()),
+        (Some(name), found) => {
+            let found: Vec<String> = found.iter().map(|chain| format!("`{}`", chain.name)).collect();
+            let found = if found.is_empty() {
+                "none".to_owned()
+            } else {
+                found.join(", ")
+            };
+            Err(Failed::new(format!(
+                "the service sent evidence about other chains than `{name}` alone: {found}"
+            )))
+        }
     }
 }
 

@@ -5,12 +5,13 @@ use crate::cli::{Format, VerifyArgs};
 use crate::table::{Align, Table};
 use crate::{given, policy};
 use hacher_verifier::{
-    Check, Expectations, Manifest, Outcome, Policy, ReportSummary, Summary, Tcb, UnixTime, Verdict,
-    verify as verify_evidence, verify_report,
+    Check, Expectations, Manifest, Outcome, Policy, Purpose, ReportSummary, Summary, Tcb, UnixTime, Verdict,
+    tls_key, verify as verify_evidence, verify_report,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Prints every check with its outcome and reason, and what was proven if none has failed.
@@ -29,6 +30,12 @@ pub fn verify(arguments: &VerifyArgs) -> Result<(), Failed> {
     let lists: Vec<&[u8]> = lists.iter().map(Vec::as_slice).collect();
     let expectations = Expectations {
         nonce: arguments.nonce,
+        purpose: match arguments.session {
+            true => Purpose::Session,
+            false => Purpose::Nonce,
+        },
+        tls_key: arguments.tls_certificate.as_deref().map(key_of).transpose()?,
+        chain: arguments.chain.as_deref(),
         time: arguments.at.map_or_else(now, Ok)?,
         certificates: &certificates,
         revocation_lists: &lists,
@@ -46,6 +53,18 @@ pub fn verify(arguments: &VerifyArgs) -> Result<(), Failed> {
         true => Ok(()),
         false => Err(Failed::reported()),
     }
+}
+
+/// The key of the certificate that was met: the first one of the file, as a server sends its own first.
+fn key_of(path: &Path) -> Result<[u8; 32], Failed> {
+    let certificates = given::certificates(&[path.to_owned()])?;
+    let own = certificates.first().map_or(&[][..], Vec::as_slice);
+    tls_key(own).map_err(|error| {
+        Failed::new(format!(
+            "`{}` has no certificate to compare with: {error}",
+            path.display()
+        ))
+    })
 }
 
 fn now() -> Result<UnixTime, Failed> {

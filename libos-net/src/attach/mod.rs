@@ -17,6 +17,6 @@ pub use hacher_data_path::attach::message::{
     ATTACH_VERSION, Ahead, AskEvidence, BELL_QUIET_NS, Begin, CHANNEL_FD, Drain, Drained, Edge, Inbound,
     Listen, MESSAGE_MAX_BYTES, MESSAGE_MAX_DESCRIPTORS, MESSAGE_MAX_ENTRIES, MessageHeader, NONCE_BYTES,
     Port, Readiness, Renew, SAID_MAX_BYTES, SECRET_BYTES, SECRET_VALUE_MAX_BYTES, Secret, ZeroizingMessage,
-    evidence_status, kind, listen_tls, outbox_flag, role,
+    evidence_purpose, evidence_status, kind, listen_tls, outbox_flag, role,
 };
 pub use instruction::{EvidenceAnswer, Instruction, Listener, TlsFiles};

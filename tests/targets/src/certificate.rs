@@ -2,13 +2,16 @@
 //! passes for one.
 
 use crate::report::{REPORT, TIME, VCEK};
-use hacher_verifier::{Expectations, Policy, certificate_table, verify_report};
+use hacher_verifier::{Expectations, Policy, Purpose, certificate_table, verify_report};
 
 /// Examines a report with `bytes` as what certifies its key, and then as a revocation list.
 pub fn certificate(bytes: &[u8]) {
     let judge = |certificates: &[&[u8]], revocation_lists: &[&[u8]]| {
         let expectations = Expectations {
             nonce: None,
+            purpose: Purpose::Nonce,
+            tls_key: None,
+            chain: None,
             time: TIME,
             certificates,
             revocation_lists,

@@ -2,7 +2,7 @@
 
 use crate::report::TIME;
 use hacher_evidence::{Evidence, Manifest};
-use hacher_verifier::{Expectations, Policy, verify};
+use hacher_verifier::{Expectations, Policy, Purpose, verify};
 
 /// Takes `bytes` apart as a manifest, and examines them as evidence.
 pub fn manifest(bytes: &[u8]) {
@@ -14,6 +14,9 @@ pub fn manifest(bytes: &[u8]) {
     }
     let expectations = Expectations {
         nonce: Some([0; 64]),
+        purpose: Purpose::Nonce,
+        tls_key: None,
+        chain: None,
         time: TIME,
         certificates: &[],
         revocation_lists: &[],

@@ -1,6 +1,6 @@
 //! Reports of SEV-SNP: any bytes are examined, and only those that a real chip has signed pass.
 
-use hacher_verifier::{Expectations, Policy, UnixTime, verify_report};
+use hacher_verifier::{Expectations, Policy, Purpose, UnixTime, verify_report};
 
 /// A report of a real chip.
 pub(crate) const REPORT: &[u8] =
@@ -14,6 +14,9 @@ pub(crate) const TIME: UnixTime = UnixTime(1_780_272_000);
 pub fn report(bytes: &[u8]) {
     let expectations = Expectations {
         nonce: None,
+        purpose: Purpose::Nonce,
+        tls_key: None,
+        chain: None,
         time: TIME,
         certificates: &[VCEK],
         revocation_lists: &[],

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! hacher-manifest 1
+//! purpose nonce|session
 //! platform NAME
 //! trust operating-system|hardware
 //! layer NAME enforced|missing                            any number, by the bytes of their names
@@ -25,7 +26,9 @@ mod encode;
 mod facts;
 
 pub use decode::ManifestError;
-pub use facts::{Chain, EGRESS, Edge, Function, Gateway, INGRESS, Layer, Logs, Manifest, Protection, Trust};
+pub use facts::{
+    Chain, EGRESS, Edge, Function, Gateway, INGRESS, Layer, Logs, Manifest, Protection, Purpose, Trust,
+};
 
 use alloc::vec::Vec;
 

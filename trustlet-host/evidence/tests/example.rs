@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_evidence::emulated::{self, EmulatedError, EmulatedRoot};
-use hacher_evidence::manifest::{Edge, Function, Gateway, Layer, Logs, Protection, Trust};
+use hacher_evidence::manifest::{Edge, Function, Gateway, Layer, Logs, Protection, Purpose, Trust};
 use hacher_evidence::{Evidence, EvidenceError, Kind, Manifest, ManifestError, Word, report_data};
 
 const MANIFEST: &[u8] = include_bytes!("data/manifest.txt");
@@ -87,6 +87,7 @@ fn manifest() -> Manifest {
         ],
     };
     Manifest {
+        purpose: Purpose::Nonce,
         platform: word("process"),
         trust: Trust::OperatingSystem,
         layers: vec![layer("landlock", false), layer("user-namespace", true)],
@@ -133,6 +134,19 @@ fn the_evidence_is_the_documented_one() {
     for bytes in [&data[..], &report, before_manifest] {
         assert!(document.contains(&hex(bytes)), "{} is documented", hex(bytes));
     }
+}
+
+#[test]
+fn a_purpose_is_one_of_two_and_part_of_what_is_vouched_for() {
+    let session = Manifest {
+        purpose: Purpose::Session,
+        ..manifest()
+    };
+    assert_eq!(Manifest::decode(&session.encode()), Ok(session.clone()));
+    assert_ne!(
+        report_data(&nonce(), &session.encode()),
+        report_data(&nonce(), MANIFEST)
+    );
 }
 
 /// Refused, or over other report data.
@@ -190,6 +204,10 @@ fn no_other_spelling_of_a_line_is_taken() {
     let text = std::str::from_utf8(MANIFEST).unwrap();
     for (line, other) in [
         ("hacher-manifest 1\n", "hacher-manifest 2\n"),
+        ("purpose nonce\n", ""),
+        ("purpose nonce\n", "purpose Session\n"),
+        ("purpose nonce\n", "purpose nonce session\n"),
+        ("purpose nonce\n", "purpose nonce\npurpose session\n"),
         ("platform process\n", "platform  process\n"),
         ("platform process\n", "platform process \n"),
         ("platform process\n", "platform process\r\n"),
@@ -220,7 +238,7 @@ fn no_other_spelling_of_a_line_is_taken() {
         assert!(Manifest::decode(changed.as_bytes()).is_err(), "{other}");
     }
     let error = Manifest::decode(text.replacen("daemon a2", "daemon A2", 1).as_bytes()).unwrap_err();
-    assert_eq!(error.to_string(), "line 7 of the manifest is not `daemon HEX96`");
+    assert_eq!(error.to_string(), "line 8 of the manifest is not `daemon HEX96`");
     let long = Manifest::decode(&vec![b'\n'; 1024 * 1024 + 1]);
     assert_eq!(long, Err(ManifestError::TooLong { len_bytes: 1_048_577 }));
 }

@@ -35,7 +35,7 @@ proptest! {
 
     #[test]
     fn any_lines_are_refused_or_written_back(lines in vec(line(), 0..30)) {
-        let head = &std::str::from_utf8(MANIFEST).unwrap().split_inclusive('\n').take(8).collect::<String>();
+        let head = &std::str::from_utf8(MANIFEST).unwrap().split_inclusive('\n').take(9).collect::<String>();
         for before in ["", head] {
             let text = format!("{before}{}\n", lines.join("\n"));
             if let Ok(manifest) = Manifest::decode(text.as_bytes()) {

@@ -123,18 +123,24 @@ names! {
     ReportData => "report-data",
     /// The manifest has the form of a manifest.
     ManifestForm => "manifest-form",
+    /// The nonce comes from whom the caller expects: from itself, or from a connection.
+    Purpose => "purpose",
     /// The manifest names the platform that the evidence comes from.
     ManifestPlatform => "manifest-platform",
     /// The monitor is accepted.
     Monitor => "monitor",
     /// The isolation layers that are demanded are in force.
     Layers => "layers",
+    /// The manifest is about the chain that is meant, and no other.
+    Chain => "chain",
     /// The chains are accepted.
     ChainDigest => "chain-digest",
     /// The functions are accepted.
     Functions => "functions",
     /// The gateways are accepted.
     Gateway => "gateway",
+    /// The gateway's key is the one of the certificate that was met.
+    TlsKey => "tls-key",
     /// What functions log goes where it may.
     Logs => "logs",
     /// Edges are protected as demanded.

@@ -1,10 +1,13 @@
 //! Says whether evidence proves what a data owner demands before sending anything.
 //!
 //! ```
-//! use hacher_verifier::{Expectations, Policy, UnixTime, verify};
+//! use hacher_verifier::{Expectations, Policy, Purpose, UnixTime, verify};
 //!
 //! let expectations = Expectations {
 //!     nonce: Some([7; 64]),
+//!     purpose: Purpose::Nonce,
+//!     tls_key: None,
+//!     chain: Some("thumbnails"),
 //!     time: UnixTime::parse("2026-11-26T10:00:00Z").expect("a time"),
 //!     certificates: &[],
 //!     revocation_lists: &[],
@@ -22,7 +25,8 @@
 //!
 //! 1. `verify`: the envelope, and which platform vouches;
 //! 2. `snp`: the report, its certificates up to a pinned root of AMD, and the chip, TCB and guest it speaks of;
-//! 3. `manifest_checks`: what the monitor says, bound to report and nonce by the report data.
+//! 3. `manifest_checks`: what the monitor says, bound to report and nonce by the report data;
+//! 4. `connection_checks`: whether it is about what the caller asked for, and whom it met.
 //!
 //! Each thing that is looked at is a [`Check`] with its outcome and reason. None hides another: a verdict has
 //! all that failed. What the policy does not demand is skipped, and the reason says so.
@@ -31,12 +35,14 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod connection_checks;
 mod expectations;
 mod hex;
 mod manifest_checks;
 mod policy;
 mod snp;
 mod time;
+mod tls_key;
 mod verdict;
 mod verify;
 
@@ -45,6 +51,7 @@ mod tests;
 
 pub use check::{Check, CheckName, Outcome};
 pub use expectations::Expectations;
+pub use hacher_evidence::manifest::Purpose;
 pub use hacher_evidence::{Kind, Manifest};
 pub use policy::{Digest, Launch, ManifestPolicy, Policy, SnpPolicy};
 pub use snp::{
@@ -52,5 +59,6 @@ pub use snp::{
     certificate_table,
 };
 pub use time::UnixTime;
+pub use tls_key::tls_key;
 pub use verdict::{Summary, Verdict};
 pub use verify::{verify, verify_report};

@@ -6,25 +6,35 @@ use crate::check::CheckName::{
     ChainDigest, Functions, Gateway, Layers, Logs, ManifestForm, ManifestPlatform, Monitor, Protections,
 };
 use crate::check::{CheckName, Checks};
+use crate::connection_checks::check_connection;
+use crate::expectations::Expectations;
 use crate::policy::{Digest, ManifestPolicy, Policy};
 use hacher_evidence::manifest::{self, Chain, Trust};
 use hacher_evidence::{Evidence, Kind, Manifest};
 use std::collections::BTreeSet;
 
 /// What nobody can look at without a manifest.
-const OF_MANIFEST: [CheckName; 8] = [
+const OF_MANIFEST: [CheckName; 11] = [
+    CheckName::Purpose,
     ManifestPlatform,
     Monitor,
     Layers,
+    CheckName::Chain,
     ChainDigest,
     Functions,
     Gateway,
+    CheckName::TlsKey,
     Logs,
     Protections,
 ];
 
 /// Checks the manifest; nothing if it is none.
-pub(crate) fn check_manifest(evidence: &Evidence, policy: &Policy, checks: &mut Checks) -> Option<Manifest> {
+pub(crate) fn check_manifest(
+    evidence: &Evidence,
+    policy: &Policy,
+    expectations: &Expectations<'_>,
+    checks: &mut Checks,
+) -> Option<Manifest> {
     let manifest = match Manifest::decode(&evidence.manifest) {
         Ok(manifest) => manifest,
         Err(error) => {
@@ -38,6 +48,7 @@ pub(crate) fn check_manifest(evidence: &Evidence, policy: &Policy, checks: &mut 
         ManifestForm,
         format!("a manifest with {}", count(chains, "chain")),
     );
+    check_connection(&manifest, expectations, checks);
     let policy = &policy.manifest;
     checks.put(
         ManifestPlatform,

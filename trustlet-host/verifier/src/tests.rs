@@ -8,7 +8,7 @@ use crate::snp::forged::{Forgery, expectations};
 use crate::verdict::Verdict;
 use crate::verify::{verify, verify_against};
 use hacher_evidence::emulated::EmulatedRoot;
-use hacher_evidence::manifest::{Logs, Protection, Trust};
+use hacher_evidence::manifest::{Logs, Protection, Purpose, Trust};
 use hacher_evidence::{Evidence, Kind, Manifest};
 use std::collections::BTreeSet;
 
@@ -126,6 +126,89 @@ fn a_stale_nonce_and_another_manifest_are_refused() {
         &[N::ReportData],
         "for another manifest",
     );
+}
+
+#[test]
+fn evidence_for_a_nonce_that_was_sent_does_not_pass_for_that_of_a_session() {
+    let for_session = emulated(&Manifest {
+        purpose: Purpose::Session,
+        ..manifest()
+    });
+    let session = Expectations {
+        purpose: Purpose::Session,
+        ..allowing()
+    };
+    let verdict = verify(&for_session.encode(), &Policy::default(), &session);
+    assert!(verdict.passed(), "{verdict:?}");
+    // A client behind somebody who passes its nonce on is given this one.
+    let relayed = emulated(&manifest());
+    let verdict = verify(&relayed.encode(), &Policy::default(), &session);
+    assert_fails(&verdict, &[N::Purpose], "somebody in between can have sent it on");
+    assert_fails(
+        &judge(&for_session, &Policy::default()),
+        &[N::Purpose],
+        "for a connection of the gateway's",
+    );
+}
+
+#[test]
+fn every_gateway_has_to_have_the_key_that_was_met() {
+    let met = |key: [u8; 32]| Expectations {
+        tls_key: Some(key),
+        ..allowing()
+    };
+    let mut one = manifest();
+    one.chains.truncate(1);
+    let judge = |manifest: &Manifest, key| {
+        let evidence = emulated(manifest).encode();
+        verify(&evidence, &Policy::default(), &met(key))
+    };
+    let verdict = judge(&one, [0xb4; 32]);
+    assert!(verdict.passed(), "{verdict:?}");
+    assert_fails(
+        &judge(&one, [0xb5; 32]),
+        &[N::TlsKey],
+        "the gateway of chain `thumbnails` has sha256 b4b4",
+    );
+    assert_fails(
+        &judge(&manifest(), [0xb4; 32]),
+        &[N::TlsKey],
+        "the gateway of chain `echo` has no TLS key",
+    );
+    one.chains.clear();
+    assert_fails(
+        &judge(&one, [0xb4; 32]),
+        &[N::TlsKey],
+        "the manifest has no gateway",
+    );
+}
+
+#[test]
+fn evidence_is_about_the_chain_that_is_meant_and_no_other() {
+    let meant = |name| Expectations {
+        chain: Some(name),
+        ..allowing()
+    };
+    let mut one = manifest();
+    one.chains.truncate(1);
+    let judge = |manifest: &Manifest, name| {
+        let evidence = emulated(manifest).encode();
+        verify(&evidence, &Policy::default(), &meant(name))
+    };
+    let verdict = judge(&one, "thumbnails");
+    assert!(verdict.passed(), "{verdict:?}");
+    assert_fails(
+        &judge(&one, "echo"),
+        &[N::Chain],
+        "`echo` alone is meant, and the manifest is about `thumbnails`",
+    );
+    assert_fails(
+        &judge(&manifest(), "echo"),
+        &[N::Chain],
+        "is about `thumbnails`, `echo`",
+    );
+    one.chains.clear();
+    assert_fails(&judge(&one, "echo"), &[N::Chain], "is about none");
 }
 
 #[test]

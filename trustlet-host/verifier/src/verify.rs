@@ -86,7 +86,7 @@ pub(crate) fn verify_against(
         }
         Kind::Snp | Kind::SnpSvsm => check_snp(roots, &evidence, policy, expectations, &mut checks),
     };
-    let manifest = check_manifest(&evidence, policy, &mut checks);
+    let manifest = check_manifest(&evidence, policy, expectations, &mut checks);
     let summary = manifest.map(|manifest| Summary {
         platform: Some(kind),
         report,

@@ -1,11 +1,13 @@
 //! What a client asks for: `nonce=HEX`, and perhaps `chain=NAME`.
 
-use hacher_libos_net::attach::NONCE_BYTES;
+use hacher_libos_net::attach::{NONCE_BYTES, evidence_purpose};
 use hacher_libos_net::name::Name;
 
 /// A nonce, and the chain that is meant; none for all that the gateway serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) struct Question {
+    /// One of [`evidence_purpose`].
+    purpose: u32,
     nonce: [u8; NONCE_BYTES],
     chain: Option<Name>,
 }
@@ -14,7 +16,7 @@ pub(in super::super) struct Question {
 pub(in super::super) type Fault = &'static str;
 
 impl Question {
-    /// Reads the query of a target.
+    /// Reads the query of a target. The nonce is the client's, whatever the query says.
     pub(in super::super) fn of_query(query: &str) -> Result<Self, Fault> {
         let (mut nonce, mut chain) = (None, None);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -30,12 +32,17 @@ impl Question {
         }
         let nonce = nonce.ok_or(NONCE)?;
         Ok(Self {
+            purpose: evidence_purpose::NONCE,
             nonce: decode(nonce).ok_or(NONCE)?,
             chain: chain
                 .map(Name::new)
                 .transpose()
                 .map_err(|_| "there is no such chain")?,
         })
+    }
+
+    pub(super) const fn purpose(&self) -> u32 {
+        self.purpose
     }
 
     pub(super) const fn nonce(&self) -> &[u8; NONCE_BYTES] {
@@ -77,6 +84,7 @@ mod tests {
         let nonce = "0aF".repeat(42) + "10";
         let question = Question::of_query(&format!("nonce={nonce}")).unwrap();
         assert_eq!((question.nonce()[0], question.nonce()[63]), (0x0a, 0x10));
+        assert_eq!(question.purpose(), evidence_purpose::NONCE);
         assert_eq!((question.named(), question.chain().is_valid()), (None, false));
         let question = Question::of_query(&format!("chain=echo&nonce={nonce}")).unwrap();
         assert_eq!(
@@ -103,6 +111,7 @@ mod tests {
         for (query, word) in [
             (format!("nonce={nonce}&nonce={nonce}"), "twice"),
             (format!("nonce={nonce}&chains=a"), "known"),
+            (format!("nonce={nonce}&purpose=session"), "known"),
             (format!("nonce={nonce}&chain="), "chain"),
             (format!("nonce={nonce}&chain={nonce}"), "chain"),
         ] {

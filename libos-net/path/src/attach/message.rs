@@ -18,7 +18,7 @@ use zeroize::Zeroize;
 /// The descriptor number at which a trustlet finds its channel to the monitor.
 pub const CHANNEL_FD: i32 = 3;
 /// Version of this protocol. Monitor and trustlet are built from one tree; anything else is refused.
-pub const ATTACH_VERSION: u32 = 8;
+pub const ATTACH_VERSION: u32 = 9;
 /// The longest message, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 16 * 1024;
 /// Most descriptors beside one message (Linux allows 253, see unix(7)).
@@ -332,15 +332,26 @@ pub struct RequestKey {
     pub secret: [u8; SECRET_BYTES],
 }
 
+/// Values of [`AskEvidence::purpose`], which the manifest repeats.
+pub mod evidence_purpose {
+    /// A client has sent the nonce.
+    pub const NONCE: u32 = 0;
+    /// The gateway has computed the nonce from its own end of a client's connection. It must never say this of
+    /// a nonce that it was sent.
+    pub const SESSION: u32 = 1;
+}
+
 /// What a gateway asks the monitor for, for one of its clients.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct AskEvidence {
     /// The question's number, which the answer repeats.
     pub number: u32,
+    /// One of [`evidence_purpose`]: where the nonce comes from.
+    pub purpose: u32,
     /// The chain, which the gateway serves; zeros for all that it serves.
     pub chain: Name,
-    /// What the client sent.
+    /// What the evidence is for.
     pub nonce: [u8; NONCE_BYTES],
 }
 

@@ -1,7 +1,8 @@
 //! Evidence: the manifest of chains, and the platform's report over it and a nonce.
 //!
 //! Whoever asks chooses the nonce and which chains, and nothing else: what the platform reports over is
-//! always the hash of a manifest that the monitor wrote.
+//! always the hash of a manifest that the monitor wrote. A gateway says besides whether the nonce is of its own
+//! making, which the manifest repeats; of what the daemon asks for, the manifest never says so.
 //!
 //! Evidence can be longer than a reply, so it is read in parts: the first part makes it, the others are of the
 //! one that was made last, if it was for the same question.
@@ -17,9 +18,10 @@ use crate::ids::{ChainId, ProcessId, index, number};
 use crate::platform::{Platform, PlatformReport};
 use alloc::vec::Vec;
 use hacher_data_path::attach::message::{
-    AskEvidence, EVIDENCE_PART_MAX_BYTES, EvidencePart, ZeroizingMessage, evidence_status, kind,
+    AskEvidence, EVIDENCE_PART_MAX_BYTES, EvidencePart, ZeroizingMessage, evidence_purpose, evidence_status,
+    kind,
 };
-use hacher_evidence::manifest::MANIFEST_MAX_BYTES;
+use hacher_evidence::manifest::{MANIFEST_MAX_BYTES, Purpose};
 use hacher_evidence::{Evidence, KEY_BYTES, NONCE_BYTES, report_data};
 
 impl<P: Platform> Core<P> {
@@ -44,8 +46,8 @@ impl<P: Platform> Core<P> {
         };
         let from = index(narrow(from)?);
         let made = match &self.last_evidence {
-            Some(last) if from > 0 && last.chains == chains && last.nonce == *nonce => last,
-            _ => self.make_evidence(chains, nonce)?,
+            Some(last) if from > 0 && last.answers(&chains, Purpose::Nonce, nonce) => last,
+            _ => self.make_evidence(chains, Purpose::Nonce, nonce)?,
         };
         let Some(rest) = made.bytes.get(from..) else {
             return refuse(ResultCode::InvalidParameter, "the evidence is shorter");
@@ -58,9 +60,10 @@ impl<P: Platform> Core<P> {
     fn make_evidence(
         &mut self,
         chains: Vec<ChainId>,
+        purpose: Purpose,
         nonce: &[u8; NONCE_BYTES],
     ) -> Result<&LastEvidence, Refusal> {
-        let manifest = self.manifest(&chains)?.encode();
+        let manifest = self.manifest(&chains, purpose)?.encode();
         if manifest.len() > MANIFEST_MAX_BYTES {
             return refuse(
                 ResultCode::LimitReached,
@@ -82,6 +85,7 @@ impl<P: Platform> Core<P> {
         };
         Ok(self.last_evidence.insert(LastEvidence {
             chains,
+            purpose,
             nonce: *nonce,
             bytes: evidence.encode(),
         }))
@@ -91,6 +95,9 @@ impl<P: Platform> Core<P> {
     /// that.
     pub fn asked_for_evidence(&mut self, process: ProcessId, question: &AskEvidence) -> bool {
         let Some((Owner::Gateway(gateway), _)) = self.ledger.owner(process) else {
+            return false;
+        };
+        let Some(purpose) = purpose_of(question.purpose) else {
             return false;
         };
         let mut chains = self.chains_of(gateway);
@@ -104,7 +111,7 @@ impl<P: Platform> Core<P> {
         if chains.is_empty() {
             return false;
         }
-        let sent = match self.make_evidence(chains, &question.nonce) {
+        let sent = match self.make_evidence(chains, purpose, &question.nonce) {
             Ok(_) => self.send_evidence(process, question.number),
             Err(refusal) => {
                 let status = match refusal.code {
@@ -163,5 +170,13 @@ impl<P: Platform> Core<P> {
         let Some(gateway) = gateway else { return false };
         gateway.tls_key = Some(hash);
         true
+    }
+}
+
+const fn purpose_of(said: u32) -> Option<Purpose> {
+    match said {
+        evidence_purpose::NONCE => Some(Purpose::Nonce),
+        evidence_purpose::SESSION => Some(Purpose::Session),
+        _ => None,
     }
 }

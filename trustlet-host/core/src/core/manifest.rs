@@ -13,7 +13,7 @@ use crate::platform::{LayerStatus, Measurement, Platform};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use hacher_evidence::manifest::{self, EGRESS, Layer, Logs, Manifest, Protection, Trust};
+use hacher_evidence::manifest::{self, EGRESS, Layer, Logs, Manifest, Protection, Purpose, Trust};
 use hacher_evidence::word::WORD_MAX_BYTES;
 use hacher_evidence::{KEY_BYTES, Word};
 
@@ -22,9 +22,10 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl<P: Platform> Core<P> {
     /// The manifest of these chains, all of them sealed.
-    pub(super) fn manifest(&self, chains: &[ChainId]) -> Result<Manifest, Refusal> {
+    pub(super) fn manifest(&self, chains: &[ChainId], purpose: Purpose) -> Result<Manifest, Refusal> {
         let [monitor, daemon] = self.measurements;
         Ok(Manifest {
+            purpose,
             platform: word(self.platform.backend())?,
             trust: match self.platform.is_snp() {
                 true => Trust::Hardware,

@@ -4,7 +4,7 @@
 
 use super::encode::{HEADING, state, tenancy};
 use super::facts::{
-    Chain, EGRESS, Edge, Function, Gateway, INGRESS, Layer, Logs, Manifest, Protection, Trust,
+    Chain, EGRESS, Edge, Function, Gateway, INGRESS, Layer, Logs, Manifest, Protection, Purpose, Trust,
 };
 use crate::word::Word;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -58,6 +58,7 @@ pub(super) fn manifest(bytes: &[u8]) -> Result<Manifest, ManifestError> {
         read: 0,
     };
     lines.one("`hacher-manifest 1`", |line| (line == HEADING).then_some(()))?;
+    let purpose = lines.one("`purpose nonce` or `purpose session`", purpose)?;
     let platform = lines.one("`platform NAME`", |line| word(line.strip_prefix("platform ")?))?;
     let trust = lines.one("`trust operating-system` or `trust hardware`", trust)?;
     let layers = layers(&mut lines)?;
@@ -70,6 +71,7 @@ pub(super) fn manifest(bytes: &[u8]) -> Result<Manifest, ManifestError> {
         hex(line.strip_prefix("statement-key ed25519 ")?)
     })?;
     Ok(Manifest {
+        purpose,
         platform,
         trust,
         layers,
@@ -115,6 +117,12 @@ impl<'a> Lines<'a> {
             expected,
         }
     }
+}
+
+fn purpose(line: &str) -> Option<Purpose> {
+    let said = line.strip_prefix("purpose ")?;
+    let known = [Purpose::Nonce, Purpose::Session];
+    known.into_iter().find(|purpose| purpose.word() == said)
 }
 
 fn trust(line: &str) -> Option<Trust> {

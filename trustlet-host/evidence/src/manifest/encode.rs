@@ -19,6 +19,7 @@ pub(super) fn manifest(manifest: &Manifest) -> Vec<u8> {
 impl Manifest {
     fn write(&self, text: &mut String) -> fmt::Result {
         let Self {
+            purpose,
             platform,
             trust,
             layers,
@@ -29,6 +30,7 @@ impl Manifest {
             chains,
         } = self;
         writeln!(text, "{HEADING}")?;
+        writeln!(text, "purpose {}", purpose.word())?;
         writeln!(text, "platform {platform}")?;
         writeln!(text, "trust {}", trust.word())?;
         for Layer { name, is_enforced } in layers {

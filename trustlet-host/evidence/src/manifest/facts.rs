@@ -14,6 +14,8 @@ pub const EGRESS: &str = "egress";
 /// the fields state are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
+    /// Whose word the nonce is that all of this is vouched for with.
+    pub purpose: Purpose,
     /// The platform's name: `process` for processes of an operating system.
     pub platform: Word,
     /// What keeps the operating system from the data of trustlets, if anything does.
@@ -30,6 +32,16 @@ pub struct Manifest {
     pub statement_key: [u8; KEY_BYTES],
     /// Chains, no two of the same name.
     pub chains: Vec<Chain>,
+}
+
+/// Where the nonce of evidence comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Whoever asked has chosen it, and can have passed on that of somebody else.
+    Nonce,
+    /// The gateway, which is measured, has computed it from its own end of a connection: nobody in between has
+    /// had a say in it.
+    Session,
 }
 
 /// Whom trustlets have to trust.
@@ -128,6 +140,17 @@ pub enum Protection {
     Sealed,
     /// Memory that the two ends alone have.
     Mapped,
+}
+
+impl Purpose {
+    /// As the manifest has it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Nonce => "nonce",
+            Self::Session => "session",
+        }
+    }
 }
 
 impl Trust {

@@ -7,6 +7,7 @@ use super::report::{Layout, SIGNED_BYTES, SigningKey};
 use super::root::{Root, Roots};
 use crate::expectations::Expectations;
 use crate::time::UnixTime;
+use hacher_evidence::manifest::Purpose;
 use ring::rand::SystemRandom;
 use ring::rsa;
 use ring::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PSS_SHA384, RsaKeyPair};
@@ -465,6 +466,9 @@ pub(crate) fn expectations<'a>(
 ) -> Expectations<'a> {
     Expectations {
         nonce: None,
+        purpose: Purpose::Nonce,
+        tls_key: None,
+        chain: None,
         time: now(),
         certificates,
         revocation_lists,

@@ -3,11 +3,11 @@
 use super::driver::{Driver, told};
 use crate::calls::{Call, FunctionEntry, GATEWAY_PROCESS, GatewayEntry, MonitorEntry, ResultCode, tls};
 use crate::core::Caller;
-use crate::evidence::manifest::{Logs, Protection, Trust};
+use crate::evidence::manifest::{Logs, Protection, Purpose, Trust};
 use crate::evidence::{Evidence, Kind, Manifest, emulated};
 use crate::ids::ProcessId;
 use hacher_data_path::attach::message::{
-    AskEvidence, EvidencePart, MessageHeader, RequestKey, evidence_status, kind,
+    AskEvidence, EvidencePart, MessageHeader, RequestKey, evidence_purpose, evidence_status, kind,
 };
 use hacher_data_path::name::Name;
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -86,6 +86,7 @@ fn sent(driver: &Driver, process: ProcessId, wanted: u32) -> Vec<Vec<u8>> {
 fn question(number: u32, chain: Option<&str>) -> AskEvidence {
     AskEvidence {
         number,
+        purpose: evidence_purpose::NONCE,
         chain: chain.map_or(Name::none(), |chain| Name::new(chain).unwrap()),
         nonce: NONCE,
     }
@@ -290,6 +291,32 @@ fn a_gateway_is_answered_for_its_own_chains() {
         "it has no certificate"
     );
     assert!(sent(&driver, function, kind::EVIDENCE).is_empty());
+}
+
+#[test]
+fn only_a_gateway_says_that_a_nonce_is_of_its_own_making() {
+    let (mut driver, [a, _]) = tenants();
+    let gateway = start(&mut driver, 0);
+    let asks = |driver: &mut Driver, number, purpose| {
+        let question = AskEvidence {
+            purpose,
+            ..question(number, None)
+        };
+        driver.core.asked_for_evidence(gateway, &question)
+    };
+    assert!(asks(&mut driver, 1, evidence_purpose::SESSION));
+    let for_session = answered(&driver, gateway, 1).1;
+    assert_eq!(verified(&for_session).purpose, Purpose::Session);
+    assert!(asks(&mut driver, 2, evidence_purpose::NONCE));
+    let for_nonce = answered(&driver, gateway, 2).1;
+    assert_eq!(verified(&for_nonce).purpose, Purpose::Nonce);
+    // The daemon reads no part of what was made for a session, though chains and nonce are the same.
+    assert!(asks(&mut driver, 3, evidence_purpose::SESSION));
+    let arguments = [a, 1, 0, 0, 0, 0];
+    let rest = driver.call(Caller::Daemon, Call::Evidence, arguments, &NONCE, vec![]);
+    assert_eq!(rest.ok().operand, for_nonce[1..]);
+    assert_eq!(manifest(&mut driver, a).purpose, Purpose::Nonce);
+    assert!(!asks(&mut driver, 4, 2), "there is no such purpose");
 }
 
 #[test]

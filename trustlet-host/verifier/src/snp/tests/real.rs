@@ -7,6 +7,7 @@ use crate::policy::Policy;
 use crate::snp::{Generation, Roots, SigningKey, TcbFloor};
 use crate::time::UnixTime;
 use crate::verify::verify_report;
+use hacher_evidence::manifest::Purpose;
 use std::collections::BTreeSet;
 
 const GENOA: [&[u8]; 2] = [
@@ -29,6 +30,9 @@ const MILAN_DEBUG: [&[u8]; 2] = [
 fn at<'a>(time: &str, certificates: &'a [&'a [u8]]) -> Expectations<'a> {
     Expectations {
         nonce: None,
+        purpose: Purpose::Nonce,
+        tls_key: None,
+        chain: None,
         time: UnixTime::parse(time).unwrap(),
         certificates,
         revocation_lists: &[],
