@@ -1,0 +1,35 @@
+//! The processor and the memory, as the ledger and page tables see them.
+
+use crate::frame::Frame;
+use crate::rmp::{Adjustment, RmpError};
+
+/// What the monitor, at VMPL0 and CPL0, does with pages.
+///
+/// It reaches every page. Where the hypervisor has taken one away, the processor stops the monitor there and
+/// nothing else goes on: availability is the hypervisor's anyway.
+pub trait Hardware {
+    /// Says that a page is part of the guest, or is no longer (`PVALIDATE`).
+    ///
+    /// # Errors
+    /// When the processor refuses, or the page was in that state already.
+    fn validate(&mut self, frame: Frame, valid: bool) -> Result<(), RmpError>;
+
+    /// Sets what a level may do with a page (`RMPADJUST`).
+    ///
+    /// # Errors
+    /// When the processor refuses.
+    fn adjust(&mut self, frame: Frame, adjustment: Adjustment) -> Result<(), RmpError>;
+
+    /// Fills a page with zeros.
+    fn zero(&mut self, frame: Frame);
+
+    /// Reads a word of a page; `index` counts words.
+    fn read(&self, frame: Frame, index: usize) -> u64;
+
+    /// Writes a word of a page.
+    fn write(&mut self, frame: Frame, index: usize, word: u64);
+
+    /// Makes all processors forget what they remember of page tables and permissions. Whoever takes a mapping or a
+    /// permission away does so before the page gets another use.
+    fn flush(&mut self);
+}

@@ -1,0 +1,264 @@
+//! What each page of memory is used for, and the only way from one use to another.
+//!
+//! ```text
+//!              accept                  deposit               take
+//! not valid ------------> system's --------------> spare --------------> of trustlets
+//!           <------------          <-------------- (empty) <------------
+//!              rescind                 withdraw              release
+//! ```
+//!
+//! A spare page is empty and no level but the monitor's reaches it. It got so by one function, which first takes
+//! it from all other levels and then empties it: nobody writes into it meanwhile, and nobody finds in it what
+//! another left. Whoever takes a page gets what its purpose needs and no more.
+
+mod purpose;
+mod refused;
+
+pub use purpose::{Purpose, SpaceId};
+pub use refused::Refused;
+
+use crate::frame::Frame;
+use crate::hardware::Hardware;
+use crate::rmp::{Adjustment, Permissions, Vmpl};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// What a page is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Not part of the guest, as far as is known.
+    Absent,
+    /// The monitor's own, from the start to the end.
+    Monitor,
+    /// The operating system's.
+    System,
+    /// Nobody's, and empty.
+    Spare,
+    /// A trustlet's, or of several. Mapped so many times.
+    Taken { purpose: Purpose, mapped: u32 },
+}
+
+/// The uses of all pages.
+pub struct PageLedger {
+    /// Of these pages, in their order.
+    memory: Range<u64>,
+    uses: Vec<Use>,
+    spare: Vec<Frame>,
+}
+
+impl PageLedger {
+    /// The ledger of a guest that has the pages with these numbers. `own` are the monitor's; all others belong to
+    /// the operating system, if `is_valid` says that they were validated before, else to nobody.
+    #[must_use]
+    pub fn new(memory: Range<u64>, own: &Range<u64>, is_valid: impl Fn(u64) -> bool) -> Self {
+        let use_of = |number: u64| match number {
+            number if own.contains(&number) => Use::Monitor,
+            number if is_valid(number) => Use::System,
+            _ => Use::Absent,
+        };
+        Self {
+            uses: memory.clone().map(use_of).collect(),
+            memory,
+            spare: vec![],
+        }
+    }
+
+    /// Takes a page into the guest, for the operating system.
+    ///
+    /// # Errors
+    /// When it is in use, is no memory, or the processor refuses. Then the operating system does not get it.
+    pub fn accept(&mut self, hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
+        self.expect(frame, Use::Absent)?;
+        hardware.validate(frame, true)?;
+        // The hypervisor may have put a page here that was another one of this guest, with what it holds.
+        hardware.zero(frame);
+        give_to_system(hardware, frame)?;
+        self.set(frame, Use::System);
+        Ok(())
+    }
+
+    /// Lets a page of the operating system leave the guest.
+    ///
+    /// # Errors
+    /// When it is not the operating system's, or the processor refuses.
+    pub fn rescind(&mut self, hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
+        self.expect(frame, Use::System)?;
+        // If the processor refuses in the middle, nobody gets it again.
+        self.set(frame, Use::Monitor);
+        take_from_all(hardware, frame)?;
+        hardware.validate(frame, false)?;
+        self.set(frame, Use::Absent);
+        Ok(())
+    }
+
+    /// Takes a page from the operating system.
+    ///
+    /// # Errors
+    /// When it is not the operating system's, or the processor refuses. In the second case nobody uses it any more.
+    pub fn deposit(&mut self, hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
+        self.expect(frame, Use::System)?;
+        self.empty(hardware, frame)
+    }
+
+    /// Gives a spare page to the operating system; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the processor refuses. Then nobody uses it any more.
+    pub fn withdraw(&mut self, hardware: &mut impl Hardware) -> Result<Option<Frame>, Refused> {
+        let Some(frame) = self.spare.pop() else {
+            return Ok(None);
+        };
+        self.set(frame, Use::Monitor);
+        give_to_system(hardware, frame)?;
+        self.set(frame, Use::System);
+        Ok(Some(frame))
+    }
+
+    /// Takes a spare page for `purpose`. It is empty.
+    ///
+    /// # Errors
+    /// When there is none, or the processor refuses.
+    pub fn take(&mut self, hardware: &mut impl Hardware, purpose: Purpose) -> Result<Frame, Refused> {
+        let frame = self.spare.pop().ok_or(Refused::NoMemory)?;
+        self.set(frame, Use::Monitor);
+        hardware.adjust(
+            frame,
+            Adjustment {
+                level: Vmpl::TRUSTLETS,
+                permissions: purpose.permissions(),
+            },
+        )?;
+        self.set(frame, Use::Taken { purpose, mapped: 0 });
+        Ok(frame)
+    }
+
+    /// Takes a page back, which no page table leads to any more, and empties it.
+    ///
+    /// # Errors
+    /// When it was not taken, something leads to it, or the processor refuses.
+    pub fn release(&mut self, hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
+        match self.use_of(frame)? {
+            Use::Taken { mapped: 0, .. } => self.empty(hardware, frame),
+            Use::Taken { .. } => Err(Refused::Mapped),
+            _ => Err(Refused::NotTaken),
+        }
+    }
+
+    /// Gives a page another writer, or none.
+    ///
+    /// # Errors
+    /// When it is mapped, or not of a kind that has a writer.
+    pub fn set_writer(&mut self, frame: Frame, writer: Option<SpaceId>) -> Result<(), Refused> {
+        match self.use_of(frame)? {
+            Use::Taken {
+                purpose: Purpose::Region { .. },
+                mapped: 0,
+            } => {
+                let purpose = Purpose::Region { writer };
+                self.set(frame, Use::Taken { purpose, mapped: 0 });
+                Ok(())
+            }
+            Use::Taken { mapped: 1.., .. } => Err(Refused::Mapped),
+            _ => Err(Refused::NotTaken),
+        }
+    }
+
+    /// Whether a page is the operating system's: the only ones that are read or written because it says so.
+    #[must_use]
+    pub fn is_of_system(&self, frame: Frame) -> bool {
+        self.use_of(frame) == Ok(Use::System)
+    }
+
+    /// How many spare pages there are.
+    #[must_use]
+    pub const fn spare(&self) -> usize {
+        self.spare.len()
+    }
+
+    /// What a page was taken for; `None` if it was not.
+    #[must_use]
+    pub fn purpose(&self, frame: Frame) -> Option<Purpose> {
+        match self.use_of(frame) {
+            Ok(Use::Taken { purpose, .. }) => Some(purpose),
+            _ => None,
+        }
+    }
+
+    /// A page table is about to lead to the page.
+    pub(crate) fn mapped(&mut self, frame: Frame) -> Result<(), Refused> {
+        let Use::Taken { purpose, mapped } = self.use_of(frame)? else {
+            return Err(Refused::NotTaken);
+        };
+        let mapped = mapped.checked_add(1).ok_or(Refused::Mapped)?;
+        self.set(frame, Use::Taken { purpose, mapped });
+        Ok(())
+    }
+
+    /// A page table that led to the page does so no more, and no processor remembers it.
+    pub(crate) fn unmapped(&mut self, frame: Frame) {
+        if let Ok(Use::Taken { purpose, mapped }) = self.use_of(frame) {
+            let mapped = mapped.saturating_sub(1);
+            self.set(frame, Use::Taken { purpose, mapped });
+        }
+    }
+
+    /// The one way to a spare page: taken from everybody, then emptied.
+    fn empty(&mut self, hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
+        // If the processor refuses in the middle, nobody gets it again.
+        self.set(frame, Use::Monitor);
+        take_from_all(hardware, frame)?;
+        hardware.zero(frame);
+        self.set(frame, Use::Spare);
+        self.spare.push(frame);
+        Ok(())
+    }
+
+    fn expect(&self, frame: Frame, expected: Use) -> Result<(), Refused> {
+        let found = self.use_of(frame)?;
+        if found == expected {
+            Ok(())
+        } else {
+            Err(Refused::InUse)
+        }
+    }
+
+    fn use_of(&self, frame: Frame) -> Result<Use, Refused> {
+        let found = self.place(frame).and_then(|place| self.uses.get(place));
+        found.copied().ok_or(Refused::NoSuchPage)
+    }
+
+    fn set(&mut self, frame: Frame, to: Use) {
+        if let Some(at) = self.place(frame).and_then(|place| self.uses.get_mut(place)) {
+            *at = to;
+        }
+    }
+
+    fn place(&self, frame: Frame) -> Option<usize> {
+        usize::try_from(frame.number().checked_sub(self.memory.start)?).ok()
+    }
+}
+
+/// Leaves a page to the monitor's level alone, at once.
+fn take_from_all(hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
+    // The operating system may have given it to the level below its own, and can do so until it has nothing to give:
+    // so its own level comes first.
+    for level in [Vmpl::OPERATING_SYSTEM, Vmpl::Three, Vmpl::TRUSTLETS] {
+        let permissions = Permissions::NONE;
+        hardware.adjust(frame, Adjustment { level, permissions })?;
+    }
+    // Processors remember what was permitted.
+    hardware.flush();
+    Ok(())
+}
+
+fn give_to_system(hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
+    let adjustment = Adjustment {
+        level: Vmpl::OPERATING_SYSTEM,
+        permissions: Permissions::ALL,
+    };
+    Ok(hardware.adjust(frame, adjustment)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! Why a page does not change its use.
+
+use crate::rmp::RmpError;
+
+/// Why a page does not change its use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No memory of the guest is there.
+    #[error("there is no such page")]
+    NoSuchPage,
+    /// It is not what it would have to be.
+    #[error("the page is in use")]
+    InUse,
+    /// It was not taken for a trustlet.
+    #[error("the page is no trustlet's")]
+    NotTaken,
+    /// A page table leads to it.
+    #[error("the page is mapped")]
+    Mapped,
+    /// There is no spare page.
+    #[error("there is no spare page: the operating system has to deposit some")]
+    NoMemory,
+    /// The processor refused.
+    #[error("{0}")]
+    Processor(#[from] RmpError),
+}
+
+impl Refused {
+    /// Whether trying again later can help.
+    #[must_use]
+    pub const fn is_transient(self) -> bool {
+        matches!(self, Self::NoMemory)
+    }
+}

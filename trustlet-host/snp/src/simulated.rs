@@ -1,0 +1,279 @@
+//! A machine for tests: memory, the reverse map with four levels, page tables as processors walk them, and what
+//! processors remember. It does what APM volume 2, sections 5.3 and 15.36, say, for pages of 4 KiB.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::expect_used,
+    reason = "plays the machine for tests, which want a panic where they use it in a way that it does not have"
+)]
+
+mod processor;
+
+pub use processor::{Processor, Ring};
+
+use crate::frame::{FRAME_WORDS, Frame};
+use crate::hardware::Hardware;
+use crate::rmp::{Adjustment, Permissions, RmpError, Vmpl};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::cell::Cell;
+
+/// The bit of addresses that makes a page encrypted. What is mapped without it is not memory of the guest.
+pub const ENCRYPTED: u64 = 1 << 51;
+
+/// An access that was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// A page fault: the page tables do not allow it.
+    PageTable,
+    /// A nested page fault, which ends up with the hypervisor: the reverse map does not allow it.
+    ReverseMap,
+    /// A VMM communication exception: the page was not validated.
+    NotValidated,
+    /// A general protection fault: the instruction is not for this level or ring.
+    Privilege,
+}
+
+/// What is done with a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It is read.
+    Load,
+    /// It is written.
+    Store,
+    /// It is executed.
+    Fetch,
+}
+
+/// A page, and its entry in the reverse map.
+struct Page {
+    words: Box<[u64; FRAME_WORDS]>,
+    assigned: bool,
+    validated: bool,
+    permissions: [Permissions; 4],
+}
+
+impl Page {
+    /// As it comes from the hypervisor: all for the first level, nothing for the others.
+    fn assigned(words: Box<[u64; FRAME_WORDS]>) -> Self {
+        let mut permissions = [Permissions::NONE; 4];
+        permissions[0] = Permissions::ALL;
+        Self {
+            words,
+            assigned: true,
+            validated: false,
+            permissions,
+        }
+    }
+}
+
+/// The machine.
+pub struct Machine {
+    pages: Vec<Page>,
+    /// Memory that the hypervisor can put behind the same addresses, with entries of its own in the reverse map.
+    others: Vec<Page>,
+    /// What was permitted once counts until the number changes.
+    flushes: u64,
+    stopped: Cell<bool>,
+}
+
+impl Machine {
+    /// One of `pages` pages, of which the hypervisor has assigned all to the guest.
+    #[must_use]
+    pub fn new(pages: usize) -> Self {
+        let empty = || Page::assigned(Box::new([0; FRAME_WORDS]));
+        Self {
+            pages: (0..pages).map(|_| empty()).collect(),
+            others: (0..pages).map(|_| empty()).collect(),
+            flushes: 0,
+            stopped: Cell::new(false),
+        }
+    }
+
+    /// The page with a number.
+    #[must_use]
+    pub fn frame(&self, number: usize) -> Frame {
+        assert!(number < self.pages.len(), "a page that the machine does not have");
+        Frame::at(number as u64 * 4096).expect("a page of the machine")
+    }
+
+    /// Whether the monitor met a page that the hypervisor had taken away. Then nothing goes on in this machine.
+    #[must_use]
+    pub const fn has_stopped(&self) -> bool {
+        self.stopped.get()
+    }
+
+    /// What a level may do with a page; nothing if it was not validated.
+    #[must_use]
+    pub fn permissions(&self, frame: Frame, level: Vmpl) -> Permissions {
+        let page = &self.pages[place(frame)];
+        if page.assigned && page.validated {
+            page.permissions[level as usize]
+        } else {
+            Permissions::NONE
+        }
+    }
+
+    /// What a page holds, whoever may read it.
+    #[must_use]
+    pub fn words(&self, frame: Frame) -> &[u64; FRAME_WORDS] {
+        &self.pages[place(frame)].words
+    }
+
+    /// What the launch of the guest does with a page: it is validated, and a level has it.
+    pub fn launch(&mut self, frame: Frame, level: Vmpl) {
+        let page = &mut self.pages[place(frame)];
+        page.validated = true;
+        page.permissions[level as usize] = Permissions::ALL;
+    }
+
+    /// `PVALIDATE`, at a level and at CPL0.
+    ///
+    /// # Errors
+    /// The fault that it raises.
+    pub fn pvalidate(
+        &mut self,
+        level: Vmpl,
+        frame: Frame,
+        valid: bool,
+    ) -> Result<Result<(), RmpError>, Fault> {
+        if level != Vmpl::Zero {
+            return Err(Fault::Privilege);
+        }
+        let Some(page) = self.pages.get_mut(place(frame)).filter(|page| page.assigned) else {
+            return Err(Fault::ReverseMap);
+        };
+        if page.validated == valid {
+            return Ok(Err(RmpError::Unchanged));
+        }
+        page.validated = valid;
+        Ok(Ok(()))
+    }
+
+    /// `RMPADJUST`, at a level and at CPL0.
+    ///
+    /// # Errors
+    /// The fault that it raises.
+    pub fn rmpadjust(
+        &mut self,
+        level: Vmpl,
+        frame: Frame,
+        adjustment: Adjustment,
+    ) -> Result<Result<(), RmpError>, Fault> {
+        let Some(page) = self.pages.get_mut(place(frame)).filter(|page| page.assigned) else {
+            return Err(Fault::ReverseMap);
+        };
+        if !page.validated {
+            return Err(Fault::NotValidated);
+        }
+        if adjustment.level <= level || !page.permissions[level as usize].contain(adjustment.permissions) {
+            return Ok(Err(RmpError::Permission));
+        }
+        page.permissions[adjustment.level as usize] = adjustment.permissions;
+        Ok(Ok(()))
+    }
+
+    /// The hypervisor takes a page away, or gives it again with what it held. Processors forget it at once.
+    pub fn assign(&mut self, frame: Frame, assigned: bool) {
+        let page = &mut self.pages[place(frame)];
+        let words = core::mem::replace(&mut page.words, Box::new([0; FRAME_WORDS]));
+        *page = Page::assigned(words);
+        page.assigned = assigned;
+        self.flushes += 1;
+    }
+
+    /// The hypervisor puts the memory of one page in the place of another's, whose own is put in its place. The
+    /// guest's key opens both.
+    pub fn exchange(&mut self, one: Frame, other: Frame) {
+        self.assign(one, true);
+        self.assign(other, true);
+        self.pages.swap(place(one), place(other));
+    }
+
+    /// The hypervisor puts other memory behind an address, or what was there before: as long as the guest has validated
+    /// one of them only, it cannot mistake one for the other.
+    pub fn alternate(&mut self, frame: Frame) {
+        let at = place(frame);
+        core::mem::swap(&mut self.pages[at], &mut self.others[at]);
+        self.flushes += 1;
+    }
+
+    /// Whether the reverse map lets a level do that.
+    fn check(&self, frame: Frame, level: Vmpl, needs: Permissions) -> Result<(), Fault> {
+        let Some(page) = self.pages.get(place(frame)).filter(|page| page.assigned) else {
+            return Err(Fault::ReverseMap);
+        };
+        if !page.validated {
+            return Err(Fault::NotValidated);
+        }
+        if page.permissions[level as usize].contain(needs) {
+            Ok(())
+        } else {
+            Err(Fault::ReverseMap)
+        }
+    }
+
+    /// The monitor touches a page.
+    fn reach(&self, frame: Frame, needs: Permissions) -> bool {
+        let reached = !self.has_stopped() && self.check(frame, Vmpl::MONITOR, needs).is_ok();
+        if !reached {
+            self.stopped.set(true);
+        }
+        reached
+    }
+}
+
+fn place(frame: Frame) -> usize {
+    usize::try_from(frame.number()).expect("a small machine")
+}
+
+/// The monitor's view. After it has stopped nothing happens any more.
+impl Hardware for Machine {
+    fn validate(&mut self, frame: Frame, valid: bool) -> Result<(), RmpError> {
+        if self.has_stopped() {
+            return Err(RmpError::Input);
+        }
+        self.pvalidate(Vmpl::MONITOR, frame, valid).unwrap_or_else(|_| {
+            self.stopped.set(true);
+            Err(RmpError::Input)
+        })
+    }
+
+    fn adjust(&mut self, frame: Frame, adjustment: Adjustment) -> Result<(), RmpError> {
+        if self.has_stopped() {
+            return Err(RmpError::Input);
+        }
+        self.rmpadjust(Vmpl::MONITOR, frame, adjustment)
+            .unwrap_or_else(|_| {
+                self.stopped.set(true);
+                Err(RmpError::Input)
+            })
+    }
+
+    fn zero(&mut self, frame: Frame) {
+        if self.reach(frame, Permissions::WRITE) {
+            self.pages[place(frame)].words.fill(0);
+        }
+    }
+
+    fn read(&self, frame: Frame, index: usize) -> u64 {
+        if self.reach(frame, Permissions::READ) {
+            self.pages[place(frame)].words[index]
+        } else {
+            0
+        }
+    }
+
+    fn write(&mut self, frame: Frame, index: usize, word: u64) {
+        if self.reach(frame, Permissions::WRITE) {
+            self.pages[place(frame)].words[index] = word;
+        }
+    }
+
+    fn flush(&mut self) {
+        self.flushes += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests;

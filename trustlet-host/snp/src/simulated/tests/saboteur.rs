@@ -1,0 +1,225 @@
+//! The machine as the monitor uses it, with the operating system at work between any two of its steps, and perhaps
+//! with one fault.
+
+use super::super::{Machine, Processor, Ring};
+use crate::frame::Frame;
+use crate::hardware::Hardware;
+use crate::rmp::{Adjustment, Permissions, RmpError, Vmpl};
+use core::cell::RefCell;
+
+/// Marks what trustlets write; their number is in the bits above 32.
+pub(super) const SECRET: u64 = 0x5ec2_0000_0000_0000;
+/// Marks what the operating system writes.
+const POISON: u64 = 0xbad0_0000_0000_0000;
+/// Words of a page that anybody looks at: few, so that what one writes another finds.
+pub(super) const WORDS: usize = 3;
+const MARK: u64 = 0xffff_0000_0000_0000;
+
+/// Whether somebody has marked this word so.
+const fn is_marked(word: u64, mark: u64) -> bool {
+    word & MARK == mark
+}
+
+/// A fault of the monitor, as the machine would see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Pages are not emptied.
+    NoZero,
+    /// They are, but only after the next permission was given.
+    LateZero,
+    /// What is meant for trustlets goes to the operating system, and the reverse.
+    SwappedLevels,
+    /// Nothing is taken from the operating system's level.
+    SystemKeeps,
+    /// Nothing is taken from the lowest level.
+    LowestKeeps,
+    /// Nothing is taken from the level of trustlets.
+    TrustletsKeep,
+    /// Pages are not validated.
+    NoValidation,
+    /// A page that a trustlet finds not validated is validated, as if it were new.
+    ValidatesAgain,
+    /// What is mapped to be read can be written.
+    WritableByTwo,
+    /// The level of trustlets may write what it may read.
+    WritableTables,
+    /// Nothing is forgotten by processors.
+    NoFlush,
+}
+
+/// The machine, and who acts in between.
+pub(super) struct Saboteur {
+    inner: RefCell<Inner>,
+    fault: Option<Fault>,
+}
+
+pub(super) struct Inner {
+    pub(super) machine: Machine,
+    pub(super) random: fastrand::Rng,
+    pub(super) system: Processor,
+    pub(super) lowest: Processor,
+    /// What the operating system has read that it should not have.
+    pub(super) stolen: Option<u64>,
+    late: Vec<Frame>,
+}
+
+impl Saboteur {
+    pub(super) fn new(machine: Machine, random: fastrand::Rng, fault: Option<Fault>) -> Self {
+        Self {
+            inner: RefCell::new(Inner {
+                machine,
+                random,
+                system: Processor::new(Vmpl::OPERATING_SYSTEM, Ring::System),
+                lowest: Processor::new(Vmpl::Three, Ring::System),
+                stolen: None,
+                late: Vec::new(),
+            }),
+            fault,
+        }
+    }
+
+    pub(super) fn inner(&mut self) -> &mut Inner {
+        self.inner.get_mut()
+    }
+
+    /// A trustlet has met a page that is not validated any more. A monitor that is right leaves it so.
+    pub(super) fn is_missed(&mut self, frame: Frame, permissions: Permissions) {
+        if self.has(Fault::ValidatesAgain) {
+            let level = Vmpl::TRUSTLETS;
+            let machine = &mut self.inner().machine;
+            let _ = machine.pvalidate(Vmpl::MONITOR, frame, true);
+            let _ = machine.rmpadjust(Vmpl::MONITOR, frame, Adjustment { level, permissions });
+        }
+    }
+
+    fn has(&self, fault: Fault) -> bool {
+        self.fault == Some(fault)
+    }
+
+    /// The operating system acts, most often where the monitor is about to.
+    fn between(&self, frame: Frame) {
+        let mut inner = self.inner.borrow_mut();
+        for _ in 0..inner.random.u8(0..4) {
+            inner.attack(frame);
+        }
+    }
+}
+
+impl Inner {
+    /// Something that an operating system can do to a page at any time.
+    pub(super) fn attack(&mut self, frame: Frame) {
+        let word = self.random.usize(..WORDS);
+        let address = frame.address() + 8 * word as u64;
+        let Self {
+            machine,
+            random,
+            system,
+            lowest,
+            ..
+        } = self;
+        let processor = if random.u8(..4) == 0 { lowest } else { system };
+        let read = match random.u8(..6) {
+            0..=1 => processor.load(machine, address).ok(),
+            2 => processor.fetch(machine, address).ok(),
+            3 => {
+                let word = POISON | random.u64(..1 << 32);
+                let _ = processor.store(machine, address, word);
+                None
+            }
+            4 => {
+                let level = random.choice(Vmpl::ALL).unwrap_or(Vmpl::Three);
+                let permissions = Permissions::of_bits(random.u8(..16)).unwrap_or_default();
+                let adjustment = Adjustment { level, permissions };
+                let _ = machine.rmpadjust(Vmpl::OPERATING_SYSTEM, frame, adjustment);
+                None
+            }
+            _ => {
+                let _ = machine.pvalidate(Vmpl::OPERATING_SYSTEM, frame, random.bool());
+                None
+            }
+        };
+        self.stolen = self.stolen.or(read.filter(|&word| is_marked(word, SECRET)));
+    }
+}
+
+impl Hardware for Saboteur {
+    fn validate(&mut self, frame: Frame, valid: bool) -> Result<(), RmpError> {
+        self.between(frame);
+        if self.has(Fault::NoValidation) {
+            return Ok(());
+        }
+        self.inner().machine.validate(frame, valid)
+    }
+
+    fn adjust(&mut self, frame: Frame, adjustment: Adjustment) -> Result<(), RmpError> {
+        self.between(frame);
+        let Adjustment {
+            mut level,
+            mut permissions,
+        } = adjustment;
+        let is_kept = permissions == Permissions::NONE
+            && match level {
+                Vmpl::Zero => false,
+                Vmpl::One => self.has(Fault::TrustletsKeep),
+                Vmpl::Two => self.has(Fault::SystemKeeps),
+                Vmpl::Three => self.has(Fault::LowestKeeps),
+            };
+        if is_kept {
+            return Ok(());
+        }
+        if self.has(Fault::SwappedLevels) {
+            level = match level {
+                Vmpl::One => Vmpl::Two,
+                Vmpl::Two => Vmpl::One,
+                other => other,
+            };
+        }
+        if self.has(Fault::WritableTables) && level == Vmpl::One && permissions != Permissions::NONE {
+            permissions = permissions.and(Permissions::WRITE);
+        }
+        let done = self
+            .inner()
+            .machine
+            .adjust(frame, Adjustment { level, permissions });
+        self.between(frame);
+        let inner = self.inner();
+        for late in core::mem::take(&mut inner.late) {
+            inner.machine.zero(late);
+        }
+        done
+    }
+
+    fn zero(&mut self, frame: Frame) {
+        self.between(frame);
+        if self.has(Fault::LateZero) {
+            self.inner().late.push(frame);
+        } else if !self.has(Fault::NoZero) {
+            self.inner().machine.zero(frame);
+        }
+        self.between(frame);
+    }
+
+    fn read(&self, frame: Frame, index: usize) -> u64 {
+        self.between(frame);
+        let word = self.inner.borrow().machine.read(frame, index);
+        self.between(frame);
+        word
+    }
+
+    fn write(&mut self, frame: Frame, index: usize, word: u64) {
+        self.between(frame);
+        let leads_to_a_page_to_read = word & 0b101 == 0b101 && word >> 63 == 1;
+        let word = if self.has(Fault::WritableByTwo) && leads_to_a_page_to_read {
+            word | 0b0100_0010
+        } else {
+            word
+        };
+        self.inner().machine.write(frame, index, word);
+    }
+
+    fn flush(&mut self) {
+        if !self.has(Fault::NoFlush) {
+            self.inner().machine.flush();
+        }
+    }
+}

@@ -1,0 +1,448 @@
+//! A guest at work: what its monitor does, what the others try, and what must not be seen.
+
+use super::super::{self as simulated, ENCRYPTED, Machine, Processor, Ring};
+use super::saboteur::{Fault, SECRET, Saboteur, WORDS};
+use crate::frame::Frame;
+use crate::ledger::{PageLedger, Purpose, SpaceId};
+use crate::rmp::{Permissions, Vmpl};
+use crate::space::{Access, Space};
+use crate::svsm::area::CallingArea;
+use crate::svsm::core_protocol::{CoreProtocol, number};
+use crate::svsm::{Code, Registers};
+use std::collections::BTreeMap;
+
+/// Pages of the guest: the monitor's, those that the operating system begins with, and others.
+const PAGES: usize = 56;
+const MONITORS: u64 = 2;
+const LAUNCHED: u64 = 40;
+const SPACES_MAX: usize = 4;
+const REGIONS_MAX: usize = 4;
+/// Where trustlets have pages: neighbours, and one behind another table.
+const PLACES: [u64; 5] = [0x40_0000, 0x40_1000, 0x40_2000, 0x60_0000, 0x7f_0000_0000];
+
+struct Trustlet {
+    space: Space,
+    /// Two, so that each may remember what the other does not.
+    processors: [Processor; 2],
+    /// What was mapped, and how.
+    expected: BTreeMap<u64, (Frame, Access)>,
+}
+
+struct Region {
+    frame: Frame,
+    writer: Option<SpaceId>,
+}
+
+/// The guest.
+pub(super) struct World {
+    hardware: Saboteur,
+    ledger: PageLedger,
+    area: Option<CallingArea>,
+    trustlets: Vec<Trustlet>,
+    regions: Vec<Region>,
+    /// What trustlets have written since a page was taken, by page and word.
+    written: BTreeMap<(Frame, u64), u64>,
+    next_space: u32,
+    random: fastrand::Rng,
+    /// Whether the hypervisor has done something that may stop the monitor.
+    is_disturbed: bool,
+}
+
+type Step = Result<(), String>;
+
+impl World {
+    pub(super) fn new(seed: u64, fault: Option<Fault>) -> Self {
+        let mut machine = Machine::new(PAGES);
+        for number in 0..LAUNCHED {
+            let level = if number < MONITORS {
+                Vmpl::MONITOR
+            } else {
+                Vmpl::OPERATING_SYSTEM
+            };
+            let frame = machine.frame(usize::try_from(number).unwrap());
+            machine.launch(frame, level);
+        }
+        let mut random = fastrand::Rng::with_seed(seed);
+        Self {
+            hardware: Saboteur::new(machine, random.fork(), fault),
+            ledger: PageLedger::new(0..PAGES as u64, &(0..MONITORS), |number| number < LAUNCHED),
+            area: None,
+            trustlets: Vec::new(),
+            regions: Vec::new(),
+            written: BTreeMap::new(),
+            next_space: 1,
+            random,
+            is_disturbed: false,
+        }
+    }
+
+    /// A page has a new use, and is empty.
+    fn begin_page(&mut self, frame: Frame) {
+        self.written.retain(|&(of, _), _| of != frame);
+    }
+
+    /// Whether the hypervisor has stopped it, which it may.
+    pub(super) fn is_over(&mut self) -> bool {
+        self.hardware.inner().machine.has_stopped()
+    }
+
+    /// Somebody does something; what went wrong.
+    pub(super) fn step(&mut self) -> Step {
+        match self.random.u16(..1000) {
+            0..250 => self.system_attacks(),
+            250..450 => self.system_calls()?,
+            450..500 => self.begin_trustlet(),
+            500..520 => self.end_trustlet()?,
+            520..620 => self.map_private()?,
+            620..660 => self.begin_region(),
+            660..730 => self.map_region()?,
+            730..760 => self.unmap()?,
+            760..780 => self.change_region()?,
+            780..997 => self.trustlet_acts()?,
+            _ => self.hypervisor_acts(),
+        }
+        self.check()
+    }
+
+    fn page(&mut self) -> Frame {
+        let number = self.random.usize(..PAGES);
+        self.hardware.inner().machine.frame(number)
+    }
+
+    fn system_attacks(&mut self) {
+        let frame = self.page();
+        self.hardware.inner().attack(frame);
+    }
+
+    /// A call with a list, whose page changes while the monitor reads it.
+    fn system_calls(&mut self) -> Step {
+        let random = &mut self.random;
+        let list = random.u64(..PAGES as u64 + 1) * 4096 + 8 * random.u64(..4);
+        let count = random.u64(1..5);
+        let mut words = vec![count];
+        for _ in 0..count {
+            let flags = match random.u8(..8) {
+                0 => random.u64(..4096),
+                1 => 0b1100,
+                2..5 => 0b0100,
+                _ => 0,
+            };
+            words.push((random.u64(..PAGES as u64 + 2) * 4096) | flags);
+        }
+        if random.u8(..20) == 0 {
+            words[0] = random.u64(..);
+        }
+        let number = *random
+            .choice(&[
+                number::VALIDATE,
+                number::DEPOSIT,
+                number::DEPOSIT,
+                number::WITHDRAW,
+                number::REMAP_AREA,
+            ])
+            .unwrap();
+        let inner = self.hardware.inner();
+        for (address, &word) in (list..).step_by(8).zip(&words) {
+            let _ = inner.system.store(&mut inner.machine, address, word);
+        }
+        let mut registers = Registers {
+            rcx: list,
+            ..Registers::default()
+        };
+        CoreProtocol {
+            hardware: &mut self.hardware,
+            ledger: &mut self.ledger,
+            area: &mut self.area,
+            spoken: &[],
+        }
+        .serve(number, &mut registers);
+        if let Some(area) = self.area {
+            let _ = area.take(&mut self.hardware, &self.ledger);
+        }
+        match Code::of_rax(registers.rax) {
+            Some(_) => Ok(()),
+            None => Err(format!("no code: {:#x}", registers.rax)),
+        }
+    }
+
+    fn begin_trustlet(&mut self) {
+        if self.trustlets.len() >= SPACES_MAX {
+            return;
+        }
+        let id = SpaceId(self.next_space);
+        self.next_space += 1;
+        if let Ok(space) = Space::new(&mut self.hardware, &mut self.ledger, id, ENCRYPTED) {
+            let processor = || Processor::new(Vmpl::TRUSTLETS, Ring::User { cr3: space.cr3() });
+            self.trustlets.push(Trustlet {
+                processors: [processor(), processor()],
+                space,
+                expected: BTreeMap::new(),
+            });
+        }
+    }
+
+    fn end_trustlet(&mut self) -> Step {
+        if self.trustlets.is_empty() {
+            return Ok(());
+        }
+        let at = self.random.usize(..self.trustlets.len());
+        let Trustlet { space, .. } = self.trustlets.swap_remove(at);
+        let id = space.id();
+        let ended = space.end(&mut self.hardware, &mut self.ledger);
+        for region in self.regions.iter_mut().filter(|region| region.writer == Some(id)) {
+            region.writer = None;
+        }
+        self.done(ended)
+    }
+
+    fn map_private(&mut self) -> Step {
+        let Some(at) = self.any_trustlet() else {
+            return Ok(());
+        };
+        let purpose = Purpose::Private(self.trustlets[at].space.id());
+        let Ok(frame) = self.ledger.take(&mut self.hardware, purpose) else {
+            return Ok(());
+        };
+        self.begin_page(frame);
+        let trustlet = &mut self.trustlets[at];
+        let address = *self.random.choice(&PLACES).unwrap();
+        let access = if self.random.bool() {
+            Access::Write
+        } else {
+            Access::Read
+        };
+        let mapped = trustlet
+            .space
+            .map(&mut self.hardware, &mut self.ledger, address, frame, access);
+        if mapped.is_ok() {
+            trustlet.expected.insert(address, (frame, access));
+            return Ok(());
+        }
+        let released = self.ledger.release(&mut self.hardware, frame);
+        self.done(released)
+    }
+
+    fn begin_region(&mut self) {
+        let writer = self.any_trustlet().map(|at| self.trustlets[at].space.id());
+        if self.regions.len() >= REGIONS_MAX {
+            return;
+        }
+        if let Ok(frame) = self.ledger.take(&mut self.hardware, Purpose::Region { writer }) {
+            self.begin_page(frame);
+            self.regions.push(Region { frame, writer });
+        }
+    }
+
+    fn map_region(&mut self) -> Step {
+        let (Some(at), false) = (self.any_trustlet(), self.regions.is_empty()) else {
+            return Ok(());
+        };
+        let region = &self.regions[self.random.usize(..self.regions.len())];
+        let trustlet = &mut self.trustlets[at];
+        let address = *self.random.choice(&PLACES).unwrap();
+        let access = match self.random.u8(..4) {
+            0 => Access::Execute,
+            1..3 => Access::Write,
+            _ => Access::Read,
+        };
+        let mapped = trustlet.space.map(
+            &mut self.hardware,
+            &mut self.ledger,
+            address,
+            region.frame,
+            access,
+        );
+        if mapped.is_ok() {
+            let may = access == Access::Read
+                || access == Access::Write && region.writer == Some(trustlet.space.id());
+            if !may {
+                return Err(format!(
+                    "{access:?} of a region was given to one who is not its writer"
+                ));
+            }
+            trustlet.expected.insert(address, (region.frame, access));
+        }
+        Ok(())
+    }
+
+    fn unmap(&mut self) -> Step {
+        let Some(at) = self.any_trustlet() else {
+            return Ok(());
+        };
+        let trustlet = &mut self.trustlets[at];
+        let address = *self.random.choice(&PLACES).unwrap();
+        let found = trustlet
+            .space
+            .unmap(&mut self.hardware, &mut self.ledger, address);
+        let expected = trustlet.expected.remove(&address).map(|(frame, _)| frame);
+        if found != expected {
+            return Err(format!("{found:?} was mapped and not {expected:?}"));
+        }
+        match found {
+            Some(frame) if matches!(self.ledger.purpose(frame), Some(Purpose::Private(_))) => {
+                let released = self.ledger.release(&mut self.hardware, frame);
+                self.done(released)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A region ends, or gets another writer, where nobody has it.
+    fn change_region(&mut self) -> Step {
+        if self.regions.is_empty() {
+            return Ok(());
+        }
+        let at = self.random.usize(..self.regions.len());
+        let writer = self.any_trustlet().map(|at| self.trustlets[at].space.id());
+        let region = &mut self.regions[at];
+        let frame = region.frame;
+        let is_mapped = self
+            .trustlets
+            .iter()
+            .any(|trustlet| trustlet.expected.values().any(|&(mapped, _)| mapped == frame));
+        let changed = if self.random.bool() {
+            let set = self.ledger.set_writer(frame, writer);
+            if set.is_ok() {
+                region.writer = writer;
+            }
+            set
+        } else {
+            let released = self.ledger.release(&mut self.hardware, frame);
+            if released.is_ok() {
+                self.regions.swap_remove(at);
+            }
+            released
+        };
+        match changed {
+            Ok(()) if is_mapped => Err("a region was changed that is mapped".to_owned()),
+            Err(_) if is_mapped => Ok(()),
+            changed => self.done(changed),
+        }
+    }
+
+    fn trustlet_acts(&mut self) -> Step {
+        let Some(at) = self.any_trustlet() else {
+            return Ok(());
+        };
+        let random = &mut self.random;
+        let page = match random.u8(..8) {
+            0 => random.u64(..PAGES as u64) * 4096,
+            _ => *random.choice(&PLACES).unwrap(),
+        };
+        let address = page + 8 * random.u64(..WORDS as u64);
+        let (action, number) = (random.u8(..8), random.u64(..1 << 32) & 0xffff_ffff);
+        let trustlet = &mut self.trustlets[at];
+        let id = trustlet.space.id();
+        let machine = &mut self.hardware.inner().machine;
+        let processor = &mut trustlet.processors[random.usize(..2)];
+        let expected = trustlet.expected.get(&page).copied();
+        let of_page = |frame| (frame, address % 4096 / 8);
+        let met = match action {
+            0 => match processor.fetch(machine, address) {
+                Ok(_) => return Err("a trustlet executes what is no code".to_owned()),
+                Err(fault) => fault,
+            },
+            1..4 => {
+                let word = SECRET | u64::from(id.0 & 0xffff) << 32 | number;
+                match (processor.store(machine, address, word), expected) {
+                    (Ok(()), Some((frame, Access::Write))) => {
+                        self.written.insert(of_page(frame), word);
+                        return Ok(());
+                    }
+                    (Ok(()), expected) => return Err(format!("a trustlet writes to {expected:?}")),
+                    (Err(fault), _) => fault,
+                }
+            }
+            _ => match (processor.load(machine, address), expected) {
+                (Ok(word), Some((frame, _))) => {
+                    let written = self.written.get(&of_page(frame)).copied().unwrap_or(0);
+                    if word == written {
+                        return Ok(());
+                    }
+                    return Err(format!("trustlet {} reads {word:#x} for {written:#x}", id.0));
+                }
+                (Ok(_), None) => return Err("a trustlet reads where nothing is mapped".to_owned()),
+                (Err(fault), _) => fault,
+            },
+        };
+        match (met, expected) {
+            (simulated::Fault::NotValidated, Some((frame, _))) => {
+                let permissions = Permissions::READ.and(Permissions::WRITE);
+                self.hardware.is_missed(frame, permissions);
+                Ok(())
+            }
+            // It has what it was given.
+            (fault, Some((_, Access::Write))) if action != 0 && !self.is_disturbed => {
+                Err(format!("a trustlet does not get at its page: {fault:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn hypervisor_acts(&mut self) {
+        let (one, other, which) = (self.page_of_interest(), self.page(), self.random.u8(..8));
+        let machine = &mut self.hardware.inner().machine;
+        match which {
+            0 => machine.assign(one, false),
+            1 => machine.assign(one, true),
+            2..4 if one != other => machine.exchange(one, other),
+            _ => machine.alternate(one),
+        }
+        self.is_disturbed = true;
+    }
+
+    /// As often as not one that a trustlet has.
+    fn page_of_interest(&mut self) -> Frame {
+        let any = self.page();
+        let Some(at) = self.any_trustlet().filter(|_| self.random.bool()) else {
+            return any;
+        };
+        let mapped = self.trustlets[at].expected.values();
+        let mapped: Vec<Frame> = mapped.map(|&(frame, _)| frame).collect();
+        self.random.choice(mapped).unwrap_or(any)
+    }
+
+    fn any_trustlet(&mut self) -> Option<usize> {
+        (!self.trustlets.is_empty()).then(|| self.random.usize(..self.trustlets.len()))
+    }
+
+    /// What has to succeed, unless the hypervisor is in the way.
+    fn done<E: core::fmt::Debug>(&mut self, result: Result<(), E>) -> Step {
+        match result {
+            Err(error) if !self.is_disturbed => Err(format!("{error:?}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// What holds after every step.
+    fn check(&mut self) -> Step {
+        let inner = self.hardware.inner();
+        if let Some(word) = inner.stolen {
+            return Err(format!("the operating system has read a secret: {word:#x}"));
+        }
+        let machine = &inner.machine;
+        if machine.has_stopped() {
+            // In the middle of something, and for ever.
+            return if self.is_disturbed {
+                Ok(())
+            } else {
+                Err("the monitor has stopped, and nobody took a page from it".to_owned())
+            };
+        }
+        for number in 0..PAGES {
+            let frame = machine.frame(number);
+            let of = |level| machine.permissions(frame, level);
+            let (trustlets, below) = (of(Vmpl::One), [of(Vmpl::Two), of(Vmpl::Three)]);
+            let is_apart = below == [Permissions::NONE; 2];
+            let fits = match self.ledger.purpose(frame) {
+                Some(purpose) => is_apart && purpose.permissions().contain(trustlets),
+                None if self.ledger.is_of_system(frame) => trustlets == Permissions::NONE,
+                None => is_apart && trustlets == Permissions::NONE,
+            };
+            if !fits {
+                return Err(format!("page {number} may be {trustlets:?}, {below:?}"));
+            }
+        }
+        Ok(())
+    }
+}

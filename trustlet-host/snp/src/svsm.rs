@@ -1,0 +1,16 @@
+//! How the operating system calls the monitor: the calling convention of AMD's *Secure VM Service Module for
+//! SEV-SNP Guests* (58019, revision 1), and its core protocol as far as memory is concerned.
+//!
+//! A call is a protocol and a number in RAX and arguments in RCX, RDX, R8 and R9; its answer is a result code in
+//! RAX and perhaps values in the others. R9 is not used: monitors exist that do not carry it. The registers come
+//! from the caller's saved state, which it cannot change while the monitor looks; longer operands lie in its
+//! memory, which it can. So those are copied once, and only the copy is looked at.
+
+pub mod area;
+pub mod call;
+pub mod code;
+pub mod core_protocol;
+pub mod operand;
+
+pub use call::{Call, Registers};
+pub use code::Code;
