@@ -93,3 +93,7 @@ fn info(chain_digest: &[u8; DIGEST_BYTES]) -> [u8; INFO_LABEL.len() + DIGEST_BYT
     digest.copy_from_slice(chain_digest);
     info
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test code")]
+mod vectors;
