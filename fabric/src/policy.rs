@@ -103,6 +103,10 @@ pub struct MeasuredChain<'a> {
     pub drops_logs: bool,
     /// Whether all of its edges are sealed.
     pub seals_edges: bool,
+    /// Measurement of its gateway, in hexadecimal.
+    pub gateway: String,
+    /// Names and measurements of its functions, in hexadecimal.
+    pub functions: Vec<(String, String)>,
 }
 
 /// A policy that accepts these chains, to be reviewed and handed to data owners.
@@ -113,6 +117,14 @@ pub fn draft(chains: &[MeasuredChain<'_>], version: &str) -> String {
         .iter()
         .map(|chain| format!("    # chain `{}`\n    \"{}\",\n", chain.name, chain.digest))
         .collect();
+    let mut gateways = Commented::default();
+    let mut functions = Commented::default();
+    for chain in chains {
+        gateways.add(&chain.gateway, &format!("of chain `{}`", chain.name));
+        for (name, measurement) in &chain.functions {
+            functions.add(measurement, &format!("`{name}` of chain `{}`", chain.name));
+        }
+    }
     let demanded = |all: bool, line: &str, why: &str| match all {
         true => format!("{line}\n"),
         false => format!("# {line}   # {why}\n"),
@@ -140,6 +152,12 @@ platforms = ["snp", "snp-svsm"]
 # edge with its protection.
 digests = [
 {digests}]
+# The digest has them already. To accept these functions in whatever chain, and behind whatever edges, remove
+# `digests` and uncomment both:
+# functions = [
+{functions}# ]
+# gateways = [
+{gateways}# ]
 # Data that a function prints would leave the chain.
 {logs}{protection}
 [monitor]
@@ -168,7 +186,24 @@ migration = false
 "#,
         names = names.join(", "),
         digests = digests.concat(),
+        functions = functions.lines,
+        gateways = gateways.lines,
     )
+}
+
+/// Entries of a list that is commented out, each measurement once.
+#[derive(Default)]
+struct Commented {
+    lines: String,
+    named: BTreeSet<String>,
+}
+
+impl Commented {
+    fn add(&mut self, measurement: &str, what: &str) {
+        if self.named.insert(measurement.to_owned()) {
+            self.lines += &format!("#     # {what}\n#     \"{measurement}\",\n");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -183,15 +218,36 @@ mod tests {
             digest: &digest,
             drops_logs,
             seals_edges,
+            gateway: "cd".repeat(48),
+            functions: vec![
+                ("decode".to_owned(), "ef".repeat(48)),
+                ("again".to_owned(), "ef".repeat(48)),
+                ("pack".to_owned(), "01".repeat(48)),
+            ],
         };
         let read = |text: String| {
             read(text.as_bytes(), "draft.toml").unwrap_or_else(|problems| panic!("{problems}"))
         };
         let policy = read(draft(&[chain(true, true)], "0.1.0"));
         assert_eq!(policy.manifest.chains, BTreeSet::from([Digest([0xAB; 48])]));
+        assert!(policy.manifest.functions.is_empty() && policy.manifest.gateways.is_empty());
         assert!(policy.manifest.demands_dropped_logs && policy.manifest.demands_sealed_edges);
         assert_eq!(policy.platforms, [Kind::Snp, Kind::SnpSvsm]);
         assert_eq!(policy.snp, SnpPolicy::default());
+        let uncommented = draft(&[chain(true, true)], "0.1.0")
+            .replace("# functions = [", "functions = [")
+            .replace("# gateways = [", "gateways = [")
+            .replace("#     ", "    ")
+            .replace("# ]", "]");
+        let policy = read(uncommented).manifest;
+        let digests = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .map(|byte| Digest([*byte; 48]))
+                .collect::<BTreeSet<_>>()
+        };
+        assert_eq!(policy.functions, digests(&[0xEF, 0x01]));
+        assert_eq!(policy.gateways, digests(&[0xCD]));
         let policy = read(draft(&[chain(false, false)], "0.1.0"));
         assert!(!policy.manifest.demands_dropped_logs && !policy.manifest.demands_sealed_edges);
     }

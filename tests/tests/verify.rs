@@ -1,7 +1,8 @@
 //! `hacher-fabric verify`: what it prints, what it refuses, and its exit codes; and policies that `measure` writes.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
-use hacher_tests::executable;
+use hacher_tests::tenants::get;
+use hacher_tests::{Service, executable, function};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -318,4 +319,53 @@ fn measure_writes_a_policy_once_and_verify_takes_it() {
         failures(&verdict),
         ["platform", "chain-digest", "logs", "protections"]
     );
+}
+
+#[test]
+fn measurements_that_measure_wrote_are_those_in_evidence() {
+    let text = format!(
+        "chain = \"c\"\nflow = [\"ingress -> f -> egress\"]\n{}",
+        function("f", "echo", "")
+    );
+    let service = Service::start(&text).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy.toml");
+    let chain = service.chain_file();
+    let (code, _, err) = run(&[
+        "measure",
+        chain.to_str().unwrap(),
+        "--policy",
+        policy.to_str().unwrap(),
+    ]);
+    assert_eq!(code, Some(0), "{err}");
+    let nonce = "5a".repeat(64);
+    let reply = get(service.gateway, &format!("/evidence?nonce={nonce}")).unwrap();
+    let evidence = folder.path().join("evidence");
+    fs::write(&evidence, &reply.body).unwrap();
+    let written = fs::read_to_string(&policy).unwrap();
+    // As the draft says how.
+    let uncommented = written
+        .replace(
+            "platforms = [\"snp\", \"snp-svsm\"]",
+            "platforms = [\"emulated\"]",
+        )
+        .replace("# functions = [", "functions = [")
+        .replace("# gateways = [", "gateways = [")
+        .replace("#     ", "    ")
+        .replace("# ]", "]");
+    let image = uncommented.split("# `f` of chain `c`\n").nth(1).unwrap();
+    let image = image.trim_start().get(1..97).unwrap();
+    let of_another = uncommented.replace(image, &"0".repeat(96));
+    for (text, failed) in [(&uncommented, vec![]), (&of_another, vec!["functions"])] {
+        fs::write(&policy, text).unwrap();
+        let (_, verdict) = judge(&[
+            evidence.to_str().unwrap(),
+            "--nonce",
+            &nonce,
+            "--allow-emulated",
+            "--policy",
+            policy.to_str().unwrap(),
+        ]);
+        assert_eq!(failures(&verdict), failed, "{verdict:#}");
+    }
 }

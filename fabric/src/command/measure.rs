@@ -66,6 +66,13 @@ fn write_policy(path: &Path, measured: &[Measured]) -> Result<(), Failed> {
             digest: &measured.digest,
             drops_logs: measured.drops_logs,
             seals_edges: measured.seals_edges,
+            gateway: measured.functions.first().map_or_else(String::new, image),
+            functions: measured
+                .functions
+                .iter()
+                .skip(1)
+                .map(|function| (function.definition.name.to_string(), image(function)))
+                .collect(),
         })
         .collect();
     let failed = |error: io::Error| {
@@ -86,12 +93,18 @@ fn write_policy(path: &Path, measured: &[Measured]) -> Result<(), Failed> {
     ))
 }
 
+/// The measurement that evidence has of a function.
+fn image(function: &FunctionEntry) -> String {
+    hex(&function.image)
+}
+
 /// What was measured of one chain.
 struct Measured {
     chain: String,
     digest: String,
     drops_logs: bool,
     seals_edges: bool,
+    /// The gateway first.
     functions: Vec<FunctionEntry>,
 }
 
@@ -101,7 +114,7 @@ impl Measured {
         let functions: Vec<_> = functions
             .map(|function| {
                 json!({
-                    "function": function.definition.name.to_string(), "sha384": hex(&function.measurement),
+                    "function": function.definition.name.to_string(), "sha384": hex(&function.measurement), "image": image(function),
                     "libraries": function.library_count, "files": function.file_count,
                     "files_bytes": function.files_bytes, "arguments": function.argument_count,
                 })
