@@ -75,9 +75,7 @@ def read_manifest(content: bytes) -> Manifest:
     demand(content.endswith(b"\n"), "the last line of the manifest does not end with a line feed")
     lines = Lines(content[:-1].decode("ascii").split("\n"))
     lines.one("hacher-manifest 1", "`hacher-manifest 1`")
-    purpose = "nonce"
-    if lines.begin_with("purpose "):
-        (purpose,) = lines.one("purpose (nonce|session)", "`purpose nonce|session`")
+    (purpose,) = lines.one("purpose (nonce|session)", "`purpose nonce|session`")
     (platform,) = lines.one(f"platform {WORD}", "`platform NAME`")
     (trust,) = lines.one("trust (operating-system|hardware)", "`trust operating-system|hardware`")
     layers = read_layers(lines)

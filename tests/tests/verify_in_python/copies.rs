@@ -57,7 +57,7 @@ fn with_another_hash(text: &str, start: &str) -> String {
 const BEFORE_REPORT: usize = 24;
 
 /// What is changed, and a part of the reason, which no other change has.
-pub(crate) const COPIES: [(&str, Tampering, &str); 30] = [
+pub(crate) const COPIES: [(&str, Tampering, &str); 32] = [
     (
         "another beginning",
         |e| flipped(&e.encode(), 0),
@@ -132,6 +132,16 @@ pub(crate) const COPIES: [(&str, Tampering, &str); 30] = [
         "a claim of hardware, signed anew",
         |e| forged(e, |text| text.replace("trust operating-system", "trust hardware")),
         "no hardware vouches for it",
+    ),
+    (
+        "a question of the gateway's own, signed anew",
+        |e| forged(e, |text| text.replace("purpose nonce", "purpose session")),
+        "for a question of the gateway's own",
+    ),
+    (
+        "no purpose",
+        |e| rewritten(e, |text| without(&text, "purpose ")),
+        "is not `purpose nonce|session`",
     ),
     (
         "another chain's name, signed anew",
