@@ -453,6 +453,72 @@ fn a_table_of_certificates_that_points_past_its_end_is_refused() {
 }
 
 #[test]
+fn a_table_of_certificates_that_overlap_or_are_out_of_order_is_refused() {
+    let (evidence, roots) = snp(Kind::Snp, Forgery::default());
+    let good = evidence.certificates.clone();
+    let number = |table: &[u8], at: usize| u32::from_le_bytes(table[at..at + 4].try_into().unwrap());
+    let judge = |table: Vec<u8>| {
+        let evidence = Evidence {
+            certificates: table,
+            ..evidence.clone()
+        };
+        verify_against(&roots, &evidence.encode(), &launched(), &allowing())
+    };
+    assert!(judge(good.clone()).passed());
+    // Two entries change places; one begins in the one before it, by a byte; the first begins in the entries.
+    let mut swapped = good.clone();
+    swapped[..48].rotate_left(24);
+    let mut overlapping = good.clone();
+    let earlier = number(&good, 40) - 1;
+    overlapping[40..44].copy_from_slice(&earlier.to_le_bytes());
+    let mut within = good;
+    within[16..20].copy_from_slice(&23_u32.to_le_bytes());
+    for table in [swapped, overlapping, within] {
+        let verdict = judge(table);
+        assert!(
+            verdict
+                .failures()
+                .any(|check| check.name == N::Certificates
+                    && check.reason.contains("within what comes before")),
+            "{verdict:?}"
+        );
+    }
+    let endless = vec![1; 24 * 300];
+    assert!(
+        judge(endless)
+            .failures()
+            .any(|check| check.name == N::Certificates && check.reason.contains("has no end"))
+    );
+}
+
+#[test]
+fn the_level_of_a_report_through_an_svsm_is_the_one_that_the_policy_demands() {
+    let at = |vmpl, vmpls: &[u8]| {
+        let forgery = Forgery {
+            vmpl,
+            ..Forgery::default()
+        };
+        let (evidence, roots) = snp(Kind::SnpSvsm, forgery);
+        let mut policy = launched();
+        policy.snp.vmpls = vmpls.iter().copied().collect();
+        verify_against(&roots, &evidence.encode(), &policy, &allowing())
+    };
+    let default: Vec<u8> = Policy::default().snp.vmpls.into_iter().collect();
+    assert!(at(0, &default).passed());
+    assert_fails(
+        &at(2, &default),
+        &[N::Vmpl],
+        "asked for at level 2, and the policy demands 0",
+    );
+    assert!(at(2, &[2]).passed());
+    assert_fails(
+        &at(0, &[2]),
+        &[N::Vmpl],
+        "asked for at level 0, and the policy demands 2",
+    );
+}
+
+#[test]
 fn names_of_checks_are_distinct_and_in_the_order_of_a_verdict() {
     let names: BTreeSet<&str> = N::ALL.iter().map(|name| name.as_str()).collect();
     assert_eq!(names.len(), N::ALL.len());

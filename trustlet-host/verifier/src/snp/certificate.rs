@@ -192,41 +192,58 @@ pub(crate) fn first_element(bytes: &[u8]) -> der::Result<&[u8]> {
 
 /// Bytes of an entry of a table: GUID, offset, length.
 const ENTRY_BYTES: usize = 24;
+const GUID_BYTES: usize = 16;
 
 /// The certificates of the table that a host hands to a guest with an extended report (GHCB, AMD 56421):
-/// entries of GUID, offset and length, up to one of zeros, and the certificates behind them. Which is which,
-/// their subjects say.
+/// entries of GUID, offset and length, up to one of zeros, and the certificates behind them, in their order.
+/// Which is which, their subjects say.
 ///
 /// # Errors
-/// When an entry points past the table, in which case nothing of it can be trusted to be complete.
+/// When an entry points past the table, into the entries or into another certificate, in which case nothing of
+/// it can be trusted to be what it seems.
 pub fn certificate_table(table: &[u8]) -> Result<Vec<&[u8]>, String> {
-    let mut certificates = Vec::new();
+    if table.is_empty() {
+        return Ok(Vec::new());
+    }
     let (entries, _) = table.as_chunks::<ENTRY_BYTES>();
-    for entry in entries {
-        let (guid, place) = entry.split_at(16);
-        let (offset, length) = place.split_at(4);
-        if guid.iter().all(|byte| *byte == 0) {
-            return Ok(certificates);
-        }
-        let number = |bytes: &[u8]| {
-            let bytes = bytes.try_into().unwrap_or_default();
-            usize::try_from(u32::from_le_bytes(bytes)).unwrap_or(usize::MAX)
-        };
-        let (offset, length) = (number(offset), number(length));
-        let certificate = offset.checked_add(length).and_then(|end| table.get(offset..end));
-        let certificate = certificate.ok_or_else(|| {
+    let is_last = |entry: &[u8; ENTRY_BYTES]| entry.iter().take(GUID_BYTES).all(|byte| *byte == 0);
+    let count = entries
+        .iter()
+        .take(MAX_CERTIFICATES + 1)
+        .position(is_last)
+        .ok_or_else(|| {
+            format!("the table of certificates has no end within its first {MAX_CERTIFICATES} entries")
+        })?;
+    let mut certificates = Vec::new();
+    let mut free_from = (count + 1) * ENTRY_BYTES;
+    for entry in entries.iter().take(count) {
+        let (offset, length) = place(entry);
+        let end = offset
+            .checked_add(length)
+            .filter(|_| offset >= free_from)
+            .ok_or_else(|| {
+                format!(
+                    "the table of certificates has one at {offset}, within what comes before it, up to {free_from}"
+                )
+            })?;
+        let certificate = table.get(offset..end).ok_or_else(|| {
             format!(
                 "the table of certificates has {} bytes, and one of them begins at {offset} and has {length}",
                 table.len()
             )
         })?;
-        if certificates.len() == MAX_CERTIFICATES {
-            return Err(format!("the table has more than {MAX_CERTIFICATES} certificates"));
-        }
         certificates.push(certificate);
+        free_from = end;
     }
-    match table.is_empty() {
-        true => Ok(certificates),
-        false => Err("the table of certificates has no end".to_owned()),
-    }
+    Ok(certificates)
+}
+
+/// Offset and length in an entry.
+fn place(entry: &[u8; ENTRY_BYTES]) -> (usize, usize) {
+    let number = |at: usize| {
+        let bytes = entry.get(at..).and_then(<[u8]>::first_chunk);
+        let number = bytes.map_or(u32::MAX, |bytes| u32::from_le_bytes(*bytes));
+        usize::try_from(number).unwrap_or(usize::MAX)
+    };
+    (number(GUID_BYTES), number(GUID_BYTES + size_of::<u32>()))
 }
