@@ -122,6 +122,24 @@ impl Running {
             .any(|line| line.starts_with("State:") && line.contains('Z'))
     }
 
+    /// Whether its first thread takes no time of a processor for a while: one that is told of something again
+    /// and again never does.
+    fn sleeps(&self) -> bool {
+        let pid = self.pid().as_raw_nonzero();
+        let spent = || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/stat")).unwrap();
+            // `utime` and `stime`, in ticks; what stands before the name may have blanks.
+            let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+            fields[11..13]
+                .iter()
+                .map(|ticks| ticks.parse::<u64>().unwrap())
+                .sum::<u64>()
+        };
+        let before = spent();
+        std::thread::sleep(Duration::from_millis(300));
+        spent() == before
+    }
+
     /// The processes of a service's function.
     fn functions(&self) -> Vec<Pid> {
         let pid = self.pid().as_raw_nonzero();
@@ -139,7 +157,11 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        // After a test that has failed the kernel may keep it, and what failed is to be seen.
+        let since = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && since.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
@@ -269,6 +291,8 @@ fn a_service_whose_tls_files_are_silent_goes_on_and_says_so() {
                 .first()
                 .is_some_and(|found| *found != before[0])
         });
+        // The thread that waits keeps nothing of the function that has gone for the kernel to tell of.
+        until("the monitor sleeps", || service.sleeps());
         // Who was reading gets an error, and the next look finds them as they were.
         files.speaks();
         service.is_sent(Signal::HUP);

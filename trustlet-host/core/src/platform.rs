@@ -170,6 +170,15 @@ impl PlatformReport {
     }
 }
 
+/// Who wants a report. Each has its turn at a device that takes its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Asker {
+    /// The daemon.
+    Daemon,
+    /// A gateway.
+    Process(ProcessId),
+}
+
 /// The machine, as the core sees it.
 pub trait Platform: Sized {
     /// A descriptor that came beside a call.
@@ -312,10 +321,15 @@ pub trait Platform: Sized {
     /// knows.
     fn memory_bytes(&self, process: ProcessId) -> Option<u64>;
 
-    /// A report over `data`. Does not wait for a device that takes its time: asked again with the same data,
-    /// it says what the device has answered meanwhile.
+    /// A report over `data`. Does not wait for a device that takes its time: asked again by the same asker with
+    /// the same data, it says what the device has answered meanwhile. With other data, an asker gives up what it
+    /// asked before.
     ///
     /// # Errors
-    /// Transient as long as the device has not answered, or is busy with other data.
-    fn report(&mut self, data: &[u8; REPORT_DATA_BYTES]) -> Result<PlatformReport, PlatformError>;
+    /// Transient as long as the device has not answered, or is busy with what others asked before.
+    fn report(
+        &mut self,
+        asker: Asker,
+        data: &[u8; REPORT_DATA_BYTES],
+    ) -> Result<PlatformReport, PlatformError>;
 }

@@ -11,8 +11,8 @@ use crate::evidence::REPORT_DATA_BYTES;
 use crate::evidence::emulated::EmulatedRoot;
 use crate::ids::ProcessId;
 use crate::platform::{
-    Grant, Launch, LayerStatus, Limits, MeasuredFile, Measurement, Platform, PlatformError, PlatformReport,
-    Spawned, TrustletRole,
+    Asker, Grant, Launch, LayerStatus, Limits, MeasuredFile, Measurement, Platform, PlatformError,
+    PlatformReport, Spawned, TrustletRole,
 };
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -366,7 +366,7 @@ impl Platform for Simulated {
         process.alive.then_some(SIMULATED_MEMORY_BYTES)
     }
 
-    fn report(&mut self, data: &[u8; REPORT_DATA_BYTES]) -> Result<PlatformReport, PlatformError> {
+    fn report(&mut self, _: Asker, data: &[u8; REPORT_DATA_BYTES]) -> Result<PlatformReport, PlatformError> {
         self.reports += 1;
         if self.report_is_late {
             return Err(short_of("no report yet"));

@@ -6,8 +6,8 @@ use hacher_monitor_core::evidence::REPORT_DATA_BYTES;
 use hacher_monitor_core::evidence::emulated::EmulatedRoot;
 use hacher_monitor_core::ids::ProcessId;
 use hacher_monitor_core::platform::{
-    Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, PlatformReport, Spawned,
-    TrustletRole,
+    Asker, Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, PlatformReport,
+    Spawned, TrustletRole,
 };
 use ring::digest::{SHA384, digest};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -208,7 +208,7 @@ impl Platform for InProcess {
         None
     }
 
-    fn report(&mut self, data: &[u8; REPORT_DATA_BYTES]) -> Result<PlatformReport, PlatformError> {
+    fn report(&mut self, _: Asker, data: &[u8; REPORT_DATA_BYTES]) -> Result<PlatformReport, PlatformError> {
         Ok(PlatformReport::emulated(self.root.report(data)))
     }
 }

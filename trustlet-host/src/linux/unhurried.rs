@@ -1,18 +1,24 @@
 //! What is asked of a file system that need not answer (NFS, FUSE, a disk that fails) is asked on a thread of
 //! its own, and the monitor waits for that no longer than a while, and only until it is asked to stop (I6).
 //!
-//! A thread that has answered is gone before the monitor goes on, which has no other one when it starts
-//! processes. One that has not stays behind in a system call until there is an answer, or the monitor ends;
-//! at the start, what it was to read is refused, so that the start fails.
+//! A thread that has answered is gone before the monitor goes on. One that has not stays behind in a system
+//! call until there is an answer, or the monitor ends. At the start, what it was to read is refused, so that
+//! the start fails. Later ([`Question::of_paths`]) the monitor goes on, so such a thread has nothing of the
+//! monitor's: a copy of a descriptor would keep a socket open that the monitor has closed, and would have epoll
+//! tell of a process without end that is long gone.
+//!
+//! Processes are started while such a thread waits. A child allocates memory before it executes its program,
+//! with the locks of the allocator as they were at the clone. A thread in a system call holds none. One that has
+//! just returned allocates from an arena of its own (glibc). Should a child find a lock held for all that,
+//! it is given up as any child that does not start, and is started again.
 
 #![allow(
     unsafe_code,
-    reason = "a table of descriptors for one thread, whose safety depends on what the thread does"
+    reason = "a table of descriptors for one thread, by a system call without a safe wrapper"
 )]
 
 use super::patience::is_asked_to_stop;
 use rustix::io::Errno;
-use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,21 +58,23 @@ pub(crate) struct Question<T> {
     steps: Steps,
 }
 
-impl<T: Send + 'static> Question<T> {
-    /// Asks what is named by paths. The thread has descriptors of its own: a process that is started
-    /// meanwhile would inherit one that cannot even be closed.
+impl<T: Send + 'static> Question<io::Result<T>> {
+    /// Asks what is named by paths: nothing that `ask` has or returns may name a descriptor. The thread has
+    /// none of the monitor's but the standard ones, and the monitor has none of the thread's: a process that
+    /// is started meanwhile would inherit one that cannot even be closed. The answer is an error where the
+    /// kernel does not let go of them.
     ///
     /// # Errors
     /// As [`Question::ask`].
     pub(crate) fn of_paths(ask: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
         Self::ask(move |_| {
-            // Refused by nobody; without it there is only what a process might inherit.
-            // SAFETY: what this thread opens it closes, and nothing that it returns names a descriptor.
-            let _ = unsafe { unshare_unsafe(UnshareFlags::FILES) };
-            ask()
+            let_go_of_descriptors()?;
+            Ok(ask())
         })
     }
+}
 
+impl<T: Send + 'static> Question<T> {
     /// Runs `ask`, which counts its steps.
     ///
     /// # Errors
@@ -115,7 +123,14 @@ pub(crate) fn asked<T: Send + 'static>(
     patience: Duration,
     ask: impl FnOnce(&Steps) -> T + Send + 'static,
 ) -> io::Result<T> {
-    let mut question = Question::ask(ask)?;
+    answered(Question::ask(ask)?, patience)
+}
+
+/// Waits for the answer to a question as long as each step takes no more than `patience`.
+///
+/// # Errors
+/// `TIMEDOUT` when a step takes longer, `CANCELED` when the monitor is asked to stop.
+pub(crate) fn answered<T: Send + 'static>(mut question: Question<T>, patience: Duration) -> io::Result<T> {
     // By looks and not by a clock, which goes on while this process is stopped.
     let (mut seen, mut waited) = (0, Duration::ZERO);
     loop {
@@ -136,15 +151,78 @@ pub(crate) fn asked<T: Send + 'static>(
     }
 }
 
+/// Gives the calling thread a table of descriptors of its own, in which there are the standard ones alone.
+fn let_go_of_descriptors() -> io::Result<()> {
+    const FIRST: libc::c_uint = 3;
+    // SAFETY: takes three numbers. With this flag the thread has a table of its own before anything is closed,
+    // so nobody else's descriptor is, and the thread owns none yet.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            FIRST,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_UNSHARE,
+        )
+    };
+    match done {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::event::{Timespec, epoll};
     use rustix::io::{read, write};
     use rustix::pipe::{PipeFlags, pipe_with};
 
     #[test]
     fn an_answer_is_handed_on() {
         assert_eq!(asked(PATIENCE, |_| 7).unwrap(), 7);
+    }
+
+    #[test]
+    fn what_does_not_answer_keeps_nothing_of_the_monitors_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let silent = folder.path().join("silent");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &silent, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let (end, other_end) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let watched = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+        epoll::add(
+            &watched,
+            &end,
+            epoll::EventData::new_u64(1),
+            epoll::EventFlags::IN,
+        )
+        .unwrap();
+        let path = silent.clone();
+        // Opened by nobody for writing, so this waits.
+        let question = Question::of_paths(move || std::fs::read(path).is_ok()).unwrap();
+        // For the thread to be in the pipe as a rule; what holds afterwards holds before, too.
+        let question = question.answer(Duration::from_millis(100)).unwrap_err();
+        drop(other_end);
+        let mut events = [epoll::Event {
+            flags: epoll::EventFlags::empty(),
+            data: epoll::EventData::new_u64(0),
+        }];
+        // Processes that other tests start have copies for a moment.
+        let mut until_told = |count| {
+            let mut told = || epoll::wait(&watched, &mut events[..], Some(&Timespec::default()));
+            let since = std::time::Instant::now();
+            while told() != Ok(count) {
+                assert!(since.elapsed() < PATIENCE, "not {count}: somebody has it open");
+                std::thread::yield_now();
+            }
+        };
+        until_told(1);
+        assert_eq!(read(&end, &mut [0; 1]), Ok(0), "the last writer has gone");
+        drop(end);
+        until_told(0);
+        // Lets the thread go.
+        drop(std::fs::OpenOptions::new().write(true).open(&silent).unwrap());
+        assert!(question.answer(PATIENCE).unwrap().unwrap());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::trustlet::Process;
 use crate::ids::ProcessId;
 use crate::linux::loaded::LoadedLibrary;
 use crate::machine::{Machine, OwnExit, OwnLaunch, OwnProcess, OwnProgram};
-use crate::platform::PlatformError;
+use crate::platform::{Asker, PlatformError};
 use hacher_libos_net::attach::CHANNEL_FD;
 use hacher_libos_net::clock::Monotonic;
 use rustix::fd::BorrowedFd;
@@ -123,6 +123,7 @@ impl Machine for ProcessPlatform {
 
     fn forget(&mut self, process: ProcessId) {
         self.processes.remove(&process);
+        self.reporter.forget(Asker::Process(process));
     }
 
     fn live_count(&self) -> usize {

@@ -19,8 +19,8 @@ use crate::ids::ProcessId;
 use crate::linux::report::Reporter;
 use crate::linux::unhurried::{PATIENCE, asked};
 use crate::platform::{
-    Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, PlatformReport, Spawned,
-    TrustletRole,
+    Asker, Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, PlatformReport,
+    Spawned, TrustletRole,
 };
 use hacher_libos_net::attach::seqpacket;
 use hacher_libos_net::attach::{CHANNEL_FD, ZeroizingMessage};
@@ -70,7 +70,7 @@ impl SharedRegion {
 /// The machine.
 pub struct ProcessPlatform {
     pub(super) layers: Layers,
-    reporter: Reporter,
+    pub(super) reporter: Reporter,
     random: SystemRandom,
     pub(super) measured: MeasuredFiles,
     pub(super) processes: BTreeMap<ProcessId, Process>,
@@ -357,8 +357,12 @@ impl Platform for ProcessPlatform {
         memory::private_bytes(self.processes.get(&process)?.child.pid())
     }
 
-    fn report(&mut self, data: &[u8; REPORT_DATA_BYTES]) -> Result<PlatformReport, PlatformError> {
-        self.reporter.report(data)
+    fn report(
+        &mut self,
+        asker: Asker,
+        data: &[u8; REPORT_DATA_BYTES],
+    ) -> Result<PlatformReport, PlatformError> {
+        self.reporter.report(asker, data)
     }
 }
 

@@ -9,8 +9,8 @@ use super::shelf::Shelf;
 use crate::evidence::REPORT_DATA_BYTES;
 use crate::ids::ProcessId;
 use crate::platform::{
-    Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, PlatformReport, Spawned,
-    TrustletRole,
+    Asker, Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, PlatformReport,
+    Spawned, TrustletRole,
 };
 use hacher_libos_net::attach::ZeroizingMessage;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -159,7 +159,11 @@ impl Platform for Scales {
         None
     }
 
-    fn report(&mut self, _data: &[u8; REPORT_DATA_BYTES]) -> Result<PlatformReport, PlatformError> {
+    fn report(
+        &mut self,
+        _asker: Asker,
+        _data: &[u8; REPORT_DATA_BYTES],
+    ) -> Result<PlatformReport, PlatformError> {
         Err(PlatformError::MeasuresOnly)
     }
 }

@@ -16,6 +16,7 @@ use crate::machine::Machine;
 use core::time::Duration;
 use hacher_libos_net::clock::{self, Monotonic};
 use looked::{Contents, Hash, Looked, Stamp, hash, look_at, whole};
+use std::io;
 use std::path::PathBuf;
 
 /// How often files are looked at. Three calls for each file that has not changed.
@@ -166,7 +167,9 @@ impl Renewal {
             false => Duration::ZERO,
         };
         let looked = match look.question.answer(patience) {
-            Ok(looked) => looked,
+            Ok(Ok(looked)) => looked,
+            // As without a thread.
+            Ok(Err(_)) => return,
             Err(question) => {
                 let is_late = now.saturating_duration_since(look.since) >= SETTLING;
                 if is_late && !look.said {
@@ -232,7 +235,7 @@ impl Renewal {
 
 /// A look at files that is under way.
 struct Look {
-    question: Question<Looked>,
+    question: Question<io::Result<Looked>>,
     /// Whether the files are read though they have not changed.
     anyway: bool,
     since: Monotonic,

@@ -15,7 +15,7 @@ use super::reply::Outcome;
 use super::tables::Core;
 use crate::calls::{GATEWAY_PROCESS, OPERAND_MAX_BYTES, ResultCode};
 use crate::ids::{ChainId, ProcessId, index, number};
-use crate::platform::{Platform, PlatformReport};
+use crate::platform::{Asker, Platform, PlatformReport};
 use alloc::vec::Vec;
 use hacher_data_path::attach::message::{
     AskEvidence, EVIDENCE_PART_MAX_BYTES, EvidencePart, ZeroizingMessage, evidence_purpose, evidence_status,
@@ -47,7 +47,7 @@ impl<P: Platform> Core<P> {
         let from = index(narrow(from)?);
         let made = match &self.last_evidence {
             Some(last) if from > 0 && last.answers(&chains, Purpose::Nonce, nonce) => last,
-            _ => self.make_evidence(chains, Purpose::Nonce, nonce)?,
+            _ => self.make_evidence(Asker::Daemon, chains, Purpose::Nonce, nonce)?,
         };
         let Some(rest) = made.bytes.get(from..) else {
             return refuse(ResultCode::InvalidParameter, "the evidence is shorter");
@@ -59,6 +59,7 @@ impl<P: Platform> Core<P> {
 
     fn make_evidence(
         &mut self,
+        asker: Asker,
         chains: Vec<ChainId>,
         purpose: Purpose,
         nonce: &[u8; NONCE_BYTES],
@@ -75,7 +76,7 @@ impl<P: Platform> Core<P> {
             report,
             certificates,
             service,
-        } = self.platform.report(&report_data(nonce, &manifest))?;
+        } = self.platform.report(asker, &report_data(nonce, &manifest))?;
         let evidence = Evidence {
             kind,
             report,
@@ -111,7 +112,7 @@ impl<P: Platform> Core<P> {
         if chains.is_empty() {
             return false;
         }
-        let sent = match self.make_evidence(chains, purpose, &question.nonce) {
+        let sent = match self.make_evidence(Asker::Process(process), chains, purpose, &question.nonce) {
             Ok(_) => self.send_evidence(process, question.number),
             Err(refusal) => {
                 let status = match refusal.code {

@@ -27,6 +27,9 @@ pub enum ReportError {
     /// Somebody else used the same entry meanwhile.
     #[error("somebody else asked through the same entry meanwhile")]
     Disturbed,
+    /// The report is over something else than was asked for.
+    #[error("the report that came is over other data than was asked for")]
+    OtherData,
     /// What was answered is no report.
     #[error("what was answered is not a report: {0}")]
     Malformed(&'static str),
@@ -46,7 +49,7 @@ impl ReportError {
                 io::ErrorKind::WouldBlock | io::ErrorKind::ResourceBusy | io::ErrorKind::Interrupted
             ),
             Self::Disturbed => true,
-            Self::Firmware { .. } | Self::Provider(_) | Self::Malformed(_) => false,
+            Self::Firmware { .. } | Self::Provider(_) | Self::OtherData | Self::Malformed(_) => false,
         }
     }
 }

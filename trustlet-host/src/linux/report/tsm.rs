@@ -1,14 +1,18 @@
 //! Reports through configfs-tsm (Documentation/ABI/testing/configfs-tsm-report): a folder is made, what to
 //! report over is written into it, and the report is read from it.
 //!
-//! Each question has an entry of its own, so nobody disturbs it as a rule; that nobody did is checked by the
-//! count of writes that the kernel keeps. One that was left behind by a process of the same number is used.
+//! Each question has an entry of its own, of a name that nobody can foresee and that is locked (flock(2)), so
+//! nobody disturbs it as a rule; that nobody did is checked by the count of writes that the kernel keeps. The
+//! entry of a process that was killed is locked by nobody, and the next monitor removes it.
 
 use super::error::ReportError;
 use crate::platform::PlatformReport;
 use hacher_monitor_core::evidence::envelope::{CERTIFICATES_MAX_BYTES, SERVICE_MAX_BYTES, SNP_REPORT_BYTES};
 use hacher_monitor_core::evidence::{Kind, REPORT_DATA_BYTES};
-use std::fs::{self, OpenOptions};
+use hacher_monitor_core::hex::hex;
+use ring::rand::{SecureRandom, SystemRandom};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -20,28 +24,55 @@ pub(super) const PROVIDER: &str = "sev_guest";
 const TEXT_MAX_BYTES: usize = 128;
 /// How often a question that somebody disturbed is asked.
 const ATTEMPTS_MAX: usize = 3;
+/// How the names of entries begin, and how many bytes of chance follow.
+const NAME: &str = "hacher-";
+const NAME_RANDOM_BYTES: usize = 16;
+/// How many entries are looked at for those that were left behind. One is left by a process that was killed
+/// while it asked.
+const SWEPT_MAX: usize = 4096;
 
 /// The folder of all entries.
 #[derive(Debug, Clone)]
 pub(super) struct Tsm {
     root: PathBuf,
+    /// [`Entry::make`], but in tests, where a folder that is made has no attributes.
+    make: fn(&Path) -> Result<Entry, ReportError>,
 }
 
 impl Tsm {
     pub(super) fn at(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
+            make: Entry::make,
+        }
+    }
+
+    /// Whether this machine has it.
+    pub(super) fn is_there(&self) -> bool {
+        self.root.is_dir()
+    }
+
+    /// Removes entries of processes that ended while they asked.
+    pub(super) fn sweep(&self) {
+        let Ok(entries) = fs::read_dir(&self.root) else {
+            return;
+        };
+        for entry in entries.take(SWEPT_MAX).flatten() {
+            let is_ours = entry.file_name().as_encoded_bytes().starts_with(NAME.as_bytes());
+            if is_ours && let Some(left) = Entry::lock(entry.path()) {
+                drop(left);
+            }
         }
     }
 
     /// Who makes reports on this machine.
     pub(super) fn provider(&self) -> Result<String, ReportError> {
-        Entry::make(&self.root)?.text("provider", "reading who makes reports")
+        (self.make)(&self.root)?.text("provider", "reading who makes reports")
     }
 
     /// A report over `data`.
     pub(super) fn report(&self, data: &[u8; REPORT_DATA_BYTES]) -> Result<PlatformReport, ReportError> {
-        let entry = Entry::make(&self.root)?;
+        let entry = (self.make)(&self.root)?;
         let provider = entry.text("provider", "reading who makes reports")?;
         if provider != PROVIDER {
             return Err(ReportError::Provider(provider));
@@ -58,23 +89,46 @@ impl Tsm {
 }
 
 /// A folder of one question; gone when dropped.
-struct Entry(PathBuf);
+struct Entry {
+    path: PathBuf,
+    /// Says that somebody is still there who uses it.
+    _lock: File,
+}
 
 impl Entry {
     fn make(root: &Path) -> Result<Self, ReportError> {
-        let path = root.join(format!("hacher-{}", std::process::id()));
-        match fs::create_dir(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(ReportError::os("making an entry for a report")(error)),
+        let failed = ReportError::os("making an entry for a report");
+        for _ in 0..ATTEMPTS_MAX {
+            let mut random = [0; NAME_RANDOM_BYTES];
+            SystemRandom::new()
+                .fill(&mut random)
+                .map_err(|_| failed(io::Error::other("there is no randomness")))?;
+            let path = root.join(format!("{NAME}{}", hex(&random)));
+            match fs::create_dir(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) => return Err(failed(error)),
+            }
+            if let Some(entry) = Self::lock(path) {
+                return Ok(entry);
+            }
+            // Another monitor has just taken it for one that was left behind.
         }
-        Ok(Self(path))
+        Err(ReportError::Disturbed)
+    }
+
+    /// Takes over an entry that nobody else uses.
+    fn lock(path: PathBuf) -> Option<Self> {
+        let lock = File::open(&path).ok()?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()?;
+        // It may have been removed between the two.
+        path.is_dir().then_some(Self { path, _lock: lock })
     }
 
     fn report(&self, data: &[u8; REPORT_DATA_BYTES]) -> Result<PlatformReport, ReportError> {
         let before = self.generation()?;
         // Only where there is an SVSM.
-        let asks_svsm = self.0.join("service_provider").exists();
+        let asks_svsm = self.path.join("service_provider").exists();
         let mut writes = 0;
         // The highest level that this guest may ask for.
         if let Ok(level) = self.text("privlevel_floor", "reading the privilege level") {
@@ -125,7 +179,7 @@ impl Entry {
         let refused = ReportError::os("asking for a report");
         let mut file = OpenOptions::new()
             .write(true)
-            .open(self.0.join(attribute))
+            .open(self.path.join(attribute))
             .map_err(&refused)?;
         match file.write(bytes) {
             Ok(written) if written == bytes.len() => Ok(()),
@@ -135,7 +189,7 @@ impl Entry {
     }
 
     fn read(&self, attribute: &str, what: &'static str, max_bytes: usize) -> Result<Vec<u8>, ReportError> {
-        let file = fs::File::open(self.0.join(attribute)).map_err(ReportError::os(what))?;
+        let file = File::open(self.path.join(attribute)).map_err(ReportError::os(what))?;
         let mut bytes = Vec::new();
         let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
         file.take(limit)
@@ -163,70 +217,20 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        // The kernel takes the attributes with it. An entry that stays is used by the next question.
-        let _ = fs::remove_dir(&self.0);
+        // The kernel takes the attributes with it. One that stays is removed by the next monitor.
+        let _ = fs::remove_dir(&self.path);
     }
 }
 
 #[cfg(test)]
+pub(super) mod fake;
+
+#[cfg(test)]
 mod tests {
+    use super::fake::FakeKernel;
     use super::*;
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
-    use std::thread::JoinHandle;
 
     const DATA: [u8; REPORT_DATA_BYTES] = [7; REPORT_DATA_BYTES];
-
-    /// A folder as configfs-tsm lays it out, with a thread in the kernel's place: what the kernel makes when
-    /// it is read is a pipe, so a reader waits for it.
-    struct FakeKernel {
-        folder: tempfile::TempDir,
-        entry: PathBuf,
-    }
-
-    impl FakeKernel {
-        fn new(provider: &str, has_svsm: bool) -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let entry = folder.path().join(format!("hacher-{}", std::process::id()));
-            fs::create_dir(&entry).unwrap();
-            let write = |name: &str, text: &str| fs::write(entry.join(name), text).unwrap();
-            write("provider", &format!("{provider}\n"));
-            write("generation", "41\n");
-            write("privlevel_floor", "2\n");
-            write("privlevel", "");
-            let mut pipes = vec!["inblob", "outblob", "auxblob"];
-            if has_svsm {
-                write("service_provider", "");
-                pipes.push("manifestblob");
-            }
-            for pipe in pipes {
-                let mode = Mode::RUSR | Mode::WUSR;
-                mknodat(CWD, entry.join(pipe), FileType::Fifo, mode, 0).unwrap();
-            }
-            Self { folder, entry }
-        }
-
-        fn tsm(&self) -> Tsm {
-            Tsm::at(self.folder.path())
-        }
-
-        /// Answers one question; what it was over.
-        fn answers(&self, answers: Vec<(&'static str, Vec<u8>)>, generation: u32) -> JoinHandle<Vec<u8>> {
-            let entry = self.entry.clone();
-            std::thread::spawn(move || {
-                let asked = fs::read(entry.join("inblob")).unwrap();
-                fs::write(entry.join("generation"), format!("{generation}\n")).unwrap();
-                for (name, bytes) in answers {
-                    // A reader that has had enough closes it before all is written.
-                    let _ = fs::write(entry.join(name), bytes);
-                }
-                asked
-            })
-        }
-
-        fn said(&self, name: &str) -> String {
-            fs::read_to_string(self.entry.join(name)).unwrap()
-        }
-    }
 
     fn report() -> Vec<u8> {
         (0..SNP_REPORT_BYTES)
@@ -266,7 +270,7 @@ mod tests {
     #[test]
     fn a_question_that_was_disturbed_is_asked_again_and_given_up_in_the_end() {
         let kernel = FakeKernel::new("sev_guest", false);
-        let entry = kernel.entry.clone();
+        let entry = kernel.entry().to_owned();
         let thread = std::thread::spawn(move || {
             for generation in [50, 60, 70] {
                 fs::read(entry.join("inblob")).unwrap();
@@ -295,6 +299,35 @@ mod tests {
             assert!(matches!(refused, ReportError::Malformed(_)), "{refused}");
             thread.join().unwrap();
         }
+    }
+
+    #[test]
+    fn entries_have_names_of_chance_are_locked_and_are_gone_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, other] = [(); 2].map(|()| Entry::make(folder.path()).unwrap());
+        let name = one.path.file_name().unwrap().to_str().unwrap();
+        assert_eq!(name.len(), NAME.len() + 2 * NAME_RANDOM_BYTES);
+        assert_ne!(one.path, other.path);
+        assert!(Entry::lock(one.path.clone()).is_none(), "somebody uses it");
+        drop((one, other));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_killed_monitor_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let used = Entry::make(folder.path()).unwrap();
+        let others = folder.path().join("somebody-else");
+        for left in ["hacher-0123", "hacher-4567", "somebody-else"] {
+            fs::create_dir(folder.path().join(left)).unwrap();
+        }
+        Tsm::at(folder.path()).sweep();
+        let mut left: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        left.sort();
+        assert_eq!(left, [used.path.clone(), others]);
     }
 
     #[test]
