@@ -169,7 +169,7 @@ mod tests {
             for (data, is_good) in [(good, true), (other, false), (DATA, !has_svsm)] {
                 let kernel = FakeKernel::new("sev_guest", has_svsm);
                 let writes = if has_svsm { 44 } else { 43 };
-                let answers = vec![
+                let answers = [
                     ("outblob", over(data)),
                     ("auxblob", Vec::new()),
                     ("manifestblob", b"services".to_vec()),
