@@ -1,5 +1,5 @@
 //! The data path and the monitor's core need no standard library: a program without one hands a record on
-//! (`tests/alone/main.rs`), another serves a chain (`tests/alone/monitor.rs`).
+//! (`tests/alone/main.rs`), another serves a chain (`tests/alone/monitor.rs`). Neither do they need `ring`.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::fs::{self, File};
@@ -12,11 +12,15 @@ const MONITOR_CORE: &str = "hacher-data-path = { path = \"ROOT/libos-net/path\",
 hacher-monitor-core = { path = \"ROOT/trustlet-host/core\", features = [\"simulated\"] }
 zerocopy = \"0.8\"";
 
+/// Which cryptography is asked for.
+const BY_RING: &str = "";
+const IN_RUST_ALONE: &str = "--cfg portable_crypto";
+
 /// Builds `source` without the standard library, on crates of the workspace's versions; where the program is.
 ///
 /// A workspace of its own, because features are chosen for all packages of one together, and others want the
 /// standard library.
-fn build(name: &str, source: &Path, dependencies: &str) -> (Output, PathBuf) {
+fn build(name: &str, source: &Path, dependencies: &str, rustflags: &str) -> (Output, PathBuf) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("..")
         .canonicalize()
@@ -37,7 +41,7 @@ fn build(name: &str, source: &Path, dependencies: &str) -> (Output, PathBuf) {
     let output = Command::new(cargo)
         .args(["build", "--offline", "--quiet", "--target-dir"])
         .arg(&target)
-        .env_remove("RUSTFLAGS")
+        .env("RUSTFLAGS", rustflags)
         .current_dir(&folder)
         .output()
         .unwrap();
@@ -55,13 +59,20 @@ fn alone() -> File {
     lock
 }
 
-fn build_and_run(name: &str, file: &str, dependencies: &str) {
+fn build_and_run(name: &str, file: &str, dependencies: &str, rustflags: &str) {
     let _lock = alone();
-    let (built, program) = build(name, &source(file), dependencies);
+    let (built, program) = build(name, &source(file), dependencies, rustflags);
     assert!(
         built.status.success(),
         "{}",
         String::from_utf8_lossy(&built.stderr)
+    );
+    let text = fs::read(&program).unwrap();
+    let has_ring = text.windows(10).any(|bytes| bytes == b"ring_core_");
+    assert_eq!(
+        has_ring,
+        rustflags == BY_RING,
+        "names of functions in the program"
     );
     let ended = Command::new(program).status().unwrap();
     assert_eq!(ended.code(), Some(0), "the number of what was wrong");
@@ -69,12 +80,14 @@ fn build_and_run(name: &str, file: &str, dependencies: &str) {
 
 #[test]
 fn a_program_without_the_standard_library_hands_a_record_on_and_refuses_a_forged_one() {
-    build_and_run("alone", "main.rs", DATA_PATH);
+    build_and_run("alone", "main.rs", DATA_PATH, BY_RING);
+    build_and_run("alone", "main.rs", DATA_PATH, IN_RUST_ALONE);
 }
 
 #[test]
 fn a_program_without_the_standard_library_defines_a_chain_and_starts_its_trustlets() {
-    build_and_run("monitor", "monitor.rs", MONITOR_CORE);
+    build_and_run("monitor", "monitor.rs", MONITOR_CORE, BY_RING);
+    build_and_run("monitor", "monitor.rs", MONITOR_CORE, IN_RUST_ALONE);
 }
 
 #[test]
@@ -86,7 +99,7 @@ fn a_program_that_uses_the_standard_library_all_the_same_is_found() {
     fs::copy(source("bare.rs"), folder.join("bare.rs")).unwrap();
     let other = folder.join("main.rs");
     fs::write(&other, format!("{text}\nextern crate std;\n")).unwrap();
-    let (built, _) = build("not-alone", &other, DATA_PATH);
+    let (built, _) = build("not-alone", &other, DATA_PATH, BY_RING);
     let said = String::from_utf8_lossy(&built.stderr);
     assert!(!built.status.success() && said.contains("panic_impl"), "{said}");
 }

@@ -8,6 +8,7 @@
 )]
 
 use crate::evidence::REPORT_DATA_BYTES;
+use crate::evidence::cryptography::sha384;
 use crate::evidence::emulated::EmulatedRoot;
 use crate::ids::ProcessId;
 use crate::platform::{
@@ -21,7 +22,6 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use hacher_data_path::attach::message::ZeroizingMessage;
-use ring::digest::{SHA384, digest};
 use zeroize::Zeroizing;
 
 /// Private memory of each live process.
@@ -123,7 +123,7 @@ impl Simulated {
     #[expect(clippy::new_without_default, reason = "a machine is made on purpose")]
     pub fn new() -> Self {
         Self {
-            root: EmulatedRoot::new(&[3; 32]).unwrap(),
+            root: EmulatedRoot::new(&[3; 32]),
             report_is_late: false,
             reports: 0,
             random: 0,
@@ -152,11 +152,7 @@ impl Simulated {
 
 fn measure(file: SimulatedFile) -> Result<Measured, PlatformError> {
     match file {
-        SimulatedFile::Bytes(bytes) => {
-            let mut measurement = [0; 48];
-            measurement.copy_from_slice(digest(&SHA384, &bytes).as_ref());
-            Ok(Measured(measurement))
-        }
+        SimulatedFile::Bytes(bytes) => Ok(Measured(sha384(&bytes))),
         SimulatedFile::Listener => Err(PlatformError::Unsuitable("a socket is no program".to_owned())),
     }
 }
@@ -207,8 +203,8 @@ impl Platform for Simulated {
         // Never twice the same, and never a run that occurs elsewhere.
         for chunk in bytes.chunks_mut(48) {
             self.random += 1;
-            let block = digest(&SHA384, &self.random.to_le_bytes());
-            chunk.copy_from_slice(&block.as_ref()[..chunk.len()]);
+            let block = sha384(&self.random.to_le_bytes());
+            chunk.copy_from_slice(&block[..chunk.len()]);
         }
         Ok(())
     }

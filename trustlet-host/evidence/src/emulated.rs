@@ -13,14 +13,13 @@
 //! 64 bytes  Ed25519 signature (RFC 8032) over everything before it
 //! ```
 
+use crate::cryptography::{self, SIGNATURE_BYTES, SigningKey};
 use crate::key::KEY_BYTES;
 use crate::report_data::REPORT_DATA_BYTES;
 use alloc::vec::Vec;
-use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
 /// Starts every emulated report.
 pub const TYPE_TAG: &[u8; 24] = b"hacher-emulated-report-1";
-const SIGNATURE_BYTES: usize = 64;
 /// Bytes of an emulated report.
 pub const REPORT_BYTES: usize = TYPE_TAG.len() + REPORT_DATA_BYTES + KEY_BYTES + SIGNATURE_BYTES;
 
@@ -40,21 +39,19 @@ pub enum EmulatedError {
 }
 
 /// Signs emulated reports. It lives as long as the monitor, and its key never leaves it.
-pub struct EmulatedRoot(Ed25519KeyPair);
+pub struct EmulatedRoot(SigningKey);
 
 impl EmulatedRoot {
-    /// A root with the key that `seed` gives; `None` if the seed is unusable, which no 32 bytes are.
+    /// A root with the key that `seed` gives.
     #[must_use]
-    pub fn new(seed: &[u8; 32]) -> Option<Self> {
-        Ed25519KeyPair::from_seed_unchecked(seed).ok().map(Self)
+    pub fn new(seed: &[u8; 32]) -> Self {
+        Self(SigningKey::from_seed(seed))
     }
 
     /// The public key.
     #[must_use]
     pub fn public_key(&self) -> [u8; KEY_BYTES] {
-        let mut bytes = [0; KEY_BYTES];
-        bytes.copy_from_slice(self.0.public_key().as_ref());
-        bytes
+        self.0.public_key()
     }
 
     /// A report over `data`.
@@ -65,7 +62,7 @@ impl EmulatedRoot {
         report.extend_from_slice(data);
         report.extend_from_slice(&self.public_key());
         let signature = self.0.sign(&report);
-        report.extend_from_slice(signature.as_ref());
+        report.extend_from_slice(&signature);
         report
     }
 }
@@ -82,7 +79,7 @@ pub fn verify(report: &[u8], data: &[u8; REPORT_DATA_BYTES]) -> Result<[u8; KEY_
         .split_first_chunk::<REPORT_DATA_BYTES>()
         .ok_or(EmulatedError::Malformed)?;
     let key: &[u8; KEY_BYTES] = key.try_into().map_err(|_| EmulatedError::Malformed)?;
-    if !is_signed(key, signed, signature) {
+    if !cryptography::verify(key, signed, signature) {
         return Err(EmulatedError::Signature);
     }
     if reported != data {
@@ -90,14 +87,3 @@ pub fn verify(report: &[u8], data: &[u8; REPORT_DATA_BYTES]) -> Result<[u8; KEY_
     }
     Ok(*key)
 }
-
-/// Whether the root with this key has signed these bytes.
-fn is_signed(key: &[u8; KEY_BYTES], signed: &[u8], signature: &[u8]) -> bool {
-    UnparsedPublicKey::new(&ED25519, key)
-        .verify(signed, signature)
-        .is_ok()
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "test code")]
-mod vectors;

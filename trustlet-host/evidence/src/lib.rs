@@ -9,6 +9,7 @@
 //!
 //! ```text
 //! word, key, measurement   what a line names
+//! cryptography             hashes and signatures
 //! manifest                 the facts, one a line, and their one encoding; back, or refused
 //! report_data              what a platform reports over
 //! envelope                 report, certificates and manifest in one message
@@ -22,6 +23,7 @@
 
 extern crate alloc;
 
+pub mod cryptography;
 pub mod emulated;
 pub mod envelope;
 pub mod key;

@@ -1,6 +1,6 @@
 //! What a platform reports over: it binds a manifest to a client's nonce.
 
-use ring::digest::{Context, SHA512};
+use crate::cryptography::Sha512;
 
 /// Bytes of a nonce, as in the SVSM attestation protocol (AMD 58019).
 pub const NONCE_BYTES: usize = 64;
@@ -10,10 +10,8 @@ pub const REPORT_DATA_BYTES: usize = 64;
 /// What the platform reports over: SHA-512 of the nonce and then the manifest.
 #[must_use]
 pub fn report_data(nonce: &[u8; NONCE_BYTES], manifest: &[u8]) -> [u8; REPORT_DATA_BYTES] {
-    let mut context = Context::new(&SHA512);
-    context.update(nonce);
-    context.update(manifest);
-    let mut data = [0; REPORT_DATA_BYTES];
-    data.copy_from_slice(context.finish().as_ref());
-    data
+    let mut hash = Sha512::new();
+    hash.update(nonce);
+    hash.update(manifest);
+    hash.finish()
 }

@@ -15,7 +15,7 @@ fn nonce() -> [u8; 64] {
 }
 
 fn root() -> EmulatedRoot {
-    EmulatedRoot::new(&[1; 32]).unwrap()
+    EmulatedRoot::new(&[1; 32])
 }
 
 fn word(text: &str) -> Word {

@@ -42,7 +42,7 @@ impl Default for InProcess {
         let mut seed = [0; 32];
         random.fill(&mut seed).expect("random bytes");
         Self {
-            root: EmulatedRoot::new(&seed).expect("any seed makes a key"),
+            root: EmulatedRoot::new(&seed),
             random,
             ledger: Ledger::default(),
             channels: BTreeMap::new(),

@@ -89,7 +89,7 @@ impl ProcessPlatform {
         random
             .fill(&mut *seed)
             .map_err(|_| unsuitable(&"there is no randomness"))?;
-        let root = EmulatedRoot::new(&seed).ok_or_else(|| unsuitable(&"no key could be made"))?;
+        let root = EmulatedRoot::new(&seed);
         Ok(Self {
             layers,
             reporter: Reporter::find(root),

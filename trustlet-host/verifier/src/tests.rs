@@ -35,7 +35,7 @@ fn manifest() -> Manifest {
 /// Evidence of the emulated platform for a manifest.
 fn emulated(manifest: &Manifest) -> Evidence {
     let manifest = manifest.encode();
-    let root = EmulatedRoot::new(&[7; 32]).unwrap();
+    let root = EmulatedRoot::new(&[7; 32]);
     let data = hacher_evidence::report_data(&NONCE, &manifest);
     Evidence {
         kind: Kind::Emulated,
@@ -360,7 +360,7 @@ fn what_is_no_evidence_or_no_manifest_is_refused() {
     let mut evidence = emulated(&manifest());
     evidence.manifest = [MANIFEST, b"\n"].concat();
     let data = hacher_evidence::report_data(&NONCE, &evidence.manifest);
-    evidence.report = EmulatedRoot::new(&[7; 32]).unwrap().report(&data);
+    evidence.report = EmulatedRoot::new(&[7; 32]).report(&data);
     let verdict = judge(&evidence, &Policy::default());
     assert_eq!(verdict.failures().next().unwrap().name, N::ManifestForm);
 }

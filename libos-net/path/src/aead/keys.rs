@@ -12,8 +12,8 @@
 //! a dead producer left behind. The chain digest is bound through the derivation: a record of any other
 //! chain, or of another sealing of this chain, does not open.
 
+use super::expand::expand_into;
 use crate::attach::message::SECRET_BYTES;
-use ring::hkdf::{HKDF_SHA256, KeyType, Prk};
 use zeroize::Zeroize;
 
 /// 32 secret bytes; wiped when dropped, never printed.
@@ -52,21 +52,10 @@ pub struct KeyContext<'a> {
     pub instance: u32,
 }
 
-struct Len32;
-
-impl KeyType for Len32 {
-    fn len(&self) -> usize {
-        SECRET_BYTES
-    }
-}
-
+/// 32 bytes that depend on each byte of `secret` and `info`.
 pub(super) fn expand(secret: &SecretBytes, info: &[&[u8]]) -> SecretBytes {
     let mut bytes = [0; SECRET_BYTES];
-    // HKDF-Expand (RFC 5869, section 2.3) with a uniformly random pseudo-random key, so no Extract is needed.
-    Prk::new_less_safe(HKDF_SHA256, secret.expose())
-        .expand(info, Len32)
-        .and_then(|okm| okm.fill(&mut bytes))
-        .expect("32 bytes are within the bounds of HKDF-SHA-256");
+    expand_into(secret.expose(), info, &mut bytes);
     SecretBytes::new(bytes)
 }
 

@@ -1,9 +1,14 @@
-//! `ring`, which transforms in place only: a private staging copy keeps plaintext out of shared memory (I3).
+//! Ciphers that transform in place only: a private staging copy keeps plaintext out of shared memory (I3).
 
 #![cfg_attr(
     feature = "aws-lc",
     allow(unreachable_pub, reason = "with `aws-lc`, there for tests alone")
 )]
+
+#[cfg(any(test, portable_crypto))]
+pub(super) mod portable;
+#[cfg(any(test, not(portable_crypto)))]
+pub(super) mod ring;
 
 use super::sealed::{Ciphertext, Refused};
 use crate::aead::keys::SecretBytes;
@@ -12,24 +17,48 @@ use crate::region::layout::SEGMENT_BYTES;
 use crate::region::memory::{PeerSpan, SealedSpan};
 use alloc::vec::Vec;
 use core::cell::RefCell;
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroize;
 
+/// AES-256-GCM over bytes in private memory, where they lie.
+pub trait InPlace: Sized {
+    /// Expands a key.
+    ///
+    /// # Errors
+    /// When the library has no memory.
+    fn new(secret: &SecretBytes) -> Result<Self, Refused>;
+
+    /// Seals `bytes` and appends the tag.
+    ///
+    /// # Errors
+    /// When they are too long for the cipher.
+    fn seal(&self, nonce: &[u8; NONCE_BYTES], additional: &[u8], bytes: &mut Vec<u8>) -> Result<(), Refused>;
+
+    /// Opens `bytes`, whose end is the tag; the plaintext is what comes before that.
+    ///
+    /// # Errors
+    /// When this was not sealed with this key, nonce and additional data.
+    fn open<'b>(
+        &self,
+        nonce: &[u8; NONCE_BYTES],
+        additional: &[u8],
+        bytes: &'b mut [u8],
+    ) -> Result<&'b [u8], Refused>;
+}
+
 /// An expanded key and its staging buffer.
-pub struct Key {
-    key: LessSafeKey,
+pub struct Staged<C> {
+    cipher: C,
     staging: RefCell<Vec<u8>>,
 }
 
-impl Key {
+impl<C: InPlace> Staged<C> {
     /// Expands a key.
     ///
     /// # Errors
     /// When the library has no memory.
     pub fn new(secret: &SecretBytes) -> Result<Self, Refused> {
-        let key = UnboundKey::new(&AES_256_GCM, secret.expose()).map_err(|_| Refused)?;
         Ok(Self {
-            key: LessSafeKey::new(key),
+            cipher: C::new(secret)?,
             staging: RefCell::new(Vec::with_capacity(SEGMENT_BYTES + TAG_BYTES)),
         })
     }
@@ -48,10 +77,7 @@ impl Key {
         let mut staging = self.staging.borrow_mut();
         staging.clear();
         staging.extend_from_slice(plain);
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        self.key
-            .seal_in_place_append_tag(nonce, Aad::from(additional), &mut *staging)
-            .map_err(|_| Refused)?;
+        self.cipher.seal(nonce, additional, &mut staging)?;
         if into.put(Ciphertext::of(&staging)) {
             Ok(())
         } else {
@@ -76,17 +102,13 @@ impl Key {
         if !sealed.copy_to(&mut staging) {
             return Err(Refused);
         }
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let plain = self
-            .key
-            .open_in_place(nonce, Aad::from(additional), &mut staging)
-            .map_err(|_| Refused)?;
+        let plain = self.cipher.open(nonce, additional, &mut staging)?;
         into.extend_from_slice(plain);
         Ok(())
     }
 }
 
-impl Drop for Key {
+impl<C> Drop for Staged<C> {
     fn drop(&mut self) {
         self.staging.get_mut().zeroize();
     }

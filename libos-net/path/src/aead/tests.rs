@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
-use super::{Refused, aws_lc, staged};
+use super::staged::{Staged, portable, ring};
+use super::{Refused, aws_lc, expand};
 use crate::aead::keys::SecretBytes;
 use crate::record::descriptor::TAG_BYTES;
 use crate::region::heap::Heap;
@@ -22,83 +23,132 @@ fn regions() -> (SealedRegion, PeerRegion, PlainRegion) {
     )
 }
 
-fn both(secret: [u8; 32]) -> (aws_lc::Key, staged::Key) {
-    let secret = SecretBytes::new(secret);
-    (
-        aws_lc::Key::new(&secret).unwrap(),
-        staged::Key::new(&secret).unwrap(),
-    )
+/// One key of all three implementations.
+struct Keys {
+    aws_lc: aws_lc::Key,
+    ring: Staged<ring::Cipher>,
+    portable: Staged<portable::Cipher>,
+}
+
+impl Keys {
+    fn new(secret: [u8; 32]) -> Self {
+        let secret = SecretBytes::new(secret);
+        Self {
+            aws_lc: aws_lc::Key::new(&secret).unwrap(),
+            ring: Staged::new(&secret).unwrap(),
+            portable: Staged::new(&secret).unwrap(),
+        }
+    }
+
+    /// What each makes of `plain`, in this order.
+    fn seal(&self, nonce: &[u8; 12], additional: &[u8], plain: &[u8]) -> [Vec<u8>; 3] {
+        let (own, peer, _) = regions();
+        let len = plain.len() + TAG_BYTES;
+        let span = |at| own.span(at, len).unwrap();
+        self.aws_lc.seal(nonce, additional, plain, &mut span(0)).unwrap();
+        self.ring.seal(nonce, additional, plain, &mut span(8192)).unwrap();
+        self.portable
+            .seal(nonce, additional, plain, &mut span(16384))
+            .unwrap();
+        [0, 8192, 16384].map(|at| {
+            let mut sealed = vec![0; len];
+            assert!(peer.span(at, len).unwrap().copy_to(&mut sealed));
+            sealed
+        })
+    }
+
+    /// What each opens `sealed` as, after what was there before.
+    fn open(
+        &self,
+        nonce: &[u8; 12],
+        additional: &[u8],
+        sealed: &[u8],
+        before: &[u8],
+    ) -> [(Result<(), Refused>, Vec<u8>); 3] {
+        let (_, peer, plain) = regions();
+        assert!(plain.write(0, sealed));
+        let span = || peer.span(0, sealed.len()).unwrap();
+        let mut into = [before.to_vec(), before.to_vec(), before.to_vec()];
+        let [first, second, third] = &mut into;
+        let results = [
+            self.aws_lc.open(nonce, additional, span(), first),
+            self.ring.open(nonce, additional, span(), second),
+            self.portable.open(nonce, additional, span(), third),
+        ];
+        let mut results = results.into_iter();
+        into.map(|into| (results.next().unwrap(), into))
+    }
 }
 
 proptest! {
     #[test]
-    fn each_implementation_opens_what_the_other_sealed(
+    fn each_implementation_opens_what_the_others_sealed(
         secret: [u8; 32], nonce: [u8; 12], additional in proptest::collection::vec(any::<u8>(), 0..64),
         plain in proptest::collection::vec(any::<u8>(), 0..3000),
     ) {
-        let (own, peer, _) = regions();
-        let (aws_lc, staged) = both(secret);
-        let sealed_len = plain.len() + TAG_BYTES;
-        aws_lc.seal(&nonce, &additional, &plain, &mut own.span(0, sealed_len).unwrap()).unwrap();
-        staged.seal(&nonce, &additional, &plain, &mut own.span(8192, sealed_len).unwrap()).unwrap();
-        let (mut left, mut right) = (vec![0; sealed_len], vec![0; sealed_len]);
-        assert!(peer.span(0, sealed_len).unwrap().copy_to(&mut left));
-        assert!(peer.span(8192, sealed_len).unwrap().copy_to(&mut right));
-        prop_assert_eq!(&left, &right, "the same bytes");
-        let mut opened = b"before".to_vec();
-        staged.open(&nonce, &additional, peer.span(0, sealed_len).unwrap(), &mut opened).unwrap();
-        prop_assert_eq!(&opened[6..], &plain[..]);
-        opened.truncate(6);
-        aws_lc.open(&nonce, &additional, peer.span(8192, sealed_len).unwrap(), &mut opened).unwrap();
-        prop_assert_eq!(&opened[6..], &plain[..]);
+        let keys = Keys::new(secret);
+        let sealed = keys.seal(&nonce, &additional, &plain);
+        prop_assert_eq!(&sealed[0], &sealed[1], "the same bytes");
+        prop_assert_eq!(&sealed[0], &sealed[2], "the same bytes");
+        for (result, opened) in keys.open(&nonce, &additional, &sealed[0], b"before") {
+            prop_assert_eq!(result, Ok(()));
+            prop_assert_eq!(&opened[..6], b"before");
+            prop_assert_eq!(&opened[6..], &plain[..]);
+        }
     }
 
     #[test]
-    fn a_flipped_bit_anywhere_is_refused_by_both(
+    fn a_flipped_bit_anywhere_is_refused_by_all(
         plain in proptest::collection::vec(any::<u8>(), 0..200), place: prop::sample::Index, bit in 0..8_u8,
     ) {
-        let (own, peer, tampered) = regions();
-        let (aws_lc, staged) = both([3; 32]);
-        let sealed_len = plain.len() + TAG_BYTES;
-        aws_lc.seal(&[1; 12], b"context", &plain, &mut own.span(0, sealed_len).unwrap()).unwrap();
-        let at = place.index(sealed_len);
-        let mut byte = [0];
-        assert!(peer.span(at, 1).unwrap().copy_to(&mut byte));
-        assert!(tampered.write(at, &[byte[0] ^ (1 << bit)]));
-        let mut opened = b"before".to_vec();
-        let sealed = peer.span(0, sealed_len).unwrap();
-        prop_assert_eq!(aws_lc.open(&[1; 12], b"context", sealed, &mut opened), Err(Refused));
-        prop_assert_eq!(staged.open(&[1; 12], b"context", sealed, &mut opened), Err(Refused));
-        prop_assert_eq!(&opened, b"before");
+        let keys = Keys::new([3; 32]);
+        let [mut sealed, _, _] = keys.seal(&[1; 12], b"context", &plain);
+        let at = place.index(sealed.len());
+        sealed[at] ^= 1 << bit;
+        for (result, opened) in keys.open(&[1; 12], b"context", &sealed, b"before") {
+            prop_assert_eq!(result, Err(Refused));
+            prop_assert_eq!(&opened, b"before", "nothing of what was refused");
+        }
+    }
+
+    #[test]
+    fn keys_are_derived_alike(secret: [u8; 32], info in proptest::collection::vec(any::<u8>(), 0..200), at: prop::sample::Index) {
+        let (head, tail) = info.split_at(at.index(info.len() + 1));
+        let (mut left, mut right) = ([0; 32], [0; 32]);
+        expand::ring::expand_into(&secret, &[head, tail], &mut left);
+        expand::portable::expand_into(&secret, &[head, tail], &mut right);
+        prop_assert_eq!(left, right);
     }
 }
 
 #[test]
-fn another_context_nonce_or_key_is_refused_and_short_buffers_too() {
-    let (own, peer, _) = regions();
-    let (key, _) = both([3; 32]);
-    let (other, _) = both([4; 32]);
-    let sealed_len = 5 + TAG_BYTES;
-    key.seal(
-        &[1; 12],
-        b"context",
-        b"hello",
-        &mut own.span(0, sealed_len).unwrap(),
-    )
-    .unwrap();
-    let sealed = peer.span(0, sealed_len).unwrap();
-    let mut out = Vec::new();
-    assert_eq!(key.open(&[1; 12], b"contexT", sealed, &mut out), Err(Refused));
-    assert_eq!(key.open(&[2; 12], b"context", sealed, &mut out), Err(Refused));
-    assert_eq!(other.open(&[1; 12], b"context", sealed, &mut out), Err(Refused));
-    assert_eq!(
-        key.open(&[1; 12], b"context", peer.span(0, 15).unwrap(), &mut out),
-        Err(Refused)
-    );
-    assert!(out.is_empty());
-    assert_eq!(key.open(&[1; 12], b"context", sealed, &mut out), Ok(()));
-    assert_eq!(
-        key.seal(&[1; 12], b"", b"hello", &mut own.span(0, 20).unwrap()),
-        Err(Refused)
-    );
+fn another_context_nonce_or_key_is_refused_by_all() {
+    let keys = Keys::new([3; 32]);
+    let [sealed, _, _] = keys.seal(&[1; 12], b"context", b"hello");
+    let refused = |keys: &Keys, nonce, context: &[u8], sealed: &[u8]| {
+        let all = keys.open(&[nonce; 12], context, sealed, b"");
+        all.iter().all(|opened| *opened == (Err(Refused), Vec::new()))
+    };
+    assert!(refused(&keys, 1, b"contexT", &sealed));
+    assert!(refused(&keys, 2, b"context", &sealed));
+    assert!(refused(&Keys::new([4; 32]), 1, b"context", &sealed));
+    for shorter in 0..sealed.len() {
+        assert!(refused(&keys, 1, b"context", &sealed[..shorter]));
+    }
+    for (result, opened) in keys.open(&[1; 12], b"context", &sealed, b"") {
+        assert_eq!((result, &opened[..]), (Ok(()), &b"hello"[..]));
+    }
+}
+
+#[test]
+fn none_seals_into_a_buffer_that_is_too_short() {
+    let (own, ..) = regions();
+    let keys = Keys::new([3; 32]);
+    let short = || own.span(0, 20).unwrap();
+    let refused = [
+        keys.aws_lc.seal(&[1; 12], b"", b"hello", &mut short()),
+        keys.ring.seal(&[1; 12], b"", b"hello", &mut short()),
+        keys.portable.seal(&[1; 12], b"", b"hello", &mut short()),
+    ];
+    assert_eq!(refused, [Err(Refused); 3]);
 }

