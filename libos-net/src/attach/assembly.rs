@@ -1,7 +1,7 @@
 //! From the monitor's messages to what it wants done: entries are collected until an attachment is complete.
 
 use super::attachment::Attachment;
-use super::channel::{AttachError, Message, MonitorMisbehaved};
+use super::channel::{AttachError, Delivery, Message, MonitorMisbehaved};
 use super::instruction::{EvidenceAnswer, Instruction, Listener, TlsFiles};
 use super::linux::Linux;
 use crate::sdk::input;
@@ -9,11 +9,11 @@ use crate::wait::doorbell::Doorbell;
 use hacher_data_path::aead::keys::SecretBytes;
 use hacher_data_path::attach::contradiction::BadAttachment;
 use hacher_data_path::attach::message::{
-    ATTACH_VERSION, Ahead, Begin, Drain, Edge, EvidencePart, Inbound, Listen, Port, Renew, SECRET_BYTES,
-    SECRET_VALUE_MAX_BYTES, Secret, kind, role,
+    ATTACH_VERSION, Begin, Drain, EvidencePart, Listen, Renew, SECRET_BYTES, SECRET_VALUE_MAX_BYTES, Secret,
+    kind, role,
 };
 use hacher_data_path::carrier::Carrier;
-use hacher_data_path::place::entries::{EdgeHandles, Entries, OwnHandles};
+use hacher_data_path::place::entries::Entries;
 use rustix::fd::OwnedFd;
 use zerocopy::FromBytes;
 use zeroize::Zeroizing;
@@ -32,69 +32,38 @@ impl Assembly {
     /// # Errors
     /// [`AttachError`] when messages contradict each other or a region cannot be mapped.
     pub fn feed(&mut self, mut message: Message) -> Result<Option<Instruction>, AttachError> {
-        match message.kind {
-            kind::BEGIN => {
-                let begin = message.entries::<Begin>()?;
-                let begin = *begin.first().ok_or(BadAttachment("an empty beginning"))?;
-                if begin.version != ATTACH_VERSION {
-                    return Err(MonitorMisbehaved::Version { found: begin.version }.into());
-                }
-                let own = OwnHandles {
-                    outbox: message.descriptor()?,
-                    page: message.descriptor()?,
-                    bell: message.descriptor()?,
-                };
-                *self = Self::default();
-                self.entries.begin = Some((begin, own));
+        let message = &mut message.deliver()?;
+        if message.kind() == kind::BEGIN {
+            let begin = message.first::<Begin>()?;
+            if begin.version != ATTACH_VERSION {
+                return Err(MonitorMisbehaved::Version { found: begin.version }.into());
             }
-            kind::INBOUND => {
-                for entry in message.entries::<Inbound>()? {
-                    let descriptors = (message.descriptor()?, message.descriptor()?);
-                    self.entries.inbound.push((entry, descriptors.0, descriptors.1));
-                }
-            }
-            kind::PORT => self.entries.ports.extend(message.entries::<Port>()?),
-            kind::EDGE => {
-                for entry in message.entries::<Edge>()? {
-                    let descriptors = EdgeHandles {
-                        page: message.descriptor()?,
-                        bell: message.descriptor()?,
-                        mapped: (entry.mapped == 1).then(|| message.descriptor()).transpose()?,
-                    };
-                    self.entries.edges.push((entry, descriptors));
-                }
-            }
-            kind::AHEAD => {
-                let entries = message.entries::<Ahead>()?;
-                let entry = *entries.first().ok_or(BadAttachment("an instance ahead"))?;
-                self.entries.ahead = Some((entry, message.descriptor()?, message.descriptor()?));
-            }
-            kind::SECRET => self.secrets.push(read_secret(&message)?),
-            kind::REQUEST_KEY => self.request_key = Some(read_request_key(&message)?),
-            kind::EVIDENCE => return Ok(Some(Instruction::Evidence(read_evidence(&message)?))),
+            *self = Self::default();
+        }
+        if self.entries.take(message)? {
+            return Ok(None);
+        }
+        match message.kind() {
+            kind::SECRET => self.secrets.push(read_secret(message)?),
+            kind::REQUEST_KEY => self.request_key = Some(read_request_key(message)?),
+            kind::EVIDENCE => return Ok(Some(Instruction::Evidence(read_evidence(message)?))),
             kind::LOCKDOWN => return Ok(Some(Instruction::Lockdown(message.payload().to_vec()))),
             kind::LISTEN => {
-                let listen = message.entries::<Listen>()?;
-                let listen = *listen.first().ok_or(BadAttachment("an empty listener"))?;
-                let socket = message.descriptor()?;
-                let tls = TlsFiles::take(listen.tls, &mut message)?;
+                let listen = message.first::<Listen>()?;
+                let socket = message.handle()?;
+                let tls = TlsFiles::take(listen.tls, message)?;
                 return Ok(Some(Instruction::Listen(Listener { socket, tls })));
             }
             kind::TLS => {
-                let renew = message.entries::<Renew>()?;
-                let renew = *renew.first().ok_or(BadAttachment("an empty renewal"))?;
-                let files = TlsFiles::take(renew.tls, &mut message)?;
+                let renew = message.first::<Renew>()?;
+                let files = TlsFiles::take(renew.tls, message)?;
                 let files = files.ok_or(BadAttachment("a renewal without files"))?;
                 return Ok(Some(Instruction::Renew(files)));
             }
             kind::READINESS => return Ok(Some(Instruction::Readiness(message.entries()?))),
             kind::ACCESS_LOG => return Ok(Some(Instruction::AccessLog)),
-            kind::DRAIN => {
-                let drain = message.entries::<Drain>()?;
-                let drain = *drain.first().ok_or(BadAttachment("an empty drain"))?;
-                return Ok(Some(Instruction::Drain(drain)));
-            }
-            kind::BELL => return Ok(Some(Instruction::Bell(Doorbell::new(message.descriptor()?)))),
+            kind::DRAIN => return Ok(Some(Instruction::Drain(message.first::<Drain>()?))),
+            kind::BELL => return Ok(Some(Instruction::Bell(Doorbell::new(message.handle()?)))),
             kind::GO => return Ok(Some(core::mem::take(self).finish()?)),
             _ => return Err(BadAttachment("a message of unknown kind").into()),
         }
@@ -126,14 +95,14 @@ impl Assembly {
     }
 }
 
-fn read_request_key(message: &Message) -> Result<SecretBytes, BadAttachment> {
+fn read_request_key(message: &Delivery<'_>) -> Result<SecretBytes, BadAttachment> {
     let secret = <[u8; SECRET_BYTES]>::try_from(message.payload());
     secret
         .map(SecretBytes::new)
         .map_err(|_| BadAttachment("a request key"))
 }
 
-fn read_evidence(message: &Message) -> Result<EvidenceAnswer, BadAttachment> {
+fn read_evidence(message: &Delivery<'_>) -> Result<EvidenceAnswer, BadAttachment> {
     let (part, bytes) =
         EvidencePart::read_from_prefix(message.payload()).map_err(|_| BadAttachment("a part of evidence"))?;
     if usize::try_from(part.len_bytes) != Ok(bytes.len()) {
@@ -146,7 +115,7 @@ fn read_evidence(message: &Message) -> Result<EvidenceAnswer, BadAttachment> {
     })
 }
 
-fn read_secret(message: &Message) -> Result<input::Secret, BadAttachment> {
+fn read_secret(message: &Delivery<'_>) -> Result<input::Secret, BadAttachment> {
     let (secret, rest) =
         Secret::read_from_prefix(message.payload()).map_err(|_| BadAttachment("a secret"))?;
     let len = usize::try_from(secret.len_bytes).map_err(|_| BadAttachment("a secret"))?;

@@ -7,11 +7,12 @@ use hacher_data_path::attach::contradiction::BadAttachment;
 use hacher_data_path::attach::message::{
     ATTACH_VERSION, AskEvidence, Drained, MESSAGE_MAX_BYTES, MessageHeader, SAID_MAX_BYTES, kind,
 };
+use hacher_data_path::place::entries::Delivered;
 use hacher_data_path::place::making::PlaceError;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::IntoBytes;
 use zeroize::Zeroizing;
 
 /// An attachment could not be made.
@@ -88,12 +89,10 @@ impl From<PlaceError<MapError>> for AttachError {
     }
 }
 
-/// One message, received.
+/// One message, received, with the descriptors that came beside it.
 pub struct Message {
-    pub(super) kind: u32,
-    count: usize,
-    body: Zeroizing<Vec<u8>>,
-    descriptors: std::vec::IntoIter<OwnedFd>,
+    bytes: Zeroizing<Vec<u8>>,
+    descriptors: Vec<OwnedFd>,
 }
 
 /// The private channel that a trustlet is born with.
@@ -116,15 +115,7 @@ impl Channel {
         let received = seqpacket::receive(&self.0, &mut bytes, RecvFlags::empty())?;
         let (len_bytes, descriptors) = received.ok_or(AttachError::Closed)?;
         bytes.truncate(len_bytes);
-        let (header, _) =
-            MessageHeader::read_from_prefix(&bytes).map_err(|_| BadAttachment("a short message"))?;
-        let count = usize::try_from(header.count).map_err(|_| BadAttachment("a count"))?;
-        Ok(Message {
-            kind: header.kind,
-            count,
-            body: bytes,
-            descriptors: descriptors.into_iter(),
-        })
+        Ok(Message { bytes, descriptors })
     }
 
     /// Tells the monitor that the attachment stands.
@@ -185,26 +176,12 @@ impl AsFd for Channel {
 }
 
 impl Message {
-    pub(super) fn payload(&self) -> &[u8] {
-        self.body.get(size_of::<MessageHeader>()..).unwrap_or(&[])
-    }
-
-    pub(super) fn entries<E: FromBytes + Immutable + KnownLayout + Copy>(
-        &self,
-    ) -> Result<Vec<E>, BadAttachment> {
-        let payload = self.payload();
-        if payload.len() != self.count.saturating_mul(size_of::<E>()) {
-            return Err(BadAttachment("a message of another length than its count says"));
-        }
-        payload
-            .chunks_exact(size_of::<E>())
-            .map(|bytes| E::read_from_bytes(bytes).map_err(|_| BadAttachment("an entry")))
-            .collect()
-    }
-
-    pub(super) fn descriptor(&mut self) -> Result<OwnedFd, BadAttachment> {
-        self.descriptors
-            .next()
-            .ok_or(BadAttachment("a missing descriptor"))
+    /// The message, to be taken apart.
+    pub(super) fn deliver(&mut self) -> Result<Delivery<'_>, BadAttachment> {
+        let Self { bytes, descriptors } = self;
+        Delivered::new(bytes, core::mem::take(descriptors).into_iter())
     }
 }
+
+/// A message that is being taken apart.
+pub(super) type Delivery<'a> = Delivered<'a, std::vec::IntoIter<OwnedFd>>;

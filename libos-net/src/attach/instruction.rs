@@ -1,7 +1,7 @@
 //! What the monitor has a trustlet do.
 
 use super::attachment::Attachment;
-use super::channel::Message;
+use super::channel::Delivery;
 use crate::wait::doorbell::Doorbell;
 use hacher_data_path::attach::contradiction::BadAttachment;
 use hacher_data_path::attach::message::{Drain, Readiness, listen_tls};
@@ -65,15 +65,15 @@ pub struct TlsFiles {
 
 impl TlsFiles {
     /// What comes beside a message with this value of [`listen_tls`].
-    pub(super) fn take(tls: u32, message: &mut Message) -> Result<Option<Self>, BadAttachment> {
+    pub(super) fn take(tls: u32, message: &mut Delivery<'_>) -> Result<Option<Self>, BadAttachment> {
         if tls == listen_tls::NONE {
             return Ok(None);
         }
         Ok(Some(Self {
-            certificates: message.descriptor()?,
-            key: message.descriptor()?,
+            certificates: message.handle()?,
+            key: message.handle()?,
             client_ca: (tls == listen_tls::MUTUAL)
-                .then(|| message.descriptor())
+                .then(|| message.handle())
                 .transpose()?,
         }))
     }

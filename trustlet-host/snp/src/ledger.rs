@@ -35,8 +35,23 @@ enum Use {
     System,
     /// Nobody's, and empty.
     Spare,
-    /// A trustlet's, or of several. Mapped so many times.
-    Taken { purpose: Purpose, mapped: u32 },
+    /// A trustlet's, or of several.
+    Taken {
+        purpose: Purpose,
+        /// How often it is mapped in all, and how often to be written.
+        mapped: u32,
+        writable: u32,
+    },
+}
+
+impl Use {
+    const fn taken(purpose: Purpose) -> Self {
+        Self::Taken {
+            purpose,
+            mapped: 0,
+            writable: 0,
+        }
+    }
 }
 
 /// The uses of all pages.
@@ -129,7 +144,7 @@ impl PageLedger {
                 permissions: purpose.permissions(),
             },
         )?;
-        self.set(frame, Use::Taken { purpose, mapped: 0 });
+        self.set(frame, Use::taken(purpose));
         Ok(frame)
     }
 
@@ -145,21 +160,29 @@ impl PageLedger {
         }
     }
 
-    /// Gives a page another writer, or none.
+    /// Gives a page another writer, or none. Whoever reads it goes on (I10).
     ///
     /// # Errors
-    /// When it is mapped, or not of a kind that has a writer.
+    /// When somebody can write it still, or it is not of a kind that has a writer.
     pub fn set_writer(&mut self, frame: Frame, writer: Option<SpaceId>) -> Result<(), Refused> {
         match self.use_of(frame)? {
             Use::Taken {
                 purpose: Purpose::Region { .. },
-                mapped: 0,
+                mapped,
+                writable: 0,
             } => {
-                let purpose = Purpose::Region { writer };
-                self.set(frame, Use::Taken { purpose, mapped: 0 });
+                let taken = Use::Taken {
+                    purpose: Purpose::Region { writer },
+                    mapped,
+                    writable: 0,
+                };
+                self.set(frame, taken);
                 Ok(())
             }
-            Use::Taken { mapped: 1.., .. } => Err(Refused::Mapped),
+            Use::Taken {
+                purpose: Purpose::Region { .. },
+                ..
+            } => Err(Refused::Mapped),
             _ => Err(Refused::NotTaken),
         }
     }
@@ -186,20 +209,38 @@ impl PageLedger {
     }
 
     /// A page table is about to lead to the page.
-    pub(crate) fn mapped(&mut self, frame: Frame) -> Result<(), Refused> {
-        let Use::Taken { purpose, mapped } = self.use_of(frame)? else {
+    pub(crate) fn mapped(&mut self, frame: Frame, to_write: bool) -> Result<(), Refused> {
+        let Use::Taken {
+            purpose,
+            mapped,
+            writable,
+        } = self.use_of(frame)?
+        else {
             return Err(Refused::NotTaken);
         };
-        let mapped = mapped.checked_add(1).ok_or(Refused::Mapped)?;
-        self.set(frame, Use::Taken { purpose, mapped });
+        let taken = Use::Taken {
+            purpose,
+            mapped: mapped.checked_add(1).ok_or(Refused::Mapped)?,
+            writable: writable + u32::from(to_write),
+        };
+        self.set(frame, taken);
         Ok(())
     }
 
     /// A page table that led to the page does so no more, and no processor remembers it.
-    pub(crate) fn unmapped(&mut self, frame: Frame) {
-        if let Ok(Use::Taken { purpose, mapped }) = self.use_of(frame) {
-            let mapped = mapped.saturating_sub(1);
-            self.set(frame, Use::Taken { purpose, mapped });
+    pub(crate) fn unmapped(&mut self, frame: Frame, to_write: bool) {
+        if let Ok(Use::Taken {
+            purpose,
+            mapped,
+            writable,
+        }) = self.use_of(frame)
+        {
+            let taken = Use::Taken {
+                purpose,
+                mapped: mapped.saturating_sub(1),
+                writable: writable.saturating_sub(u32::from(to_write)),
+            };
+            self.set(frame, taken);
         }
     }
 

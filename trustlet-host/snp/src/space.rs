@@ -60,7 +60,16 @@ pub struct Space {
     encrypted: u64,
     tables: Vec<Frame>,
     /// By address.
-    mapped: BTreeMap<u64, Frame>,
+    mapped: BTreeMap<u64, Mapped>,
+}
+
+/// A page that is mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mapped {
+    /// The page.
+    pub frame: Frame,
+    /// What may be done with it there.
+    pub access: Access,
 }
 
 impl Space {
@@ -98,7 +107,7 @@ impl Space {
 
     /// The page at an address.
     #[must_use]
-    pub fn at(&self, address: u64) -> Option<Frame> {
+    pub fn at(&self, address: u64) -> Option<Mapped> {
         self.mapped.get(&address).copied()
     }
 
@@ -125,7 +134,7 @@ impl Space {
             return Err(NotMapped::Forbidden);
         }
         let table = self.table_of(hardware, ledger, address)?;
-        ledger.mapped(frame)?;
+        ledger.mapped(frame, access == Access::Write)?;
         let rights = match access {
             Access::Read => NO_EXECUTE,
             Access::Write => NO_EXECUTE | WRITABLE | DIRTY,
@@ -133,7 +142,7 @@ impl Space {
         };
         let entry = frame.address() | self.encrypted | rights | PRESENT | USER | ACCESSED;
         hardware.write(table, index_at(address, 0), entry);
-        self.mapped.insert(address, frame);
+        self.mapped.insert(address, Mapped { frame, access });
         Ok(())
     }
 
@@ -144,12 +153,12 @@ impl Space {
         ledger: &mut PageLedger,
         address: u64,
     ) -> Option<Frame> {
-        let frame = self.mapped.remove(&address)?;
+        let Mapped { frame, access } = self.mapped.remove(&address)?;
         if let Some(table) = self.existing_table_of(hardware, address) {
             hardware.write(table, index_at(address, 0), 0);
         }
         hardware.flush();
-        ledger.unmapped(frame);
+        ledger.unmapped(frame, access == Access::Write);
         Some(frame)
     }
 
@@ -174,8 +183,8 @@ impl Space {
         let mut release = |hardware: &mut _, ledger: &mut PageLedger, frame| {
             result = result.and(ledger.release(hardware, frame));
         };
-        for frame in mapped.into_values() {
-            ledger.unmapped(frame);
+        for Mapped { frame, access } in mapped.into_values() {
+            ledger.unmapped(frame, access == Access::Write);
             if ledger.purpose(frame) == Some(Purpose::Private(id)) {
                 release(hardware, ledger, frame);
             }

@@ -1,8 +1,77 @@
 //! The entries of one attachment, with the handles that came beside them, until a place is made of them.
 
-use crate::attach::message::{Ahead, Begin, Edge, Inbound, Port};
+use crate::attach::contradiction::BadAttachment;
+use crate::attach::message::{Ahead, Begin, Edge, Inbound, MessageHeader, Port, kind};
 use alloc::vec::Vec;
+use zerocopy::{FromBytes, Immutable, KnownLayout};
 use zeroize::Zeroize;
+
+/// One message of the monitor, and the handles that came beside it.
+pub struct Delivered<'a, I> {
+    header: MessageHeader,
+    payload: &'a [u8],
+    handles: I,
+}
+
+impl<'a, H, I: Iterator<Item = H>> Delivered<'a, I> {
+    /// The message in `bytes`.
+    ///
+    /// # Errors
+    /// When it is shorter than its header.
+    pub fn new(bytes: &'a [u8], handles: I) -> Result<Self, BadAttachment> {
+        let (header, payload) =
+            MessageHeader::read_from_prefix(bytes).map_err(|_| BadAttachment("a short message"))?;
+        Ok(Self {
+            header,
+            payload,
+            handles,
+        })
+    }
+
+    /// What it carries: a value of [`kind`].
+    #[must_use]
+    pub const fn kind(&self) -> u32 {
+        self.header.kind
+    }
+
+    /// What follows its header.
+    #[must_use]
+    pub const fn payload(&self) -> &'a [u8] {
+        self.payload
+    }
+
+    /// As many entries as it says that there are.
+    ///
+    /// # Errors
+    /// When it has another length.
+    pub fn entries<E: FromBytes + Immutable + KnownLayout>(&self) -> Result<Vec<E>, BadAttachment> {
+        let count = usize::try_from(self.header.count).map_err(|_| BadAttachment("a count"))?;
+        if self.payload.len() != count.saturating_mul(size_of::<E>()) {
+            return Err(BadAttachment("a message of another length than its count says"));
+        }
+        let entries = self.payload.chunks_exact(size_of::<E>());
+        entries
+            .map(|bytes| E::read_from_bytes(bytes).map_err(|_| BadAttachment("an entry")))
+            .collect()
+    }
+
+    /// Its first entry.
+    ///
+    /// # Errors
+    /// As [`Self::entries`], or when it has none.
+    pub fn first<E: FromBytes + Immutable + KnownLayout + Copy>(&self) -> Result<E, BadAttachment> {
+        let entries = self.entries::<E>()?;
+        entries.first().copied().ok_or(BadAttachment("an empty message"))
+    }
+
+    /// The next handle.
+    ///
+    /// # Errors
+    /// When there are no more.
+    pub fn handle(&mut self) -> Result<H, BadAttachment> {
+        self.handles.next().ok_or(BadAttachment("a missing handle"))
+    }
+}
 
 /// What comes beside a [`Begin`].
 pub struct OwnHandles<H> {
@@ -47,6 +116,52 @@ impl<H> Default for Entries<H> {
             edges: Vec::new(),
             ahead: None,
         }
+    }
+}
+
+impl<H> Entries<H> {
+    /// Takes what a message tells of a place; `false`, and nothing taken, if it tells something else.
+    ///
+    /// # Errors
+    /// When it contradicts itself.
+    pub fn take(
+        &mut self,
+        message: &mut Delivered<'_, impl Iterator<Item = H>>,
+    ) -> Result<bool, BadAttachment> {
+        match message.kind() {
+            kind::BEGIN => {
+                let begin = message.first()?;
+                let own = OwnHandles {
+                    outbox: message.handle()?,
+                    page: message.handle()?,
+                    bell: message.handle()?,
+                };
+                *self = Self::default();
+                self.begin = Some((begin, own));
+            }
+            kind::INBOUND => {
+                for entry in message.entries()? {
+                    self.inbound.push((entry, message.handle()?, message.handle()?));
+                }
+            }
+            kind::PORT => self.ports.extend(message.entries::<Port>()?),
+            kind::EDGE => {
+                for entry in message.entries::<Edge>()? {
+                    let handles = EdgeHandles {
+                        page: message.handle()?,
+                        bell: message.handle()?,
+                        mapped: (entry.mapped == 1).then(|| message.handle()).transpose()?,
+                    };
+                    self.edges.push((entry, handles));
+                }
+            }
+            kind::AHEAD => {
+                let entry = message.first()?;
+                self.ahead = Some((entry, message.handle()?, message.handle()?));
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 }
 

@@ -86,7 +86,7 @@ fn a_page_in_use_is_nobodys_to_name() {
     let lent = machine.frame(1);
     ledger.deposit(&mut machine, lent).unwrap();
     let taken = ledger.take(&mut machine, Purpose::Private(SPACE)).unwrap();
-    ledger.mapped(taken).unwrap();
+    ledger.mapped(taken, true).unwrap();
     assert_eq!(ledger.release(&mut machine, taken), Err(Refused::Mapped));
     let (own, systems) = (machine.frame(0), machine.frame(2));
     for frame in [own, taken] {
@@ -96,11 +96,11 @@ fn a_page_in_use_is_nobodys_to_name() {
     }
     assert_eq!(ledger.release(&mut machine, own), Err(Refused::NotTaken));
     assert_eq!(ledger.release(&mut machine, systems), Err(Refused::NotTaken));
-    assert_eq!(ledger.set_writer(taken, None), Err(Refused::Mapped));
+    assert_eq!(ledger.set_writer(taken, None), Err(Refused::NotTaken));
     assert_eq!(ledger.set_writer(systems, None), Err(Refused::NotTaken));
     let beyond = Frame::at(8 * 4096).unwrap();
     assert_eq!(ledger.accept(&mut machine, beyond), Err(Refused::NoSuchPage));
-    ledger.unmapped(taken);
+    ledger.unmapped(taken, true);
     ledger.release(&mut machine, taken).unwrap();
 }
 

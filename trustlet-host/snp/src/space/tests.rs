@@ -68,7 +68,7 @@ fn a_region_is_written_by_one_and_read_by_others() {
     writes.store(&mut machine, HERE, 11).unwrap();
     assert_eq!(reads.load(&machine, HERE), Ok(11));
     assert_eq!(reads.store(&mut machine, HERE, 12), Err(Fault::PageTable));
-    // The next writer gets it when nobody has it any more.
+    // The next writer gets it when the one before has it no more, whoever reads it.
     assert_eq!(ledger.set_writer(region, Some(SpaceId(2))), Err(Refused::Mapped));
     assert_eq!(one.unmap(&mut machine, &mut ledger, HERE), Some(region));
     assert_eq!(

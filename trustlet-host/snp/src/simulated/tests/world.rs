@@ -287,7 +287,7 @@ impl World {
         }
     }
 
-    /// A region ends, or gets another writer, where nobody has it.
+    /// A region gets another writer, where nobody writes it, or ends, where nobody has it.
     fn change_region(&mut self) -> Step {
         if self.regions.is_empty() {
             return Ok(());
@@ -296,11 +296,18 @@ impl World {
         let writer = self.any_trustlet().map(|at| self.trustlets[at].space.id());
         let region = &mut self.regions[at];
         let frame = region.frame;
-        let is_mapped = self
-            .trustlets
-            .iter()
-            .any(|trustlet| trustlet.expected.values().any(|&(mapped, _)| mapped == frame));
-        let changed = if self.random.bool() {
+        let of_frame = |trustlet: &Trustlet| {
+            let mapped = trustlet.expected.values().filter(|(mapped, _)| *mapped == frame);
+            mapped.map(|(_, access)| *access).collect::<Vec<_>>()
+        };
+        let mapped: Vec<Access> = self.trustlets.iter().flat_map(of_frame).collect();
+        let to_be_written = self.random.bool();
+        let is_in_use = if to_be_written {
+            mapped.contains(&Access::Write)
+        } else {
+            !mapped.is_empty()
+        };
+        let changed = if to_be_written {
             let set = self.ledger.set_writer(frame, writer);
             if set.is_ok() {
                 region.writer = writer;
@@ -314,8 +321,8 @@ impl World {
             released
         };
         match changed {
-            Ok(()) if is_mapped => Err("a region was changed that is mapped".to_owned()),
-            Err(_) if is_mapped => Ok(()),
+            Ok(()) if is_in_use => Err("a region was changed that is in use".to_owned()),
+            Err(_) if is_in_use => Ok(()),
             changed => self.done(changed),
         }
     }
