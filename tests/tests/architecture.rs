@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("hacher-evidence", &[]),
     ("hacher-verifier", &["hacher-evidence"]),
     ("hacher-monitor-core", &["hacher-data-path", "hacher-evidence"]),
-    ("hacher-snp", &[]),
+    ("hacher-snp", &["hacher-data-path", "hacher-monitor-core"]),
     (
         "hacher-trustlet-host",
         &["hacher-libos-net", "hacher-monitor-core"],

@@ -7,7 +7,8 @@
 //!
 //! To follow a page, begin with [`ledger`]: how it comes from the operating system, is emptied, granted,
 //! taken back and returned. [`space`] puts it in the page tables of trustlets, [`rmp`] says what the
-//! processor is told of it, [`instructions`] tells it. [`svsm`] is how the operating system calls.
+//! processor is told of it, [`instructions`] tells it. [`platform`] is all this as the monitor's core wants it,
+//! with a [`program`] in each trustlet, which calls as [`abi`] says. [`svsm`] is how the operating system calls.
 //!
 //! Nothing here was run on hardware. Tests run it on `simulated`, which follows AMD's *Architecture
 //! Programmer's Manual* (APM), volume 2, section 15.36, and compare the machine code of each instruction with
@@ -17,11 +18,14 @@
 
 extern crate alloc;
 
+pub mod abi;
 pub mod frame;
 pub mod hardware;
 #[cfg(target_arch = "x86_64")]
 pub mod instructions;
 pub mod ledger;
+pub mod platform;
+pub mod program;
 pub mod rmp;
 #[cfg(any(test, feature = "simulated"))]
 pub mod simulated;

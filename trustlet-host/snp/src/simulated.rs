@@ -11,12 +11,15 @@ mod processor;
 
 pub use processor::{Processor, Ring};
 
-use crate::frame::{FRAME_WORDS, Frame};
+use crate::frame::{FRAME_BYTES, FRAME_WORDS, Frame};
 use crate::hardware::Hardware;
 use crate::rmp::{Adjustment, Permissions, RmpError, Vmpl};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::Cell;
+use hacher_data_path::region::heap::Heap;
+use hacher_data_path::region::memory::OwnRegion;
+use hacher_data_path::sync::{AtomicU64, Ordering};
 
 /// The bit of addresses that makes a page encrypted. What is mapped without it is not memory of the guest.
 pub const ENCRYPTED: u64 = 1 << 51;
@@ -45,33 +48,38 @@ pub enum Kind {
     Fetch,
 }
 
-/// A page, and its entry in the reverse map.
-struct Page {
-    words: Box<[u64; FRAME_WORDS]>,
+/// The entry of a page in the reverse map.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
     assigned: bool,
     validated: bool,
     permissions: [Permissions; 4],
 }
 
-impl Page {
+impl Entry {
     /// As it comes from the hypervisor: all for the first level, nothing for the others.
-    fn assigned(words: Box<[u64; FRAME_WORDS]>) -> Self {
+    const fn new(assigned: bool) -> Self {
         let mut permissions = [Permissions::NONE; 4];
         permissions[0] = Permissions::ALL;
         Self {
-            words,
-            assigned: true,
+            assigned,
             validated: false,
             permissions,
         }
     }
 }
 
+/// What a page holds.
+type Words = Box<[u64; FRAME_WORDS]>;
+
 /// The machine.
 pub struct Machine {
-    pages: Vec<Page>,
+    heap: Heap,
+    /// The same, to be reached.
+    memory: OwnRegion,
+    entries: Vec<Entry>,
     /// Memory that the hypervisor can put behind the same addresses, with entries of its own in the reverse map.
-    others: Vec<Page>,
+    others: Vec<(Words, Entry)>,
     /// What was permitted once counts until the number changes.
     flushes: u64,
     stopped: Cell<bool>,
@@ -81,19 +89,32 @@ impl Machine {
     /// One of `pages` pages, of which the hypervisor has assigned all to the guest.
     #[must_use]
     pub fn new(pages: usize) -> Self {
-        let empty = || Page::assigned(Box::new([0; FRAME_WORDS]));
+        let heap = Heap::new(pages * FRAME_BYTES);
         Self {
-            pages: (0..pages).map(|_| empty()).collect(),
-            others: (0..pages).map(|_| empty()).collect(),
+            memory: OwnRegion::new(Box::new(heap.clone())),
+            heap,
+            entries: alloc::vec![Entry::new(true); pages],
+            others: (0..pages)
+                .map(|_| (Words::new([0; FRAME_WORDS]), Entry::new(true)))
+                .collect(),
             flushes: 0,
             stopped: Cell::new(false),
         }
     }
 
+    /// All of its memory, as programs of the host reach it.
+    #[must_use]
+    pub fn heap(&self) -> Heap {
+        self.heap.clone()
+    }
+
     /// The page with a number.
     #[must_use]
     pub fn frame(&self, number: usize) -> Frame {
-        assert!(number < self.pages.len(), "a page that the machine does not have");
+        assert!(
+            number < self.entries.len(),
+            "a page that the machine does not have"
+        );
         Frame::at(number as u64 * 4096).expect("a page of the machine")
     }
 
@@ -106,9 +127,9 @@ impl Machine {
     /// What a level may do with a page; nothing if it was not validated.
     #[must_use]
     pub fn permissions(&self, frame: Frame, level: Vmpl) -> Permissions {
-        let page = &self.pages[place(frame)];
-        if page.assigned && page.validated {
-            page.permissions[level as usize]
+        let entry = self.entries[place(frame)];
+        if entry.assigned && entry.validated {
+            entry.permissions[level as usize]
         } else {
             Permissions::NONE
         }
@@ -116,15 +137,26 @@ impl Machine {
 
     /// What a page holds, whoever may read it.
     #[must_use]
-    pub fn words(&self, frame: Frame) -> &[u64; FRAME_WORDS] {
-        &self.pages[place(frame)].words
+    pub fn words(&self, frame: Frame) -> [u64; FRAME_WORDS] {
+        core::array::from_fn(|index| self.word(frame, index).load(Ordering::Relaxed))
+    }
+
+    fn word(&self, frame: Frame, index: usize) -> &AtomicU64 {
+        let word = self.memory.word(place(frame) * FRAME_BYTES + index * 8);
+        word.expect("a word of the machine's memory")
+    }
+
+    fn fill(&self, frame: Frame, words: &[u64; FRAME_WORDS]) {
+        for (index, &word) in words.iter().enumerate() {
+            self.word(frame, index).store(word, Ordering::Relaxed);
+        }
     }
 
     /// What the launch of the guest does with a page: it is validated, and a level has it.
     pub fn launch(&mut self, frame: Frame, level: Vmpl) {
-        let page = &mut self.pages[place(frame)];
-        page.validated = true;
-        page.permissions[level as usize] = Permissions::ALL;
+        let entry = &mut self.entries[place(frame)];
+        entry.validated = true;
+        entry.permissions[level as usize] = Permissions::ALL;
     }
 
     /// `PVALIDATE`, at a level and at CPL0.
@@ -140,7 +172,7 @@ impl Machine {
         if level != Vmpl::Zero {
             return Err(Fault::Privilege);
         }
-        let Some(page) = self.pages.get_mut(place(frame)).filter(|page| page.assigned) else {
+        let Some(page) = self.entries.get_mut(place(frame)).filter(|page| page.assigned) else {
             return Err(Fault::ReverseMap);
         };
         if page.validated == valid {
@@ -160,7 +192,7 @@ impl Machine {
         frame: Frame,
         adjustment: Adjustment,
     ) -> Result<Result<(), RmpError>, Fault> {
-        let Some(page) = self.pages.get_mut(place(frame)).filter(|page| page.assigned) else {
+        let Some(page) = self.entries.get_mut(place(frame)).filter(|page| page.assigned) else {
             return Err(Fault::ReverseMap);
         };
         if !page.validated {
@@ -175,32 +207,35 @@ impl Machine {
 
     /// The hypervisor takes a page away, or gives it again with what it held. Processors forget it at once.
     pub fn assign(&mut self, frame: Frame, assigned: bool) {
-        let page = &mut self.pages[place(frame)];
-        let words = core::mem::replace(&mut page.words, Box::new([0; FRAME_WORDS]));
-        *page = Page::assigned(words);
-        page.assigned = assigned;
+        self.entries[place(frame)] = Entry::new(assigned);
         self.flushes += 1;
     }
 
     /// The hypervisor puts the memory of one page in the place of another's, whose own is put in its place. The
     /// guest's key opens both.
     pub fn exchange(&mut self, one: Frame, other: Frame) {
+        let (words, others) = (self.words(one), self.words(other));
+        self.fill(one, &others);
+        self.fill(other, &words);
         self.assign(one, true);
         self.assign(other, true);
-        self.pages.swap(place(one), place(other));
     }
 
     /// The hypervisor puts other memory behind an address, or what was there before: as long as the guest has validated
     /// one of them only, it cannot mistake one for the other.
     pub fn alternate(&mut self, frame: Frame) {
         let at = place(frame);
-        core::mem::swap(&mut self.pages[at], &mut self.others[at]);
+        let words = self.words(frame);
+        let (others, entry) = &mut self.others[at];
+        let new = core::mem::replace(&mut **others, words);
+        core::mem::swap(&mut self.entries[at], entry);
+        self.fill(frame, &new);
         self.flushes += 1;
     }
 
     /// Whether the reverse map lets a level do that.
     fn check(&self, frame: Frame, level: Vmpl, needs: Permissions) -> Result<(), Fault> {
-        let Some(page) = self.pages.get(place(frame)).filter(|page| page.assigned) else {
+        let Some(page) = self.entries.get(place(frame)).filter(|page| page.assigned) else {
             return Err(Fault::ReverseMap);
         };
         if !page.validated {
@@ -252,13 +287,13 @@ impl Hardware for Machine {
 
     fn zero(&mut self, frame: Frame) {
         if self.reach(frame, Permissions::WRITE) {
-            self.pages[place(frame)].words.fill(0);
+            self.fill(frame, &[0; FRAME_WORDS]);
         }
     }
 
     fn read(&self, frame: Frame, index: usize) -> u64 {
         if self.reach(frame, Permissions::READ) {
-            self.pages[place(frame)].words[index]
+            self.word(frame, index).load(Ordering::Relaxed)
         } else {
             0
         }
@@ -266,7 +301,7 @@ impl Hardware for Machine {
 
     fn write(&mut self, frame: Frame, index: usize, word: u64) {
         if self.reach(frame, Permissions::WRITE) {
-            self.pages[place(frame)].words[index] = word;
+            self.word(frame, index).store(word, Ordering::Relaxed);
         }
     }
 

@@ -25,6 +25,26 @@ impl Heap {
         let page = || Page(core::array::from_fn(|_| AtomicU64::new(0)));
         Self((0..len_bytes.div_ceil(PAGE_BYTES)).map(|_| page()).collect())
     }
+
+    /// Some of its pages, of which there have to be as many; they are the same memory.
+    #[must_use]
+    pub fn part(&self, first_page: usize, pages: usize) -> Option<Part> {
+        let end = first_page.checked_add(pages)?;
+        self.0.get(first_page..end)?;
+        Some(Part {
+            heap: self.clone(),
+            first_page,
+            pages,
+        })
+    }
+}
+
+/// Some pages of a [`Heap`].
+#[derive(Debug, Clone)]
+pub struct Part {
+    heap: Heap,
+    first_page: usize,
+    pages: usize,
 }
 
 impl fmt::Debug for Heap {
@@ -44,3 +64,15 @@ unsafe impl Memory for Heap {
 
 // SAFETY: as above.
 unsafe impl OwnMemory for Heap {}
+
+// SAFETY: as above, for those of the pages that `Heap::part` has found to be there.
+unsafe impl Memory for Part {
+    fn span(&self) -> NonNull<[u8]> {
+        let pages = self.heap.0.get(self.first_page..self.first_page + self.pages);
+        let pages = NonNull::from(pages.expect("pages that are there"));
+        NonNull::slice_from_raw_parts(pages.cast::<u8>(), pages.len() * PAGE_BYTES)
+    }
+}
+
+// SAFETY: as above.
+unsafe impl OwnMemory for Part {}

@@ -1,9 +1,10 @@
 //! A virtual processor at a level: it walks page tables, asks the reverse map, and remembers both.
 
-use super::{ENCRYPTED, Fault, Kind, Machine, place};
+use super::{ENCRYPTED, Fault, Kind, Machine};
 use crate::frame::Frame;
 use crate::rmp::{Permissions, Vmpl};
 use alloc::collections::BTreeMap;
+use hacher_data_path::sync::Ordering;
 
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
@@ -60,7 +61,7 @@ impl Processor {
     /// The fault that is raised.
     pub fn load(&mut self, machine: &Machine, address: u64) -> Result<u64, Fault> {
         let frame = self.translate(machine, address, Kind::Load)?;
-        Ok(machine.pages[place(frame)].words[word_of(address)])
+        Ok(machine.word(frame, word_of(address)).load(Ordering::Relaxed))
     }
 
     /// Writes a word.
@@ -69,7 +70,9 @@ impl Processor {
     /// The fault that is raised.
     pub fn store(&mut self, machine: &mut Machine, address: u64, word: u64) -> Result<(), Fault> {
         let frame = self.translate(machine, address, Kind::Store)?;
-        machine.pages[place(frame)].words[word_of(address)] = word;
+        machine
+            .word(frame, word_of(address))
+            .store(word, Ordering::Relaxed);
         Ok(())
     }
 
@@ -79,7 +82,15 @@ impl Processor {
     /// The fault that is raised.
     pub fn fetch(&mut self, machine: &Machine, address: u64) -> Result<u64, Fault> {
         let frame = self.translate(machine, address, Kind::Fetch)?;
-        Ok(machine.pages[place(frame)].words[word_of(address)])
+        Ok(machine.word(frame, word_of(address)).load(Ordering::Relaxed))
+    }
+
+    /// The page that is read at an address.
+    ///
+    /// # Errors
+    /// The fault that is raised.
+    pub fn reaches(&mut self, machine: &Machine, address: u64) -> Result<Frame, Fault> {
+        self.translate(machine, address, Kind::Load)
     }
 
     fn translate(&mut self, machine: &Machine, address: u64, kind: Kind) -> Result<Frame, Fault> {
@@ -126,7 +137,7 @@ impl Processor {
             let table = page_of(entry)?;
             machine.check(table, self.level, Permissions::READ)?;
             let index = usize::try_from(address >> (12 + 9 * level) & 0x1ff).expect("nine bits");
-            entry = machine.pages[place(table)].words[index];
+            entry = machine.word(table, index).load(Ordering::Relaxed);
             let is_leaf = level == 0;
             let refused = entry & PRESENT == 0
                 || entry & USER == 0
