@@ -30,8 +30,8 @@ use hacher_data_path::attach::message::ZeroizingMessage;
 use hacher_monitor_core::evidence::REPORT_DATA_BYTES;
 use hacher_monitor_core::ids::ProcessId;
 use hacher_monitor_core::platform::{
-    Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, PlatformReport, Spawned,
-    TrustletRole,
+    Asker, Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, PlatformReport,
+    Spawned, TrustletRole,
 };
 use region::Returned;
 use trustlet::Trustlet;
@@ -292,7 +292,7 @@ impl<B: Board> Platform for Snp<B> {
         self.trustlets.get(&process).map(Trustlet::memory_bytes)
     }
 
-    fn report(&mut self, data: &[u8; REPORT_DATA_BYTES]) -> Result<PlatformReport, PlatformError> {
+    fn report(&mut self, _: Asker, data: &[u8; REPORT_DATA_BYTES]) -> Result<PlatformReport, PlatformError> {
         self.board.report(data)
     }
 }
