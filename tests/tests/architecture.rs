@@ -34,6 +34,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "hacher-gateway",
         &[
             "hacher-libos-net",
+            "hacher-sealed-request",
             "hacher-trustlet-host",
             "hacher-watched",
             "hacher-http",

@@ -8,6 +8,7 @@
 
 use super::ids::INVOCATION_HEADER;
 use super::problem::ProblemCause;
+use super::sealed_reply::InnerStatus;
 use super::target::{CHAINS, path_of};
 use hacher_http::access::{CAUSE_MAX_BYTES, MARK, METHOD_MAX_BYTES, PATH_MAX_BYTES, Record};
 use hacher_libos_net::clock::{self, Monotonic};
@@ -136,7 +137,8 @@ impl Entry {
         let invocation = reply.headers().get(INVOCATION_HEADER);
         let invocation = invocation.and_then(|value| value.to_str().ok());
         self.record.invocation = invocation.and_then(|id| u64::from_str_radix(id, 16).ok());
-        self.record.status = reply.status().as_u16();
+        let inner = reply.extensions().get().map(|InnerStatus(status)| *status);
+        self.record.status = inner.unwrap_or_else(|| reply.status()).as_u16();
         if let Some(ProblemCause(cause)) = reply.extensions().get() {
             self.record.cause = cut(cause, CAUSE_MAX_BYTES).to_owned();
         }

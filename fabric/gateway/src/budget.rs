@@ -16,6 +16,8 @@
 use super::framing::HEAD_MAX_BYTES;
 use hacher_libos_net::headers::ENCODED_MAX_BYTES;
 use hacher_libos_net::layout::SEGMENT_BYTES;
+use hacher_sealed_request::head;
+use hacher_sealed_request::segments::{OVERHEAD_BYTES, SEGMENT_MAX_BYTES};
 use rustix::process::{Resource, getrlimit};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -206,10 +208,18 @@ pub(super) const fn record_bytes(body_bytes: u64) -> u64 {
     (body_bytes + ENCODED_MAX_BYTES as u64).next_multiple_of(SEGMENT_BYTES as u64) + 2 * SEGMENT_BYTES as u64
 }
 
+/// What a sealed request holds besides its record while it arrives: a segment that is not whole, and a head
+/// inside that is not.
+const SEALED_BYTES: u64 = (SEGMENT_MAX_BYTES + OVERHEAD_BYTES + 2 * head::HEAD_MAX_BYTES) as u64;
+
 /// What a chain needs to serve its largest request with its largest reply.
 #[must_use]
 pub const fn chain_bytes(max_body_bytes: u64, max_reply_bytes: u64) -> u64 {
-    REQUEST_BYTES + HEAD_MAX_BYTES as u64 + record_bytes(max_body_bytes) + record_bytes(max_reply_bytes)
+    REQUEST_BYTES
+        + HEAD_MAX_BYTES as u64
+        + SEALED_BYTES
+        + record_bytes(max_body_bytes)
+        + record_bytes(max_reply_bytes)
 }
 
 /// What is reserved for connections.

@@ -7,6 +7,7 @@ use super::ids::Ids;
 use super::in_flight::InFlight;
 use super::pace::BYTES_AT_ONCE;
 use super::record::Record;
+use super::request_key::RequestKey;
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::attach::Begin;
 use hacher_libos_net::clock;
@@ -103,6 +104,8 @@ pub(crate) struct Endpoint {
     ids: RefCell<Ids>,
     /// Whether the service takes all functions for fit to serve.
     fit: Cell<bool>,
+    /// What opens sealed requests.
+    pub(super) request_key: Option<RequestKey>,
 }
 
 /// A request that is in flight; gives its place back when dropped.
@@ -128,6 +131,7 @@ impl Endpoint {
             sender,
             receiver,
             doorbell,
+            request_key,
             ..
         } = attachment;
         let life = GatewayLife::of_epoch(begin.instance_epoch);
@@ -137,10 +141,13 @@ impl Endpoint {
         fcntl_setfl(&doorbell, fcntl_getfl(&doorbell)? | OFlags::NONBLOCK)?;
         let bell = watch_shared(&doorbell)?;
         let needed = budget::chain_bytes(begin.max_body_bytes, begin.max_reply_bytes);
+        let account = budget.account(needed);
+        let request_key = request_key.map(|secret| RequestKey::new(&secret, &begin, &account));
         let endpoint = Rc::new(Self {
             begin,
             own,
-            account: budget.account(needed),
+            account,
+            request_key,
             arriving: RefCell::new(Arriving::new(receiver.ring_count())),
             sender: RefCell::new(sender),
             receiver: RefCell::new(receiver),

@@ -102,6 +102,7 @@ impl Evidence {
 
     /// Evidence for a client.
     pub(super) async fn of(&self, question: &Question) -> Result<Rc<Kept>, Denied> {
+        // Of a session nobody else asks the same, and what is of one connection is kept for no other.
         if let Some(kept) = self.kept(question) {
             return Ok(kept);
         }
@@ -190,7 +191,7 @@ impl Evidence {
 
     fn kept(&self, question: &Question) -> Option<Rc<Kept>> {
         let kept = self.kept.borrow();
-        let found = kept.iter().find(|(of, _)| of == question);
+        let found = kept.iter().find(|(of, _)| of == question && !of.is_session());
         found.map(|(_, kept)| Rc::clone(kept))
     }
 
@@ -200,6 +201,9 @@ impl Evidence {
             bytes: bytes.into(),
             _charge: charge,
         });
+        if question.is_session() {
+            return Ok(evidence);
+        }
         let mut kept = self.kept.borrow_mut();
         if kept.len() >= KEPT_MAX {
             kept.pop_front();

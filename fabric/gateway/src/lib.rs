@@ -20,6 +20,9 @@
 //! route         which resource that is, and which methods it has
 //! request       one request to a chain: admit, collect, seal towards the first functions, await the answer
 //! request_body  the body of a request, within its limits
+//! request_key   what opens sealed requests, each once
+//! sealed_request  a sealed request, opened as it arrives
+//! sealed_reply  the reply to one
 //! tally         what is counted of a request
 //! record        a record in private memory, in pieces that are charged
 //! evidence      what clients get to verify: their questions passed on to the monitor, within an allowance
@@ -61,8 +64,11 @@ mod reply;
 mod reply_body;
 mod request;
 mod request_body;
+mod request_key;
 mod route;
 mod screen;
+mod sealed_reply;
+mod sealed_request;
 mod tally;
 mod target;
 pub mod tls;

@@ -11,7 +11,7 @@ use super::reply_body::ReplyBody;
 use super::request_body::{RequestBody, no_room};
 use super::route::answer;
 use super::screen::{Exchange, Screen};
-use super::tls::{Tls, TlsError};
+use super::tls::{Handshake, Tls, TlsError};
 use super::turn::RequestTurn;
 use super::wire::Wire;
 use hacher_libos_net::attach::Listener;
@@ -33,7 +33,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -121,7 +120,7 @@ impl Acceptor {
     }
 }
 
-async fn connect(gateway: &Rc<Gateway>, stream: TcpStream, place: Place, tls: Option<&TlsAcceptor>) {
+async fn connect(gateway: &Rc<Gateway>, stream: TcpStream, place: Place, tls: Option<&Handshake>) {
     let connection = Rc::clone(&place.connection);
     let wire = Wire::new(stream, place);
     let Some(tls) = tls else {
@@ -130,7 +129,7 @@ async fn connect(gateway: &Rc<Gateway>, stream: TcpStream, place: Place, tls: Op
     };
     // A client that fails the handshake is told so by TLS itself.
     let accepted = tokio::select! {
-        accepted = timeout(HANDSHAKE_TIMEOUT, tls.accept(wire)) => accepted,
+        accepted = timeout(HANDSHAKE_TIMEOUT, tls.acceptor.accept(wire)) => accepted,
         _ = connection.told_to_end(Ending::Gracefully) => return,
     };
     let Ok(Ok(stream)) = accepted else {
@@ -138,12 +137,13 @@ async fn connect(gateway: &Rc<Gateway>, stream: TcpStream, place: Place, tls: Op
     };
     // What it asks for comes a round trip later.
     connection.note_look();
-    let agreed = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+    let shaken = stream.get_ref().1;
+    let (agreed, binding) = (shaken.alpn_protocol().map(<[u8]>::to_vec), tls.binding(shaken));
     let screen = match agreed.as_deref() {
         Some(b"h2") => Screen::through(stream),
         _ => Screen::new(stream).ended_by(&connection, &gateway.drain),
     };
-    screen.exchange().set_over_tls();
+    screen.exchange().set_over_tls(binding);
     speak(gateway, &connection, screen, agreed.as_deref()).await;
 }
 

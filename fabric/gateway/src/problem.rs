@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 /// What a client that is turned away should wait, in seconds.
 pub(crate) const RETRY_AFTER_S: u32 = 1;
 
+/// The type of a problem that its status says all of (RFC 9457, section 4.2.1).
+const UNTYPED: &str = "about:blank";
+
 /// Why the gateway answered a request with an error of its own; travels with the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
@@ -27,6 +30,7 @@ pub(super) struct ProblemCause(pub(super) String);
 #[derive(Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
+    kind: &'static str,
     title: &'static str,
     detail: String,
     members: Map<String, Value>,
@@ -38,12 +42,19 @@ impl Problem {
     pub(crate) fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
         Self {
             status,
+            kind: UNTYPED,
             title,
             detail: detail.into(),
             members: Map::new(),
             retry_after_s: None,
             reason: None,
         }
+    }
+
+    /// Says of which type it is, for programs that do something about it.
+    pub(crate) fn of_type(mut self, kind: &'static str) -> Self {
+        self.kind = kind;
+        self
     }
 
     /// A further member.
@@ -117,7 +128,7 @@ impl Problem {
         let cause = self.members.get("cause").and_then(Value::as_str);
         let cause = cause.unwrap_or(self.title).to_owned();
         let mut text = json!({
-            "type": "about:blank", "title": self.title, "status": self.status.as_u16(), "detail": self.detail,
+            "type": self.kind, "title": self.title, "status": self.status.as_u16(), "detail": self.detail,
         });
         if let Some(object) = text.as_object_mut() {
             object.extend(self.members);

@@ -47,6 +47,12 @@ impl Record {
         self.len_bytes
     }
 
+    /// Bytes of each piece, in order.
+    pub(super) fn piece_lens(&self) -> impl Iterator<Item = usize> {
+        let pieces = self.full.iter().chain([&self.last]);
+        pieces.map(|piece| piece.bytes.len())
+    }
+
     /// The first piece. Headers lie in it whole: a piece shorter than a segment has no successor.
     pub(super) fn first(&self) -> &[u8] {
         &self.full.front().unwrap_or(&self.last).bytes
@@ -103,7 +109,8 @@ impl Record {
 }
 
 impl Piece {
-    fn new(bytes: Vec<u8>, account: &Rc<Account>) -> Self {
+    /// These bytes, charged.
+    pub(super) fn new(bytes: Vec<u8>, account: &Rc<Account>) -> Self {
         let mut piece = Self {
             bytes,
             at: 0,

@@ -6,7 +6,7 @@
 //! limits on a reply's time hold until then.
 
 use super::access::Entry;
-use super::budget::Charge;
+use super::budget::{Account, Charge};
 use super::record::{Piece, Record};
 use super::turn::ReplyTurn;
 use bytes::{Buf, Bytes};
@@ -14,7 +14,9 @@ use core::convert::Infallible;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use hacher_libos_net::layout::SEGMENT_BYTES;
+use hacher_sealed_request::segments::{Sealer, sealed_len};
 use hyper::body::{Body, Frame, SizeHint};
+use std::rc::Rc;
 
 /// What goes back to a client.
 pub(super) struct ReplyBody {
@@ -25,7 +27,19 @@ pub(super) struct ReplyBody {
     /// Whether a piece was taken: what follows waits for its turn.
     has_begun: bool,
     turn: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    seal: Option<Box<Seal>>,
     held: Held,
+}
+
+/// What seals a reply, piece by piece.
+struct Seal {
+    sealer: Sealer,
+    /// What comes before the body: written with its first piece.
+    prefix: Vec<u8>,
+    /// Plaintext that is still to be sealed.
+    left: usize,
+    /// For the prefix now, for pieces as they are made.
+    charge: Charge,
 }
 
 /// What a reply holds until its last byte was written.
@@ -69,6 +83,7 @@ impl ReplyBody {
             marks_end: false,
             has_begun: false,
             turn: None,
+            seal: None,
             held: Held::default(),
         }
     }
@@ -81,7 +96,35 @@ impl ReplyBody {
             marks_end: false,
             has_begun: false,
             turn: None,
+            seal: None,
             held: Held::default(),
+        }
+    }
+
+    /// The same, sealed behind `prefix`, which has the end of the stream already if there is no body. Each piece
+    /// is sealed when it is its turn to be written.
+    pub(super) fn sealed(self, prefix: Vec<u8>, sealer: Sealer, account: &Rc<Account>) -> Self {
+        let content = match &self.source {
+            _ if self.left == 0 => 0,
+            Source::Text(text) => sealed_len(text.len()),
+            Source::Record { record, skip } => {
+                let mut skip = *skip;
+                let lens = record.piece_lens();
+                lens.map(|len| sealed_len(len - core::mem::take(&mut skip).min(len)))
+                    .sum()
+            }
+        };
+        let mut charge = account.nothing();
+        charge.set(prefix.capacity() as u64);
+        Self {
+            left: prefix.len() + content,
+            seal: Some(Box::new(Seal {
+                sealer,
+                prefix,
+                left: self.left,
+                charge,
+            })),
+            ..self
         }
     }
 
@@ -129,6 +172,17 @@ impl ReplyBody {
         Poll::Ready(())
     }
 
+    /// Takes the next piece of what is written, before it is sealed.
+    fn next_piece(&mut self) -> Option<ReplyBytes> {
+        match &mut self.source {
+            Source::Text(text) => Some(ReplyBytes::Text(core::mem::take(text))),
+            Source::Record { record, skip } => record.take_piece().map(|mut piece| {
+                piece.advance(core::mem::take(skip));
+                ReplyBytes::Piece(piece)
+            }),
+        }
+    }
+
     /// What the last piece holds from now on: hyper takes it.
     fn hand_over(&mut self) -> Held {
         let mut held = core::mem::take(&mut self.held);
@@ -136,6 +190,30 @@ impl ReplyBody {
             turn.is_taken();
         }
         held
+    }
+}
+
+impl Seal {
+    /// What is written in place of the next piece of plaintext.
+    fn piece(&mut self, plaintext: Option<&ReplyBytes>) -> Option<Piece> {
+        if plaintext.is_none() && self.prefix.is_empty() {
+            return None;
+        }
+        let plaintext = plaintext.map_or(&[][..], ReplyBytes::chunk);
+        let mut bytes = core::mem::take(&mut self.prefix);
+        bytes.reserve_exact(sealed_len(plaintext.len()));
+        self.left = self.left.saturating_sub(plaintext.len());
+        if !plaintext.is_empty() {
+            let sealed = if self.left == 0 {
+                self.sealer.end(plaintext, &mut bytes)
+            } else {
+                self.sealer.seal(plaintext, &mut bytes)
+            };
+            sealed.expect("no reply has as many segments as a stream may have, and one end");
+        }
+        let piece = Piece::new(bytes, self.charge.account());
+        self.charge.set(0);
+        Some(piece)
     }
 }
 
@@ -155,12 +233,10 @@ impl Body for ReplyBody {
             return Poll::Ready(end.map(|end| Ok(Frame::data(end))));
         }
         ready!(self.poll_turn(context));
-        let bytes = match &mut self.source {
-            Source::Text(text) => Some(ReplyBytes::Text(core::mem::take(text))),
-            Source::Record { record, skip } => record.take_piece().map(|mut piece| {
-                piece.advance(core::mem::take(skip));
-                ReplyBytes::Piece(piece)
-            }),
+        let bytes = self.next_piece();
+        let bytes = match &mut self.seal {
+            Some(seal) => seal.piece(bytes.as_ref()).map(ReplyBytes::Piece),
+            None => bytes,
         };
         let taken = bytes.as_ref().map_or(self.left, ReplyBytes::remaining);
         self.left = self.left.saturating_sub(taken);
@@ -193,6 +269,13 @@ impl Body for ReplyBody {
 }
 
 impl ReplyBytes {
+    fn chunk(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.chunk(),
+            Self::Piece(piece) => piece.chunk(),
+        }
+    }
+
     fn remaining(&self) -> usize {
         match self {
             Self::Text(text) => text.remaining(),
@@ -207,10 +290,7 @@ impl Buf for ReplyData {
     }
 
     fn chunk(&self) -> &[u8] {
-        match &self.bytes {
-            ReplyBytes::Text(text) => text.chunk(),
-            ReplyBytes::Piece(piece) => piece.chunk(),
-        }
+        self.bytes.chunk()
     }
 
     fn advance(&mut self, count: usize) {

@@ -8,37 +8,46 @@ use super::ids::INVOCATION_HEADER;
 use super::problem::{Problem, RETRY_AFTER_S};
 use super::record::Record;
 use super::reply::{self, Reply};
-use super::request_body::{RequestBody, no_room};
+use super::request_body::{PlainBody, RequestBody, no_room};
+use super::sealed_request::{SealedRequest, is_sealed};
 use super::turn::RequestTurn;
 use hacher_libos_net::headers;
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::telemetry::{RequestFailure, RequestRefusal};
+use hacher_sealed_request::reply::Owed;
 use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Request, StatusCode};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Room for the headers that most requests carry.
-const HEAD_EXPECTED_BYTES: usize = 512;
+pub(super) const HEAD_EXPECTED_BYTES: usize = 512;
+
+/// A request to a chain that arrives.
+pub(super) struct Arrival<'a> {
+    /// What is in progress for it.
+    pub(super) turn: &'a RequestTurn,
+    /// Its head.
+    pub(super) request: &'a Request<()>,
+    /// Its body.
+    pub(super) body: &'a mut RequestBody,
+    /// What seals the reply, from the moment on at which all of a sealed request was opened.
+    pub(super) owed: &'a Cell<Option<Owed>>,
+}
 
 /// Puts a request through its chain.
-pub(super) async fn invoke(
-    gateway: &Gateway,
-    endpoint: Rc<Endpoint>,
-    turn: &RequestTurn,
-    request: &Request<()>,
-    body: &mut RequestBody,
-) -> Reply {
+pub(super) async fn invoke(gateway: &Gateway, endpoint: Rc<Endpoint>, arrival: Arrival<'_>) -> Reply {
     let chain = endpoint.begin.chain.to_string();
     if !endpoint.has_place() {
         // Said before its body is sent, and once more behind it, if others were faster.
         return shed(&endpoint).with("chain", chain).response();
     }
     let until = deadline(&endpoint.begin);
-    match endpoint.charge_request(REQUEST_BYTES + head_bytes(request)) {
+    match endpoint.charge_request(REQUEST_BYTES + head_bytes(arrival.request)) {
         None => no_room().with("chain", chain).response(),
         Some(mut head) => {
-            let mut reply = exchange(gateway, &endpoint, &chain, turn, request, body, until).await;
+            let mut reply = exchange(gateway, &endpoint, &chain, arrival, until).await;
             if reply.body().is_uncharged() {
                 let bytes = reply.body().len_bytes() as u64 + fields_bytes(reply.headers());
                 head.set(REQUEST_BYTES.max(bytes));
@@ -72,20 +81,13 @@ async fn exchange(
     gateway: &Gateway,
     endpoint: &Rc<Endpoint>,
     chain: &str,
-    turn: &RequestTurn,
-    request: &Request<()>,
-    body: &mut RequestBody,
+    arrival: Arrival<'_>,
     until: tokio::time::Instant,
 ) -> Reply {
-    let mut head = Vec::with_capacity(HEAD_EXPECTED_BYTES);
-    headers::start(&mut head, &[]);
-    if let Err(problem) = carry(request.headers(), request.uri().query(), &mut head) {
-        return problem.with("chain", chain).response();
-    }
-    let mut record = Record::beginning_with(head, &endpoint.account);
-    if let Err(problem) = body.collect(turn, endpoint, &mut record, until).await {
-        return problem.with("chain", chain).response();
-    }
+    let record = match take_in(endpoint, arrival, until).await {
+        Ok(record) => record,
+        Err(problem) => return problem.with("chain", chain).response(),
+    };
     // Not before: whoever uploads slowly, or nothing at all, takes no place from requests that are there.
     let Some(admission) = endpoint.admit(&gateway.in_flight) else {
         return shed(endpoint).with("chain", chain).response();
@@ -93,6 +95,33 @@ async fn exchange(
     let reply = put_through(endpoint, chain, record, until).await;
     drop(admission);
     reply
+}
+
+/// The record that a request makes, once all of it is here.
+async fn take_in(
+    endpoint: &Endpoint,
+    arrival: Arrival<'_>,
+    until: tokio::time::Instant,
+) -> Result<Record, Problem> {
+    let Arrival {
+        turn,
+        request,
+        body,
+        owed,
+    } = arrival;
+    if is_sealed(request)? {
+        let mut sealed = SealedRequest::new(endpoint)?;
+        body.collect(turn, &mut sealed, until).await?;
+        let (record, reply) = sealed.finish()?;
+        owed.set(Some(reply));
+        return Ok(record);
+    }
+    let mut head = Vec::with_capacity(HEAD_EXPECTED_BYTES);
+    headers::start(&mut head, &[]);
+    carry(request.headers(), request.uri().query(), &mut head)?;
+    let mut plain = PlainBody::new(endpoint, Record::beginning_with(head, &endpoint.account));
+    body.collect(turn, &mut plain, until).await?;
+    Ok(plain.finish())
 }
 
 /// Sends a whole request into its chain, and makes a reply of what comes back.

@@ -99,23 +99,15 @@ impl RequestBody {
         self.has_ended
     }
 
-    /// Appends the body to `record`, which holds the headers already.
+    /// Has `intake` take the body as it comes.
     pub(super) async fn collect(
         &mut self,
         turn: &RequestTurn,
-        endpoint: &Endpoint,
-        record: &mut Record,
+        intake: &mut impl Intake,
         until: Instant,
     ) -> Result<(), Problem> {
-        let limit = endpoint.begin.max_body_bytes;
         if let Some(announced) = self.announced_bytes() {
-            if announced > limit {
-                return Err(too_large(Some(announced), limit));
-            }
-            // Refused before it is sent; what is announced is not charged.
-            if !endpoint.has_room_for_request(announced) {
-                return Err(no_room());
-            }
+            intake.expect(announced)?;
         }
         let upload = turn.uploads();
         let mut received = 0_usize;
@@ -144,19 +136,73 @@ impl RequestBody {
                 turn.pace(data.len()).await;
             }
             received += data.len();
-            if received as u64 > limit {
-                return Err(too_large(None, limit));
-            }
-            if !endpoint.has_room_for_request(data.len() as u64) || !record.append(&data) {
-                return Err(no_room());
-            }
+            intake.take(&data)?;
         }
         drop(upload);
         Ok(())
     }
 }
 
-fn too_large(size: Option<u64>, limit: u64) -> Problem {
+/// What becomes of a body as it comes.
+pub(super) trait Intake {
+    /// So many bytes are announced: what will not be taken is refused before it is sent. They are not charged.
+    fn expect(&mut self, announced_bytes: u64) -> Result<(), Problem>;
+
+    /// Takes what came next.
+    fn take(&mut self, data: &[u8]) -> Result<(), Problem>;
+}
+
+/// A body that is taken into a record as it is.
+pub(super) struct PlainBody<'a> {
+    endpoint: &'a Endpoint,
+    /// Its headers, and what came so far.
+    record: Record,
+    received_bytes: u64,
+}
+
+impl<'a> PlainBody<'a> {
+    /// One that comes behind these headers.
+    pub(super) const fn new(endpoint: &'a Endpoint, headers: Record) -> Self {
+        Self {
+            endpoint,
+            record: headers,
+            received_bytes: 0,
+        }
+    }
+
+    /// All of it.
+    pub(super) fn finish(self) -> Record {
+        self.record
+    }
+}
+
+impl Intake for PlainBody<'_> {
+    fn expect(&mut self, announced_bytes: u64) -> Result<(), Problem> {
+        let limit = self.endpoint.begin.max_body_bytes;
+        if announced_bytes > limit {
+            return Err(too_large(Some(announced_bytes), limit));
+        }
+        if !self.endpoint.has_room_for_request(announced_bytes) {
+            return Err(no_room());
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, data: &[u8]) -> Result<(), Problem> {
+        let limit = self.endpoint.begin.max_body_bytes;
+        self.received_bytes = self.received_bytes.saturating_add(data.len() as u64);
+        if self.received_bytes > limit {
+            return Err(too_large(None, limit));
+        }
+        if !self.endpoint.has_room_for_request(data.len() as u64) || !self.record.append(data) {
+            return Err(no_room());
+        }
+        Ok(())
+    }
+}
+
+/// The body has more bytes than its chain takes.
+pub(super) fn too_large(size: Option<u64>, limit: u64) -> Problem {
     let size = size.map_or_else(|| "more".to_owned(), |size| format!("{size} bytes"));
     let detail = format!("the body has {size}, this chain takes {limit} bytes");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", detail)

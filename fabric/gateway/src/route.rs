@@ -8,9 +8,10 @@ use super::problem::Problem;
 use super::problem::RETRY_AFTER_S;
 use super::reply::{self, Reply};
 use super::reply_body::ReplyBody;
-use super::request::invoke;
+use super::request::{Arrival, invoke};
 use super::request_body::RequestBody;
 use super::screen::Exchange;
+use super::sealed_reply;
 use super::tally::Tally;
 use super::target::{self, CHAINS};
 use super::turn::RequestTurn;
@@ -18,6 +19,7 @@ use hacher_libos_net::telemetry::{Counter, Reject, RequestRefusal};
 use hacher_trustlet_host::evidence::envelope::MEDIA_TYPE;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// Chains that one reply names, so that it stays short whatever is served.
@@ -77,7 +79,7 @@ pub(super) async fn answer(
         rejected(gateway, Reject::Malformed, problem.response())
     } else {
         match target::judge(request, exchange.is_over_tls()) {
-            Ok(()) => route(gateway, turn, request, body).await,
+            Ok(()) => route(gateway, exchange, turn, request, body).await,
             Err(problem) => rejected(gateway, Reject::Malformed, problem.response()),
         }
     };
@@ -89,6 +91,7 @@ pub(super) async fn answer(
 
 async fn route(
     gateway: &Gateway,
+    exchange: &Exchange,
     turn: &RequestTurn,
     request: &Request<()>,
     body: &mut RequestBody,
@@ -114,40 +117,59 @@ async fn route(
         (Resource::Health, &Method::GET | &Method::HEAD) => text(StatusCode::OK, "ok\n"),
         (Resource::Readiness, &Method::GET | &Method::HEAD) => readiness(gateway),
         (Resource::Evidence, &Method::GET | &Method::HEAD) => {
-            evidence(gateway, turn, request.uri().query()).await
+            evidence(gateway, exchange, turn, request.uri().query()).await
         }
-        (Resource::Chain(endpoint), &Method::POST) => {
-            let tally = Tally::begin(&endpoint.own);
-            let reply = if turn.is_spare() {
-                crowded()
-            } else if gateway.drain.refuses() {
-                gateway.drain.refusal().response()
-            } else if !endpoint.has_started() {
-                not_started(&endpoint)
-            } else {
-                turn.admit();
-                tokio::select! {
-                    biased;
-                    reply = invoke(gateway, Rc::clone(&endpoint), turn, request, body) => reply,
-                    () = gateway.drain.cuts() => {
-                        turn.cut();
-                        drain::cut().response()
-                    }
-                }
-            };
-            tally.end(&reply);
-            reply
-        }
+        (Resource::Chain(endpoint), &Method::POST) => of_chain(gateway, endpoint, turn, request, body).await,
         _ => rejected(gateway, Reject::Method, not_allowed(allowed)),
     }
 }
 
+/// What a chain answers, sealed if it was asked so.
+async fn of_chain(
+    gateway: &Gateway,
+    endpoint: Rc<Endpoint>,
+    turn: &RequestTurn,
+    request: &Request<()>,
+    body: &mut RequestBody,
+) -> Reply {
+    let tally = Tally::begin(&endpoint.own);
+    let owed = Cell::new(None);
+    let reply = if turn.is_spare() {
+        crowded()
+    } else if gateway.drain.refuses() {
+        gateway.drain.refusal().response()
+    } else if !endpoint.has_started() {
+        not_started(&endpoint)
+    } else {
+        turn.admit();
+        let arrival = Arrival {
+            turn,
+            request,
+            body,
+            owed: &owed,
+        };
+        tokio::select! {
+            biased;
+            reply = invoke(gateway, Rc::clone(&endpoint), arrival) => reply,
+            () = gateway.drain.cuts() => {
+                turn.cut();
+                drain::cut().response()
+            }
+        }
+    };
+    tally.end(&reply);
+    match owed.take() {
+        Some(owed) => sealed_reply::seal(reply, owed, &endpoint.account),
+        None => reply,
+    }
+}
+
 /// Evidence for what the query asks, if it is a question.
-async fn evidence(gateway: &Gateway, turn: &RequestTurn, query: Option<&str>) -> Reply {
+async fn evidence(gateway: &Gateway, exchange: &Exchange, turn: &RequestTurn, query: Option<&str>) -> Reply {
     if turn.is_spare() {
         return crowded();
     }
-    let question = match Question::of_query(query.unwrap_or("")) {
+    let question = match Question::of_query(query.unwrap_or(""), exchange.binding()) {
         Ok(question) => question,
         Err(fault) => {
             let problem = Problem::new(StatusCode::BAD_REQUEST, "not a question for evidence", fault);

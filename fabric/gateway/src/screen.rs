@@ -12,6 +12,7 @@ use super::connection::{Connection, WhenQuiet};
 use super::drain::Draining;
 use super::framing::{Framing, Refused};
 use super::problem::Problem;
+use hacher_trustlet_host::evidence::session::ChannelBinding;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
@@ -52,6 +53,8 @@ pub(super) struct Exchange {
     broken: Cell<bool>,
     /// Whether the connection is one over TLS.
     over_tls: Cell<bool>,
+    /// What tells it from all other connections, if it is one over TLS 1.3.
+    binding: Cell<Option<ChannelBinding>>,
     /// Whether what is said is known not to be HTTP/1.
     through: Cell<bool>,
     /// Why the last head was refused.
@@ -90,9 +93,15 @@ impl Exchange {
         self.untaken.get() > 0
     }
 
-    /// Notes that the connection is one over TLS.
-    pub(super) fn set_over_tls(&self) {
+    /// Notes that the connection is one over TLS, and what tells it from all others.
+    pub(super) fn set_over_tls(&self, binding: Option<ChannelBinding>) {
         self.over_tls.set(true);
+        self.binding.set(binding);
+    }
+
+    /// What tells the connection from all others, if it is one over TLS 1.3.
+    pub(super) fn binding(&self) -> Option<ChannelBinding> {
+        self.binding.get()
     }
 
     /// Whether the connection is one over TLS.

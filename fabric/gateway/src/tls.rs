@@ -12,9 +12,10 @@ pub mod dates;
 pub mod material;
 
 use hacher_libos_net::attach::TlsFiles;
+use hacher_trustlet_host::evidence::session::{ChannelBinding, EXPORTER_BYTES, EXPORTER_LABEL};
 use material::{Fault, Material, Which};
-use rustls::ServerConfig;
 use rustls::pki_types::UnixTime;
+use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
@@ -36,9 +37,34 @@ pub(super) enum TlsError {
 /// What new handshakes use.
 pub(super) struct Tls(RefCell<Files>);
 
+/// What one handshake uses, whatever is renewed meanwhile.
+pub(super) struct Handshake {
+    /// Shakes hands.
+    pub(super) acceptor: TlsAcceptor,
+    /// SHA-256 of the certificate that it presents.
+    leaf: [u8; 32],
+}
+
+impl Handshake {
+    /// What tells the connection that came of it from all others; nothing before TLS 1.3, whose exporter is
+    /// unique by itself (RFC 9266, section 4.2).
+    pub(super) fn binding(&self, connection: &ServerConnection) -> Option<ChannelBinding> {
+        if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+            return None;
+        }
+        let exported = connection.export_keying_material([0; EXPORTER_BYTES], EXPORTER_LABEL, Some(&[]));
+        Some(ChannelBinding {
+            exporter: exported.ok()?,
+            leaf: self.leaf,
+        })
+    }
+}
+
 /// What was made of files.
 struct Files {
     configuration: Arc<ServerConfig>,
+    /// SHA-256 of the gateway's own certificate, in DER.
+    leaf: [u8; 32],
     /// SHA-256 of the SubjectPublicKeyInfo of the gateway's own certificate.
     key_hash: [u8; 32],
     /// What clients will not like about them.
@@ -55,8 +81,12 @@ impl Tls {
     }
 
     /// For the next handshake.
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.0.borrow().configuration))
+    pub(super) fn acceptor(&self) -> Handshake {
+        let files = self.0.borrow();
+        Handshake {
+            acceptor: TlsAcceptor::from(Arc::clone(&files.configuration)),
+            leaf: files.leaf,
+        }
     }
 
     /// When the first certificate expires, and the first authority for those of clients, in seconds since
@@ -91,11 +121,12 @@ fn read(files: TlsFiles) -> Result<Files, TlsError> {
         client_ca: client_ca.as_ref().map(|bytes| bytes.as_slice()),
     };
     let configuration = material.configuration()?;
-    let key_hash = material.key_hash()?;
+    let [key_hash, leaf] = material.hashes()?;
     let warnings = dates::warnings(&material, UnixTime::now()).into_iter();
     let warnings = warnings.map(|(which, text)| format!("{} file: {text}", which.noun()));
     Ok(Files {
         configuration,
+        leaf,
         key_hash,
         warnings: warnings.collect(),
         expiries: [Which::Certificate, Which::ClientCa]

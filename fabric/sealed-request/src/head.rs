@@ -74,12 +74,15 @@ pub fn decode(plaintext: &[u8]) -> Result<Option<Head<'_>>, Refused> {
     }))
 }
 
+/// A token (RFC 9110, section 5.6.2) without upper-case letters: a field's name as HTTP/2 writes it.
 fn is_name(name: &str) -> bool {
-    let is_of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_of_name =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(is_of_name)
 }
 
 /// No character that controls anything: nothing ends a line, or looks like another one.
-fn is_value(value: &str) -> bool {
+#[must_use]
+pub fn is_value(value: &str) -> bool {
     !value.chars().any(char::is_control)
 }

@@ -20,9 +20,30 @@ pub mod request;
 pub mod segments;
 
 /// The media type of a sealed request.
-pub const REQUEST_MEDIA_TYPE: &str = "application/hacher-sealed-request";
+pub const REQUEST_MEDIA_TYPE: &str = "application/vnd.hacher.sealed-request";
 /// The media type of a sealed reply.
-pub const REPLY_MEDIA_TYPE: &str = "application/hacher-sealed-reply";
+pub const REPLY_MEDIA_TYPE: &str = "application/vnd.hacher.sealed-reply";
+
+/// The header inside a sealed reply that has its status: a status line of its own kind.
+pub const STATUS_FIELD: &str = "hacher-status";
+/// The header inside a sealed request that has its query: the target outside has none.
+pub const QUERY_FIELD: &str = "hacher-query";
+
+/// Types of the problems (RFC 9457) that answer a sealed request which could not be opened. They come unsealed,
+/// so anybody on the way can have written them.
+pub mod problem {
+    /// Its first segment does not open: sealed to another key, as that of a gateway before it was started anew,
+    /// or for another chain, or altered. Who asks for new evidence may try again.
+    pub const KEY: &str = "urn:hacher:problem:sealed-to-another-key";
+    /// It is not sealed as it has to be, or not all of it came.
+    pub const MALFORMED: &str = "urn:hacher:problem:sealed-request-malformed";
+    /// It came before.
+    pub const REPLAYED: &str = "urn:hacher:problem:sealed-request-replayed";
+    /// It was made too long ago, or by another clock.
+    pub const TIME: &str = "urn:hacher:problem:sealed-request-time";
+    /// More came than can be told apart.
+    pub const FULL: &str = "urn:hacher:problem:sealed-requests-too-many";
+}
 
 /// Bytes of the public key that requests are sealed to, of the private one, and of an encapsulated key.
 pub const KEY_BYTES: usize = 32;

@@ -1,11 +1,16 @@
 //! A sealed request opens once: what was opened is remembered for as long as its time would still be taken.
 
-use crate::request::Opened;
+use crate::request::Claim;
 use crate::{KEY_BYTES, Refused};
 use std::collections::{HashSet, VecDeque};
 
-/// Requests that are remembered at a time, about 100 bytes each. It bounds how many come within one window.
+/// Requests that are remembered at a time, 150 bytes each at most. It bounds how many come within one window.
 pub const REMEMBERED_MAX: usize = 1 << 17;
+
+/// What the first request that is remembered takes, or less.
+const FIRST_BYTES: usize = 1 << 10;
+/// Memory is given back where less than one part in so many of it is used.
+const SHRINKS_BELOW: usize = 8;
 
 /// The requests that were opened lately.
 pub struct Replays {
@@ -42,16 +47,14 @@ impl Replays {
     ///
     /// # Errors
     /// When it came before, was not made now, or no more can be remembered.
-    pub fn admit(&mut self, request: &Opened, now_ms: u64) -> Result<(), Refused> {
+    pub fn admit(&mut self, request: &Claim, now_ms: u64) -> Result<(), Refused> {
         let now_ms = self.latest_ms.max(now_ms);
         self.latest_ms = now_ms;
         let off_ms = now_ms.abs_diff(request.made_at_ms);
         if off_ms > self.window_ms {
             return Err(Refused::Time { off_ms });
         }
-        while let Some((_, oldest)) = self.forget.pop_front_if(|(until_ms, _)| *until_ms < now_ms) {
-            self.known.remove(&oldest);
-        }
+        self.forget_until(now_ms);
         if self.known.contains(&request.encapsulated) {
             return Err(Refused::Replayed);
         }
@@ -64,5 +67,37 @@ impl Replays {
         self.known.insert(request.encapsulated);
         self.forget.push_back((until_ms, request.encapsulated));
         Ok(())
+    }
+
+    fn forget_until(&mut self, now_ms: u64) {
+        while let Some((_, oldest)) = self.forget.pop_front_if(|(until_ms, _)| *until_ms < now_ms) {
+            self.known.remove(&oldest);
+        }
+        if self.known.len() < self.known.capacity() / SHRINKS_BELOW {
+            let kept = self.known.len() * 2;
+            self.known.shrink_to(kept);
+            self.forget.shrink_to(kept);
+        }
+    }
+
+    /// Bytes of memory that remembering takes now.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        // Seven of eight places of the set are used at most, and each has a byte beside its key.
+        let places = self.known.capacity().div_ceil(7) * 8;
+        places * (KEY_BYTES + 1) + self.forget.capacity() * size_of::<(u64, [u8; KEY_BYTES])>()
+    }
+
+    /// Bytes that the next request adds at most: what is full grows to twice its size.
+    #[must_use]
+    pub fn growth_bytes(&self) -> usize {
+        let is_full = |len: usize, capacity: usize| len >= capacity;
+        let grows = is_full(self.known.len(), self.known.capacity())
+            || is_full(self.forget.len(), self.forget.capacity());
+        if grows {
+            self.held_bytes().max(FIRST_BYTES)
+        } else {
+            0
+        }
     }
 }

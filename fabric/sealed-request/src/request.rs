@@ -58,12 +58,19 @@ pub fn seal(
     Ok((prefix, sealer, reply::Expected::new(context)))
 }
 
-/// A request that is being opened.
-pub struct Opened {
+/// What a request says of itself. Only a segment that opened makes it true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
     /// What tells it from all others.
     pub encapsulated: [u8; KEY_BYTES],
-    /// When it says that it was made. Only a segment that opened makes that true.
+    /// When it was made, in milliseconds since 1970.
     pub made_at_ms: u64,
+}
+
+/// A request that is being opened.
+pub struct Opened {
+    /// Which it is, and of when.
+    pub claim: Claim,
     /// What opens the rest.
     pub segments: Opener,
     /// What seals the reply.
@@ -84,8 +91,10 @@ pub fn open(
     let made_at_ms = u64::from_le_bytes(*rest.first_chunk().ok_or(Refused::Form)?);
     let context = Context::decapsulate(encapsulated, &key.0, chain_digest)?;
     Ok(Opened {
-        encapsulated: *encapsulated,
-        made_at_ms,
+        claim: Claim {
+            encapsulated: *encapsulated,
+            made_at_ms,
+        },
         segments: Opener::new(&context.export(&purpose(made_at_ms))),
         reply: reply::Owed::new(context),
     })

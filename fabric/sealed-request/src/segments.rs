@@ -15,6 +15,7 @@
 use crate::Refused;
 use crate::encapsulation::SECRET_BYTES;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, Tag, UnboundKey};
+use zeroize::Zeroizing;
 
 /// Most plaintext in one segment.
 pub const SEGMENT_MAX_BYTES: usize = 64 << 10;
@@ -115,8 +116,8 @@ impl Sealer {
 /// Opens a stream as it arrives, in pieces of any length. Holds at most one segment.
 pub struct Opener {
     key: Key,
-    /// What came of a segment that is not whole.
-    begun: Vec<u8>,
+    /// What came of a segment that is not whole. It is opened here, so it is wiped.
+    begun: Zeroizing<Vec<u8>>,
     state: State,
 }
 
@@ -131,7 +132,7 @@ impl Opener {
     pub(crate) fn new(secret: &[u8; SECRET_BYTES]) -> Self {
         Self {
             key: Key::new(secret),
-            begun: Vec::new(),
+            begun: Zeroizing::default(),
             state: State::Open,
         }
     }
@@ -141,19 +142,50 @@ impl Opener {
     ///
     /// # Errors
     /// Why the stream is refused, from then on for ever.
-    pub fn open(&mut self, mut arrived: &[u8], plaintext: &mut Vec<u8>) -> Result<(), Refused> {
+    pub fn open(&mut self, arrived: &[u8], plaintext: &mut Vec<u8>) -> Result<(), Refused> {
+        self.open_each(arrived, |segment| {
+            plaintext.extend_from_slice(segment);
+            Ok(())
+        })
+    }
+
+    /// Takes what arrived, and has `take` take the plaintext of each segment that it completes; an empty last
+    /// one, too. Nothing comes out of a segment that is not authentic.
+    ///
+    /// # Errors
+    /// Why the stream is refused, from then on for ever; or what `take` answers, after which the rest of what
+    /// arrived is lost.
+    pub fn open_each<E: From<Refused>>(
+        &mut self,
+        mut arrived: &[u8],
+        mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         while !arrived.is_empty() {
             match self.state {
-                State::Failed(refused) => return Err(refused),
-                State::Ended => return Err(self.fail(Refused::Trailing)),
+                State::Failed(refused) => return Err(refused.into()),
+                State::Ended => return Err(self.fail(Refused::Trailing).into()),
                 State::Open => {}
             }
-            arrived = match self.step(arrived, plaintext) {
-                Ok(rest) => rest,
-                Err(refused) => return Err(self.fail(refused)),
+            let (rest, is_whole) = match self.step(arrived) {
+                Ok(step) => step,
+                Err(refused) => return Err(self.fail(refused).into()),
             };
+            arrived = rest;
+            if is_whole {
+                let sealed = self.begun.get(LENGTH_BYTES..).unwrap_or_default();
+                let plaintext = sealed.split_last_chunk::<TAG_BYTES>();
+                let taken = take(plaintext.map_or(&[], |(plaintext, _)| plaintext));
+                self.begun.clear();
+                taken?;
+            }
         }
         Ok(())
+    }
+
+    /// Bytes of memory that a segment takes which is not whole.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.begun.capacity()
     }
 
     /// Whether the last segment was opened.
@@ -176,15 +208,16 @@ impl Opener {
 
     fn fail(&mut self, refused: Refused) -> Refused {
         self.state = State::Failed(refused);
-        self.begun = Vec::new();
+        self.begun = Zeroizing::default();
         refused
     }
 
-    /// Takes what is missing of one segment, opens it if it is whole, and gives back what follows.
-    fn step<'a>(&mut self, arrived: &'a [u8], plaintext: &mut Vec<u8>) -> Result<&'a [u8], Refused> {
+    /// Takes what is missing of one segment, and opens it where it lies if it is whole; what follows, and
+    /// whether it is.
+    fn step<'a>(&mut self, arrived: &'a [u8]) -> Result<(&'a [u8], bool), Refused> {
         let arrived = self.take(LENGTH_BYTES, arrived);
         let Some(&length) = self.begun.first_chunk::<LENGTH_BYTES>() else {
-            return Ok(arrived);
+            return Ok((arrived, false));
         };
         let word = u32::from_le_bytes(length);
         let is_last = word & LAST != 0;
@@ -194,34 +227,50 @@ impl Opener {
         }
         let arrived = self.take(len + OVERHEAD_BYTES, arrived);
         if self.begun.len() < len + OVERHEAD_BYTES {
-            return Ok(arrived);
+            return Ok((arrived, false));
         }
         let nonce = self.key.nonce()?;
-        let sealed = self.begun.get(LENGTH_BYTES..).unwrap_or_default();
-        let (ciphertext, tag) = sealed.split_last_chunk::<TAG_BYTES>().ok_or(Refused::Length)?;
-        let from = plaintext.len();
-        plaintext.extend_from_slice(ciphertext);
-        let body = plaintext.get_mut(from..).unwrap_or_default();
-        let opened =
-            self.key
-                .key
-                .open_in_place_separate_tag(nonce, Aad::from(length), Tag::from(*tag), body, 0..);
+        let sealed = self.begun.get_mut(LENGTH_BYTES..).unwrap_or_default();
+        let (ciphertext, tag) = sealed
+            .split_last_chunk_mut::<TAG_BYTES>()
+            .ok_or(Refused::Length)?;
+        let aad = Aad::from(length);
+        let opened = self
+            .key
+            .key
+            .open_in_place_separate_tag(nonce, aad, Tag::from(*tag), ciphertext, 0..);
         if opened.is_err() {
-            plaintext.truncate(from);
             return Err(Refused::Segment);
         }
-        self.begun.clear();
         if is_last {
             self.state = State::Ended;
         }
-        Ok(arrived)
+        Ok((arrived, true))
     }
 
     /// Takes from what arrived until `wanted` bytes of the segment are there.
     fn take<'a>(&mut self, wanted: usize, arrived: &'a [u8]) -> &'a [u8] {
         let missing = wanted.saturating_sub(self.begun.len()).min(arrived.len());
         let (taken, rest) = arrived.split_at_checked(missing).unwrap_or((arrived, &[]));
+        self.make_room(taken.len(), wanted);
         self.begun.extend_from_slice(taken);
         rest
     }
+
+    /// Makes room for `more` bytes of `wanted`: memory follows what came, and is never more than a segment.
+    fn make_room(&mut self, more: usize, wanted: usize) {
+        let needed = self.begun.len() + more;
+        let capacity = self.begun.capacity();
+        if needed > capacity {
+            let room = needed.max(capacity * 2).min(wanted.max(needed));
+            let begun = self.begun.len();
+            self.begun.reserve_exact(room - begun);
+        }
+    }
+}
+
+/// Bytes of `len` bytes of plaintext when they are sealed by themselves, before the end of a stream.
+#[must_use]
+pub const fn sealed_len(len: usize) -> usize {
+    len + len.div_ceil(SEGMENT_MAX_BYTES) * OVERHEAD_BYTES
 }

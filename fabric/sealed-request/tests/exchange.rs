@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_sealed_request::replay::Replays;
-use hacher_sealed_request::request::{self, Opened, PrivateKey};
+use hacher_sealed_request::request::{self, Claim, Opened, PrivateKey};
 use hacher_sealed_request::segments::{OVERHEAD_BYTES, Opener, SEGMENT_MAX_BYTES};
 use hacher_sealed_request::{DIGEST_BYTES, KEY_BYTES, Refused, head, reply};
 use proptest::prelude::*;
@@ -29,6 +29,10 @@ fn sealed(pieces: &[&[u8]]) -> (Vec<u8>, reply::Expected) {
 
 fn begun(bytes: &[u8]) -> Result<Opened, Refused> {
     request::open(bytes.first_chunk().ok_or(Refused::Truncated)?, &key(7), &DIGEST)
+}
+
+fn claim(bytes: &[u8]) -> Claim {
+    begun(bytes).unwrap().claim
 }
 
 /// All that a stream holds, given `step` bytes at a time; nothing that is refused leaves anything of its
@@ -237,7 +241,7 @@ fn keys_that_give_no_secret_are_refused() {
 fn a_request_is_admitted_once() {
     let mut replays = Replays::new(10_000);
     let (bytes, _) = sealed(&[b"x"]);
-    let admit = |replays: &mut Replays, bytes: &[u8], now_ms| replays.admit(&begun(bytes).unwrap(), now_ms);
+    let admit = |replays: &mut Replays, bytes: &[u8], now_ms| replays.admit(&claim(bytes), now_ms);
     assert_eq!(admit(&mut replays, &bytes, NOW_MS), Ok(()));
     assert_eq!(admit(&mut replays, &bytes, NOW_MS), Err(Refused::Replayed));
     let (another, _) = sealed(&[b"x"]);
@@ -258,10 +262,10 @@ fn a_request_from_the_future_is_remembered_until_its_time_has_passed() {
     let mut replays = Replays::new(10_000);
     let (bytes, _) = sealed(&[b"x"]);
     let (other, _) = sealed(&[b"x"]);
-    assert_eq!(replays.admit(&begun(&bytes).unwrap(), NOW_MS - 10_000), Ok(()));
-    assert_eq!(replays.admit(&begun(&other).unwrap(), NOW_MS + 10_000), Ok(()));
+    assert_eq!(replays.admit(&claim(&bytes), NOW_MS - 10_000), Ok(()));
+    assert_eq!(replays.admit(&claim(&other), NOW_MS + 10_000), Ok(()));
     assert_eq!(
-        replays.admit(&begun(&bytes).unwrap(), NOW_MS + 10_000),
+        replays.admit(&claim(&bytes), NOW_MS + 10_000),
         Err(Refused::Replayed)
     );
 }
@@ -270,13 +274,13 @@ fn a_request_from_the_future_is_remembered_until_its_time_has_passed() {
 fn a_clock_that_is_turned_back_admits_nothing_again() {
     let mut replays = Replays::new(10_000);
     let (bytes, _) = sealed(&[b"x"]);
-    assert_eq!(replays.admit(&begun(&bytes).unwrap(), NOW_MS), Ok(()));
+    assert_eq!(replays.admit(&claim(&bytes), NOW_MS), Ok(()));
     // All is forgotten by then.
     let late = NOW_MS + 60_000;
     let (prefix, ..) = request::seal(&key(7).public_key().unwrap(), &DIGEST, late).unwrap();
-    assert_eq!(replays.admit(&begun(&prefix).unwrap(), late), Ok(()));
+    assert_eq!(replays.admit(&claim(&prefix), late), Ok(()));
     assert_eq!(
-        replays.admit(&begun(&bytes).unwrap(), NOW_MS),
+        replays.admit(&claim(&bytes), NOW_MS),
         Err(Refused::Time { off_ms: 60_000 })
     );
 }
@@ -285,9 +289,7 @@ fn a_clock_that_is_turned_back_admits_nothing_again() {
 fn no_more_are_remembered_than_may_be() {
     let mut replays = Replays::remembering(1_000, 3);
     let requests: Vec<_> = (0..4).map(|_| sealed(&[b"x"]).0).collect();
-    let admit = |replays: &mut Replays, index: usize, now_ms| {
-        replays.admit(&begun(&requests[index]).unwrap(), now_ms)
-    };
+    let admit = |replays: &mut Replays, index: usize, now_ms| replays.admit(&claim(&requests[index]), now_ms);
     for index in 0..3 {
         assert_eq!(admit(&mut replays, index, NOW_MS - 1_000), Ok(()));
     }
@@ -297,7 +299,7 @@ fn no_more_are_remembered_than_may_be() {
     let late = request::seal(&key(7).public_key().unwrap(), &DIGEST, NOW_MS + 1_001)
         .unwrap()
         .0;
-    assert_eq!(replays.admit(&begun(&late).unwrap(), NOW_MS + 1_001), Ok(()));
+    assert_eq!(replays.admit(&claim(&late), NOW_MS + 1_001), Ok(()));
 }
 
 #[test]

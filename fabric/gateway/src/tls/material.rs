@@ -107,15 +107,20 @@ impl Material<'_> {
 }
 
 impl Material<'_> {
-    /// SHA-256 of the SubjectPublicKeyInfo of the gateway's own certificate, as it stands there.
-    pub(super) fn key_hash(&self) -> Result<[u8; 32], Fault> {
+    /// SHA-256 of the SubjectPublicKeyInfo of the gateway's own certificate, as it stands there, and of the
+    /// certificate itself.
+    pub(super) fn hashes(&self) -> Result<[[u8; 32]; 2], Fault> {
         let certificates = certificates(Which::Certificate, self.certificates)?;
         let unreadable = || Fault::new(Which::Certificate, "its public key cannot be read");
         let own = certificates.first().ok_or_else(unreadable)?;
         let parsed = ParsedCertificate::try_from(own).map_err(|_| unreadable())?;
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, &parsed.subject_public_key_info()).as_ref());
-        Ok(hash)
+        Ok(
+            [parsed.subject_public_key_info().as_ref(), own.as_ref()].map(|bytes| {
+                let mut hash = [0; 32];
+                hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+                hash
+            }),
+        )
     }
 }
 

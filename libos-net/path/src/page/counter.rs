@@ -73,6 +73,16 @@ labelled! {
         NotReady = "not_ready",
         /// The service stops.
         Draining = "draining",
+        /// A sealed request is not sealed as it has to be, or not all of it came.
+        SealedMalformed = "sealed_malformed",
+        /// A sealed request is sealed to another key or for another chain, or was altered.
+        SealedKey = "sealed_key",
+        /// A sealed request came before.
+        SealedReplayed = "sealed_replayed",
+        /// A sealed request was made too long ago, or by another clock.
+        SealedTime = "sealed_time",
+        /// More sealed requests came than can be told apart.
+        SealedFull = "sealed_full",
     }
 }
 

@@ -1,0 +1,325 @@
+//! A sealed request: opened segment by segment as it arrives, straight into its record. What its head inside
+//! says takes the place of the headers outside, which anybody on the way can have written.
+
+use super::budget::Charge;
+use super::carried::carry;
+use super::endpoint::Endpoint;
+use super::framing::{FIELDS_MAX, head_too_long};
+use super::problem::{Problem, RETRY_AFTER_S};
+use super::record::Record;
+use super::request_body::{Intake, no_room, too_large};
+use super::request_key::RequestKey;
+use hacher_libos_net::headers;
+use hacher_libos_net::telemetry::RequestRefusal;
+use hacher_sealed_request::reply::Owed;
+use hacher_sealed_request::request::{Claim, PREFIX_BYTES};
+use hacher_sealed_request::segments::{OVERHEAD_BYTES, Opener};
+use hacher_sealed_request::{QUERY_FIELD, REQUEST_MEDIA_TYPE, Refused, head, problem};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{HeaderMap, Request, StatusCode};
+
+/// What of a head inside is held at most while it is not whole: its length, and itself.
+const HEAD_BYTES: usize = head::HEAD_MAX_BYTES + 4;
+
+/// Whether a request says that it is sealed; a problem if it says so and something else besides.
+pub(super) fn is_sealed(request: &Request<()>) -> Result<bool, Problem> {
+    let headers = request.headers();
+    let types = headers.get_all(CONTENT_TYPE);
+    if !types.iter().any(is_sealed_type) {
+        return Ok(false);
+    }
+    if types.iter().nth(1).is_some() {
+        let detail = "`content-type` may stand in a request once";
+        return Err(
+            Problem::new(StatusCode::BAD_REQUEST, "repeated header", detail).refusal(RequestRefusal::Headers)
+        );
+    }
+    if headers.contains_key(CONTENT_ENCODING) {
+        let detail = "a sealed request has no content-encoding; that of what is sealed is said inside";
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "a coding of sealed bytes",
+            detail,
+        )
+        .refusal(RequestRefusal::Headers));
+    }
+    if request.uri().query().is_some() {
+        let detail = format!("a sealed request has no query; it is said inside, as `{QUERY_FIELD}`");
+        return Err(
+            Problem::new(StatusCode::BAD_REQUEST, "a query outside", detail).refusal(RequestRefusal::Headers)
+        );
+    }
+    Ok(true)
+}
+
+/// Parameters change nothing: there are none.
+fn is_sealed_type(value: &HeaderValue) -> bool {
+    let bytes = value.as_bytes();
+    let essence = bytes.split(|byte| *byte == b';').next().unwrap_or_default();
+    essence
+        .trim_ascii()
+        .eq_ignore_ascii_case(REQUEST_MEDIA_TYPE.as_bytes())
+}
+
+/// A sealed request that arrives.
+pub(super) struct SealedRequest<'a> {
+    endpoint: &'a Endpoint,
+    key: &'a RequestKey,
+    /// What came of the bytes before the first segment.
+    prefix: Vec<u8>,
+    segments: Option<Opener>,
+    content: Content<'a>,
+    /// For what is neither in the record nor gone.
+    charge: Charge,
+}
+
+/// What was sealed.
+struct Content<'a> {
+    endpoint: &'a Endpoint,
+    key: &'a RequestKey,
+    claim: Option<Claim>,
+    reply: Option<Owed>,
+    /// Whether a segment was opened, and the request is no replay.
+    is_admitted: bool,
+    /// What came of the head.
+    head: Vec<u8>,
+    record: Option<Record>,
+    body_bytes: u64,
+}
+
+impl<'a> SealedRequest<'a> {
+    /// One of which nothing came yet.
+    pub(super) fn new(endpoint: &'a Endpoint) -> Result<Self, Problem> {
+        let key = endpoint.request_key.as_ref().ok_or_else(|| {
+            let detail = "this gateway has no key for sealed requests";
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not served sealed", detail)
+                .refusal(RequestRefusal::SealedKey)
+        })?;
+        Ok(Self {
+            endpoint,
+            key,
+            prefix: Vec::with_capacity(PREFIX_BYTES),
+            segments: None,
+            content: Content {
+                endpoint,
+                key,
+                claim: None,
+                reply: None,
+                is_admitted: false,
+                head: Vec::new(),
+                record: None,
+                body_bytes: 0,
+            },
+            charge: endpoint.account.nothing(),
+        })
+    }
+
+    /// The record, and the reply that is owed, once all has come.
+    pub(super) fn finish(self) -> Result<(Record, Owed), Problem> {
+        let Some(segments) = &self.segments else {
+            return Err(refused(Refused::Truncated, false));
+        };
+        let Content {
+            is_admitted,
+            record,
+            reply,
+            ..
+        } = self.content;
+        segments.end().map_err(|end| refused(end, is_admitted))?;
+        record
+            .zip(reply)
+            .ok_or_else(|| refused(Refused::Head, is_admitted))
+    }
+
+    /// Takes the bytes before the first segment; what follows them.
+    fn take_prefix<'d>(&mut self, data: &'d [u8]) -> Result<&'d [u8], Refused> {
+        let missing = PREFIX_BYTES - self.prefix.len();
+        let (prefix, rest) = data.split_at_checked(missing).unwrap_or((data, &[]));
+        self.prefix.extend_from_slice(prefix);
+        if self.segments.is_none()
+            && let Some(prefix) = self.prefix.first_chunk()
+        {
+            let opened = self.key.open(prefix)?;
+            self.content.claim = Some(opened.claim);
+            self.content.reply = Some(opened.reply);
+            self.segments = Some(opened.segments);
+        }
+        Ok(rest)
+    }
+
+    fn held_bytes(&self) -> u64 {
+        let segment = self.segments.as_ref().map_or(0, Opener::held_bytes);
+        (segment + self.content.head.capacity()) as u64
+    }
+}
+
+impl Intake for SealedRequest<'_> {
+    fn expect(&mut self, announced_bytes: u64) -> Result<(), Problem> {
+        let limit = self.endpoint.begin.max_body_bytes;
+        let beside_body = (PREFIX_BYTES + HEAD_BYTES) as u64;
+        // However it is cut into segments, this much of it at least is plaintext.
+        let least = announced_bytes.saturating_sub(PREFIX_BYTES as u64) / (OVERHEAD_BYTES as u64 + 1);
+        if least > limit.saturating_add(beside_body) {
+            return Err(too_large(None, limit));
+        }
+        let held = announced_bytes.min(limit.saturating_add(beside_body));
+        if self.endpoint.has_room_for_request(held) {
+            Ok(())
+        } else {
+            Err(no_room())
+        }
+    }
+
+    fn take(&mut self, data: &[u8]) -> Result<(), Problem> {
+        if !self.endpoint.has_room_for_request(data.len() as u64) {
+            return Err(no_room());
+        }
+        let rest = self.take_prefix(data).map_err(|fault| refused(fault, false))?;
+        if let Some(segments) = &mut self.segments {
+            let content = &mut self.content;
+            let opened = segments.open_each(rest, |plaintext| content.take(plaintext));
+            opened.map_err(|fault| fault.problem(content.is_admitted))?;
+        }
+        self.charge.set(self.held_bytes());
+        Ok(())
+    }
+}
+
+impl Content<'_> {
+    /// Takes a segment that was opened.
+    fn take(&mut self, plaintext: &[u8]) -> Result<(), Fault> {
+        if !self.is_admitted {
+            self.key.admit(self.claim.as_ref().ok_or(Refused::Form)?)?;
+            self.is_admitted = true;
+        }
+        if self.record.is_some() {
+            return self.take_body(plaintext);
+        }
+        let missing = HEAD_BYTES - self.head.len();
+        let (now, later) = plaintext.split_at_checked(missing).unwrap_or((plaintext, &[]));
+        let before = self.head.len();
+        self.head.extend_from_slice(now);
+        let Some(read) = head::decode(&self.head)? else {
+            return Ok(());
+        };
+        let record = record_of(&read.fields, self.endpoint)?;
+        // The head was not whole before this segment, so its end lies in it.
+        let of_segment = read.len_bytes.saturating_sub(before);
+        self.record = Some(record);
+        self.head = Vec::new();
+        self.take_body(now.get(of_segment..).unwrap_or_default())?;
+        self.take_body(later)
+    }
+
+    fn take_body(&mut self, plaintext: &[u8]) -> Result<(), Fault> {
+        let limit = self.endpoint.begin.max_body_bytes;
+        self.body_bytes = self.body_bytes.saturating_add(plaintext.len() as u64);
+        if self.body_bytes > limit {
+            return Err(too_large(None, limit).into());
+        }
+        let has_room = self.endpoint.has_room_for_request(plaintext.len() as u64);
+        let record = self.record.as_mut().filter(|_| has_room);
+        if record.is_some_and(|record| record.append(plaintext)) {
+            Ok(())
+        } else {
+            Err(no_room().into())
+        }
+    }
+}
+
+/// A record that begins with the headers that a head inside carries: as if they had come as headers.
+fn record_of(fields: &[(&str, &str)], endpoint: &Endpoint) -> Result<Record, Fault> {
+    if fields.len() > FIELDS_MAX {
+        return Err(head_too_long("fields", FIELDS_MAX)
+            .refusal(RequestRefusal::Headers)
+            .into());
+    }
+    let mut inside = HeaderMap::with_capacity(fields.len());
+    let mut query = None;
+    for (name, value) in fields {
+        if *name == QUERY_FIELD {
+            if query.replace(*value).is_some() {
+                return Err(Refused::Head.into());
+            }
+            continue;
+        }
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Refused::Head)?;
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| Refused::Head)?;
+        inside.append(name, value);
+    }
+    let mut head = Vec::with_capacity(super::request::HEAD_EXPECTED_BYTES);
+    headers::start(&mut head, &[]);
+    carry(&inside, query, &mut head)?;
+    Ok(Record::beginning_with(head, &endpoint.account))
+}
+
+/// Why a sealed request is not taken.
+enum Fault {
+    Refused(Refused),
+    Problem(Problem),
+}
+
+impl From<Refused> for Fault {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<Problem> for Fault {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl Fault {
+    fn problem(self, is_admitted: bool) -> Problem {
+        match self {
+            Self::Refused(fault) => refused(fault, is_admitted),
+            Self::Problem(problem) => problem,
+        }
+    }
+}
+
+/// As a client is told. A first segment that does not open is what a client sees whose evidence is of an
+/// earlier gateway.
+fn refused(fault: Refused, is_admitted: bool) -> Problem {
+    let (status, title, kind, refusal) = match fault {
+        Refused::Segment if !is_admitted => (
+            StatusCode::BAD_REQUEST,
+            "sealed to another key",
+            problem::KEY,
+            RequestRefusal::SealedKey,
+        ),
+        Refused::Replayed => (
+            StatusCode::CONFLICT,
+            "a replayed request",
+            problem::REPLAYED,
+            RequestRefusal::SealedReplayed,
+        ),
+        Refused::Time { .. } => (
+            StatusCode::BAD_REQUEST,
+            "a request of another time",
+            problem::TIME,
+            RequestRefusal::SealedTime,
+        ),
+        Refused::Full => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many sealed requests",
+            problem::FULL,
+            RequestRefusal::SealedFull,
+        ),
+        _ => (
+            StatusCode::BAD_REQUEST,
+            "not a sealed request",
+            problem::MALFORMED,
+            RequestRefusal::SealedMalformed,
+        ),
+    };
+    let answer = Problem::new(status, title, fault.to_string())
+        .of_type(kind)
+        .refusal(refusal);
+    match fault {
+        Refused::Full => answer.retry_after(RETRY_AFTER_S),
+        _ => answer,
+    }
+}
