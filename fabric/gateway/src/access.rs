@@ -7,8 +7,7 @@
 //! the log a request costs one look at a flag.
 
 use super::ids::INVOCATION_HEADER;
-use super::problem::ProblemCause;
-use super::sealed_reply::InnerStatus;
+use super::problem::{InnerStatus, ProblemCause};
 use super::target::{CHAINS, path_of};
 use hacher_http::access::{CAUSE_MAX_BYTES, MARK, METHOD_MAX_BYTES, PATH_MAX_BYTES, Record};
 use hacher_libos_net::clock::{self, Monotonic};

@@ -6,6 +6,9 @@ use hacher_libos_net::telemetry::RequestRefusal;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 
+/// Room for the headers that most requests carry.
+pub(super) const HEAD_EXPECTED_BYTES: usize = 512;
+
 /// How often a header may stand in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arity {

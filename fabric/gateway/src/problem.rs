@@ -26,6 +26,10 @@ pub(super) enum Reason {
 #[derive(Debug, Clone)]
 pub(super) struct ProblemCause(pub(super) String);
 
+/// Goes beside a response that is sealed: the status inside, for the access log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InnerStatus(pub(super) StatusCode);
+
 /// A problem in the making.
 #[derive(Debug)]
 pub(crate) struct Problem {

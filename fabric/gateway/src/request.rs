@@ -1,7 +1,7 @@
 //! One request to a chain: taken in, sealed, answered.
 
 use super::budget::REQUEST_BYTES;
-use super::carried::carry;
+use super::carried::{HEAD_EXPECTED_BYTES, carry};
 use super::endpoint::{Answer, Endpoint, NotSent, deadline};
 use super::gateway::Gateway;
 use super::ids::INVOCATION_HEADER;
@@ -20,9 +20,6 @@ use hyper::{HeaderMap, Request, StatusCode};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// Room for the headers that most requests carry.
-pub(super) const HEAD_EXPECTED_BYTES: usize = 512;
 
 /// A request to a chain that arrives.
 pub(super) struct Arrival<'a> {

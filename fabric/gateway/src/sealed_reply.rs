@@ -3,6 +3,7 @@
 
 use super::budget::Account;
 use super::ids::INVOCATION_HEADER;
+use super::problem::InnerStatus;
 use super::reply::Reply;
 use hacher_sealed_request::head::{encode, is_value};
 use hacher_sealed_request::reply::{Owed, SALT_BYTES};
@@ -12,10 +13,6 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::rc::Rc;
-
-/// Goes beside a response: the status inside, for the access log.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct InnerStatus(pub(super) StatusCode);
 
 /// The reply that is owed, made of what a plain request would be answered with.
 pub(super) fn seal(reply: Reply, owed: Owed, account: &Rc<Account>) -> Reply {

@@ -2,7 +2,7 @@
 //! says takes the place of the headers outside, which anybody on the way can have written.
 
 use super::budget::Charge;
-use super::carried::carry;
+use super::carried::{HEAD_EXPECTED_BYTES, carry};
 use super::endpoint::Endpoint;
 use super::framing::{FIELDS_MAX, head_too_long};
 use super::problem::{Problem, RETRY_AFTER_S};
@@ -247,7 +247,7 @@ fn record_of(fields: &[(&str, &str)], endpoint: &Endpoint) -> Result<Record, Fau
         let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| Refused::Head)?;
         inside.append(name, value);
     }
-    let mut head = Vec::with_capacity(super::request::HEAD_EXPECTED_BYTES);
+    let mut head = Vec::with_capacity(HEAD_EXPECTED_BYTES);
     headers::start(&mut head, &[]);
     carry(&inside, query, &mut head)?;
     Ok(Record::beginning_with(head, &endpoint.account))
