@@ -24,6 +24,18 @@ impl ByteSize {
     }
 }
 
+/// Reads as the language writes it.
+impl std::str::FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_size(text).map_err(|UnitProblem { what, nearest }| match nearest {
+            Some(nearest) => format!("{what}; perhaps {nearest}"),
+            None => what,
+        })
+    }
+}
+
 /// Prints as the language writes it, in the largest unit that is exact: `32MiB`.
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

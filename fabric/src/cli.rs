@@ -6,27 +6,31 @@
 )]
 
 mod bench;
+mod call;
+mod demands;
 mod format;
+mod hex_bytes;
+mod listen;
 mod verify;
 
 pub use bench::{BenchArgs, BenchCommand, CompareArgs, Experiment};
+pub use call::CallArgs;
+pub use demands::DemandsArgs;
 pub use format::{Format, FormatArgs};
+pub use listen::DEFAULT_LISTEN;
 pub use verify::VerifyArgs;
 
 use crate::failed::Failed;
-use crate::url::GatewayUrl;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hacher_client::url::GatewayUrl;
 use hacher_http::admin_address::AdminAddress;
 use hacher_loader::beneath::{Beneath, Folders};
 use hacher_loader::own_gateway::Elsewhere;
 use hacher_trustlet_host::{VERSION, lines};
+use listen::DEFAULT_LISTEN_PORT;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Where the gateway listens unless told otherwise.
-pub const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
-/// The port of that.
-const DEFAULT_LISTEN_PORT: u16 = 8080;
 /// Where the daemon answers operators unless told otherwise.
 pub const DEFAULT_ADMIN: &str = "127.0.0.1:9464";
 
@@ -68,6 +72,10 @@ pub enum Command {
     /// Print the JSON Schema of chain files, for editors
     Schema,
     /// Send one request to a chain that is being served
+    ///
+    /// With --expect-digest or --policy, evidence of what serves the chain is verified before anything of the
+    /// input leaves, and the request is sealed for that very chain, whatever ends TLS on the way. Exit codes: 0
+    /// a reply, 1 none, or an error, or evidence that was refused.
     Call(CallArgs),
     /// Get evidence of what a service runs: which functions, isolated how, vouched for by what
     ///
@@ -393,26 +401,6 @@ pub struct GraphArgs {
     /// The graph language
     #[arg(long, value_enum, default_value = "mermaid")]
     pub to: GraphLanguage,
-}
-
-#[derive(Debug, Args)]
-pub struct CallArgs {
-    /// The chain's name
-    pub chain: String,
-    /// The request's body; `-` reads standard input
-    #[arg(long, short)]
-    pub input: PathBuf,
-    /// Where to write the reply's body; standard output if not given
-    #[arg(long, short)]
-    pub output: Option<PathBuf>,
-    /// Where the gateway listens
-    #[arg(long, default_value = DEFAULT_LISTEN, value_name = "ADDRESS")]
-    pub gateway: SocketAddr,
-    /// What the body is; guessed from the input's name if not given
-    #[arg(long, value_name = "TYPE")]
-    pub content_type: Option<String>,
-    #[command(flatten)]
-    pub format: FormatArgs,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,9 @@ use std::io;
 /// Exit code of a command that was understood and failed.
 pub const FAILED: u8 = 1;
 
+/// Exit code of a command that was not understood.
+const MISUSED: u8 = 2;
+
 /// Exit code of a command whose reader has gone, as shells show that of one that SIGPIPE has ended.
 const READER_GONE: u8 = 141;
 
@@ -21,6 +24,14 @@ impl Failed {
         Self {
             message: message.into(),
             code: FAILED,
+        }
+    }
+
+    /// Arguments that are each well formed, and together no command.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            code: MISUSED,
         }
     }
 

@@ -11,9 +11,10 @@
 //! build             the `build` commands of chain files
 //! companion         the executables beside this one; gateway_program, which of them is the gateway
 //! admin_socket      a path where operators are answered
-//! url               gateways that are asked for evidence from outside
-//! given, policy     what whoever verifies brings: files, and demands
-//! http, tree        a client, and a whole service, for commands that need one
+//! given, policy     what whoever verifies brings: files, and what they say
+//! demands, verdict  what is demanded of evidence, and what came of it, in words
+//! content_type      what a file probably holds
+//! tree              a whole service, for commands that need one
 //! table, failed     how results are printed, and failures
 //! ```
 #![forbid(unsafe_code)]
@@ -23,15 +24,18 @@ pub mod build;
 pub mod cli;
 pub mod command;
 pub mod companion;
+pub mod content_type;
+pub mod demands;
 pub mod failed;
 pub mod gateway_program;
 pub mod given;
-pub mod http;
 pub mod loader;
 pub mod policy;
 pub mod table;
 pub mod tree;
-pub mod url;
+pub mod verdict;
+
+pub use hacher_client::http;
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};

@@ -7,6 +7,7 @@ pub mod generated;
 pub mod hostile;
 pub mod image;
 pub mod latency;
+pub mod middle;
 pub mod modelled;
 pub mod ordinary;
 mod runtime;

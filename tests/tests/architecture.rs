@@ -31,6 +31,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("hacher-http", &[]),
     ("hacher-sealed-request", &[]),
     (
+        "hacher-client",
+        &[
+            "hacher-evidence",
+            "hacher-http",
+            "hacher-sealed-request",
+            "hacher-verifier",
+        ],
+    ),
+    (
         "hacher-gateway",
         &[
             "hacher-libos-net",
@@ -63,6 +72,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "hacher-fabric",
         &[
             "hacher-chain-dsl",
+            "hacher-client",
             "hacher-libos-net",
             "hacher-trustlet-host",
             "hacher-http",

@@ -1,46 +1,154 @@
 //! `call`: one request to a chain that is being served.
+//!
+//! ```text
+//! nothing demanded          as it is, whoever may see it
+//! a digest or a policy      evidence is verified, and the request is sealed for the chain in it
+//! and --bound               evidence is verified, and the request goes as it is over the connection that it is bound to
+//! ```
 
-use super::{Failed, print_bytes, print_json};
+use super::{Failed, complain, print_bytes, print_json};
 use crate::cli::{CallArgs, Format};
-use crate::http::{Connection, Reply, content_type_of};
+use crate::content_type::content_type_of;
+use crate::{demands, given, verdict};
 use bytes::Bytes;
-use hyper::Method;
-use serde_json::{Value, json};
+use hacher_client::caller::{CallError, Caller, Question};
+use hacher_client::evidence::EvidenceError;
+use hacher_client::http::Reply;
+use hacher_client::tls::{Identity, Trust};
+use hacher_client::url::GatewayUrl;
+use serde_json::json;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
 
+/// How a request is kept from those who may not see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By nothing but what TLS there is.
+    AsItIs,
+    /// It is sealed for the chain that was verified.
+    Sealed,
+    /// It goes over the connection that was verified.
+    Bound,
+}
+
 /// Sends the input, writes the output.
 ///
 /// # Errors
-/// When there is no reply, or the reply is an error.
+/// When there is no reply, or the reply is an error, or evidence is refused.
 pub fn call(arguments: &CallArgs) -> Result<(), Failed> {
+    let way = way_of(arguments)?;
+    let format = arguments.format.format;
+    let caller = caller_of(arguments, way)?;
     let body = read_input(&arguments.input)?;
     let content_type = arguments
         .content_type
         .as_deref()
         .unwrap_or_else(|| content_type_of(&arguments.input));
-    let path = format!("/chains/{}", arguments.chain);
+    let question = Question::new(content_type, body);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let reply = runtime.block_on(async {
-        let mut connection = Connection::open(arguments.gateway).await?;
-        connection
-            .send(Method::POST, &path, Some(content_type), body)
-            .await
-    })?;
-    check_reply(&reply, arguments.format.format)?;
+        match way {
+            Way::AsItIs => caller.call_unverified(&question).await,
+            Way::Sealed => caller.call_sealed(&question).await,
+            Way::Bound => caller.call_bound(&question).await,
+        }
+    });
+    let reply = reply.map_err(|error| explain(&error, &caller.gateway, format))?;
+    check_reply(&reply, format)?;
     write_output(arguments.output.as_deref(), &reply.body)?;
-    if arguments.format.format == Format::Json && arguments.output.is_some() {
+    if format == Format::Json && arguments.output.is_some() {
         print_json(&json!({
             "status": reply.status.as_u16(),
             "content_type": reply.header("content-type"),
             "bytes": reply.body.len(),
             "invocation": reply.header("hacher-invocation"),
+            "verified": way != Way::AsItIs,
+            "sealed": way == Way::Sealed,
         }))?;
     }
     Ok(())
+}
+
+/// Refuses what would look like a demand and be none.
+fn way_of(arguments: &CallArgs) -> Result<Way, Failed> {
+    let demands = &arguments.demands;
+    if demands.are_made() {
+        let is_tls = arguments.url.as_ref().is_some_and(GatewayUrl::is_tls);
+        return match arguments.bound {
+            false => Ok(Way::Sealed),
+            true if is_tls => Ok(Way::Bound),
+            true => Err(Failed::usage(
+                "--bound needs a URL with https://: what is bound is a connection over TLS",
+            )),
+        };
+    }
+    let brings = [
+        (demands.allow_emulated, "--allow-emulated"),
+        (!demands.certificates.is_empty(), "--certificates"),
+        (!demands.revocation_list.is_empty(), "--revocation-list"),
+        (arguments.bound, "--bound"),
+    ];
+    if let Some((_, option)) = brings.into_iter().find(|(is_given, _)| *is_given) {
+        return Err(Failed::usage(format!(
+            "{option} alone demands nothing: say what is expected, with --expect-digest or --policy"
+        )));
+    }
+    if arguments.ca.is_none() && arguments.url.as_ref().is_some_and(GatewayUrl::is_tls) {
+        return Err(Failed::usage(
+            "https needs something to know the gateway by: --expect-digest or --policy, or an authority with --ca",
+        ));
+    }
+    Ok(Way::AsItIs)
+}
+
+fn caller_of(arguments: &CallArgs, way: Way) -> Result<Caller, Failed> {
+    let trust = match &arguments.ca {
+        Some(path) => Trust::Authorities(given::read(path)?),
+        // Evidence names the key of the right certificate, or the request is sealed.
+        None => Trust::AnyCertificate,
+    };
+    let identity = match (&arguments.client_cert, &arguments.client_key) {
+        (Some(certificates), Some(key)) => Some(Identity {
+            certificates: given::read(certificates)?,
+            key: given::read(key)?,
+        }),
+        _ => None,
+    };
+    let demands = match way {
+        Way::AsItIs => hacher_client::evidence::Demands::default(),
+        Way::Sealed | Way::Bound => demands::read(&arguments.demands, arguments.format.format)?,
+    };
+    let gateway = arguments.url.clone();
+    Ok(Caller {
+        gateway: gateway.unwrap_or_else(|| arguments.gateway.into()),
+        trust,
+        identity,
+        chain: arguments.chain.clone(),
+        demands,
+        reply_max_bytes: usize::try_from(arguments.max_reply.bytes()).unwrap_or(usize::MAX),
+    })
+}
+
+/// Says why there is no reply: all checks of evidence that was refused, as `verify` does.
+fn explain(error: &CallError, gateway: &GatewayUrl, format: Format) -> Failed {
+    let said = match (error, format) {
+        (CallError::Evidence(EvidenceError::Refused(refused)), Format::Human) => {
+            let subject = format!("evidence of {gateway}, nothing was sent");
+            complain(&verdict::in_words(&subject, refused))
+        }
+        (CallError::Evidence(EvidenceError::Refused(refused)), Format::Json) => {
+            let more = [("gateway", json!(gateway.to_string()))];
+            print_json(&verdict::data(refused, more))
+        }
+        (CallError::Unsealed(reply), Format::Json) => print_json(
+            &json!({ "authenticated": false, "status": reply.status.as_u16(), "problem": reply.json() }),
+        ),
+        _ => return Failed::new(error.to_string()),
+    };
+    said.err().unwrap_or_else(Failed::reported)
 }
 
 /// Reads a request's body; `-` is standard input.
@@ -78,15 +186,9 @@ pub fn check_reply(reply: &Reply, format: Format) -> Result<(), Failed> {
     if reply.status.is_success() {
         return Ok(());
     }
-    let problem = reply.json();
     if format == Format::Json {
-        print_json(&problem)?;
+        print_json(&reply.json())?;
         return Err(Failed::reported());
     }
-    let text = |key: &str| problem.get(key).and_then(Value::as_str);
-    let title = text("title").unwrap_or("the chain answered with an error");
-    let detail = text("detail")
-        .map(|detail| format!(": {detail}"))
-        .unwrap_or_default();
-    Err(Failed::new(format!("{} {title}{detail}", reply.status.as_u16())))
+    Err(Failed::new(reply.problem()))
 }

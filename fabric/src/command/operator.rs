@@ -2,7 +2,7 @@
 
 use super::Failed;
 use crate::cli::AskedArgs;
-use crate::http::{Connection, HttpError, Reply};
+use hacher_client::http::{Connection, HttpError, Reply};
 use hacher_http::admin_address::AdminAddress;
 use hacher_http::percent;
 use serde_json::Value;

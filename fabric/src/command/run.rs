@@ -3,10 +3,11 @@
 use super::call::{check_reply, read_input, write_output};
 use super::{Failed, complain, print, print_json, read_chain};
 use crate::cli::{Format, RequireIsolation, RunArgs};
-use crate::http::{Connection, Reply, content_type_of};
+use crate::content_type::content_type_of;
 use crate::table::{Align, Table, bytes as size, duration};
 use crate::tree::Tree;
 use bytes::Bytes;
+use hacher_client::http::{Connection, Reply};
 use hacher_loader::protection::in_words;
 use hacher_trustlet_host::lines::visible;
 use hyper::Method;

@@ -5,7 +5,7 @@
 //! connections, and so two exporters (RFC 9266).
 
 use crate::NONCE_BYTES;
-use ring::digest::{Context, SHA512};
+use crate::cryptography::Sha512;
 
 /// Bytes that the client chooses at random, for one session.
 pub const RANDOM_BYTES: usize = 32;
@@ -29,13 +29,11 @@ impl ChannelBinding {
     /// SHA-512 over label, the client's random bytes, exporter, and hash of the certificate.
     #[must_use]
     pub fn nonce(&self, random: &[u8; RANDOM_BYTES]) -> [u8; NONCE_BYTES] {
-        let mut context = Context::new(&SHA512);
+        let mut hash = Sha512::new();
         for part in [LABEL, random, &self.exporter, &self.leaf] {
-            context.update(part);
+            hash.update(part);
         }
-        let mut nonce = [0; NONCE_BYTES];
-        nonce.copy_from_slice(context.finish().as_ref());
-        nonce
+        hash.finish()
     }
 }
 

@@ -1,21 +1,15 @@
-//! Connections to a gateway that is named by a URL, with TLS or without.
-//!
-//! Whatever certificate the gateway shows is taken: what is asked over such a connection is evidence, which is
-//! public, names the key of the right certificate, and proves nothing before it is verified. For anything
-//! else this would be wrong.
+//! Where a gateway is reached: by a URL, with TLS or without.
 
 use crate::http::{Connection, HttpError};
+use crate::tls::{Identity, Met, TlsError, Trust, configuration};
 use hyper::Uri;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::str::FromStr;
-use std::sync::Arc;
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use tokio_rustls::rustls::pki_types::ServerName;
 
 /// Where a gateway is reached from outside: `http://HOST:PORT` or `https://HOST:PORT`.
 #[derive(Debug, Clone)]
@@ -50,37 +44,76 @@ impl FromStr for GatewayUrl {
 impl fmt::Display for GatewayUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_tls { "https" } else { "http" };
-        write!(f, "{scheme}://{}:{}", self.host, self.port)
+        write!(f, "{scheme}://{}", self.authority())
     }
 }
 
 impl GatewayUrl {
+    /// Whether it is reached over TLS.
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
     /// Connects. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// When the name is not known or nobody answers, as [`HttpError`] or as what the system says.
-    pub async fn connect(&self) -> Result<Connection, UrlError> {
+    pub async fn connect(&self, trust: &Trust, identity: Option<&Identity>) -> Result<Connection, UrlError> {
         let fault = |source| UrlError::Os {
             url: self.to_string(),
             source,
         };
-        let mut addresses = lookup_host((self.host.as_str(), self.port))
+        let addresses = lookup_host((self.host.as_str(), self.port))
             .await
             .map_err(fault)?;
-        let address = addresses
-            .next()
-            .ok_or_else(|| fault(io::ErrorKind::NotFound.into()))?;
+        let stream = first_that_answers(addresses).await.map_err(fault)?;
+        // Without it the kernel holds small requests back.
+        stream.set_nodelay(true).map_err(fault)?;
+        let address = stream.peer_addr().map_err(fault)?;
         if !self.is_tls {
-            return Ok(Connection::open(address).await?);
+            return Ok(Connection::over_stream(stream, address, self.authority(), None).await?);
         }
-        let stream = TcpStream::connect(address).await.map_err(fault)?;
+        let configuration = configuration(trust, identity)?;
         let name = ServerName::try_from(self.host.clone())
             .map_err(|_| fault(io::Error::other("the host is no name for TLS")))?;
-        let stream = TlsConnector::from(configuration()?)
+        let stream = TlsConnector::from(configuration)
             .connect(name, stream)
             .await
             .map_err(fault)?;
-        Ok(Connection::over(stream, address.into()).await?)
+        let met = Met::of(stream.get_ref().1);
+        Ok(Connection::over_stream(stream, address, self.authority(), met).await?)
+    }
+
+    /// Host and port, as requests name them.
+    fn authority(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// A name may stand for several addresses, of which a service has some.
+async fn first_that_answers(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
+    let mut refused = io::ErrorKind::NotFound.into();
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+/// Plain HTTP at an address.
+impl From<SocketAddr> for GatewayUrl {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            host: address.ip().to_string(),
+            port: address.port(),
+            is_tls: false,
+        }
     }
 }
 
@@ -97,62 +130,11 @@ pub enum UrlError {
         source: io::Error,
     },
     /// TLS cannot be set up.
-    #[error("TLS cannot be set up: {0}")]
-    Tls(#[from] Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The connection failed.
     #[error(transparent)]
     Http(#[from] HttpError),
-}
-
-fn configuration() -> Result<Arc<ClientConfig>, Error> {
-    let provider = Arc::new(ring::default_provider());
-    let verifier = Arc::new(AnyCertificate(Arc::clone(&provider)));
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
-    let mut configuration = builder.with_no_client_auth();
-    configuration.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(configuration))
-}
-
-/// Takes any certificate whose key the server has.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]

@@ -1,17 +1,20 @@
-//! A small HTTP client for the commands that talk to a gateway or a daemon on this machine.
+//! A connection over which a client speaks HTTP/1.1 with a gateway or a daemon.
 
+use crate::outgoing::Outgoing;
+use crate::tls::Met;
 use bytes::Bytes;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use hacher_http::admin_address::AdminAddress;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -74,6 +77,16 @@ impl Reply {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// What it says of an error (RFC 9457), in a line: its status, title and detail.
+    #[must_use]
+    pub fn problem(&self) -> String {
+        let problem = self.json();
+        let text = |key: &str| problem.get(key).and_then(Value::as_str);
+        let title = text("title").unwrap_or("the chain answered with an error");
+        let detail = text("detail").map(|detail| format!(": {detail}"));
+        format!("{} {title}{}", self.status.as_u16(), detail.unwrap_or_default())
+    }
+
     /// The body as JSON; null if it is none.
     #[must_use]
     pub fn json(&self) -> Value {
@@ -81,12 +94,25 @@ impl Reply {
     }
 }
 
+/// A reply whose body is still to come.
+#[derive(Debug)]
+pub(crate) struct Arriving {
+    address: AdminAddress,
+    /// Its status.
+    pub(crate) status: StatusCode,
+    headers: HeaderMap,
+    body: Incoming,
+}
+
 /// A keep-alive connection.
 #[derive(Debug)]
 pub struct Connection {
     address: AdminAddress,
-    sender: SendRequest<Full<Bytes>>,
+    /// What requests call the server.
+    host: String,
+    sender: SendRequest<Outgoing>,
     reply_max_bytes: usize,
+    met: Option<Met>,
 }
 
 impl Connection {
@@ -123,22 +149,58 @@ impl Connection {
         }
     }
 
-    pub(crate) async fn over<S>(stream: S, address: AdminAddress) -> Result<Self, HttpError>
+    /// Speaks over a stream.
+    async fn over<S>(stream: S, address: AdminAddress) -> Result<Self, HttpError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        match handshake(TokioIo::new(Outgoing::new(stream))).await {
+        match handshake(TokioIo::new(Outward::new(stream))).await {
             Err(source) => Err(HttpError::Broken { address, source }),
             Ok((sender, connection)) => {
                 // Ends with the connection; its errors reach us through the sender.
                 tokio::spawn(connection);
+                let host = match &address {
+                    AdminAddress::Port(address) => address.to_string(),
+                    AdminAddress::Path(_) => "localhost".to_owned(),
+                };
                 Ok(Self {
                     address,
+                    host,
                     sender,
                     reply_max_bytes: usize::MAX,
+                    met: None,
                 })
             }
         }
+    }
+
+    /// Speaks over a stream to a server that is called `host`, and is known by what TLS has shown of it, if there is TLS.
+    pub(crate) async fn over_stream<S>(
+        stream: S,
+        address: SocketAddr,
+        host: String,
+        met: Option<Met>,
+    ) -> Result<Self, HttpError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let connection = Self::over(stream, address.into()).await?;
+        Ok(Self {
+            host,
+            met,
+            ..connection
+        })
+    }
+
+    /// What TLS has shown of the server; `None` without TLS.
+    #[must_use]
+    pub const fn met(&self) -> Option<Met> {
+        self.met
+    }
+
+    /// Longest body of a reply.
+    pub(crate) const fn reply_max_bytes(&self) -> usize {
+        self.reply_max_bytes
     }
 
     /// Takes no reply that is longer, for a server that may be anybody's.
@@ -158,38 +220,45 @@ impl Connection {
         content_type: Option<&str>,
         body: Bytes,
     ) -> Result<Reply, HttpError> {
-        let host = match &self.address {
-            AdminAddress::Port(address) => address.to_string(),
-            AdminAddress::Path(_) => "localhost".to_owned(),
-        };
+        let headers = content_type.map(|content_type| ("content-type", content_type));
+        let reply = self.begin(method, path, headers, Outgoing::Plain(body)).await?;
+        reply.collect(self.reply_max_bytes).await
+    }
+
+    /// Sends a request, and reads the head of the reply.
+    pub(crate) async fn begin<'h>(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: impl IntoIterator<Item = (&'h str, &'h str)>,
+        body: Outgoing,
+    ) -> Result<Arriving, HttpError> {
+        let host = self.host.as_str();
         let mut request = Request::builder().method(method).uri(path).header("host", host);
-        if let Some(content_type) = content_type {
-            request = request.header("content-type", content_type);
+        for (name, value) in headers {
+            request = request.header(name, value);
         }
-        let broken = |source| HttpError::Broken {
+        let request = request.body(body)?;
+        let sent = self.sender.send_request(request).await;
+        let reply: Response<Incoming> = sent.map_err(|source| HttpError::Broken {
             address: self.address.clone(),
             source,
-        };
-        let reply = self
-            .sender
-            .send_request(request.body(Full::new(body))?)
-            .await
-            .map_err(broken)?;
-        let (parts, body) = reply.into_parts();
-        let collected = Limited::new(body, self.reply_max_bytes).collect().await;
-        let body = collected.map_err(|error| match error.downcast::<hyper::Error>() {
-            Ok(source) => broken(*source),
-            Err(_) => HttpError::TooLong {
-                address: self.address.clone(),
-                max_bytes: self.reply_max_bytes,
-            },
         })?;
-        let body = body.to_bytes();
-        Ok(Reply {
+        let (parts, body) = reply.into_parts();
+        Ok(Arriving {
+            address: self.address.clone(),
             status: parts.status,
             headers: parts.headers,
             body,
         })
+    }
+
+    /// Gets a path, and at most so many bytes.
+    pub(crate) async fn get_at_most(&mut self, path: &str, max_bytes: usize) -> Result<Reply, HttpError> {
+        let reply = self
+            .begin(Method::GET, path, None, Outgoing::Plain(Bytes::new()))
+            .await?;
+        reply.collect(max_bytes).await
     }
 
     /// Gets a path.
@@ -201,23 +270,76 @@ impl Connection {
     }
 }
 
+impl HttpError {
+    /// Whether the request has not left: the connection was closed before.
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        matches!(self, Self::Broken { source, .. } if source.is_canceled())
+    }
+}
+
+impl Arriving {
+    /// A header, if it is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The next bytes of the body; `None` at its end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
+        loop {
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+                Some(Err(source)) => {
+                    return Err(HttpError::Broken {
+                        address: self.address.clone(),
+                        source,
+                    });
+                }
+            }
+        }
+    }
+
+    /// All of the body, if it has at most so many bytes.
+    pub(crate) async fn collect(self, max_bytes: usize) -> Result<Reply, HttpError> {
+        let address = self.address;
+        let collected = Limited::new(self.body, max_bytes).collect().await;
+        let body = collected.map_err(|error| match error.downcast::<hyper::Error>() {
+            Ok(source) => HttpError::Broken {
+                address,
+                source: *source,
+            },
+            Err(_) => HttpError::TooLong { address, max_bytes },
+        })?;
+        Ok(Reply {
+            status: self.status,
+            headers: self.headers,
+            body: body.to_bytes(),
+        })
+    }
+}
+
 /// A socket on which an answer can be read after the server has stopped to read the request (RFC 9112,
 /// section 9.5). Hyper takes a failed write for the end of everything, so what nobody reads any more counts
 /// as written, and the reading side tells how it ended.
 #[derive(Debug)]
-struct Outgoing<S> {
+struct Outward<S> {
     stream: S,
     /// Why the server reads no more.
     failed: Option<io::Error>,
 }
 
-impl<S> Outgoing<S> {
+impl<S> Outward<S> {
     const fn new(stream: S) -> Self {
         Self { stream, failed: None }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Outgoing<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Outward<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -236,7 +358,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Outgoing<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Outgoing<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Outward<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.failed.is_some() {
             return Poll::Ready(Ok(bytes.len()));
@@ -256,21 +378,5 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Outgoing<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-/// What a file probably holds, by its name.
-#[must_use]
-pub fn content_type_of(path: &Path) -> &'static str {
-    let extension = path
-        .extension()
-        .map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    match extension.as_deref() {
-        Some("jpg" | "jpeg") => "image/jpeg",
-        Some("png") => "image/png",
-        Some("csv") => "text/csv",
-        Some("json") => "application/json",
-        Some("txt") => "text/plain",
-        _ => "application/octet-stream",
     }
 }

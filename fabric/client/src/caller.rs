@@ -1,0 +1,247 @@
+//! Requests to a chain, of which nothing leaves before evidence was verified.
+//!
+//! ```text
+//! sealed   to the key in evidence for a nonce: whatever ends TLS on the way sees sizes and times
+//! bound    as it is, over the very connection that evidence for a session is of
+//! ```
+
+use crate::evidence::{Demands, EvidenceError, Verified, for_nonce, for_session};
+use crate::http::{Connection, HttpError, Reply};
+use crate::incoming::{Opening, ReplyRefused};
+use crate::outgoing::Outgoing;
+use crate::tls::{Identity, Trust};
+use crate::url::{GatewayUrl, UrlError};
+use bytes::Bytes;
+use hacher_http::percent;
+use hacher_sealed_request::{REPLY_MEDIA_TYPE, REQUEST_MEDIA_TYPE, Refused, head, problem, request};
+use hyper::{Method, StatusCode};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Who calls a chain.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Where its gateway is.
+    pub gateway: GatewayUrl,
+    /// Whose certificates are taken there.
+    pub trust: Trust,
+    /// What is shown where a certificate is asked for.
+    pub identity: Option<Identity>,
+    /// The chain's name.
+    pub chain: String,
+    /// What is demanded of it.
+    pub demands: Demands,
+    /// Longest body of a reply.
+    pub reply_max_bytes: usize,
+}
+
+/// What is sent.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// Headers, by names in lower case.
+    pub fields: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Question {
+    /// A body of this media type.
+    pub fn new(content_type: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self {
+            fields: vec![("content-type".to_owned(), content_type.into())],
+            body: body.into(),
+        }
+    }
+}
+
+/// A request that got no reply which could be relied on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// Nobody can be asked.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The connection failed.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// Nothing was sent: what would see it is not what is demanded.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    /// The question cannot be sealed.
+    #[error("the request cannot be sealed: {0}")]
+    Question(Refused),
+    /// The reply is not what was sealed for this request.
+    #[error("the reply cannot be relied on: {0}")]
+    Reply(#[from] ReplyRefused),
+    /// Whoever has written the reply, it was not sealed: anybody on the way could have.
+    #[error("not authenticated: {}", .0.problem())]
+    Unsealed(Box<Reply>),
+}
+
+impl CallError {
+    /// Whether another try with new evidence may help: the gateway was started anew since, or has closed the
+    /// connection before the request.
+    fn asks_for_new_evidence(&self) -> bool {
+        match self {
+            Self::Unsealed(reply) => {
+                reply.status == StatusCode::BAD_REQUEST
+                    && reply.json().get("type").and_then(|kind| kind.as_str()) == Some(problem::KEY)
+            }
+            Self::Http(error) => error.is_unsent(),
+            _ => false,
+        }
+    }
+}
+
+/// A verified gateway, to which requests are sealed.
+#[derive(Debug)]
+pub struct SealedSession {
+    connection: Connection,
+    target: String,
+    /// What was verified.
+    pub verified: Verified,
+    reply_max_bytes: usize,
+}
+
+/// A verified gateway at the other end of a connection.
+#[derive(Debug)]
+pub struct BoundSession {
+    connection: Connection,
+    target: String,
+    /// What was verified.
+    pub verified: Verified,
+}
+
+impl Caller {
+    /// Connects, and verifies evidence for a nonce.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn sealed_session(&self) -> Result<SealedSession, CallError> {
+        let mut connection = self.connect().await?;
+        let verified = for_nonce(&mut connection, &self.chain, &self.demands).await?;
+        Ok(SealedSession {
+            connection,
+            target: self.target(),
+            verified,
+            reply_max_bytes: self.reply_max_bytes,
+        })
+    }
+
+    /// Connects, and verifies evidence for a session over the connection.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn bound_session(&self) -> Result<BoundSession, CallError> {
+        let mut connection = self.connect().await?;
+        connection.take_at_most(self.reply_max_bytes);
+        let verified = for_session(&mut connection, &self.chain, &self.demands).await?;
+        Ok(BoundSession {
+            connection,
+            target: self.target(),
+            verified,
+        })
+    }
+
+    /// Sends one request, sealed; once more with new evidence if the gateway was started anew meanwhile.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn call_sealed(&self, question: &Question) -> Result<Reply, CallError> {
+        match self.sealed_session().await?.call(question).await {
+            Err(error) if error.asks_for_new_evidence() => self.sealed_session().await?.call(question).await,
+            answered => answered,
+        }
+    }
+
+    /// Sends one request as it is over a bound connection.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn call_bound(&self, question: &Question) -> Result<Reply, CallError> {
+        match self.bound_session().await?.call(question).await {
+            Err(error) if error.asks_for_new_evidence() => self.bound_session().await?.call(question).await,
+            answered => answered,
+        }
+    }
+
+    /// Sends one request as it is, whoever may see it: without evidence.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn call_unverified(&self, question: &Question) -> Result<Reply, CallError> {
+        let mut connection = self.connect().await?;
+        connection.take_at_most(self.reply_max_bytes);
+        Ok(plain(&mut connection, &self.target(), question).await?)
+    }
+
+    async fn connect(&self) -> Result<Connection, UrlError> {
+        self.gateway.connect(&self.trust, self.identity.as_ref()).await
+    }
+
+    fn target(&self) -> String {
+        let mut target = "/chains/".to_owned();
+        self.chain
+            .bytes()
+            .for_each(|byte| percent::push(&mut target, byte));
+        target
+    }
+}
+
+impl SealedSession {
+    /// Sends a request, sealed.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn call(&mut self, question: &Question) -> Result<Reply, CallError> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let since = since.map_err(|_| EvidenceError::Machine("time after 1970"))?;
+        let now_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let Verified {
+            request_key,
+            chain_digest,
+            ..
+        } = &self.verified;
+        let sealed = request::seal(request_key, chain_digest, now_ms);
+        let (prefix, sealer, expected) = sealed.map_err(CallError::Question)?;
+        let fields = question.fields.iter();
+        let head = head::encode(fields.map(|(name, value)| (name.as_str(), value.as_str())));
+        let head = head.map_err(CallError::Question)?;
+        let body = Outgoing::sealed(prefix, sealer, &head, question.body.clone());
+        let body = body.map_err(CallError::Question)?;
+        let headers = [("content-type", REQUEST_MEDIA_TYPE)];
+        let mut reply = self
+            .connection
+            .begin(Method::POST, &self.target, headers, body)
+            .await?;
+        let is_sealed =
+            reply.status == StatusCode::OK && reply.header("content-type") == Some(REPLY_MEDIA_TYPE);
+        if !is_sealed {
+            let reply = reply.collect(self.reply_max_bytes).await?;
+            return Err(CallError::Unsealed(Box::new(reply)));
+        }
+        let mut opening = Opening::new(expected, self.reply_max_bytes);
+        while let Some(data) = reply.next().await? {
+            opening.take(&data)?;
+        }
+        Ok(opening.finish()?)
+    }
+}
+
+impl BoundSession {
+    /// Sends a request as it is, over the connection that was verified.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn call(&mut self, question: &Question) -> Result<Reply, CallError> {
+        Ok(plain(&mut self.connection, &self.target, question).await?)
+    }
+}
+
+async fn plain(connection: &mut Connection, target: &str, question: &Question) -> Result<Reply, HttpError> {
+    let fields = question.fields.iter();
+    let headers = fields.map(|(name, value)| (name.as_str(), value.as_str()));
+    let body = Outgoing::Plain(question.body.clone());
+    let reply_max_bytes = connection.reply_max_bytes();
+    let reply = connection.begin(Method::POST, target, headers, body).await?;
+    reply.collect(reply_max_bytes).await
+}

@@ -1,0 +1,52 @@
+//! `call`.
+
+use super::demands::DemandsArgs;
+use super::format::FormatArgs;
+use super::listen::DEFAULT_LISTEN;
+use clap::Args;
+use hacher_chain_dsl::ByteSize;
+use hacher_client::url::GatewayUrl;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct CallArgs {
+    /// The chain's name
+    pub chain: String,
+    /// The request's body; `-` reads standard input
+    #[arg(long, short)]
+    pub input: PathBuf,
+    /// Where to write the reply's body; standard output if not given
+    #[arg(long, short)]
+    pub output: Option<PathBuf>,
+    /// Where the gateway listens
+    #[arg(long, default_value = DEFAULT_LISTEN, value_name = "ADDRESS")]
+    pub gateway: SocketAddr,
+    /// Where the gateway is reached from outside: http:// or https://, host, port
+    #[arg(long, value_name = "URL", conflicts_with = "gateway")]
+    pub url: Option<GatewayUrl>,
+    /// Take certificates that these authorities have signed (PEM). Without it https needs evidence, which says more
+    /// than any authority can
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub ca: Option<PathBuf>,
+    /// The certificate to show where the gateway asks for one (PEM)
+    #[arg(long, value_name = "FILE", requires = "client_key", requires = "url")]
+    pub client_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
+    /// What the body is; guessed from the input's name if not given
+    #[arg(long, value_name = "TYPE")]
+    pub content_type: Option<String>,
+    #[command(flatten)]
+    pub demands: DemandsArgs,
+    /// Do not seal the request: send it as it is over the TLS connection that the evidence is bound to, which
+    /// nothing may end on the way
+    #[arg(long, requires = "url")]
+    pub bound: bool,
+    /// Take no reply whose body is longer, such as 64MiB
+    #[arg(long, value_name = "SIZE", default_value = "1GiB")]
+    pub max_reply: ByteSize,
+    #[command(flatten)]
+    pub format: FormatArgs,
+}
