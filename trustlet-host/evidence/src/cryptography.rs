@@ -1,6 +1,7 @@
 //! Hashes and signatures, for whoever makes or reads evidence: by `ring`, or, where there is no operating system
 //! that it knows, in Rust alone (`--cfg portable_crypto`). Both give the same bytes.
 
+mod lengths;
 #[cfg(any(test, portable_crypto))]
 #[cfg_attr(
     not(portable_crypto),
@@ -14,19 +15,11 @@ mod portable;
 )]
 mod ring;
 
+pub use lengths::{SEED_BYTES, SHA384_BYTES, SHA512_BYTES, SIGNATURE_BYTES};
 #[cfg(portable_crypto)]
 pub use portable::{Sha384, Sha512, SigningKey, verify};
 #[cfg(not(portable_crypto))]
 pub use ring::{Sha384, Sha512, SigningKey, verify};
-
-/// Bytes of a SHA-384.
-pub const SHA384_BYTES: usize = 48;
-/// Bytes of a SHA-512.
-pub const SHA512_BYTES: usize = 64;
-/// Bytes that an Ed25519 key is made of.
-pub const SEED_BYTES: usize = 32;
-/// Bytes of an Ed25519 signature.
-pub const SIGNATURE_BYTES: usize = 64;
 
 /// The SHA-384 of these bytes.
 #[must_use]

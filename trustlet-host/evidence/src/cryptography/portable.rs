@@ -1,6 +1,6 @@
 //! By `sha2` and `ed25519-dalek`, which need no operating system.
 
-use super::{SEED_BYTES, SHA384_BYTES, SHA512_BYTES, SIGNATURE_BYTES};
+use super::lengths::{SEED_BYTES, SHA384_BYTES, SHA512_BYTES, SIGNATURE_BYTES};
 use crate::key::KEY_BYTES;
 use ed25519_dalek::{Signature, Signer, Verifier, VerifyingKey};
 use sha2::Digest;

@@ -1,6 +1,6 @@
 //! By `ring`.
 
-use super::{SEED_BYTES, SHA384_BYTES, SHA512_BYTES, SIGNATURE_BYTES};
+use super::lengths::{SEED_BYTES, SHA384_BYTES, SHA512_BYTES, SIGNATURE_BYTES};
 use crate::key::KEY_BYTES;
 use ring::digest::{Context, SHA384, SHA512};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
