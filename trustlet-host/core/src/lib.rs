@@ -12,6 +12,8 @@ extern crate alloc;
 pub use hacher_evidence as evidence;
 
 pub mod calls;
+#[cfg(any(test, feature = "simulated"))]
+pub mod conformance;
 pub mod core;
 pub mod hex;
 pub mod ids;

@@ -36,22 +36,18 @@ enum Use {
     /// Nobody's, and empty.
     Spare,
     /// A trustlet's, or of several.
-    Taken {
-        purpose: Purpose,
-        /// How often it is mapped in all, and how often to be written.
-        mapped: u32,
-        writable: u32,
-    },
+    Taken(Taken),
 }
 
-impl Use {
-    const fn taken(purpose: Purpose) -> Self {
-        Self::Taken {
-            purpose,
-            mapped: 0,
-            writable: 0,
-        }
-    }
+/// A page that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Taken {
+    purpose: Purpose,
+    /// How often it is mapped in all, and how often to be written.
+    mapped: u32,
+    writable: u32,
+    /// Whether the operating system may read it.
+    shown: bool,
 }
 
 /// The uses of all pages.
@@ -144,7 +140,13 @@ impl PageLedger {
                 permissions: purpose.permissions(),
             },
         )?;
-        self.set(frame, Use::taken(purpose));
+        let taken = Taken {
+            purpose,
+            mapped: 0,
+            writable: 0,
+            shown: false,
+        };
+        self.set(frame, Use::Taken(taken));
         Ok(frame)
     }
 
@@ -153,10 +155,9 @@ impl PageLedger {
     /// # Errors
     /// When it was not taken, something leads to it, or the processor refuses.
     pub fn release(&mut self, hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
-        match self.use_of(frame)? {
-            Use::Taken { mapped: 0, .. } => self.empty(hardware, frame),
-            Use::Taken { .. } => Err(Refused::Mapped),
-            _ => Err(Refused::NotTaken),
+        match self.taken(frame)? {
+            Taken { mapped: 0, .. } => self.empty(hardware, frame),
+            _ => Err(Refused::Mapped),
         }
     }
 
@@ -165,26 +166,40 @@ impl PageLedger {
     /// # Errors
     /// When somebody can write it still, or it is not of a kind that has a writer.
     pub fn set_writer(&mut self, frame: Frame, writer: Option<SpaceId>) -> Result<(), Refused> {
-        match self.use_of(frame)? {
-            Use::Taken {
-                purpose: Purpose::Region { .. },
-                mapped,
-                writable: 0,
-            } => {
-                let taken = Use::Taken {
-                    purpose: Purpose::Region { writer },
-                    mapped,
-                    writable: 0,
-                };
-                self.set(frame, taken);
+        let taken = self.taken(frame)?;
+        match taken.purpose {
+            Purpose::Region { .. } if taken.writable > 0 => Err(Refused::Mapped),
+            Purpose::Region { .. } => {
+                let purpose = Purpose::Region { writer };
+                self.set(frame, Use::Taken(Taken { purpose, ..taken }));
                 Ok(())
             }
-            Use::Taken {
-                purpose: Purpose::Region { .. },
-                ..
-            } => Err(Refused::Mapped),
             _ => Err(Refused::NotTaken),
         }
+    }
+
+    /// Lets the operating system read a page of a region, until that ends: what trustlets tell of themselves.
+    ///
+    /// # Errors
+    /// When it is of another kind, or the processor refuses.
+    pub fn show(&mut self, hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
+        let taken = self.taken(frame)?;
+        if !matches!(taken.purpose, Purpose::Region { .. }) {
+            return Err(Refused::NotTaken);
+        }
+        let adjustment = Adjustment {
+            level: Vmpl::OPERATING_SYSTEM,
+            permissions: Permissions::READ,
+        };
+        hardware.adjust(frame, adjustment)?;
+        self.set(frame, Use::Taken(Taken { shown: true, ..taken }));
+        Ok(())
+    }
+
+    /// Whether the operating system may read a page that is not its own.
+    #[must_use]
+    pub fn is_shown(&self, frame: Frame) -> bool {
+        self.taken(frame).is_ok_and(|taken| taken.shown)
     }
 
     /// Whether a page is the operating system's: the only ones that are read or written because it says so.
@@ -202,45 +217,32 @@ impl PageLedger {
     /// What a page was taken for; `None` if it was not.
     #[must_use]
     pub fn purpose(&self, frame: Frame) -> Option<Purpose> {
-        match self.use_of(frame) {
-            Ok(Use::Taken { purpose, .. }) => Some(purpose),
-            _ => None,
-        }
+        self.taken(frame).ok().map(|taken| taken.purpose)
     }
 
     /// A page table is about to lead to the page.
     pub(crate) fn mapped(&mut self, frame: Frame, to_write: bool) -> Result<(), Refused> {
-        let Use::Taken {
-            purpose,
+        let taken = self.taken(frame)?;
+        let mapped = taken.mapped.checked_add(1).ok_or(Refused::Mapped)?;
+        let writable = taken.writable + u32::from(to_write);
+        let taken = Taken {
             mapped,
             writable,
-        } = self.use_of(frame)?
-        else {
-            return Err(Refused::NotTaken);
+            ..taken
         };
-        let taken = Use::Taken {
-            purpose,
-            mapped: mapped.checked_add(1).ok_or(Refused::Mapped)?,
-            writable: writable + u32::from(to_write),
-        };
-        self.set(frame, taken);
+        self.set(frame, Use::Taken(taken));
         Ok(())
     }
 
     /// A page table that led to the page does so no more, and no processor remembers it.
     pub(crate) fn unmapped(&mut self, frame: Frame, to_write: bool) {
-        if let Ok(Use::Taken {
-            purpose,
-            mapped,
-            writable,
-        }) = self.use_of(frame)
-        {
-            let taken = Use::Taken {
-                purpose,
-                mapped: mapped.saturating_sub(1),
-                writable: writable.saturating_sub(u32::from(to_write)),
+        if let Ok(taken) = self.taken(frame) {
+            let taken = Taken {
+                mapped: taken.mapped.saturating_sub(1),
+                writable: taken.writable.saturating_sub(u32::from(to_write)),
+                ..taken
             };
-            self.set(frame, taken);
+            self.set(frame, Use::Taken(taken));
         }
     }
 
@@ -261,6 +263,13 @@ impl PageLedger {
             Ok(())
         } else {
             Err(Refused::InUse)
+        }
+    }
+
+    fn taken(&self, frame: Frame) -> Result<Taken, Refused> {
+        match self.use_of(frame)? {
+            Use::Taken(taken) => Ok(taken),
+            _ => Err(Refused::NotTaken),
         }
     }
 

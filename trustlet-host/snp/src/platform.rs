@@ -315,4 +315,4 @@ fn filled(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

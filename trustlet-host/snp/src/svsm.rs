@@ -5,9 +5,12 @@
 //! RAX and perhaps values in the others. R9 is not used: monitors exist that do not carry it. The registers come
 //! from the caller's saved state, which it cannot change while the monitor looks; longer operands lie in its
 //! memory, which it can. So those are copied once, and only the copy is looked at.
+//!
+//! Protocol 0 ([`core_protocol`]) is AMD's; [`chain_protocol`] is this project's, and carries monitor calls.
 
 pub mod area;
 pub mod call;
+pub mod chain_protocol;
 pub mod code;
 pub mod core_protocol;
 pub mod operand;

@@ -32,3 +32,71 @@ pub(super) fn answer<M: Machine>(core: &mut Core<M>, caller: Caller, socket: Bor
         .ok()
         .map(|()| true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chosen::Chosen;
+    use hacher_monitor_core::conformance::{self, Carrier};
+    use rustix::fs::{MemfdFlags, memfd_create};
+    use rustix::io::write;
+    use std::os::fd::OwnedFd;
+
+    /// A socket between a caller and the monitor.
+    struct Socket {
+        core: Core<Chosen>,
+        ours: OwnedFd,
+        theirs: OwnedFd,
+    }
+
+    impl Carrier for Socket {
+        fn carry(&mut self, caller: Caller, message: &[u8], files: &[Vec<u8>]) -> Result<Vec<u8>, String> {
+            let file = |bytes: &Vec<u8>| {
+                let file = memfd_create("file", MemfdFlags::CLOEXEC).map_err(|error| error.to_string())?;
+                let mut rest = bytes.as_slice();
+                while !rest.is_empty() {
+                    let written = write(&file, rest).map_err(|error| error.to_string())?;
+                    rest = rest.get(written..).unwrap_or(&[]);
+                }
+                Ok::<_, String>(file)
+            };
+            let files = files.iter().map(file).collect::<Result<Vec<_>, _>>()?;
+            let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
+            seqpacket::send(&self.ours, message, &files, SendFlags::empty())
+                .map_err(|error| error.to_string())?;
+            if answer(&mut self.core, caller, self.theirs.as_fd()) != Some(true) {
+                return Err("it was not answered".to_owned());
+            }
+            let mut reply = vec![0; MESSAGE_MAX_BYTES];
+            let received = seqpacket::receive(&self.ours, &mut reply, RecvFlags::empty());
+            let (len_bytes, _) = received
+                .map_err(|error| error.to_string())?
+                .ok_or("the monitor has gone")?;
+            reply.truncate(len_bytes);
+            Ok(reply)
+        }
+
+        fn program(&self) -> Vec<u8> {
+            std::fs::read("/proc/self/exe").expect("this test")
+        }
+    }
+
+    #[test]
+    fn the_calls_of_every_carrier_are_answered_as_everywhere() {
+        let machine = match Chosen::find() {
+            Ok(machine) => machine,
+            Err(error) => {
+                println!("skipped: this machine runs no trustlets: {error}");
+                return;
+            }
+        };
+        let (ours, theirs) = seqpacket::pair().expect("a pair of sockets");
+        let mut socket = Socket {
+            core: Core::new(machine).expect("a monitor"),
+            ours,
+            theirs,
+        };
+        let calls = conformance::run(&mut socket).expect("the same answers");
+        assert!(calls > 50, "{calls}");
+    }
+}

@@ -15,13 +15,6 @@ use alloc::vec::Vec;
 use open::Opener;
 
 /// How the payload gets out of the producer's region.
-#[cfg_attr(
-    not(feature = "aws-lc"),
-    expect(
-        clippy::large_enum_variant,
-        reason = "the key of `ring` is large; there is one of these for each ring, and a box costs each record"
-    )
-)]
 pub(crate) enum Payload {
     /// It is opened with the key of its port.
     Sealed(Opener),

@@ -2,6 +2,6 @@
 //! the data path itself, in memory that the trustlets' page tables lead to.
 
 mod life;
-mod machine;
+pub(crate) mod machine;
 mod trustlet;
 mod wild;

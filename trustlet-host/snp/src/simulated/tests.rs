@@ -44,7 +44,7 @@ fn nobody_gets_at_what_is_anothers_in_a_million_steps() {
 
 /// The monitor's step that `fault` breaks is needed: without it a violation is found.
 fn is_found(fault: Fault) {
-    let found = run(200_000, Some(fault));
+    let found = run(500_000, Some(fault));
     assert!(found.is_err(), "nobody has noticed: {fault:?}");
 }
 

@@ -1,9 +1,9 @@
 //! A board that is simulated, and the monitor's core on it, called as loader and daemon call.
 
-use super::super::{Board, Snp};
 use crate::frame::Frame;
 use crate::hardware::Hardware;
 use crate::ledger::PageLedger;
+use crate::platform::{Board, Snp};
 use crate::program::tests::{CODE, DATA, file};
 use crate::rmp::{Adjustment, RmpError, Vmpl};
 use crate::simulated::{ENCRYPTED, Machine};
@@ -20,10 +20,10 @@ use hacher_monitor_core::platform::{LayerStatus, Measurement, PlatformError, Pla
 use zerocopy::{FromBytes, IntoBytes};
 
 /// The simulated machine as a board.
-pub(super) struct Bench {
-    pub(super) machine: Machine,
+pub(crate) struct Bench {
+    pub(crate) machine: Machine,
     random: u64,
-    pub(super) now_ns: u64,
+    pub(crate) now_ns: u64,
 }
 
 impl Hardware for Bench {
@@ -105,20 +105,20 @@ impl Board for Bench {
 }
 
 /// The functions of the chain, one behind the other.
-pub(super) const FUNCTIONS: [&str; 3] = ["a", "b", "c"];
+pub(crate) const FUNCTIONS: [&str; 3] = ["a", "b", "c"];
 const CHAIN: u64 = 0;
 /// Pages of the machine.
-const PAGES: usize = 12_000;
+pub(crate) const PAGES: usize = 12_000;
 
 /// The monitor, whose chain is `ingress -> a -> b -> c -> egress`.
-pub(super) struct Monitor {
-    pub(super) core: Core<Snp<Bench>>,
+pub(crate) struct Monitor {
+    pub(crate) core: Core<Snp<Bench>>,
     sequence: u32,
 }
 
 impl Monitor {
     /// With so many pages that the operating system has lent.
-    pub(super) fn with_pages(lent: usize) -> Self {
+    pub(crate) fn with_pages(lent: usize) -> Self {
         let mut machine = Machine::new(PAGES);
         machine.launch(machine.frame(0), Vmpl::MONITOR);
         let mut ledger = PageLedger::new(0..PAGES as u64, &(0..1), |_| true);
@@ -143,25 +143,25 @@ impl Monitor {
     }
 
     /// With enough of them, and the chain sealed.
-    pub(super) fn with_chain() -> Self {
+    pub(crate) fn with_chain() -> Self {
         let mut monitor = Self::with_pages(PAGES - 100);
         monitor.define().unwrap();
         monitor
     }
 
-    pub(super) fn platform(&mut self) -> &mut Snp<Bench> {
+    pub(crate) fn platform(&mut self) -> &mut Snp<Bench> {
         self.core.platform_mut()
     }
 
-    pub(super) fn machine(&mut self) -> &mut Machine {
+    pub(crate) fn machine(&mut self) -> &mut Machine {
         &mut self.core.platform_mut().board().machine
     }
 
-    pub(super) fn spare(&mut self) -> usize {
+    pub(crate) fn spare(&mut self) -> usize {
         self.core.platform_mut().memory().1.spare()
     }
 
-    pub(super) fn define(&mut self) -> Result<(), String> {
+    pub(crate) fn define(&mut self) -> Result<(), String> {
         let gateway = GatewayDefinition {
             role: name("gateway"),
             memory_bytes: 1 << 20,
@@ -220,7 +220,7 @@ impl Monitor {
     }
 
     /// Starts an instance: 0 is the gateway.
-    pub(super) fn create(&mut self, instance: u64) -> Result<(), String> {
+    pub(crate) fn create(&mut self, instance: u64) -> Result<(), String> {
         let arguments = match instance {
             0 => [GATEWAY_PROCESS, 0, 0, 0, 0, 0],
             _ => [CHAIN, instance, 0, 0, 0, 0],

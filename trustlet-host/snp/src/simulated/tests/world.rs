@@ -98,7 +98,8 @@ impl World {
             660..730 => self.map_region()?,
             730..760 => self.unmap()?,
             760..780 => self.change_region()?,
-            780..997 => self.trustlet_acts()?,
+            780..785 => self.show_region()?,
+            785..993 => self.trustlet_acts()?,
             _ => self.hypervisor_acts(),
         }
         self.check()
@@ -327,6 +328,33 @@ impl World {
         }
     }
 
+    /// The operating system may read a region that nobody writes secrets to any more.
+    fn show_region(&mut self) -> Step {
+        if self.regions.len() < REGIONS_MAX {
+            return Ok(());
+        }
+        let at = self.random.usize(..self.regions.len());
+        let frame = self.regions[at].frame;
+        let is_silent = !self.written.keys().any(|&(of, _)| of == frame);
+        let is_mapped = self
+            .trustlets
+            .iter()
+            .any(|trustlet| trustlet.expected.values().any(|&(mapped, _)| mapped == frame));
+        if !is_silent || is_mapped {
+            return Ok(());
+        }
+        // Nobody can write it from here on, so what is stolen later was stolen elsewhere.
+        let silenced = self.ledger.set_writer(frame, None);
+        self.regions.swap_remove(at);
+        let shown = silenced.and_then(|()| self.ledger.show(&mut self.hardware, frame));
+        self.done(shown)?;
+        if self.random.bool() {
+            let released = self.ledger.release(&mut self.hardware, frame);
+            self.done(released)?;
+        }
+        Ok(())
+    }
+
     fn trustlet_acts(&mut self) -> Step {
         let Some(at) = self.any_trustlet() else {
             return Ok(());
@@ -440,7 +468,9 @@ impl World {
             let frame = machine.frame(number);
             let of = |level| machine.permissions(frame, level);
             let (trustlets, below) = (of(Vmpl::One), [of(Vmpl::Two), of(Vmpl::Three)]);
-            let is_apart = below == [Permissions::NONE; 2];
+            // The operating system may give the lowest level what it has itself.
+            let is_shown = self.ledger.is_shown(frame) && Permissions::READ.contain(below[1]);
+            let is_apart = below == [Permissions::NONE; 2] || is_shown && Permissions::READ.contain(below[0]);
             let fits = match self.ledger.purpose(frame) {
                 Some(purpose) => is_apart && purpose.permissions().contain(trustlets),
                 None if self.ledger.is_of_system(frame) => trustlets == Permissions::NONE,
