@@ -1,0 +1,12 @@
+//! Turns a record round.
+
+#![no_std]
+#![no_main]
+#![allow(unsafe_code, reason = "a name that the library begins with")]
+
+use hacher_snp_trustlets::function;
+
+#[unsafe(no_mangle)]
+fn trustlet() {
+    function::serve(|record| record.reverse());
+}
