@@ -54,8 +54,10 @@ fn the_image_boots_and_nothing_comes_of_any_attack() {
         "no SNP: page tables only",
         "a chain of three functions answers, each record sealed from hop to hop",
         "result: success",
+        "all pages of the hostile trustlets came back",
+        "calls over a calling area are answered as over every carrier",
     ] {
-        assert!(said.lines().any(|said| said.trim_end() == line), "{line}\n{said}");
+        assert!(said.lines().any(|said| said.contains(line)), "{line}\n{said}");
     }
     let attacks = said.lines().filter(|line| line.starts_with("attack ")).count();
     assert!(attacks > 50, "{attacks} attacks\n{said}");

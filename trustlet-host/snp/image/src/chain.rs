@@ -28,7 +28,8 @@ const FUNCTIONS: [(&str, &[u8]); 3] = [
     ("reverse", program!("reverse")),
 ];
 const GATEWAY: &[u8] = program!("gateway");
-const HOSTILE: &[u8] = program!("hostile");
+/// The hostile one's.
+pub(crate) const HOSTILE: &[u8] = program!("hostile");
 
 /// The chain of three functions.
 pub(crate) const TEXT_CHAIN: u64 = 0;

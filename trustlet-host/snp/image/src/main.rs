@@ -7,6 +7,7 @@
 //! registers                       into a trustlet and out of it
 //! turns                           whose turn it is, and what becomes of calls, faults and deaths
 //! chain                           a chain of three functions, defined by the monitor's own calls
+//! calling_area                    calls of an operating system
 //! demonstration                   records go through it while a hostile trustlet tries what it can
 //! ```
 //!
@@ -20,6 +21,7 @@ extern crate alloc;
 
 mod board;
 mod boot;
+mod calling_area;
 mod chain;
 mod clock;
 mod demonstration;
@@ -36,6 +38,7 @@ mod traps;
 mod turns;
 
 use alloc::string::String;
+use core::ops::Range;
 use core::panic::PanicInfo;
 use core::ptr::addr_of_mut;
 use hacher_snp_bare::heap::OneThreadHeap;
@@ -99,9 +102,19 @@ fn run(start_info_at: u64) -> Result<(), String> {
         "processor: {features:?}; {} pages for trustlets",
         frames.end - frames.start
     );
-    let machine =
-        board::Machine::new(frames.clone(), clock, random).ok_or("the processor's randomness ended")?;
-    demonstration::run(machine, &frames)
+    let (of_suite, frames) = halves(frames);
+    let machine = |frames: &Range<u64>| {
+        board::Machine::new(frames.clone(), clock, random).ok_or("the processor's randomness ended")
+    };
+    let calls = calling_area::System::new(machine(&of_suite)?, &of_suite)?.run()?;
+    say!("{calls} calls over a calling area are answered as over every carrier");
+    demonstration::run(machine(&frames)?, &frames)
+}
+
+/// Pages for a monitor that answers the suite of calls, and those for one that runs trustlets.
+const fn halves(frames: Range<u64>) -> (Range<u64>, Range<u64>) {
+    let middle = frames.start + (frames.end - frames.start) / 4;
+    (frames.start..middle, middle..frames.end)
 }
 
 #[panic_handler]

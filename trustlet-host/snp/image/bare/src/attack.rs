@@ -129,8 +129,34 @@ attacks! {
     Sidt: "asks where the interrupt table is" => PROTECTION,
     /// The cache of page tables.
     Invlpg: "forgets a page" => PROTECTION,
-    /// Hands over to a hypervisor.
+    /// All caches.
     Wbinvd: "empties the caches" => PROTECTION,
+    /// The same, without writing back.
+    Invd: "throws the caches away" => PROTECTION,
+    /// Several bytes to a port.
+    PortString: "writes a string to a port" => PROTECTION,
+    /// Task priority.
+    WriteCr8: "writes CR8" => PROTECTION,
+    /// The flag that a task was switched.
+    Clts: "clears the task flag" => PROTECTION,
+    /// A task of its own.
+    Ltr: "loads a task" => PROTECTION,
+    /// The monitor's base of GS.
+    Swapgs: "swaps bases of GS" => PROTECTION,
+    /// A base of its own, which nobody would save.
+    WriteBase: "writes a segment's base" => UNDEFINED,
+    /// Wider registers, which nobody would save.
+    WideRegisters: "uses registers that are not saved" => UNDEFINED,
+    /// More of them.
+    Xsetbv: "enables registers that are not saved" => Outcome::AnyException,
+    /// The time, to the cycle.
+    ReadTime: "reads the time-stamp counter" => PROTECTION,
+    /// What the processor counts.
+    ReadCounter: "reads a performance counter" => PROTECTION,
+    /// An entry to CPL0 that leads nowhere.
+    Sysenter: "enters the monitor by an old instruction" => Outcome::AnyException,
+    /// The hypervisor.
+    Vmmcall: "calls the hypervisor" => UNDEFINED,
     /// An interrupt that is the processor's own.
     IntException: "raises a page fault by an instruction" => PROTECTION,
     /// The timer's.

@@ -8,7 +8,7 @@ use hacher_snp_bare::attack::Attack;
 macro_rules! run_one {
     ($($code:literal),+ $(, $name:ident = $value:expr)*) => {
         // SAFETY: none: this has to end the trustlet.
-        unsafe { asm!($($code),+ $(, in($name) $value)*, out("rax") _, out("rcx") _, out("rdx") _) }
+        unsafe { asm!($($code),+ $(, in($name) $value)*, out("rax") _, out("rcx") _, out("rdx") _, out("rsi") _, out("xmm0") _) }
     };
 }
 
@@ -30,6 +30,19 @@ pub(crate) fn run(attack: Attack) -> bool {
         Attack::Sidt => run_one!("sub rsp, 16", "sidt [rsp]", "add rsp, 16"),
         Attack::Invlpg => run_one!("invlpg [rsp]"),
         Attack::Wbinvd => run_one!("wbinvd"),
+        Attack::Invd => run_one!("invd"),
+        Attack::PortString => run_one!("mov rsi, rsp", "mov edx, 0xf4", "outsb"),
+        Attack::WriteCr8 => run_one!("xor eax, eax", "mov cr8, rax"),
+        Attack::Clts => run_one!("clts"),
+        Attack::Ltr => run_one!("mov eax, 0x28", "ltr ax"),
+        Attack::Swapgs => run_one!("swapgs"),
+        Attack::WriteBase => run_one!("mov eax, 0x1000", "wrfsbase rax"),
+        Attack::WideRegisters => run_one!("vpxor ymm0, ymm0, ymm0"),
+        Attack::Xsetbv => run_one!("xor ecx, ecx", "xor edx, edx", "mov eax, 7", "xsetbv"),
+        Attack::ReadTime => run_one!("rdtsc"),
+        Attack::ReadCounter => run_one!("xor ecx, ecx", "rdpmc"),
+        Attack::Sysenter => run_one!("sysenter"),
+        Attack::Vmmcall => run_one!("vmmcall"),
         Attack::Breakpoint => run_one!("int3"),
         Attack::IntException => run_one!("int 14"),
         Attack::IntTimer => run_one!("int 0x20"),
