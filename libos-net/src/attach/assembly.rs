@@ -34,7 +34,7 @@ impl Assembly {
     pub fn feed(&mut self, mut message: Message) -> Result<Option<Instruction>, AttachError> {
         let message = &mut message.deliver()?;
         if message.kind() == kind::BEGIN {
-            let begin = message.first::<Begin>()?;
+            let begin = message.one::<Begin>()?;
             if begin.version != ATTACH_VERSION {
                 return Err(MonitorMisbehaved::Version { found: begin.version }.into());
             }
@@ -49,20 +49,24 @@ impl Assembly {
             kind::EVIDENCE => return Ok(Some(Instruction::Evidence(read_evidence(message)?))),
             kind::LOCKDOWN => return Ok(Some(Instruction::Lockdown(message.payload().to_vec()))),
             kind::LISTEN => {
-                let listen = message.first::<Listen>()?;
+                let listen = message.one::<Listen>()?;
                 let socket = message.handle()?;
                 let tls = TlsFiles::take(listen.tls, message)?;
                 return Ok(Some(Instruction::Listen(Listener { socket, tls })));
             }
             kind::TLS => {
-                let renew = message.first::<Renew>()?;
+                let renew = message.one::<Renew>()?;
                 let files = TlsFiles::take(renew.tls, message)?;
                 let files = files.ok_or(BadAttachment("a renewal without files"))?;
                 return Ok(Some(Instruction::Renew(files)));
             }
-            kind::READINESS => return Ok(Some(Instruction::Readiness(message.entries()?))),
+            kind::READINESS => {
+                return Ok(Some(Instruction::Readiness(
+                    message.entries()?.collect::<Result<_, _>>()?,
+                )));
+            }
             kind::ACCESS_LOG => return Ok(Some(Instruction::AccessLog)),
-            kind::DRAIN => return Ok(Some(Instruction::Drain(message.first::<Drain>()?))),
+            kind::DRAIN => return Ok(Some(Instruction::Drain(message.one::<Drain>()?))),
             kind::BELL => return Ok(Some(Instruction::Bell(Doorbell::new(message.handle()?)))),
             kind::GO => return Ok(Some(core::mem::take(self).finish()?)),
             _ => return Err(BadAttachment("a message of unknown kind").into()),

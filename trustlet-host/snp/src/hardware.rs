@@ -5,8 +5,9 @@ use crate::rmp::{Adjustment, RmpError};
 
 /// What the monitor, at VMPL0 and CPL0, does with pages.
 ///
-/// It reaches every page. Where the hypervisor has taken one away, the processor stops the monitor there and
-/// nothing else goes on: availability is the hypervisor's anyway.
+/// It reaches every page. Where the hypervisor has taken one away, the processor raises an exception (#VC) or a nested
+/// page fault, also in the instructions here: whoever implements this ends the guest then. To go on with an error
+/// would be to go on with a page that is not what it was. Availability is the hypervisor's anyway.
 pub trait Hardware {
     /// Says that a page is part of the guest, or is no longer (`PVALIDATE`).
     ///
@@ -29,7 +30,8 @@ pub trait Hardware {
     /// Writes a word of a page.
     fn write(&mut self, frame: Frame, index: usize, word: u64);
 
-    /// Makes all processors forget what they remember of page tables and permissions. Whoever takes a mapping or a
-    /// permission away does so before the page gets another use.
+    /// Makes all processors forget what they remember of page tables and permissions, at every level. Returns only when
+    /// each has, and has done what it did by them before; if that cannot be known, it does not return. Whoever takes a
+    /// mapping or a permission away calls it before the page gets another use.
     fn flush(&mut self);
 }

@@ -85,6 +85,9 @@ pub unsafe fn vmgexit() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rmp::{Permissions, Vmpl};
+    use core::ffi::c_int;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     /// Bytes of machine code that are looked at. None of the functions is longer in a debug build.
     const CODE_BYTES: usize = 256;
@@ -109,5 +112,86 @@ mod tests {
         assert!(has(rmpadjust as *const (), [0xf3, 0x0f, 0x01, 0xfe]));
         assert!(has(vmgexit as *const (), [0xf3, 0x0f, 0x01, 0xd9]));
         assert!(!has(vmgexit as *const (), [0xf3, 0x0f, 0x01, 0xfe]));
+    }
+
+    /// What the next instruction answers: RAX, and the carry flag.
+    static ANSWER: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+    /// RAX, RCX and RDX as it found them.
+    static FOUND: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+
+    /// Plays the processor, for an instruction that this one does not know, or does not have at CPL3.
+    extern "C" fn play(_: c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+        // SAFETY: the kernel gives a handler with `SA_SIGINFO` the context of the thread that was interrupted.
+        let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
+        let registers = &mut context.uc_mcontext.gregs;
+        let place = |register: c_int| usize::try_from(register).unwrap_or(0);
+        let words = [libc::REG_RAX, libc::REG_RCX, libc::REG_RDX].map(|register| registers[place(register)]);
+        for (found, word) in FOUND.iter().zip(words) {
+            found.store(word.cast_unsigned(), Ordering::Relaxed);
+        }
+        let [answer, carry] = [&ANSWER[0], &ANSWER[1]].map(|word| word.load(Ordering::Relaxed));
+        registers[place(libc::REG_RAX)] = answer.cast_signed();
+        // The carry flag is the lowest.
+        let flags = &mut registers[place(libc::REG_EFL)];
+        *flags = *flags & !1 | carry.cast_signed();
+        // Each instruction has four bytes.
+        registers[place(libc::REG_RIP)] += 4;
+    }
+
+    /// Executes with this answer: the result, and what the instruction found in RAX, RCX and RDX.
+    fn executed<T>(rax: u64, carry: bool, instruction: impl FnOnce() -> T) -> (T, [u64; 3]) {
+        ANSWER[0].store(rax, Ordering::Relaxed);
+        ANSWER[1].store(u64::from(carry), Ordering::Relaxed);
+        let result = instruction();
+        (result, [0, 1, 2].map(|at| FOUND[at].load(Ordering::Relaxed)))
+    }
+
+    #[test]
+    fn operands_and_results_are_where_the_manual_has_them() {
+        // SAFETY: a structure of plain words, for which zeros are valid.
+        let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+        action.sa_sigaction = play as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        for signal in [libc::SIGILL, libc::SIGSEGV] {
+            // SAFETY: the handler touches nothing but registers and atomics.
+            let set = unsafe { libc::sigaction(signal, &raw const action, core::ptr::null_mut()) };
+            assert_eq!(set, 0);
+        }
+        let address = 0x7fff_1234_5000;
+        // SAFETY: `play` answers in the place of the processor.
+        let validate = |valid| unsafe { pvalidate(address, valid) };
+        for (valid, rdx) in [(true, 1), (false, 0)] {
+            let (result, found) = executed(0, false, || validate(valid));
+            assert_eq!((result, found), (Ok(()), [address, 0, rdx]));
+        }
+        for (rax, carry, expected) in [
+            (0, true, RmpError::Unchanged),
+            (1, false, RmpError::Input),
+            (6, true, RmpError::Size),
+            (0xdead_0000_0006, false, RmpError::Size),
+            (9, false, RmpError::Unknown(9)),
+        ] {
+            let (result, _) = executed(rax, carry, || validate(true));
+            assert_eq!(result, Err(expected));
+        }
+        let adjustment = Adjustment {
+            level: Vmpl::Two,
+            permissions: Permissions::READ.and(Permissions::WRITE),
+        };
+        // SAFETY: as above.
+        let adjust = || unsafe { rmpadjust(address, adjustment) };
+        let (result, found) = executed(0, true, adjust);
+        assert_eq!((result, found), (Ok(()), [address, 0, 0x0302]));
+        for (rax, expected) in [
+            (1, RmpError::Input),
+            (2, RmpError::Permission),
+            (6, RmpError::Size),
+        ] {
+            assert_eq!(executed(rax, false, adjust).0, Err(expected));
+        }
+        for signal in [libc::SIGILL, libc::SIGSEGV] {
+            // SAFETY: the default action.
+            assert_ne!(unsafe { libc::signal(signal, libc::SIG_DFL) }, libc::SIG_ERR);
+        }
     }
 }

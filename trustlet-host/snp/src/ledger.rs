@@ -19,18 +19,35 @@ pub use refused::Refused;
 
 use crate::frame::Frame;
 use crate::hardware::Hardware;
-use crate::rmp::{Adjustment, Permissions, Vmpl};
-use alloc::vec;
+use crate::rmp::{Adjustment, Permissions, RmpError, Vmpl};
 use alloc::vec::Vec;
 use core::ops::Range;
+
+/// What a page is at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Boot {
+    /// The monitor's: its memory, and every page that the launch made for it alone (secrets, CPUID, VMSA, GHCB).
+    Monitor,
+    /// The operating system's, and validated.
+    System,
+    /// Memory that was not validated.
+    NotValidated,
+    /// No memory: a device, firmware that cannot be written, a hole.
+    NoMemory,
+}
 
 /// What a page is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
+    /// Never anything.
+    None,
     /// Not part of the guest, as far as is known.
     Absent,
     /// The monitor's own, from the start to the end.
     Monitor,
+    /// In the middle of a change. If the processor refuses there, it stays so: nobody gets it again, and who had it
+    /// before may still reach it.
+    Lost,
     /// The operating system's.
     System,
     /// Nobody's, and empty.
@@ -59,29 +76,38 @@ pub struct PageLedger {
 }
 
 impl PageLedger {
-    /// The ledger of a guest that has the pages with these numbers. `own` are the monitor's; all others belong to
-    /// the operating system, if `is_valid` says that they were validated before, else to nobody.
+    /// The ledger of a guest that has the pages with these numbers, of which each is what `boot` says. Levels below the
+    /// monitor's have nothing of the monitor's own.
     #[must_use]
-    pub fn new(memory: Range<u64>, own: &Range<u64>, is_valid: impl Fn(u64) -> bool) -> Self {
-        let use_of = |number: u64| match number {
-            number if own.contains(&number) => Use::Monitor,
-            number if is_valid(number) => Use::System,
-            _ => Use::Absent,
+    pub fn new(memory: Range<u64>, boot: impl Fn(u64) -> Boot) -> Self {
+        let use_of = |number: u64| match boot(number) {
+            Boot::Monitor => Use::Monitor,
+            Boot::System => Use::System,
+            Boot::NotValidated => Use::Absent,
+            Boot::NoMemory => Use::None,
         };
+        let uses: Vec<Use> = memory.clone().map(use_of).collect();
         Self {
-            uses: memory.clone().map(use_of).collect(),
+            // As many as the operating system can lend: none of its calls makes the monitor's heap grow.
+            spare: Vec::with_capacity(uses.len()),
+            uses,
             memory,
-            spare: vec![],
         }
     }
 
     /// Takes a page into the guest, for the operating system.
     ///
     /// # Errors
-    /// When it is in use, is no memory, or the processor refuses. Then the operating system does not get it.
+    /// When it is in use, is no memory, or the processor refuses. Then the operating system does not get it from here.
     pub fn accept(&mut self, hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
         self.expect(frame, Use::Absent)?;
-        hardware.validate(frame, true)?;
+        if let Err(error) = hardware.validate(frame, true) {
+            // What was validated already may have another page in its place.
+            let refused = error == RmpError::Unchanged;
+            self.set(frame, if refused { Use::Lost } else { Use::Absent });
+            return Err(error.into());
+        }
+        self.set(frame, Use::Lost);
         // The hypervisor may have put a page here that was another one of this guest, with what it holds.
         hardware.zero(frame);
         give_to_system(hardware, frame)?;
@@ -95,8 +121,7 @@ impl PageLedger {
     /// When it is not the operating system's, or the processor refuses.
     pub fn rescind(&mut self, hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
         self.expect(frame, Use::System)?;
-        // If the processor refuses in the middle, nobody gets it again.
-        self.set(frame, Use::Monitor);
+        self.set(frame, Use::Lost);
         take_from_all(hardware, frame)?;
         hardware.validate(frame, false)?;
         self.set(frame, Use::Absent);
@@ -106,7 +131,7 @@ impl PageLedger {
     /// Takes a page from the operating system.
     ///
     /// # Errors
-    /// When it is not the operating system's, or the processor refuses. In the second case nobody uses it any more.
+    /// When it is not the operating system's, or the processor refuses. In the second case nobody gets it again.
     pub fn deposit(&mut self, hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
         self.expect(frame, Use::System)?;
         self.empty(hardware, frame)
@@ -115,12 +140,12 @@ impl PageLedger {
     /// Gives a spare page to the operating system; `None` if there is none.
     ///
     /// # Errors
-    /// When the processor refuses. Then nobody uses it any more.
+    /// When the processor refuses. Then nobody gets it again.
     pub fn withdraw(&mut self, hardware: &mut impl Hardware) -> Result<Option<Frame>, Refused> {
         let Some(frame) = self.spare.pop() else {
             return Ok(None);
         };
-        self.set(frame, Use::Monitor);
+        self.set(frame, Use::Lost);
         give_to_system(hardware, frame)?;
         self.set(frame, Use::System);
         Ok(Some(frame))
@@ -132,7 +157,7 @@ impl PageLedger {
     /// When there is none, or the processor refuses.
     pub fn take(&mut self, hardware: &mut impl Hardware, purpose: Purpose) -> Result<Frame, Refused> {
         let frame = self.spare.pop().ok_or(Refused::NoMemory)?;
-        self.set(frame, Use::Monitor);
+        self.set(frame, Use::Lost);
         hardware.adjust(
             frame,
             Adjustment {
@@ -208,6 +233,18 @@ impl PageLedger {
         self.use_of(frame) == Ok(Use::System)
     }
 
+    /// Whether a page is memory that is no part of the guest.
+    #[must_use]
+    pub fn is_absent(&self, frame: Frame) -> bool {
+        self.use_of(frame) == Ok(Use::Absent)
+    }
+
+    /// Whether the processor has refused in the middle of a change of its use.
+    #[must_use]
+    pub fn is_lost(&self, frame: Frame) -> bool {
+        self.use_of(frame) == Ok(Use::Lost)
+    }
+
     /// How many spare pages there are.
     #[must_use]
     pub const fn spare(&self) -> usize {
@@ -248,8 +285,7 @@ impl PageLedger {
 
     /// The one way to a spare page: taken from everybody, then emptied.
     fn empty(&mut self, hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
-        // If the processor refuses in the middle, nobody gets it again.
-        self.set(frame, Use::Monitor);
+        self.set(frame, Use::Lost);
         take_from_all(hardware, frame)?;
         hardware.zero(frame);
         self.set(frame, Use::Spare);
@@ -258,11 +294,10 @@ impl PageLedger {
     }
 
     fn expect(&self, frame: Frame, expected: Use) -> Result<(), Refused> {
-        let found = self.use_of(frame)?;
-        if found == expected {
-            Ok(())
-        } else {
-            Err(Refused::InUse)
+        match self.use_of(frame)? {
+            Use::None => Err(Refused::NoSuchPage),
+            found if found == expected => Ok(()),
+            _ => Err(Refused::InUse),
         }
     }
 
@@ -289,16 +324,20 @@ impl PageLedger {
     }
 }
 
-/// Leaves a page to the monitor's level alone, at once.
+/// Leaves a page to the monitor's level alone, at once. All levels are tried, whatever one of them says.
 fn take_from_all(hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
-    // The operating system may have given it to the level below its own, and can do so until it has nothing to give:
-    // so its own level comes first.
-    for level in [Vmpl::OPERATING_SYSTEM, Vmpl::Three, Vmpl::TRUSTLETS] {
+    let mut take = |level| {
         let permissions = Permissions::NONE;
-        hardware.adjust(frame, Adjustment { level, permissions })?;
-    }
-    // Processors remember what was permitted.
+        hardware.adjust(frame, Adjustment { level, permissions })
+    };
+    // The operating system can give what it has to the level below its own, until it has nothing: so its own comes
+    // first, and the lowest once more, when no processor remembers what was permitted.
+    let taken = [Vmpl::OPERATING_SYSTEM, Vmpl::Three, Vmpl::TRUSTLETS].map(&mut take);
     hardware.flush();
+    let permissions = Permissions::NONE;
+    let level = Vmpl::Three;
+    let last = hardware.adjust(frame, Adjustment { level, permissions });
+    taken.into_iter().chain([last]).collect::<Result<(), _>>()?;
     Ok(())
 }
 

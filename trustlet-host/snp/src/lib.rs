@@ -11,8 +11,8 @@
 //! with a [`program`] in each trustlet, which calls as [`abi`] says. [`svsm`] is how the operating system calls.
 //!
 //! Nothing here was run on hardware. Tests run it on `simulated`, which follows AMD's *Architecture
-//! Programmer's Manual* (APM), volume 2, section 15.36, and compare the machine code of each instruction with
-//! volume 3.
+//! Programmer's Manual* (APM), volume 2, section 15.36; of the instructions they compare the bytes with volume 3, and
+//! answer them in the place of the processor.
 
 #![cfg_attr(not(test), no_std)]
 

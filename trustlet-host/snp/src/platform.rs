@@ -37,6 +37,20 @@ use region::Returned;
 use trustlet::Trustlet;
 use zeroize::Zeroizing;
 
+/// Somebody's word that a trustlet runs on no processor, and that none will take up its page tables again: its processor
+/// state (VMSA) is no longer one, or has another CR3. The hypervisor chooses which state runs, so that none of them runs
+/// now is not enough: with tables that are another's memory by then, it would reach what that other writes there.
+#[derive(Debug, Clone, Copy)]
+pub struct RunsNowhere(());
+
+impl RunsNowhere {
+    /// Whoever runs trustlets gives it.
+    #[must_use]
+    pub const fn vouched() -> Self {
+        Self(())
+    }
+}
+
 /// The platform on a board.
 pub struct Snp<B: Board> {
     board: B,
@@ -70,7 +84,8 @@ impl<B: Board> Snp<B> {
     }
 
     /// The board and the ledger, for calls of the operating system about memory.
-    pub const fn memory(&mut self) -> (&mut B, &mut PageLedger) {
+    pub fn memory(&mut self) -> (&mut B, &mut PageLedger) {
+        self.take_back();
         (&mut self.board, &mut self.ledger)
     }
 
@@ -85,8 +100,8 @@ impl<B: Board> Snp<B> {
         self.trustlets.get(&process).is_none_or(Trustlet::is_killed)
     }
 
-    /// A trustlet runs no more, on no processor: takes back what it alone had. The core is told afterwards.
-    pub fn reap(&mut self, process: ProcessId) {
+    /// A trustlet runs no more, and cannot again: takes back what it alone had. The core is told afterwards.
+    pub fn reap(&mut self, process: ProcessId, _runs_nowhere: RunsNowhere) {
         if let Some(trustlet) = self.trustlets.remove(&process) {
             // What the processor does not give back is lost, and nobody's.
             let _ = trustlet.end(&mut self.board, &mut self.ledger);
@@ -102,6 +117,30 @@ impl<B: Board> Snp<B> {
                 self.returned.put(frame);
             }
         }
+    }
+
+    fn tell(
+        &mut self,
+        process: ProcessId,
+        message: ZeroizingMessage,
+        grants: &[Grant<'_, Self>],
+    ) -> Result<(), PlatformError> {
+        self.trustlet(process).ok_or_else(gone)?.check_room(&message)?;
+        let mut handles = Vec::with_capacity(grants.len());
+        for grant in grants {
+            handles.push(match *grant {
+                Grant::ReadWrite(region) => self.give_region(process, region, Access::Write)?,
+                Grant::ReadOnly(region) => self.give_region(process, region, Access::Read)?,
+                Grant::Doorbell(bell) => self.trustlet(process).ok_or_else(gone)?.give_bell(bell),
+                Grant::OwnDoorbell(bell) => {
+                    let trustlet = self.trustlet(process).ok_or_else(gone)?;
+                    trustlet.give_own_bell(bell)
+                }
+                Grant::File(_) => return no_files(),
+            });
+        }
+        self.trustlet(process).ok_or_else(gone)?.tell(message, handles);
+        Ok(())
     }
 
     fn trustlet(&mut self, process: ProcessId) -> Option<&mut Trustlet> {
@@ -183,6 +222,7 @@ impl<B: Board> Platform for Snp<B> {
     }
 
     fn load_image(&mut self, _: &str, file: Vec<u8>) -> Result<Image, PlatformError> {
+        self.take_back();
         Image::load(&mut self.board, &mut self.ledger, &self.returned, &file)
     }
 
@@ -235,10 +275,10 @@ impl<B: Board> Platform for Snp<B> {
     fn spawn(&mut self, launch: Launch<'_, Self>) -> Result<Spawned<Self>, PlatformError> {
         self.take_back();
         let id = SpaceId(self.next_space);
-        self.next_space = self.next_space.checked_add(1).ok_or_else(|| {
-            PlatformError::Unsuitable("as many trustlets were started as there are numbers".to_owned())
-        })?;
+        let next = self.next_space.checked_add(1);
+        let next = next.ok_or_else(|| unsuitable("as many trustlets were started as there are numbers"))?;
         let trustlet = Trustlet::begin(&mut self.board, &mut self.ledger, id, &launch)?;
+        self.next_space = next;
         self.newborn
             .push_back(trustlet.newborn(launch.process, launch.image));
         self.trustlets.insert(launch.process, trustlet);
@@ -262,24 +302,12 @@ impl<B: Board> Platform for Snp<B> {
         if self.is_killed(process) {
             return Ok(());
         }
-        let mut handles = Vec::with_capacity(grants.len());
-        for grant in grants {
-            handles.push(match *grant {
-                Grant::ReadWrite(region) => self.give_region(process, region, Access::Write)?,
-                Grant::ReadOnly(region) => self.give_region(process, region, Access::Read)?,
-                Grant::Doorbell(bell) => {
-                    let trustlet = self.trustlet(process).ok_or_else(gone)?;
-                    trustlet.give_bell(bell)
-                }
-                Grant::OwnDoorbell(bell) => {
-                    let trustlet = self.trustlet(process).ok_or_else(gone)?;
-                    trustlet.give_own_bell(bell)
-                }
-                Grant::File(_) => return no_files(),
-            });
+        let told = self.tell(process, message, grants);
+        if told.is_err() {
+            // It may have some of what the message was about: it gets no further.
+            self.kill(process);
         }
-        let trustlet = self.trustlet(process).ok_or_else(gone)?;
-        trustlet.tell(message, handles)
+        told
     }
 
     fn kill(&mut self, process: ProcessId) {

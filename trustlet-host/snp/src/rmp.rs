@@ -50,6 +50,12 @@ impl Permissions {
         Self(self.0 | other.0)
     }
 
+    /// Those of these that are also among `other`.
+    #[must_use]
+    pub const fn also_in(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Whether `other` is among these.
     #[must_use]
     pub const fn contain(self, other: Self) -> bool {

@@ -16,7 +16,7 @@ pub const ADDRESS_END: u64 = 1 << 47;
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
-/// Set from the start: the processor would else have to write a table that is read-only at its level.
+/// Set from the start, so that no walk has to write it.
 const ACCESSED: u64 = 1 << 5;
 const DIRTY: u64 = 1 << 6;
 const NO_EXECUTE: u64 = 1 << 63;

@@ -1,10 +1,13 @@
 //! The entries of one attachment, with the handles that came beside them, until a place is made of them.
 
 use crate::attach::contradiction::BadAttachment;
-use crate::attach::message::{Ahead, Begin, Edge, Inbound, MessageHeader, Port, kind};
+use crate::attach::message::{ATTACH_VERSION, Ahead, Begin, Edge, Inbound, MessageHeader, Port, kind};
 use alloc::vec::Vec;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 use zeroize::Zeroize;
+
+/// The most entries of one kind: more than the largest chain has.
+const ENTRIES_MAX: usize = 1 << 16;
 
 /// One message of the monitor, and the handles that came beside it.
 pub struct Delivered<'a, I> {
@@ -40,28 +43,32 @@ impl<'a, H, I: Iterator<Item = H>> Delivered<'a, I> {
         self.payload
     }
 
-    /// As many entries as it says that there are.
+    /// As many entries as it says that there are, one by one: what they hold is copied to where it goes, and nowhere else.
     ///
     /// # Errors
     /// When it has another length.
-    pub fn entries<E: FromBytes + Immutable + KnownLayout>(&self) -> Result<Vec<E>, BadAttachment> {
+    pub fn entries<E: FromBytes + Immutable + KnownLayout>(
+        &self,
+    ) -> Result<impl ExactSizeIterator<Item = Result<E, BadAttachment>> + use<'a, H, I, E>, BadAttachment>
+    {
         let count = usize::try_from(self.header.count).map_err(|_| BadAttachment("a count"))?;
         if self.payload.len() != count.saturating_mul(size_of::<E>()) {
             return Err(BadAttachment("a message of another length than its count says"));
         }
         let entries = self.payload.chunks_exact(size_of::<E>());
-        entries
-            .map(|bytes| E::read_from_bytes(bytes).map_err(|_| BadAttachment("an entry")))
-            .collect()
+        Ok(entries.map(|bytes| E::read_from_bytes(bytes).map_err(|_| BadAttachment("an entry"))))
     }
 
-    /// Its first entry.
+    /// Its one entry.
     ///
     /// # Errors
-    /// As [`Self::entries`], or when it has none.
-    pub fn first<E: FromBytes + Immutable + KnownLayout + Copy>(&self) -> Result<E, BadAttachment> {
-        let entries = self.entries::<E>()?;
-        entries.first().copied().ok_or(BadAttachment("an empty message"))
+    /// As [`Self::entries`], or when there are others.
+    pub fn one<E: FromBytes + Immutable + KnownLayout>(&self) -> Result<E, BadAttachment> {
+        let mut entries = self.entries::<E>()?;
+        match (entries.next(), entries.next()) {
+            (Some(entry), None) => entry,
+            _ => Err(BadAttachment("a message that has not one entry")),
+        }
     }
 
     /// The next handle.
@@ -130,23 +137,36 @@ impl<H> Entries<H> {
     ) -> Result<bool, BadAttachment> {
         match message.kind() {
             kind::BEGIN => {
-                let begin = message.first()?;
+                let begin = message.one::<Begin>()?;
+                if begin.version != ATTACH_VERSION {
+                    return Err(BadAttachment("another version of this protocol"));
+                }
                 let own = OwnHandles {
                     outbox: message.handle()?,
                     page: message.handle()?,
                     bell: message.handle()?,
                 };
                 *self = Self::default();
+                // All room that they need, so that no secret is left where a list was before it grew.
+                self.inbound.reserve_exact(count(begin.inbound_count)?);
+                self.ports.reserve_exact(count(begin.port_count)?);
                 self.begin = Some((begin, own));
             }
             kind::INBOUND => {
                 for entry in message.entries()? {
-                    self.inbound.push((entry, message.handle()?, message.handle()?));
+                    has_room(&self.inbound)?;
+                    self.inbound.push((entry?, message.handle()?, message.handle()?));
                 }
             }
-            kind::PORT => self.ports.extend(message.entries::<Port>()?),
+            kind::PORT => {
+                for entry in message.entries()? {
+                    has_room(&self.ports)?;
+                    self.ports.push(entry?);
+                }
+            }
             kind::EDGE => {
                 for entry in message.entries::<Edge>()? {
+                    let entry = entry?;
                     let handles = EdgeHandles {
                         page: message.handle()?,
                         bell: message.handle()?,
@@ -156,12 +176,28 @@ impl<H> Entries<H> {
                 }
             }
             kind::AHEAD => {
-                let entry = message.first()?;
+                let entry = message.one()?;
                 self.ahead = Some((entry, message.handle()?, message.handle()?));
             }
             _ => return Ok(false),
         }
         Ok(true)
+    }
+}
+
+/// Entries of a kind that the beginning announces.
+fn count(announced: u32) -> Result<usize, BadAttachment> {
+    match usize::try_from(announced) {
+        Ok(count) if count <= ENTRIES_MAX => Ok(count),
+        _ => Err(BadAttachment("a count")),
+    }
+}
+
+fn has_room<E>(entries: &Vec<E>) -> Result<(), BadAttachment> {
+    if entries.len() < entries.capacity() {
+        Ok(())
+    } else {
+        Err(BadAttachment("more entries than the beginning says"))
     }
 }
 

@@ -14,7 +14,7 @@ use hacher_monitor_core::evidence::emulated;
 use hacher_monitor_core::evidence::{Evidence, Manifest, NONCE_BYTES};
 use hacher_monitor_core::ids::ProcessId;
 use hacher_snp::frame::{FRAME_BYTES, Frame};
-use hacher_snp::ledger::PageLedger;
+use hacher_snp::ledger::{Boot, PageLedger};
 use hacher_snp::platform::Snp;
 use hacher_snp_bare::attack::{Attack, Outcome};
 
@@ -34,7 +34,7 @@ const CODE_NOTHING: u64 = 0;
 /// # Errors
 /// What was not as it should be.
 pub(crate) fn run(mut machine: Machine, frames: &Range<u64>) -> Result<(), String> {
-    let mut ledger = PageLedger::new(frames.clone(), &(0..0), |_| true);
+    let mut ledger = PageLedger::new(frames.clone(), |_| Boot::System);
     for number in frames.clone() {
         let frame = Frame::at(number * FRAME_BYTES as u64).ok_or("a page at no address")?;
         ledger

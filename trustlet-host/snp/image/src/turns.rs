@@ -15,7 +15,7 @@ use hacher_data_path::machine::clock::Monotonic;
 use hacher_monitor_core::core::{Core, Exit};
 use hacher_monitor_core::ids::ProcessId;
 use hacher_snp::frame::Frame;
-use hacher_snp::platform::{Board, Newborn, Served, Snp};
+use hacher_snp::platform::{Board, Newborn, RunsNowhere, Served, Snp};
 use zerocopy::FromBytes;
 
 /// Interrupts of both controllers.
@@ -226,7 +226,8 @@ impl Turns {
             End::Fault(fault) => say!("trustlet {process} ({name}) ended: {fault}"),
             End::Killed => say!("trustlet {process} ({name}) was ended"),
         }
-        self.core.platform_mut().reap(process);
+        // There is one processor, and it runs the monitor.
+        self.core.platform_mut().reap(process, RunsNowhere::vouched());
         let (signalled, code) = match end {
             End::Code(code) => (false, u32::try_from(code).unwrap_or(u32::MAX)),
             End::Fault(_) => (true, SIGSEGV),

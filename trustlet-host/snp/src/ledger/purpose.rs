@@ -9,7 +9,7 @@ pub struct SpaceId(pub u32);
 /// What a page was taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// A page table of a space. The monitor alone writes it.
+    /// A page table of a space. No page table leads to it, so the monitor alone changes it.
     Table(SpaceId),
     /// Memory of one trustlet.
     Private(SpaceId),
@@ -28,8 +28,12 @@ impl Purpose {
     #[must_use]
     pub const fn permissions(self) -> Permissions {
         match self {
-            Self::Table(_) => Permissions::READ,
-            Self::Private(_) | Self::Region { .. } => Permissions::READ.and(Permissions::WRITE),
+            // Who walks them counts as one who writes, for nested page tables (APM volume 2, section 15.25.6); whether
+            // also for the reverse map was not to be found, so it is taken to be so. No entry leads to a table, and no
+            // code runs at CPL0 of that level: nobody else writes there.
+            Self::Table(_) | Self::Private(_) | Self::Region { .. } => {
+                Permissions::READ.and(Permissions::WRITE)
+            }
             Self::Code => Permissions::READ.and(Permissions::EXECUTE_USER),
         }
     }

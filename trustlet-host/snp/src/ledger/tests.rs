@@ -1,7 +1,6 @@
 //! Pages on their way round.
 
 use super::*;
-use crate::rmp::RmpError;
 use crate::simulated::{Fault, Machine, Processor, Ring};
 
 const SPACE: SpaceId = SpaceId(7);
@@ -13,7 +12,12 @@ fn machine() -> (Machine, PageLedger) {
     for number in 1..5 {
         machine.launch(machine.frame(number), Vmpl::OPERATING_SYSTEM);
     }
-    let ledger = PageLedger::new(0..8, &(0..1), |number| number < 5);
+    let ledger = PageLedger::new(0..8, |number| match number {
+        0 => Boot::Monitor,
+        1..5 => Boot::System,
+        7 => Boot::NoMemory,
+        _ => Boot::NotValidated,
+    });
     (machine, ledger)
 }
 
@@ -46,7 +50,7 @@ fn a_page_that_is_deposited_is_taken_from_the_system_and_emptied() {
 fn what_is_taken_can_be_done_with_it_at_the_level_of_trustlets_and_no_more() {
     let (mut machine, mut ledger) = machine();
     for (purpose, permissions) in [
-        (Purpose::Table(SPACE), Permissions::READ),
+        (Purpose::Table(SPACE), Permissions::READ.and(Permissions::WRITE)),
         (Purpose::Private(SPACE), Permissions::READ.and(Permissions::WRITE)),
         (
             Purpose::Region { writer: None },
@@ -98,8 +102,11 @@ fn a_page_in_use_is_nobodys_to_name() {
     assert_eq!(ledger.release(&mut machine, systems), Err(Refused::NotTaken));
     assert_eq!(ledger.set_writer(taken, None), Err(Refused::NotTaken));
     assert_eq!(ledger.set_writer(systems, None), Err(Refused::NotTaken));
-    let beyond = Frame::at(8 * 4096).unwrap();
-    assert_eq!(ledger.accept(&mut machine, beyond), Err(Refused::NoSuchPage));
+    let hole = machine.frame(7);
+    for nothing in [Frame::at(8 * 4096).unwrap(), hole] {
+        assert_eq!(ledger.accept(&mut machine, nothing), Err(Refused::NoSuchPage));
+        assert_eq!(ledger.deposit(&mut machine, nothing), Err(Refused::NoSuchPage));
+    }
     ledger.unmapped(taken, true);
     ledger.release(&mut machine, taken).unwrap();
 }
@@ -130,6 +137,98 @@ fn a_page_that_was_validated_already_is_not_taken_in() {
         Err(Refused::Processor(RmpError::Unchanged))
     );
     assert_eq!(machine.permissions(frame, Vmpl::Two), Permissions::NONE);
+    assert!(ledger.is_lost(frame));
+    assert_eq!(ledger.accept(&mut machine, frame), Err(Refused::InUse));
+}
+
+/// A machine on which the operating system looks at a page whenever it may have been given something.
+struct Watched {
+    machine: Machine,
+    system: Processor,
+    seen: Vec<u64>,
+    /// Adjustments until one is refused.
+    refuses_in: usize,
+}
+
+impl Watched {
+    const fn new(machine: Machine, refuses_in: usize) -> Self {
+        Self {
+            machine,
+            system: Processor::new(Vmpl::OPERATING_SYSTEM, Ring::System),
+            seen: Vec::new(),
+            refuses_in,
+        }
+    }
+}
+
+impl Hardware for Watched {
+    fn validate(&mut self, frame: Frame, valid: bool) -> Result<(), RmpError> {
+        self.machine.validate(frame, valid)
+    }
+
+    fn adjust(&mut self, frame: Frame, adjustment: Adjustment) -> Result<(), RmpError> {
+        if self.refuses_in == 0 {
+            return Err(RmpError::Permission);
+        }
+        self.refuses_in -= 1;
+        let adjusted = self.machine.adjust(frame, adjustment);
+        let word = self.system.load(&self.machine, frame.address() + 8);
+        self.seen.extend(word);
+        adjusted
+    }
+
+    fn zero(&mut self, frame: Frame) {
+        self.machine.zero(frame);
+    }
+
+    fn read(&self, frame: Frame, index: usize) -> u64 {
+        self.machine.read(frame, index)
+    }
+
+    fn write(&mut self, frame: Frame, index: usize, word: u64) {
+        self.machine.write(frame, index, word);
+    }
+
+    fn flush(&mut self) {
+        self.machine.flush();
+    }
+}
+
+#[test]
+fn what_was_in_a_page_is_gone_before_it_is_given() {
+    let (mut machine, mut ledger) = machine();
+    let (new, monitors) = (machine.frame(6), machine.frame(0));
+    machine.write(monitors, 1, 0x5ec2e7);
+    machine.exchange(new, monitors);
+    let mut watched = Watched::new(machine, usize::MAX);
+    ledger.accept(&mut watched, new).unwrap();
+    assert_eq!(watched.seen, [0], "read as soon as it was given, and empty");
+}
+
+#[test]
+fn a_page_whose_change_the_processor_refuses_is_nobodys_for_ever() {
+    for refuses_in in 0..4 {
+        let (machine, mut ledger) = machine();
+        let frame = machine.frame(3);
+        let mut watched = Watched::new(machine, refuses_in);
+        let refused = Refused::Processor(RmpError::Permission);
+        assert_eq!(ledger.deposit(&mut watched, frame), Err(refused));
+        assert!(ledger.is_lost(frame) && ledger.spare() == 0);
+        watched.refuses_in = usize::MAX;
+        assert_eq!(ledger.deposit(&mut watched, frame), Err(Refused::InUse));
+        assert_eq!(ledger.rescind(&mut watched, frame), Err(Refused::InUse));
+        assert_eq!(ledger.release(&mut watched, frame), Err(Refused::NotTaken));
+    }
+    let (mut machine, mut ledger) = machine();
+    let frame = machine.frame(3);
+    ledger.deposit(&mut machine, frame).unwrap();
+    let mut watched = Watched::new(machine, 0);
+    assert!(ledger.take(&mut watched, Purpose::Private(SPACE)).is_err());
+    assert!(ledger.is_lost(frame) && ledger.spare() == 0 && ledger.purpose(frame).is_none());
+    let (machine, mut ledger) = self::machine();
+    let (frame, mut watched) = (machine.frame(6), Watched::new(machine, 0));
+    assert!(ledger.accept(&mut watched, frame).is_err());
+    assert!(ledger.is_lost(frame) && !ledger.is_of_system(frame));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use hacher_data_path::attach::message::MESSAGE_MAX_BYTES;
 use hacher_monitor_core::ids::ProcessId;
 use zerocopy::IntoBytes;
+use zeroize::Zeroizing;
 
 /// What became of a call.
 #[derive(Debug, PartialEq, Eq)]
@@ -99,10 +100,13 @@ impl<B: Board> Snp<B> {
         let len_bytes = usize::try_from(len_bytes)
             .ok()
             .filter(|len| *len <= RANDOM_MAX_BYTES)?;
-        let mut bytes = [0; RANDOM_MAX_BYTES];
+        let memory = (self.trustlets.get(&process)?.space(), &self.ledger);
+        if !own_memory::can_copy_out(memory, at, len_bytes) {
+            return None;
+        }
+        let mut bytes = Zeroizing::new([0; RANDOM_MAX_BYTES]);
         let bytes = bytes.get_mut(..len_bytes)?;
         self.board.random(bytes).ok()?;
-        let memory = (self.trustlets.get(&process)?.space(), &self.ledger);
         own_memory::copy_out(&mut self.board, memory, at, bytes)?;
         Some(Served::Answer(0))
     }

@@ -26,8 +26,9 @@ const HEAP_AT: u64 = 0x2000_0000_0000;
 const HEAP_MAX_BYTES: u64 = 4 << 20;
 /// Where the first region goes.
 const REGIONS_AT: u64 = 0x1000_0000_0000;
-/// Messages that a trustlet has not taken yet; an attachment of the largest chain has fewer.
-const UNREAD_MAX: usize = 4096;
+/// Bytes of messages, with their handles, that a trustlet has not taken yet. The attachment of the largest chain has
+/// fewer: 4,096 rings of 400 bytes.
+const UNREAD_MAX_BYTES: usize = 2 << 20;
 
 /// What whoever runs trustlets has to know of a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,7 @@ pub(super) struct Trustlet {
     private_pages: u64,
     next_region: u64,
     unread: VecDeque<(ZeroizingMessage, Vec<Handle>)>,
+    unread_bytes: usize,
     /// By number.
     bells: Vec<Bell>,
     own_bell: Option<Bell>,
@@ -82,6 +84,7 @@ impl Trustlet {
             private_pages: 0,
             next_region: REGIONS_AT,
             unread: VecDeque::new(),
+            unread_bytes: 0,
             bells: Vec::new(),
             own_bell: None,
             prints: launch.forward_logs,
@@ -186,16 +189,17 @@ impl Trustlet {
         bell_handle(handle::OWN_BELL, 0)
     }
 
-    pub(super) fn tell(
-        &mut self,
-        message: ZeroizingMessage,
-        handles: Vec<Handle>,
-    ) -> Result<(), PlatformError> {
-        if self.unread.len() >= UNREAD_MAX {
+    /// Whether it has read so much that it can be told more.
+    pub(super) fn check_room(&self, message: &ZeroizingMessage) -> Result<(), PlatformError> {
+        if self.unread_bytes.saturating_add(message.as_bytes().len()) > UNREAD_MAX_BYTES {
             return Err(unsuitable("the trustlet does not read what it is told"));
         }
-        self.unread.push_back((message, handles));
         Ok(())
+    }
+
+    pub(super) fn tell(&mut self, message: ZeroizingMessage, handles: Vec<Handle>) {
+        self.unread_bytes += told_bytes(&message, &handles);
+        self.unread.push_back((message, handles));
     }
 
     /// The message that was told first and not taken.
@@ -204,7 +208,9 @@ impl Trustlet {
     }
 
     pub(super) fn took_message(&mut self) {
-        self.unread.pop_front();
+        if let Some((message, handles)) = self.unread.pop_front() {
+            self.unread_bytes = self.unread_bytes.saturating_sub(told_bytes(&message, &handles));
+        }
     }
 
     pub(super) const fn space(&self) -> &Space {
@@ -266,4 +272,8 @@ const fn bell_handle(kind: u32, number: usize) -> Handle {
         address: 0,
         len_bytes: 0,
     }
+}
+
+fn told_bytes(message: &ZeroizingMessage, handles: &[Handle]) -> usize {
+    message.as_bytes().len() + size_of_val(handles)
 }

@@ -1,4 +1,5 @@
-//! A virtual processor at a level: it walks page tables, asks the reverse map, and remembers both.
+//! A virtual processor at a level: it walks page tables, asks the reverse map, and remembers both. It marks no entry as
+//! accessed or dirty: one that is not marked is not there for it, or not to be written.
 
 use super::{ENCRYPTED, Fault, Kind, Machine};
 use crate::frame::Frame;
@@ -38,8 +39,11 @@ struct Remembered {
 pub struct Processor {
     level: Vmpl,
     ring: Ring,
-    /// By page of the address; what is older than the last flush counts no more.
-    remembered: BTreeMap<(u64, u8), Remembered>,
+    /// By page of the address, with all that page tables and reverse map allowed; what is older than the last flush
+    /// counts no more.
+    remembered: BTreeMap<u64, Remembered>,
+    /// The last table on the way to each 2 MiB.
+    tables: BTreeMap<u64, Frame>,
     since: u64,
 }
 
@@ -51,6 +55,7 @@ impl Processor {
             level,
             ring,
             remembered: BTreeMap::new(),
+            tables: BTreeMap::new(),
             since: 0,
         }
     }
@@ -99,21 +104,26 @@ impl Processor {
         }
         if self.since != machine.flushes {
             self.remembered.clear();
+            self.tables.clear();
             self.since = machine.flushes;
         }
         let needs = self.needs(kind);
-        let key = (address / 4096, needs.bits());
-        if let Some(known) = self.remembered.get(&key)
+        let page = address / 4096;
+        if let Some(known) = self.remembered.get(&page)
             && known.allows.contain(needs)
         {
             return Ok(known.frame);
         }
-        let frame = match self.ring {
-            Ring::System => Frame::at(address & !0xfff).ok_or(Fault::PageTable)?,
+        let (frame, by_tables) = match self.ring {
+            Ring::System => (
+                Frame::at(address & !0xfff).ok_or(Fault::PageTable)?,
+                Permissions::ALL,
+            ),
             Ring::User { cr3 } => self.walk(machine, cr3, address, kind)?,
         };
         machine.check(frame, self.level, needs)?;
-        self.remembered.insert(key, Remembered { frame, allows: needs });
+        let allows = by_tables.also_in(machine.permissions(frame, self.level));
+        self.remembered.insert(page, Remembered { frame, allows });
         Ok(frame)
     }
 
@@ -126,32 +136,56 @@ impl Processor {
         }
     }
 
-    /// Walks four tables. Each is read with the rights of this level, and written where it does not say yet that
-    /// it was used.
-    fn walk(&self, machine: &Machine, cr3: u64, address: u64, kind: Kind) -> Result<Frame, Fault> {
+    /// Walks four tables, or the last one, where the way to it is remembered; the page, and what may be done with it.
+    /// Whoever walks a table counts as one who writes it.
+    fn walk(
+        &mut self,
+        machine: &Machine,
+        cr3: u64,
+        address: u64,
+        kind: Kind,
+    ) -> Result<(Frame, Permissions), Fault> {
         if address >> 47 != 0 {
             return Err(Fault::Privilege);
         }
-        let mut entry = cr3;
-        for level in (0..4).rev() {
-            let table = page_of(entry)?;
-            machine.check(table, self.level, Permissions::READ)?;
-            let index = usize::try_from(address >> (12 + 9 * level) & 0x1ff).expect("nine bits");
-            entry = machine.word(table, index).load(Ordering::Relaxed);
-            let is_leaf = level == 0;
-            let refused = entry & PRESENT == 0
-                || entry & USER == 0
-                || kind == Kind::Store && entry & WRITABLE == 0
-                || kind == Kind::Fetch && entry & NO_EXECUTE != 0;
-            if refused {
-                return Err(Fault::PageTable);
+        let prefix = address >> 21;
+        let last = match self.tables.get(&prefix) {
+            Some(&table) => table,
+            None => {
+                let mut entry = cr3;
+                for level in (1..4).rev() {
+                    entry = self.entry(machine, page_of(entry)?, address, level)?;
+                    if entry & WRITABLE == 0 || entry & NO_EXECUTE != 0 {
+                        return Err(Fault::PageTable);
+                    }
+                }
+                page_of(entry)?
             }
-            let is_marked = entry & ACCESSED != 0 && (!is_leaf || kind != Kind::Store || entry & DIRTY != 0);
-            if !is_marked {
-                machine.check(table, self.level, Permissions::WRITE)?;
-            }
+        };
+        let entry = self.entry(machine, last, address, 0)?;
+        self.tables.insert(prefix, last);
+        let mut allows = Permissions::READ;
+        if entry & WRITABLE != 0 && entry & DIRTY != 0 {
+            allows = allows.and(Permissions::WRITE);
         }
-        page_of(entry)
+        if entry & NO_EXECUTE == 0 {
+            allows = allows.and(Permissions::EXECUTE_USER);
+        }
+        if !allows.contain(self.needs(kind)) {
+            return Err(Fault::PageTable);
+        }
+        Ok((page_of(entry)?, allows))
+    }
+
+    fn entry(&self, machine: &Machine, table: Frame, address: u64, level: u32) -> Result<u64, Fault> {
+        machine.check(table, self.level, Permissions::READ.and(Permissions::WRITE))?;
+        let index = usize::try_from((address >> (12 + 9 * level)) & 0x1ff).expect("nine bits");
+        let entry = machine.word(table, index).load(Ordering::Relaxed);
+        if entry & (PRESENT | USER | ACCESSED) == PRESENT | USER | ACCESSED {
+            Ok(entry)
+        } else {
+            Err(Fault::PageTable)
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What trustlets reach, through page tables and the reverse map.
 
 use super::*;
+use crate::ledger::Boot;
 use crate::rmp::Vmpl;
 use crate::simulated::{ENCRYPTED, Fault, Machine, Processor, Ring};
 
@@ -10,7 +11,10 @@ const HERE: u64 = 0x4000_0000;
 fn machine(pages: usize) -> (Machine, PageLedger) {
     let mut machine = Machine::new(pages);
     machine.launch(machine.frame(0), Vmpl::MONITOR);
-    let mut ledger = PageLedger::new(0..pages as u64, &(0..1), |_| true);
+    let mut ledger = PageLedger::new(0..pages as u64, |number| match number {
+        0 => Boot::Monitor,
+        _ => Boot::System,
+    });
     for number in 1..pages {
         let frame = machine.frame(number);
         machine.launch(frame, Vmpl::OPERATING_SYSTEM);
@@ -66,13 +70,14 @@ fn a_region_is_written_by_one_and_read_by_others() {
         .map(&mut machine, &mut ledger, HERE, region, Access::Read)
         .unwrap();
     writes.store(&mut machine, HERE, 11).unwrap();
+    assert_eq!(writes.load(&machine, HERE), Ok(11));
     assert_eq!(reads.load(&machine, HERE), Ok(11));
     assert_eq!(reads.store(&mut machine, HERE, 12), Err(Fault::PageTable));
     // The next writer gets it when the one before has it no more, whoever reads it.
     assert_eq!(ledger.set_writer(region, Some(SpaceId(2))), Err(Refused::Mapped));
     assert_eq!(one.unmap(&mut machine, &mut ledger, HERE), Some(region));
     assert_eq!(
-        writes.load(&machine, HERE),
+        writes.store(&mut machine, HERE, 12),
         Err(Fault::PageTable),
         "remembered nowhere"
     );

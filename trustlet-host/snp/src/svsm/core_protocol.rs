@@ -20,6 +20,9 @@ use crate::hardware::Hardware;
 use crate::ledger::{PageLedger, Refused};
 use crate::rmp::RmpError;
 
+/// Entries of a list that one call deals with: each takes a page from all processors, and others wait meanwhile.
+const ENTRIES_AT_ONCE: usize = 32;
+
 /// The protocol's number.
 pub const PROTOCOL: u32 = 0;
 /// The one version that there is.
@@ -105,12 +108,13 @@ impl<H: Hardware> CoreProtocol<'_, H> {
                 ledger.rescind(hardware, entry.frame)
             };
             match done {
-                // Only where it is the caller's own page already, and stays so.
-                Err(Refused::InUse) if entry.ignore_unchanged && entry.validate => {
-                    match ledger.is_of_system(entry.frame) {
-                        true => Ok(()),
-                        false => Err(Refused::InUse),
-                    }
+                // Only where it is so already for the caller, and stays so.
+                Err(Refused::InUse) if entry.ignore_unchanged => {
+                    let is_so = match entry.validate {
+                        true => ledger.is_of_system(entry.frame),
+                        false => ledger.is_absent(entry.frame),
+                    };
+                    if is_so { Ok(()) } else { Err(Refused::InUse) }
                 }
                 done => done,
             }
@@ -171,7 +175,12 @@ impl<H: Hardware> CoreProtocol<'_, H> {
             Ok(list) => list,
             Err(code) => return code,
         };
+        let mut left = ENTRIES_AT_ONCE;
         let code = loop {
+            if left == 0 && !list.is_done() {
+                break Code::Incomplete;
+            }
+            left = left.saturating_sub(1);
             let entry = match list.current() {
                 Ok(Some(entry)) => entry,
                 Ok(None) => break Code::Success,

@@ -1,14 +1,17 @@
 //! The life of a chain.
 
+use super::super::RunsNowhere;
 use super::machine::{FUNCTIONS, Monitor};
 use super::trustlet::Trustlet;
 use crate::ledger::Purpose;
 use crate::rmp::Vmpl;
 use crate::simulated::{Fault, Processor, Ring};
+use hacher_data_path::attach::message::ZeroizingMessage;
 use hacher_data_path::machine::clock::Monotonic;
 use hacher_data_path::record::invocation::InvocationId;
 use hacher_data_path::seal::RecordContext;
 use hacher_monitor_core::core::Exit;
+use hacher_monitor_core::platform::Platform;
 
 const KILLED: Exit = Exit {
     signalled: true,
@@ -111,7 +114,7 @@ fn a_replacement_gets_the_record_that_its_predecessor_had_not_released() {
     assert_eq!(plain, b"a");
     // It dies with the record in its hands.
     let dead = trustlets[2].process();
-    monitor.platform().reap(dead);
+    monitor.platform().reap(dead, RunsNowhere::vouched());
     monitor.core.died(dead, KILLED);
     let mut processor = Processor::new(
         Vmpl::TRUSTLETS,
@@ -153,7 +156,7 @@ fn an_outbox_has_one_writer_and_the_next_one_when_that_is_gone() {
     let refused = monitor.platform().take_newborn().unwrap().process;
     assert!(monitor.platform().is_killed(refused));
     for process in [dead, refused] {
-        monitor.platform().reap(process);
+        monitor.platform().reap(process, RunsNowhere::vouched());
     }
     monitor.core.died(refused, KILLED);
     started(&mut monitor, 1);
@@ -186,4 +189,18 @@ fn where_memory_is_short_nothing_is_left_behind_and_it_goes_on_when_there_is_mor
     assert!(refused.contains("deposit"), "{refused}");
     assert!(monitor.spare() <= spare);
     assert!(!monitor.machine().has_stopped());
+}
+
+#[test]
+fn one_that_does_not_read_is_given_up() {
+    let mut monitor = Monitor::with_chain();
+    let trustlets = trustlets(&mut monitor);
+    let process = trustlets[0].process();
+    let told = (0..10_000).find_map(|_| {
+        let message = ZeroizingMessage::new(0, &[[0_u8; 8192]]);
+        monitor.platform().send(process, message, &[]).err()
+    });
+    let refused = told.expect("it is not told for ever");
+    assert!(refused.to_string().contains("does not read"), "{refused}");
+    assert!(monitor.platform().is_killed(process));
 }

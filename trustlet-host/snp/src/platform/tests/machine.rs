@@ -2,7 +2,7 @@
 
 use crate::frame::Frame;
 use crate::hardware::Hardware;
-use crate::ledger::PageLedger;
+use crate::ledger::{Boot, PageLedger};
 use crate::platform::{Board, Snp};
 use crate::program::tests::{CODE, DATA, file};
 use crate::rmp::{Adjustment, RmpError, Vmpl};
@@ -121,7 +121,10 @@ impl Monitor {
     pub(crate) fn with_pages(lent: usize) -> Self {
         let mut machine = Machine::new(PAGES);
         machine.launch(machine.frame(0), Vmpl::MONITOR);
-        let mut ledger = PageLedger::new(0..PAGES as u64, &(0..1), |_| true);
+        let mut ledger = PageLedger::new(0..PAGES as u64, |number| match number {
+            0 => Boot::Monitor,
+            _ => Boot::System,
+        });
         for number in 1..PAGES {
             let frame = machine.frame(number);
             machine.launch(frame, Vmpl::OPERATING_SYSTEM);

@@ -6,14 +6,22 @@ use crate::frame::Frame;
 use crate::hardware::Hardware;
 use crate::rmp::{Adjustment, Permissions, RmpError, Vmpl};
 use core::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// Marks what trustlets write; their number is in the bits above 32.
-pub(super) const SECRET: u64 = 0x5ec2_0000_0000_0000;
+const SECRET: u64 = 0x5ec2_0000_0000_0000;
 /// Marks what the operating system writes.
 const POISON: u64 = 0xbad0_0000_0000_0000;
 /// Words of a page that anybody looks at: few, so that what one writes another finds.
 pub(super) const WORDS: usize = 3;
+/// Where trustlets have pages: neighbours, and one behind another table.
+pub(super) const PLACES: [u64; 5] = [0x40_0000, 0x40_1000, 0x40_2000, 0x60_0000, 0x7f_0000_0000];
 const MARK: u64 = 0xffff_0000_0000_0000;
+
+/// What a trustlet writes.
+pub(super) const fn secret(id: u32, number: u64) -> u64 {
+    SECRET | ((id & 0xffff) as u64) << 32 | number & 0xffff_ffff
+}
 
 /// Whether somebody has marked this word so.
 const fn is_marked(word: u64, mark: u64) -> bool {
@@ -41,8 +49,8 @@ pub(super) enum Fault {
     ValidatesAgain,
     /// What is mapped to be read can be written.
     WritableByTwo,
-    /// The level of trustlets may write what it may read.
-    WritableTables,
+    /// The level of trustlets may write what it may read or execute.
+    WritableCode,
     /// Nothing is forgotten by processors.
     NoFlush,
 }
@@ -55,6 +63,16 @@ pub(super) struct Saboteur {
 
 pub(super) struct Inner {
     pub(super) machine: Machine,
+    /// Those of each trustlet that lives: two, so that each may remember what the other does not.
+    pub(super) processors: Vec<(u32, [Processor; 2])>,
+    /// What trustlets have written since a page was taken, by page and word.
+    pub(super) written: BTreeMap<(Frame, u64), u64>,
+    /// What a trustlet has read and not written.
+    pub(super) wrong: Option<u64>,
+    /// Whether the processor has refused something, which it may.
+    pub(super) has_refused: bool,
+    /// Whether it ever does.
+    refuses: bool,
     pub(super) random: fastrand::Rng,
     pub(super) system: Processor,
     pub(super) lowest: Processor,
@@ -64,10 +82,15 @@ pub(super) struct Inner {
 }
 
 impl Saboteur {
-    pub(super) fn new(machine: Machine, random: fastrand::Rng, fault: Option<Fault>) -> Self {
+    pub(super) fn new(machine: Machine, random: fastrand::Rng, refuses: bool, fault: Option<Fault>) -> Self {
         Self {
             inner: RefCell::new(Inner {
                 machine,
+                processors: Vec::new(),
+                written: BTreeMap::new(),
+                wrong: None,
+                has_refused: false,
+                refuses,
                 random,
                 system: Processor::new(Vmpl::OPERATING_SYSTEM, Ring::System),
                 lowest: Processor::new(Vmpl::Three, Ring::System),
@@ -96,16 +119,50 @@ impl Saboteur {
         self.fault == Some(fault)
     }
 
-    /// The operating system acts, most often where the monitor is about to.
+    /// The operating system acts, where the monitor is about to; and trustlets go on.
     fn between(&self, frame: Frame) {
         let mut inner = self.inner.borrow_mut();
         for _ in 0..inner.random.u8(0..4) {
             inner.attack(frame);
         }
+        inner.go_on();
+    }
+
+    /// Whether the processor refuses the next change.
+    fn refuses(&mut self) -> bool {
+        let inner = self.inner();
+        let refuses = inner.refuses && inner.random.u16(..2000) == 0;
+        inner.has_refused |= refuses;
+        refuses
     }
 }
 
 impl Inner {
+    /// Trustlets read and write where they can, on any of their processors.
+    fn go_on(&mut self) {
+        for _ in 0..self.random.u8(0..3) {
+            let Some((id, processors)) = self.random.choice(&mut self.processors) else {
+                return;
+            };
+            let processor = &mut processors[self.random.usize(..2)];
+            let address = *self.random.choice(&PLACES).unwrap_or(&0) + 8 * self.random.u64(..WORDS as u64);
+            let (Ok(read), Ok(frame)) = (
+                processor.load(&self.machine, address),
+                processor.reaches(&self.machine, address),
+            ) else {
+                continue;
+            };
+            let place = (frame, address % 4096 / 8);
+            if read != self.written.get(&place).copied().unwrap_or(0) {
+                self.wrong = Some(read);
+            }
+            let word = secret(*id, self.random.u64(..));
+            if processor.store(&mut self.machine, address, word).is_ok() {
+                self.written.insert(place, word);
+            }
+        }
+    }
+
     /// Something that an operating system can do to a page at any time.
     pub(super) fn attack(&mut self, frame: Frame) {
         let word = self.random.usize(..WORDS);
@@ -145,6 +202,9 @@ impl Inner {
 impl Hardware for Saboteur {
     fn validate(&mut self, frame: Frame, valid: bool) -> Result<(), RmpError> {
         self.between(frame);
+        if self.refuses() {
+            return Err(RmpError::Size);
+        }
         if self.has(Fault::NoValidation) {
             return Ok(());
         }
@@ -153,6 +213,9 @@ impl Hardware for Saboteur {
 
     fn adjust(&mut self, frame: Frame, adjustment: Adjustment) -> Result<(), RmpError> {
         self.between(frame);
+        if self.refuses() {
+            return Err(RmpError::Input);
+        }
         let Adjustment {
             mut level,
             mut permissions,
@@ -174,7 +237,7 @@ impl Hardware for Saboteur {
                 other => other,
             };
         }
-        if self.has(Fault::WritableTables) && level == Vmpl::One && permissions != Permissions::NONE {
+        if self.has(Fault::WritableCode) && level == Vmpl::One && permissions != Permissions::NONE {
             permissions = permissions.and(Permissions::WRITE);
         }
         let done = self
@@ -215,11 +278,14 @@ impl Hardware for Saboteur {
             word
         };
         self.inner().machine.write(frame, index, word);
+        self.between(frame);
     }
 
     fn flush(&mut self) {
+        self.inner().go_on();
         if !self.has(Fault::NoFlush) {
             self.inner().machine.flush();
         }
+        self.inner().go_on();
     }
 }

@@ -1,9 +1,9 @@
 //! A guest at work: what its monitor does, what the others try, and what must not be seen.
 
 use super::super::{self as simulated, ENCRYPTED, Machine, Processor, Ring};
-use super::saboteur::{Fault, SECRET, Saboteur, WORDS};
+use super::saboteur::{Fault, PLACES, Saboteur, WORDS, secret};
 use crate::frame::Frame;
-use crate::ledger::{PageLedger, Purpose, SpaceId};
+use crate::ledger::{Boot, PageLedger, Purpose, SpaceId};
 use crate::rmp::{Permissions, Vmpl};
 use crate::space::{Access, Space};
 use crate::svsm::area::CallingArea;
@@ -17,13 +17,8 @@ const MONITORS: u64 = 2;
 const LAUNCHED: u64 = 40;
 const SPACES_MAX: usize = 4;
 const REGIONS_MAX: usize = 4;
-/// Where trustlets have pages: neighbours, and one behind another table.
-const PLACES: [u64; 5] = [0x40_0000, 0x40_1000, 0x40_2000, 0x60_0000, 0x7f_0000_0000];
-
 struct Trustlet {
     space: Space,
-    /// Two, so that each may remember what the other does not.
-    processors: [Processor; 2],
     /// What was mapped, and how.
     expected: BTreeMap<u64, (Frame, Access)>,
 }
@@ -40,11 +35,10 @@ pub(super) struct World {
     area: Option<CallingArea>,
     trustlets: Vec<Trustlet>,
     regions: Vec<Region>,
-    /// What trustlets have written since a page was taken, by page and word.
-    written: BTreeMap<(Frame, u64), u64>,
     next_space: u32,
     random: fastrand::Rng,
-    /// Whether the hypervisor has done something that may stop the monitor.
+    has_hypervisor: bool,
+    /// Whether hypervisor or processor have done something that may stop or hinder the monitor.
     is_disturbed: bool,
 }
 
@@ -64,12 +58,17 @@ impl World {
         }
         let mut random = fastrand::Rng::with_seed(seed);
         Self {
-            hardware: Saboteur::new(machine, random.fork(), fault),
-            ledger: PageLedger::new(0..PAGES as u64, &(0..MONITORS), |number| number < LAUNCHED),
+            // In every fourth world hypervisor and processor do what they should: there everything succeeds.
+            has_hypervisor: !seed.is_multiple_of(4),
+            hardware: Saboteur::new(machine, random.fork(), seed % 4 == 3, fault),
+            ledger: PageLedger::new(0..PAGES as u64, |number| match number {
+                ..MONITORS => Boot::Monitor,
+                MONITORS..LAUNCHED => Boot::System,
+                _ => Boot::NotValidated,
+            }),
             area: None,
             trustlets: Vec::new(),
             regions: Vec::new(),
-            written: BTreeMap::new(),
             next_space: 1,
             random,
             is_disturbed: false,
@@ -78,7 +77,8 @@ impl World {
 
     /// A page has a new use, and is empty.
     fn begin_page(&mut self, frame: Frame) {
-        self.written.retain(|&(of, _), _| of != frame);
+        let written = &mut self.hardware.inner().written;
+        written.retain(|&(of, _), _| of != frame);
     }
 
     /// Whether the hypervisor has stopped it, which it may.
@@ -99,8 +99,9 @@ impl World {
             730..760 => self.unmap()?,
             760..780 => self.change_region()?,
             780..785 => self.show_region()?,
-            785..993 => self.trustlet_acts()?,
-            _ => self.hypervisor_acts(),
+            785..985 => self.trustlet_acts()?,
+            _ if self.has_hypervisor => self.hypervisor_acts(),
+            _ => {}
         }
         self.check()
     }
@@ -174,8 +175,9 @@ impl World {
         self.next_space += 1;
         if let Ok(space) = Space::new(&mut self.hardware, &mut self.ledger, id, ENCRYPTED) {
             let processor = || Processor::new(Vmpl::TRUSTLETS, Ring::User { cr3: space.cr3() });
+            let processors = [processor(), processor()];
+            self.hardware.inner().processors.push((id.0, processors));
             self.trustlets.push(Trustlet {
-                processors: [processor(), processor()],
                 space,
                 expected: BTreeMap::new(),
             });
@@ -187,20 +189,34 @@ impl World {
             return Ok(());
         }
         let at = self.random.usize(..self.trustlets.len());
-        let Trustlet { space, .. } = self.trustlets.swap_remove(at);
+        let Trustlet { space, expected } = self.trustlets.swap_remove(at);
         let id = space.id();
+        // Whoever ends a space has made sure that it runs nowhere.
+        let processors = &mut self.hardware.inner().processors;
+        processors.retain(|(of, _)| *of != id.0);
         let ended = space.end(&mut self.hardware, &mut self.ledger);
         for region in self.regions.iter_mut().filter(|region| region.writer == Some(id)) {
             region.writer = None;
         }
-        self.done(ended)
+        self.done(ended)?;
+        for (frame, _) in expected.into_values() {
+            if self.ledger.purpose(frame) == Some(Purpose::Code) {
+                let released = self.ledger.release(&mut self.hardware, frame);
+                self.done(released)?;
+            }
+        }
+        Ok(())
     }
 
     fn map_private(&mut self) -> Step {
         let Some(at) = self.any_trustlet() else {
             return Ok(());
         };
-        let purpose = Purpose::Private(self.trustlets[at].space.id());
+        let is_code = self.random.u8(..4) == 0;
+        let purpose = match is_code {
+            true => Purpose::Code,
+            false => Purpose::Private(self.trustlets[at].space.id()),
+        };
         let Ok(frame) = self.ledger.take(&mut self.hardware, purpose) else {
             return Ok(());
         };
@@ -280,7 +296,12 @@ impl World {
             return Err(format!("{found:?} was mapped and not {expected:?}"));
         }
         match found {
-            Some(frame) if matches!(self.ledger.purpose(frame), Some(Purpose::Private(_))) => {
+            Some(frame)
+                if matches!(
+                    self.ledger.purpose(frame),
+                    Some(Purpose::Private(_) | Purpose::Code)
+                ) =>
+            {
                 let released = self.ledger.release(&mut self.hardware, frame);
                 self.done(released)
             }
@@ -335,7 +356,8 @@ impl World {
         }
         let at = self.random.usize(..self.regions.len());
         let frame = self.regions[at].frame;
-        let is_silent = !self.written.keys().any(|&(of, _)| of == frame);
+        let mut written = self.hardware.inner().written.keys();
+        let is_silent = !written.any(|&(of, _)| of == frame);
         let is_mapped = self
             .trustlets
             .iter()
@@ -365,23 +387,26 @@ impl World {
             _ => *random.choice(&PLACES).unwrap(),
         };
         let address = page + 8 * random.u64(..WORDS as u64);
-        let (action, number) = (random.u8(..8), random.u64(..1 << 32) & 0xffff_ffff);
-        let trustlet = &mut self.trustlets[at];
+        let (action, number) = (random.u8(..8), random.u64(..));
+        let trustlet = &self.trustlets[at];
         let id = trustlet.space.id();
-        let machine = &mut self.hardware.inner().machine;
-        let processor = &mut trustlet.processors[random.usize(..2)];
+        let inner = self.hardware.inner();
+        let (machine, processors, written) = (&mut inner.machine, &mut inner.processors, &mut inner.written);
+        let of_trustlet = processors.iter_mut().find(|(of, _)| *of == id.0);
+        let processor = &mut of_trustlet.ok_or("a trustlet without processors")?.1[random.usize(..2)];
         let expected = trustlet.expected.get(&page).copied();
         let of_page = |frame| (frame, address % 4096 / 8);
         let met = match action {
-            0 => match processor.fetch(machine, address) {
-                Ok(_) => return Err("a trustlet executes what is no code".to_owned()),
-                Err(fault) => fault,
+            0 => match (processor.fetch(machine, address), expected) {
+                (Ok(_), Some((_, Access::Execute))) => return Ok(()),
+                (Ok(_), _) => return Err("a trustlet executes what is no code".to_owned()),
+                (Err(fault), _) => fault,
             },
             1..4 => {
-                let word = SECRET | u64::from(id.0 & 0xffff) << 32 | number;
+                let word = secret(id.0, number);
                 match (processor.store(machine, address, word), expected) {
                     (Ok(()), Some((frame, Access::Write))) => {
-                        self.written.insert(of_page(frame), word);
+                        written.insert(of_page(frame), word);
                         return Ok(());
                     }
                     (Ok(()), expected) => return Err(format!("a trustlet writes to {expected:?}")),
@@ -390,7 +415,7 @@ impl World {
             }
             _ => match (processor.load(machine, address), expected) {
                 (Ok(word), Some((frame, _))) => {
-                    let written = self.written.get(&of_page(frame)).copied().unwrap_or(0);
+                    let written = written.get(&of_page(frame)).copied().unwrap_or(0);
                     if word == written {
                         return Ok(());
                     }
@@ -420,16 +445,16 @@ impl World {
         match which {
             0 => machine.assign(one, false),
             1 => machine.assign(one, true),
-            2..4 if one != other => machine.exchange(one, other),
+            2 if one != other => machine.exchange(one, other),
             _ => machine.alternate(one),
         }
         self.is_disturbed = true;
     }
 
-    /// As often as not one that a trustlet has.
+    /// More often than not one that a trustlet has.
     fn page_of_interest(&mut self) -> Frame {
         let any = self.page();
-        let Some(at) = self.any_trustlet().filter(|_| self.random.bool()) else {
+        let Some(at) = self.any_trustlet().filter(|_| self.random.u8(..8) > 0) else {
             return any;
         };
         let mapped = self.trustlets[at].expected.values();
@@ -443,6 +468,7 @@ impl World {
 
     /// What has to succeed, unless the hypervisor is in the way.
     fn done<E: core::fmt::Debug>(&mut self, result: Result<(), E>) -> Step {
+        self.is_disturbed |= self.hardware.inner().has_refused;
         match result {
             Err(error) if !self.is_disturbed => Err(format!("{error:?}")),
             _ => Ok(()),
@@ -452,6 +478,12 @@ impl World {
     /// What holds after every step.
     fn check(&mut self) -> Step {
         let inner = self.hardware.inner();
+        self.is_disturbed |= inner.has_refused;
+        if let Some(word) = inner.wrong {
+            return Err(format!(
+                "a trustlet has read {word:#x}, which was not written there last"
+            ));
+        }
         if let Some(word) = inner.stolen {
             return Err(format!("the operating system has read a secret: {word:#x}"));
         }
@@ -471,11 +503,12 @@ impl World {
             // The operating system may give the lowest level what it has itself.
             let is_shown = self.ledger.is_shown(frame) && Permissions::READ.contain(below[1]);
             let is_apart = below == [Permissions::NONE; 2] || is_shown && Permissions::READ.contain(below[0]);
-            let fits = match self.ledger.purpose(frame) {
-                Some(purpose) => is_apart && purpose.permissions().contain(trustlets),
-                None if self.ledger.is_of_system(frame) => trustlets == Permissions::NONE,
-                None => is_apart && trustlets == Permissions::NONE,
-            };
+            let fits = self.ledger.is_lost(frame)
+                || match self.ledger.purpose(frame) {
+                    Some(purpose) => is_apart && purpose.permissions().contain(trustlets),
+                    None if self.ledger.is_of_system(frame) => trustlets == Permissions::NONE,
+                    None => is_apart && trustlets == Permissions::NONE,
+                };
             if !fits {
                 return Err(format!("page {number} may be {trustlets:?}, {below:?}"));
             }

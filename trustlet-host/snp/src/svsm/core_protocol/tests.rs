@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::frame::Frame;
-use crate::ledger::{Purpose, SpaceId};
+use crate::ledger::{Boot, Purpose, SpaceId};
 use crate::rmp::{Permissions, Vmpl};
 use crate::simulated::{Machine, Processor, Ring};
 use crate::svsm::call::Call;
@@ -27,7 +27,11 @@ impl Guest {
         }
         Self {
             machine,
-            ledger: PageLedger::new(0..16, &(0..1), |number| number < 10),
+            ledger: PageLedger::new(0..16, |number| match number {
+                0 => Boot::Monitor,
+                1..10 => Boot::System,
+                _ => Boot::NotValidated,
+            }),
             area: None,
             system: Processor::new(Vmpl::OPERATING_SYSTEM, Ring::System),
         }
@@ -163,6 +167,24 @@ fn what_is_so_already_can_be_ignored() {
     let entry = page(5) | VALIDATE | IGNORE_UNCHANGED;
     assert_eq!(guest.call_with(number::VALIDATE, &[entry]), (Code::Success, 1));
     assert_eq!(guest.read(page(5)), 1);
+    let entry = page(12) | IGNORE_UNCHANGED;
+    assert_eq!(guest.call_with(number::VALIDATE, &[entry]), (Code::Success, 1));
+    assert_eq!(
+        guest.call_with(number::VALIDATE, &[page(12)]),
+        (Code::InvalidRequest, 0)
+    );
+}
+
+#[test]
+fn a_long_list_is_dealt_with_in_parts() {
+    let mut guest = Guest::new();
+    let entries = [page(5) | VALIDATE | IGNORE_UNCHANGED; 40];
+    assert_eq!(
+        guest.call_with(number::VALIDATE, &entries),
+        (Code::Incomplete, 32)
+    );
+    assert_eq!(guest.call(number::VALIDATE, LIST).0, Some(Code::Success));
+    assert_eq!(guest.read(LIST), 40 | 40 << 16);
 }
 
 #[test]
