@@ -14,7 +14,7 @@ use hacher_monitor_core::conformance::{self, Carrier};
 use hacher_monitor_core::core::{Caller, Core};
 use hacher_snp::frame::{FRAME_BYTES, Frame};
 use hacher_snp::hardware::Hardware;
-use hacher_snp::ledger::PageLedger;
+use hacher_snp::ledger::{Boot, PageLedger};
 use hacher_snp::platform::Snp;
 use hacher_snp::svsm::area::CallingArea;
 use hacher_snp::svsm::core_protocol::{self, CoreProtocol, Spoken};
@@ -63,7 +63,7 @@ impl System {
     /// # Errors
     /// Why there is none.
     pub(crate) fn new(mut machine: Machine, frames: &Range<u64>) -> Result<Self, String> {
-        let mut ledger = PageLedger::new(frames.clone(), &(0..0), |_| true);
+        let mut ledger = PageLedger::new(frames.clone(), |_| Boot::System);
         for number in frames.start + SYSTEM_PAGES..frames.end {
             let frame = frame(number)?;
             ledger

@@ -16,7 +16,7 @@ macro_rules! run_one {
 pub(crate) fn run(attack: Attack) -> bool {
     match attack {
         Attack::PortIn => run_one!("in al, 0x60"),
-        Attack::PortOut => run_one!("mov al, 0x10", "out 0xf4, al"),
+        Attack::PortOut => run_one!("mov al, 0x55", "out 0xf4, al"),
         Attack::ReadRegister => run_one!("mov ecx, 0xc0000080", "rdmsr"),
         Attack::WriteRegister => run_one!("mov ecx, 0xc0000082", "xor eax, eax", "xor edx, edx", "wrmsr"),
         Attack::Cli => run_one!("cli"),
