@@ -1,5 +1,5 @@
-//! The monitor boots without an operating system, a chain of three answers in ring 3, and a hostile trustlet beside it comes
-//! to nothing: `trustlet-host/snp/image/run` says so by its exit code.
+//! The monitor boots without an operating system, a chain of three answers in ring 3, and a hostile
+//! trustlet beside it comes to nothing: `trustlet-host/snp/image/run` says so by its exit code.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::collections::BTreeSet;
@@ -55,6 +55,7 @@ fn the_image_boots_and_nothing_comes_of_any_attack() {
         "a chain of three functions answers, each record sealed from hop to hop",
         "result: success",
         "all pages of the hostile trustlets came back",
+        "a function was killed and replaced, and the chain answers",
         "calls over a calling area are answered as over every carrier",
     ] {
         assert!(said.lines().any(|said| said.contains(line)), "{line}\n{said}");
@@ -77,8 +78,8 @@ fn locked(path: &Path) -> BTreeSet<(String, String)> {
         .collect()
 }
 
-/// So whoever has what the workspace needs builds the image without a network, and what the workspace's tests compare
-/// is what the image runs.
+/// So whoever has what the workspace needs builds the image without a network, and what the workspace's
+/// tests compare is what the image runs.
 #[test]
 fn the_image_has_packages_of_the_workspace_s_versions_alone() {
     let image = locked(&image().join("Cargo.lock"));

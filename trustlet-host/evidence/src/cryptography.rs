@@ -1,5 +1,5 @@
-//! Hashes and signatures, for whoever makes or reads evidence: by `ring`, or, where there is no operating system
-//! that it knows, in Rust alone (`--cfg portable_crypto`). Both give the same bytes.
+//! Hashes and signatures, for whoever makes or reads evidence: by `ring`, or, where there is no operating
+//! system that it knows, in Rust alone (`--cfg portable_crypto`). Both give the same bytes.
 
 mod lengths;
 #[cfg(any(test, portable_crypto))]

@@ -1,5 +1,5 @@
-//! HKDF-Expand (RFC 5869, section 2.3) with SHA-256, from a uniformly random pseudo-random key, so no Extract is
-//! needed.
+//! HKDF-Expand (RFC 5869, section 2.3) with SHA-256, from a uniformly random pseudo-random key, so no
+//! Extract is needed.
 
 #[cfg(any(test, portable_crypto))]
 pub(super) mod portable;

@@ -112,7 +112,9 @@ proptest! {
     }
 
     #[test]
-    fn keys_are_derived_alike(secret: [u8; 32], info in proptest::collection::vec(any::<u8>(), 0..200), at: prop::sample::Index) {
+    fn keys_are_derived_alike(
+        secret: [u8; 32], info in proptest::collection::vec(any::<u8>(), 0..200), at: prop::sample::Index,
+    ) {
         let (head, tail) = info.split_at(at.index(info.len() + 1));
         let (mut left, mut right) = ([0; 32], [0; 32]);
         expand::ring::expand_into(&secret, &[head, tail], &mut left);

@@ -21,7 +21,9 @@ proptest! {
     }
 
     #[test]
-    fn both_sign_alike_and_verify_what_the_other_signed(seed: [u8; 32], message in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn both_sign_alike_and_verify_what_the_other_signed(
+        seed: [u8; 32], message in proptest::collection::vec(any::<u8>(), 0..300),
+    ) {
         let (left, right) = (ring::SigningKey::from_seed(&seed), portable::SigningKey::from_seed(&seed));
         prop_assert_eq!(left.public_key(), right.public_key());
         let signature = left.sign(&message);
@@ -31,7 +33,9 @@ proptest! {
     }
 
     #[test]
-    fn both_refuse_a_flipped_bit(message in proptest::collection::vec(any::<u8>(), 1..100), place: prop::sample::Index, bit in 0..8_u8) {
+    fn both_refuse_a_flipped_bit(
+        message in proptest::collection::vec(any::<u8>(), 1..100), place: prop::sample::Index, bit in 0..8_u8,
+    ) {
         let key = portable::SigningKey::from_seed(&[5; 32]);
         let signed = [&key.sign(&message)[..], &message].concat();
         let at = place.index(signed.len());

@@ -1,4 +1,5 @@
-//! From the 32-bit entry of the PVH protocol (Xen, `docs/misc/pvh.pandoc`) to 64-bit code at the upper end of addresses.
+//! From the 32-bit entry of the PVH protocol (Xen, `docs/misc/pvh.pandoc`) to 64-bit code at the upper end
+//! of addresses.
 //!
 //! The tables here map the first GiB three times, writable and executable, for as long as it takes to make
 //! better ones ([`crate::paging`]). Nobody but the monitor runs until then.

@@ -1,8 +1,8 @@
-//! Calls of an operating system over a calling area, as the monitor serves them, and the suite of calls that every carrier
-//! has to answer alike.
+//! Calls of an operating system over a calling area, as the monitor serves them, and the suite of calls
+//! that every carrier has to answer alike.
 //!
-//! No operating system runs here: [`System`] writes into its pages what it would write, and lets the monitor look. What
-//! the monitor does with that is what it does on SNP.
+//! No operating system runs here: [`System`] writes into its pages what it would write, and lets the
+//! monitor look. What the monitor does with that is what it does on SNP.
 
 use crate::board::Machine;
 use crate::chain::HOSTILE;
@@ -129,8 +129,8 @@ impl System {
         Ok(registers)
     }
 
-    /// Asks which versions of the chain protocol there are, makes the calls of the suite, and one of no protocol; how many calls
-    /// the suite has.
+    /// Asks which versions of the chain protocol there are, makes the calls of the suite, and one of no
+    /// protocol; how many calls the suite has.
     ///
     /// # Errors
     /// What was answered otherwise than it has to be.

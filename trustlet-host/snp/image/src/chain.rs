@@ -1,4 +1,5 @@
-//! Two chains, defined by the calls that any loader makes: one of three functions, and one of a hostile trustlet.
+//! Two chains, defined by the calls that any loader makes: one of three functions, and one of a hostile
+//! trustlet.
 
 use crate::board::Machine;
 use alloc::format;

@@ -1,5 +1,5 @@
-//! Records go through a chain of three, and a hostile trustlet tries its whole list beside them. After each attack the
-//! chain has to answer again.
+//! Records go through a chain of three, and a hostile trustlet tries its whole list beside them. After each
+//! attack the chain has to answer again.
 
 use crate::board::Machine;
 use crate::chain::{self, FUNCTION_COUNT, HOSTILE_CHAIN, TEXT_CHAIN};
@@ -26,6 +26,8 @@ const ANSWERS_AFTER: u32 = 2;
 const TAKEN_MAX: u64 = 500;
 /// How long anything may take.
 const PATIENCE_NS: u64 = 20_000_000_000;
+/// The function of the chain that is replaced, by its number.
+const REPLACED: u64 = 2;
 /// What a hostile trustlet ends with when nothing came of its attack.
 const CODE_NOTHING: u64 = 0;
 
@@ -46,7 +48,7 @@ pub(crate) fn run(mut machine: Machine, frames: &Range<u64>) -> Result<(), Strin
         turns: Turns::new(core),
         gateway: ProcessId(u64::MAX),
         answers: 0,
-        hostile: None,
+        may_end: None,
     };
     chain::define(&mut stage.turns.core)?;
     chain::create(&mut stage.turns.core, [GATEWAY_PROCESS, 0, 0, 0, 0, 0])?;
@@ -72,6 +74,9 @@ pub(crate) fn run(mut machine: Machine, frames: &Range<u64>) -> Result<(), Strin
     }
     say!("all pages of the hostile trustlets came back: {spare} are spare");
     say!("{} attacks, and after each the chain answers", Attack::ALL.len());
+    let upper = *born.get(REPLACED as usize).ok_or("a function was not born")?;
+    stage.replace(upper)?;
+    say!("a function was killed and replaced, and the chain answers");
     match failures {
         0 => Ok(()),
         _ => Err(format!(
@@ -101,8 +106,8 @@ struct Stage {
     gateway: ProcessId,
     /// Answers of the chain so far.
     answers: u32,
-    /// The hostile trustlet that lives.
-    hostile: Option<ProcessId>,
+    /// The trustlet that may end; all others serve for ever.
+    may_end: Option<ProcessId>,
 }
 
 impl Stage {
@@ -121,7 +126,7 @@ impl Stage {
                 self.answers += u32::from(*process == self.gateway && line.starts_with(ANSWERED));
             }
             if let Some(News::Ended(process, end)) = &news
-                && self.hostile != Some(*process)
+                && self.may_end != Some(*process)
             {
                 return Err(format!("trustlet {process} of the chain ended: {end:?}"));
             }
@@ -149,6 +154,19 @@ impl Stage {
         )
     }
 
+    /// Kills a function and starts it again: its successor goes on where it was.
+    fn replace(&mut self, function: ProcessId) -> Result<(), String> {
+        self.may_end = Some(function);
+        self.turns.core.end(function);
+        self.until("the end of a function", |_, news| {
+            Ok(matches!(news, Some(News::Ended(ended, End::Killed)) if ended == function).then_some(()))
+        })?;
+        self.may_end = None;
+        chain::create(&mut self.turns.core, [TEXT_CHAIN, REPLACED, 0, 0, 0, 0])?;
+        self.turns.take_newborn();
+        self.answer()
+    }
+
     /// Lets the hostile trustlet live once more; whether there came of it what has to.
     fn attack(&mut self, number: usize, attack: Attack) -> Result<bool, String> {
         say!("attack {}: {}", number + 1, attack.words());
@@ -157,7 +175,7 @@ impl Stage {
         let &[process] = born.as_slice() else {
             return Err(format!("{} trustlets were born", born.len()));
         };
-        self.hostile = Some(process);
+        self.may_end = Some(process);
         let mut spun = false;
         let end = self.until(attack.words(), |stage, news| {
             if let Some(News::Ended(ended, end)) = news
@@ -172,7 +190,7 @@ impl Stage {
             }
             Ok(None)
         })?;
-        self.hostile = None;
+        self.may_end = None;
         let is_as_expected = match attack.outcome() {
             Outcome::Exception(vector) => matches!(end, End::Fault(fault) if fault.vector() == Some(vector)),
             Outcome::Forbidden => matches!(end, End::Fault(fault) if fault.is_forbidden()),

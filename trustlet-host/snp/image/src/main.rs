@@ -1,5 +1,5 @@
-//! The monitor as what a machine boots: the core, the platform `hacher-snp` and nothing else in ring 0, trustlets in
-//! ring 3, no operating system.
+//! The monitor as what a machine boots: the core, the platform `hacher-snp` and nothing else in ring 0,
+//! trustlets in ring 3, no operating system.
 //!
 //! ```text
 //! boot, paging, segments, traps   the machine, until the monitor runs with page tables of its own
@@ -11,8 +11,8 @@
 //! demonstration                   records go through it while a hostile trustlet tries what it can
 //! ```
 //!
-//! One processor runs all of it, with interrupts off while it is the monitor's. `docs/snp.md` says how to boot it,
-//! and what it does not show.
+//! One processor runs all of it, with interrupts off while it is the monitor's. `docs/snp.md` says how to
+//! boot it, and what it does not show.
 
 #![no_std]
 #![no_main]

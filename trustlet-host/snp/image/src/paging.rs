@@ -1,9 +1,9 @@
-//! The monitor's own page tables: its code, its data and all memory of trustlets, for CPL0 alone, in the upper half of
-//! addresses. The tables of each trustlet share them.
+//! The monitor's own page tables: its code, its data and all memory of trustlets, for CPL0 alone, in the
+//! upper half of addresses. The tables of each trustlet share them.
 //!
-//! Nothing is writable and executable, and nothing of the lower half is mapped: null pointers of the monitor lead
-//! nowhere. The first page of its stack is not there, so a stack that is too small ends the machine and
-//! overwrites nothing.
+//! Nothing is writable and executable, and nothing of the lower half is mapped: null pointers of the
+//! monitor lead nowhere. The first page of its stack is not there, so a stack that is too small ends the
+//! machine and overwrites nothing.
 #![allow(unsafe_code, reason = "tables that the processor reads")]
 
 use crate::processor;
@@ -154,8 +154,8 @@ fn map_image(parts: *mut Table) {
     }
 }
 
-/// Adds the monitor to the tables of a trustlet, whose first one is `root`. Only the first table's entries are copied,
-/// and they never change.
+/// Adds the monitor to the tables of a trustlet, whose first one is `root`. Only the first table's entries
+/// are copied, and they never change.
 pub(crate) fn share(hardware: &mut impl Hardware, root: Frame) {
     let own = addr_of_mut!(ROOT).cast::<u64>();
     for index in MONITOR_FROM..ENTRIES {

@@ -61,8 +61,8 @@ impl Features {
         // SAFETY: reads.
         unsafe { asm!("mov {}, cr4", out(reg) cr4, options(nomem, nostack, preserves_flags)) };
         cr4 |= wanted;
-        // SAFETY: the processor has these features; the monitor reaches no page of a trustlet where that is mapped,
-        // and runs none.
+        // SAFETY: the processor has these features; the monitor reaches no page of a trustlet where that is
+        // mapped, and runs none.
         unsafe { asm!("mov cr4, {}", in(reg) cr4, options(nostack, preserves_flags)) };
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::processor::{self, Features};
 
-/// Tries before the processor's source is given up. Intel's manual asks for 10 with RDRAND; RDSEED may be drained
-/// for longer.
+/// Tries before the processor's source is given up. Intel's manual asks for 10 with RDRAND; RDSEED may be
+/// drained for longer.
 const TRIES_MAX: u32 = 10_000;
 
 /// The processor's source of randomness.

@@ -1,7 +1,8 @@
 //! The registers of a trustlet, and how the processor gets them and gives them back.
 //!
-//! The task state has the end of [`Registers`] as the stack of CPL0, so the processor pushes where a trustlet was right
-//! into it; the stub of the vector adds all other registers and goes on where [`Registers::run`] was called.
+//! The task state has the end of [`Registers`] as the stack of CPL0, so the processor pushes where a
+//! trustlet was right into it; the stub of the vector adds all other registers and goes on where
+//! [`Registers::run`] was called.
 #![allow(unsafe_code, reason = "hands the processor over")]
 
 use crate::segments::{self, TRUSTLET_CODE, TRUSTLET_DATA};
@@ -55,7 +56,8 @@ const _: () = assert!(size_of::<Registers>().is_multiple_of(16));
 const _: () = assert!(core::mem::offset_of!(Registers, r15) == 512);
 
 impl Registers {
-    /// Those of a trustlet that begins: all zero but where it is, its stack, and what it finds in RDI and RSI.
+    /// Those of a trustlet that begins: all zero but where it is, its stack, and what it finds in RDI and
+    /// RSI.
     pub(crate) fn begin(rip: u64, rsp: u64, rdi: u64, rsi: u64) -> Box<Self> {
         let mut floats = [0; 512];
         let (x87, sse) = (X87_CONTROL.to_le_bytes(), SSE_CONTROL.to_le_bytes());
@@ -92,8 +94,8 @@ impl Registers {
         })
     }
 
-    /// Runs the trustlet until it calls, errs, or its turn is over. `false`, and it did not run, if it is at an address that
-    /// is none: the processor would err at the monitor's level.
+    /// Runs the trustlet until it calls, errs, or its turn is over. `false`, and it did not run, if it is
+    /// at an address that is none: the processor would err at the monitor's level.
     pub(crate) fn run(&mut self, cr3: u64) -> bool {
         if self.rip >= hacher_snp::space::ADDRESS_END {
             return false;
@@ -105,8 +107,8 @@ impl Registers {
         let own = processor::tables();
         // SAFETY: the trustlet's tables have the monitor as it is (`paging::share`).
         unsafe { processor::take_tables(cr3) };
-        // SAFETY: the registers are a trustlet's: CPL3, and an address that is one. It comes back with all registers that
-        // the ABI asks for.
+        // SAFETY: the registers are a trustlet's: CPL3, and an address that is one. It comes back with all
+        // registers that the ABI asks for.
         unsafe { enter_trustlet(registers) };
         // SAFETY: the monitor's own, as before.
         unsafe { processor::take_tables(own) };

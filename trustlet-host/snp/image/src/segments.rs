@@ -14,7 +14,8 @@ pub(crate) const TRUSTLET_CODE: u64 = 0x20 | 3;
 const TASK: u16 = 0x28;
 const STACK_BYTES: usize = 16 << 10;
 
-/// Entries of the task state for exceptions that must not use the stack of whoever ran (APM volume 2, section 8.9.4).
+/// Entries of the task state for exceptions that must not use the stack of whoever ran (APM volume 2,
+/// section 8.9.4).
 pub(crate) const NMI_STACK: u8 = 1;
 pub(crate) const DOUBLE_FAULT_STACK: u8 = 2;
 pub(crate) const MACHINE_CHECK_STACK: u8 = 3;
@@ -89,7 +90,8 @@ pub(crate) fn begin() {
         limit: size_of::<Segments>() as u16 - 1,
         at: segments as u64,
     };
-    // SAFETY: the table is as the manual has it, lives for ever, and has the code segment that is loaded here.
+    // SAFETY: the table is as the manual has it, lives for ever, and has the code segment that is loaded
+    // here.
     unsafe {
         asm!(
             "lgdt [{pointer}]",

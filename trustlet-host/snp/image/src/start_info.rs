@@ -1,4 +1,5 @@
-//! What the loader tells of the machine: the start info of the PVH protocol (Xen, `public/arch-x86/hvm/start_info.h`).
+//! What the loader tells of the machine: the start info of the PVH protocol (Xen,
+//! `public/arch-x86/hvm/start_info.h`).
 #![allow(unsafe_code, reason = "reads memory by its physical address")]
 
 use core::ops::Range;

@@ -31,7 +31,9 @@ trap_stubs:
     .set vector, 0
     .rept 48
     .align 16
-    .if (vector == 8) || (vector >= 10 && vector <= 14) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30)
+    # Those that the processor pushes an error code for (APM volume 2, section 8.2).
+    .if (vector == 8) || (vector >= 10 && vector <= 14) || (vector == 17) || (vector == 21)
+    .elseif (vector == 29) || (vector == 30)
     .else
     pushq $0
     .endif

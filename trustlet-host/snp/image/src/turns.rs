@@ -115,7 +115,8 @@ impl Turns {
         taken
     }
 
-    /// Gives the next trustlet that has something to do one turn. `None` if nothing happened that is of interest.
+    /// Gives the next trustlet that has something to do one turn. `None` if nothing happened that is of
+    /// interest.
     pub(crate) fn step(&mut self) -> Option<News> {
         let now_ns = self.now_ns();
         self.core.set_time(Monotonic::from_ns(now_ns));
@@ -134,8 +135,8 @@ impl Turns {
                 return self.turn(index);
             }
         }
-        // Everybody sleeps. The monitor's code is built with a red zone in part, so no interrupt may come, and it looks
-        // again until somebody's time has come.
+        // Everybody sleeps. The monitor's code is built with a red zone in part, so no interrupt may come,
+        // and it looks again until somebody's time has come.
         core::hint::spin_loop();
         None
     }

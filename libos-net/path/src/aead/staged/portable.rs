@@ -1,4 +1,5 @@
-//! `aes-gcm`, which needs no operating system. It takes the processor's instructions for AES where there are some.
+//! `aes-gcm`, which needs no operating system. It takes the processor's instructions for AES where there
+//! are some.
 
 use super::InPlace;
 use crate::aead::keys::SecretBytes;
@@ -9,7 +10,8 @@ use aes_gcm::{Aes256Gcm, Nonce, Tag};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// An expanded key; wiped when dropped. In a box: its round keys would else be left behind wherever it was moved from.
+/// An expanded key; wiped when dropped. In a box: its round keys would else be left behind wherever it was
+/// moved from.
 pub struct Cipher(Box<Aes256Gcm>);
 
 impl InPlace for Cipher {

@@ -1,5 +1,5 @@
-//! What a hostile trustlet tries, and what has to come of it. The trustlet and the monitor's demonstration both go
-//! through this list, one attack in each life of the trustlet.
+//! What a hostile trustlet tries, and what has to come of it. The trustlet and the monitor's demonstration
+//! both go through this list, one attack in each life of the trustlet.
 
 /// What has to become of an attacker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,7 +8,8 @@ pub enum Outcome {
     Exception(u64),
     /// It ends by a page fault on a page that is there, and not for it (APM volume 2, section 8.2.15).
     Forbidden,
-    /// It ends by an exception. Which one depends on the processor: QEMU's own emulation differs from the manual here.
+    /// It ends by an exception. Which one depends on the processor: QEMU's own emulation differs from the
+    /// manual here.
     AnyException,
     /// It never ends by itself: it has to be taken from the processor.
     Spins,

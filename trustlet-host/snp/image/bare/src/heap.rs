@@ -1,7 +1,8 @@
-//! Memory for `alloc`, out of one piece: blocks of powers of two, each kind with a list of those that are free.
+//! Memory for `alloc`, out of one piece: blocks of powers of two, each kind with a list of those that are
+//! free.
 //!
-//! What was freed is used again for the same kind of block and for no other, so a program takes at most twice what it
-//! asked for of each kind at its peak, and nothing is ever searched for.
+//! What was freed is used again for the same kind of block and for no other, so a program takes at most
+//! twice what it asked for of each kind at its peak, and nothing is ever searched for.
 #![allow(unsafe_code, reason = "an allocator")]
 
 use core::alloc::{GlobalAlloc, Layout};

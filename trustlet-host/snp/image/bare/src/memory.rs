@@ -34,7 +34,8 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut
         to.wrapping_add(count).wrapping_sub(1),
         from.wrapping_add(count).wrapping_sub(1),
     );
-    // SAFETY: the caller's; from the end, so that what is read later is not written before. The flag is cleared again.
+    // SAFETY: the caller's; from the end, so that what is read later is not written before. The flag is
+    // cleared again.
     unsafe {
         asm!("std", "rep movsb", "cld", inout("rcx") count => _, inout("rdi") last_to => _,
              inout("rsi") last_from => _, options(nostack));

@@ -21,7 +21,8 @@ const NO_HANDLE: Handle = Handle {
     len_bytes: 0,
 };
 
-/// Waits for the next attachment, takes it, and says that it stands; the place, and the regions that came with it.
+/// Waits for the next attachment, takes it, and says that it stands; the place, and the regions that came
+/// with it.
 ///
 /// # Errors
 /// Why it cannot be taken.
@@ -32,7 +33,8 @@ pub fn attach() -> Result<(Place, Vec<Handle>), String> {
     let mut handles = vec![NO_HANDLE; MESSAGE_MAX_DESCRIPTORS];
     loop {
         let Some((len_bytes, count)) = call::receive(&mut bytes, &mut handles) else {
-            // Nobody rings before there is a bell, and the monitor sends all messages of an attachment at once.
+            // Nobody rings before there is a bell, and the monitor sends all messages of an attachment at
+            // once.
             call::wait(u64::MAX);
             continue;
         };

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use hacher_data_path::inlet::Step;
 use hacher_data_path::seal::RecordContext;
 
-/// Serves for ever. Records are whole in one segment here: a function of the SDK on Linux takes longer ones apart.
+/// Serves for ever. Records are whole in one segment here: a function of the SDK on Linux takes longer ones
+/// apart.
 ///
 /// # Panics
 /// When the attachment cannot be taken, or a record cannot be sent: the monitor sees it end.

@@ -19,8 +19,8 @@ static HEAP: OneThreadHeap = OneThreadHeap::new();
 /// Registers that are looked at: 13 general ones and 16 of 128 bits.
 const FIRST_WORDS: usize = 13 + 2 * 16;
 
-// The monitor leaves the stack as after a call, and the heap in RDI and RSI. What is in all other registers is kept, for
-// whoever wants to know.
+// The monitor leaves the stack as after a call, and the heap in RDI and RSI. What is in all other registers
+// is kept, for whoever wants to know.
 global_asm!(
     r#"
     .text

@@ -1,4 +1,5 @@
-//! Sends records into the chain, one after the other, and compares what comes back. It speaks no HTTP: nobody could ask.
+//! Sends records into the chain, one after the other, and compares what comes back. It speaks no HTTP:
+//! nobody could ask.
 
 #![no_std]
 #![no_main]

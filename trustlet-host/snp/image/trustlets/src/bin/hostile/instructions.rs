@@ -8,7 +8,12 @@ use hacher_snp_bare::attack::Attack;
 macro_rules! run_one {
     ($($code:literal),+ $(, $name:ident = $value:expr)*) => {
         // SAFETY: none: this has to end the trustlet.
-        unsafe { asm!($($code),+ $(, in($name) $value)*, out("rax") _, out("rcx") _, out("rdx") _, out("rsi") _, out("xmm0") _) }
+        unsafe {
+            asm!(
+                $($code),+ $(, in($name) $value)*,
+                out("rax") _, out("rcx") _, out("rdx") _, out("rsi") _, out("xmm0") _,
+            )
+        }
     };
 }
 

@@ -1,4 +1,5 @@
-//! A trustlet that tries everything, one thing in each life: which one follows from how many lives it has had.
+//! A trustlet that tries everything, one thing in each life: which one follows from how many lives it has
+//! had.
 
 #![no_std]
 #![no_main]
