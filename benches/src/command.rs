@@ -98,6 +98,7 @@ fn measure(arguments: &BenchArgs, fabric: PathBuf) -> Result<Report, Failed> {
             Experiment::Throughput => experiment::throughput(&mut run)?,
             Experiment::Load => experiment::load(&mut run)?,
             Experiment::Breakdown => experiment::breakdown(&mut run)?,
+            Experiment::Session => experiment::session(&mut run)?,
         }
     }
     Ok(Report::new(conditions.at_end(), run.rows, run.notices))

@@ -10,6 +10,8 @@ use hacher_sealed_request::{REPLY_MEDIA_TYPE, REQUEST_MEDIA_TYPE, head, problem}
 use hacher_tests::Scrape;
 use hacher_tests::tenants::{get, until};
 use hacher_tests::{Service, function};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -451,6 +453,40 @@ fn what_is_said_outside_may_not_change_what_is_inside() {
         // Nothing of it was opened.
         assert_eq!(known.post("", &sealed.bytes()).open(sealed.reply).0, 200);
     }
+}
+
+#[test]
+fn sealed_requests_are_served_over_http_2_too() {
+    let service = Service::start(&chain("echo")).unwrap();
+    let known = Known::of(service.gateway);
+    let body = vec![5; MIB];
+    let sealed = known.seal(&[], &body);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (status, bytes) = runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(service.gateway).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .unwrap();
+        tokio::spawn(connection);
+        let request = hyper::Request::post(format!("http://{}/chains/t", service.gateway))
+            .header("content-type", REQUEST_MEDIA_TYPE)
+            .body(Full::new(bytes::Bytes::from(sealed.bytes())))
+            .unwrap();
+        let reply = sender.send_request(request).await.unwrap();
+        let status = reply.status().as_u16();
+        (status, reply.into_body().collect().await.unwrap().to_bytes())
+    });
+    let answer = Answer {
+        status,
+        head: format!("content-type: {REPLY_MEDIA_TYPE}"),
+        body: bytes.to_vec(),
+    };
+    let (status, _, echoed) = answer.open(sealed.reply);
+    assert!(status == 200 && echoed == body);
 }
 
 #[test]

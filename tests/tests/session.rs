@@ -315,10 +315,17 @@ impl Relayed {
 
     /// A connection of a client of its own, and what it is told from others by.
     fn connect(&self) -> (StreamOwned<ClientConnection, TcpStream>, ChannelBinding) {
+        self.connect_with(&[&rustls::version::TLS13])
+    }
+
+    fn connect_with(
+        &self,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> (StreamOwned<ClientConnection, TcpStream>, ChannelBinding) {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.clone()).unwrap();
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions);
         let config = builder
             .unwrap()
             .with_root_certificates(roots)
@@ -488,6 +495,21 @@ fn a_session_needs_tls_1_3_to_the_gateway() {
     assert!(
         problem["detail"].as_str().unwrap().contains("TLS 1.3"),
         "{problem}"
+    );
+    // TLS 1.2 has an exporter, too, but not one that is unique by itself.
+    let relayed = Relayed::new();
+    let (mut stream, _) = relayed.connect_with(&[&rustls::version::TLS12]);
+    let ask = format!(
+        "GET /evidence?session={} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+        "0c".repeat(32)
+    );
+    stream.write_all(ask.as_bytes()).unwrap();
+    let mut reply = Vec::new();
+    let _ = stream.read_to_end(&mut reply);
+    assert!(
+        reply.starts_with(b"HTTP/1.1 400"),
+        "{}",
+        String::from_utf8_lossy(&reply)
     );
     for (arguments, word) in [
         (

@@ -5,6 +5,7 @@ mod chain;
 mod hop;
 mod load;
 mod run;
+mod session;
 mod throughput;
 
 pub use breakdown::breakdown;
@@ -12,4 +13,5 @@ pub use chain::chain;
 pub use hop::hop;
 pub use load::load;
 pub use run::{Effort, Guest, Run};
+pub use session::session;
 pub use throughput::throughput;

@@ -11,16 +11,16 @@ const HIGHEST_NS: u64 = 100_000_000_000;
 const DIGITS: u8 = 3;
 
 /// The experiments, in the order of reports.
-const EXPERIMENTS: [&str; 5] = ["hop", "chain", "throughput", "load", "breakdown"];
+const EXPERIMENTS: [&str; 6] = ["hop", "chain", "throughput", "load", "breakdown", "session"];
 
 /// What a cell measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// `hop`, `chain`, `throughput`, `load` or `breakdown`.
+    /// `hop`, `chain`, `throughput`, `load`, `breakdown` or `session`.
     pub experiment: String,
     /// How payloads moved: `fabric`, `https`, `eventfd-wake`, ...
     pub transport: String,
-    /// `sealed`, `mapped`, `tls1.3`, `mtls`, or `none`.
+    /// `sealed`, `mapped`, `tls1.3`, `mtls`, or `none`; in `session` `tls1.3`, `sealed` besides, or `bound`.
     pub protection: String,
     /// How the ends were laid over the cores: `packed`, `spread`, `floating` or `auto`.
     pub placement: String,
@@ -143,7 +143,7 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// An empty cell of `experiment`, one of `hop`, `chain`, `throughput`, `load`, `breakdown`.
+    /// An empty cell of `experiment`, one of `hop`, `chain`, `throughput`, `load`, `breakdown`, `session`.
     #[must_use]
     pub const fn new(experiment: &'static str, identity: Identity, payload_bytes: usize, hops: u32) -> Self {
         Self {

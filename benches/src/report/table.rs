@@ -44,6 +44,7 @@ fn legend(experiment: &str) -> &'static str {
             "requests through the gateway, timed from when each was due; open-loop rates are what was offered"
         }
         "breakdown" => "where the time of a request went, per hop",
+        "session" => "requests over TLS: as they are, sealed, bound to evidence; on connections kept and new",
         _ => "",
     }
 }
@@ -145,6 +146,7 @@ fn target(target: Target) -> String {
     match target {
         Target::AtMost(most) => format!("at most {most}"),
         Target::AtLeast(least) => format!("at least {least}"),
+        Target::AtMostMore { ns } => format!("at most {} µs more", ns / 1e3),
         Target::AtLeastOr { ratio, or_per_s } => format!("at least {ratio}, or {}/s", rate(or_per_s)),
     }
 }

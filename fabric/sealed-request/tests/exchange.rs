@@ -303,6 +303,30 @@ fn no_more_are_remembered_than_may_be() {
 }
 
 #[test]
+fn what_remembering_takes_is_said_before_and_given_back_after() {
+    let mut replays = Replays::new(1_000);
+    let claim = |number: u32, made_at_ms| {
+        let mut encapsulated = [0; KEY_BYTES];
+        encapsulated[..4].copy_from_slice(&number.to_le_bytes());
+        Claim {
+            encapsulated,
+            made_at_ms,
+        }
+    };
+    let mut held = replays.held_bytes();
+    for number in 0..10_000 {
+        let growth = replays.growth_bytes();
+        assert_eq!(replays.admit(&claim(number, NOW_MS), NOW_MS), Ok(()));
+        assert!(replays.held_bytes() <= held + growth, "{number}");
+        held = replays.held_bytes();
+    }
+    assert!(held < 10_000 * 150, "{held} bytes");
+    let late = NOW_MS + 10_000;
+    assert_eq!(replays.admit(&claim(10_000, late), late), Ok(()));
+    assert!(replays.held_bytes() < held / 8);
+}
+
+#[test]
 fn heads_hold_fields_and_nothing_else() {
     let fields = [("content-type", "image/jpeg"), ("ce-subject", "grün"), ("x", "")];
     let mut bytes = head::encode(fields).unwrap();

@@ -13,6 +13,8 @@ Experiments (all of them if none is named):
   load        requests through the gateway at rates up to what it can take, each timed from when
               it was due, so that waiting counts; then the closed-loop peak
   breakdown   where a request's time went: queued, open, run, seal, hand-over
+  session     requests over TLS as they are, sealed for their chain, and over connections bound to
+              evidence, 64 B to 1 MiB
 
 How to read the table:
   p50 ... max  quantiles of all samples
@@ -97,16 +99,19 @@ pub enum Experiment {
     Load,
     /// Where the time of a request went
     Breakdown,
+    /// What sealing a request, or binding its connection to evidence, costs
+    Session,
 }
 
 impl Experiment {
     /// All, in the order of reports.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Hop,
         Self::Chain,
         Self::Throughput,
         Self::Load,
         Self::Breakdown,
+        Self::Session,
     ];
 
     /// The word for it in reports.
@@ -118,6 +123,7 @@ impl Experiment {
             Self::Throughput => "throughput",
             Self::Load => "load",
             Self::Breakdown => "breakdown",
+            Self::Session => "session",
         }
     }
 }

@@ -24,7 +24,7 @@ fn rewritten(evidence: &Evidence, change: impl FnOnce(String) -> String) -> Vec<
 /// With another manifest, and a report of a root of one's own over it.
 pub(crate) fn forged(evidence: &Evidence, change: impl FnOnce(String) -> String) -> Vec<u8> {
     let mut changed = Evidence::decode(&rewritten(evidence, change)).unwrap();
-    let root = EmulatedRoot::new(&[9; 32]).unwrap();
+    let root = EmulatedRoot::new(&[9; 32]);
     changed.report = root.report(&changed.expected_report_data(&NONCE));
     changed.encode()
 }

@@ -9,6 +9,11 @@ use std::ops::RangeInclusive;
 pub enum Target {
     /// Not greater than this.
     AtMost(f64),
+    /// The numerator, in nanoseconds, not greater than the denominator and this.
+    AtMostMore {
+        /// Nanoseconds.
+        ns: f64,
+    },
     /// Not less than this.
     AtLeast(f64),
     /// Not less than `ratio`, or else the numerator by itself not less than `or_per_s` in a second.
@@ -25,6 +30,7 @@ impl Target {
     pub(super) fn is_met(self, value: f64, numerator: f64) -> bool {
         match self {
             Self::AtMost(most) => value <= most,
+            Self::AtMostMore { ns } => numerator - numerator / value <= ns,
             Self::AtLeast(least) => value >= least,
             Self::AtLeastOr { ratio, or_per_s } => value >= ratio || numerator >= or_per_s,
         }

@@ -4,7 +4,7 @@ use super::definition::Figure::{
     BytesPerS, BytesPerSOf, PerFunction, RecordsPerS, RecordsPerSOfSlowest, Sum, Time,
 };
 use super::definition::Quantile::{P50, P99};
-use super::definition::Target::{AtLeast, AtLeastOr, AtMost};
+use super::definition::Target::{AtLeast, AtLeastOr, AtMost, AtMostMore};
 use super::definition::{Definition, Figure, Quantile, Select, Target};
 
 const KIB: u64 = 1024;
@@ -198,6 +198,33 @@ const fn gateway(name: &'static str, quantile: Quantile) -> Definition {
     }
 }
 
+/// Requests that are kept from others over plain ones, both on connections of one kind.
+const fn kept_from_others(
+    name: &'static str,
+    (transport, protection): (&'static str, &'static str),
+    payload: u64,
+    target: Target,
+) -> Definition {
+    let plain = Select {
+        protection: Some("tls1.3"),
+        ..row("session", transport)
+    };
+    Definition {
+        name,
+        numerator: Time(
+            P50,
+            Select {
+                protection: Some(protection),
+                ..plain
+            },
+        ),
+        denominator: Time(P50, plain),
+        payloads: payload..=payload,
+        hops: 1,
+        target: Some(target),
+    }
+}
+
 /// A baseline's hop over the fabric's, with nothing asked of it.
 const fn beside(name: &'static str, baseline: &'static str) -> Definition {
     Definition {
@@ -364,6 +391,24 @@ pub(super) const ALL: &[Definition] = &[
     gateway(
         "request through a chain at half its knee, over the gateway alone, p99",
         P99,
+    ),
+    kept_from_others(
+        "sealed request of 4 KiB over a plain one",
+        ("gateway", "sealed"),
+        4 * KIB,
+        AtMostMore { ns: 150_000.0 },
+    ),
+    kept_from_others(
+        "sealed request of 1 MiB over a plain one",
+        ("gateway", "sealed"),
+        MIB,
+        AtMost(1.1),
+    ),
+    kept_from_others(
+        "new connection bound to evidence over a new one",
+        ("gateway-new", "bound"),
+        4 * KIB,
+        AtMostMore { ns: 1_000_000.0 },
     ),
     beside("Unix socket on one core, over a sealed hop", "unix-socket"),
     beside("HTTP keep-alive on one core, over a sealed hop", "http"),
