@@ -108,9 +108,10 @@ codes! {
         "Each list and table has a bound, so that no file can make the system allocate without one: 64 \
          ports, 64 environment variables, 64 secrets, 64 arguments and 64 files or folders for each function."
     BadSecret "E0212" "a secret that is not a reference"
-        "A secret never stands in the chain file. It is a reference, `file:` and an absolute path, that \
-         the monitor resolves and hands to this one function; or a table with this reference as `from`, and \
-         `trim = true` where line breaks at the end of the file are not part of the secret."
+        "A secret never stands in the chain file. It is a reference that the monitor resolves and hands to this \
+         one function: `file:` and an absolute path, or `kbs:///REPOSITORY/TYPE/TAG` for what a key broker releases \
+         (`serve --kbs`); or a table with this reference as `from`, and `trim = true` where line breaks at its end \
+         are not part of the secret."
     NotBuiltYet "E0213" "not built yet"
         "The language has room for this, but the system does not do it yet. A key that is accepted is \
          honoured, so it is refused rather than ignored."
@@ -197,7 +198,7 @@ codes! {
         "The file named by `exec` exists, but is not a regular file that may be executed."
     SecretUnresolvable "E0503" "a secret that cannot be resolved"
         "The file that a secret refers to is missing, cannot be read, is not a regular file, or holds more than \
-         8 KiB. It is read when the chain is loaded."
+         8 KiB. It is read when the chain is loaded. What a key broker keeps is not looked at before the chain is served."
     ExecNotUsable "E0504" "an executable that this machine cannot run"
         "The file named by `exec` is not an executable for this machine and operating system."
     FileNotUsable "E0505" "a file or folder that a function cannot be given"

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::code::{Code, Severity};
-use crate::keys::SECRET_SCHEME;
+use crate::keys::{BROKER_SCHEME, SECRET_SCHEME};
 use crate::source::{Position, Source, Span};
 
 /// More than this many diagnostics help nobody; the rest are counted.
@@ -308,10 +308,8 @@ fn without_secrets(source: Arc<Source>, found: &[Diagnostic]) -> Arc<Source> {
         .filter(|diagnostic| diagnostic.code == Code::BadSecret)
         .map(|diagnostic| diagnostic.primary.span)
         .filter(|span| {
-            !source
-                .slice(*span)
-                .trim_start_matches(['"', '\''])
-                .starts_with(SECRET_SCHEME)
+            let text = source.slice(*span).trim_start_matches(['"', '\'']);
+            !text.starts_with(SECRET_SCHEME) && !text.starts_with(BROKER_SCHEME)
         })
         .collect();
     if hidden.is_empty() {

@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
-use crate::function::SecretRef;
+use crate::function::{Resource, SecretRef};
 use crate::keys;
 use crate::section::{Entry, entries, excerpt, string, table_of, too_many, unpassable, usable};
 use crate::source::Spanned;
@@ -38,7 +38,7 @@ pub(crate) fn secrets(entry: &Entry<'_>, problems: &mut Problems) -> BTreeMap<St
     ) {
         let secret = match item.value.get_ref() {
             DeValue::Table(table) => secret_table(&item, table, problems),
-            _ => secret_reference(&item, problems).map(|path| SecretRef { path, trim: false }),
+            _ => secret_reference(&item, problems),
         };
         if let Some(secret) = secret {
             secrets.insert(item.name.to_owned(), Spanned::new(secret, item.span()));
@@ -60,11 +60,11 @@ fn secret_table(item: &Entry<'_>, table: &DeTable<'_>, problems: &mut Problems) 
     };
     match (part(keys::SECRET_FROM), trim, parts.iter().all(known)) {
         (Some(from), Some(trim), true) => {
-            let path = secret_reference(from, problems)?;
-            Some(SecretRef { path, trim })
+            let reference = secret_reference(from, problems)?;
+            Some(SecretRef { trim, ..reference })
         }
         _ => {
-            let label = "expected { from = \"file:/...\", trim = true or false }";
+            let label = "expected { from = \"file:/...\" or \"kbs:///...\", trim = true or false }";
             problems.push(
                 Diagnostic::new(Code::BadSecret, item.span(), "a secret is not a reference", label)
                     .with_expected("the keys `from`, a reference, and `trim`, true or false")
@@ -75,25 +75,46 @@ fn secret_table(item: &Entry<'_>, table: &DeTable<'_>, problems: &mut Problems) 
     }
 }
 
-/// The absolute path that a reference names.
-fn secret_reference(item: &Entry<'_>, problems: &mut Problems) -> Option<String> {
-    const EXPECTED: &str = "a reference such as \"file:/run/secrets/api\"";
-    let problem = |message| {
-        Diagnostic::new(Code::BadSecret, item.span(), message, "expected `file:/...`").with_expected(EXPECTED)
+/// What a reference names, untrimmed.
+fn secret_reference(item: &Entry<'_>, problems: &mut Problems) -> Option<SecretRef> {
+    const EXPECTED: &str = "a reference such as \"file:/run/secrets/api\" or \"kbs:///default/db/password\"";
+    let problem = |message, label| {
+        Diagnostic::new(Code::BadSecret, item.span(), message, label).with_expected(EXPECTED)
     };
-    let reference = match item.value.get_ref().as_str() {
-        Some(text) => {
-            let text = usable(text, item, keys::MAX_VALUE_BYTES, problems)?;
-            text.value.strip_prefix(keys::SECRET_SCHEME).map(str::to_owned)
-        }
+    let text = match item.value.get_ref().as_str() {
+        Some(text) => Some(usable(text, item, keys::MAX_VALUE_BYTES, problems)?.value),
         None => None,
     };
-    match reference {
-        Some(path) if path.starts_with('/') => return Some(path),
-        Some(_) => problems.push(problem("the path of a secret is not absolute")),
+    let text = text.as_deref();
+    let path_after = |scheme| text.and_then(|text| text.strip_prefix(scheme)).map(str::to_owned);
+    if let Some(path) = path_after(keys::BROKER_SCHEME) {
+        let resource = Resource::at(&path);
+        if resource.is_none() {
+            let label = "expected `kbs:///REPOSITORY/TYPE/TAG`, each of letters, digits, `-`, `_` and `.`";
+            problems.push(
+                problem("a secret is not the resource of a key broker", label)
+                    .with_help("which broker is asked is said by `hacher-fabric serve --kbs URL`"),
+            );
+        }
+        return Some(SecretRef {
+            path,
+            resource: Some(resource?),
+            trim: false,
+        });
+    }
+    let label = "expected `file:/...` or `kbs:///...`";
+    match path_after(keys::SECRET_SCHEME) {
+        Some(path) if path.starts_with('/') => {
+            return Some(SecretRef {
+                path,
+                resource: None,
+                trim: false,
+            });
+        }
+        Some(_) => problems.push(problem("the path of a secret is not absolute", label)),
         // The value may be the secret itself: it is never repeated in the message.
         None => problems.push(
-            problem("a secret is not a reference")
+            problem("a secret is not a reference", label)
                 .with_help("put the secret in a file and refer to it; a chain file never holds one"),
         ),
     }

@@ -115,27 +115,72 @@ impl FileRef {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretRef {
     pub(crate) path: String,
+    pub(crate) resource: Option<Resource>,
     pub(crate) trim: bool,
 }
 
+/// What a key broker keeps, as its protocol names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// Whose it is.
+    pub repository: String,
+    /// What it is.
+    pub kind: String,
+    /// Which it is.
+    pub tag: String,
+}
+
+impl Resource {
+    /// The resource with this path, `/REPOSITORY/TYPE/TAG`; nothing if it has another form.
+    pub(crate) fn at(path: &str) -> Option<Self> {
+        let mut parts = path.strip_prefix('/')?.split('/').map(part_of_path);
+        let resource = Self {
+            repository: parts.next()??,
+            kind: parts.next()??,
+            tag: parts.next()??,
+        };
+        parts.next().is_none().then_some(resource)
+    }
+}
+
+/// One part of a resource's path, as key brokers take them.
+fn part_of_path(part: &str) -> Option<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let is_right = !part.is_empty()
+        && part.len() <= keys::MAX_NAME_BYTES
+        && !part.starts_with('.')
+        && part.chars().all(is_part);
+    is_right.then(|| part.to_owned())
+}
+
 impl SecretRef {
-    /// The absolute path of the file that holds it.
+    /// The absolute path of the file that holds it, or that of the resource that a key broker keeps.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Whether line breaks at the end of the file are not part of the secret.
+    /// What a key broker is asked for; nothing for a secret in a file.
+    #[must_use]
+    pub fn resource(&self) -> Option<&Resource> {
+        self.resource.as_ref()
+    }
+
+    /// Whether line breaks at the end are not part of the secret.
     #[must_use]
     pub fn trim(&self) -> bool {
         self.trim
     }
 }
 
-/// As the file writes it: `file:/run/secrets/api`.
+/// As the file writes it: `file:/run/secrets/api`, `kbs:///default/db/password`.
 impl fmt::Display for SecretRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", keys::SECRET_SCHEME, self.path)
+        let scheme = match self.resource {
+            None => keys::SECRET_SCHEME,
+            Some(_) => keys::BROKER_SCHEME,
+        };
+        write!(f, "{scheme}{}", self.path)
     }
 }
 

@@ -61,8 +61,13 @@ pub(crate) const ERROR_PORT: &str = "error";
 pub(crate) const DEFAULT_PORT: &str = "out";
 /// Port names that cannot be declared.
 pub(crate) const RESERVED_PORTS: &[&str] = &[ERROR_PORT, "fault"];
-/// The only way a secret can be referred to.
+/// Begins a reference to a secret in a file: an absolute path follows.
 pub(crate) const SECRET_SCHEME: &str = "file:";
+/// Begins a reference to a secret that a key broker keeps: `/REPOSITORY/TYPE/TAG` follows, and no host, as which
+/// broker is asked is said where the chain is served.
+pub(crate) const BROKER_SCHEME: &str = "kbs://";
+/// What each part of such a path is, as a regular expression.
+pub(crate) const BROKER_PART_PATTERN: &str = "[A-Za-z0-9_-][A-Za-z0-9_.-]{0,62}";
 /// In the table of a file: where it is on this machine.
 pub(crate) const FILE_FROM: &str = "from";
 /// In the table of a file: where the function finds it.
@@ -375,8 +380,9 @@ pub(crate) const ENV: Key<OwnKind> = Key {
 };
 pub(crate) const SECRETS: Key<OwnKind> = Key {
     name: "secrets",
-    doc: "References to secrets, resolved by the monitor and given to this function alone: `file:` and an absolute path, or \
-          a table { from = \"file:/...\", trim = true } that drops line breaks at the end of the file.",
+    doc: "References to secrets, resolved by the monitor and given to this function alone: `file:` and an absolute path; or \
+          `kbs:///REPOSITORY/TYPE/TAG`, which the key broker of `serve --kbs` releases once it has seen evidence of this chain; \
+          or a table { from = \"file:/...\", trim = true } that drops line breaks at the end of the secret.",
     kind: OwnKind::Secrets,
 };
 

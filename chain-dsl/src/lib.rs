@@ -71,7 +71,7 @@ pub use check::{Checked, TlsSpans, check, check_bytes};
 pub use code::{Code, Severity, explain_code};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, MAX_DIAGNOSTICS};
 pub use encoding::is_binary;
-pub use function::{FileRef, Function, Limits, Logs, PortId, Retry, SecretRef};
+pub use function::{FileRef, Function, Limits, Logs, PortId, Resource, Retry, SecretRef};
 pub use keys::{
     MAX_ARGS, MAX_EDGES, MAX_ENV_ENTRIES, MAX_FILE_NAME_BYTES, MAX_FILES, MAX_FUNCTIONS, MAX_JOIN_WIDTH,
     MAX_NAME_BYTES, MAX_PLACE_BYTES, MAX_PLACE_DEPTH, MAX_PORTS, MAX_TEXT_BYTES, MAX_VALUE_BYTES,

@@ -198,7 +198,7 @@ fn own(kind: OwnKind) -> Value {
         OwnKind::Env => named_values(&json!({ "type": "string", "maxLength": keys::MAX_VALUE_BYTES })),
         OwnKind::Secrets => {
             let reference = json!({
-                "type": "string", "pattern": format!("^{}/", keys::SECRET_SCHEME), "maxLength": keys::MAX_VALUE_BYTES,
+                "type": "string", "pattern": secret_pattern(), "maxLength": keys::MAX_VALUE_BYTES,
             });
             named_values(&json!({
                 "oneOf": [reference, {
@@ -242,4 +242,14 @@ fn named_values(value: &Value) -> Value {
         },
         "additionalProperties": value,
     })
+}
+
+/// References to secrets: a path, or a resource of a key broker.
+fn secret_pattern() -> String {
+    let (file, broker, part) = (
+        keys::SECRET_SCHEME,
+        keys::BROKER_SCHEME,
+        keys::BROKER_PART_PATTERN,
+    );
+    format!("^({file}/|{broker}/{part}/{part}/{part}$)")
 }

@@ -24,6 +24,7 @@ fn the_chain_of_the_design_reads_as_it_is_written() {
     assert_eq!(decode.build(), Some("cargo build --release -p thumbnails"));
     assert_eq!(decode.secrets()["API_KEY"].path(), "/run/secrets/api");
     assert_eq!(decode.secrets()["API_KEY"].to_string(), "file:/run/secrets/api");
+    assert_eq!(decode.secrets()["API_KEY"].resource(), None);
     // A fan-out of one port, and a join.
     let out = Source::Function(id, decode.port("out").unwrap());
     let targets: Vec<&str> = chain
@@ -273,4 +274,18 @@ fn files_have_places_of_their_own_and_arguments_an_order() {
     let (other, small) = checked.chain().function_named("small").unwrap();
     assert!(small.args().is_empty() && small.files().is_empty());
     assert_eq!(checked.file_span(other, 0), None);
+}
+
+#[test]
+fn a_secret_of_a_key_broker_is_a_resource() {
+    let text = "chain = \"c\"\nflow = [\"ingress -> f -> egress\"]\n[function.f]\nexec = \"f\"\n\
+                secrets = { K = \"kbs:///default/db/pass.word\", L = { from = \"kbs:///a/b/c\", trim = true } }\n";
+    let checked = check(text, "c.toml").unwrap();
+    let (_, function) = checked.chain().function_named("f").unwrap();
+    let secret = &function.secrets()["K"];
+    assert_eq!(secret.to_string(), "kbs:///default/db/pass.word");
+    let resource = secret.resource().unwrap();
+    let parts = [&resource.repository, &resource.kind, &resource.tag];
+    assert_eq!(parts, ["default", "db", "pass.word"]);
+    assert!(!secret.trim() && function.secrets()["L"].trim());
 }

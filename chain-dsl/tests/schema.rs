@@ -81,7 +81,19 @@ fn matches(pattern: &str, text: &str) -> bool {
         }),
         "->" => text.contains("->"),
         "^/" => text.starts_with('/'),
-        "^file:/" => text.starts_with("file:/"),
+        "^(file:/|kbs:///[A-Za-z0-9_-][A-Za-z0-9_.-]{0,62}/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,62}/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,62}$)" =>
+        {
+            let is_part = |part: &str| {
+                (1..=63).contains(&part.len())
+                    && !part.starts_with('.')
+                    && part
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+            };
+            let path = text.strip_prefix("kbs:///");
+            text.starts_with("file:/")
+                || path.is_some_and(|path| path.split('/').count() == 3 && path.split('/').all(is_part))
+        }
         "^HACHER_" => text.starts_with("HACHER_"),
         other => panic!("a pattern that this test does not know: {other}"),
     }
@@ -207,6 +219,7 @@ fn mistakes_that_a_schema_can_see_are_refused_by_it() {
         "port-list-empty",
         "text-empty-and-control",
         "secret-not-a-reference",
+        "secret-of-a-broker",
         "flow-empty",
         "listen-addresses",
         "listen-tls-incomplete",

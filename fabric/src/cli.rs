@@ -21,6 +21,7 @@ pub use listen::DEFAULT_LISTEN;
 pub use verify::VerifyArgs;
 
 use crate::failed::Failed;
+use crate::key_broker::BrokerUrl;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hacher_client::url::GatewayUrl;
 use hacher_http::admin_address::AdminAddress;
@@ -136,6 +137,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub secrets: SecretsArgs,
     #[command(flatten)]
+    pub broker: BrokerArgs,
+    #[command(flatten)]
     pub start: StartArgs,
     #[command(flatten)]
     pub isolation: IsolationArgs,
@@ -144,8 +147,20 @@ pub struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct BrokerArgs {
+    /// The key broker (Trustee's protocol) that releases the secrets `kbs:///...` of chain files, as
+    /// https://HOST:PORT; http:// on this machine alone. Each is asked for when the chains are loaded
+    #[arg(long, value_name = "URL")]
+    pub kbs: Option<BrokerUrl>,
+    /// The certificates of those who sign the broker's (PEM); needed for https://
+    #[arg(long, requires = "kbs", value_name = "FILE")]
+    pub kbs_ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub struct StartArgs {
-    /// How long a function may take from its start until it serves, in seconds
+    /// How long a function may take from its start until it serves, and a key broker until it has released
+    /// all secrets, in seconds
     #[arg(
         long,
         default_value_t = 30,
@@ -281,6 +296,8 @@ pub struct ServeArgs {
     pub drain: DrainArgs,
     #[command(flatten)]
     pub secrets: SecretsArgs,
+    #[command(flatten)]
+    pub broker: BrokerArgs,
     #[command(flatten)]
     pub start: StartArgs,
     #[command(flatten)]

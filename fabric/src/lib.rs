@@ -15,6 +15,7 @@
 //! demands, verdict  what is demanded of evidence, and what came of it, in words
 //! content_type      what a file probably holds
 //! tree              a whole service, for commands that need one
+//! key_broker        has secrets of functions released, for the loader
 //! table, failed     how results are printed, and failures
 //! ```
 #![forbid(unsafe_code)]
@@ -29,6 +30,7 @@ pub mod demands;
 pub mod failed;
 pub mod gateway_program;
 pub mod given;
+pub mod key_broker;
 pub mod loader;
 pub mod policy;
 pub mod table;

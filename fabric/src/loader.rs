@@ -11,6 +11,7 @@ use crate::command::serve::{check_admin_address, check_gateway_address};
 use crate::command::{complain, finish, report_chain_error, stderr_has_colours};
 use crate::failed::Failed;
 use crate::gateway_program::GatewayProgram;
+use crate::key_broker::{KeyBroker, release};
 use clap::Parser;
 use hacher_gateway::tls::material::Which;
 use hacher_http::admin_address::AdminAddress;
@@ -103,6 +104,7 @@ fn define_all(
     if !is_isolated {
         warn_of_mapped(&files);
     }
+    let broker = key_broker(arguments, &files)?;
     let mut fronts = Fronts::open(arguments, &files, &mut given)?;
     let mut admin = Vec::new();
     for address in &arguments.admin {
@@ -120,14 +122,41 @@ fn define_all(
     let seatings = seat_all(&chains, &usable_cpus(), front);
     // What is left when one is refused is not closed before that is said: its file system may make it wait.
     let mut files = ManuallyDrop::new(files.into_iter());
+    let mut awaited = Vec::new();
     for ((file, opened), seating) in files.by_ref().zip(&seatings) {
         let gateway = fronts.gateway_of(monitor, &file, opened.tls.as_ref(), seating)?;
-        define_chain(monitor, gateway, &file, opened.functions, seating)?;
+        let defined = define_chain(monitor, gateway, &file, opened.functions, seating)?;
+        awaited.extend(defined.awaited);
     }
     for socket in admin {
         Definer::call(monitor, Call::SetAdmin, &[], &[], vec![socket]).map_err(Failed::new)?;
     }
+    if let (Some(broker), false) = (broker, awaited.is_empty()) {
+        let patience = Duration::from_secs(u64::from(arguments.start.start_timeout));
+        release(&broker, monitor, &awaited, patience)?;
+    }
     Ok(())
+}
+
+/// The broker that the chains' secrets are asked for of; refused here if they need one and there is none.
+fn key_broker(arguments: &ServeArgs, files: &[(ChainFile, Opened)]) -> Result<Option<KeyBroker>, Failed> {
+    let chains = files.iter().map(|(file, _)| file.chain());
+    let mut secrets = chains.flat_map(|chain| {
+        let functions = chain.functions().iter();
+        functions.flat_map(|one| {
+            one.secrets()
+                .iter()
+                .map(|(name, secret)| (one.name(), name, secret))
+        })
+    });
+    let needed = secrets.find(|(_, _, secret)| secret.resource().is_some());
+    match (&arguments.broker.kbs, needed) {
+        (Some(url), _) => KeyBroker::new(url, arguments.broker.kbs_ca.as_deref()).map(Some),
+        (None, None) => Ok(None),
+        (None, Some((function, name, secret))) => Err(Failed::new(format!(
+            "secret `{name}` of function `{function}` is `{secret}`, and no key broker is given: --kbs URL says which"
+        ))),
+    }
 }
 
 /// Where chains are served: the sockets of their gateways, opened before anything is defined.

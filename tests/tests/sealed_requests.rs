@@ -61,7 +61,7 @@ impl Known {
         let manifest = Manifest::decode(&Evidence::decode(&reply.body).unwrap().manifest).unwrap();
         Self {
             gateway,
-            key: manifest.chains[0].request_key,
+            key: manifest.chains[0].request_key.unwrap(),
             digest: manifest.chains[0].digest,
         }
     }

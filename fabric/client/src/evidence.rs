@@ -149,8 +149,12 @@ fn judge(
     let Some([chain]) = manifest.map(|manifest| manifest.chains.as_slice()) else {
         return Err(EvidenceError::Refused(Box::new(verdict)));
     };
+    // Only manifests for key brokers have none, and these did not pass.
+    let Some(request_key) = chain.request_key else {
+        return Err(EvidenceError::Refused(Box::new(verdict)));
+    };
     Ok(Verified {
-        request_key: chain.request_key,
+        request_key,
         chain_digest: chain.digest,
         verdict,
     })

@@ -1,18 +1,20 @@
 //! Tells the monitor what a checked chain consists of, call by call, and seals it.
 
 use super::definer::Definer;
-use super::file::{ChainFile, FunctionFiles, SecretFile};
+use super::file::{ChainFile, FunctionFiles, SecretOrigin, SecretSource};
 use super::gateway_memory::outbox_bytes;
 use super::linked::{LIBRARY_PATH, LinkedFiles};
 use super::placement::Seating;
 use super::progress::handing;
 use super::tree::{Content, Tree, TreeError};
-use hacher_chain_dsl::{Chain, Function, FunctionId, Limits, Logs, Protection, Retry, Source, Target};
+use hacher_chain_dsl::{
+    Chain, Function, FunctionId, Limits, Logs, Protection, Resource, Retry, Source, Target,
+};
 use hacher_libos_net::attach::{FunctionLimits, outbox_flag};
 use hacher_libos_net::name::{Name, NameLength};
 use hacher_trustlet_host::calls::{
-    ANY_CPU, Call, ChainDefinition, EdgeDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition,
-    file_kind, protection,
+    ANY_CPU, AwaitedSecret, Call, ChainDefinition, EdgeDefinition, FunctionDefinition, GATEWAY_PROCESS,
+    GatewayDefinition, file_kind, protection,
 };
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -165,7 +167,31 @@ fn add_libraries<D: Definer + ?Sized>(
     Ok(())
 }
 
-/// Defines and seals a chain that this gateway serves; returns its digest.
+/// A chain that was defined and sealed.
+#[derive(Debug)]
+pub struct Defined {
+    /// Its digest.
+    pub digest: [u8; DIGEST_BYTES],
+    /// What it waits for.
+    pub awaited: Vec<Awaited>,
+}
+
+/// A secret that a key broker has to release before its function starts.
+#[derive(Debug)]
+pub struct Awaited {
+    /// The chain's number.
+    pub chain: u64,
+    /// The function's number in the chain.
+    pub function: u64,
+    /// The secret's number in the function.
+    pub secret: u64,
+    /// What people call it.
+    pub name: String,
+    /// What the broker calls it.
+    pub resource: Resource,
+}
+
+/// Defines and seals a chain that this gateway serves.
 ///
 /// # Errors
 /// [`DefineError`]; the monitor then runs nothing of this chain.
@@ -175,7 +201,7 @@ pub fn define_chain<D: Definer + ?Sized>(
     file: &ChainFile,
     functions: Vec<FunctionFiles>,
     seating: &Seating,
-) -> Result<[u8; DIGEST_BYTES], DefineError> {
+) -> Result<Defined, DefineError> {
     let chain = file.chain();
     let definition = ChainDefinition {
         name: name(chain.name())?,
@@ -197,18 +223,21 @@ pub fn define_chain<D: Definer + ?Sized>(
         Vec::new(),
     )?;
     let mut numbers = BTreeMap::new();
+    let mut awaited = Vec::new();
     // As in the definer: what is left after a refusal is not closed.
     let mut functions = ManuallyDrop::new(functions.into_iter());
     for ((id, function), files) in chain.functions_with_ids().zip(functions.by_ref()) {
-        numbers.insert(id, define_function(monitor, number, chain, id, function, files)?);
+        let defined = define_function(monitor, number, chain, id, function, files, &mut awaited)?;
+        numbers.insert(id, defined);
     }
     add_edges(monitor, number, chain, &numbers)?;
     place(monitor, number, chain, &numbers, seating)?;
     let (_, digest) = ask(monitor, what, Call::SealChain, &[number], &[], Vec::new())?;
-    digest
-        .as_slice()
-        .try_into()
-        .map_err(|_| DefineError::Layout("sealing"))
+    let digest = digest.as_slice().try_into();
+    Ok(Defined {
+        digest: digest.map_err(|_| DefineError::Layout("sealing"))?,
+        awaited,
+    })
 }
 
 fn define_function<D: Definer + ?Sized>(
@@ -218,6 +247,7 @@ fn define_function<D: Definer + ?Sized>(
     id: FunctionId,
     function: &Function,
     files: FunctionFiles,
+    awaited: &mut Vec<Awaited>,
 ) -> Result<u64, DefineError> {
     let definition = FunctionDefinition {
         name: name(function.name())?,
@@ -242,7 +272,7 @@ fn define_function<D: Definer + ?Sized>(
         ask(monitor, what, Call::AddArgument, &arguments, operand, Vec::new())?;
     }
     add_environment(monitor, chain_number, number, function, library_path)?;
-    add_secrets(monitor, chain_number, number, &of, files.secrets)?;
+    add_secrets(monitor, chain_number, number, &of, files.secrets, awaited)?;
     for port in ports_of(chain, id, function) {
         let what = format!("the port `{port}` of {of}");
         let operand = name(&port)?;
@@ -318,20 +348,47 @@ fn add_secrets<D: Definer + ?Sized>(
     chain_number: u64,
     number: u64,
     of: &str,
-    secrets: Vec<SecretFile>,
+    secrets: Vec<SecretSource>,
+    awaited: &mut Vec<Awaited>,
 ) -> Result<(), DefineError> {
-    for secret in secrets {
-        let key = &secret.name;
+    for SecretSource {
+        name: key,
+        origin,
+        trim,
+    } in secrets
+    {
         let what = format!("the secret `{key}` of {of}");
-        let operand = name(key)?;
-        ask(
-            monitor,
-            what,
-            Call::AddSecret,
-            &[chain_number, number, u64::from(secret.trim)],
-            operand.as_bytes(),
-            vec![secret.file.into()],
-        )?;
+        let arguments = [chain_number, number, u64::from(trim)];
+        match origin {
+            SecretOrigin::File(file) => {
+                let (operand, files) = (name(&key)?, vec![file.into()]);
+                ask(
+                    monitor,
+                    what,
+                    Call::AddSecret,
+                    &arguments,
+                    operand.as_bytes(),
+                    files,
+                )?;
+            }
+            SecretOrigin::Broker(resource) => {
+                let operand = AwaitedSecret {
+                    name: name(&key)?,
+                    repository: name(&resource.repository)?,
+                    kind: name(&resource.kind)?,
+                    tag: name(&resource.tag)?,
+                };
+                let call = Call::AwaitSecret;
+                let (secret, _) = ask(monitor, &*what, call, &arguments, operand.as_bytes(), Vec::new())?;
+                awaited.push(Awaited {
+                    chain: chain_number,
+                    function: number,
+                    secret,
+                    name: what,
+                    resource,
+                });
+            }
+        }
     }
     Ok(())
 }

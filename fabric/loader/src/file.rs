@@ -8,7 +8,7 @@ use super::secret;
 use super::tls_source::Source;
 use super::tree::Tree;
 use hacher_chain_dsl::{
-    Chain, Checked, Code, Diagnostic, Diagnostics, Function, FunctionId, MAX_TEXT_BYTES, Severity,
+    Chain, Checked, Code, Diagnostic, Diagnostics, Function, FunctionId, MAX_TEXT_BYTES, Resource, Severity,
     check_bytes, is_binary,
 };
 use hacher_trustlet_host::core::limits::{FILES_MAX, FILES_MAX_BYTES};
@@ -73,7 +73,7 @@ pub struct FunctionFiles {
     /// The files and folders that it is given.
     pub trees: Vec<Tree>,
     /// Its secrets.
-    pub secrets: Vec<SecretFile>,
+    pub secrets: Vec<SecretSource>,
 }
 
 /// What a chain needs on this machine, opened.
@@ -86,15 +86,24 @@ pub struct Opened {
     pub warnings: Diagnostics,
 }
 
-/// A secret of a function: its name, and the file that the monitor will read it from.
+/// A secret of a function: its name, and where the monitor will have it from.
 #[derive(Debug)]
-pub struct SecretFile {
+pub struct SecretSource {
     /// Its name.
     pub name: String,
-    /// A regular file of at most as many bytes as a secret may have, when it was opened.
-    pub file: File,
-    /// Whether line breaks at the end of the file are not part of it.
+    /// Where its value is.
+    pub origin: SecretOrigin,
+    /// Whether line breaks at the end are not part of it.
     pub trim: bool,
+}
+
+/// Where the value of a secret is.
+#[derive(Debug)]
+pub enum SecretOrigin {
+    /// A regular file of at most as many bytes as a secret may have, when it was opened.
+    File(File),
+    /// What a key broker keeps.
+    Broker(Resource),
 }
 
 impl ChainFile {
@@ -233,13 +242,19 @@ impl ChainFile {
                 .secrets()
                 .iter()
                 .map(|(name, secret)| {
-                    self.open_secret(id, name, secret.path()).map(|file| SecretFile {
+                    let origin = match secret.resource() {
+                        Some(resource) => SecretOrigin::Broker(resource.clone()),
+                        None => SecretOrigin::File(self.open_secret(id, name, secret.path())?),
+                    };
+                    Ok(SecretSource {
                         name: name.clone(),
-                        file,
+                        origin,
                         trim: secret.trim(),
                     })
                 })
-                .filter_map(|secret| secret.map_err(|problem| problems.push(*problem)).ok())
+                .filter_map(|secret: Result<_, Box<Diagnostic>>| {
+                    secret.map_err(|problem| problems.push(*problem)).ok()
+                })
                 .collect();
             let trees = self.read_trees(id, function);
             match executable {

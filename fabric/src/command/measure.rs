@@ -158,7 +158,7 @@ fn measure_one(path: &Path, format: Format, folders: &Folders) -> Result<Measure
     let kind = own_gateway::kind(file.chain(), program.role, None);
     let gateway = define_gateway(&mut measurer, executable, linked, kind)?;
     let seating = seat(file.chain(), &usable_cpus());
-    let digest = hex(&define_chain(&mut measurer, gateway, &file, functions, &seating)?);
+    let digest = hex(&define_chain(&mut measurer, gateway, &file, functions, &seating)?.digest);
     let mut measured = Vec::new();
     for function in 0..=file.chain().functions().len() as u64 {
         let (_, answer) = Definer::call(

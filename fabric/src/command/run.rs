@@ -148,6 +148,12 @@ fn start(arguments: &RunArgs) -> Result<Tree, Failed> {
     if let Some(folder) = &arguments.secrets.secrets_dir {
         serve.extend(["--secrets-dir".into(), folder.clone().into_os_string()]);
     }
+    if let Some(url) = &arguments.broker.kbs {
+        serve.extend(["--kbs".into(), url.to_string().into()]);
+    }
+    if let Some(file) = &arguments.broker.kbs_ca {
+        serve.extend(["--kbs-ca".into(), file.clone().into_os_string()]);
+    }
     serve.extend([
         "--start-timeout".into(),
         arguments.start.start_timeout.to_string().into(),

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         "hostile" => serve(hostile::try_everything),
         "ordinary" => serve(ordinary::everything),
         "image" => serve(image::tell),
+        "tell-secret" => serve(tell_secret),
         "refused" => serve(ordinary::refused),
         "fail-once" => serve(fail_once),
         "reject" => {
@@ -78,6 +79,15 @@ fn main() -> ExitCode {
             eprintln!("there is no test function `{other}`");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Tells the secret that its input names.
+fn tell_secret(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let name = String::from_utf8_lossy(input.bytes()?).into_owned();
+    match input.secret(&name).map(<[u8]>::to_vec) {
+        Some(secret) => output.send(&secret),
+        None => Err(Failure::permanent("there is no such secret")),
     }
 }
 

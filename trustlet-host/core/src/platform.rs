@@ -173,6 +173,8 @@ impl PlatformReport {
 /// Who wants a report. Each has its turn at a device that takes its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Asker {
+    /// The loader, for key brokers.
+    Loader,
     /// The daemon.
     Daemon,
     /// A gateway.

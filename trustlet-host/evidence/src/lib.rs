@@ -13,6 +13,7 @@
 //! manifest                 the facts, one a line, and their one encoding; back, or refused
 //! report_data              what a platform reports over
 //! session                  the nonce that binds evidence to a connection
+//! release                  what evidence for a key broker is over
 //! envelope                 report, certificates and manifest in one message
 //! emulated                 reports without hardware, of a type of their own
 //! ```
@@ -30,6 +31,7 @@ pub mod envelope;
 pub mod key;
 pub mod manifest;
 pub mod measurement;
+pub mod release;
 pub mod report_data;
 pub mod session;
 pub mod word;

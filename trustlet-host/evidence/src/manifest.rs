@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! hacher-manifest 1
-//! purpose nonce|session
+//! purpose nonce|session|secret
+//! secret REPOSITORY TYPE TAG                             of `purpose secret` alone
 //! platform NAME
 //! trust operating-system|hardware
 //! layer NAME enforced|missing                            any number, by the bytes of their names
@@ -10,7 +11,7 @@
 //! daemon HEX96
 //! statement-key ed25519 HEX64
 //! chain HEX96 VERSION NAME                               any number, in the monitor's order; of each:
-//! request-key x25519 HEX64
+//! request-key x25519 HEX64 | request-key none            `none` with `purpose secret` alone
 //! gateway HEX96 shared|own logs dropped|forwarded
 //! tls-key none | tls-key sha256 HEX64
 //! function|carrier HEX96 NAME logs dropped|forwarded     any number, in the chain's order
@@ -27,7 +28,8 @@ mod facts;
 
 pub use decode::ManifestError;
 pub use facts::{
-    Chain, EGRESS, Edge, Function, Gateway, INGRESS, Layer, Logs, Manifest, Protection, Purpose, Trust,
+    Chain, EGRESS, Edge, Function, Gateway, INGRESS, Layer, Logs, Manifest, Protection, Purpose, Resource,
+    Trust,
 };
 
 use alloc::vec::Vec;

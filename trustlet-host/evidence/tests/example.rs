@@ -56,7 +56,7 @@ fn manifest() -> Manifest {
         digest: [0xb1; 48],
         version: word("1.2.0"),
         name: word("thumbnails"),
-        request_key: [0xb2; 32],
+        request_key: Some([0xb2; 32]),
         gateway: gateway(0xb3, true, Some([0xb4; 32])),
         functions: vec![
             function(0xb5, "decode", Logs::Dropped),
@@ -78,7 +78,7 @@ fn manifest() -> Manifest {
         digest: [0xc1; 48],
         version: word("0.1.0"),
         name: word("echo"),
-        request_key: [0xc2; 32],
+        request_key: Some([0xc2; 32]),
         gateway: gateway(0xc3, false, None),
         functions: vec![function(0xc4, "echo", Logs::Dropped)],
         edges: vec![
@@ -88,6 +88,7 @@ fn manifest() -> Manifest {
     };
     Manifest {
         purpose: Purpose::Nonce,
+        secret: None,
         platform: word("process"),
         trust: Trust::OperatingSystem,
         layers: vec![layer("landlock", false), layer("user-namespace", true)],
@@ -318,4 +319,53 @@ fn the_report_of_an_svsm_is_over_the_manifest_of_its_services() {
     assert_eq!(evidence(Kind::Snp).expected_report_data(&nonce()), inner);
     let outer = evidence(Kind::SnpSvsm).expected_report_data(&nonce());
     assert_eq!(outer, report_data(&inner, b"services"));
+}
+
+#[test]
+fn a_manifest_for_a_key_broker_names_a_resource_and_no_gateway() {
+    let text = std::str::from_utf8(MANIFEST).unwrap();
+    let tls_key = format!("tls-key sha256 {}", "b4".repeat(32));
+    let for_broker = text
+        .replace(
+            "purpose nonce\n",
+            "purpose secret\nsecret default db password.v1\n",
+        )
+        .replace(
+            &format!("request-key x25519 {}", "b2".repeat(32)),
+            "request-key none",
+        )
+        .replace(
+            &format!("request-key x25519 {}", "c2".repeat(32)),
+            "request-key none",
+        )
+        .replace(&tls_key, "tls-key none");
+    let manifest = Manifest::decode(for_broker.as_bytes()).unwrap();
+    assert_eq!(manifest.encode(), for_broker.as_bytes());
+    assert_eq!(manifest.purpose, Purpose::Secret);
+    assert_eq!(manifest.secret.unwrap().tag, *"password.v1");
+    assert!(manifest.chains.iter().all(|chain| chain.request_key.is_none()));
+    for (from, to) in [
+        ("secret default db password.v1\n", ""),
+        ("secret default db password.v1\n", "secret default db\n"),
+        (
+            "secret default db password.v1\n",
+            "secret default db password.v1 more\n",
+        ),
+        ("purpose secret\n", "purpose nonce\n"),
+        ("purpose secret\n", "purpose session\n"),
+        (
+            "request-key none",
+            &format!("request-key x25519 {}", "b2".repeat(32)),
+        ),
+        ("tls-key none", &tls_key),
+    ] {
+        let changed = for_broker.replacen(from, to, 1);
+        assert!(Manifest::decode(changed.as_bytes()).is_err(), "{from} {to}");
+    }
+    let without_key = text.replacen(
+        &format!("request-key x25519 {}", "b2".repeat(32)),
+        "request-key none",
+        1,
+    );
+    assert!(Manifest::decode(without_key.as_bytes()).is_err());
 }

@@ -35,6 +35,7 @@ pub(crate) fn check_connection(manifest: &Manifest, expectations: &Expectations<
 fn is_for_purpose(found: Purpose, expected: Purpose) -> Result<String, String> {
     match (expected, found) {
         (Purpose::Nonce, Purpose::Nonce) => Ok("for a nonce that was sent".to_owned()),
+        (Purpose::Secret, Purpose::Secret) => Ok("for a key broker, by the monitor itself".to_owned()),
         (Purpose::Session, Purpose::Session) => Ok("for a connection, by the gateway at its end".to_owned()),
         (Purpose::Session, Purpose::Nonce) => Err(
             "for a nonce that was sent, and not for a connection: somebody in between can have sent it on"
@@ -42,6 +43,13 @@ fn is_for_purpose(found: Purpose, expected: Purpose) -> Result<String, String> {
         ),
         (Purpose::Nonce, Purpose::Session) => {
             Err("for a connection of the gateway's, and not for a nonce that was sent".to_owned())
+        }
+        (Purpose::Secret, Purpose::Nonce | Purpose::Session) => Err(
+            "not for a key broker: whoever asked for it can have chosen the key that a secret would be sealed for"
+                .to_owned(),
+        ),
+        (Purpose::Nonce | Purpose::Session, Purpose::Secret) => {
+            Err("for a key broker, before the chain was started".to_owned())
         }
     }
 }

@@ -175,6 +175,46 @@ operand! {
 }
 
 operand! {
+    /// A secret whose value comes from a key broker: its name, and what the broker calls it.
+    AwaitedSecret {
+        /// Under which name the function finds it.
+        name: Name,
+        /// First part of the resource's path.
+        repository: Name,
+        /// Second part: its type.
+        kind: Name,
+        /// Third part.
+        tag: Name,
+    }
+}
+
+operand! {
+    /// The monitor's key for one secret, a point on P-256; evidence follows.
+    ReleaseEntry {
+        /// Its first coordinate, big-endian.
+        x: [u8; 32],
+        /// The other one.
+        y: [u8; 32],
+    }
+}
+
+operand! {
+    /// What a broker has sealed, taken out of its JSON (RFC 7516, `ECDH-ES+A256KW` and `A256GCM`).
+    SealedSecret {
+        /// First coordinate of the broker's key, big-endian.
+        x: [u8; 32],
+        /// The other one.
+        y: [u8; 32],
+        /// The wrapped key of the content.
+        encrypted_key: [u8; 40],
+        /// The nonce of the cipher.
+        iv: [u8; 12],
+        /// The tag of the cipher.
+        tag: [u8; 16],
+    }
+}
+
+operand! {
     /// One port.
     PortEntry {
         /// Its name.

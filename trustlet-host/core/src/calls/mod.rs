@@ -19,9 +19,9 @@ mod number;
 use alloc::vec::Vec;
 pub use code::ResultCode;
 pub use entry::{
-    ChainDefinition, ChainEntry, EdgeDefinition, EdgeEntry, FunctionDefinition, FunctionEntry,
+    AwaitedSecret, ChainDefinition, ChainEntry, EdgeDefinition, EdgeEntry, FunctionDefinition, FunctionEntry,
     GatewayDefinition, GatewayEntry, InboundEntry, InstanceEntry, InstanceState, LayerEntry, MonitorEntry,
-    PortEntry, Statistics,
+    PortEntry, ReleaseEntry, SealedSecret, Statistics,
 };
 pub use number::{Call, EventNumber};
 
@@ -30,7 +30,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// The protocol of this project.
 pub const PROTOCOL: u32 = 1;
 /// The version of the protocol.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 /// The longest operand: one page.
 pub const OPERAND_MAX_BYTES: usize = 4096;
 

@@ -133,6 +133,18 @@ numbered! {
         /// executable. Value 0: its number, one of the functions'. A carrier relays what edges lead over it,
         /// and is given no key: it has no ports and no secrets of its own.
         AddCarrier = 48;
+        /// Loader. Arguments: chain, function, 1 if line breaks at the end of the value are not part of it.
+        /// Operand: [`super::AwaitedSecret`]. Value 0: its number among the function's secrets. A key broker
+        /// releases its value once the chain is sealed; no process of the function starts before.
+        AwaitSecret = 49;
+        /// Loader. Arguments: chain, function, secret, first byte. Operand: the broker's nonce, as text. Value 0:
+        /// how many bytes there are; operand: what the broker is to be shown from the first byte on, as much as
+        /// fits: a [`super::ReleaseEntry`], and evidence. Asked from the first byte on there is a new key, unless
+        /// the last such question was answered with *busy*.
+        AskForSecret = 50;
+        /// Loader. Arguments: chain, function, secret. Operand: [`super::SealedSecret`], then the protected
+        /// header, as it was sent; descriptor: a file with the ciphertext. Once for each key.
+        OpenSecret = 51;
     }
 }
 

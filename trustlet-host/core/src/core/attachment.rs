@@ -62,12 +62,14 @@ impl<'a, P: Platform> Attachment<'a, P> {
             .function(function)
             .map_or(&[][..], |function| &function.secrets)
         {
+            // Nothing starts that waits for one.
+            let value = secret.value.as_ref()?;
             let entry = Secret {
                 name: secret.name,
-                len_bytes: number(secret.value.len()),
+                len_bytes: number(value.len()),
             };
             attachment.messages.push((
-                ZeroizingMessage::with_tail(kind::SECRET, &[entry], &secret.value),
+                ZeroizingMessage::with_tail(kind::SECRET, &[entry], value),
                 Vec::new(),
             ));
         }

@@ -1,6 +1,6 @@
 //! The loader's calls.
 
-use super::definition::{Definition, Placement, cpu_hint};
+use super::definition::{Definition, Placement, Secret, cpu_hint};
 use super::event::Event;
 use super::limits;
 use super::names::word;
@@ -16,8 +16,10 @@ use crate::calls::{
 use crate::ids::{index, number};
 use crate::platform::Platform;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 use hacher_data_path::attach::message::SECRET_VALUE_MAX_BYTES;
 use hacher_data_path::waiting::Waiting;
+use zeroize::Zeroizing;
 
 impl<P: Platform> Core<P> {
     pub(super) fn begin_chain(
@@ -204,17 +206,16 @@ impl<P: Platform> Core<P> {
             return refuse(ResultCode::BadSecret, "a secret has at most 8 KiB");
         }
         if trim == 1 {
-            let kept = value
-                .iter()
-                .rposition(|byte| !matches!(byte, b'\n' | b'\r'))
-                .map_or(0, |last| last + 1);
-            value.truncate(kept);
+            trim_line_breaks(&mut value);
         }
         self.check_text(value.len())?;
         self.text_bytes += value.len();
-        self.chain_mut(chain)?
-            .open_mut()?
-            .add_secret(function, name, value)?;
+        let secret = Secret {
+            name,
+            awaited: None,
+            value: Some(value),
+        };
+        self.chain_mut(chain)?.open_mut()?.add_secret(function, secret)?;
         Ok(Outcome::default())
     }
 
@@ -324,4 +325,13 @@ impl<P: Platform> Core<P> {
         }
         Ok(())
     }
+}
+
+/// Drops line breaks at the end of a secret, which are its file's.
+pub(super) fn trim_line_breaks(value: &mut Zeroizing<Vec<u8>>) {
+    let kept = value
+        .iter()
+        .rposition(|byte| !matches!(byte, b'\n' | b'\r'))
+        .map_or(0, |last| last + 1);
+    value.truncate(kept);
 }

@@ -20,10 +20,23 @@ use hacher_data_path::share::{Shape, fabric_bytes};
 use hacher_data_path::waiting::Waiting;
 use zeroize::Zeroizing;
 
-/// A secret's name and value.
+/// A secret of a function.
 pub(crate) struct Secret {
     pub(crate) name: Name,
-    pub(crate) value: Zeroizing<Vec<u8>>,
+    /// What a key broker releases its value from; none of a secret that the loader has read.
+    pub(crate) awaited: Option<Awaited>,
+    /// None as long as it is awaited.
+    pub(crate) value: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// What a key broker calls a secret, and what becomes of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Awaited {
+    pub(crate) repository: Name,
+    pub(crate) kind: Name,
+    pub(crate) tag: Name,
+    /// Whether line breaks at the end are not part of the value.
+    pub(crate) trim: bool,
 }
 
 /// Where an instance runs; a hint.
@@ -233,14 +246,11 @@ impl<P: Platform> Definition<P> {
         Ok(())
     }
 
-    pub(crate) fn add_secret(
-        &mut self,
-        function: FunctionIndex,
-        name: Name,
-        value: Zeroizing<Vec<u8>>,
-    ) -> Result<(), Refusal> {
-        self.function_mut(function)?.secrets.push(Secret { name, value });
-        Ok(())
+    /// Its number among the function's secrets.
+    pub(crate) fn add_secret(&mut self, function: FunctionIndex, secret: Secret) -> Result<u32, Refusal> {
+        let secrets = &mut self.function_mut(function)?.secrets;
+        secrets.push(secret);
+        Ok(number(secrets.len() - 1))
     }
 
     pub(crate) fn add_port(&mut self, function: FunctionIndex, name: Name) -> Result<u32, Refusal> {

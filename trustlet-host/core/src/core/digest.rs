@@ -32,6 +32,9 @@
 //! of a chain with carriers, and of no other:
 //!   list(carrier): u32 its number among the functions
 //!   for each edge, in order: u32 the carrier that its records cross, 0 for none
+//! of a chain with secrets that a key broker releases, and of no other:
+//!   text    "hacher-awaited-secrets"
+//!   list(secret): u32 number of its function, text name, text repository, text type, text tag of the resource
 //!
 //! image     hash of the executable
 //!           list(library): text path, u32 1 if it is the dynamic loader, hash; in the order in which they were added
@@ -53,7 +56,7 @@
 //! Every structure is taken apart with all its fields, so a new field is either encoded here or said not to
 //! be: else this does not compile.
 
-use super::definition::{Definition, Edge, Function, Port, Secret};
+use super::definition::{Awaited, Definition, Edge, Function, Port, Secret};
 use super::gateway::Gateway;
 use super::program::{FileEntry, Library, Program};
 use crate::calls::{ChainDefinition, FunctionDefinition, GatewayDefinition};
@@ -63,6 +66,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use hacher_data_path::attach::limits::FunctionLimits;
+use hacher_data_path::name::Name;
 use hacher_evidence::cryptography::{Sha384, sha384};
 
 /// The version of the encoding.
@@ -199,6 +203,36 @@ impl Encoder {
             self.edge(edge);
         }
         self.carriers(functions, edges);
+        self.awaited_secrets(functions);
+    }
+
+    /// What is released by a key broker and not read from a file; nothing for a chain without.
+    fn awaited_secrets<P: Platform>(&mut self, functions: &[Function<P>]) {
+        let of_functions = (1..).zip(functions);
+        let awaited: Vec<(u32, &Name, &Awaited)> = of_functions
+            .flat_map(|(number, function)| {
+                let secrets = function.secrets.iter();
+                secrets.filter_map(move |secret| Some((number, &secret.name, secret.awaited.as_ref()?)))
+            })
+            .collect();
+        if awaited.is_empty() {
+            return;
+        }
+        self.text("hacher-awaited-secrets");
+        self.count(awaited.len());
+        for (function, name, awaited) in awaited {
+            let Awaited {
+                repository,
+                kind,
+                tag,
+                // As for files: how it is written down, and not what it is.
+                trim: _,
+            } = awaited;
+            self.u32(function);
+            for text in [name, repository, kind, tag] {
+                self.text(text.as_str());
+            }
+        }
     }
 
     /// Which of the functions are carriers, and what crosses them; nothing for a chain that has none.
@@ -232,7 +266,13 @@ impl Encoder {
         self.program(program);
         self.limits(limits);
         self.count(secrets.len());
-        for Secret { name, value: _ } in secrets {
+        for Secret {
+            name,
+            value: _,
+            // Listed behind everything else.
+            awaited: _,
+        } in secrets
+        {
             self.text(name.as_str());
         }
         let declared = ports.iter().filter_map(|&port| ports_of_chain.get(index(port)));

@@ -84,6 +84,9 @@ impl<P: Platform> Core<P> {
             Call::AddArgument => self.add_argument(arguments, request.operand),
             Call::AddVariable => self.add_variable(arguments, request.operand),
             Call::AddSecret => self.add_secret(arguments, request.operand, files.next()),
+            Call::AwaitSecret => self.await_secret(arguments, request.operand),
+            Call::AskForSecret => self.ask_for_secret(arguments, request.operand),
+            Call::OpenSecret => self.open_secret(arguments, request.operand, files.next()),
             Call::AddPort => self.add_port(arguments, request.operand),
             Call::AddEdge => self.add_edge(arguments, request.operand),
             Call::SetPlacement => self.set_placement(arguments),
@@ -133,6 +136,9 @@ impl<P: Platform> Core<P> {
             | Call::AddArgument
             | Call::AddVariable
             | Call::AddSecret
+            | Call::AwaitSecret
+            | Call::AskForSecret
+            | Call::OpenSecret
             | Call::AddPort
             | Call::AddEdge
             | Call::SetPlacement

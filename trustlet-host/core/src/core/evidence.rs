@@ -22,7 +22,7 @@ use hacher_data_path::attach::message::{
     kind,
 };
 use hacher_evidence::manifest::{MANIFEST_MAX_BYTES, Purpose};
-use hacher_evidence::{Evidence, KEY_BYTES, NONCE_BYTES, report_data};
+use hacher_evidence::{Evidence, KEY_BYTES, Manifest, NONCE_BYTES, report_data};
 
 impl<P: Platform> Core<P> {
     pub(super) fn evidence(
@@ -64,7 +64,24 @@ impl<P: Platform> Core<P> {
         purpose: Purpose,
         nonce: &[u8; NONCE_BYTES],
     ) -> Result<&LastEvidence, Refusal> {
-        let manifest = self.manifest(&chains, purpose)?.encode();
+        let manifest = self.manifest(&chains, purpose)?;
+        let bytes = self.evidence_over(asker, &manifest, nonce)?;
+        Ok(self.last_evidence.insert(LastEvidence {
+            chains,
+            purpose,
+            nonce: *nonce,
+            bytes,
+        }))
+    }
+
+    /// Evidence that vouches for a manifest, for a nonce.
+    pub(super) fn evidence_over(
+        &mut self,
+        asker: Asker,
+        manifest: &Manifest,
+        nonce: &[u8; NONCE_BYTES],
+    ) -> Result<Vec<u8>, Refusal> {
+        let manifest = manifest.encode();
         if manifest.len() > MANIFEST_MAX_BYTES {
             return refuse(
                 ResultCode::LimitReached,
@@ -84,12 +101,7 @@ impl<P: Platform> Core<P> {
             service,
             manifest,
         };
-        Ok(self.last_evidence.insert(LastEvidence {
-            chains,
-            purpose,
-            nonce: *nonce,
-            bytes: evidence.encode(),
-        }))
+        Ok(evidence.encode())
     }
 
     /// A gateway asks, for one of its clients; answered on its channel. `false`: it has no business to ask

@@ -208,6 +208,12 @@ impl<P: Platform> Core<P> {
             .definition
             .function(planned.function)
             .ok_or(ResultCode::InvalidParameter)?;
+        if function.secrets.iter().any(|secret| secret.value.is_none()) {
+            return refuse(
+                ResultCode::InvalidRequest,
+                "a secret of the function has not been released",
+            );
+        }
         let definition = &function.definition;
         let given = &definition.limits;
         let launch = Launch {

@@ -13,7 +13,7 @@ use crate::platform::{LayerStatus, Measurement, Platform};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use hacher_evidence::manifest::{self, EGRESS, Layer, Logs, Manifest, Protection, Purpose, Trust};
+use hacher_evidence::manifest::{self, EGRESS, Layer, Logs, Manifest, Protection, Purpose, Resource, Trust};
 use hacher_evidence::word::WORD_MAX_BYTES;
 use hacher_evidence::{KEY_BYTES, Word};
 
@@ -23,9 +23,24 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 impl<P: Platform> Core<P> {
     /// The manifest of these chains, all of them sealed.
     pub(super) fn manifest(&self, chains: &[ChainId], purpose: Purpose) -> Result<Manifest, Refusal> {
+        self.manifest_of(chains, purpose, None)
+    }
+
+    /// The manifest of a chain whose functions wait for a secret: no gateway is started yet.
+    pub(super) fn manifest_for_secret(&self, chain: ChainId, secret: Resource) -> Result<Manifest, Refusal> {
+        self.manifest_of(&[chain], Purpose::Secret, Some(secret))
+    }
+
+    fn manifest_of(
+        &self,
+        chains: &[ChainId],
+        purpose: Purpose,
+        secret: Option<Resource>,
+    ) -> Result<Manifest, Refusal> {
         let [monitor, daemon] = self.measurements;
         Ok(Manifest {
             purpose,
+            secret,
             platform: word(self.platform.backend())?,
             trust: match self.platform.is_snp() {
                 true => Trust::Hardware,
@@ -38,12 +53,12 @@ impl<P: Platform> Core<P> {
             statement_key: self.statements.public_key(),
             chains: chains
                 .iter()
-                .map(|chain| self.chain_facts(*chain))
+                .map(|chain| self.chain_facts(*chain, purpose))
                 .collect::<Result<_, _>>()?,
         })
     }
 
-    fn chain_facts(&self, id: ChainId) -> Result<manifest::Chain, Refusal> {
+    fn chain_facts(&self, id: ChainId, purpose: Purpose) -> Result<manifest::Chain, Refusal> {
         let chain: &Chain<P> = self.chain(u64::from(id.0))?;
         let SealedChain {
             digest,
@@ -63,8 +78,11 @@ impl<P: Platform> Core<P> {
             digest: *digest,
             version: word(definition.chain.version.as_str())?,
             name: word(definition.chain.name.as_str())?,
-            request_key: public_key(request_key.as_ref())?,
-            gateway: gateway_facts(self.gateway(chain.gateway)?, gateway_image)?,
+            request_key: match purpose {
+                Purpose::Secret => None,
+                Purpose::Nonce | Purpose::Session => Some(public_key(request_key.as_ref())?),
+            },
+            gateway: gateway_facts(self.gateway(chain.gateway)?, gateway_image, purpose)?,
             functions: functions.collect::<Result<_, _>>()?,
             edges: edges.collect::<Result<_, _>>()?,
         })
@@ -85,12 +103,16 @@ fn public_key(key: Option<&RequestKey>) -> Result<[u8; KEY_BYTES], Refusal> {
 fn gateway_facts<P: Platform>(
     gateway: &Gateway<P>,
     image: &Measurement,
+    purpose: Purpose,
 ) -> Result<manifest::Gateway, Refusal> {
     Ok(manifest::Gateway {
         image: *image,
         is_own: gateway.is_own(),
         logs: logs(gateway.definition.logs),
-        tls_key: tls_key(gateway)?,
+        tls_key: match purpose {
+            Purpose::Secret => None,
+            Purpose::Nonce | Purpose::Session => tls_key(gateway)?,
+        },
     })
 }
 
@@ -168,6 +190,6 @@ fn layers(found: &[LayerStatus]) -> Vec<Layer> {
         .collect()
 }
 
-fn word(text: &str) -> Result<Word, Refusal> {
+pub(super) fn word(text: &str) -> Result<Word, Refusal> {
     Word::new(text).map_err(|_| Refusal::new(ResultCode::BadGraph, "a name in the tables is no word"))
 }

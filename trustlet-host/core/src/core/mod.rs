@@ -8,6 +8,7 @@
 
 mod ahead;
 mod attachment;
+mod awaited;
 mod carriers;
 mod define;
 pub(crate) mod definition;
@@ -31,6 +32,8 @@ mod planned;
 mod program;
 mod query;
 mod refusal;
+mod release;
+mod release_key;
 mod reply;
 mod rings;
 mod sealed;

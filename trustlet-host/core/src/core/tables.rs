@@ -7,6 +7,7 @@ use super::last_evidence::LastEvidence;
 use super::ledger::Ledger;
 use super::operand::narrow;
 use super::refusal::{Refusal, refuse};
+use super::release::Release;
 use super::reply::{Handle, Outcome, ReplyDescriptor};
 use super::sealed::Chain;
 use crate::calls::ResultCode;
@@ -27,6 +28,9 @@ pub enum LoadError {
     /// It did not seal a chain.
     #[error("the chain {0} was begun and not sealed")]
     Open(String),
+    /// No key broker has released a secret.
+    #[error("a secret of the chain {0} was not released by a key broker")]
+    Secret(String),
 }
 
 /// A listening socket that a service manager has opened, by the name that it gave it.
@@ -87,6 +91,8 @@ pub struct Core<P: Platform> {
     pub(super) statements: StatementKey,
     /// The evidence that was made last: whoever reads it in parts gets one.
     pub(super) last_evidence: Option<LastEvidence>,
+    /// The secret that a key broker is being asked for, while chains are defined.
+    pub(super) release: Option<Release>,
     /// Of the executables of the monitor, and of loader and daemon.
     pub(super) measurements: [Measurement; 2],
 }
@@ -101,6 +107,7 @@ impl<P: Platform> Core<P> {
             layers: platform.layers(),
             statements: StatementKey::new(&mut platform)?,
             last_evidence: None,
+            release: None,
             platform,
             chains: Vec::new(),
             gateways: Vec::new(),
@@ -171,7 +178,15 @@ impl<P: Platform> Core<P> {
         if let Some(chain) = self.chains.iter().find(|chain| chain.sealed.is_none()) {
             return Err(LoadError::Open(chain.definition.chain.name.to_string()));
         }
+        let awaits = |chain: &&Chain<P>| {
+            let mut secrets = chain.definition.functions.iter().flat_map(|one| &one.secrets);
+            secrets.any(|secret| secret.value.is_none())
+        };
+        if let Some(chain) = self.chains.iter().find(awaits) {
+            return Err(LoadError::Secret(chain.definition.chain.name.to_string()));
+        }
         self.loaded = true;
+        self.release = None;
         self.events.push_back(Event::Loaded {
             chain_count: number(self.chains.len()),
         });

@@ -4,8 +4,10 @@
 
 use super::encode::{HEADING, state, tenancy};
 use super::facts::{
-    Chain, EGRESS, Edge, Function, Gateway, INGRESS, Layer, Logs, Manifest, Protection, Purpose, Trust,
+    Chain, EGRESS, Edge, Function, Gateway, INGRESS, Layer, Logs, Manifest, Protection, Purpose, Resource,
+    Trust,
 };
+use crate::key::KEY_BYTES;
 use crate::word::Word;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -58,7 +60,11 @@ pub(super) fn manifest(bytes: &[u8]) -> Result<Manifest, ManifestError> {
         read: 0,
     };
     lines.one("`hacher-manifest 1`", |line| (line == HEADING).then_some(()))?;
-    let purpose = lines.one("`purpose nonce` or `purpose session`", purpose)?;
+    let purpose = lines.one("`purpose nonce`, `purpose session` or `purpose secret`", purpose)?;
+    let secret = match purpose {
+        Purpose::Nonce | Purpose::Session => None,
+        Purpose::Secret => Some(lines.one("`secret REPOSITORY TYPE TAG`", resource)?),
+    };
     let platform = lines.one("`platform NAME`", |line| word(line.strip_prefix("platform ")?))?;
     let trust = lines.one("`trust operating-system` or `trust hardware`", trust)?;
     let layers = layers(&mut lines)?;
@@ -72,6 +78,7 @@ pub(super) fn manifest(bytes: &[u8]) -> Result<Manifest, ManifestError> {
     })?;
     Ok(Manifest {
         purpose,
+        secret,
         platform,
         trust,
         layers,
@@ -79,7 +86,7 @@ pub(super) fn manifest(bytes: &[u8]) -> Result<Manifest, ManifestError> {
         monitor,
         daemon,
         statement_key,
-        chains: chains(lines)?,
+        chains: chains(lines, purpose)?,
     })
 }
 
@@ -121,8 +128,18 @@ impl<'a> Lines<'a> {
 
 fn purpose(line: &str) -> Option<Purpose> {
     let said = line.strip_prefix("purpose ")?;
-    let known = [Purpose::Nonce, Purpose::Session];
+    let known = [Purpose::Nonce, Purpose::Session, Purpose::Secret];
     known.into_iter().find(|purpose| purpose.word() == said)
+}
+
+fn resource(line: &str) -> Option<Resource> {
+    let mut words = line.strip_prefix("secret ")?.split(' ').map(word);
+    let resource = Resource {
+        repository: words.next()??,
+        kind: words.next()??,
+        tag: words.next()??,
+    };
+    words.next().is_none().then_some(resource)
 }
 
 fn trust(line: &str) -> Option<Trust> {
@@ -150,17 +167,21 @@ fn layers(lines: &mut Lines<'_>) -> Result<Vec<Layer>, ManifestError> {
     Ok(layers)
 }
 
-fn chains(mut lines: Lines<'_>) -> Result<Vec<Chain>, ManifestError> {
+fn chains(mut lines: Lines<'_>, purpose: Purpose) -> Result<Vec<Chain>, ManifestError> {
     let mut chains = Vec::new();
     let mut names = BTreeSet::new();
     while lines.left.peek().is_some() {
-        let chain = chain(&mut lines, &mut names)?;
+        let chain = chain(&mut lines, purpose, &mut names)?;
         chains.push(chain);
     }
     Ok(chains)
 }
 
-fn chain(lines: &mut Lines<'_>, names: &mut BTreeSet<Word>) -> Result<Chain, ManifestError> {
+fn chain(
+    lines: &mut Lines<'_>,
+    purpose: Purpose,
+    names: &mut BTreeSet<Word>,
+) -> Result<Chain, ManifestError> {
     let (digest, version, name) = lines.one("`chain HEX96 VERSION NAME`", |line| {
         let (hash, names) = line.strip_prefix("chain ")?.split_once(' ')?;
         let (version, name) = names.split_once(' ')?;
@@ -169,10 +190,11 @@ fn chain(lines: &mut Lines<'_>, names: &mut BTreeSet<Word>) -> Result<Chain, Man
     if !names.insert(name.clone()) {
         return Err(lines.fault("a chain of a name of its own"));
     }
-    let request_key = lines.one("`request-key x25519 HEX64`", |line| {
-        hex(line.strip_prefix("request-key x25519 ")?)
-    })?;
+    let request_key = request_key(lines, purpose)?;
     let gateway = gateway(lines)?;
+    if purpose == Purpose::Secret && gateway.tls_key.is_some() {
+        return Err(lines.fault("`tls-key none`, as no gateway is started"));
+    }
     let mut functions = Vec::new();
     let mut kinds = BTreeMap::new();
     while lines.begin_with(&["function ", "carrier "]) {
@@ -205,6 +227,18 @@ fn chain(lines: &mut Lines<'_>, names: &mut BTreeSet<Word>) -> Result<Chain, Man
         gateway,
         functions,
         edges,
+    })
+}
+
+/// No gateway is started before the secrets of functions are there.
+fn request_key(lines: &mut Lines<'_>, purpose: Purpose) -> Result<Option<[u8; KEY_BYTES]>, ManifestError> {
+    if purpose == Purpose::Secret {
+        return lines.one("`request-key none`", |line| {
+            (line == "request-key none").then_some(None)
+        });
+    }
+    lines.one("`request-key x25519 HEX64`", |line| {
+        Some(Some(hex(line.strip_prefix("request-key x25519 ")?)?))
     })
 }
 

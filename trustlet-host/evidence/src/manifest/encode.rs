@@ -1,6 +1,6 @@
 //! From a manifest to its bytes.
 
-use super::facts::{Chain, Edge, Function, Gateway, Layer, Manifest};
+use super::facts::{Chain, Edge, Function, Gateway, Layer, Manifest, Resource};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
@@ -20,6 +20,7 @@ impl Manifest {
     fn write(&self, text: &mut String) -> fmt::Result {
         let Self {
             purpose,
+            secret,
             platform,
             trust,
             layers,
@@ -31,6 +32,14 @@ impl Manifest {
         } = self;
         writeln!(text, "{HEADING}")?;
         writeln!(text, "purpose {}", purpose.word())?;
+        if let Some(Resource {
+            repository,
+            kind,
+            tag,
+        }) = secret
+        {
+            writeln!(text, "secret {repository} {kind} {tag}")?;
+        }
         writeln!(text, "platform {platform}")?;
         writeln!(text, "trust {}", trust.word())?;
         for Layer { name, is_enforced } in layers {
@@ -55,7 +64,10 @@ impl Chain {
             edges,
         } = self;
         writeln!(text, "chain {} {version} {name}", Hex(digest))?;
-        writeln!(text, "request-key x25519 {}", Hex(request_key))?;
+        match request_key {
+            None => writeln!(text, "request-key none")?,
+            Some(key) => writeln!(text, "request-key x25519 {}", Hex(key))?,
+        }
         let Gateway {
             image,
             is_own,

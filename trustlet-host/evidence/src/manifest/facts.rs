@@ -16,6 +16,8 @@ pub const EGRESS: &str = "egress";
 pub struct Manifest {
     /// Whose word the nonce is that all of this is vouched for with.
     pub purpose: Purpose,
+    /// What a key broker is asked for; of [`Purpose::Secret`], and of no other.
+    pub secret: Option<Resource>,
     /// The platform's name: `process` for processes of an operating system.
     pub platform: Word,
     /// What keeps the operating system from the data of trustlets, if anything does.
@@ -42,6 +44,20 @@ pub enum Purpose {
     /// The gateway, which is measured, has computed it from its own end of a connection: nobody in between has
     /// had a say in it.
     Session,
+    /// The monitor has computed it from what it tells a key broker ([`crate::release`]): the key that a secret
+    /// is to be sealed for is its own, and nobody else can have this said.
+    Secret,
+}
+
+/// What a key broker keeps, as its protocol names it: `REPOSITORY/TYPE/TAG`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// Whose it is.
+    pub repository: Word,
+    /// What it is.
+    pub kind: Word,
+    /// Which it is.
+    pub tag: Word,
 }
 
 /// Whom trustlets have to trust.
@@ -72,8 +88,9 @@ pub struct Chain {
     pub version: Word,
     /// The chain's name.
     pub name: Word,
-    /// X25519 public key of this chain's gateway for sealed requests, new with each of its processes.
-    pub request_key: [u8; KEY_BYTES],
+    /// X25519 public key of this chain's gateway for sealed requests, new with each of its processes. None with
+    /// [`Purpose::Secret`], and then only: no gateway is started before the secrets of functions are there.
+    pub request_key: Option<[u8; KEY_BYTES]>,
     /// The gateway that serves it.
     pub gateway: Gateway,
     /// Its functions and carriers, no two of the same name, none called [`INGRESS`] or [`EGRESS`].
@@ -149,6 +166,7 @@ impl Purpose {
         match self {
             Self::Nonce => "nonce",
             Self::Session => "session",
+            Self::Secret => "secret",
         }
     }
 }

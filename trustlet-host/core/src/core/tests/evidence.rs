@@ -232,7 +232,7 @@ fn each_chains_request_key_goes_to_its_gateway_alone() {
         assert_eq!(keys.len(), 1);
         let key = RequestKey::read_from_bytes(&keys[0]).unwrap();
         let public = PublicKey::from(&StaticSecret::from(key.secret)).to_bytes();
-        assert_eq!(manifest(&mut driver, chain).chains[0].request_key, public);
+        assert_eq!(manifest(&mut driver, chain).chains[0].request_key, Some(public));
         driver.create(chain, 1).ok();
         let function = driver.latest();
         assert!(sent(&driver, function, kind::REQUEST_KEY).is_empty());

@@ -1,6 +1,7 @@
 //! The core under a simulated platform.
 
 mod ahead;
+mod awaited;
 mod carriers;
 mod digest;
 mod driver;
