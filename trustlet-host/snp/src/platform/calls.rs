@@ -1,7 +1,8 @@
 //! The calls of trustlets, each served in the caller's name. Every argument is hostile.
 
 use super::board::Board;
-use super::{Snp, own_memory};
+use super::own_memory;
+use super::snp::Snp;
 use crate::abi::{PRINT_MAX_BYTES, RANDOM_MAX_BYTES, REFUSED, SAY_MAX_BYTES, call};
 use alloc::vec::Vec;
 use hacher_data_path::attach::message::MESSAGE_MAX_BYTES;

@@ -1,8 +1,9 @@
 //! The image of a program: measured, and what is not written of it is loaded once, for all who run it.
 
 use super::board::Board;
+use super::own_memory::filled;
+use super::refusal::{no_pages, unsuitable};
 use super::region::{Pages, Returned};
-use super::{filled, no_pages, unsuitable};
 use crate::frame::Frame;
 use crate::ledger::{PageLedger, Purpose};
 use crate::program::{Program, Segment};

@@ -5,7 +5,7 @@
 
 use crate::frame::{FRAME_BYTES, Frame};
 use crate::hardware::Hardware;
-use crate::ledger::{PageLedger, Purpose};
+use crate::ledger::{PageLedger, Purpose, Refused};
 use crate::space::{Access, Mapped, Space};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -103,4 +103,16 @@ pub(super) fn copy_out(
 #[must_use]
 pub(super) fn can_copy_out((space, ledger): (&Space, &PageLedger), address: u64, len_bytes: usize) -> bool {
     pieces(space, ledger, address, len_bytes).is_some()
+}
+
+/// Takes a page for `purpose` and fills it.
+pub(super) fn filled(
+    hardware: &mut impl Hardware,
+    ledger: &mut PageLedger,
+    purpose: Purpose,
+    (lead, bytes): (usize, &[u8]),
+) -> Result<Frame, Refused> {
+    let frame = ledger.take(hardware, purpose)?;
+    write(hardware, frame, lead, bytes);
+    Ok(frame)
 }

@@ -3,8 +3,9 @@
 use super::bells::Bell;
 use super::board::Board;
 use super::image::{Image, Loaded};
+use super::own_memory::filled;
+use super::refusal::{no_pages, not_mapped, unsuitable};
 use super::region::Region;
-use super::{Snp, filled, no_pages, not_mapped, unsuitable};
 use crate::abi::{Handle, handle};
 use crate::frame::{FRAME_BYTES, Frame};
 use crate::ledger::{PageLedger, Purpose, Refused, SpaceId};
@@ -13,7 +14,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use hacher_data_path::attach::message::ZeroizingMessage;
 use hacher_monitor_core::ids::ProcessId;
-use hacher_monitor_core::platform::{Launch, PlatformError};
+use hacher_monitor_core::platform::{Launch, Platform, PlatformError};
 
 const FRAME: u64 = FRAME_BYTES as u64;
 /// Bytes of its stack. The page below it is nobody's.
@@ -64,11 +65,11 @@ pub(super) struct Trustlet {
 
 impl Trustlet {
     /// Makes its space and loads its program. On any error nothing of it is left.
-    pub(super) fn begin<B: Board>(
-        board: &mut B,
+    pub(super) fn begin<P: Platform<Image = Image>>(
+        board: &mut impl Board,
         ledger: &mut PageLedger,
         id: SpaceId,
-        launch: &Launch<'_, Snp<B>>,
+        launch: &Launch<'_, P>,
     ) -> Result<Self, PlatformError> {
         if !launch.environment.is_empty() || !launch.arguments.is_empty() {
             return Err(unsuitable(

@@ -1,7 +1,7 @@
 //! A virtual processor at a level: it walks page tables, asks the reverse map, and remembers both. It marks no entry as
 //! accessed or dirty: one that is not marked is not there for it, or not to be written.
 
-use super::{ENCRYPTED, Fault, Kind, Machine};
+use super::machine::{ENCRYPTED, Fault, Kind, Machine};
 use crate::frame::Frame;
 use crate::rmp::{Permissions, Vmpl};
 use alloc::collections::BTreeMap;
