@@ -52,7 +52,7 @@ pub mod process {
 /// What an instance tells about itself in its page, and how others read it.
 pub mod telemetry {
     pub use hacher_data_path::page::counter::{
-        Counter, Gauge, Reject, RequestFailure, RequestOutcome, RequestRefusal,
+        Counter, EvidenceOutcome, Gauge, Reject, RequestFailure, RequestOutcome, RequestRefusal,
     };
     pub use hacher_data_path::page::reader::{Histogram, PageReader, Running};
     pub use hacher_data_path::page::telemetry::{Outcome, Phase, Trace, bucket_bound_ns};

@@ -5,7 +5,7 @@ use hacher_evidence::manifest::{Logs, Purpose, Trust};
 use hacher_evidence::{Evidence, Kind, Manifest, emulated};
 use hacher_fabric::http::{Connection, Reply};
 use hacher_tests::tenants::{Tenants, command, get, until, write};
-use hacher_tests::{Service, functions};
+use hacher_tests::{Scrape, Service, functions};
 use ring::digest::{SHA256, digest};
 use rustix::process::Signal;
 use std::path::Path;
@@ -171,6 +171,56 @@ fn too_many_questions_are_turned_away_with_a_time_to_wait_and_requests_go_on() {
     assert!(until(|| {
         let reply = get(service.gateway, &format!("/evidence?nonce={text}")).unwrap();
         reply.status.is_success() && verified(&reply.body, &bytes).is_some()
+    }));
+}
+
+/// What this path is answered to a client that connects from there.
+fn get_from(from: &str, gateway: std::net::SocketAddr, path: &str) -> u16 {
+    use std::io::{Read, Write};
+    let socket = rustix::net::socket(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::STREAM,
+        None,
+    )
+    .unwrap();
+    let from = std::net::SocketAddr::new(from.parse().unwrap(), 0);
+    rustix::net::bind(&socket, &from).unwrap();
+    rustix::net::connect(&socket, &gateway).unwrap();
+    let mut stream = std::net::TcpStream::from(socket);
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).unwrap();
+    let line = String::from_utf8_lossy(&reply[..reply.len().min(12)]).into_owned();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_client_that_asks_without_end_locks_no_other_out() {
+    let service = Service::start(&chain("t", "")).unwrap();
+    let mut refused = 0;
+    hacher_tests::runtime().block_on(async {
+        let mut connection = Connection::open(service.gateway).await.unwrap();
+        for number in 0..100_000 {
+            let path = format!("/evidence?nonce={}", nonce(number).0);
+            let reply = connection.get(&path).await.unwrap();
+            refused += u64::from(!reply.status.is_success());
+            if refused > 20 {
+                break;
+            }
+        }
+    });
+    assert!(refused > 20);
+    // Another address, and not the other's.
+    let path = |number| format!("/evidence?nonce={}", nonce(number).0);
+    assert_eq!(get_from("127.0.0.2", service.gateway, &path(1 << 40)), 200);
+    assert!(until(|| {
+        let scrape = Scrape::of(&service, "").unwrap();
+        let sum = |outcome: &str| {
+            let label = format!("outcome=\"{outcome}\"");
+            scrape.sum("hacher_gateway_evidence_total", &[&label])
+        };
+        sum("too_many") >= Some(20.0) && sum("answered") >= Some(2.0)
     }));
 }
 
@@ -355,6 +405,47 @@ fn the_command_gets_evidence_and_explains_what_is_wrong_with_a_nonce() {
     let (code, _, said) = command(&[&common[..], &["--chain", "other"]].concat()).unwrap();
     assert_eq!(code, Some(1));
     assert!(said.contains("there is no such chain"), "{said}");
+}
+
+/// Leaves the monitor so little room in the sockets of its channels that one part of an answer fills it.
+fn shrink_channels(monitor: i32) -> std::io::Result<()> {
+    use rustix::net::{SocketType, sockopt};
+    use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+    // Half of what the kernel makes of it has to hold a part of 8 KiB.
+    const BYTES: usize = 4200;
+    let pidfd = pidfd_open(Pid::from_raw(monitor).unwrap(), PidfdFlags::empty())?;
+    for entry in std::fs::read_dir(format!("/proc/{monitor}/fd"))? {
+        let number = entry?.file_name().to_str().unwrap().parse().unwrap();
+        let Ok(socket) = pidfd_getfd(&pidfd, number, PidfdGetfdFlags::empty()) else {
+            continue;
+        };
+        if sockopt::socket_type(&socket) == Ok(SocketType::SEQPACKET) {
+            sockopt::set_socket_send_buffer_size(&socket, BYTES)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_long_answer_goes_on_when_its_gateway_has_read_what_there_was_room_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..16).map(|at| format!("c{at:02}-{}", "n".repeat(59))).collect();
+    let chains: Vec<(&str, String)> = names
+        .iter()
+        .map(|name| (name.as_str(), chain(name, "")))
+        .collect();
+    let tenants = Tenants::start(folder.path(), &chains, &[]).unwrap();
+    if let Err(error) = shrink_channels(tenants.monitor_pid()) {
+        println!("skipped: the sockets of the monitor cannot be reached by this user: {error}");
+        return;
+    }
+    for number in 0..5 {
+        let (text, bytes) = nonce(number);
+        let reply = get(tenants.address(&names[0]), &format!("/evidence?nonce={text}")).unwrap();
+        assert_eq!(reply.status.as_u16(), 200, "{:?}", reply.body);
+        assert!(reply.body.len() > 8192, "it has more than one part");
+        assert_eq!(verified(&reply.body, &bytes).unwrap().chains.len(), 16);
+    }
 }
 
 /// A service that answers everything with this evidence; where it is.

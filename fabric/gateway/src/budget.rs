@@ -80,7 +80,7 @@ impl Budget {
         Self::new(limit.unwrap_or(MEMORY_BYTES))
     }
 
-    fn new(memory_bytes: u64) -> Rc<Self> {
+    pub(super) fn new(memory_bytes: u64) -> Rc<Self> {
         let total = shared_bytes(memory_bytes);
         Rc::new(Self {
             total,
@@ -92,6 +92,11 @@ impl Budget {
     /// Bytes that all accounts may hold together.
     pub(super) const fn total_bytes(&self) -> u64 {
         self.total
+    }
+
+    /// Bytes that no account has reserved.
+    pub(super) const fn common_bytes(&self) -> u64 {
+        self.common.get()
     }
 
     /// Opens an account. The loader has checked that all reserves fit; if they do not, the last ones get

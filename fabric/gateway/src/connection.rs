@@ -18,6 +18,7 @@
 //! and no reset.
 
 use super::budget::Charge;
+use super::client::Client;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -111,6 +112,8 @@ impl Pending {
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Connection {
+    /// Whose it is.
+    pub(super) client: Client,
     /// Whether only health is answered here.
     pub(super) is_spare: bool,
     /// When it was first seen that its socket has something to read, or has not.
@@ -155,8 +158,9 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(now: Tick, order: u64, is_spare: bool, memory: Charge) -> Self {
+    pub(super) fn new(client: Client, now: Tick, order: u64, is_spare: bool, memory: Charge) -> Self {
         Self {
+            client,
             is_spare,
             looked_at: Cell::new(None),
             ending: Cell::new(Ending::Open),

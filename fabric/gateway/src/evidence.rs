@@ -2,32 +2,36 @@
 //! out what that says. It makes no sense of evidence itself.
 //!
 //! Making evidence costs the monitor time, and the platform's device more. So questions go one after the
-//! other, few wait, all of them together may take a part of the time only, and whoever repeats a question gets
-//! the same answer (I6).
+//! other, few wait, all of them together may take a part of the time only, one client not all of that, and
+//! whoever repeats a question gets the same answer (I6).
 
 mod allowance;
+mod answers;
 mod question;
+mod shares;
 
+pub(super) use answers::Kept;
 pub(super) use question::Question;
 
 use super::budget::{Account, Budget, Charge};
+use super::client::Client;
 use super::problem::{Problem, RETRY_AFTER_S};
-use allowance::Allowance;
-use bytes::Bytes;
+use answers::Answers;
 use hacher_libos_net::attach::{AskEvidence, Channel, EvidenceAnswer, evidence_status};
+use hacher_libos_net::telemetry::EvidenceOutcome;
 use hacher_trustlet_host::evidence::envelope::EVIDENCE_MAX_BYTES;
 use hyper::StatusCode;
+use shares::{Paid, Shares};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
-/// Clients whose questions wait at a time.
-const WAITING_MAX: u32 = 32;
-/// Answers that are kept for whoever asks again.
-const KEPT_MAX: usize = 16;
+/// One part in so many of what no chain has reserved is for answers that are kept.
+const KEPT_DIVISOR: u64 = 16;
+/// By so much the room for an answer that is being read grows at least.
+const GROWTH_BYTES: usize = 64 << 10;
 /// How long a client waits for evidence: longer than any device takes.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// After so long the monitor is asked again what the device has said.
@@ -36,37 +40,33 @@ const ASK_AGAIN: Duration = Duration::from_millis(5);
 /// Where clients get evidence.
 pub(super) struct Evidence {
     channel: Rc<Channel>,
+    budget: Rc<Budget>,
     /// What answers hold; nothing is reserved for them.
     account: Rc<Account>,
     /// One question at a time; the queue is fair.
     turn: Mutex<()>,
-    waiting: Cell<u32>,
-    allowance: RefCell<Allowance>,
+    shares: RefCell<Shares>,
     /// What was asked last, and not answered yet.
     asked: RefCell<Option<Asked>>,
     number: Cell<u32>,
-    /// The answers to the last questions, the latest last.
-    kept: RefCell<VecDeque<(Question, Rc<Kept>)>>,
-}
-
-/// Evidence, and the memory that it takes; as long as anybody has it.
-pub(super) struct Kept {
-    pub(super) bytes: Bytes,
-    _charge: Charge,
+    answers: RefCell<Answers>,
 }
 
 /// A question that the monitor has not answered yet.
 struct Asked {
     number: u32,
-    /// What has come of the answer.
+    /// What has come of the answer, and the memory that it takes.
     bytes: Vec<u8>,
+    charge: Charge,
     answer: oneshot::Sender<Answer>,
 }
 
 /// What the monitor says.
 enum Answer {
-    Evidence(Vec<u8>),
+    Evidence(Rc<Kept>),
     Busy,
+    /// It was longer than there is memory.
+    NoRoom,
     Refused(String),
 }
 
@@ -90,48 +90,46 @@ impl Evidence {
     pub(super) fn new(channel: Rc<Channel>, budget: &Rc<Budget>) -> Self {
         Self {
             channel,
+            budget: Rc::clone(budget),
             account: budget.account(0),
             turn: Mutex::new(()),
-            waiting: Cell::new(0),
-            allowance: RefCell::new(Allowance::full(Instant::now())),
+            shares: RefCell::new(Shares::new(Instant::now())),
             asked: RefCell::new(None),
             number: Cell::new(0),
-            kept: RefCell::default(),
+            answers: RefCell::default(),
         }
     }
 
     /// Evidence for a client.
-    pub(super) async fn of(&self, question: &Question) -> Result<Rc<Kept>, Denied> {
+    pub(super) async fn of(&self, client: Client, question: &Question) -> Result<Rc<Kept>, Denied> {
         // Of a session nobody else asks the same, and what is of one connection is kept for no other.
         if let Some(kept) = self.kept(question) {
             return Ok(kept);
         }
         let too_many = |retry_after_s| Denied::TooMany { retry_after_s };
-        if self.waiting.get() >= WAITING_MAX {
-            return Err(too_many(RETRY_AFTER_S));
-        }
-        let _place = Place::take(&self.waiting);
+        let place = Place::take(&self.shares, client);
+        let _place = place.ok_or(too_many(RETRY_AFTER_S))?;
         let answered = timeout(ANSWER_MAX, async {
             let _turn = self.turn.lock().await;
             if let Some(kept) = self.kept(question) {
                 return Ok(kept);
             }
             let begun = Instant::now();
-            let allowed = self.allowance.borrow_mut().begin(begun);
-            allowed.map_err(|wait| too_many(whole_seconds(wait)))?;
+            let paid = self.shares.borrow_mut().begin(client, begun);
             let _spent = Spent {
-                allowance: &self.allowance,
+                shares: &self.shares,
+                client,
+                paid: paid.map_err(|wait| too_many(whole_seconds(wait)))?,
                 begun,
             };
-            let bytes = self.ask(question).await?;
-            self.keep(question, bytes)
+            self.ask(question).await
         });
         answered.await.unwrap_or(Err(Denied::Late))
     }
 
-    /// Forgets all answers: what they say is true no more.
+    /// Forgets all answers, and those that are on their way: what they say is true no more.
     pub(super) fn forget(&self) {
-        self.kept.borrow_mut().clear();
+        self.answers.borrow_mut().forget();
     }
 
     /// Takes what the monitor answers.
@@ -142,18 +140,26 @@ impl Evidence {
             return;
         };
         let is_too_long = open.bytes.len().saturating_add(part.bytes.len()) > EVIDENCE_MAX_BYTES;
-        if !is_too_long {
+        let has_room = !is_too_long && self.make_room(open, part.bytes.len());
+        if has_room {
             open.bytes.extend_from_slice(&part.bytes);
         }
-        if part.status == evidence_status::PART && !is_too_long {
+        if part.status == evidence_status::PART && has_room {
             return;
         }
-        let Some(Asked { bytes, answer, .. }) = asked.take() else {
+        let Some(Asked {
+            bytes,
+            charge,
+            answer,
+            ..
+        }) = asked.take()
+        else {
             return;
         };
         let said = match part.status {
             _ if is_too_long => Answer::Refused("the evidence is longer than any".to_owned()),
-            evidence_status::LAST => Answer::Evidence(bytes),
+            _ if !has_room => Answer::NoRoom,
+            evidence_status::LAST => Answer::Evidence(Rc::new(Kept::new(bytes, charge))),
             evidence_status::BUSY => Answer::Busy,
             _ => Answer::Refused(String::from_utf8_lossy(&bytes).into_owned()),
         };
@@ -161,14 +167,34 @@ impl Evidence {
         drop(answer.send(said));
     }
 
-    async fn ask(&self, question: &Question) -> Result<Vec<u8>, Denied> {
+    /// Charges room for so many bytes more of an answer; what is kept gives way.
+    fn make_room(&self, open: &mut Asked, more: usize) -> bool {
+        let (len, capacity) = (open.bytes.len(), open.bytes.capacity());
+        if capacity - len >= more {
+            return true;
+        }
+        let grown = len.saturating_add(more.max(GROWTH_BYTES));
+        let needed = grown.saturating_sub(capacity) as u64;
+        while !self.account.has_room(needed) {
+            if !self.answers.borrow_mut().drop_oldest() {
+                return false;
+            }
+        }
+        open.charge.set(grown as u64);
+        open.bytes.reserve_exact(grown - len);
+        true
+    }
+
+    async fn ask(&self, question: &Question) -> Result<Rc<Kept>, Denied> {
         loop {
+            let asked_in = self.answers.borrow().generation();
             let number = self.number.get().wrapping_add(1);
             self.number.set(number);
             let (answer, answered) = oneshot::channel();
             *self.asked.borrow_mut() = Some(Asked {
                 number,
                 bytes: Vec::new(),
+                charge: self.account.nothing(),
                 answer,
             });
             let asked = self.channel.ask_evidence(&AskEvidence {
@@ -181,8 +207,12 @@ impl Evidence {
                 return Err(Denied::Refused(error.to_string()));
             }
             match answered.await {
-                Ok(Answer::Evidence(bytes)) => return Ok(bytes),
+                Ok(Answer::Evidence(evidence)) => {
+                    self.keep(question, &evidence, asked_in);
+                    return Ok(evidence);
+                }
                 Ok(Answer::Busy) => sleep(ASK_AGAIN).await,
+                Ok(Answer::NoRoom) => return Err(Denied::NoRoom),
                 Ok(Answer::Refused(reason)) => return Err(Denied::Refused(reason)),
                 Err(_) => return Err(Denied::Late),
             }
@@ -190,26 +220,16 @@ impl Evidence {
     }
 
     fn kept(&self, question: &Question) -> Option<Rc<Kept>> {
-        let kept = self.kept.borrow();
-        let found = kept.iter().find(|(of, _)| of == question && !of.is_session());
-        found.map(|(_, kept)| Rc::clone(kept))
+        self.answers.borrow().to(question)
     }
 
-    fn keep(&self, question: &Question, bytes: Vec<u8>) -> Result<Rc<Kept>, Denied> {
-        let charge = self.account.charge(bytes.len() as u64).ok_or(Denied::NoRoom)?;
-        let evidence = Rc::new(Kept {
-            bytes: bytes.into(),
-            _charge: charge,
-        });
+    fn keep(&self, question: &Question, evidence: &Rc<Kept>, asked_in: u64) {
         if question.is_session() {
-            return Ok(evidence);
+            return;
         }
-        let mut kept = self.kept.borrow_mut();
-        if kept.len() >= KEPT_MAX {
-            kept.pop_front();
-        }
-        kept.push_back((question.clone(), Rc::clone(&evidence)));
-        Ok(evidence)
+        let max_bytes = usize::try_from(self.budget.common_bytes() / KEPT_DIVISOR).unwrap_or(usize::MAX);
+        let mut answers = self.answers.borrow_mut();
+        answers.keep(question, evidence, asked_in, max_bytes);
     }
 
     /// Memory for a reply with so many bytes.
@@ -219,11 +239,22 @@ impl Evidence {
 }
 
 impl Denied {
+    /// As it is counted.
+    pub(super) const fn outcome(&self) -> EvidenceOutcome {
+        match self {
+            Self::TooMany { .. } => EvidenceOutcome::TooMany,
+            Self::Late => EvidenceOutcome::Late,
+            Self::NoRoom => EvidenceOutcome::Memory,
+            Self::Refused(_) => EvidenceOutcome::Refused,
+        }
+    }
+
     /// As a client is told.
     pub(super) fn problem(self) -> Problem {
         match self {
             Self::TooMany { retry_after_s } => {
-                let detail = "evidence takes the platform time; this gateway is asked for too much of it";
+                let detail =
+                    "evidence takes the platform time; you, or all clients together, ask for too much of it";
                 Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many questions", detail)
                     .retry_after(retry_after_s)
             }
@@ -252,29 +283,38 @@ fn whole_seconds(time: Duration) -> u32 {
 }
 
 /// One of those that wait, or are answered.
-struct Place<'a>(&'a Cell<u32>);
+struct Place<'a> {
+    shares: &'a RefCell<Shares>,
+    client: Client,
+}
 
 impl<'a> Place<'a> {
-    fn take(count: &'a Cell<u32>) -> Self {
-        count.set(count.get() + 1);
-        Self(count)
+    fn take(shares: &'a RefCell<Shares>, client: Client) -> Option<Self> {
+        let may = shares.borrow_mut().wait(client);
+        may.then_some(Self { shares, client })
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        self.shares.borrow_mut().leave(self.client);
     }
 }
 
 /// Says what a question took, however it ends.
 struct Spent<'a> {
-    allowance: &'a RefCell<Allowance>,
+    shares: &'a RefCell<Shares>,
+    client: Client,
+    paid: Paid,
     begun: Instant,
 }
 
 impl Drop for Spent<'_> {
     fn drop(&mut self) {
-        self.allowance.borrow_mut().spend(self.begun.elapsed());
+        let took = self.begun.elapsed();
+        self.shares.borrow_mut().spend(self.client, self.paid, took);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,7 @@
 //! sealed_reply  the reply to one
 //! tally         what is counted of a request
 //! record        a record in private memory, in pieces that are charged
+//! client        who a client is, as far as limits tell one from another
 //! evidence      what clients get to verify: their questions passed on to the monitor, within an allowance
 //! endpoint      the gateway's place in one chain: outbox, rings, who waits for which invocation
 //! in_flight     how many requests, and the bell of the daemon
@@ -43,6 +44,7 @@ mod access;
 mod arriving;
 pub mod budget;
 mod carried;
+mod client;
 mod connection;
 mod departure;
 mod drain;

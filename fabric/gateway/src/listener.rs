@@ -1,6 +1,7 @@
 //! Accepts connections and speaks HTTP over them.
 
 use super::budget::{HTTP_2_WINDOW_BYTES, PLACES_MAX};
+use super::client::Client;
 use super::connection::{Connection, Ending};
 use super::framing::{FIELDS_MAX, HEAD_MAX_BYTES, head_too_long};
 use super::gateway::Gateway;
@@ -106,14 +107,14 @@ impl Acceptor {
                 () = gateway.drain.stops_accepting() => return,
                 accepted = self.socket.accept() => accepted,
             };
-            let Ok((stream, _)) = accepted else {
+            let Ok((stream, from)) = accepted else {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             };
             // Replies are written whole; waiting for more to send would only add latency.
             let _ = stream.set_nodelay(true);
             gateway.places.room().await;
-            let place = gateway.places.take();
+            let place = gateway.places.take(Client::at(from.ip()));
             let (gateway, tls) = (Rc::clone(&gateway), self.tls.as_ref().map(|tls| tls.acceptor()));
             spawn_local(async move { connect(&gateway, stream, place, tls.as_ref()).await });
         }

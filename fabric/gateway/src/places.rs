@@ -9,6 +9,7 @@ use super::budget::{
     Account, Budget, CONNECTION_BYTES, Charge, HTTP_2_BYTES, HTTP_2_STREAM_BYTES, ORDINARY_MAX, PLACES_MAX,
     SPARE_MAX, connections_bytes,
 };
+use super::client::Client;
 use super::connection::{Connection, Ending, Tick};
 use super::pace::Pace;
 use std::cell::{Cell, RefCell};
@@ -125,7 +126,7 @@ impl Places {
     }
 
     /// A place for a new connection. There always is one.
-    pub(super) fn take(self: &Rc<Self>) -> Place {
+    pub(super) fn take(self: &Rc<Self>, client: Client) -> Place {
         let mut is_spare = false;
         if self.taken.borrow().len() >= self.ordinary.get() {
             self.make_room();
@@ -140,7 +141,13 @@ impl Places {
         // Places are counted, and the account has what they need in reserve.
         let mut memory = self.memory.nothing();
         memory.set(CONNECTION_BYTES);
-        let connection = Rc::new(Connection::new(self.now(), self.next_order(), is_spare, memory));
+        let connection = Rc::new(Connection::new(
+            client,
+            self.now(),
+            self.next_order(),
+            is_spare,
+            memory,
+        ));
         let number = self.next.get();
         self.next.set(number + 1);
         let mut taken = self.taken.borrow_mut();
@@ -280,7 +287,7 @@ mod tests {
         places.limit_to(ALL);
         let busy = (0..ORDINARY)
             .map(|_| {
-                let place = places.take();
+                let place = places.take(Client::HERE);
                 assert!(!place.connection.is_spare);
                 (
                     RequestTurn::new(&place.connection, &places, &Rc::new(Draining::new())),
@@ -294,7 +301,7 @@ mod tests {
     #[test]
     fn a_spare_connection_is_kept_for_a_while_before_it_goes_for_another() {
         let (places, mut busy) = crowded();
-        let spare = [(); ALL - ORDINARY].map(|()| places.take());
+        let spare = [(); ALL - ORDINARY].map(|()| places.take(Client::HERE));
         let oldest = &spare[0].connection;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -306,11 +313,11 @@ mod tests {
         runtime.block_on(places.room());
         assert!(!oldest.is_new(Instant::now()));
         // An ordinary place that becomes free is nobody's to wait for.
-        let next = places.take();
+        let next = places.take(Client::HERE);
         assert_eq!(oldest.ending(), Ending::Now);
         drop(next);
         busy.pop();
-        let young = places.take();
+        let young = places.take(Client::HERE);
         assert!(!young.connection.is_spare);
         runtime.block_on(places.room());
     }
@@ -319,7 +326,7 @@ mod tests {
     fn an_idle_connection_that_is_new_is_waited_for_and_then_goes_for_the_next() {
         let (places, mut busy) = crowded();
         busy.pop();
-        let idle = places.take();
+        let idle = places.take(Client::HERE);
         assert!(!idle.connection.is_spare);
         idle.connection.note_look();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -327,7 +334,7 @@ mod tests {
             .build()
             .unwrap();
         runtime.block_on(places.room());
-        let next = places.take();
+        let next = places.take(Client::HERE);
         assert!(!next.connection.is_spare);
         assert_eq!(idle.connection.ending(), Ending::Now);
     }
@@ -337,7 +344,7 @@ mod tests {
         let (places, mut busy) = crowded();
         let mut open = Vec::new();
         for round in 0..1000 {
-            let place = places.take();
+            let place = places.take(Client::HERE);
             assert!(place.connection.is_spare, "round {round}");
             // Some end at once, some stay until another takes their place.
             if round % 3 == 0 {
@@ -351,7 +358,7 @@ mod tests {
             );
         }
         busy.clear();
-        let next = places.take();
+        let next = places.take(Client::HERE);
         assert!(!next.connection.is_spare, "and give them back");
         drop((open, next));
         assert!(places.taken.borrow().is_empty());
@@ -361,7 +368,7 @@ mod tests {
     fn spare_connections_that_stay_keep_nobody_out_of_an_ordinary_place() {
         let (places, mut busy) = crowded();
         let spare = [(); ALL - ORDINARY].map(|()| {
-            let place = places.take();
+            let place = places.take(Client::HERE);
             (
                 RequestTurn::new(&place.connection, &places, &Rc::new(Draining::new())),
                 place,
@@ -372,14 +379,14 @@ mod tests {
             busy.pop();
             // As many are open as there are ordinary places, or more.
             assert!(places.taken.borrow().len() >= ORDINARY);
-            let place = places.take();
+            let place = places.take(Client::HERE);
             assert!(!place.connection.is_spare);
             busy.push((
                 RequestTurn::new(&place.connection, &places, &Rc::new(Draining::new())),
                 place,
             ));
         }
-        assert!(places.take().connection.is_spare);
+        assert!(places.take(Client::HERE).connection.is_spare);
     }
 
     #[test]
@@ -387,12 +394,15 @@ mod tests {
         let (places, busy) = crowded();
         let (turn, place) = busy.last().unwrap();
         let upload = turn.uploads();
-        assert!(places.take().connection.is_spare, "it has not stalled yet");
+        assert!(
+            places.take(Client::HERE).connection.is_spare,
+            "it has not stalled yet"
+        );
         for now in 1..=3 {
             places.now.set(now);
             place.connection.tick(now);
         }
-        assert!(!places.take().connection.is_spare);
+        assert!(!places.take(Client::HERE).connection.is_spare);
         assert_eq!(
             places.ordinary_taken(),
             ORDINARY - 1,
@@ -411,7 +421,7 @@ mod tests {
             places.now.set(now);
             place.connection.tick(now);
         }
-        assert!(places.take().connection.is_spare);
+        assert!(places.take(Client::HERE).connection.is_spare);
         drop(unread);
     }
 

@@ -304,6 +304,7 @@ impl Buf for ReplyData {
 #[cfg(test)]
 mod tests {
     use super::super::budget::Budget;
+    use super::super::client::Client;
     use super::super::connection::Ending;
     use super::super::drain::Draining;
     use super::super::places::Places;
@@ -326,7 +327,7 @@ mod tests {
     fn the_last_piece_holds_a_reply_and_its_limits_until_it_was_written() {
         let budget = Budget::of_this_process();
         let (places, account) = (Places::new(&budget), budget.account(1 << 20));
-        let place = places.take();
+        let place = places.take(Client::HERE);
         let connection = &place.connection;
         let is_told = |now| {
             connection.tick(now);

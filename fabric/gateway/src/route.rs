@@ -15,7 +15,7 @@ use super::sealed_reply;
 use super::tally::Tally;
 use super::target::{self, CHAINS};
 use super::turn::RequestTurn;
-use hacher_libos_net::telemetry::{Counter, Reject, RequestRefusal};
+use hacher_libos_net::telemetry::{Counter, EvidenceOutcome, Reject, RequestRefusal};
 use hacher_trustlet_host::evidence::envelope::MEDIA_TYPE;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
@@ -181,12 +181,18 @@ async fn evidence(gateway: &Gateway, exchange: &Exchange, turn: &RequestTurn, qu
     {
         return rejected(gateway, Reject::NotFound, unknown(gateway, CHAINS));
     }
-    let kept = match gateway.evidence.of(&question).await {
-        Ok(kept) => kept,
+    let answer = gateway.evidence.of(turn.client(), &question).await;
+    let answer = answer.and_then(|kept| {
+        let charge = gateway.evidence.charge_reply(kept.bytes.len());
+        Ok((kept, charge.ok_or(Denied::NoRoom)?))
+    });
+    let outcome = answer
+        .as_ref()
+        .map_or_else(Denied::outcome, |_| EvidenceOutcome::Answered);
+    gateway.count(Counter::Evidence(outcome));
+    let (kept, charge) = match answer {
+        Ok(answer) => answer,
         Err(denied) => return denied.problem().response(),
-    };
-    let Some(charge) = gateway.evidence.charge_reply(kept.bytes.len()) else {
-        return Denied::NoRoom.problem().response();
     };
     let mut body = ReplyBody::text(kept.bytes.clone());
     body.hold_charge(charge);

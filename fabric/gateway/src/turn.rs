@@ -1,6 +1,7 @@
 //! What is in progress on a connection: a request, the body that is still to come, the reply that is on its
 //! way. Each is over when it is dropped, however it ends.
 
+use super::client::Client;
 use super::connection::Connection;
 use super::drain::{Draining, Fate};
 use super::places::Places;
@@ -55,6 +56,11 @@ impl RequestTurn {
     /// Says that the rest of what its client sends will not be read.
     pub(super) fn leave_unread(&self) {
         self.connection.leave_unread();
+    }
+
+    /// Whose the connection is.
+    pub(super) fn client(&self) -> Client {
+        self.connection.client
     }
 
     /// Whether only health is answered on this connection.

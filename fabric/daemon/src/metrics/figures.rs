@@ -96,6 +96,8 @@ figures! {
         "Memory that connections, requests and replies may hold, in bytes.";
     Counter GATEWAY_REJECTED = "hacher_gateway_requests_rejected_total",
         "Requests for no chain that the gateway refused, by reason; they are not among hacher_requests_total.";
+    Counter GATEWAY_EVIDENCE = "hacher_gateway_evidence_total",
+        "Questions for evidence, by outcome: that it was answered, or why not.";
     Counter GATEWAY_HANDSHAKES_FAILED = "hacher_gateway_tls_handshakes_failed_total",
         "Connections that ended in the TLS handshake.";
     Gauge CERTIFICATE_EXPIRY = "hacher_certificate_expiry_timestamp_seconds",

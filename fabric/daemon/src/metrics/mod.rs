@@ -24,7 +24,7 @@ use hacher_libos_net::clock;
 use hacher_libos_net::fault::{Cause, limit};
 use hacher_libos_net::refusal::Refusal;
 use hacher_libos_net::telemetry::{
-    Counter, Gauge, Phase, Reject, RequestFailure, RequestOutcome, RequestRefusal,
+    Counter, EvidenceOutcome, Gauge, Phase, Reject, RequestFailure, RequestOutcome, RequestRefusal,
 };
 use hacher_trustlet_host::calls::{InstanceState, tls};
 use hacher_trustlet_host::lines;
@@ -177,6 +177,11 @@ fn tell_gateway(gateway: &Gateway, chains: &[&Chain]) {
         let count = |gateway: &Instance| gateway.page.counter(Counter::Rejected(*reason));
         let labels = with(&labels, "reason", reason.label());
         all::GATEWAY_REJECTED.count(&labels, of_gateways(chains, count));
+    }
+    for outcome in EvidenceOutcome::ALL {
+        let count = |gateway: &Instance| gateway.page.counter(Counter::Evidence(*outcome));
+        let labels = with(&labels, "outcome", outcome.label());
+        all::GATEWAY_EVIDENCE.count(&labels, of_gateways(chains, count));
     }
     if gateway.tls == tls::NONE {
         return;

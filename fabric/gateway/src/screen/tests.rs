@@ -1,4 +1,5 @@
 use super::super::budget::Budget;
+use super::super::client::Client;
 use super::super::connection::Ending;
 use super::super::places::Places;
 use super::*;
@@ -107,7 +108,7 @@ fn a_connection_that_is_to_end_does_so_when_nothing_of_a_request_has_arrived() {
             (Draining::begun(), ""),
             (Draining::begun(), "HEAD /"),
         ] {
-            let (place, drain) = (places.take(), Rc::new(drain));
+            let (place, drain) = (places.take(Client::HERE), Rc::new(drain));
             let (mut client, screen) = screened();
             let mut screen = screen.ended_by(&place.connection, &drain);
             client.write_all(part.as_bytes()).await.unwrap();

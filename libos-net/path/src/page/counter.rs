@@ -114,6 +114,22 @@ labelled! {
     }
 }
 
+labelled! {
+    /// What became of a question for evidence.
+    EvidenceOutcome {
+        /// It was answered with evidence.
+        Answered = "answered",
+        /// The client, or all of them, asked for too much.
+        TooMany = "too_many",
+        /// The platform did not answer in time.
+        Late = "late",
+        /// The gateway had no memory for the answer.
+        Memory = "memory",
+        /// The monitor has none.
+        Refused = "refused",
+    }
+}
+
 /// Something that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -150,6 +166,8 @@ pub enum Counter {
     RequestsFailed(RequestFailure),
     /// Gateway: requests to no chain that were refused.
     Rejected(Reject),
+    /// Gateway: questions for evidence.
+    Evidence(EvidenceOutcome),
     /// Segments refused, by reason.
     Refused(Refusal),
 }
@@ -161,7 +179,8 @@ const OUTCOMES_AT: usize = PLAIN_COUNTERS;
 const REFUSALS_AT: usize = OUTCOMES_AT + RequestOutcome::ALL.len();
 const FAILURES_AT: usize = REFUSALS_AT + RequestRefusal::ALL.len();
 const REJECTS_AT: usize = FAILURES_AT + RequestFailure::ALL.len();
-const SEGMENTS_AT: usize = REJECTS_AT + Reject::ALL.len();
+const EVIDENCE_AT: usize = REJECTS_AT + Reject::ALL.len();
+const SEGMENTS_AT: usize = EVIDENCE_AT + EvidenceOutcome::ALL.len();
 
 const _: () = assert!(SEGMENTS_AT + Refusal::ALL.len() <= page_word::COUNTER_WORDS);
 
@@ -201,6 +220,7 @@ impl Counter {
             Self::RequestsRefused(reason) => REFUSALS_AT + reason.index(),
             Self::RequestsFailed(reason) => FAILURES_AT + reason.index(),
             Self::Rejected(reason) => REJECTS_AT + reason.index(),
+            Self::Evidence(outcome) => EVIDENCE_AT + outcome.index(),
             Self::Refused(refusal) => SEGMENTS_AT + refusal.index(),
         }
     }
@@ -264,9 +284,10 @@ mod tests {
         let refusals = RequestRefusal::ALL.iter().copied().map(Counter::RequestsRefused);
         let failures = RequestFailure::ALL.iter().copied().map(Counter::RequestsFailed);
         let rejects = Reject::ALL.iter().copied().map(Counter::Rejected);
+        let evidence = EvidenceOutcome::ALL.iter().copied().map(Counter::Evidence);
         let segments = Refusal::ALL.into_iter().map(Counter::Refused);
         let of_requests = outcomes.chain(refusals).chain(failures);
-        of_requests.chain(rejects).chain(segments)
+        of_requests.chain(rejects).chain(evidence).chain(segments)
     }
 
     #[test]
