@@ -45,7 +45,7 @@ pub const DEFAULT_ADMIN: &str = "127.0.0.1:9464";
     max_term_width = 100
 )]
 #[command(
-    after_help = "Start with:\n  hacher-fabric check chain.toml\n  hacher-fabric run --build chain.toml --input FILE\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 (`status`) something is not ready."
+    after_help = "Start with:\n  hacher-fabric check chain.toml\n  hacher-fabric run --build chain.toml --input FILE\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 (`status`) something is not ready, 4 (`call`) evidence was refused or a reply is not authentic."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -75,8 +75,10 @@ pub enum Command {
     /// Send one request to a chain that is being served
     ///
     /// With --expect-digest or --policy, evidence of what serves the chain is verified before anything of the
-    /// input leaves, and the request is sealed for that very chain, whatever ends TLS on the way. Exit codes: 0
-    /// a reply, 1 none, or an error, or evidence that was refused.
+    /// input leaves, and the request is sealed for that very chain, whatever ends TLS on the way. A policy has to
+    /// name `digests`, or `functions` and `gateways`; evidence of hardware needs --expect-launch or `launch` in
+    /// the policy besides. Exit codes: 0 a reply, 1 none, or an error, 2 wrong usage, 4 evidence was refused, or
+    /// what came back is not authentic.
     Call(CallArgs),
     /// Get evidence of what a service runs: which functions, isolated how, vouched for by what
     ///

@@ -5,7 +5,7 @@ use crate::command::{complain, print_json, stderr_has_colours};
 use crate::failed::Failed;
 use crate::{given, policy};
 use hacher_client::evidence::Demands;
-use hacher_verifier::Policy;
+use hacher_verifier::{Digest, Launch, Policy};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -19,10 +19,11 @@ pub fn read(arguments: &DemandsArgs, format: Format) -> Result<Demands, Failed> 
         certificates: given::certificates(&arguments.certificates)?,
         revocation_lists: given::revocation_lists(&arguments.revocation_list)?,
         allow_emulated: arguments.allow_emulated,
+        asks_once: false,
     })
 }
 
-/// The policy of the file, with the digests of the command line.
+/// The policy of the file, with what the command line expects.
 fn policy_of(arguments: &DemandsArgs, format: Format) -> Result<Policy, Failed> {
     let mut policy = match &arguments.policy {
         None => Policy::default(),
@@ -38,18 +39,35 @@ fn policy_of(arguments: &DemandsArgs, format: Format) -> Result<Policy, Failed> 
             })?
         }
     };
-    let expected: BTreeSet<_> = arguments.expect_digest.iter().copied().collect();
-    let accepted = &mut policy.manifest.chains;
-    if let Some(stranger) = expected
-        .iter()
-        .find(|digest| !accepted.is_empty() && !accepted.contains(digest))
-    {
-        return Err(Failed::new(format!(
-            "--expect-digest {stranger} is none of the digests that the policy accepts"
-        )));
-    }
-    if !expected.is_empty() {
-        *accepted = expected;
+    let narrowed = narrow(
+        &policy.manifest.chains,
+        &arguments.expect_digest,
+        "--expect-digest",
+    )?;
+    policy.manifest.chains = narrowed;
+    if !arguments.expect_launch.is_empty() {
+        let accepted = match policy.snp.launch {
+            Launch::OneOf(accepted) => accepted,
+            Launch::Unsaid | Launch::Any => BTreeSet::new(),
+        };
+        policy.snp.launch = Launch::OneOf(narrow(&accepted, &arguments.expect_launch, "--expect-launch")?);
     }
     Ok(policy)
+}
+
+/// What an option expects of what a policy accepts; all of that if the option expects nothing, and anything if
+/// the policy says nothing.
+fn narrow(
+    accepted: &BTreeSet<Digest>,
+    expected: &[Digest],
+    option: &str,
+) -> Result<BTreeSet<Digest>, Failed> {
+    let is_stranger = |digest: &&Digest| !accepted.is_empty() && !accepted.contains(digest);
+    match expected.iter().find(is_stranger) {
+        Some(stranger) => Err(Failed::new(format!(
+            "{option} {stranger} is none of those that the policy accepts"
+        ))),
+        None if expected.is_empty() => Ok(accepted.clone()),
+        None => Ok(expected.iter().copied().collect()),
+    }
 }

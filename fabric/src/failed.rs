@@ -8,6 +8,10 @@ pub const FAILED: u8 = 1;
 /// Exit code of a command that was not understood.
 const MISUSED: u8 = 2;
 
+/// Exit code of a command that was told what to expect and met something else: nothing was sent, or what came
+/// back is nobody's word.
+const UNTRUSTED: u8 = 4;
+
 /// Exit code of a command whose reader has gone, as shells show that of one that SIGPIPE has ended.
 const READER_GONE: u8 = 141;
 
@@ -32,6 +36,15 @@ impl Failed {
         Self {
             message: message.into(),
             code: MISUSED,
+        }
+    }
+
+    /// The same failure, because something was not what was demanded, or not authentic.
+    #[must_use]
+    pub fn untrusted(self) -> Self {
+        Self {
+            code: UNTRUSTED,
+            ..self
         }
     }
 

@@ -7,7 +7,7 @@ use hacher_evidence::{Evidence, Manifest};
 use hacher_sealed_request::problem;
 use hacher_tests::middle::{Forward, Middle, Pair, Script};
 use hacher_tests::tenants::{Tenants, command, get, until, write};
-use hacher_tests::{Service, executable, function};
+use hacher_tests::{Scrape, Service, executable, function};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use ring::digest::{SHA256, digest};
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,6 +22,8 @@ use std::process::Command;
 use std::sync::Arc;
 use tempfile::TempDir;
 
+/// Exit code of a command that has met something else than was demanded, or that is not authentic.
+const UNTRUSTED: i32 = 4;
 const SECRET: &[u8] = b"what nobody on the way may read";
 
 fn chain(more: &str, tables: &str) -> String {
@@ -79,7 +81,7 @@ impl Called {
 
     /// Refused for checks, which are shown.
     fn refused(&self, checks: &[&str]) {
-        assert_eq!(self.code, Some(1), "{}", self.said);
+        assert_eq!(self.code, Some(UNTRUSTED), "{}", self.said);
         assert_eq!(self.output, None);
         for check in checks {
             let shown = self
@@ -91,8 +93,8 @@ impl Called {
         assert!(self.said.contains("nothing was sent"), "{}", self.said);
     }
 
-    fn fails(&self, word: &str) {
-        assert_eq!((self.code, &self.output), (Some(1), &None), "{}", self.said);
+    fn fails(&self, code: i32, word: &str) {
+        assert_eq!((self.code, &self.output), (Some(code), &None), "{}", self.said);
         assert!(self.said.contains(word), "{word} in {}", self.said);
     }
 }
@@ -122,12 +124,12 @@ fn a_chain_that_is_what_was_expected_answers() {
         call(&body, &allowed).succeeds(&body);
     }
     let large = call(&vec![0; (2 << 20) + 1], &allowed);
-    large.fails("not authenticated: 413");
+    large.fails(UNTRUSTED, "not authenticated: 413");
     refused_unsent(service.gateway, &expected[2..], &["platform"]);
     // What no evidence is asked for goes as it always went.
     call(b"plain", &expected[..2]).succeeds(b"plain");
     let small = [&allowed[..], &["--max-reply", "10B"]].concat();
-    call(b"more than ten", &small).fails("more than 10 bytes");
+    call(b"more than ten", &small).fails(1, "more than 10 bytes");
     let file = service.chain_file();
     let policy = file.with_extension("policy");
     let written = [
@@ -524,12 +526,253 @@ fn a_session_needs_tls_1_3_to_the_gateway() {
         ),
         (vec!["--bound", "--url", "https://127.0.0.1:1"], "demands nothing"),
         (vec!["--allow-emulated"], "demands nothing"),
+        (vec!["--expect-launch", &"ab".repeat(48)], "demands nothing"),
         (vec!["--url", "https://127.0.0.1:1"], "--ca"),
+        // What is given for TLS would come to nothing without it.
+        (
+            vec!["--url", "http://127.0.0.1:1", "--ca", "ca.pem"],
+            "--ca needs a URL with https",
+        ),
+        (
+            vec![
+                "--url",
+                "http://127.0.0.1:1",
+                "--ca",
+                "ca.pem",
+                "--expect-digest",
+                &"ab".repeat(48),
+            ],
+            "--ca needs a URL with https",
+        ),
+        // Shown to nobody who is not known.
+        (
+            vec![
+                "--url",
+                "https://127.0.0.1:1",
+                "--client-cert",
+                "a.pem",
+                "--client-key",
+                "a.key",
+            ],
+            "--ca",
+        ),
     ] {
         let called = call(SECRET, &arguments);
         assert_eq!(called.code, Some(2), "{arguments:?}: {}", called.said);
         assert!(called.said.contains(word), "{word} in {}", called.said);
     }
+}
+
+#[test]
+fn a_policy_that_names_no_chain_is_refused_before_anything_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(&echo()).unwrap();
+    let hex = format!("[\"{}\"]", "ab".repeat(48));
+    for text in [
+        format!("platforms = [\"emulated\"]\n[snp]\nlaunch = {hex}\n"),
+        format!("[chain]\nfunctions = {hex}\n"),
+        format!("[chain]\ngateways = {hex}\nown_gateway = true\n"),
+        "[monitor]\ntrust = \"hardware\"\n".to_owned(),
+    ] {
+        let policy = write(folder.path(), "policy.toml", &text).unwrap();
+        let middle = Middle::start(service.gateway, None, forwarding()).unwrap();
+        let arguments = [
+            "--gateway",
+            &middle.address.to_string(),
+            "--policy",
+            policy.to_str().unwrap(),
+            "--allow-emulated",
+        ];
+        let called = call(SECRET, &arguments);
+        assert_eq!(
+            (called.code, &called.output),
+            (Some(2), &None),
+            "{text}: {}",
+            called.said
+        );
+        assert!(called.said.contains("names no chain"), "{}", called.said);
+        assert!(middle.seen().is_empty(), "{text}");
+        // A digest beside it says which.
+        let digest = measured(&service.chain_file());
+        let named = [&arguments[..], &["--expect-digest", &digest]].concat();
+        assert!(call(SECRET, &named).code != Some(2), "{text}");
+    }
+}
+
+#[test]
+fn programs_and_people_are_told_that_no_hardware_vouches() {
+    let service = Service::start(&echo()).unwrap();
+    let (address, digest) = (service.gateway.to_string(), measured(&service.chain_file()));
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in"), folder.path().join("out"));
+    fs::write(&input, SECRET).unwrap();
+    let arguments = [
+        "call",
+        "t",
+        "--gateway",
+        &address,
+        "--input",
+        input.to_str().unwrap(),
+        "--output",
+        output.to_str().unwrap(),
+    ];
+    let verified = [&arguments[..], &["--expect-digest", &digest, "--allow-emulated"]].concat();
+    let (code, _, said) = command(&verified).unwrap();
+    assert!(
+        code == Some(0) && said.contains("warning: the evidence was emulated"),
+        "{said}"
+    );
+    for (arguments, platform) in [
+        (&verified[..], Value::from("emulated")),
+        (&arguments[..], Value::Null),
+    ] {
+        let (_, printed, said) = command(&[arguments, &["--format", "json"]].concat()).unwrap();
+        let printed: Value = serde_json::from_str(&printed).unwrap();
+        assert_eq!(printed["platform"], platform, "{said}");
+    }
+}
+
+/// Calls chain `t` of `service` through somebody in between, for a digest.
+fn call_through(service: &Service, digest: &str, script: Script) -> (Middle, Called) {
+    let middle = Middle::start(service.gateway, None, script).unwrap();
+    let address = middle.address.to_string();
+    let arguments = [
+        "--gateway",
+        &address,
+        "--expect-digest",
+        digest,
+        "--allow-emulated",
+    ];
+    let called = call(SECRET, &arguments);
+    (middle, called)
+}
+
+fn posts(middle: &Middle) -> usize {
+    let seen = middle.seen();
+    seen.iter().filter(|message| message.starts_with(b"POST")).count()
+}
+
+#[test]
+fn whoever_keeps_a_reply_back_cannot_have_its_request_executed_again() {
+    let text = chain(
+        "flow = [\"ingress -> a -> egress\"]",
+        &function("a", "headers", "outbox = \"8MiB\""),
+    );
+    let service = Service::start(&text).unwrap();
+    let digest = measured(&service.chain_file());
+    let (_, called) = call_through(&service, &digest, forwarding());
+    let seen = String::from_utf8(called.output.unwrap()).unwrap();
+    let key = seen
+        .lines()
+        .find_map(|line| line.strip_prefix("idempotency-key: "))
+        .unwrap();
+    assert!(
+        key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{seen}"
+    );
+    let forged = format!(
+        "{{\"type\":\"{}\",\"title\":\"sealed to another key\"}}",
+        problem::KEY
+    );
+    let forged = format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{forged}",
+        forged.len()
+    );
+    let (middle, called) = call_through(
+        &service,
+        &digest,
+        Box::new(move |request, forward: Forward<'_>| {
+            let answer = forward(&request);
+            Some(if is_evidence(&request) {
+                answer
+            } else {
+                forged.clone().into_bytes()
+            })
+        }),
+    );
+    called.fails(UNTRUSTED, "not authenticated: 400 sealed to another key");
+    assert_eq!(posts(&middle), 1);
+    Scrape::when(&service, "each of two calls ran once", |scrape| {
+        scrape.sum("hacher_requests_total", &["outcome=\"2xx\""]) == Some(2.0)
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_is_not_sealed_is_read_as_a_short_problem_or_not_at_all() {
+    let service = Service::start(&echo()).unwrap();
+    let digest = measured(&service.chain_file());
+    let long = format!("{{\"title\":\"{}\"}}", "x".repeat(100 << 10));
+    let steering = "{\"title\":\"\\u001b[2Jgone\\nerror: none\",\"detail\":\"DETAIL\"}";
+    let steering = steering.replace("DETAIL", &"y".repeat(5000));
+    for (content_type, body, word) in [
+        (
+            "application/octet-stream",
+            "{\"title\":\"believe me\"}",
+            "the chain answered with an error",
+        ),
+        (
+            "application/problem+json",
+            &long,
+            "the chain answered with an error",
+        ),
+        (
+            "application/problem+json",
+            &steering,
+            "\\u{1b}[2Jgone\\u{a}error: none: yyy",
+        ),
+    ] {
+        let answer = format!(
+            "HTTP/1.1 403 Forbidden\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let (_, called) = call_through(
+            &service,
+            &digest,
+            Box::new(move |request, forward: Forward<'_>| {
+                Some(if is_evidence(&request) {
+                    forward(&request)
+                } else {
+                    answer.clone().into_bytes()
+                })
+            }),
+        );
+        called.fails(UNTRUSTED, word);
+        assert!(
+            called.said.len() < 2000 && !called.said.contains('\x1b'),
+            "{}",
+            called.said
+        );
+    }
+}
+
+#[test]
+fn a_gateway_that_is_asked_too_much_is_asked_again_when_it_says() {
+    let service = Service::start(&echo()).unwrap();
+    let digest = measured(&service.chain_file());
+    let mut is_first = true;
+    let (middle, called) = call_through(
+        &service,
+        &digest,
+        Box::new(move |request, forward: Forward<'_>| {
+            if std::mem::take(&mut is_first) {
+                let busy = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+                return Some(busy.to_vec());
+            }
+            Some(forward(&request))
+        }),
+    );
+    called.succeeds(SECRET);
+    assert_eq!(posts(&middle), 1);
+}
+
+#[test]
+fn a_gateway_that_goes_silent_is_given_up() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    // The kernel accepts, and nobody answers.
+    call(SECRET, &["--gateway", &address, "--timeout", "1"]).fails(1, "the time for that is over");
+    drop(silent);
 }
 
 #[test]
@@ -627,7 +870,7 @@ fn what_a_relay_does_to_requests_and_replies_is_found_out() {
             }
             Some(of_reply(forward(&of_request(request))))
         }));
-        relayed.call(relay.address, &[]).fails(word);
+        relayed.call(relay.address, &[]).fails(UNTRUSTED, word);
         assert!(!relay.has_seen(SECRET), "{what}");
     }
     // What a client has sent comes back to it.
@@ -642,7 +885,9 @@ fn what_a_relay_does_to_requests_and_replies_is_found_out() {
         );
         Some([head.as_bytes(), &request[body..]].concat())
     }));
-    relayed.call(relay.address, &[]).fails("cannot be relied on");
+    relayed
+        .call(relay.address, &[])
+        .fails(UNTRUSTED, "cannot be relied on");
     let relay = relayed.in_between(Box::new(|request, _: Forward<'_>| {
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", request.len());
         Some([head.as_bytes(), &request].concat())
@@ -686,12 +931,7 @@ fn a_gateway_that_is_started_anew_meanwhile_is_asked_for_evidence_again() {
     )
     .succeeds(SECRET);
     assert!(middle.has_seen(problem::KEY.as_bytes()));
-    let posts = middle
-        .seen()
-        .iter()
-        .filter(|message| message.starts_with(b"POST"))
-        .count();
-    assert_eq!(posts, 2, "once more, with new evidence");
+    assert_eq!(posts(&middle), 2, "once more, to the key in new evidence");
 }
 
 /// Whether a program is there; says so if it is not.

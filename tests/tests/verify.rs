@@ -100,6 +100,29 @@ fn a_bare_report_of_genoa_is_verified() {
 }
 
 #[test]
+fn a_launch_measurement_is_expected_without_a_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let (report, vcek) = (data("genoa_attestation_report.bin"), data("genoa_vcek.der"));
+    let at = "2026-06-01T00:00:00Z";
+    let common = ["--report", &report, "--at", at, "--certificates", &vcek];
+    let (_, verdict) = judge(&common);
+    let launch = verdict["report"]["launch_measurement"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let expecting = |launch: &str| judge(&[&common[..], &["--expect-launch", launch]].concat());
+    assert_eq!(expecting(&launch).0, Some(0));
+    let (code, verdict) = expecting(&"ab".repeat(48));
+    assert_eq!((code, failures(&verdict)), (Some(1), vec!["launch-measurement"]));
+    let policy = format!("[snp]\nlaunch = [\"{}\"]\n", "ab".repeat(48));
+    let policy = file(folder.path(), "policy.toml", &policy);
+    let policy = ["--policy", policy.to_str().unwrap(), "--expect-launch", &launch];
+    let (code, _, said) = run(&[&["verify"], &common[..], &policy].concat());
+    assert_eq!(code, Some(1));
+    assert!(said.contains("none of those that the policy accepts"), "{said}");
+}
+
+#[test]
 fn a_report_of_milan_needs_a_policy_that_names_milan() {
     let folder = tempfile::tempdir().unwrap();
     let (report, vcek) = (data("milan_attestation_report.bin"), data("milan_vcek.der"));

@@ -6,10 +6,11 @@ use super::super::subject::{Identity, Subject, payload};
 use super::run::{Cell, Run};
 use bytes::Bytes;
 use hacher_client::caller::{CallError, Caller, Question, SealedSession};
-use hacher_client::evidence::{Demands, EvidenceError};
+use hacher_client::evidence::{Demands, Digest, EvidenceError};
 use hacher_client::http::{Connection, Reply};
 use hacher_client::tls::Trust;
 use hacher_fabric::failed::Failed;
+use hacher_trustlet_host::evidence::{Evidence, Manifest};
 use hyper::{Method, StatusCode};
 use std::fs;
 use std::rc::Rc;
@@ -21,6 +22,8 @@ use tokio::runtime::Runtime;
 const PAYLOADS: [usize; 4] = [64, 4 << 10, 64 << 10, 1 << 20];
 /// A gateway that is asked for too much evidence is left alone for so long: it gives a part of its time.
 const PAUSE: Duration = Duration::from_millis(100);
+/// To detect what hangs.
+const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// How a request gets to the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,17 +85,22 @@ pub fn session(run: &mut Run) -> Result<(), Failed> {
         key.into_os_string(),
     ];
     let tree = serve(&run.fabric, &shape, run.cores, &options)?;
-    let caller = Rc::new(Caller {
+    let mut caller = Caller {
         gateway: format!("https://{}", tree.gateway).parse().map_err(Failed::new)?,
         trust: Trust::AnyCertificate,
         identity: None,
         chain: shape.name(),
         demands: Demands {
             allow_emulated: true,
+            asks_once: true,
             ..Demands::default()
         },
         reply_max_bytes: usize::MAX,
-    });
+        idle_max: IDLE_MAX,
+    };
+    let digest = said_digest(&caller)?;
+    caller.demands.policy.manifest.chains.insert(digest);
+    let caller = Rc::new(caller);
     let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
     for way in Way::ALL {
         subjects.push(Box::new(Requests::new(way, &caller, &shape)?));
@@ -104,6 +112,24 @@ pub fn session(run: &mut Run) -> Result<(), Failed> {
     run.measure("session", &mut subjects, cells)?;
     drop(subjects);
     tree.stop()
+}
+
+/// The chain's digest, as the service says it: what is measured is what verifying costs, not whom it refuses.
+fn said_digest(caller: &Caller) -> Result<Digest, Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let target = format!("/evidence?nonce={}&chain={}", "5a".repeat(64), caller.chain);
+    let reply = runtime.block_on(async {
+        let mut connection = caller.gateway.connect(&caller.trust, None, IDLE_MAX).await?;
+        Ok::<_, Failed>(connection.get(&target).await?)
+    })?;
+    let evidence = Evidence::decode(&reply.body).map_err(|error| Failed::new(error.to_string()))?;
+    let manifest = Manifest::decode(&evidence.manifest).map_err(|error| Failed::new(error.to_string()))?;
+    let chain = manifest.chains.first();
+    chain
+        .map(|chain| Digest(chain.digest))
+        .ok_or_else(|| Failed::new("the service has no evidence of its chain"))
 }
 
 /// Requests in one way.
@@ -152,7 +178,12 @@ impl Requests {
                 Way::Plain => {
                     let kept = match plain.take() {
                         Some(kept) => kept,
-                        None => caller.gateway.connect(&caller.trust, None).await?,
+                        None => {
+                            caller
+                                .gateway
+                                .connect(&caller.trust, None, caller.idle_max)
+                                .await?
+                        }
                     };
                     let path = format!("/chains/{}", caller.chain);
                     let kept = plain.insert(kept);
@@ -167,8 +198,8 @@ impl Requests {
                     sealed.insert(kept).call(question).await
                 }
                 Way::PlainNew => caller.call_unverified(question).await,
-                Way::BoundNew => caller.call_bound(question).await,
-                Way::SealedNew => caller.call_sealed(question).await,
+                Way::BoundNew => Ok(caller.call_bound(question).await?.reply),
+                Way::SealedNew => Ok(caller.call_sealed(question).await?.reply),
             }
         });
         match answered {

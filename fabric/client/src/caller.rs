@@ -5,7 +5,7 @@
 //! bound    as it is, over the very connection that evidence for a session is of
 //! ```
 
-use crate::evidence::{Demands, EvidenceError, Verified, for_nonce, for_session};
+use crate::evidence::{Demands, EvidenceError, Verified, for_nonce, for_session, random};
 use crate::http::{Connection, HttpError, Reply};
 use crate::incoming::{Opening, ReplyRefused};
 use crate::outgoing::Outgoing;
@@ -15,7 +15,13 @@ use bytes::Bytes;
 use hacher_http::percent;
 use hacher_sealed_request::{REPLY_MEDIA_TYPE, REQUEST_MEDIA_TYPE, Refused, head, problem, request};
 use hyper::{Method, StatusCode};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::fmt::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The header by which a function tells that a request came before.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Random bytes of one that is made here.
+const IDEMPOTENCY_KEY_BYTES: usize = 16;
 
 /// Who calls a chain.
 #[derive(Debug, Clone)]
@@ -32,6 +38,17 @@ pub struct Caller {
     pub demands: Demands,
     /// Longest body of a reply.
     pub reply_max_bytes: usize,
+    /// How long nothing may move on the connection while a reply is awaited: longer than the chain's deadline.
+    pub idle_max: Duration,
+}
+
+/// A reply, and what was verified before the request was sent.
+#[derive(Debug)]
+pub struct Answered {
+    /// The reply.
+    pub reply: Reply,
+    /// What was verified of the chain that gave it.
+    pub verified: Verified,
 }
 
 /// What is sent.
@@ -50,6 +67,20 @@ impl Question {
             fields: vec![("content-type".to_owned(), content_type.into())],
             body: body.into(),
         }
+    }
+
+    /// The same, with an idempotency key of its own if it has none.
+    fn with_idempotency_key(&self) -> Result<Self, EvidenceError> {
+        let mut question = self.clone();
+        if !question.fields.iter().any(|(name, _)| name == IDEMPOTENCY_KEY) {
+            let mut key = String::with_capacity(2 * IDEMPOTENCY_KEY_BYTES);
+            for byte in random::<IDEMPOTENCY_KEY_BYTES>()? {
+                // Writing to a string does not fail.
+                let _ = write!(key, "{byte:02x}");
+            }
+            question.fields.push((IDEMPOTENCY_KEY.to_owned(), key));
+        }
+        Ok(question)
     }
 }
 
@@ -78,17 +109,16 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Whether another try with new evidence may help: the gateway was started anew since, or has closed the
-    /// connection before the request.
-    fn asks_for_new_evidence(&self) -> bool {
-        match self {
-            Self::Unsealed(reply) => {
-                reply.status == StatusCode::BAD_REQUEST
-                    && reply.json().get("type").and_then(|kind| kind.as_str()) == Some(problem::KEY)
-            }
-            Self::Http(error) => error.is_unsent(),
-            _ => false,
-        }
+    /// Whether somebody says that the request was sealed to a key that the gateway has no more. Anybody on the
+    /// way may say so of a request that was served.
+    fn says_another_key(&self) -> bool {
+        matches!(self, Self::Unsealed(reply) if reply.status == StatusCode::BAD_REQUEST
+            && reply.json().get("type").and_then(|kind| kind.as_str()) == Some(problem::KEY))
+    }
+
+    /// Whether nothing of the request has left: the gateway has closed the connection before.
+    fn is_unsent(&self) -> bool {
+        matches!(self, Self::Http(error) if error.is_unsent())
     }
 }
 
@@ -117,6 +147,7 @@ impl Caller {
     /// # Errors
     /// [`CallError`].
     pub async fn sealed_session(&self) -> Result<SealedSession, CallError> {
+        self.demands.name_chains()?;
         let mut connection = self.connect().await?;
         let verified = for_nonce(&mut connection, &self.chain, &self.demands).await?;
         Ok(SealedSession {
@@ -132,6 +163,7 @@ impl Caller {
     /// # Errors
     /// [`CallError`].
     pub async fn bound_session(&self) -> Result<BoundSession, CallError> {
+        self.demands.name_chains()?;
         let mut connection = self.connect().await?;
         connection.take_at_most(self.reply_max_bytes);
         let verified = for_session(&mut connection, &self.chain, &self.demands).await?;
@@ -142,14 +174,31 @@ impl Caller {
         })
     }
 
-    /// Sends one request, sealed; once more with new evidence if the gateway was started anew meanwhile.
+    /// Sends one request, sealed; once more if the gateway was started anew meanwhile, which new evidence has to
+    /// prove by another key: with the same one, whoever says that the request did not open may have kept back
+    /// the reply to it. An earlier process of the gateway may have opened it all the same, so both have one
+    /// idempotency key.
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn call_sealed(&self, question: &Question) -> Result<Reply, CallError> {
-        match self.sealed_session().await?.call(question).await {
-            Err(error) if error.asks_for_new_evidence() => self.sealed_session().await?.call(question).await,
-            answered => answered,
+    pub async fn call_sealed(&self, question: &Question) -> Result<Answered, CallError> {
+        let question = question.with_idempotency_key()?;
+        let mut session = self.sealed_session().await?;
+        match session.call(&question).await {
+            Err(error) if error.is_unsent() => {
+                session = self.sealed_session().await?;
+                let reply = session.call(&question).await?;
+                Ok(session.answered(reply))
+            }
+            Err(error) if error.says_another_key() => match self.sealed_session().await {
+                Ok(mut renewed) if renewed.verified.request_key != session.verified.request_key => {
+                    let reply = renewed.call(&question).await?;
+                    Ok(renewed.answered(reply))
+                }
+                _ => Err(error),
+            },
+            Err(error) => Err(error),
+            Ok(reply) => Ok(session.answered(reply)),
         }
     }
 
@@ -157,11 +206,19 @@ impl Caller {
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn call_bound(&self, question: &Question) -> Result<Reply, CallError> {
-        match self.bound_session().await?.call(question).await {
-            Err(error) if error.asks_for_new_evidence() => self.bound_session().await?.call(question).await,
-            answered => answered,
-        }
+    pub async fn call_bound(&self, question: &Question) -> Result<Answered, CallError> {
+        let mut session = self.bound_session().await?;
+        let reply = match session.call(question).await {
+            Err(error) if error.is_unsent() => {
+                session = self.bound_session().await?;
+                session.call(question).await?
+            }
+            answered => answered?,
+        };
+        Ok(Answered {
+            reply,
+            verified: session.verified,
+        })
     }
 
     /// Sends one request as it is, whoever may see it: without evidence.
@@ -175,7 +232,8 @@ impl Caller {
     }
 
     async fn connect(&self) -> Result<Connection, UrlError> {
-        self.gateway.connect(&self.trust, self.identity.as_ref()).await
+        let identity = self.identity.as_ref();
+        self.gateway.connect(&self.trust, identity, self.idle_max).await
     }
 
     fn target(&self) -> String {
@@ -216,7 +274,7 @@ impl SealedSession {
         let is_sealed =
             reply.status == StatusCode::OK && reply.header("content-type") == Some(REPLY_MEDIA_TYPE);
         if !is_sealed {
-            let reply = reply.collect(self.reply_max_bytes).await?;
+            let reply = reply.collect_unsealed().await?;
             return Err(CallError::Unsealed(Box::new(reply)));
         }
         let mut opening = Opening::new(expected, self.reply_max_bytes);
@@ -224,6 +282,13 @@ impl SealedSession {
             opening.take(&data)?;
         }
         Ok(opening.finish()?)
+    }
+
+    fn answered(self, reply: Reply) -> Answered {
+        Answered {
+            reply,
+            verified: self.verified,
+        }
     }
 }
 

@@ -1,15 +1,18 @@
 //! Evidence of a gateway: asked for with fresh randomness, and verified before anything is believed.
 
+pub use hacher_verifier::{Digest, Policy};
+
 use crate::http::{Connection, HttpError, Reply};
 use hacher_evidence::envelope::EVIDENCE_MAX_BYTES;
 use hacher_evidence::session::{ChannelBinding, RANDOM_BYTES};
 use hacher_evidence::{KEY_BYTES, MEASUREMENT_BYTES, NONCE_BYTES};
 use hacher_http::percent;
-use hacher_verifier::{Expectations, Policy, Purpose, UnixTime, Verdict, verify};
+use hacher_verifier::{Expectations, Purpose, UnixTime, Verdict, verify};
+use hyper::StatusCode;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long evidence may take: a device may take seconds for a report, and others may have asked before.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,6 +28,21 @@ pub struct Demands {
     pub revocation_lists: Vec<Vec<u8>>,
     /// Whether evidence is accepted that no hardware vouches for.
     pub allow_emulated: bool,
+    /// Whether a gateway that is asked for too much is left alone, and not asked again when it says.
+    pub asks_once: bool,
+}
+
+impl Demands {
+    /// Refuses what whoever loads chains could meet with a chain, or a gateway, of their own.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Undemanded`].
+    pub fn name_chains(&self) -> Result<(), EvidenceError> {
+        match self.policy.manifest.names_chains() {
+            true => Ok(()),
+            false => Err(EvidenceError::Undemanded),
+        }
+    }
 }
 
 /// What verified evidence says of the chain that data is for.
@@ -57,6 +75,13 @@ pub enum EvidenceError {
     /// The connection cannot be bound to evidence.
     #[error("this connection cannot be bound to evidence: {0}")]
     Unbound(&'static str),
+    /// Evidence of any chain, or of any gateway in front of it, would do: what asks for it would learn nothing of
+    /// what sees its data.
+    #[error(
+        "the policy names no chain: it needs `digests`, or both `functions` and `gateways`, as whoever loads chains \
+         chooses all that is left open"
+    )]
+    Undemanded,
     /// There is no randomness, or no time.
     #[error("this machine has no {0}")]
     Machine(&'static str),
@@ -73,7 +98,7 @@ pub async fn for_nonce(
 ) -> Result<Verified, EvidenceError> {
     let nonce: [u8; NONCE_BYTES] = random()?;
     let target = target("nonce", &nonce, chain);
-    let evidence = ask(connection, &target).await?;
+    let evidence = ask(connection, &target, demands.asks_once).await?;
     judge(&evidence, nonce, Purpose::Nonce, None, chain, demands)
 }
 
@@ -93,7 +118,7 @@ pub async fn for_session(
     let binding: ChannelBinding = met.binding.ok_or(unbound)?;
     let random: [u8; RANDOM_BYTES] = random()?;
     let target = target("session", &random, chain);
-    let evidence = ask(connection, &target).await?;
+    let evidence = ask(connection, &target, demands.asks_once).await?;
     let nonce = binding.nonce(&random);
     judge(&evidence, nonce, Purpose::Session, Some(met.key), chain, demands)
 }
@@ -109,13 +134,31 @@ fn target(parameter: &str, bytes: &[u8], chain: &str) -> String {
     target
 }
 
-async fn ask(connection: &mut Connection, target: &str) -> Result<Reply, EvidenceError> {
-    let asked = timeout(PATIENCE, connection.get_at_most(target, EVIDENCE_MAX_BYTES)).await;
-    let reply = asked.map_err(|_| EvidenceError::Late)??;
-    match reply.status.is_success() {
-        true => Ok(reply),
-        false => Err(EvidenceError::Denied(Box::new(reply))),
+/// Asks, and asks again when the gateway has said so while there is time for it.
+async fn ask(connection: &mut Connection, target: &str, asks_once: bool) -> Result<Reply, EvidenceError> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let asked = timeout(left, connection.get_at_most(target, EVIDENCE_MAX_BYTES)).await;
+        let reply = asked.map_err(|_| EvidenceError::Late)??;
+        if reply.status.is_success() {
+            return Ok(reply);
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        match retry_after(&reply).filter(|wait| *wait < left && !asks_once) {
+            Some(wait) => sleep(wait).await,
+            None => return Err(EvidenceError::Denied(Box::new(reply))),
+        }
     }
+}
+
+/// When a gateway that is asked for too much wants to be asked again: in a second at the earliest.
+fn retry_after(reply: &Reply) -> Option<Duration> {
+    if reply.status != StatusCode::TOO_MANY_REQUESTS {
+        return None;
+    }
+    let seconds = reply.header("retry-after")?.parse().ok()?;
+    Some(Duration::from_secs(seconds).max(Duration::from_secs(1)))
 }
 
 fn judge(
@@ -160,7 +203,8 @@ fn judge(
     })
 }
 
-fn random<const N: usize>() -> Result<[u8; N], EvidenceError> {
+/// Bytes of the kernel's.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], EvidenceError> {
     let mut bytes = [0; N];
     let filled = SystemRandom::new().fill(&mut bytes);
     filled.map_err(|_| EvidenceError::Machine("randomness"))?;

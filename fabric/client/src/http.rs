@@ -12,11 +12,22 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// What is read of a reply that nobody vouches for. A problem has some hundred bytes.
+const UNSEALED_MAX_BYTES: usize = 64 << 10;
+/// What a problem (RFC 9457) is written as.
+const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
+/// Characters of a problem's title, and of its detail, that are shown.
+const TITLE_MAX_CHARS: usize = 200;
+const DETAIL_MAX_CHARS: usize = 1000;
 
 /// A request that got no reply.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +56,12 @@ pub enum HttpError {
         address: AdminAddress,
         /// How.
         source: hyper::Error,
+    },
+    /// Nothing has moved on the connection for as long as may be.
+    #[error("nothing came from {address} any more, and the time for that is over")]
+    Idle {
+        /// Where.
+        address: AdminAddress,
     },
     /// The reply is longer than what was asked for can be.
     #[error("{address} answered with more than {max_bytes} bytes")]
@@ -81,9 +98,13 @@ impl Reply {
     #[must_use]
     pub fn problem(&self) -> String {
         let problem = self.json();
-        let text = |key: &str| problem.get(key).and_then(Value::as_str);
-        let title = text("title").unwrap_or("the chain answered with an error");
-        let detail = text("detail").map(|detail| format!(": {detail}"));
+        let text = |key: &str, max_chars| {
+            let text = problem.get(key).and_then(Value::as_str)?;
+            Some(in_one_line(text, max_chars))
+        };
+        let title = text("title", TITLE_MAX_CHARS);
+        let title = title.unwrap_or_else(|| "the chain answered with an error".to_owned());
+        let detail = text("detail", DETAIL_MAX_CHARS).map(|detail| format!(": {detail}"));
         format!("{} {title}{}", self.status.as_u16(), detail.unwrap_or_default())
     }
 
@@ -92,6 +113,22 @@ impl Reply {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
+}
+
+/// Text of somebody else's, cut, without anything in it that begins another line or steers a terminal.
+fn in_one_line(text: &str, max_chars: usize) -> String {
+    let mut characters = text.chars();
+    let mut line = String::new();
+    for character in characters.by_ref().take(max_chars) {
+        match character.is_control() {
+            true => line.extend(character.escape_unicode()),
+            false => line.push(character),
+        }
+    }
+    if characters.next().is_some() {
+        line.push_str("...");
+    }
+    line
 }
 
 /// A reply whose body is still to come.
@@ -128,7 +165,7 @@ impl Connection {
         stream
             .set_nodelay(true)
             .map_err(|source| HttpError::Connect { address, source })?;
-        Self::over(stream, address.into()).await
+        Self::over(stream, address.into(), None).await
     }
 
     /// Connects to where a daemon answers operators. Must be called within a tokio runtime.
@@ -144,18 +181,18 @@ impl Connection {
                     path: path.clone(),
                     source,
                 })?;
-                Self::over(stream, address.clone()).await
+                Self::over(stream, address.clone(), None).await
             }
         }
     }
 
-    /// Speaks over a stream.
-    async fn over<S>(stream: S, address: AdminAddress) -> Result<Self, HttpError>
+    /// Speaks over a stream, on which nothing may move for `idle_max`, if that is bounded.
+    async fn over<S>(stream: S, address: AdminAddress, idle_max: Option<Duration>) -> Result<Self, HttpError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        match handshake(TokioIo::new(Outward::new(stream))).await {
-            Err(source) => Err(HttpError::Broken { address, source }),
+        match handshake(TokioIo::new(Outward::new(stream, idle_max))).await {
+            Err(source) => Err(HttpError::broken(&address, source)),
             Ok((sender, connection)) => {
                 // Ends with the connection; its errors reach us through the sender.
                 tokio::spawn(connection);
@@ -180,11 +217,12 @@ impl Connection {
         address: SocketAddr,
         host: String,
         met: Option<Met>,
+        idle_max: Duration,
     ) -> Result<Self, HttpError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let connection = Self::over(stream, address.into()).await?;
+        let connection = Self::over(stream, address.into(), Some(idle_max)).await?;
         Ok(Self {
             host,
             met,
@@ -240,10 +278,7 @@ impl Connection {
         }
         let request = request.body(body)?;
         let sent = self.sender.send_request(request).await;
-        let reply: Response<Incoming> = sent.map_err(|source| HttpError::Broken {
-            address: self.address.clone(),
-            source,
-        })?;
+        let reply: Response<Incoming> = sent.map_err(|source| HttpError::broken(&self.address, source))?;
         let (parts, body) = reply.into_parts();
         Ok(Arriving {
             address: self.address.clone(),
@@ -253,12 +288,15 @@ impl Connection {
         })
     }
 
-    /// Gets a path, and at most so many bytes.
+    /// Gets a path, and at most so many bytes; of an error, what says which.
     pub(crate) async fn get_at_most(&mut self, path: &str, max_bytes: usize) -> Result<Reply, HttpError> {
         let reply = self
             .begin(Method::GET, path, None, Outgoing::Plain(Bytes::new()))
             .await?;
-        reply.collect(max_bytes).await
+        match reply.status.is_success() {
+            true => reply.collect(max_bytes).await,
+            false => reply.collect_unsealed().await,
+        }
     }
 
     /// Gets a path.
@@ -271,6 +309,16 @@ impl Connection {
 }
 
 impl HttpError {
+    /// A connection that broke, by itself or because nothing moved on it.
+    fn broken(address: &AdminAddress, source: hyper::Error) -> Self {
+        let address = address.clone();
+        let cause = source.source().and_then(<dyn Error>::downcast_ref::<io::Error>);
+        match cause.map(io::Error::kind) {
+            Some(io::ErrorKind::TimedOut) => Self::Idle { address },
+            _ => Self::Broken { address, source },
+        }
+    }
+
     /// Whether the request has not left: the connection was closed before.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
@@ -294,12 +342,7 @@ impl Arriving {
                         return Ok(Some(data));
                     }
                 }
-                Some(Err(source)) => {
-                    return Err(HttpError::Broken {
-                        address: self.address.clone(),
-                        source,
-                    });
-                }
+                Some(Err(source)) => return Err(HttpError::broken(&self.address, source)),
             }
         }
     }
@@ -309,10 +352,7 @@ impl Arriving {
         let address = self.address;
         let collected = Limited::new(self.body, max_bytes).collect().await;
         let body = collected.map_err(|error| match error.downcast::<hyper::Error>() {
-            Ok(source) => HttpError::Broken {
-                address,
-                source: *source,
-            },
+            Ok(source) => HttpError::broken(&address, *source),
             Err(_) => HttpError::TooLong { address, max_bytes },
         })?;
         Ok(Reply {
@@ -320,6 +360,26 @@ impl Arriving {
             headers: self.headers,
             body: body.to_bytes(),
         })
+    }
+
+    /// What anybody on the way may have written: a problem, if it is a short one, and of everything else the
+    /// head alone.
+    pub(crate) async fn collect_unsealed(self) -> Result<Reply, HttpError> {
+        let (status, headers) = (self.status, self.headers.clone());
+        let head_alone = Reply {
+            status,
+            headers,
+            body: Bytes::new(),
+        };
+        let media_type = self.header("content-type").unwrap_or_default();
+        let essence = media_type.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case(PROBLEM_MEDIA_TYPE) {
+            return Ok(head_alone);
+        }
+        match self.collect(UNSEALED_MAX_BYTES).await {
+            Err(HttpError::TooLong { .. }) => Ok(head_alone),
+            collected => collected,
+        }
     }
 }
 
@@ -331,11 +391,46 @@ struct Outward<S> {
     stream: S,
     /// Why the server reads no more.
     failed: Option<io::Error>,
+    idle: Option<Idle>,
 }
 
 impl<S> Outward<S> {
-    const fn new(stream: S) -> Self {
-        Self { stream, failed: None }
+    fn new(stream: S, idle_max: Option<Duration>) -> Self {
+        Self {
+            stream,
+            failed: None,
+            idle: idle_max.map(Idle::new),
+        }
+    }
+
+    /// Something has moved.
+    fn moves(&mut self) {
+        if let Some(idle) = &mut self.idle {
+            idle.begin();
+        }
+    }
+}
+
+/// How long nothing has moved. Hyper reads whenever it waits, so reading is what fails at the end.
+#[derive(Debug)]
+struct Idle {
+    max: Duration,
+    over: Pin<Box<Sleep>>,
+}
+
+impl Idle {
+    fn new(max: Duration) -> Self {
+        Self {
+            max,
+            over: Box::pin(sleep(max)),
+        }
+    }
+
+    fn begin(&mut self) {
+        // A time that is too far away to be one never comes.
+        if let Some(until) = Instant::now().checked_add(self.max) {
+            self.over.as_mut().reset(until);
+        }
     }
 }
 
@@ -346,7 +441,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Outward<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if Pin::new(&mut self.stream).poll_read(cx, buffer)?.is_pending() {
+            return match &mut self.idle {
+                Some(idle) => idle
+                    .over
+                    .as_mut()
+                    .poll(cx)
+                    .map(|()| Err(io::ErrorKind::TimedOut.into())),
+                None => Poll::Pending,
+            };
+        }
+        self.moves();
         let is_end = buffer.filled().len() == before && buffer.remaining() > 0;
         match self.failed.take() {
             Some(error) if is_end => Poll::Ready(Err(error)),
@@ -364,7 +469,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Outward<S> {
             return Poll::Ready(Ok(bytes.len()));
         }
         match ready!(Pin::new(&mut self.stream).poll_write(cx, bytes)) {
-            Ok(written) => Poll::Ready(Ok(written)),
+            Ok(written) => {
+                self.moves();
+                Poll::Ready(Ok(written))
+            }
             Err(error) => {
                 self.failed = Some(error);
                 Poll::Ready(Ok(bytes.len()))

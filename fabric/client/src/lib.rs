@@ -11,21 +11,26 @@
 //!
 //! ```no_run
 //! use hacher_client::caller::{Caller, Question};
-//! use hacher_client::evidence::Demands;
+//! use hacher_client::evidence::{Demands, Digest};
 //! use hacher_client::tls::Trust;
+//! use std::time::Duration;
 //!
-//! # async fn ask() -> Result<(), hacher_client::caller::CallError> {
+//! # async fn ask(expected: Digest) -> Result<(), hacher_client::caller::CallError> {
+//! // A policy that names no chain is refused: whoever loads chains could meet it with one of their own.
+//! let mut demands = Demands::default();
+//! demands.policy.manifest.chains.insert(expected);
 //! let caller = Caller {
 //!     gateway: "https://example.org:8443".parse().expect("a URL"),
 //!     trust: Trust::AnyCertificate,
 //!     identity: None,
 //!     chain: "thumbnails".to_owned(),
-//!     demands: Demands::default(),
+//!     demands,
 //!     reply_max_bytes: 1 << 20,
+//!     idle_max: Duration::from_secs(60),
 //! };
 //! let question = Question::new("image/jpeg", b"...".as_slice());
-//! let reply = caller.call_sealed(&question).await?;
-//! println!("{}", reply.status);
+//! let answered = caller.call_sealed(&question).await?;
+//! println!("{}", answered.reply.status);
 //! # Ok(())
 //! # }
 //! ```
@@ -34,7 +39,7 @@
 pub mod caller;
 pub mod evidence;
 pub mod http;
-mod incoming;
+pub mod incoming;
 mod outgoing;
 pub mod tls;
 pub mod url;

@@ -7,9 +7,14 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
+
+/// How long a name, a connection and TLS may take together.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Where a gateway is reached from outside: `http://HOST:PORT` or `https://HOST:PORT`.
 #[derive(Debug, Clone)]
@@ -55,11 +60,31 @@ impl GatewayUrl {
         self.is_tls
     }
 
-    /// Connects. Must be called within a tokio runtime.
+    /// Connects, within 15 s; on the connection nothing may move for `idle_max`. Must be called within a tokio
+    /// runtime.
     ///
     /// # Errors
     /// When the name is not known or nobody answers, as [`HttpError`] or as what the system says.
-    pub async fn connect(&self, trust: &Trust, identity: Option<&Identity>) -> Result<Connection, UrlError> {
+    pub async fn connect(
+        &self,
+        trust: &Trust,
+        identity: Option<&Identity>,
+        idle_max: Duration,
+    ) -> Result<Connection, UrlError> {
+        let connected = timeout(CONNECT_PATIENCE, self.connect_at_last(trust, identity, idle_max)).await;
+        connected.unwrap_or_else(|_| {
+            Err(UrlError::Late {
+                url: self.to_string(),
+            })
+        })
+    }
+
+    async fn connect_at_last(
+        &self,
+        trust: &Trust,
+        identity: Option<&Identity>,
+        idle_max: Duration,
+    ) -> Result<Connection, UrlError> {
         let fault = |source| UrlError::Os {
             url: self.to_string(),
             source,
@@ -72,7 +97,8 @@ impl GatewayUrl {
         stream.set_nodelay(true).map_err(fault)?;
         let address = stream.peer_addr().map_err(fault)?;
         if !self.is_tls {
-            return Ok(Connection::over_stream(stream, address, self.authority(), None).await?);
+            let connection = Connection::over_stream(stream, address, self.authority(), None, idle_max);
+            return Ok(connection.await?);
         }
         let configuration = configuration(trust, identity)?;
         let name = ServerName::try_from(self.host.clone())
@@ -82,7 +108,7 @@ impl GatewayUrl {
             .await
             .map_err(fault)?;
         let met = Met::of(stream.get_ref().1);
-        Ok(Connection::over_stream(stream, address, self.authority(), met).await?)
+        Ok(Connection::over_stream(stream, address, self.authority(), met, idle_max).await?)
     }
 
     /// Host and port, as requests name them.
@@ -128,6 +154,12 @@ pub enum UrlError {
         url: String,
         /// Why not.
         source: io::Error,
+    },
+    /// There was no connection in time.
+    #[error("no connection to {url} within {CONNECT_PATIENCE:?}")]
+    Late {
+        /// Where.
+        url: String,
     },
     /// TLS cannot be set up.
     #[error(transparent)]

@@ -29,8 +29,8 @@ pub struct CallArgs {
     /// than any authority can
     #[arg(long, value_name = "FILE", requires = "url")]
     pub ca: Option<PathBuf>,
-    /// The certificate to show where the gateway asks for one (PEM)
-    #[arg(long, value_name = "FILE", requires = "client_key", requires = "url")]
+    /// The certificate to show where the gateway asks for one (PEM), to nobody but who has a certificate by --ca
+    #[arg(long, value_name = "FILE", requires = "client_key", requires = "ca")]
     pub client_cert: Option<PathBuf>,
     /// Its private key (PEM)
     #[arg(long, value_name = "FILE", requires = "client_cert")]
@@ -47,6 +47,14 @@ pub struct CallArgs {
     /// Take no reply whose body is longer, such as 64MiB
     #[arg(long, value_name = "SIZE", default_value = "1GiB")]
     pub max_reply: ByteSize,
+    /// Give up when nothing has moved on the connection for so many seconds: more than the chain's deadline
+    #[arg(
+        long,
+        default_value_t = 300,
+        value_parser = clap::value_parser!(u32).range(1..=86_400),
+        value_name = "SECONDS"
+    )]
+    pub timeout: u32,
     #[command(flatten)]
     pub format: FormatArgs,
 }

@@ -15,6 +15,11 @@ pub struct DemandsArgs {
     /// given several times
     #[arg(long, value_name = "HEX", value_parser = digest)]
     pub expect_digest: Vec<Digest>,
+    /// The launch measurement that the machine has to have: 96 hex digits, of the image that the monitor is part
+    /// of. Evidence of hardware is refused without one, here or as `launch` in the policy. May be given several
+    /// times
+    #[arg(long, value_name = "HEX", value_parser = digest)]
+    pub expect_launch: Vec<Digest>,
     /// Certificates besides those in the evidence (PEM or DER), or folders of them. AMD's roots and
     /// intermediate keys are built in: a VCEK or VLEK is enough
     #[arg(long, value_name = "DIR|FILE", num_args = 1.., action = ArgAction::Append)]

@@ -6,20 +6,24 @@
 //! and --bound               evidence is verified, and the request goes as it is over the connection that it is bound to
 //! ```
 
-use super::{Failed, complain, print_bytes, print_json};
+use super::{Failed, complain, paint, print_bytes, print_json};
 use crate::cli::{CallArgs, Format};
 use crate::content_type::content_type_of;
 use crate::{demands, given, verdict};
 use bytes::Bytes;
-use hacher_client::caller::{CallError, Caller, Question};
-use hacher_client::evidence::EvidenceError;
+use hacher_client::caller::{Answered, CallError, Caller, Question};
+use hacher_client::evidence::{EvidenceError, Verified};
 use hacher_client::http::Reply;
+use hacher_client::incoming::ReplyRefused;
 use hacher_client::tls::{Identity, Trust};
 use hacher_client::url::GatewayUrl;
+use hacher_trustlet_host::evidence::Kind;
+use hacher_trustlet_host::lines;
 use serde_json::json;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 /// How a request is kept from those who may not see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,14 +53,23 @@ pub fn call(arguments: &CallArgs) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let reply = runtime.block_on(async {
-        match way {
-            Way::AsItIs => caller.call_unverified(&question).await,
-            Way::Sealed => caller.call_sealed(&question).await,
-            Way::Bound => caller.call_bound(&question).await,
-        }
+    let answered = runtime.block_on(async {
+        let answered = match way {
+            Way::AsItIs => return Ok((caller.call_unverified(&question).await?, None)),
+            Way::Sealed => caller.call_sealed(&question).await?,
+            Way::Bound => caller.call_bound(&question).await?,
+        };
+        let Answered { reply, verified } = answered;
+        Ok((reply, Some(verified)))
     });
-    let reply = reply.map_err(|error| explain(&error, &caller.gateway, format))?;
+    let (reply, verified) = answered.map_err(|error| explain(&error, &caller.gateway, format))?;
+    let platform = verified.as_ref().and_then(platform_of);
+    if platform == Some(Kind::Emulated) && format == Format::Human {
+        complain(&format!(
+            "{} the evidence was emulated: no hardware vouches for what has seen the input\n",
+            paint("warning:", "1;33")
+        ))?;
+    }
     check_reply(&reply, format)?;
     write_output(arguments.output.as_deref(), &reply.body)?;
     if format == Format::Json && arguments.output.is_some() {
@@ -67,16 +80,32 @@ pub fn call(arguments: &CallArgs) -> Result<(), Failed> {
             "invocation": reply.header("hacher-invocation"),
             "verified": way != Way::AsItIs,
             "sealed": way == Way::Sealed,
+            "platform": platform.map(|platform| platform.word()),
         }))?;
     }
     Ok(())
 }
 
+/// What vouched.
+fn platform_of(verified: &Verified) -> Option<Kind> {
+    verified.verdict.summary()?.platform
+}
+
 /// Refuses what would look like a demand and be none.
 fn way_of(arguments: &CallArgs) -> Result<Way, Failed> {
     let demands = &arguments.demands;
+    let is_tls = arguments.url.as_ref().is_some_and(GatewayUrl::is_tls);
+    // Nobody shows a certificate there, and nobody asks for one.
+    let of_tls = [
+        (arguments.ca.is_some(), "--ca"),
+        (arguments.client_cert.is_some(), "--client-cert"),
+    ];
+    if let Some((_, option)) = of_tls.into_iter().find(|(is_given, _)| *is_given && !is_tls) {
+        return Err(Failed::usage(format!(
+            "{option} needs a URL with https://: without TLS there are no certificates"
+        )));
+    }
     if demands.are_made() {
-        let is_tls = arguments.url.as_ref().is_some_and(GatewayUrl::is_tls);
         return match arguments.bound {
             false => Ok(Way::Sealed),
             true if is_tls => Ok(Way::Bound),
@@ -86,6 +115,7 @@ fn way_of(arguments: &CallArgs) -> Result<Way, Failed> {
         };
     }
     let brings = [
+        (!demands.expect_launch.is_empty(), "--expect-launch"),
         (demands.allow_emulated, "--allow-emulated"),
         (!demands.certificates.is_empty(), "--certificates"),
         (!demands.revocation_list.is_empty(), "--revocation-list"),
@@ -96,7 +126,7 @@ fn way_of(arguments: &CallArgs) -> Result<Way, Failed> {
             "{option} alone demands nothing: say what is expected, with --expect-digest or --policy"
         )));
     }
-    if arguments.ca.is_none() && arguments.url.as_ref().is_some_and(GatewayUrl::is_tls) {
+    if arguments.ca.is_none() && is_tls {
         return Err(Failed::usage(
             "https needs something to know the gateway by: --expect-digest or --policy, or an authority with --ca",
         ));
@@ -119,7 +149,13 @@ fn caller_of(arguments: &CallArgs, way: Way) -> Result<Caller, Failed> {
     };
     let demands = match way {
         Way::AsItIs => hacher_client::evidence::Demands::default(),
-        Way::Sealed | Way::Bound => demands::read(&arguments.demands, arguments.format.format)?,
+        Way::Sealed | Way::Bound => {
+            let demands = demands::read(&arguments.demands, arguments.format.format)?;
+            demands
+                .name_chains()
+                .map_err(|error| Failed::usage(error.to_string()))?;
+            demands
+        }
     };
     let gateway = arguments.url.clone();
     Ok(Caller {
@@ -129,15 +165,17 @@ fn caller_of(arguments: &CallArgs, way: Way) -> Result<Caller, Failed> {
         chain: arguments.chain.clone(),
         demands,
         reply_max_bytes: usize::try_from(arguments.max_reply.bytes()).unwrap_or(usize::MAX),
+        idle_max: Duration::from_secs(u64::from(arguments.timeout)),
     })
 }
 
-/// Says why there is no reply: all checks of evidence that was refused, as `verify` does.
+/// Says why there is no reply: all checks of evidence that was refused, as `verify` does. What is refused has an
+/// exit code of its own, as trying again does not help against whoever stands in between.
 fn explain(error: &CallError, gateway: &GatewayUrl, format: Format) -> Failed {
     let said = match (error, format) {
         (CallError::Evidence(EvidenceError::Refused(refused)), Format::Human) => {
             let subject = format!("evidence of {gateway}, nothing was sent");
-            complain(&verdict::in_words(&subject, refused))
+            complain(&lines::visible(&verdict::in_words(&subject, refused)))
         }
         (CallError::Evidence(EvidenceError::Refused(refused)), Format::Json) => {
             let more = [("gateway", json!(gateway.to_string()))];
@@ -146,9 +184,12 @@ fn explain(error: &CallError, gateway: &GatewayUrl, format: Format) -> Failed {
         (CallError::Unsealed(reply), Format::Json) => print_json(
             &json!({ "authenticated": false, "status": reply.status.as_u16(), "problem": reply.json() }),
         ),
+        (CallError::Unsealed(_) | CallError::Reply(ReplyRefused::Sealed(_) | ReplyRefused::Head), _) => {
+            return Failed::new(error.to_string()).untrusted();
+        }
         _ => return Failed::new(error.to_string()),
     };
-    said.err().unwrap_or_else(Failed::reported)
+    said.err().unwrap_or_else(|| Failed::reported().untrusted())
 }
 
 /// Reads a request's body; `-` is standard input.

@@ -35,7 +35,7 @@ pub fn evidence(arguments: &EvidenceArgs) -> Result<(), Failed> {
     let asked = async {
         let mut connection = match &arguments.url {
             // Evidence proves nothing before it is verified, whoever hands it out.
-            Some(url) => url.connect(&Trust::AnyCertificate, None).await?,
+            Some(url) => url.connect(&Trust::AnyCertificate, None, PATIENCE).await?,
             None => Connection::open(arguments.gateway).await?,
         };
         connection.take_at_most(EVIDENCE_MAX_BYTES);

@@ -54,7 +54,7 @@ pub fn stderr_has_colours() -> bool {
     is_terminal && std::env::var_os("NO_COLOR").is_none()
 }
 
-fn paint(text: &str, style: &str) -> String {
+pub(crate) fn paint(text: &str, style: &str) -> String {
     if stderr_has_colours() {
         format!("\x1b[{style}m{text}\x1b[0m")
     } else {

@@ -212,7 +212,21 @@ fn check_gateways(manifest: &Manifest, policy: &ManifestPolicy, checks: &mut Che
         let name = format!("that of chain `{}`", chain.name);
         (name, Digest(chain.gateway.image))
     });
-    check_all(checks, Gateway, &policy.gateways, &gateways.collect::<Vec<_>>());
+    let gateways: Vec<_> = gateways.collect();
+    if policy.leaves_gateway_open() {
+        let listed: Vec<String> = gateways
+            .iter()
+            .map(|(what, digest)| format!("{what} {digest}"))
+            .collect();
+        let reason = format!(
+            "the policy names functions and neither gateways nor digests: any gateway, which sees all data first, \
+             could stand before them; here: {}",
+            listed.join(", ")
+        );
+        checks.fail(Gateway, reason);
+        return;
+    }
+    check_all(checks, Gateway, &policy.gateways, &gateways);
 }
 
 /// Of functions. A gateway prints messages about itself, and every service forwards those: what else it could

@@ -113,3 +113,17 @@ pub struct ManifestPolicy {
     /// Whether a gateway may not serve other chains besides.
     pub demands_own_gateway: bool,
 }
+
+impl ManifestPolicy {
+    /// Whether all that sees data first is named: chains as a whole, or both their functions and their gateways.
+    /// Where it is not, whoever loads chains meets the policy with one of their own.
+    #[must_use]
+    pub fn names_chains(&self) -> bool {
+        !self.chains.is_empty() || (!self.functions.is_empty() && !self.gateways.is_empty())
+    }
+
+    /// Whether functions are named behind whatever gateway, which has the key that requests are sealed to.
+    pub(crate) fn leaves_gateway_open(&self) -> bool {
+        !self.functions.is_empty() && !self.names_chains()
+    }
+}

@@ -267,7 +267,10 @@ fn chains_functions_gateways_and_the_monitor_have_to_be_those_that_are_named() {
     let only_first = |set: &BTreeSet<Digest>| set.iter().take(1).copied().collect::<BTreeSet<_>>();
     let bad = policy(|policy| policy.manifest.chains = only_first(&digests));
     assert_fails(&judge(&evidence, &bad), &[N::ChainDigest], "chain `echo` is c1c1");
-    let bad = policy(|policy| policy.manifest.functions = only_first(&functions));
+    let bad = policy(|policy| {
+        policy.manifest.functions = only_first(&functions);
+        policy.manifest.gateways = gateways.clone();
+    });
     assert_fails(
         &judge(&evidence, &bad),
         &[N::Functions],
@@ -279,6 +282,32 @@ fn chains_functions_gateways_and_the_monitor_have_to_be_those_that_are_named() {
     assert_fails(&judge(&evidence, &bad), &[N::Monitor], "the monitor is a1a1");
     let own = policy(|policy| policy.manifest.demands_own_gateway = true);
     assert_fails(&judge(&evidence, &own), &[N::Gateway], "shared is that of `echo`");
+}
+
+#[test]
+fn functions_behind_whatever_gateway_are_refused() {
+    let evidence = emulated(&manifest());
+    let all = manifest();
+    let images = |chain: &hacher_evidence::manifest::Chain| {
+        let functions = chain.functions.iter().map(|function| Digest(function.image));
+        functions.collect::<Vec<_>>()
+    };
+    let functions: BTreeSet<Digest> = all.chains.iter().flat_map(images).collect();
+    let open = policy(|policy| policy.manifest.functions = functions.clone());
+    assert!(!open.manifest.names_chains());
+    assert_fails(&judge(&evidence, &open), &[N::Gateway], "any gateway");
+    // A digest says which one.
+    let digests: BTreeSet<Digest> = all.chains.iter().map(|chain| Digest(chain.digest)).collect();
+    let named = policy(|policy| {
+        policy.manifest.functions = functions;
+        policy.manifest.chains = digests;
+    });
+    assert!(named.manifest.names_chains() && judge(&evidence, &named).passed());
+    assert!(
+        !policy(|policy| policy.snp.launch = Launch::Any)
+            .manifest
+            .names_chains()
+    );
 }
 
 #[test]
