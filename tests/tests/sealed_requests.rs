@@ -100,10 +100,7 @@ impl Known {
     }
 
     fn post_to(&self, target: &str, lines: &str, body: &[u8]) -> Answer {
-        let head = format!(
-            "POST {target} HTTP/1.1\r\nHost: x\r\nContent-Type: {REQUEST_MEDIA_TYPE}\r\nConnection: close\r\n{lines}Content-Length: {}\r\n\r\n",
-            body.len()
-        );
+        let head = head_of(target, lines, body.len());
         let mut client = TcpStream::connect(self.gateway).unwrap();
         client.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         client.write_all(head.as_bytes()).unwrap();
@@ -112,11 +109,27 @@ impl Known {
         Answer::read(client)
     }
 
+    /// Posts a head that announces so many bytes, and none of them.
+    fn post_announcing(&self, len: usize) -> Answer {
+        let mut client = TcpStream::connect(self.gateway).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        client
+            .write_all(head_of("/chains/t", "", len).as_bytes())
+            .unwrap();
+        Answer::read(client)
+    }
+
     /// What was refused: the problem, which is not sealed.
     fn refused(&self, body: &[u8]) -> (u16, String) {
         let answer = self.post("", body);
         answer.problem()
     }
+}
+
+fn head_of(target: &str, lines: &str, len: usize) -> String {
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: x\r\nContent-Type: {REQUEST_MEDIA_TYPE}\r\nConnection: close\r\n{lines}Content-Length: {len}\r\n\r\n"
+    )
 }
 
 impl Sealed {
@@ -218,7 +231,11 @@ fn bodies_of_every_size_come_back_sealed_up_to_the_chains_limit() {
         assert_eq!(field(&fields, "hacher-invocation").map(str::len), Some(16));
     }
     let sealed = known.seal(&[], &vec![0; MAX_BODY + 1]);
-    assert_eq!(known.refused(&sealed.bytes()), (413, "about:blank".to_owned()));
+    assert_eq!(known.post("", &sealed.bytes()).open(sealed.reply).0, 413);
+    // What is too long however it was cut is refused before any of it is opened.
+    let announced = known.seal(&[], &[0]).bytes().len() + 64 * MAX_BODY;
+    let outside = known.post_announcing(announced);
+    assert_eq!(outside.problem(), (413, "about:blank".to_owned()));
     // The smallest pieces count no more than the largest.
     let bytes = vec![7; 1000];
     let head = head::encode([]).unwrap();
@@ -275,7 +292,19 @@ fn the_head_inside_is_what_a_function_sees_and_headers_outside_are_not() {
         (vec![("x", "y"); 101], 431),
     ] {
         let sealed = known.seal(&inside, b"");
-        assert_eq!(known.refused(&sealed.bytes()).0, status, "{inside:?}");
+        let answer = known.post("", &sealed.bytes());
+        if inside[0].0 == "hacher-query" {
+            assert_eq!(answer.problem().0, status, "no head");
+            continue;
+        }
+        let (found, fields, body) = answer.open(sealed.reply);
+        let problem: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            (found, &problem["type"]),
+            (status, &Value::from("about:blank")),
+            "{inside:?}"
+        );
+        assert_eq!(field(&fields, "content-type"), Some("application/problem+json"));
     }
 }
 
@@ -436,6 +465,33 @@ fn what_is_not_exactly_what_was_sealed_is_refused_and_says_why() {
         })
     })
     .unwrap();
+}
+
+#[test]
+fn a_request_that_finds_no_place_is_not_opened_and_may_come_again() {
+    let service = Service::start(&chain("nap").replace("max_body", "in_flight = 1\nmax_body")).unwrap();
+    let known = Known::of(service.gateway);
+    let sealed = known.seal(&[], b"0");
+    let bytes = sealed.bytes();
+    // Its head comes while there is a place, and its first segment when there is none any more.
+    let mut client = TcpStream::connect(service.gateway).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let head = head_of("/chains/t", "Expect: 100-continue\r\n", bytes.len());
+    client.write_all(head.as_bytes()).unwrap();
+    let mut word = [0; 25];
+    client.read_exact(&mut word).unwrap();
+    assert_eq!(&word, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let mut other = TcpStream::connect(service.gateway).unwrap();
+    other
+        .write_all(b"POST /chains/t HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n5000")
+        .unwrap();
+    let in_flight = |count: u64| until(|| service.status().unwrap()["chains"][0]["in_flight"] == count);
+    assert!(in_flight(1));
+    client.write_all(&bytes).unwrap();
+    assert_eq!(Answer::read(client).problem(), (429, "about:blank".to_owned()));
+    assert!(in_flight(0));
+    let (status, _, body) = known.post("", &bytes).open(sealed.reply);
+    assert_eq!((status, body.as_slice()), (200, &b"0"[..]));
 }
 
 #[test]

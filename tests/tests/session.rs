@@ -124,7 +124,8 @@ fn a_chain_that_is_what_was_expected_answers() {
         call(&body, &allowed).succeeds(&body);
     }
     let large = call(&vec![0; (2 << 20) + 1], &allowed);
-    large.fails(UNTRUSTED, "not authenticated: 413");
+    // Said under the key of the request, once that was opened.
+    large.fails(1, "413 the body is too large");
     refused_unsent(service.gateway, &expected[2..], &["platform"]);
     // What no evidence is asked for goes as it always went.
     call(b"plain", &expected[..2]).succeeds(b"plain");

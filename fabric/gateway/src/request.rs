@@ -29,7 +29,7 @@ pub(super) struct Arrival<'a> {
     pub(super) request: &'a Request<()>,
     /// Its body.
     pub(super) body: &'a mut RequestBody,
-    /// What seals the reply, from the moment on at which all of a sealed request was opened.
+    /// What seals the reply, from the moment on at which a sealed request was opened and is no replay.
     pub(super) owed: &'a Cell<Option<Owed>>,
 }
 
@@ -107,11 +107,9 @@ async fn take_in(
         owed,
     } = arrival;
     if is_sealed(request)? {
-        let mut sealed = SealedRequest::new(endpoint)?;
+        let mut sealed = SealedRequest::new(endpoint, owed)?;
         body.collect(turn, &mut sealed, until).await?;
-        let (record, reply) = sealed.finish()?;
-        owed.set(Some(reply));
-        return Ok(record);
+        return sealed.finish();
     }
     let mut head = Vec::with_capacity(HEAD_EXPECTED_BYTES);
     headers::start(&mut head, &[]);
@@ -156,7 +154,7 @@ async fn put_through(
 }
 
 /// All places among the chain's requests in flight are taken.
-fn shed(endpoint: &Endpoint) -> Problem {
+pub(super) fn shed(endpoint: &Endpoint) -> Problem {
     let detail = format!("{} requests are in flight already", endpoint.begin.in_flight);
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", detail)
         .refusal(RequestRefusal::InFlight)

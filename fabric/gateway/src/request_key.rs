@@ -6,7 +6,7 @@
 use super::budget::{Account, Charge};
 use hacher_libos_net::attach::Begin;
 use hacher_libos_net::keys::SecretBytes;
-use hacher_sealed_request::replay::Replays;
+use hacher_sealed_request::replay::{ENTRY_BYTES, Replays};
 use hacher_sealed_request::request::{self, Claim, Opened, PREFIX_BYTES, PrivateKey};
 use hacher_sealed_request::{DIGEST_BYTES, Refused};
 use std::cell::RefCell;
@@ -51,13 +51,14 @@ impl RequestKey {
         request::open(prefix, &self.key, &self.chain_digest)
     }
 
-    /// Takes a request whose first segment was opened, for the first and last time.
-    pub(super) fn admit(&self, claim: &Claim) -> Result<(), Refused> {
-        let mut opened = self.opened.borrow_mut();
-        let Remembered { replays, charge } = &mut *opened;
-        if !charge.account().has_room(replays.growth_bytes() as u64) {
+    /// Takes a request whose first segment was opened, for the first and last time, if there is room to
+    /// remember it: what is remembered stays when its request is answered, so it may not take a reply's room.
+    pub(super) fn admit(&self, claim: &Claim, has_room: impl FnOnce(u64) -> bool) -> Result<(), Refused> {
+        if !has_room(ENTRY_BYTES as u64) {
             return Err(Refused::Full);
         }
+        let mut opened = self.opened.borrow_mut();
+        let Remembered { replays, charge } = &mut *opened;
         let admitted = replays.admit(claim, now_ms());
         charge.set(replays.held_bytes() as u64);
         admitted

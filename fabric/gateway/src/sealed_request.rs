@@ -7,6 +7,7 @@ use super::endpoint::Endpoint;
 use super::framing::{FIELDS_MAX, head_too_long};
 use super::problem::{Problem, RETRY_AFTER_S};
 use super::record::Record;
+use super::request::shed;
 use super::request_body::{Intake, no_room, too_large};
 use super::request_key::RequestKey;
 use hacher_libos_net::headers;
@@ -17,6 +18,7 @@ use hacher_sealed_request::segments::{OVERHEAD_BYTES, Opener};
 use hacher_sealed_request::{QUERY_FIELD, REQUEST_MEDIA_TYPE, Refused, head, problem};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Request, StatusCode};
+use std::cell::Cell;
 
 /// What of a head inside is held at most while it is not whole: its length, and itself.
 const HEAD_BYTES: usize = head::HEAD_MAX_BYTES + 4;
@@ -78,7 +80,10 @@ struct Content<'a> {
     endpoint: &'a Endpoint,
     key: &'a RequestKey,
     claim: Option<Claim>,
+    /// What will seal the reply, until the request is admitted.
     reply: Option<Owed>,
+    /// And from then on: whatever the answer is, it is for who asked alone.
+    owed: &'a Cell<Option<Owed>>,
     /// Whether a segment was opened, and the request is no replay.
     is_admitted: bool,
     /// What came of the head.
@@ -88,8 +93,9 @@ struct Content<'a> {
 }
 
 impl<'a> SealedRequest<'a> {
-    /// One of which nothing came yet.
-    pub(super) fn new(endpoint: &'a Endpoint) -> Result<Self, Problem> {
+    /// One of which nothing came yet. What seals its reply is put into `owed` once it is known to be no
+    /// replay.
+    pub(super) fn new(endpoint: &'a Endpoint, owed: &'a Cell<Option<Owed>>) -> Result<Self, Problem> {
         let key = endpoint.request_key.as_ref().ok_or_else(|| {
             let detail = "this gateway has no key for sealed requests";
             Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not served sealed", detail)
@@ -105,6 +111,7 @@ impl<'a> SealedRequest<'a> {
                 key,
                 claim: None,
                 reply: None,
+                owed,
                 is_admitted: false,
                 head: Vec::new(),
                 record: None,
@@ -114,21 +121,15 @@ impl<'a> SealedRequest<'a> {
         })
     }
 
-    /// The record, and the reply that is owed, once all has come.
-    pub(super) fn finish(self) -> Result<(Record, Owed), Problem> {
-        let Some(segments) = &self.segments else {
-            return Err(refused(Refused::Truncated, false));
-        };
-        let Content {
-            is_admitted,
-            record,
-            reply,
-            ..
-        } = self.content;
-        segments.end().map_err(|end| refused(end, is_admitted))?;
-        record
-            .zip(reply)
-            .ok_or_else(|| refused(Refused::Head, is_admitted))
+    /// The record, once all has come.
+    pub(super) fn finish(mut self) -> Result<Record, Problem> {
+        let end = self
+            .segments
+            .as_ref()
+            .map_or(Err(Refused::Truncated), Opener::end);
+        end.map_err(|fault| self.content.refuse(fault))?;
+        let record = self.content.record.take();
+        record.ok_or_else(|| self.content.refuse(Refused::Head))
     }
 
     /// Takes the bytes before the first segment; what follows them.
@@ -174,11 +175,16 @@ impl Intake for SealedRequest<'_> {
         if !self.endpoint.has_room_for_request(data.len() as u64) {
             return Err(no_room());
         }
-        let rest = self.take_prefix(data).map_err(|fault| refused(fault, false))?;
+        let rest = self
+            .take_prefix(data)
+            .map_err(|fault| self.content.refuse(fault))?;
         if let Some(segments) = &mut self.segments {
             let content = &mut self.content;
             let opened = segments.open_each(rest, |plaintext| content.take(plaintext));
-            opened.map_err(|fault| fault.problem(content.is_admitted))?;
+            opened.map_err(|fault| match fault {
+                Fault::Refused(fault) => content.refuse(fault),
+                Fault::Problem(problem) => problem,
+            })?;
         }
         self.charge.set(self.held_bytes());
         Ok(())
@@ -189,8 +195,15 @@ impl Content<'_> {
     /// Takes a segment that was opened.
     fn take(&mut self, plaintext: &[u8]) -> Result<(), Fault> {
         if !self.is_admitted {
-            self.key.admit(self.claim.as_ref().ok_or(Refused::Form)?)?;
+            // Before it counts as opened: its client may send the very same again.
+            if !self.endpoint.has_place() {
+                return Err(shed(self.endpoint).into());
+            }
+            let claim = self.claim.as_ref().ok_or(Refused::Form)?;
+            let has_room = |bytes| self.endpoint.has_room_for_request(bytes);
+            self.key.admit(claim, has_room)?;
             self.is_admitted = true;
+            self.owed.set(self.reply.take());
         }
         if self.record.is_some() {
             return self.take_body(plaintext);
@@ -209,6 +222,12 @@ impl Content<'_> {
         self.head = Vec::new();
         self.take_body(now.get(of_segment..).unwrap_or_default())?;
         self.take_body(later)
+    }
+
+    /// What is not as it was sealed is said in the clear: whoever altered it could have said so, too.
+    fn refuse(&self, fault: Refused) -> Problem {
+        drop(self.owed.take());
+        refused(fault, self.is_admitted)
     }
 
     fn take_body(&mut self, plaintext: &[u8]) -> Result<(), Fault> {
@@ -268,15 +287,6 @@ impl From<Refused> for Fault {
 impl From<Problem> for Fault {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)
-    }
-}
-
-impl Fault {
-    fn problem(self, is_admitted: bool) -> Problem {
-        match self {
-            Self::Refused(fault) => refused(fault, is_admitted),
-            Self::Problem(problem) => problem,
-        }
     }
 }
 

@@ -79,8 +79,8 @@ pub enum Refused {
     /// The names and values before the body cannot be read.
     #[error("the head is not well formed")]
     Head,
-    /// Opened before.
-    #[error("this request came before")]
+    /// Opened before, or so old that it may have been.
+    #[error("this request came before, or cannot be told from one that did")]
     Replayed,
     /// Made too long ago, or later than now.
     #[error("this request was not made now: its time is {off_ms} ms from here")]

@@ -263,8 +263,10 @@ impl Opener {
         let capacity = self.begun.capacity();
         if needed > capacity {
             let room = needed.max(capacity * 2).min(wanted.max(needed));
-            let begun = self.begun.len();
-            self.begun.reserve_exact(room - begun);
+            // Not grown in place: that may free this buffer, with what was opened in it, unwiped.
+            let mut longer = Zeroizing::new(Vec::with_capacity(room));
+            longer.extend_from_slice(&self.begun);
+            self.begun = longer;
         }
     }
 }

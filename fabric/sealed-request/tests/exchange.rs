@@ -1,7 +1,7 @@
 //! What a sealed request and its reply hold, and what of changed ones is refused.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
-use hacher_sealed_request::replay::Replays;
+use hacher_sealed_request::replay::{ENTRY_BYTES, Replays};
 use hacher_sealed_request::request::{self, Claim, Opened, PrivateKey};
 use hacher_sealed_request::segments::{OVERHEAD_BYTES, Opener, SEGMENT_MAX_BYTES};
 use hacher_sealed_request::{DIGEST_BYTES, KEY_BYTES, Refused, head, reply};
@@ -279,10 +279,44 @@ fn a_clock_that_is_turned_back_admits_nothing_again() {
     let late = NOW_MS + 60_000;
     let (prefix, ..) = request::seal(&key(7).public_key().unwrap(), &DIGEST, late).unwrap();
     assert_eq!(replays.admit(&claim(&prefix), late), Ok(()));
-    assert_eq!(
-        replays.admit(&claim(&bytes), NOW_MS),
-        Err(Refused::Time { off_ms: 60_000 })
-    );
+    assert_eq!(replays.admit(&claim(&bytes), NOW_MS), Err(Refused::Replayed));
+}
+
+/// A claim of this time, which nothing else has.
+fn made_at(time_ms: u64) -> Claim {
+    let (prefix, ..) = request::seal(&key(7).public_key().unwrap(), &DIGEST, time_ms).unwrap();
+    claim(&prefix)
+}
+
+#[test]
+fn a_clock_that_was_ahead_for_a_while_refuses_nothing_new_later() {
+    const DAY_MS: u64 = 86_400_000;
+    let mut replays = Replays::new(10_000);
+    let old = made_at(NOW_MS);
+    assert_eq!(replays.admit(&old, NOW_MS), Ok(()));
+    // A client's clock is right: refused, and nothing more.
+    let refused = replays.admit(&made_at(NOW_MS + 1), NOW_MS + DAY_MS);
+    assert_eq!(refused, Err(Refused::Time { off_ms: DAY_MS - 1 }));
+    // Or somebody's is ahead, too.
+    assert_eq!(replays.admit(&made_at(NOW_MS + DAY_MS), NOW_MS + DAY_MS), Ok(()));
+    for later_ms in [100, 20_000, 40_000] {
+        let now_ms = NOW_MS + later_ms;
+        assert_eq!(replays.admit(&made_at(now_ms), now_ms), Ok(()), "{later_ms}");
+    }
+    assert_eq!(replays.admit(&old, NOW_MS), Err(Refused::Replayed));
+}
+
+#[test]
+fn a_request_is_forgotten_once_its_time_is_taken_no_more() {
+    let mut replays = Replays::remembering(1_000, 3);
+    for _ in 0..3 {
+        assert_eq!(replays.admit(&made_at(NOW_MS), NOW_MS), Ok(()));
+    }
+    let now_ms = NOW_MS + 1_000;
+    assert_eq!(replays.admit(&made_at(now_ms), now_ms), Err(Refused::Full));
+    let held = replays.held_bytes();
+    assert_eq!(replays.admit(&made_at(now_ms + 1), now_ms + 1), Ok(()));
+    assert!(replays.held_bytes() < held);
 }
 
 #[test]
@@ -315,14 +349,16 @@ fn what_remembering_takes_is_said_before_and_given_back_after() {
     };
     let mut held = replays.held_bytes();
     for number in 0..10_000 {
-        let growth = replays.growth_bytes();
         assert_eq!(replays.admit(&claim(number, NOW_MS), NOW_MS), Ok(()));
-        assert!(replays.held_bytes() <= held + growth, "{number}");
+        assert!(replays.held_bytes() <= held + ENTRY_BYTES, "{number}");
         held = replays.held_bytes();
     }
     assert!(held < 10_000 * 150, "{held} bytes");
+    // By and by: each that comes makes room for itself, and for some more.
     let late = NOW_MS + 10_000;
-    assert_eq!(replays.admit(&claim(10_000, late), late), Ok(()));
+    for number in 10_000..10_100 {
+        assert_eq!(replays.admit(&claim(number, late), late), Ok(()));
+    }
     assert!(replays.held_bytes() < held / 8);
 }
 

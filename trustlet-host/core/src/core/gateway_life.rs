@@ -166,8 +166,9 @@ impl<P: Platform> Core<P> {
     pub(super) fn note_gateway_death(&mut self, id: GatewayId) {
         if let Some(gateway) = self.gateways.get_mut(id.at()) {
             gateway.deaths = gateway.deaths.saturating_add(1);
-            // Its successor begins with what was good.
+            // Its successor begins with what was good, and says itself which key that has.
             gateway.offered = None;
+            gateway.tls_key = None;
         }
         // What it has opened, its successor cannot know: what was sealed for it is not opened again.
         self.set_request_keys(id, core::iter::repeat_with(|| None));

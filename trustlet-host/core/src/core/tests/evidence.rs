@@ -348,10 +348,13 @@ fn nothing_is_said_of_a_tls_key_before_its_gateway_has_said_it() {
     driver.core.tls_key_said(gateway, [1; 32]);
     driver.core.tls_key_said(gateway, [2; 32]);
     assert_eq!(manifest(&mut driver, b).chains[0].gateway.tls_key, Some([2; 32]));
-    // Its successor begins with the same files.
+    // Its successor begins with the same files, and may take others: nothing is said of it before it has
+    // spoken.
     driver.die(gateway);
-    start(&mut driver, 1);
-    assert_eq!(manifest(&mut driver, b).chains[0].gateway.tls_key, Some([2; 32]));
+    let successor = start(&mut driver, 1);
+    assert_eq!(code(&mut driver, b), ResultCode::Busy);
+    driver.core.tls_key_said(successor, [3; 32]);
+    assert_eq!(manifest(&mut driver, b).chains[0].gateway.tls_key, Some([3; 32]));
 }
 
 #[test]
