@@ -20,6 +20,7 @@ use answers::Answers;
 use hacher_libos_net::attach::{AskEvidence, Channel, EvidenceAnswer, evidence_status};
 use hacher_libos_net::telemetry::EvidenceOutcome;
 use hacher_trustlet_host::evidence::envelope::EVIDENCE_MAX_BYTES;
+use hacher_trustlet_host::tell;
 use hyper::StatusCode;
 use shares::{Paid, Shares};
 use std::cell::{Cell, RefCell};
@@ -50,6 +51,8 @@ pub(super) struct Evidence {
     asked: RefCell<Option<Asked>>,
     number: Cell<u32>,
     answers: RefCell<Answers>,
+    /// Why there was none last: operators are told once, however often clients ask.
+    told: RefCell<String>,
 }
 
 /// A question that the monitor has not answered yet.
@@ -82,8 +85,8 @@ pub(super) enum Denied {
     Late,
     /// There is no memory for it.
     NoRoom,
-    /// The monitor has none.
-    Refused(String),
+    /// The monitor has none. Why is nothing for strangers: it may name paths and errors of the machine.
+    Refused,
 }
 
 impl Evidence {
@@ -97,6 +100,7 @@ impl Evidence {
             asked: RefCell::new(None),
             number: Cell::new(0),
             answers: RefCell::default(),
+            told: RefCell::default(),
         }
     }
 
@@ -204,7 +208,7 @@ impl Evidence {
                 nonce: *question.nonce(),
             });
             if let Err(error) = asked {
-                return Err(Denied::Refused(error.to_string()));
+                return Err(self.refused(error.to_string()));
             }
             match answered.await {
                 Ok(Answer::Evidence(evidence)) => {
@@ -213,10 +217,20 @@ impl Evidence {
                 }
                 Ok(Answer::Busy) => sleep(ASK_AGAIN).await,
                 Ok(Answer::NoRoom) => return Err(Denied::NoRoom),
-                Ok(Answer::Refused(reason)) => return Err(Denied::Refused(reason)),
+                Ok(Answer::Refused(reason)) => return Err(self.refused(reason)),
                 Err(_) => return Err(Denied::Late),
             }
         }
+    }
+
+    /// Tells operators why there is no evidence.
+    fn refused(&self, reason: String) -> Denied {
+        let mut told = self.told.borrow_mut();
+        if *told != reason {
+            tell!(Warning: "there is no evidence: {reason}");
+            *told = reason;
+        }
+        Denied::Refused
     }
 
     fn kept(&self, question: &Question) -> Option<Rc<Kept>> {
@@ -245,7 +259,7 @@ impl Denied {
             Self::TooMany { .. } => EvidenceOutcome::TooMany,
             Self::Late => EvidenceOutcome::Late,
             Self::NoRoom => EvidenceOutcome::Memory,
-            Self::Refused(_) => EvidenceOutcome::Refused,
+            Self::Refused => EvidenceOutcome::Refused,
         }
     }
 
@@ -268,8 +282,9 @@ impl Denied {
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway is busy", detail)
                     .retry_after(RETRY_AFTER_S)
             }
-            Self::Refused(reason) => {
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "there is no evidence", reason)
+            Self::Refused => {
+                let detail = "the platform gives none now; the log of the service says why";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "there is no evidence", detail)
                     .retry_after(RETRY_AFTER_S)
             }
         }
