@@ -133,6 +133,10 @@ fn a_broker_refuses_a_chain_that_it_does_not_accept() {
         "{said}"
     );
     assert!(said.contains("401") && said.contains("chain-digest"), "{said}");
+    // A broker that names no chain cannot say which function gets it.
+    let lax = Broker::start(Policy::default(), &[(PATH, SECRET)]);
+    let said = refused(&text, &["--kbs", &lax.url()]);
+    assert!(said.contains("chain-digest: a secret is for a chain"), "{said}");
     // The same name at another resource is another chain.
     let other = text.replace("db/password", "db/other");
     let said = refused(&other, &["--kbs", &broker.url()]);

@@ -38,7 +38,12 @@ impl KeyBroker {
     /// A broker that is not asked yet. `authorities`: a file with certificates of those who sign its own.
     pub(crate) fn new(url: &BrokerUrl, authorities: Option<&Path>) -> Result<Self, Failed> {
         let tls = match (url.is_tls, authorities) {
-            (false, _) => None,
+            (false, Some(_)) => {
+                return Err(Failed::new(format!(
+                    "{url}: --kbs-ca is for https://, and this is plain HTTP"
+                )));
+            }
+            (false, None) => None,
             (true, None) => {
                 return Err(Failed::new(format!(
                     "{url}: --kbs-ca says who signs the key broker's certificate"
@@ -62,6 +67,14 @@ impl KeyBroker {
         let stream = TcpStream::connect(address).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
         let Some(configuration) = &self.tls else {
+            // Whatever a name leads to.
+            let peer = stream.peer_addr().map_err(failed)?;
+            if !peer.ip().to_canonical().is_loopback() {
+                return Err(Failed::new(format!(
+                    "`{}` leads to {peer}: plain HTTP is spoken to a key broker on this machine alone",
+                    self.url.host
+                )));
+            }
             return Connection::over(stream, self.url.authority()).await;
         };
         let name = ServerName::try_from(self.url.host.clone())?;

@@ -10,6 +10,7 @@ use hacher_trustlet_host::evidence::release::{base64_url, is_broker_nonce};
 use hacher_trustlet_host::linux::report::Source;
 use hyper::StatusCode;
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 /// The version of the protocol.
 const VERSION: &str = "0.4.0";
@@ -36,7 +37,7 @@ impl Exchange {
         let mut connection = broker.connect().await?;
         let request = json!({
             "version": VERSION,
-            "tee": platform()?,
+            "tee": platform().await?,
             "extra-params": { "supported-hash-algorithms": [HASH] },
         });
         let body = request.to_string().into_bytes();
@@ -49,7 +50,8 @@ impl Exchange {
         let selected = challenge.pointer("/extra-params/selected-hash-algorithm");
         if let Some(other) = selected.filter(|selected| !is_our_hash(selected)) {
             return Err(Failed::new(format!(
-                "it demands the hash algorithm {other}, and {HASH} is what evidence has"
+                "it demands the hash algorithm {}, and {HASH} is what evidence has",
+                words(&other.to_string())
             )));
         }
         Ok(Self {
@@ -110,8 +112,9 @@ impl Exchange {
 }
 
 /// What Trustee calls what vouches here. `sample` is its word for what proves nothing.
-fn platform() -> Result<&'static str, Failed> {
-    Ok(match Source::find()? {
+async fn platform() -> Result<&'static str, Failed> {
+    // A device that does not answer keeps a thread, and not whoever looks at the time.
+    Ok(match spawn_blocking(Source::find).await?? {
         Some(_) => "snp",
         None => "sample",
     })
@@ -136,19 +139,20 @@ fn read(answer: &Answer, to_what: &str) -> Result<Value, Failed> {
             _ => Err(Failed::new(format!("its answer to {to_what} is no JSON object"))),
         };
     }
-    let words = body
+    let words_of_broker = body
         .get("detail")
         .and_then(Value::as_str)
         .unwrap_or("it does not say why");
-    // They end in a log.
-    let words: String = words
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(WORDS_MAX_CHARS)
-        .collect();
     Err(Failed::new(format!(
-        "it answered {to_what} with {status}: {words}"
+        "it answered {to_what} with {status}: {}",
+        words(words_of_broker)
     )))
+}
+
+/// A broker's own words, which end in a log.
+fn words(said: &str) -> String {
+    let visible = said.chars().filter(|c| c.is_ascii_graphic() || *c == ' ');
+    visible.take(WORDS_MAX_CHARS).collect()
 }
 
 /// The session that an answer sets, as a request repeats it.

@@ -177,7 +177,14 @@ fn check_measurements(manifest: &Manifest, policy: &ManifestPolicy, checks: &mut
         let functions = chain.functions.iter();
         functions.map(|function| (function_name(chain, function), Digest(function.image)))
     });
-    check_all(checks, ChainDigest, &policy.chains, &digests.collect::<Vec<_>>());
+    let is_for_secret = manifest.purpose == manifest::Purpose::Secret;
+    if is_for_secret && policy.chains.is_empty() {
+        // Whoever loads a chain chooses which of its functions gets the secret, and where its edges lead.
+        let reason = "a secret is for a chain that the policy names by its digest: functions alone do not say which gets it";
+        checks.fail(ChainDigest, reason);
+    } else {
+        check_all(checks, ChainDigest, &policy.chains, &digests.collect::<Vec<_>>());
+    }
     check_all(
         checks,
         Functions,

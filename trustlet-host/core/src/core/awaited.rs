@@ -135,8 +135,10 @@ impl<P: Platform> Core<P> {
         file: Option<P::File>,
     ) -> Result<Outcome, Refusal> {
         let (place, awaited) = self.awaited(chain, function, secret)?;
-        let asked = self.release.take();
-        let Some(release) = asked.filter(|one| one.place == place && one.shown.is_some()) else {
+        let asked = self
+            .release
+            .take_if(|one| one.place == place && one.shown.is_some());
+        let Some(release) = asked else {
             return refuse(ResultCode::InvalidRequest, "no broker was asked for this secret");
         };
         let (sealed, protected) =
