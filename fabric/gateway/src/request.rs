@@ -8,7 +8,7 @@ use super::ids::INVOCATION_HEADER;
 use super::problem::{Problem, RETRY_AFTER_S};
 use super::record::Record;
 use super::reply::{self, Reply};
-use super::request_body::{PlainBody, RequestBody, no_room};
+use super::request_body::{PlainBody, RequestBody, no_room, shed};
 use super::sealed_request::{SealedRequest, is_sealed};
 use super::turn::RequestTurn;
 use hacher_libos_net::headers;
@@ -151,14 +151,6 @@ async fn put_through(
         },
     };
     with_invocation(reply, invocation)
-}
-
-/// All places among the chain's requests in flight are taken.
-pub(super) fn shed(endpoint: &Endpoint) -> Problem {
-    let detail = format!("{} requests are in flight already", endpoint.begin.in_flight);
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", detail)
-        .refusal(RequestRefusal::InFlight)
-        .retry_after(RETRY_AFTER_S)
 }
 
 /// Says the low half of the id: that is what logs, traces and `status` know, and nobody can answer a request

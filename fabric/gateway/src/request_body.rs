@@ -227,6 +227,14 @@ fn broke_off() -> Problem {
     .refusal(RequestRefusal::BodyBrokeOff)
 }
 
+/// All places among the chain's requests in flight are taken.
+pub(super) fn shed(endpoint: &Endpoint) -> Problem {
+    let detail = format!("{} requests are in flight already", endpoint.begin.in_flight);
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", detail)
+        .refusal(RequestRefusal::InFlight)
+        .retry_after(RETRY_AFTER_S)
+}
+
 /// The budget has no room for a request.
 pub(super) fn no_room() -> Problem {
     Problem::new(
