@@ -16,40 +16,91 @@ use tokio_rustls::rustls::pki_types::ServerName;
 /// How long a name, a connection and TLS may take together.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
 
+/// Scheme, host and port of whoever is spoken to, and no more of a URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The host, without the brackets of an IPv6 address.
+    pub host: String,
+    /// The port; that of the scheme if the URL has none.
+    pub port: u16,
+    /// Whether the scheme is https, and not http.
+    pub is_tls: bool,
+}
+
+/// Why a text is no [`Origin`]; whoever asked knows what to call it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotAnOrigin {
+    /// It is no URL.
+    Form(String),
+    /// It is one of another scheme.
+    Scheme,
+    /// It has a user, a path or a query.
+    More,
+}
+
+impl Origin {
+    /// Reads `https://HOST:PORT` or `http://HOST:PORT`.
+    ///
+    /// # Errors
+    /// [`NotAnOrigin`].
+    pub fn read(text: &str) -> Result<Self, NotAnOrigin> {
+        let uri: Uri = text
+            .parse()
+            .map_err(|error| NotAnOrigin::Form(format!("not a URL: {error}")))?;
+        let is_tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(NotAnOrigin::Scheme),
+        };
+        let has_user = uri
+            .authority()
+            .is_some_and(|authority| authority.as_str().contains('@'));
+        if has_user || !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(NotAnOrigin::More);
+        }
+        Ok(Self {
+            host: uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
+            port: uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
+            is_tls,
+        })
+    }
+
+    /// Host and port, as requests name them.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.authority())
+    }
+}
+
 /// Where a gateway is reached from outside: `http://HOST:PORT` or `https://HOST:PORT`.
 #[derive(Debug, Clone)]
-pub struct GatewayUrl {
-    host: String,
-    port: u16,
-    is_tls: bool,
-}
+pub struct GatewayUrl(Origin);
 
 impl FromStr for GatewayUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let uri: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
-        let is_tls = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err("a URL here begins with http:// or https://".to_owned()),
-        };
-        let host = uri.host().unwrap_or_default();
-        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-            return Err("only scheme, host and port of the gateway are given".to_owned());
-        }
-        Ok(Self {
-            host: host.trim_matches(['[', ']']).to_owned(),
-            port: uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
-            is_tls,
+        Origin::read(text).map(Self).map_err(|fault| match fault {
+            NotAnOrigin::Form(reason) => reason,
+            NotAnOrigin::Scheme => "a URL here begins with http:// or https://".to_owned(),
+            NotAnOrigin::More => "only scheme, host and port of the gateway are given".to_owned(),
         })
     }
 }
 
 impl fmt::Display for GatewayUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.is_tls { "https" } else { "http" };
-        write!(f, "{scheme}://{}", self.authority())
+        self.0.fmt(f)
     }
 }
 
@@ -57,7 +108,7 @@ impl GatewayUrl {
     /// Whether it is reached over TLS.
     #[must_use]
     pub const fn is_tls(&self) -> bool {
-        self.is_tls
+        self.0.is_tls
     }
 
     /// Connects, within 15 s; on the connection nothing may move for `idle_max`. Must be called within a tokio
@@ -89,34 +140,26 @@ impl GatewayUrl {
             url: self.to_string(),
             source,
         };
-        let addresses = lookup_host((self.host.as_str(), self.port))
+        let addresses = lookup_host((self.0.host.as_str(), self.0.port))
             .await
             .map_err(fault)?;
         let stream = first_that_answers(addresses).await.map_err(fault)?;
         // Without it the kernel holds small requests back.
         stream.set_nodelay(true).map_err(fault)?;
         let address = stream.peer_addr().map_err(fault)?;
-        if !self.is_tls {
-            let connection = Connection::over_stream(stream, address, self.authority(), None, idle_max);
+        if !self.0.is_tls {
+            let connection = Connection::over_stream(stream, address, self.0.authority(), None, idle_max);
             return Ok(connection.await?);
         }
         let configuration = configuration(trust, identity)?;
-        let name = ServerName::try_from(self.host.clone())
+        let name = ServerName::try_from(self.0.host.clone())
             .map_err(|_| fault(io::Error::other("the host is no name for TLS")))?;
         let stream = TlsConnector::from(configuration)
             .connect(name, stream)
             .await
             .map_err(fault)?;
         let met = Met::of(stream.get_ref().1);
-        Ok(Connection::over_stream(stream, address, self.authority(), met, idle_max).await?)
-    }
-
-    /// Host and port, as requests name them.
-    fn authority(&self) -> String {
-        match self.host.contains(':') {
-            true => format!("[{}]:{}", self.host, self.port),
-            false => format!("{}:{}", self.host, self.port),
-        }
+        Ok(Connection::over_stream(stream, address, self.0.authority(), met, idle_max).await?)
     }
 }
 
@@ -135,11 +178,11 @@ async fn first_that_answers(addresses: impl Iterator<Item = SocketAddr>) -> io::
 /// Plain HTTP at an address.
 impl From<SocketAddr> for GatewayUrl {
     fn from(address: SocketAddr) -> Self {
-        Self {
+        Self(Origin {
             host: address.ip().to_string(),
             port: address.port(),
             is_tls: false,
-        }
+        })
     }
 }
 
@@ -179,13 +222,14 @@ mod tests {
         assert_eq!(read("https://example.org").unwrap(), "https://example.org:443");
         assert_eq!(read("http://example.org/").unwrap(), "http://example.org:80");
         assert_eq!(read("https://127.0.0.1:8443").unwrap(), "https://127.0.0.1:8443");
-        assert_eq!("https://[::1]:1".parse::<GatewayUrl>().unwrap().host, "::1");
+        assert_eq!("https://[::1]:1".parse::<GatewayUrl>().unwrap().0.host, "::1");
         for wrong in [
             "",
             "example.org",
             "ftp://example.org",
             "https://a/b",
             "https://a/?q",
+            "https://user@a",
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

@@ -37,7 +37,7 @@ pub(super) struct Answer {
 impl KeyBroker {
     /// A broker that is not asked yet. `authorities`: a file with certificates of those who sign its own.
     pub(crate) fn new(url: &BrokerUrl, authorities: Option<&Path>) -> Result<Self, Failed> {
-        let tls = match (url.is_tls, authorities) {
+        let tls = match (url.0.is_tls, authorities) {
             (false, Some(_)) => {
                 return Err(Failed::new(format!(
                     "{url}: --kbs-ca is for https://, and this is plain HTTP"
@@ -63,7 +63,7 @@ impl KeyBroker {
 
     pub(super) async fn connect(&self) -> Result<Connection, Failed> {
         let failed = |error: io::Error| Failed::new(format!("cannot connect: {error}"));
-        let address = (self.url.host.as_str(), self.url.port);
+        let address = (self.url.0.host.as_str(), self.url.0.port);
         let stream = TcpStream::connect(address).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
         let Some(configuration) = &self.tls else {
@@ -72,15 +72,15 @@ impl KeyBroker {
             if !peer.ip().to_canonical().is_loopback() {
                 return Err(Failed::new(format!(
                     "`{}` leads to {peer}: plain HTTP is spoken to a key broker on this machine alone",
-                    self.url.host
+                    self.url.0.host
                 )));
             }
-            return Connection::over(stream, self.url.authority()).await;
+            return Connection::over(stream, self.url.0.authority()).await;
         };
-        let name = ServerName::try_from(self.url.host.clone())?;
+        let name = ServerName::try_from(self.url.0.host.clone())?;
         let connector = TlsConnector::from(Arc::clone(configuration));
         let stream = connector.connect(name, stream).await.map_err(failed)?;
-        Connection::over(stream, self.url.authority()).await
+        Connection::over(stream, self.url.0.authority()).await
     }
 }
 
