@@ -526,13 +526,8 @@ fn servers_answer_on_the_socket_they_are_given() {
 /// A jailed process that sleeps, once it runs.
 fn sleeper(fixture: &Fixture) -> Child {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
-    let doorbell = Doorbell::create().unwrap();
-    let child = fixture.start(
-        Role::Function,
-        &["wait"],
-        &[(doorbell.own(), DOORBELL)],
-        Output::Fd(write.as_fd()),
-    );
+    let child = fixture.start(Role::Function, &["wait"], &[], Output::Fd(write.as_fd()));
+    drop(write);
     let mut line = [0; 8];
     std::fs::File::from(read).read_exact(&mut line).unwrap();
     assert_eq!(&line, b"waiting\n");

@@ -807,20 +807,12 @@ fn exhaust() {
 }
 
 /// Says that it runs, and sleeps until it is killed.
-fn wait() {
+/// Until it is killed: it must not end by itself, for instance because what it waits for is closed.
+fn wait() -> ! {
     println!("waiting");
-    let mut rung = [0_u8; 8];
-    let _ = call(
-        libc::SYS_read,
-        [
-            DOORBELL as usize,
-            rung.as_mut_ptr().expose_provenance(),
-            8,
-            0,
-            0,
-            0,
-        ],
-    );
+    loop {
+        std::thread::park();
+    }
 }
 
 /// As a gateway or daemon: answers one connection on the socket it was given, with epoll and an eventfd
