@@ -265,9 +265,9 @@ fn resource(broker: &Broker, session: usize, path: &str) -> (u16, Value) {
     request(broker, "GET", &format!("/kbs/v0/resource/{path}"), session, b"")
 }
 
-/// A broker with a certificate for localhost, and a file with it.
-fn with_tls(text: &str, folder: &Path) -> (Broker, String, String) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+/// A broker at localhost with a certificate for this name, and a file with it.
+fn with_tls(text: &str, folder: &Path, certified: &str) -> (Broker, String, String) {
+    let made = rcgen::generate_simple_self_signed([certified.to_owned()]).unwrap();
     let file = folder.join("ca.pem");
     fs::write(&file, made.cert.pem()).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -288,15 +288,22 @@ fn with_tls(text: &str, folder: &Path) -> (Broker, String, String) {
 fn a_broker_elsewhere_has_to_have_a_certificate_of_a_known_authority() {
     let text = with_password();
     let folder: TempDir = tempfile::tempdir().unwrap();
-    let (broker, url, authority) = with_tls(&text, folder.path());
+    let (broker, url, authority) = with_tls(&text, folder.path(), "localhost");
     let service = Service::start_with(&text, &["--kbs", &url, "--kbs-ca", &authority]).unwrap();
     assert_eq!(tells(&service, "PASSWORD"), SECRET.trim_ascii_end());
     let asked = broker.state().seen.len();
     let other = tempfile::tempdir().unwrap();
-    let (_other, _, of_another) = with_tls(&text, other.path());
+    let (_other, _, of_another) = with_tls(&text, other.path(), "localhost");
     let said = refused(&text, &["--kbs", &url, "--kbs-ca", &of_another]);
     assert!(
         said.contains("cannot connect") && said.contains("certificate"),
+        "{said}"
+    );
+    let third = tempfile::tempdir().unwrap();
+    let (misnamed, elsewhere, trusted) = with_tls(&text, third.path(), "kbs.example.org");
+    let said = refused(&text, &["--kbs", &elsewhere, "--kbs-ca", &trusted]);
+    assert!(
+        said.contains("not valid for name") && misnamed.state().seen.is_empty(),
         "{said}"
     );
     let said = refused(&text, &["--kbs", &url]);

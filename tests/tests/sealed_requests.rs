@@ -5,7 +5,7 @@
 use hacher_evidence::{Evidence, Manifest};
 use hacher_sealed_request::reply::{Expected, PREFIX_BYTES as REPLY_PREFIX_BYTES};
 use hacher_sealed_request::request::{self, PREFIX_BYTES};
-use hacher_sealed_request::segments::SEGMENT_MAX_BYTES;
+use hacher_sealed_request::segments::SEGMENT_BYTES;
 use hacher_sealed_request::{REPLY_MEDIA_TYPE, REQUEST_MEDIA_TYPE, head, problem};
 use hacher_tests::Scrape;
 use hacher_tests::tenants::{get, until};
@@ -88,8 +88,8 @@ impl Known {
 
     fn seal(&self, fields: &[(&str, &str)], body: &[u8]) -> Sealed {
         let plain = [head::encode(fields.iter().copied()).unwrap(), body.to_vec()].concat();
-        let (before, last) = plain.split_at((plain.len() - 1) / SEGMENT_MAX_BYTES * SEGMENT_MAX_BYTES);
-        let mut pieces: Vec<&[u8]> = before.chunks(SEGMENT_MAX_BYTES).collect();
+        let (before, last) = plain.split_at((plain.len() - 1) / SEGMENT_BYTES * SEGMENT_BYTES);
+        let mut pieces: Vec<&[u8]> = before.chunks(SEGMENT_BYTES).collect();
         pieces.push(last);
         self.pieces(now_ms(), &pieces)
     }
@@ -212,9 +212,9 @@ fn bodies_of_every_size_come_back_sealed_up_to_the_chains_limit() {
     for len in [
         0,
         1,
-        SEGMENT_MAX_BYTES - 1,
-        SEGMENT_MAX_BYTES,
-        SEGMENT_MAX_BYTES + 1,
+        SEGMENT_BYTES - 1,
+        SEGMENT_BYTES,
+        SEGMENT_BYTES + 1,
         MIB,
         MAX_BODY,
     ] {

@@ -277,7 +277,7 @@ impl SealedSession {
             let reply = reply.collect_unsealed().await?;
             return Err(CallError::Unsealed(Box::new(reply)));
         }
-        let mut opening = Opening::new(expected, self.reply_max_bytes);
+        let mut opening = Opening::new(expected, reply.announced_bytes(), self.reply_max_bytes);
         while let Some(data) = reply.next().await? {
             opening.take(&data)?;
         }

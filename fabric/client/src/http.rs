@@ -7,7 +7,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use hacher_http::admin_address::AdminAddress;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -330,6 +330,11 @@ impl Arriving {
     /// A header, if it is text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// How many bytes the body has at least.
+    pub(crate) fn announced_bytes(&self) -> u64 {
+        self.body.size_hint().lower()
     }
 
     /// The next bytes of the body; `None` at its end.

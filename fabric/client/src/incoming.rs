@@ -8,6 +8,8 @@ use hacher_sealed_request::{Refused, STATUS_FIELD};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 
+/// Room that is made at once for a reply whose length is announced; more as it comes.
+const ROOM_MAX_BYTES: usize = 16 << 20;
 /// Bytes that say how long a head is.
 const LENGTH_BYTES: usize = 4;
 
@@ -40,13 +42,14 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    /// One of which nothing has come, and whose body may have so many bytes.
-    pub(crate) fn new(expected: Expected, max_bytes: usize) -> Self {
+    /// One of which nothing has come but how long it will be, and whose body may have so many bytes.
+    pub(crate) fn new(expected: Expected, announced_bytes: u64, max_bytes: usize) -> Self {
+        let room = usize::try_from(announced_bytes).unwrap_or(usize::MAX);
         Self {
             expected: Some(expected),
             prefix: Vec::with_capacity(PREFIX_BYTES),
             segments: None,
-            plaintext: Vec::new(),
+            plaintext: Vec::with_capacity(room.min(max_bytes).min(ROOM_MAX_BYTES)),
             max_bytes,
         }
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use hacher_sealed_request::Refused;
-use hacher_sealed_request::segments::{OVERHEAD_BYTES, SEGMENT_MAX_BYTES, Sealer, sealed_len};
+use hacher_sealed_request::segments::{OVERHEAD_BYTES, SEGMENT_BYTES, Sealer, sealed_len};
 use hyper::body::{Body, Frame, SizeHint};
 
 /// What a connection sends.
@@ -53,7 +53,7 @@ impl Sealing {
     /// The next segment, behind what comes before the first.
     fn next(&mut self) -> Result<Bytes, Refused> {
         let mut sealed = core::mem::take(&mut self.before);
-        let plaintext = self.body.split_to(self.body.len().min(SEGMENT_MAX_BYTES));
+        let plaintext = self.body.split_to(self.body.len().min(SEGMENT_BYTES));
         sealed.reserve_exact(plaintext.len() + OVERHEAD_BYTES);
         if self.body.is_empty() {
             self.sealer.end(&plaintext, &mut sealed)?;

@@ -37,7 +37,7 @@ impl RequestKey {
     pub(super) fn new(secret: &SecretBytes, begin: &Begin, account: &Rc<Account>) -> Self {
         let window = Duration::from_nanos(begin.deadline_ns).clamp(WINDOW_MIN, WINDOW_MAX);
         Self {
-            key: PrivateKey::new(Zeroizing::new(*secret.expose())),
+            key: PrivateKey::new(&Zeroizing::new(*secret.expose())),
             chain_digest: begin.chain_digest,
             opened: RefCell::new(Remembered {
                 replays: Replays::new(u64::try_from(window.as_millis()).unwrap_or(u64::MAX)),

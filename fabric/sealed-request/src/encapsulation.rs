@@ -1,18 +1,17 @@
 //! The key encapsulation: DHKEM(X25519, HKDF-SHA256) with HKDF-SHA256, base mode, for its exported secrets
 //! alone (RFC 9180, sections 5.3 and 7.3).
 
+mod x25519;
+
 use crate::{DIGEST_BYTES, KEY_BYTES, Refused};
 use hpke::aead::ExportOnlyAead;
 use hpke::kdf::HkdfSha256;
-use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
+use x25519::{PublicKey, X25519};
 use zeroize::Zeroizing;
 
-type Sender = hpke::aead::AeadCtxS<ExportOnlyAead, HkdfSha256, X25519HkdfSha256>;
-type Receiver = hpke::aead::AeadCtxR<ExportOnlyAead, HkdfSha256, X25519HkdfSha256>;
-type PublicKey = <X25519HkdfSha256 as Kem>::PublicKey;
-type PrivateKey = <X25519HkdfSha256 as Kem>::PrivateKey;
-type Encapsulated = <X25519HkdfSha256 as Kem>::EncappedKey;
+type Sender = hpke::aead::AeadCtxS<ExportOnlyAead, HkdfSha256, X25519>;
+type Receiver = hpke::aead::AeadCtxR<ExportOnlyAead, HkdfSha256, X25519>;
 
 /// What every encapsulation is bound to, before the chain digest.
 const INFO_LABEL: &[u8; 25] = b"hacher sealed request v1\0";
@@ -34,7 +33,7 @@ impl Context {
         chain_digest: &[u8; DIGEST_BYTES],
     ) -> Result<([u8; KEY_BYTES], Self), Refused> {
         let to = PublicKey::from_bytes(to).map_err(|_| Refused::Key)?;
-        let (encapsulated, sender) = hpke::setup_sender::<ExportOnlyAead, HkdfSha256, X25519HkdfSha256>(
+        let (encapsulated, sender) = hpke::setup_sender::<ExportOnlyAead, HkdfSha256, X25519>(
             &OpModeS::Base,
             &to,
             &info(chain_digest),
@@ -48,14 +47,13 @@ impl Context {
     /// Takes the secret out again.
     pub(crate) fn decapsulate(
         encapsulated: &[u8; KEY_BYTES],
-        private: &[u8; KEY_BYTES],
+        private: &PrivateKey,
         chain_digest: &[u8; DIGEST_BYTES],
     ) -> Result<Self, Refused> {
-        let private = PrivateKey::from_bytes(private).map_err(|_| Refused::Key)?;
-        let encapsulated = Encapsulated::from_bytes(encapsulated).map_err(|_| Refused::Key)?;
-        let receiver = hpke::setup_receiver::<ExportOnlyAead, HkdfSha256, X25519HkdfSha256>(
+        let encapsulated = PublicKey::from_bytes(encapsulated).map_err(|_| Refused::Key)?;
+        let receiver = hpke::setup_receiver::<ExportOnlyAead, HkdfSha256, X25519>(
             &OpModeR::Base,
-            &private,
+            &private.0,
             &encapsulated,
             &info(chain_digest),
         )
@@ -75,15 +73,22 @@ impl Context {
     }
 }
 
-/// The public half of a private key.
-///
-/// # Errors
-/// When it is unusable.
-pub(crate) fn public_key(private: &[u8; KEY_BYTES]) -> Result<[u8; KEY_BYTES], Refused> {
-    let private = PrivateKey::from_bytes(private).map_err(|_| Refused::Key)?;
-    let mut public = [0; KEY_BYTES];
-    X25519HkdfSha256::sk_to_pk(&private).write_exact(&mut public);
-    Ok(public)
+/// What takes secrets out again.
+pub(crate) struct PrivateKey(x25519::PrivateKey);
+
+impl PrivateKey {
+    /// The key with these bytes.
+    pub(crate) fn new(bytes: &[u8; KEY_BYTES]) -> Self {
+        let key = x25519::PrivateKey::from_bytes(bytes);
+        Self(key.expect("any 32 bytes are a scalar, once clamped"))
+    }
+
+    /// Its public half.
+    pub(crate) fn public_key(&self) -> [u8; KEY_BYTES] {
+        let mut public = [0; KEY_BYTES];
+        X25519::sk_to_pk(&self.0).write_exact(&mut public);
+        public
+    }
 }
 
 fn info(chain_digest: &[u8; DIGEST_BYTES]) -> [u8; INFO_LABEL.len() + DIGEST_BYTES] {

@@ -22,21 +22,19 @@ pub const PREFIX_BYTES: usize = 48;
 const PURPOSE: &[u8; 7] = b"request";
 
 /// The private key of a chain's gateway.
-pub struct PrivateKey(Zeroizing<[u8; KEY_BYTES]>);
+pub struct PrivateKey(encapsulation::PrivateKey);
 
 impl PrivateKey {
     /// The key with these bytes: 32 random ones.
     #[must_use]
-    pub const fn new(bytes: Zeroizing<[u8; KEY_BYTES]>) -> Self {
-        Self(bytes)
+    pub fn new(bytes: &Zeroizing<[u8; KEY_BYTES]>) -> Self {
+        Self(encapsulation::PrivateKey::new(bytes))
     }
 
     /// The public half, for evidence.
-    ///
-    /// # Errors
-    /// When the key is unusable.
-    pub fn public_key(&self) -> Result<[u8; KEY_BYTES], Refused> {
-        encapsulation::public_key(&self.0)
+    #[must_use]
+    pub fn public_key(&self) -> [u8; KEY_BYTES] {
+        self.0.public_key()
     }
 }
 

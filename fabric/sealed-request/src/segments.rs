@@ -10,15 +10,17 @@
 //!
 //! AES-256-GCM. The nonce is four zero bytes and the segment's number from 0, big-endian; the additional data
 //! are the four bytes of the length. A segment has at most 64 KiB, and at least one byte unless it is the
-//! last.
+//! last. Those that are sealed here have at most 16 KiB: the other end opens one while the next is sealed.
 
 use crate::Refused;
 use crate::encapsulation::SECRET_BYTES;
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, Tag, UnboundKey};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
-/// Most plaintext in one segment.
+/// Most plaintext in one segment that is opened.
 pub const SEGMENT_MAX_BYTES: usize = 64 << 10;
+/// Most plaintext in one segment that is sealed.
+pub const SEGMENT_BYTES: usize = 16 << 10;
 /// What a segment is longer than its plaintext.
 pub const OVERHEAD_BYTES: usize = LENGTH_BYTES + TAG_BYTES;
 const LENGTH_BYTES: usize = 4;
@@ -73,7 +75,7 @@ impl Sealer {
     /// # Errors
     /// When the stream has ended, or has had all its segments.
     pub fn seal(&mut self, plaintext: &[u8], sealed: &mut Vec<u8>) -> Result<(), Refused> {
-        for segment in plaintext.chunks(SEGMENT_MAX_BYTES) {
+        for segment in plaintext.chunks(SEGMENT_BYTES) {
             self.segment(segment, 0, sealed)?;
         }
         Ok(())
@@ -84,7 +86,7 @@ impl Sealer {
     /// # Errors
     /// As [`Sealer::seal`].
     pub fn end(&mut self, plaintext: &[u8], sealed: &mut Vec<u8>) -> Result<(), Refused> {
-        let before = plaintext.len().saturating_sub(1) / SEGMENT_MAX_BYTES * SEGMENT_MAX_BYTES;
+        let before = plaintext.len().saturating_sub(1) / SEGMENT_BYTES * SEGMENT_BYTES;
         let (before, last) = plaintext.split_at_checked(before).unwrap_or((&[], plaintext));
         self.seal(before, sealed)?;
         self.segment(last, LAST, sealed)?;
@@ -113,11 +115,13 @@ impl Sealer {
     }
 }
 
-/// Opens a stream as it arrives, in pieces of any length. Holds at most one segment.
+/// Opens a stream as it arrives, in pieces of any length. Holds at most one segment, and its plaintext.
 pub struct Opener {
     key: Key,
-    /// What came of a segment that is not whole. It is opened here, so it is wiped.
-    begun: Zeroizing<Vec<u8>>,
+    /// What came of a segment that is not whole, if anything did.
+    begun: Vec<u8>,
+    /// The plaintext of one segment, as long as the longest so far.
+    opened: Zeroizing<Vec<u8>>,
     state: State,
 }
 
@@ -132,7 +136,8 @@ impl Opener {
     pub(crate) fn new(secret: &[u8; SECRET_BYTES]) -> Self {
         Self {
             key: Key::new(secret),
-            begun: Zeroizing::default(),
+            begun: Vec::new(),
+            opened: Zeroizing::default(),
             state: State::Open,
         }
     }
@@ -166,26 +171,22 @@ impl Opener {
                 State::Ended => return Err(self.fail(Refused::Trailing).into()),
                 State::Open => {}
             }
-            let (rest, is_whole) = match self.step(arrived) {
+            let (rest, opened_len) = match self.step(arrived) {
                 Ok(step) => step,
                 Err(refused) => return Err(self.fail(refused).into()),
             };
             arrived = rest;
-            if is_whole {
-                let sealed = self.begun.get(LENGTH_BYTES..).unwrap_or_default();
-                let plaintext = sealed.split_last_chunk::<TAG_BYTES>();
-                let taken = take(plaintext.map_or(&[], |(plaintext, _)| plaintext));
-                self.begun.clear();
-                taken?;
+            if let Some(len) = opened_len {
+                take(self.opened.get(..len).unwrap_or_default())?;
             }
         }
         Ok(())
     }
 
-    /// Bytes of memory that a segment takes which is not whole.
+    /// Bytes of memory that segments take here.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.begun.capacity()
+        self.begun.capacity() + self.opened.capacity()
     }
 
     /// Whether the last segment was opened.
@@ -208,71 +209,151 @@ impl Opener {
 
     fn fail(&mut self, refused: Refused) -> Refused {
         self.state = State::Failed(refused);
-        self.begun = Zeroizing::default();
+        self.begun = Vec::new();
+        self.opened = Zeroizing::default();
         refused
     }
 
-    /// Takes what is missing of one segment, and opens it where it lies if it is whole; what follows, and
-    /// whether it is.
-    fn step<'a>(&mut self, arrived: &'a [u8]) -> Result<(&'a [u8], bool), Refused> {
+    /// Opens one segment if it is whole; what follows, and how long its plaintext is.
+    fn step<'a>(&mut self, arrived: &'a [u8]) -> Result<(&'a [u8], Option<usize>), Refused> {
+        if self.begun.is_empty()
+            && let Some(framing) = Framing::of(arrived)?
+            && let Some((segment, rest)) = arrived.split_at_checked(framing.len_bytes())
+        {
+            self.open_segment(&framing, segment)?;
+            return Ok((rest, Some(framing.len)));
+        }
         let arrived = self.take(LENGTH_BYTES, arrived);
-        let Some(&length) = self.begun.first_chunk::<LENGTH_BYTES>() else {
-            return Ok((arrived, false));
+        let Some(framing) = Framing::of(&self.begun)? else {
+            return Ok((arrived, None));
         };
-        let word = u32::from_le_bytes(length);
+        let arrived = self.take(framing.len_bytes(), arrived);
+        if self.begun.len() < framing.len_bytes() {
+            return Ok((arrived, None));
+        }
+        let mut segment = core::mem::take(&mut self.begun);
+        self.open_segment(&framing, &segment)?;
+        segment.clear();
+        self.begun = segment;
+        Ok((arrived, Some(framing.len)))
+    }
+
+    fn open_segment(&mut self, framing: &Framing, segment: &[u8]) -> Result<(), Refused> {
+        let nonce = self.key.nonce()?;
+        if self.opened.len() < framing.len {
+            // Not grown in place: that may free the buffer, with what was opened in it, unwiped.
+            self.opened = Zeroizing::new(vec![0; framing.len]);
+        }
+        let sealed = segment.get(LENGTH_BYTES..).unwrap_or_default();
+        let (ciphertext, tag) = sealed.split_last_chunk::<TAG_BYTES>().ok_or(Refused::Length)?;
+        let plaintext = self.opened.get_mut(..framing.len).ok_or(Refused::Length)?;
+        let aad = Aad::from(framing.word);
+        let key = &self.key.key;
+        key.open_separate_gather(nonce, aad, ciphertext, tag, plaintext)
+            .map_err(|_| Refused::Segment)?;
+        if framing.is_last {
+            self.state = State::Ended;
+        }
+        Ok(())
+    }
+
+    /// Takes from what arrived until `wanted` bytes of the segment are there: memory follows what came, and is
+    /// never more than a segment.
+    fn take<'a>(&mut self, wanted: usize, arrived: &'a [u8]) -> &'a [u8] {
+        let missing = wanted.saturating_sub(self.begun.len()).min(arrived.len());
+        let (taken, rest) = arrived.split_at_checked(missing).unwrap_or((arrived, &[]));
+        let needed = self.begun.len() + taken.len();
+        if needed > self.begun.capacity() {
+            let room = needed.max(self.begun.capacity() * 2).min(wanted.max(needed));
+            self.begun.reserve_exact(room - self.begun.len());
+        }
+        self.begun.extend_from_slice(taken);
+        rest
+    }
+}
+
+/// What the first bytes of a segment say.
+struct Framing {
+    word: [u8; LENGTH_BYTES],
+    /// Of the plaintext, in bytes.
+    len: usize,
+    is_last: bool,
+}
+
+impl Framing {
+    /// Of what came of a segment; nothing while it is too short.
+    fn of(begun: &[u8]) -> Result<Option<Self>, Refused> {
+        let Some(&bytes) = begun.first_chunk::<LENGTH_BYTES>() else {
+            return Ok(None);
+        };
+        let word = u32::from_le_bytes(bytes);
         let is_last = word & LAST != 0;
         let len = usize::try_from(word & !LAST).map_err(|_| Refused::Length)?;
         if len > SEGMENT_MAX_BYTES || (len == 0 && !is_last) {
             return Err(Refused::Length);
         }
-        let arrived = self.take(len + OVERHEAD_BYTES, arrived);
-        if self.begun.len() < len + OVERHEAD_BYTES {
-            return Ok((arrived, false));
-        }
-        let nonce = self.key.nonce()?;
-        let sealed = self.begun.get_mut(LENGTH_BYTES..).unwrap_or_default();
-        let (ciphertext, tag) = sealed
-            .split_last_chunk_mut::<TAG_BYTES>()
-            .ok_or(Refused::Length)?;
-        let aad = Aad::from(length);
-        let opened = self
-            .key
-            .key
-            .open_in_place_separate_tag(nonce, aad, Tag::from(*tag), ciphertext, 0..);
-        if opened.is_err() {
-            return Err(Refused::Segment);
-        }
-        if is_last {
-            self.state = State::Ended;
-        }
-        Ok((arrived, true))
+        Ok(Some(Self {
+            word: bytes,
+            len,
+            is_last,
+        }))
     }
 
-    /// Takes from what arrived until `wanted` bytes of the segment are there.
-    fn take<'a>(&mut self, wanted: usize, arrived: &'a [u8]) -> &'a [u8] {
-        let missing = wanted.saturating_sub(self.begun.len()).min(arrived.len());
-        let (taken, rest) = arrived.split_at_checked(missing).unwrap_or((arrived, &[]));
-        self.make_room(taken.len(), wanted);
-        self.begun.extend_from_slice(taken);
-        rest
-    }
-
-    /// Makes room for `more` bytes of `wanted`: memory follows what came, and is never more than a segment.
-    fn make_room(&mut self, more: usize, wanted: usize) {
-        let needed = self.begun.len() + more;
-        let capacity = self.begun.capacity();
-        if needed > capacity {
-            let room = needed.max(capacity * 2).min(wanted.max(needed));
-            // Not grown in place: that may free this buffer, with what was opened in it, unwiped.
-            let mut longer = Zeroizing::new(Vec::with_capacity(room));
-            longer.extend_from_slice(&self.begun);
-            self.begun = longer;
-        }
+    /// Of the whole segment.
+    const fn len_bytes(&self) -> usize {
+        self.len + OVERHEAD_BYTES
     }
 }
 
 /// Bytes of `len` bytes of plaintext when they are sealed by themselves, before the end of a stream.
 #[must_use]
 pub const fn sealed_len(len: usize) -> usize {
-    len + len.div_ceil(SEGMENT_MAX_BYTES) * OVERHEAD_BYTES
+    len + len.div_ceil(SEGMENT_BYTES) * OVERHEAD_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "test code")]
+
+    use super::*;
+    use ring::aead as ring;
+
+    const SECRET: [u8; SECRET_BYTES] = [7; SECRET_BYTES];
+
+    /// One segment, as another implementation seals it that makes them as long as they may be.
+    fn sealed_elsewhere(number: u8, word: u32, plaintext: &[u8]) -> Vec<u8> {
+        let key = ring::UnboundKey::new(&ring::AES_256_GCM, &SECRET).unwrap();
+        let mut nonce = [0; NONCE_LEN];
+        *nonce.last_mut().unwrap() = number;
+        let mut sealed = plaintext.to_vec();
+        ring::LessSafeKey::new(key)
+            .seal_in_place_append_tag(
+                ring::Nonce::assume_unique_for_key(nonce),
+                ring::Aad::from(word.to_le_bytes()),
+                &mut sealed,
+            )
+            .unwrap();
+        [&word.to_le_bytes()[..], &sealed].concat()
+    }
+
+    #[test]
+    fn the_longest_segments_open_however_they_arrive() {
+        let plaintext = [vec![1; SEGMENT_MAX_BYTES], vec![2; 3], vec![3; SEGMENT_MAX_BYTES]];
+        let mut sealed = Vec::new();
+        for (number, segment) in (0..).zip(&plaintext) {
+            let flag = if number == 2 { LAST } else { 0 };
+            let word = u32::try_from(segment.len()).unwrap() | flag;
+            sealed.extend(sealed_elsewhere(number, word, segment));
+        }
+        for step in [1, 5, 1 << 14, SEGMENT_MAX_BYTES + OVERHEAD_BYTES, sealed.len()] {
+            let mut opener = Opener::new(&SECRET);
+            let mut opened = Vec::new();
+            for arrived in sealed.chunks(step) {
+                opener.open(arrived, &mut opened).unwrap();
+                assert!(opener.held_bytes() <= 2 * SEGMENT_MAX_BYTES + OVERHEAD_BYTES);
+            }
+            opener.end().unwrap();
+            assert_eq!(opened, plaintext.concat(), "{step} at a time");
+        }
+    }
 }

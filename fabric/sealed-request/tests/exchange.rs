@@ -3,7 +3,7 @@
 
 use hacher_sealed_request::replay::{ENTRY_BYTES, Replays};
 use hacher_sealed_request::request::{self, Claim, Opened, PrivateKey};
-use hacher_sealed_request::segments::{OVERHEAD_BYTES, Opener, SEGMENT_MAX_BYTES};
+use hacher_sealed_request::segments::{OVERHEAD_BYTES, Opener, SEGMENT_BYTES, SEGMENT_MAX_BYTES};
 use hacher_sealed_request::{DIGEST_BYTES, KEY_BYTES, Refused, head, reply};
 use proptest::prelude::*;
 use zeroize::Zeroizing;
@@ -12,13 +12,12 @@ const DIGEST: [u8; DIGEST_BYTES] = [0xd1; DIGEST_BYTES];
 const NOW_MS: u64 = 1_800_000_000_000;
 
 fn key(byte: u8) -> PrivateKey {
-    PrivateKey::new(Zeroizing::new([byte; KEY_BYTES]))
+    PrivateKey::new(&Zeroizing::new([byte; KEY_BYTES]))
 }
 
 /// A request of these pieces, the last of them as the end.
 fn sealed(pieces: &[&[u8]]) -> (Vec<u8>, reply::Expected) {
-    let (mut bytes, mut sealer, expected) =
-        request::seal(&key(7).public_key().unwrap(), &DIGEST, NOW_MS).unwrap();
+    let (mut bytes, mut sealer, expected) = request::seal(&key(7).public_key(), &DIGEST, NOW_MS).unwrap();
     let (last, before) = pieces.split_last().unwrap();
     for piece in before {
         sealer.seal(piece, &mut bytes).unwrap();
@@ -208,14 +207,14 @@ fn a_body_is_cut_into_full_segments_and_an_end() {
     for len in [
         0,
         1,
-        SEGMENT_MAX_BYTES - 1,
-        SEGMENT_MAX_BYTES,
-        SEGMENT_MAX_BYTES + 1,
-        2 * SEGMENT_MAX_BYTES,
+        SEGMENT_BYTES - 1,
+        SEGMENT_BYTES,
+        SEGMENT_BYTES + 1,
+        2 * SEGMENT_BYTES,
     ] {
         let body = vec![5; len];
         let (bytes, _) = sealed(&[&body]);
-        let segments = len.div_ceil(SEGMENT_MAX_BYTES).max(1);
+        let segments = len.div_ceil(SEGMENT_BYTES).max(1);
         assert_eq!(
             bytes.len(),
             request::PREFIX_BYTES + len + segments * OVERHEAD_BYTES
@@ -277,14 +276,14 @@ fn a_clock_that_is_turned_back_admits_nothing_again() {
     assert_eq!(replays.admit(&claim(&bytes), NOW_MS), Ok(()));
     // All is forgotten by then.
     let late = NOW_MS + 60_000;
-    let (prefix, ..) = request::seal(&key(7).public_key().unwrap(), &DIGEST, late).unwrap();
+    let (prefix, ..) = request::seal(&key(7).public_key(), &DIGEST, late).unwrap();
     assert_eq!(replays.admit(&claim(&prefix), late), Ok(()));
     assert_eq!(replays.admit(&claim(&bytes), NOW_MS), Err(Refused::Replayed));
 }
 
 /// A claim of this time, which nothing else has.
 fn made_at(time_ms: u64) -> Claim {
-    let (prefix, ..) = request::seal(&key(7).public_key().unwrap(), &DIGEST, time_ms).unwrap();
+    let (prefix, ..) = request::seal(&key(7).public_key(), &DIGEST, time_ms).unwrap();
     claim(&prefix)
 }
 
@@ -330,7 +329,7 @@ fn no_more_are_remembered_than_may_be() {
     assert_eq!(admit(&mut replays, 3, NOW_MS), Err(Refused::Full));
     // Forgotten: the first three would be refused for their time now.
     assert_eq!(admit(&mut replays, 3, NOW_MS + 1_000), Err(Refused::Full));
-    let late = request::seal(&key(7).public_key().unwrap(), &DIGEST, NOW_MS + 1_001)
+    let late = request::seal(&key(7).public_key(), &DIGEST, NOW_MS + 1_001)
         .unwrap()
         .0;
     assert_eq!(replays.admit(&claim(&late), NOW_MS + 1_001), Ok(()));

@@ -44,7 +44,7 @@ struct Honest {
 
 impl Honest {
     fn new() -> Self {
-        let (prefix, mut sealer, _) = request::seal(&key().public_key().unwrap(), &DIGEST, 0).unwrap();
+        let (prefix, mut sealer, _) = request::seal(&key().public_key(), &DIGEST, 0).unwrap();
         let mut segments = Vec::new();
         for (index, piece) in PIECES.iter().enumerate() {
             let mut segment = Vec::new();
@@ -70,7 +70,7 @@ impl Honest {
 }
 
 fn key() -> PrivateKey {
-    PrivateKey::new([9; KEY_BYTES].into())
+    PrivateKey::new(&[9; KEY_BYTES].into())
 }
 
 /// What came out, and how it ended.

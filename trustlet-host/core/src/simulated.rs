@@ -95,8 +95,8 @@ pub struct Simulated {
     root: EmulatedRoot,
     /// Whether the device that reports has not answered yet.
     pub report_is_late: bool,
-    /// How often a report was asked for.
-    pub reports: usize,
+    /// What reports were asked for.
+    pub reports: Vec<[u8; REPORT_DATA_BYTES]>,
     random: u64,
     /// How many regions were made.
     pub regions: u32,
@@ -125,7 +125,7 @@ impl Simulated {
         Self {
             root: EmulatedRoot::new(&[3; 32]),
             report_is_late: false,
-            reports: 0,
+            reports: Vec::new(),
             random: 0,
             regions: 0,
             doorbells: 0,
@@ -363,7 +363,7 @@ impl Platform for Simulated {
     }
 
     fn report(&mut self, _: Asker, data: &[u8; REPORT_DATA_BYTES]) -> Result<PlatformReport, PlatformError> {
-        self.reports += 1;
+        self.reports.push(*data);
         if self.report_is_late {
             return Err(short_of("no report yet"));
         }

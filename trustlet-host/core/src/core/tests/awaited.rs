@@ -173,7 +173,57 @@ fn a_late_report_keeps_the_key() {
     assert_eq!(ask(&mut driver, 0, 0, NONCE).code, ResultCode::Busy);
     driver.core.platform_mut().report_is_late = false;
     let (key, _) = shown(&mut driver, 0);
+    let [first, .., last] = driver.core.platform().reports.as_slice() else {
+        panic!("three were asked for");
+    };
+    assert_eq!(first, last, "both are over the key");
     open(&mut driver, 0, seal(&key, PROTECTED, b"a")).ok();
+}
+
+#[test]
+fn long_evidence_is_shown_in_parts_of_one_question() {
+    let mut driver = Driver::with_gateway();
+    let chain = driver.begin("c");
+    let mut before = 0;
+    for at in 0..40 {
+        let function = driver.function(chain, &format!("f{at}"), 1, &["out"]);
+        driver.edge([chain, before, 0, function, 0, 0]);
+        before = function;
+    }
+    driver.edge([chain, before, 0, 0, 0, 0]);
+    let secret = awaited(["default", "db", "password"]);
+    let arguments = [chain, before, 0, 0, 0, 0];
+    let asked = driver.load(Call::AwaitSecret, arguments, secret.as_bytes(), vec![]);
+    asked.ok();
+    driver.seal(chain).ok();
+    let (function, in_parts) = (before, |driver: &mut Driver| {
+        let mut bytes: Vec<u8> = Vec::new();
+        let mut parts = 0;
+        loop {
+            let from = u64::try_from(bytes.len()).unwrap();
+            let arguments = [0, before, 0, from, 0, 0];
+            let part = driver
+                .load(Call::AskForSecret, arguments, NONCE.as_bytes(), vec![])
+                .ok();
+            bytes.extend(part.operand);
+            parts += 1;
+            if u64::try_from(bytes.len()).unwrap() == part.values[0] {
+                return (bytes, parts);
+            }
+        }
+    });
+    let (bytes, parts) = in_parts(&mut driver);
+    assert!(parts > 1, "{} bytes in {parts} parts", bytes.len());
+    assert_eq!(driver.core.platform().reports.len(), 1, "of one question");
+    let (ReleaseEntry { x, y }, evidence) = ReleaseEntry::read_from_prefix(&bytes).unwrap();
+    let manifest = Manifest::decode(&Evidence::decode(evidence).unwrap().manifest).unwrap();
+    assert_eq!(manifest.chains[0].functions.len(), 40);
+    let (sealed, content) = seal(&ReleaseKey { x, y }, PROTECTED, b"hunter2");
+    let operand = [sealed.as_bytes(), PROTECTED].concat();
+    let file = vec![SimulatedFile::Bytes(content)];
+    driver
+        .load(Call::OpenSecret, [0, function, 0, 0, 0, 0], &operand, file)
+        .ok();
 }
 
 #[test]
