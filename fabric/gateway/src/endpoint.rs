@@ -17,7 +17,7 @@ use hacher_libos_net::error::{Exhausted, SendError};
 use hacher_libos_net::fault::Notice;
 use hacher_libos_net::headers::{self, ENCODED_MAX_BYTES};
 use hacher_libos_net::hop::{Own, Receiver, Sender};
-use hacher_libos_net::inlet::{RecordPlace, Step, Taking};
+use hacher_libos_net::inlet::{RecordPlace, Step, Taking, Upstream};
 use hacher_libos_net::invocation::{GatewayLife, InvocationId};
 use hacher_libos_net::layout::SEGMENT_BYTES;
 use hacher_libos_net::seal::RecordContext;
@@ -46,8 +46,13 @@ const PREFIX_BYTES: u64 = 2;
 
 /// What a chain answers.
 pub(crate) enum Answer {
-    /// A record came to egress: its plaintext, headers first.
-    Record(Record),
+    /// A record came to egress.
+    Record {
+        /// Its plaintext, headers first.
+        record: Record,
+        /// Who sent it.
+        upstream: Upstream,
+    },
     /// A function's record is larger than a reply may be.
     TooLarge {
         /// The function's name.
@@ -482,7 +487,7 @@ impl Endpoint {
                     function: function(),
                     at_least_bytes: body_bytes,
                 }),
-                None => Some(Answer::Record(record)),
+                None => Some(Answer::Record { record, upstream }),
                 Some(Some(notice)) => Some(Answer::Fault {
                     function: function(),
                     notice,

@@ -2,7 +2,9 @@
 
 use super::budget::Budget;
 use super::framing::{Framing, Refused};
+use super::problem::Problem;
 use super::record::Record;
+use super::reply::Origin;
 use super::{carried, reply};
 use bytes::{BufMut, Bytes};
 use core::pin::Pin;
@@ -55,12 +57,14 @@ pub fn framed(stream: &[u8], piece: usize) -> Framed {
     framed
 }
 
-/// What a client is told of a record at egress.
+/// What a client is told of a record at egress that a function made.
 #[must_use]
 pub fn reply_of_record(plain: Vec<u8>) -> Response<Full<Bytes>> {
     let length = plain.len() as u64;
     let account = Budget::of_this_process().account(length);
-    let (parts, mut body) = reply::of_record(Record::beginning_with(plain, &account)).into_parts();
+    let reply = reply::of_record(Record::beginning_with(plain, &account), Origin::Made);
+    let reply = reply.unwrap_or_else(|fault| Problem::of_no_reply("hostile", &fault).response());
+    let (parts, mut body) = reply.into_parts();
     let mut bytes = Vec::new();
     // It never waits: all of it is here.
     let mut context = Context::from_waker(Waker::noop());

@@ -1,13 +1,14 @@
 //! Ids of requests: nobody who has seen any number of them can compute another, because a function that knows
 //! the id of a request can answer it.
 
+use hacher_libos_net::headers;
 use hacher_libos_net::invocation::{GatewayLife, InvocationId};
 use hyper::header::HeaderName;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::io;
 
 /// Names the request in logs, metrics and `run`.
-pub(super) const INVOCATION_HEADER: HeaderName = HeaderName::from_static("hacher-invocation");
+pub(super) const INVOCATION_HEADER: HeaderName = HeaderName::from_static(headers::INVOCATION);
 
 /// Random bytes of one id.
 const RANDOM_BYTES: usize = 12;

@@ -1,81 +1,104 @@
 //! The reply that a record at egress makes (docs/http.md has the table of headers), and what every reply has
 //! to obey.
 
-use super::carried::{Arity, arity};
 use super::problem::Problem;
 use super::record::Record;
 use super::reply_body::ReplyBody;
-use hacher_libos_net::headers::{self, Headers};
+use hacher_libos_net::headers::{self, Headers, STATUS};
 use hacher_libos_net::telemetry::RequestFailure;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
 
-/// A function sets this header on a record to choose the status of the reply.
-const STATUS_HEADER: &str = "hacher-status";
 /// What a body is that no function has described: a client that guesses could be made to guess wrong.
 const UNDESCRIBED: HeaderValue = HeaderValue::from_static("application/octet-stream");
-/// Headers of functions that reach the client besides those that travel in both directions. All others stay
-/// inside: they would speak of the connection, which functions do not see.
-const SINGLE: [&str; 7] = [
-    "content-disposition",
-    "content-location",
-    "etag",
-    "expires",
-    "last-modified",
-    "location",
-    "retry-after",
+/// Headers that records have of their request, and that say nothing to who sent it.
+const OF_THE_REQUEST: [&str; 1] = ["idempotency-key"];
+/// What a failed input tells of itself, beside CloudEvents attributes and why it failed: nobody made it a reply,
+/// and other headers that it has came with the request.
+const OF_AN_INPUT: [&str; 5] = [
+    "content-type",
+    "content-encoding",
+    "traceparent",
+    "tracestate",
+    "baggage",
 ];
-const LISTS: [&str; 4] = ["cache-control", "content-language", "link", "vary"];
 
 /// What goes back to the client.
 pub(super) type Reply = Response<ReplyBody>;
+
+/// Whose a record at egress is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A function made it.
+    Made,
+    /// It is the input of a function that gave up, from its `error` port.
+    FailedInput,
+}
+
+/// Why a record makes no reply. The SDK refuses all of these, so a function that does not keep to it wrote
+/// them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoReply {
+    /// Its headers cannot be read.
+    #[error("its record has malformed headers")]
+    Malformed,
+    /// A status outside of [`headers::STATUSES`].
+    #[error("it chose a status that is none of 200 to 599")]
+    Status,
+    /// A header that is the gateway's to write.
+    #[error("it set `{0}`, which speaks of the connection or its framing")]
+    OfTheConnection(&'static str),
+    /// No header of HTTP.
+    #[error("it set a header whose name or value HTTP cannot carry")]
+    Header,
+}
 
 impl Problem {
     /// The reply that says it.
     pub(super) fn response(self) -> Reply {
         self.response_with(ReplyBody::text)
     }
+
+    /// Says that the record of `function` makes no reply.
+    pub(super) fn of_no_reply(function: &str, fault: &NoReply) -> Self {
+        let detail = format!("the reply of function `{function}` cannot be sent: {fault}");
+        Self::new(StatusCode::BAD_GATEWAY, "a function failed", detail)
+            .failure(RequestFailure::Function)
+            .with("function", function)
+            .with("cause", "malformed_reply")
+    }
 }
 
-/// Whether and how header `name` of a record reaches the client.
-fn leaves(name: &str) -> Option<Arity> {
-    if name.starts_with(headers::ERROR_PREFIX) || SINGLE.contains(&name) {
-        return Some(Arity::Single);
+/// Whether header `name` of a record goes out. All do that a function sets, but for the system's own.
+fn leaves(name: &str, origin: Origin) -> bool {
+    match origin {
+        _ if name.starts_with(headers::OWN_PREFIX) => headers::EXPLANATION.contains(&name),
+        Origin::Made => !OF_THE_REQUEST.contains(&name),
+        Origin::FailedInput => OF_AN_INPUT.contains(&name) || name.starts_with("ce-"),
     }
-    if LISTS.contains(&name) {
-        return Some(Arity::List);
-    }
-    arity(name).filter(|_| name != "idempotency-key")
 }
 
-/// The reply that a record makes. The record is a function's: what HTTP does not allow, or cannot say, is
-/// left out.
-pub(super) fn of_record(record: Record) -> Reply {
+/// The reply that a record makes.
+pub(super) fn of_record(record: Record, origin: Origin) -> Result<Reply, NoReply> {
     let first = record.first();
-    let Ok((encoded, body)) = headers::split(first) else {
-        return Problem::new(
-            StatusCode::BAD_GATEWAY,
-            "a function failed",
-            "its record has malformed headers",
-        )
-        .failure(RequestFailure::Function)
-        .response();
-    };
+    let (encoded, body) = headers::split(first).map_err(|_| NoReply::Malformed)?;
     let body_at = first.len() - body.len();
     let mut status = StatusCode::OK;
     let mut reply_headers = HeaderMap::new();
     for (name, value) in Headers::new(encoded) {
-        if name == STATUS_HEADER {
-            status = chosen(value).unwrap_or(status);
-        } else if let Some(arity) = leaves(name)
-            && let (Ok(name), Ok(value)) = (
-                HeaderName::from_bytes(name.as_bytes()),
-                HeaderValue::from_bytes(value.as_bytes()),
-            )
-        {
-            match arity {
-                Arity::Single => drop(reply_headers.insert(name, value)),
-                Arity::List => drop(reply_headers.append(name, value)),
+        if name == STATUS {
+            let code = headers::status_of(value).ok_or(NoReply::Status)?;
+            status = StatusCode::from_u16(code).map_err(|_| NoReply::Status)?;
+        } else if let Some(name) = headers::OF_THE_CONNECTION.iter().find(|known| **known == name) {
+            return Err(NoReply::OfTheConnection(name));
+        } else if leaves(name, origin) {
+            let is_single = headers::is_single(name);
+            let name = HeaderName::from_lowercase(name.as_bytes()).map_err(|_| NoReply::Header)?;
+            let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| NoReply::Header)?;
+            if is_single {
+                reply_headers.insert(name, value);
+            } else {
+                reply_headers.append(name, value);
             }
         }
     }
@@ -88,20 +111,17 @@ pub(super) fn of_record(record: Record) -> Reply {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = reply_headers;
-    response
+    Ok(response)
 }
 
-/// The status that a function wishes. Informational and redirecting ones would change what the reply means to
-/// HTTP itself.
-fn chosen(value: &str) -> Option<StatusCode> {
-    let code = value.parse::<u16>().ok();
-    let code = code.filter(|code| matches!(code, 200..300 | 400..600))?;
-    StatusCode::from_u16(code).ok()
-}
-
-/// Whether a reply with this status may have content (RFC 9110, sections 15.3.5 and 15.3.6).
+/// Whether a reply with this status may have content (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5).
 fn has_content(status: StatusCode) -> bool {
-    status != StatusCode::NO_CONTENT && status != StatusCode::RESET_CONTENT
+    let without = [
+        StatusCode::NO_CONTENT,
+        StatusCode::RESET_CONTENT,
+        StatusCode::NOT_MODIFIED,
+    ];
+    !without.contains(&status)
 }
 
 /// The reply to HEAD: what the reply to GET says of its content, without the content (RFC 9110, section
@@ -136,70 +156,112 @@ mod tests {
         taken_in(plain)
     }
 
-    #[test]
-    fn what_a_function_says_of_its_body_goes_out_and_what_speaks_of_the_connection_does_not() {
-        let reply = of_record(record(
-            &[
-                ("content-type", "text/plain"),
-                ("content-encoding", "gzip"),
-                ("ce-id", "8"),
-                ("ce-subject", "grün"),
-                ("link", "<a>"),
-                ("link", "<b>"),
-                ("traceparent", "00-1"),
-                ("idempotency-key", "k"),
-                ("hacher-error-cause", "failed"),
-                ("hacher-status", "201"),
-                ("hacher-query", "q"),
-                ("hacher-invocation", "forged"),
-                ("content-length", "3"),
-                ("transfer-encoding", "chunked"),
-                ("connection", "close"),
-                ("set-cookie", "a=b"),
-            ],
-            b"body",
-        ));
-        assert_eq!(reply.status(), 201);
-        let mut found: Vec<_> = reply
-            .headers()
-            .iter()
-            .map(|(name, value)| (name.as_str(), core::str::from_utf8(value.as_bytes()).unwrap()))
+    fn sent(fields: &[(&str, &str)], origin: Origin) -> Vec<(String, String)> {
+        let reply = of_record(record(fields, b"body"), origin).unwrap();
+        let text = |value: &HeaderValue| core::str::from_utf8(value.as_bytes()).unwrap().to_owned();
+        let headers = reply.headers().iter();
+        let mut found: Vec<_> = headers
+            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
             .collect();
         found.sort_unstable();
+        found
+    }
+
+    fn pairs(fields: &[(&str, &str)]) -> Vec<(String, String)> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        fields.iter().map(owned).collect()
+    }
+
+    const SET: [(&str, &str); 16] = [
+        ("content-type", "text/plain"),
+        ("content-encoding", "gzip"),
+        ("ce-id", "8"),
+        ("ce-subject", "gr\u{fc}n"),
+        ("link", "<a>"),
+        ("link", "<b>"),
+        ("set-cookie", "a=1"),
+        ("set-cookie", "b=2"),
+        ("access-control-allow-origin", "*"),
+        ("x-own", "1"),
+        ("traceparent", "00-1"),
+        ("idempotency-key", "k"),
+        ("hacher-error-cause", "failed"),
+        ("hacher-status", "201"),
+        ("hacher-query", "q"),
+        ("hacher-invocation", "forged"),
+    ];
+
+    #[test]
+    fn all_headers_that_a_function_sets_go_out_but_for_the_systems_own() {
         assert_eq!(
-            found,
-            [
-                ("ce-id", "8"),
-                ("ce-subject", "grün"),
-                ("content-encoding", "gzip"),
-                ("content-type", "text/plain"),
-                ("hacher-error-cause", "failed"),
-                ("link", "<a>"),
-                ("link", "<b>"),
-                ("traceparent", "00-1"),
-            ]
+            of_record(record(&SET, b"body"), Origin::Made).unwrap().status(),
+            201
+        );
+        let expected = [
+            ("access-control-allow-origin", "*"),
+            ("ce-id", "8"),
+            ("ce-subject", "gr\u{fc}n"),
+            ("content-encoding", "gzip"),
+            ("content-type", "text/plain"),
+            ("hacher-error-cause", "failed"),
+            ("link", "<a>"),
+            ("link", "<b>"),
+            ("set-cookie", "a=1"),
+            ("set-cookie", "b=2"),
+            ("traceparent", "00-1"),
+            ("x-own", "1"),
+        ];
+        assert_eq!(sent(&SET, Origin::Made), pairs(&expected));
+    }
+
+    #[test]
+    fn a_failed_input_tells_nobody_the_headers_of_its_request() {
+        let secret = [
+            ("authorization", "secret"),
+            ("cookie", "secret"),
+            ("accept", "text/plain"),
+        ];
+        let expected = [
+            ("ce-id", "8"),
+            ("ce-subject", "gr\u{fc}n"),
+            ("content-encoding", "gzip"),
+            ("content-type", "text/plain"),
+            ("hacher-error-cause", "failed"),
+            ("traceparent", "00-1"),
+        ];
+        assert_eq!(
+            sent(&[&SET[..], &secret].concat(), Origin::FailedInput),
+            pairs(&expected)
         );
     }
 
     #[test]
     fn a_body_that_nobody_described_is_bytes_and_statuses_without_content_have_none() {
-        let reply = of_record(record(&[], b"body"));
+        let reply = of_record(record(&[], b"body"), Origin::Made).unwrap();
         assert_eq!(reply.headers()[CONTENT_TYPE], "application/octet-stream");
-        for status in ["204", "205"] {
-            let reply = of_record(record(&[("hacher-status", status)], b"body"));
+        for status in ["204", "205", "304"] {
+            let reply = of_record(record(&[("hacher-status", status)], b"body"), Origin::Made).unwrap();
             assert_eq!(reply.status().as_str(), status);
             assert_eq!(reply.body().len_bytes(), 0);
             assert!(reply.headers().get(CONTENT_TYPE).is_none());
         }
-        for status in ["100", "101", "304", "600", "x", ""] {
-            let reply = of_record(record(&[("hacher-status", status)], b"body"));
-            assert_eq!(reply.status(), 200, "{status}");
+    }
+
+    #[test]
+    fn what_the_sdk_refuses_makes_no_reply_if_a_function_writes_it_all_the_same() {
+        for status in ["100", "101", "199", "600", "x", "", "0200", "+20", "2 0", "1000"] {
+            let reply = of_record(record(&[("hacher-status", status)], b"body"), Origin::Made);
+            assert_eq!(reply.err(), Some(NoReply::Status), "{status}");
+        }
+        for name in headers::OF_THE_CONNECTION {
+            let reply = of_record(record(&[(name, "1")], b"body"), Origin::Made);
+            assert_eq!(reply.err(), Some(NoReply::OfTheConnection(name)));
         }
     }
 
     #[test]
     fn head_says_the_length_and_sends_nothing() {
-        let reply = without_content(of_record(record(&[], b"body")));
+        let reply = without_content(of_record(record(&[], b"body"), Origin::Made).unwrap());
         assert_eq!(reply.headers()[CONTENT_LENGTH], "4");
         assert_eq!(reply.body().len_bytes(), 0);
     }
@@ -235,7 +297,7 @@ mod tests {
                     let count = names.len();
                     names.dedup();
                     prop_assert_eq!(names.len(), count, "each name once");
-                    for (_, value) in of_record(taken_in(plain)).headers() {
+                    for (_, value) in of_record(taken_in(plain), Origin::Made).unwrap().headers() {
                         prop_assert!(!value.as_bytes().iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127)));
                     }
                 }
@@ -249,7 +311,7 @@ mod tests {
                 ("(ce-[a-z]{0,3}|content-type|link|[\\x00-\\x7f]{1,8})", ".{0,12}"), 0..8
             ),
         ) {
-            let _ = of_record(taken_in(bytes));
+            let _ = of_record(taken_in(bytes), Origin::Made);
             // What the SDK would refuse to write, a hostile function writes all the same.
             let mut encoded = Vec::new();
             for (name, value) in &fields {
@@ -261,9 +323,11 @@ mod tests {
             let mut plain = Vec::new();
             headers::start(&mut plain, &encoded);
             plain.extend_from_slice(b"body");
-            for (name, value) in of_record(taken_in(plain)).headers() {
-                prop_assert!(leaves(name.as_str()).is_some() || name == "content-type");
-                prop_assert!(!value.as_bytes().iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127)));
+            if let Ok(reply) = of_record(taken_in(plain), Origin::Made) {
+                for (name, value) in reply.headers() {
+                    prop_assert!(leaves(name.as_str(), Origin::Made));
+                    prop_assert!(!value.as_bytes().iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127)));
+                }
             }
         }
     }

@@ -7,11 +7,12 @@ use super::gateway::Gateway;
 use super::ids::INVOCATION_HEADER;
 use super::problem::{Problem, RETRY_AFTER_S};
 use super::record::Record;
-use super::reply::{self, Reply};
+use super::reply::{self, Origin, Reply};
 use super::request_body::{PlainBody, RequestBody, no_room, shed};
 use super::sealed_request::{SealedRequest, is_sealed};
 use super::turn::RequestTurn;
 use hacher_libos_net::headers;
+use hacher_libos_net::inlet::Upstream;
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::telemetry::{RequestFailure, RequestRefusal};
 use hacher_sealed_request::reply::Owed;
@@ -20,6 +21,9 @@ use hyper::{HeaderMap, Request, StatusCode};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
+
+/// The port by which a failed input leaves, in every chain.
+const ERROR_PORT: &str = "error";
 
 /// A request to a chain that arrives.
 pub(super) struct Arrival<'a> {
@@ -147,10 +151,25 @@ async fn put_through(
                 .failure(RequestFailure::ReplyMemory)
                 .with("chain", chain)
                 .response(),
-            Some(Answer::Record(record)) => reply::of_record(record),
+            Some(Answer::Record { record, upstream }) => of_record(chain, record, &upstream),
         },
     };
     with_invocation(reply, invocation)
+}
+
+/// The reply that a record makes.
+fn of_record(chain: &str, record: Record, upstream: &Upstream) -> Reply {
+    let origin = if upstream.port == *ERROR_PORT {
+        Origin::FailedInput
+    } else {
+        Origin::Made
+    };
+    reply::of_record(record, origin).unwrap_or_else(|fault| {
+        let function = upstream.function.to_string();
+        Problem::of_no_reply(&function, &fault)
+            .with("chain", chain)
+            .response()
+    })
 }
 
 /// Says the low half of the id: that is what logs, traces and `status` know, and nobody can answer a request

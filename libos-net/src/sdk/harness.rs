@@ -291,6 +291,13 @@ impl Record {
         self.header(headers::CONTENT_TYPE)
     }
 
+    /// The status of the reply that the record makes at `egress`.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        let chosen = self.header(headers::STATUS).and_then(headers::status_of);
+        chosen.unwrap_or(200)
+    }
+
     /// How many segments the record left in.
     #[must_use]
     pub fn segments(&self) -> usize {
@@ -420,12 +427,92 @@ mod tests {
 
     #[test]
     fn a_header_that_http_could_not_carry_is_a_permanent_failure() {
-        for (name, value) in [("Content-Type", "a"), ("x y", "a"), ("x", "a\r\nb: c")] {
+        let of_the_connection = headers::OF_THE_CONNECTION.map(|name| (name, "a"));
+        let own = [
+            "hacher-query",
+            "hacher-invocation",
+            "Hacher-Other",
+            "hacher-error-other",
+        ];
+        let malformed = [("x y", "a"), ("", "a"), ("x", "a\r\nb: c")];
+        let all = of_the_connection.into_iter().chain(own.map(|name| (name, "a")));
+        for (name, value) in all
+            .chain(malformed)
+            .chain([("Transfer-Encoding", "chunked"), ("hacher-status", "199")])
+        {
             let reply = Call::new()
                 .body(b"")
                 .run(move |_, output| output.out()?.set_header(name, value));
             assert!(!reply.result().unwrap_err().is_transient());
         }
+    }
+
+    #[test]
+    fn names_are_written_in_any_case_and_what_stands_once_is_not_appended_to() {
+        let reply = Call::new().body(b"").run(|_, output| {
+            let mut out = output.out()?;
+            out.set_header("X-Tenant", "a")?;
+            out.append_header("Set-Cookie", "a=1")?;
+            out.append_header("set-cookie", "b=2")?;
+            out.append_header("Location", "/a")?;
+            assert!(out.append_header("location", "/b").is_err());
+            out.set_header("ETag", "\"1\"")?;
+            out.remove_header("ETAG")?;
+            out.set_header("hacher-error-reason", "in words of its own")
+        });
+        let headers: Vec<_> = reply.port("out").unwrap().headers().collect();
+        assert_eq!(
+            headers,
+            [
+                ("x-tenant", "a"),
+                ("set-cookie", "a=1"),
+                ("set-cookie", "b=2"),
+                ("location", "/a"),
+                ("hacher-error-reason", "in words of its own"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_status_is_chosen_by_number_and_any_that_is_none_fails() {
+        let said = |status: u16| {
+            Call::new().body(b"").run(move |_, output| {
+                output.set_status(status)?;
+                output.send(b"x")
+            })
+        };
+        for status in [200, 204, 304, 307, 422, 599] {
+            assert_eq!(said(status).port("out").unwrap().status(), status);
+        }
+        for status in [0, 99, 100, 101, 199, 600, 999, u16::MAX] {
+            let failure = said(status).result().unwrap_err();
+            assert!(
+                !failure.is_transient() && failure.reason().contains("200 to 599"),
+                "{status}"
+            );
+        }
+        let silent = Call::new().body(b"").run(|_, output| output.send(b"x"));
+        assert_eq!(silent.port("out").unwrap().status(), 200);
+    }
+
+    #[test]
+    fn a_fallback_decides_what_of_the_error_is_seen() {
+        let call = || {
+            Call::new()
+                .body(b"")
+                .header("hacher-error-function", "score")
+                .header("hacher-error-reason", "no model")
+        };
+        let told = call().run(|_, output| output.send(b"default"));
+        assert_eq!(
+            told.port("out").unwrap().header("hacher-error-reason"),
+            Some("no model")
+        );
+        let silent = call().run(|_, output| {
+            output.out()?.remove_explanation()?;
+            output.send(b"default")
+        });
+        assert_eq!(silent.port("out").unwrap().headers().count(), 0);
     }
 
     #[test]

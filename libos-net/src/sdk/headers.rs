@@ -5,18 +5,18 @@
 
 use super::failure::REASON_MAX_BYTES;
 
+mod names;
+
+pub use names::{
+    CONTENT_TYPE, ERROR_PREFIX, EXPLANATION, INVOCATION, OF_THE_BODY, OF_THE_CONNECTION, OWN_PREFIX, QUERY,
+    STATUS, STATUSES, is_inherited, is_single, status_of,
+};
+pub(in crate::sdk) use names::{lower_case, settable};
+
 /// Most bytes that the headers of one record may take, their lengths included, but for [`EXPLANATION`].
 pub const HEADERS_MAX_BYTES: usize = 8 * 1024;
 
-/// Headers that say why a record was given up, on its way to the `error` port. They have room of their own,
-/// so that whatever clients and functions have set, they fit.
-pub const EXPLANATION: [&str; 4] = [
-    "hacher-error-function",
-    "hacher-error-cause",
-    "hacher-error-reason",
-    "hacher-error-attempts",
-];
-/// Longest value of one of them.
+/// Longest value of one of [`EXPLANATION`].
 pub const EXPLANATION_VALUE_MAX_BYTES: usize = REASON_MAX_BYTES;
 /// Most bytes that they take together: lengths, names, values.
 pub const EXPLANATION_MAX_BYTES: usize = EXPLANATION.len() * (3 + 21 + EXPLANATION_VALUE_MAX_BYTES);
@@ -36,30 +36,6 @@ fn is_explanation(name: &str) -> bool {
 /// Bytes of the prefix that hold the length of the headers.
 pub(crate) const PREFIX_BYTES: usize = 2;
 
-/// Name of the header that says what the body is (RFC 9110, section 8.3).
-pub const CONTENT_TYPE: &str = "content-type";
-
-/// Headers that speak of the whole request, not of one body: every record that a request causes has them.
-const OF_THE_REQUEST: [&str; 5] = ["traceparent", "tracestate", "baggage", "idempotency-key", QUERY];
-
-/// Headers that say how the bytes of a body are to be read.
-pub(super) const OF_THE_BODY: [&str; 2] = [CONTENT_TYPE, "content-encoding"];
-
-/// Name of the header that holds the query of the request's target (RFC 3986, section 3.4), as the client
-/// encoded it.
-pub const QUERY: &str = "hacher-query";
-
-/// How the names begin that explain why a record is on an `error` port. They stay with what is made of that
-/// record.
-pub const ERROR_PREFIX: &str = "hacher-error-";
-
-/// Whether a record that a function makes starts with header `name` of its input. What describes the input's
-/// own body (its type, its coding, which event it is) does not: the function made another body.
-#[must_use]
-pub fn is_inherited(name: &str) -> bool {
-    OF_THE_REQUEST.contains(&name) || name.starts_with(ERROR_PREFIX)
-}
-
 /// A record's headers could not be read or would not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -73,6 +49,15 @@ pub enum HeaderError {
     /// A name over 255 bytes, a value over 65,535 bytes, or all headers together over [`HEADERS_MAX_BYTES`].
     #[error("the headers of a record have at most {HEADERS_MAX_BYTES} bytes")]
     TooLong,
+    /// A name of [`OF_THE_CONNECTION`].
+    #[error("the headers of a connection, and its framing, are the gateway's")]
+    OfTheConnection,
+    /// A name that begins with [`OWN_PREFIX`] and is no function's to set.
+    #[error("headers that begin with `{OWN_PREFIX}` are the system's")]
+    Reserved,
+    /// A second value of a header that has one.
+    #[error("a header that may stand in a message once has a value already")]
+    Repeated,
 }
 
 /// Splits a record's plaintext into its encoded headers and the start of its body.

@@ -7,6 +7,7 @@ use super::input::Part;
 use super::place::Placed;
 use super::port_buffer::{PortBuffer, RecordSink};
 use hacher_data_path::region::layout::SEGMENT_BYTES;
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// The port that a function has unless its chain file says otherwise.
@@ -14,6 +15,7 @@ pub const DEFAULT_PORT: &str = "out";
 
 const FIXED: Failure =
     Failure::permanent("a record that was placed is written through what placing it returned");
+const NO_STATUS: Failure = Failure::permanent("the status of a reply is a number from 200 to 599");
 
 /// The output of one run.
 pub struct Output<'r> {
@@ -77,6 +79,15 @@ impl<'r> Output<'r> {
         self.port(DEFAULT_PORT)
     }
 
+    /// Chooses the status of the reply that the record on the port `out` makes; as
+    /// [`PortWriter::set_status`].
+    ///
+    /// # Errors
+    /// As [`Self::port`] and [`PortWriter::set_status`].
+    pub fn set_status(&mut self, status: u16) -> Result<(), Failure> {
+        self.out()?.set_status(status)
+    }
+
     /// Sends `body` to the port `out`, in one go.
     ///
     /// # Errors
@@ -129,31 +140,76 @@ impl<'o> PortWriter<'o> {
         self.set_header(headers::CONTENT_TYPE, content_type)
     }
 
-    /// Sets a header (lower-case name), replacing all earlier values. Which headers of the last record a
-    /// client gets is the gateway's to say; functions see all.
+    /// Chooses the status of the reply that this record makes, 200 to 599; 200 if no function chooses one. It
+    /// is not inherited: the function whose record reaches `egress` chooses. A reply with 204, 205 or 304 has
+    /// no content, so the client gets none of the body.
     ///
     /// # Errors
-    /// A permanent [`Failure`] when name or value is none, when the headers grow past their bound, or when
-    /// part of a streamed record has left.
+    /// A permanent [`Failure`] when `status` is another number; and as [`Self::set_header`].
+    pub fn set_status(&mut self, status: u16) -> Result<(), Failure> {
+        if !headers::STATUSES.contains(&status) {
+            return Err(NO_STATUS);
+        }
+        let digit = |unit: u16| b'0' + u8::try_from(status / unit % 10).unwrap_or(0);
+        let digits = [digit(100), digit(10), digit(1)];
+        let digits = core::str::from_utf8(&digits).unwrap_or_default();
+        headers::set(self.headers()?, headers::STATUS, digits).map_err(refused)
+    }
+
+    /// Sets a header, replacing all earlier values. Names are written in any case, and kept in lower case.
+    /// The client gets all headers of the last record, but for inherited ones that speak of its request.
+    ///
+    /// # Errors
+    /// A permanent [`Failure`] when name or value is none, when the name speaks of the connection
+    /// ([`headers::OF_THE_CONNECTION`]) or is the system's ([`headers::OWN_PREFIX`]), when the headers grow
+    /// past their bound, or when part of a streamed record has left.
     pub fn set_header(&mut self, name: &str, value: &str) -> Result<(), Failure> {
-        headers::set(self.headers()?, name, value).map_err(refused)
+        let name = Self::settable(name, value)?;
+        headers::set(self.headers()?, &name, value).map_err(refused)
     }
 
-    /// Adds a header (lower-case name) after earlier values of the same name, as lists such as `link` have
-    /// them.
+    /// Adds a header after earlier values of the same name, as lists such as `link` and lines such as
+    /// `set-cookie` have them.
     ///
     /// # Errors
-    /// As [`Self::set_header`].
+    /// As [`Self::set_header`]; and when the header may stand in a message once ([`headers::is_single`]) and
+    /// has a value already.
     pub fn append_header(&mut self, name: &str, value: &str) -> Result<(), Failure> {
-        headers::append(self.headers()?, name, value).map_err(refused)
+        let name = Self::settable(name, value)?;
+        let plain = self.headers()?;
+        if headers::is_single(&name)
+            && headers::split(plain).is_ok_and(|(set, _)| headers::find(set, &name).is_some())
+        {
+            return Err(refused(HeaderError::Repeated));
+        }
+        headers::append(plain, &name, value).map_err(refused)
     }
 
-    /// Removes all values of a header (lower-case name), inherited ones too.
+    /// Removes all values of a header, inherited ones too: a name in any case.
     ///
     /// # Errors
-    /// As [`Self::set_header`].
+    /// When part of a streamed record has left.
     pub fn remove_header(&mut self, name: &str) -> Result<(), Failure> {
-        headers::remove(self.headers()?, name).map_err(refused)
+        headers::remove(self.headers()?, &headers::lower_case(name)).map_err(refused)
+    }
+
+    /// Removes what an `error` port says of why a record was given up (`hacher-error-*`), which is inherited:
+    /// the client learns of it only what this record says.
+    ///
+    /// # Errors
+    /// As [`Self::remove_header`].
+    pub fn remove_explanation(&mut self) -> Result<(), Failure> {
+        headers::EXPLANATION
+            .into_iter()
+            .try_for_each(|name| self.remove_header(name))
+    }
+
+    fn settable<'n>(name: &'n str, value: &str) -> Result<Cow<'n, str>, Failure> {
+        let name = headers::settable(name).map_err(refused)?;
+        if *name == *headers::STATUS && headers::status_of(value).is_none() {
+            return Err(NO_STATUS);
+        }
+        Ok(name)
     }
 
     /// Says that the body is what the body of `part` is: takes over its content type and content coding.
@@ -240,8 +296,13 @@ impl<'o> PortWriter<'o> {
 const fn refused(error: HeaderError) -> Failure {
     Failure::permanent(match error {
         HeaderError::Invalid => {
-            "a header of an output record needs a lower-case name and a value without control characters"
+            "a header of an output record needs a name that is a token, and a value without control characters"
         }
+        HeaderError::OfTheConnection => {
+            "a header of an output record speaks of the connection or its framing, which the gateway does"
+        }
+        HeaderError::Reserved => "a header of an output record begins with `hacher-`, as the system's do",
+        HeaderError::Repeated => "a header of an output record that may stand once has a value already",
         HeaderError::Malformed | HeaderError::TooLong => "the headers of an output record are too long",
     })
 }

@@ -73,6 +73,7 @@ fn main() -> ExitCode {
         "pass" => serve(pass),
         "event" => serve(event),
         "status" => serve(status),
+        "reply" => serve(reply),
         "threads" => serve(threads),
         "fill" => serve(fill),
         other => {
@@ -376,6 +377,26 @@ fn event(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     out.append_header("link", "<b>")?;
     out.remove_header("tracestate")?;
     out.append(input.bytes()?)
+}
+
+/// Answers as its input says, in lines: `status NUMBER`, `set`, `append` and `remove` with a name and a value;
+/// the body follows an empty line.
+fn reply(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let text = String::from_utf8_lossy(input.bytes()?).into_owned();
+    let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let mut out = output.out()?;
+    for line in head.lines() {
+        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let (name, value) = rest.split_once(' ').unwrap_or((rest, ""));
+        match verb {
+            "status" => out.set_status(name.parse().map_err(|_| Failure::permanent("no number"))?)?,
+            "set" => out.set_header(name, value)?,
+            "append" => out.append_header(name, value)?,
+            "remove" => out.remove_header(name)?,
+            _ => return Err(Failure::permanent("no such verb")),
+        }
+    }
+    out.append(body.as_bytes())
 }
 
 /// Answers with the status that its input says, and with content, which not every status has.
