@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use crate::function::{Function, PortId};
 use crate::keys;
+use crate::request::Methods;
+use crate::route::Route;
 use crate::units::ByteSize;
 
 /// A function of one chain, by its place in [`Chain::functions`].
@@ -163,6 +165,9 @@ pub struct Ingress {
     pub(crate) max_reply: ByteSize,
     pub(crate) deadline: Duration,
     pub(crate) in_flight: u32,
+    pub(crate) methods: Methods,
+    pub(crate) headers: Vec<String>,
+    pub(crate) route: Option<Route>,
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) tls: Option<Tls>,
 }
@@ -190,6 +195,24 @@ impl Ingress {
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.in_flight
+    }
+
+    /// The methods that it answers.
+    #[must_use]
+    pub fn methods(&self) -> Methods {
+        self.methods
+    }
+
+    /// Headers that it carries beside those that every chain does, at most [`keys::MAX_HEADERS`], sorted.
+    #[must_use]
+    pub fn headers(&self) -> &[String] {
+        &self.headers
+    }
+
+    /// The path of its own.
+    #[must_use]
+    pub fn route(&self) -> Option<&Route> {
+        self.route.as_ref()
     }
 
     /// Where a gateway of the chain's own listens; `None` for a chain that the shared one serves.

@@ -35,6 +35,7 @@ struct Spans {
     execs: Vec<Span>,
     files: BTreeMap<FunctionId, Vec<Span>>,
     secrets: BTreeMap<(FunctionId, String), Span>,
+    route: Option<Span>,
     listen: Option<Span>,
     tls: Option<TlsSpans>,
 }
@@ -146,6 +147,12 @@ impl Checked {
         self.spans.secrets.get(&(function, name.to_owned())).copied()
     }
 
+    /// Where the chain's route stands in the file.
+    #[must_use]
+    pub fn route_span(&self) -> Option<Span> {
+        self.spans.route
+    }
+
     /// Where the address of the chain's own gateway stands in the file.
     #[must_use]
     pub fn listen_span(&self) -> Option<Span> {
@@ -203,6 +210,9 @@ fn resolve(file: &FileTree, graph: &Graph, problems: &mut Problems) -> (Ingress,
         max_reply: or(&file.max_reply, &None, max_body),
         deadline: or(&file.deadline, &None, keys::DEADLINE.kind.default),
         in_flight: or(&file.in_flight, &None, keys::IN_FLIGHT.kind.default),
+        methods: file.request.methods.unwrap_or_default(),
+        headers: file.request.headers.clone(),
+        route: file.route.as_ref().map(|route| route.value.clone()),
         listen: file.listen.as_ref().map(|listen| listen.value),
         tls: file.tls.as_ref().and_then(tls),
     };
@@ -366,6 +376,7 @@ fn assemble(
     let (ingress, limits) = settings;
     let mut functions = Vec::new();
     let mut spans = Spans {
+        route: file.route.as_ref().map(|route| route.span),
         listen: file.listen.as_ref().map(|listen| listen.span),
         tls: file.tls.as_ref().and_then(tls_spans),
         ..Spans::default()

@@ -131,6 +131,14 @@ codes! {
          as `models/small.bin`, says its place itself: `/models/small.bin`; any other needs a table, { from = \"...\", to = \
          \"/...\" }. Places are apart: none is another's folder. `/dev`, `/proc`, `/sys`, `/tmp`, `/image`, \
          `/etc/localtime`, `/usr/share/zoneinfo` and what holds them are taken."
+    BadRoute "E0219" "a route that no request can take"
+        "A route is a path: it begins with `/`, and each segment is literal, or a capture such as `{size}`, which takes one \
+         segment that is not empty; `{*rest}` as the last takes all that follow. /chains, /evidence, /healthz and /readyz are \
+         the gateway's."
+    BadHeader "E0220" "a header that cannot be carried"
+        "`headers` names headers of requests that the first functions of the chain get besides those that every chain \
+         carries. Those that speak of one connection or its framing end at the gateway (RFC 9110, section 7.6.1), and names that begin with \
+         `hacher-` are the system's: what clients send under them is dropped."
     FlowSyntax "E0301" "a flow line that cannot be read"
         "A flow line is two or more steps joined by `->`. A step is a function, or several joined by `&` \
          (all of them) or, in the first step, by `|` (any of them). `name.port` names an output port."
@@ -212,6 +220,10 @@ codes! {
     AddressTaken "E0512" "an address that two chains want"
         "Each chain with `listen` has a gateway of its own, and one address leads to one of them. An address without a host, \
          such as `0.0.0.0:9001`, takes the port of every address."
+    RouteTaken "E0513" "a route that two chains want"
+        "Of the chains that one gateway serves, each has the requests to its route for itself. Where two routes take one path, \
+         the one has it that is literal where the other captures, so `/a/b` may stand beside `/a/{x}`; but `/a/{x}` and \
+         `/a/{y}` are the same."
     UnconnectedPort "W0601" "a port that leads nowhere"
         "A port is declared, but no flow line takes from it: a record written there goes no further. \
          Connect it, or drop it from `ports`."

@@ -16,6 +16,8 @@ use crate::function::{FileRef, SecretRef};
 use crate::image::{args, files};
 use crate::keys;
 use crate::name::check_name;
+use crate::request::{RequestTree, request};
+use crate::route::{Route, route};
 use crate::section::{Entry, Section, entries, excerpt, string, table_of, too_many, wrong_type};
 use crate::settings::{SettingsTree, settings};
 use crate::source::{Source, Span, Spanned};
@@ -33,6 +35,8 @@ pub(crate) struct FileTree {
     pub(crate) max_reply: Option<Spanned<ByteSize>>,
     pub(crate) deadline: Option<Spanned<Duration>>,
     pub(crate) in_flight: Option<Spanned<u32>>,
+    pub(crate) request: RequestTree,
+    pub(crate) route: Option<Spanned<Route>>,
     pub(crate) listen: Option<Spanned<SocketAddr>>,
     /// Whether `listen` is written at all, right or wrong.
     pub(crate) has_listen: bool,
@@ -126,6 +130,10 @@ pub(crate) fn read(root: &DeTable<'_>, source: &Source, complete: bool, problems
         max_reply: ingress.and_then(|table| table.size(&keys::MAX_REPLY, problems)),
         deadline: ingress.and_then(|table| table.duration(&keys::DEADLINE, problems)),
         in_flight: ingress.and_then(|table| table.integer(&keys::IN_FLIGHT, problems)),
+        request: ingress.map(|table| request(table, problems)).unwrap_or_default(),
+        route: ingress
+            .and_then(|table| table.entry(keys::ROUTE.name))
+            .and_then(|entry| route(&entry, problems)),
         listen: ingress
             .and_then(|table| table.entry(keys::LISTEN.name))
             .and_then(|entry| address(&entry, problems)),

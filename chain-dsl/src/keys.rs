@@ -53,6 +53,35 @@ pub const MAX_VALUE_BYTES: usize = 4096;
 
 /// Environment names that begin so belong to the system.
 pub(crate) const RESERVED_ENV_PREFIX: &str = "HACHER_";
+/// The bound on headers that a chain carries beside those that every chain does.
+pub const MAX_HEADERS: usize = 64;
+/// The longest route.
+pub(crate) const MAX_ROUTE_BYTES: usize = 256;
+/// Most segments of a route.
+pub(crate) const MAX_ROUTE_SEGMENTS: usize = 16;
+/// The longest name of a capture.
+pub(crate) const MAX_CAPTURE_BYTES: usize = 32;
+/// First segments of paths that are the gateway's own.
+pub(crate) const RESERVED_PATHS: &[&str] = &["chains", "evidence", "healthz", "readyz"];
+/// What a chain answers that names no methods.
+pub(crate) const DEFAULT_METHOD: &str = "POST";
+/// How names of headers begin that are the system's.
+pub(crate) const OWN_HEADERS: &str = "hacher-";
+/// Headers that speak of one connection, or of its framing; no record has them.
+pub const HEADERS_OF_THE_CONNECTION: &[&str] = &[
+    "connection",
+    "content-length",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "trailers",
+    "transfer-encoding",
+    "upgrade",
+];
 /// Names that no function can have.
 pub(crate) const RESERVED_FUNCTIONS: &[&str] = &["ingress", "egress", "gateway"];
 /// The port that every function has without declaring it.
@@ -168,6 +197,23 @@ pub(crate) const IN_FLIGHT: Key<IntegerKind> = Key {
     },
 };
 
+pub(crate) const METHODS: Key<OwnKind> = Key {
+    name: "methods",
+    doc: "The methods that the chain answers; others are answered with 405. GET answers HEAD, too. Part of the chain digest.",
+    kind: OwnKind::Methods,
+};
+pub(crate) const HEADERS: Key<OwnKind> = Key {
+    name: "headers",
+    doc: "Headers of a request that its first functions get, beside those that every chain carries (content type and coding, \
+          `accept`, trace context, `baggage`, `idempotency-key`, `ce-*`, `x-forwarded-for`). Part of the chain digest.",
+    kind: OwnKind::Headers,
+};
+pub(crate) const ROUTE: Key<OwnKind> = Key {
+    name: "route",
+    doc: "A path of the chain's own, besides /chains/NAME: `{NAME}` captures a segment, and `{*NAME}` at the end the rest of \
+          the path. Part of the chain digest.",
+    kind: OwnKind::Route,
+};
 pub(crate) const LISTEN: Key<OwnKind> = Key {
     name: "listen",
     doc: "An address and a port of the chain's own, such as \"127.0.0.1:9001\": a gateway of its own serves the chain there, \
@@ -425,6 +471,9 @@ pub(crate) const INGRESS_KEYS: &[AnyKey] = &[
     AnyKey::Size(MAX_REPLY),
     AnyKey::Duration(DEADLINE),
     AnyKey::Integer(IN_FLIGHT),
+    AnyKey::Own(METHODS),
+    AnyKey::Own(HEADERS),
+    AnyKey::Own(ROUTE),
     AnyKey::Own(LISTEN),
     AnyKey::Table(TLS),
 ];

@@ -114,6 +114,12 @@ pub(crate) enum OwnKind {
     Env,
     /// References to secrets.
     Secrets,
+    /// Methods of HTTP.
+    Methods,
+    /// Names of headers.
+    Headers,
+    /// A path with captures.
+    Route,
     /// An address and a port.
     Address,
     /// A table of functions, each with these keys.

@@ -58,6 +58,8 @@ mod nearest;
 mod policy;
 mod print;
 mod render;
+mod request;
+mod route;
 mod schema;
 mod section;
 mod settings;
@@ -73,11 +75,13 @@ pub use diagnostic::{Diagnostic, Diagnostics, Label, MAX_DIAGNOSTICS};
 pub use encoding::is_binary;
 pub use function::{FileRef, Function, Limits, Logs, PortId, Resource, Retry, SecretRef};
 pub use keys::{
-    MAX_ARGS, MAX_EDGES, MAX_ENV_ENTRIES, MAX_FILE_NAME_BYTES, MAX_FILES, MAX_FUNCTIONS, MAX_JOIN_WIDTH,
-    MAX_NAME_BYTES, MAX_PLACE_BYTES, MAX_PLACE_DEPTH, MAX_PORTS, MAX_TEXT_BYTES, MAX_VALUE_BYTES,
-    RESERVED_PLACES,
+    HEADERS_OF_THE_CONNECTION, MAX_ARGS, MAX_EDGES, MAX_ENV_ENTRIES, MAX_FILE_NAME_BYTES, MAX_FILES,
+    MAX_FUNCTIONS, MAX_HEADERS, MAX_JOIN_WIDTH, MAX_NAME_BYTES, MAX_PLACE_BYTES, MAX_PLACE_DEPTH, MAX_PORTS,
+    MAX_TEXT_BYTES, MAX_VALUE_BYTES, RESERVED_PLACES,
 };
 pub use policy::{Floor, Listed, PolicyFile, check_policy, check_policy_bytes};
+pub use request::Methods;
+pub use route::Route;
 pub use schema::{policy_schema, schema};
 pub use source::{Position, Span};
 pub use units::{ByteSize, format_duration};

@@ -40,6 +40,14 @@ impl Chain {
             quoted(&format_duration(self.ingress.deadline))
         )?;
         writeln!(out, "in_flight = {}", self.ingress.in_flight)?;
+        writeln!(out, "methods = [{}]", quoted_list(self.ingress.methods.names()))?;
+        if !self.ingress.headers.is_empty() {
+            let headers = quoted_list(self.ingress.headers.iter().map(String::as_str));
+            writeln!(out, "headers = [{headers}]")?;
+        }
+        if let Some(route) = &self.ingress.route {
+            writeln!(out, "route = {}", quoted(route.as_str()))?;
+        }
         if let Some(listen) = self.ingress.listen {
             writeln!(out, "listen = {}", quoted(&listen.to_string()))?;
         }
@@ -150,6 +158,11 @@ fn write_limits(out: &mut String, limits: &Limits) -> std::fmt::Result {
     writeln!(out, "prefault = {prefault}")?;
     writeln!(out, "scratch = {}", quoted(&scratch.to_string()))?;
     writeln!(out, "threads = {threads}")
+}
+
+/// What stands between the brackets of an array of strings.
+fn quoted_list<'t>(texts: impl Iterator<Item = &'t str>) -> String {
+    texts.map(quoted).collect::<Vec<_>>().join(", ")
 }
 
 /// A TOML basic string.

@@ -8,12 +8,14 @@ use serde_json::{Map, Value, json};
 use crate::keys;
 use crate::kinds::{AnyKey, ChoiceKind, ItemKind, ListKind, OwnKind};
 use crate::policy::keys as policy_keys;
+use crate::request::Methods;
 use crate::units::format_duration;
 
 const NAME_PATTERN: &str = "^[a-z][a-z0-9_-]{0,62}$";
 const SIZE_PATTERN: &str = "^[0-9]+(B|KiB|MiB|GiB|TiB)$";
 const DURATION_PATTERN: &str = "^[0-9]+(us|ms|s|m|h)$";
 const ADDRESS_PATTERN: &str = "^([0-9.]+|\\[[0-9A-Fa-f:.%]+\\]):[0-9]+$";
+const HEADER_PATTERN: &str = "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,63}$";
 const ENV_NAME_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_]{0,62}$";
 
 /// The schema of a chain file.
@@ -212,6 +214,24 @@ fn own(kind: OwnKind) -> Value {
                 }],
             }))
         }
+        OwnKind::Methods => json!({
+            "type": "array",
+            "minItems": 1,
+            "maxItems": Methods::NAMES.len(),
+            "items": { "enum": Methods::NAMES },
+            "default": [keys::DEFAULT_METHOD],
+            "examples": [["GET", "POST"]],
+        }),
+        OwnKind::Headers => json!({
+            "type": "array",
+            "maxItems": keys::MAX_HEADERS,
+            "items": { "type": "string", "pattern": HEADER_PATTERN },
+            "default": [],
+            "examples": [["authorization", "x-tenant"]],
+        }),
+        OwnKind::Route => json!({
+            "type": "string", "pattern": "^/", "maxLength": keys::MAX_ROUTE_BYTES, "examples": ["/thumbs/{size}"],
+        }),
         OwnKind::Address => json!({
             "type": "string", "pattern": ADDRESS_PATTERN, "examples": ["127.0.0.1:9001"],
         }),

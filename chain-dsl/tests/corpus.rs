@@ -78,6 +78,7 @@ fn every_code_that_the_checker_can_give_stands_in_the_corpus() {
         Code::FileNotUsable,
         Code::TlsNotUsable,
         Code::AddressTaken,
+        Code::RouteTaken,
         Code::CertificateDoubtful,
         Code::MemoryPastMachine,
     ];

@@ -94,6 +94,12 @@ fn matches(pattern: &str, text: &str) -> bool {
             text.starts_with("file:/")
                 || path.is_some_and(|path| path.split('/').count() == 3 && path.split('/').all(is_part))
         }
+        "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,63}$" => {
+            (1..=63).contains(&text.len())
+                && bytes
+                    .iter()
+                    .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+.^_`|~-".contains(b))
+        }
         "^HACHER_" => text.starts_with("HACHER_"),
         other => panic!("a pattern that this test does not know: {other}"),
     }

@@ -27,7 +27,10 @@ fn echo_chain() -> String {
 fn request() -> Request<Full<Bytes>> {
     let builder = Request::post("https://localhost/chains/t")
         .header("host", "localhost")
-        .header("traceparent", "00-11-22-01")
+        .header(
+            "traceparent",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        )
         .header("ce-id", "7");
     builder
         .header("content-type", "text/plain")
@@ -86,7 +89,10 @@ fn tls_speaks_http_2_and_http_1_and_headers_travel() {
         for reply in replies {
             let reply = reply.await.unwrap();
             assert_eq!(reply.status(), 200);
-            assert_eq!(reply.headers()["traceparent"], "00-11-22-01");
+            assert_eq!(
+                reply.headers()["traceparent"],
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+            );
             assert!(reply.headers().get("ce-id").is_none());
             assert_eq!(reply.headers()["content-type"], "text/plain");
             assert_eq!(reply.into_body().collect().await.unwrap().to_bytes(), "over tls");

@@ -8,7 +8,7 @@
 
 use super::ids::INVOCATION_HEADER;
 use super::problem::{InnerStatus, ProblemCause};
-use super::target::{CHAINS, path_of};
+use super::target::path_of;
 use hacher_http::access::{CAUSE_MAX_BYTES, MARK, METHOD_MAX_BYTES, PATH_MAX_BYTES, Record};
 use hacher_libos_net::clock::{self, Monotonic};
 use hacher_watched::watch_room;
@@ -46,26 +46,25 @@ impl AccessLog {
         }
     }
 
-    /// A line for a request that has arrived; nothing if nobody wants it. `serves`: whether there is a chain
-    /// of this name.
+    /// A line for a request that has arrived; nothing if nobody wants it. `chain_at`: which chain a path leads
+    /// to.
     pub(super) fn entry(
         self: &Rc<Self>,
         request: &Request<()>,
-        serves: impl Fn(&str) -> bool,
+        chain_at: impl Fn(&str) -> Option<String>,
     ) -> Option<Entry> {
         if !self.is_on.get() {
             return None;
         }
         let path = request.uri().path();
         let decoded = path_of(path).ok();
-        let chain = decoded.as_deref().and_then(|path| path.strip_prefix(CHAINS));
-        let chain = chain.filter(|chain| serves(chain)).unwrap_or_default();
+        let chain = decoded.as_deref().and_then(chain_at).unwrap_or_default();
         Some(Entry {
             log: Rc::clone(self),
             begun: clock::now(),
             reply_bytes: None,
             record: Record {
-                chain: chain.to_owned(),
+                chain,
                 method: cut(request.method().as_str(), METHOD_MAX_BYTES).to_owned(),
                 path: cut(path, PATH_MAX_BYTES).to_owned(),
                 ..Record::default()
@@ -167,7 +166,7 @@ mod tests {
 
     fn entry(log: &Rc<AccessLog>) -> Option<Entry> {
         let path = format!("/chains/{}?secret=1", "x".repeat(1000));
-        log.entry(&Request::get(path).body(()).unwrap(), |_| false)
+        log.entry(&Request::get(path).body(()).unwrap(), |_| None)
     }
 
     #[test]

@@ -1,61 +1,188 @@
 //! The headers of a client that travel into a chain with its request (docs/http.md has the whole table).
 
+use super::pattern::Captured;
 use super::problem::Problem;
-use hacher_libos_net::headers::{self, HeaderError};
+use super::trace_context::TraceContext;
+use hacher_http::percent;
+use hacher_libos_net::headers::{self, HeaderError, is_single};
 use hacher_libos_net::telemetry::RequestRefusal;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{CONNECTION, COOKIE, HOST, HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
+use std::borrow::Cow;
+use std::net::IpAddr;
 
 /// Room for the headers that most requests carry.
 pub(super) const HEAD_EXPECTED_BYTES: usize = 512;
 
 /// How often a header may stand in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Arity {
+enum Arity {
     /// Once; a second one has no meaning that two readers would agree on.
     Single,
     /// Often; its values are one list (RFC 9110, section 5.3).
     List,
 }
 
-/// How `name` travels; `None` if it does not.
-pub(super) fn arity(name: &str) -> Option<Arity> {
-    match name {
-        "content-type" | "traceparent" | "idempotency-key" => Some(Arity::Single),
-        "content-encoding" | "tracestate" | "baggage" => Some(Arity::List),
-        // CloudEvents, HTTP binding, binary mode: one header for each attribute.
-        _ if name.starts_with("ce-") => Some(Arity::Single),
-        _ => None,
+/// What of a request is no header, and travels as one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'r> {
+    pub(super) method: &'r str,
+    /// As functions see it.
+    pub(super) path: &'r str,
+    pub(super) query: Option<&'r str>,
+    pub(super) captures: &'r [(String, Captured)],
+    /// The host that the target names, which counts before the header (RFC 9112, section 3.2.2).
+    pub(super) authority: Option<&'r str>,
+    /// Where the connection comes from.
+    pub(super) peer: Option<IpAddr>,
+}
+
+/// Whether `name` travels with every request.
+fn travels(name: &str) -> bool {
+    const NAMES: [&str; 5] = [
+        "accept",
+        "baggage",
+        "content-encoding",
+        "content-type",
+        "idempotency-key",
+    ];
+    // CloudEvents, HTTP binding, binary mode: one header for each attribute.
+    NAMES.contains(&name) || name.starts_with("ce-")
+}
+
+/// How often `name` may stand in a request.
+fn arity(name: &str) -> Arity {
+    if is_single(name) {
+        Arity::Single
+    } else {
+        Arity::List
     }
 }
 
-/// Puts the carried headers of a request, and its query, into its record.
-pub(super) fn carry(from: &HeaderMap, query: Option<&str>, plain: &mut Vec<u8>) -> Result<(), Problem> {
+/// Puts the carried headers of a request, and what else it asks, into its record. `chosen` travel beside what
+/// always does.
+pub(super) fn carry(
+    from: &HeaderMap,
+    asked: Asked<'_>,
+    chosen: &[HeaderName],
+    plain: &mut Vec<u8>,
+) -> Result<(), Problem> {
+    put(plain, headers::METHOD, asked.method)?;
+    if !asked.path.is_empty() {
+        put(plain, headers::PATH, asked.path)?;
+    }
+    for (name, captured) in asked.captures {
+        capture(name, captured, plain)?;
+    }
+    if let Some(query) = asked.query {
+        put(plain, headers::QUERY, query)?;
+    }
     for name in from.keys() {
-        let Some(arity) = arity(name.as_str()) else {
-            continue;
-        };
-        let mut values = from.get_all(name).iter();
-        let first = text(name, values.next())?;
-        match (arity, values.next()) {
-            (_, None) => put(plain, name.as_str(), first)?,
-            (Arity::Single, Some(_)) => return Err(repeated(name)),
-            (Arity::List, Some(second)) => {
-                let mut list = Vec::from([first, text(name, Some(second))?]);
-                for value in values {
-                    list.push(text(name, Some(value))?);
-                }
-                list.retain(|value| !value.is_empty());
-                put(plain, name.as_str(), &list.join(", "))?;
-            }
+        let has_own_rules =
+            ["host", "traceparent", "tracestate", headers::FORWARDED_FOR].contains(&name.as_str());
+        let is_carried = travels(name.as_str()) || chosen.contains(name);
+        if is_carried && !has_own_rules && !is_of_this_connection(from, name) {
+            put_all(from, name, plain)?;
         }
     }
-    query.map_or(Ok(()), |query| put(plain, headers::QUERY, query))
+    if chosen.contains(&HOST) {
+        match asked.authority {
+            Some(authority) => put(plain, HOST.as_str(), authority)?,
+            None => put_all(from, &HOST, plain)?,
+        }
+    }
+    if let Some(trace) = TraceContext::of(from) {
+        put(plain, "traceparent", trace.parent)?;
+        if let Some(state) = &trace.state {
+            put(plain, "tracestate", state)?;
+        }
+    }
+    forwarded(from, asked.peer, plain)
+}
+
+/// Whether the client names a header as one of its connection (RFC 9110, section 7.6.1): it ends here.
+fn is_of_this_connection(from: &HeaderMap, name: &HeaderName) -> bool {
+    let lines = from.get_all(CONNECTION).iter();
+    let mut options = lines.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
+
+/// Puts all values of a header.
+fn put_all(from: &HeaderMap, name: &HeaderName, plain: &mut Vec<u8>) -> Result<(), Problem> {
+    let mut values = from.get_all(name).iter();
+    let Some(first) = values.next() else {
+        return Ok(());
+    };
+    let first = text(name, first)?;
+    match (arity(name.as_str()), values.next()) {
+        (_, None) => put(plain, name.as_str(), first),
+        (Arity::Single, Some(_)) => Err(repeated(name)),
+        (Arity::List, Some(second)) => {
+            let mut list = Vec::from([first, text(name, second)?]);
+            for value in values {
+                list.push(text(name, value)?);
+            }
+            list.retain(|value| !value.is_empty());
+            // RFC 9113, section 8.2.3: HTTP/2 may cut this one header at its own separator.
+            let between = if *name == COOKIE { "; " } else { ", " };
+            put(plain, name.as_str(), &list.join(between))
+        }
+    }
+}
+
+/// Where the request came from: what the client says, and who the client is.
+fn forwarded(from: &HeaderMap, peer: Option<IpAddr>, plain: &mut Vec<u8>) -> Result<(), Problem> {
+    let name = HeaderName::from_static(headers::FORWARDED_FOR);
+    let mut list = Vec::new();
+    if !is_of_this_connection(from, &name) {
+        for value in from.get_all(&name) {
+            list.push(text(&name, value)?);
+        }
+    }
+    let peer = peer.map(|peer| peer.to_canonical().to_string());
+    list.extend(peer.as_deref());
+    list.retain(|value| !value.is_empty());
+    match list.as_slice() {
+        [] => Ok(()),
+        [one] => put(plain, headers::FORWARDED_FOR, one),
+        many => put(plain, headers::FORWARDED_FOR, &many.join(", ")),
+    }
+}
+
+/// What a route captured: a segment decoded, the rest of a path as it is.
+fn capture(name: &str, captured: &Captured, plain: &mut Vec<u8>) -> Result<(), Problem> {
+    let name = [headers::CAPTURE_PREFIX, name].concat();
+    match captured {
+        Captured::Rest(path) => put(plain, &name, path),
+        Captured::Segment(segment) => {
+            let decoded = decoded(segment).ok_or_else(|| {
+                let detail = "a captured segment of the path is not UTF-8 once it is decoded";
+                Problem::new(StatusCode::BAD_REQUEST, "malformed request", detail)
+                    .refusal(RequestRefusal::Headers)
+            })?;
+            put(plain, &name, &decoded)
+        }
+    }
+}
+
+/// A segment of a path without its percent-encoding, if it is text.
+fn decoded(segment: &str) -> Option<Cow<'_, str>> {
+    if !segment.contains('%') {
+        return Some(Cow::Borrowed(segment));
+    }
+    let (before, escapes) = percent::escapes(segment);
+    let mut bytes = before.as_bytes().to_vec();
+    for escape in escapes {
+        let (byte, rest) = escape?;
+        bytes.push(byte);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 /// A value as text: UTF-8 is carried as it is, other bytes have no meaning that a function could rely on.
-fn text<'a>(name: &HeaderName, value: Option<&'a HeaderValue>) -> Result<&'a str, Problem> {
-    core::str::from_utf8(value.map_or(&[][..], HeaderValue::as_bytes)).map_err(|_| {
+fn text<'a>(name: &HeaderName, value: &'a HeaderValue) -> Result<&'a str, Problem> {
+    core::str::from_utf8(value.as_bytes()).map_err(|_| {
         let detail = format!("the value of `{name}` is neither ASCII nor UTF-8");
         Problem::new(StatusCode::BAD_REQUEST, "malformed header", detail).refusal(RequestRefusal::Headers)
     })
@@ -97,16 +224,37 @@ mod tests {
         map
     }
 
-    fn carried(fields: &[(&str, &[u8])]) -> Result<Vec<(String, String)>, StatusCode> {
+    const ASKED: Asked<'static> = Asked {
+        method: "POST",
+        path: "",
+        query: None,
+        captures: &[],
+        authority: None,
+        peer: None,
+    };
+
+    /// All but the method, sorted.
+    fn asked(
+        fields: &[(&str, &[u8])],
+        asked: Asked<'_>,
+        chosen: &[&'static str],
+    ) -> Result<Vec<(String, String)>, StatusCode> {
         let mut plain = vec![0, 0];
-        carry(&map(fields), None, &mut plain).map_err(|problem| problem.response().status())?;
+        let chosen: Vec<_> = chosen.iter().map(|name| HeaderName::from_static(name)).collect();
+        carry(&map(fields), asked, &chosen, &mut plain).map_err(|problem| problem.response().status())?;
         let (encoded, body) = headers::split(&plain).unwrap();
         assert_eq!(body, b"");
         let mut found: Vec<_> = Headers::new(encoded)
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
+        let method = (headers::METHOD.to_owned(), asked.method.to_owned());
+        assert_eq!(found.remove(0), method);
         found.sort();
         Ok(found)
+    }
+
+    fn carried(fields: &[(&str, &[u8])]) -> Result<Vec<(String, String)>, StatusCode> {
+        asked(fields, ASKED, &[])
     }
 
     fn pairs(fields: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -118,29 +266,23 @@ mod tests {
     fn lists_keep_all_their_values_in_order() {
         let found = carried(&[
             ("baggage", b"a=1"),
-            ("tracestate", b"x=1,y=2"),
+            ("accept", b"text/html"),
             ("content-encoding", b"gzip"),
             ("baggage", b""),
             ("baggage", b"b=2;p=q"),
-            ("tracestate", b"z=3"),
+            ("accept", b"*/*;q=0.1"),
         ]);
         let expected = [
+            ("accept", "text/html, */*;q=0.1"),
             ("baggage", "a=1, b=2;p=q"),
             ("content-encoding", "gzip"),
-            ("tracestate", "x=1,y=2, z=3"),
         ];
         assert_eq!(found, Ok(pairs(&expected)));
     }
 
     #[test]
     fn a_repeated_singleton_is_refused_even_if_both_say_the_same() {
-        for name in [
-            "content-type",
-            "traceparent",
-            "idempotency-key",
-            "ce-id",
-            "ce-own",
-        ] {
+        for name in ["content-type", "idempotency-key", "ce-id", "ce-own"] {
             let found = carried(&[(name, b"a"), (name, b"a")]);
             assert_eq!(found, Err(StatusCode::BAD_REQUEST), "{name}");
         }
@@ -173,10 +315,95 @@ mod tests {
     }
 
     #[test]
-    fn the_query_travels() {
-        let mut plain = vec![0, 0];
-        carry(&HeaderMap::new(), Some("size=3&x=%20"), &mut plain).unwrap();
-        let (encoded, _) = headers::split(&plain).unwrap();
-        assert_eq!(headers::find(encoded, headers::QUERY), Some("size=3&x=%20"));
+    fn what_is_asked_travels_and_what_a_client_says_under_these_names_does_not() {
+        let captures = [
+            ("size".to_owned(), Captured::Segment("6%204%2F\u{fc}".to_owned())),
+            ("rest".to_owned(), Captured::Rest("a%2Fb/c".to_owned())),
+        ];
+        let asked_for = Asked {
+            method: "GET",
+            path: "/a/b",
+            query: Some("size=3&x=%20"),
+            captures: &captures,
+            peer: Some("::ffff:192.0.2.1".parse().unwrap()),
+            ..ASKED
+        };
+        let forged: [(&str, &[u8]); 6] = [
+            ("hacher-method", b"DELETE"),
+            ("hacher-path", b"/forged"),
+            ("hacher-capture-size", b"forged"),
+            ("hacher-query", b"forged"),
+            ("hacher-status", b"500"),
+            ("x-forwarded-for", b"203.0.113.9"),
+        ];
+        let expected = [
+            ("hacher-capture-rest", "a%2Fb/c"),
+            ("hacher-capture-size", "6 4/\u{fc}"),
+            ("hacher-path", "/a/b"),
+            ("hacher-query", "size=3&x=%20"),
+            ("x-forwarded-for", "203.0.113.9, 192.0.2.1"),
+        ];
+        assert_eq!(asked(&forged, asked_for, &[]), Ok(pairs(&expected)));
+        for segment in ["%ff", "%00", "a%0ab"] {
+            let captures = [("a".to_owned(), Captured::Segment(segment.to_owned()))];
+            let asked_for = Asked {
+                captures: &captures,
+                ..ASKED
+            };
+            assert_eq!(
+                asked(&[], asked_for, &[]),
+                Err(StatusCode::BAD_REQUEST),
+                "{segment}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_chain_chooses_further_headers_and_a_connection_keeps_its_own() {
+        let fields: [(&str, &[u8]); 8] = [
+            ("authorization", b"Bearer a"),
+            ("x-tenant", b"a"),
+            ("x-tenant", b"b"),
+            ("cookie", b"a=1"),
+            ("cookie", b"b=2"),
+            ("x-other", b"c"),
+            ("host", b"by-header"),
+            ("connection", b"close, X-Nominated"),
+        ];
+        let chosen = ["authorization", "cookie", "host", "x-nominated", "x-tenant"];
+        let expected = [
+            ("authorization", "Bearer a"),
+            ("cookie", "a=1; b=2"),
+            ("host", "by-header"),
+            ("x-tenant", "a, b"),
+        ];
+        let nominated = [&fields[..], &[("x-nominated", b"d")]].concat();
+        assert_eq!(asked(&nominated, ASKED, &chosen), Ok(pairs(&expected)));
+        let by_target = Asked {
+            authority: Some("by-target"),
+            ..ASKED
+        };
+        let found = asked(&fields, by_target, &["host"]);
+        assert_eq!(found, Ok(pairs(&[("host", "by-target")])));
+        let twice = [("authorization", &b"a"[..]), ("authorization", b"b")];
+        assert_eq!(
+            asked(&twice, ASKED, &["authorization"]),
+            Err(StatusCode::BAD_REQUEST)
+        );
+        assert_eq!(asked(&twice, ASKED, &[]), Ok(vec![]), "nobody wants it");
+    }
+
+    #[test]
+    fn a_trace_travels_if_it_is_one_and_its_state_only_beside_it() {
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let both = [
+            ("tracestate", &b"b=2"[..]),
+            ("traceparent", parent.as_bytes()),
+            ("tracestate", b"a=1"),
+        ];
+        let expected = [("traceparent", parent), ("tracestate", "b=2,a=1")];
+        assert_eq!(carried(&both), Ok(pairs(&expected)));
+        assert_eq!(carried(&both[..1]), Ok(vec![]));
+        assert_eq!(carried(&[both[0], ("traceparent", b"00-1")]), Ok(vec![]));
     }
 }

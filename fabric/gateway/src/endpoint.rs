@@ -8,6 +8,7 @@ use super::in_flight::InFlight;
 use super::pace::BYTES_AT_ONCE;
 use super::record::Record;
 use super::request_key::RequestKey;
+use super::taken::Taken;
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::attach::Begin;
 use hacher_libos_net::clock;
@@ -46,13 +47,8 @@ const PREFIX_BYTES: u64 = 2;
 
 /// What a chain answers.
 pub(crate) enum Answer {
-    /// A record came to egress.
-    Record {
-        /// Its plaintext, headers first.
-        record: Record,
-        /// Who sent it.
-        upstream: Upstream,
-    },
+    /// A record came to egress: its plaintext, headers first, and who sent it.
+    Record { record: Record, upstream: Upstream },
     /// A function's record is larger than a reply may be.
     TooLarge {
         /// The function's name.
@@ -111,6 +107,8 @@ pub(crate) struct Endpoint {
     fit: Cell<bool>,
     /// What opens sealed requests.
     pub(super) request_key: Option<RequestKey>,
+    /// Which requests the chain takes.
+    pub(super) taken: Taken,
 }
 
 /// A request that is in flight; gives its place back when dropped.
@@ -137,6 +135,7 @@ impl Endpoint {
             receiver,
             doorbell,
             request_key,
+            requests,
             ..
         } = attachment;
         let life = GatewayLife::of_epoch(begin.instance_epoch);
@@ -153,6 +152,7 @@ impl Endpoint {
             own,
             account,
             request_key,
+            taken: Taken::new(&requests),
             arriving: RefCell::new(Arriving::new(receiver.ring_count())),
             sender: RefCell::new(sender),
             receiver: RefCell::new(receiver),

@@ -1,6 +1,7 @@
 //! The gateway's readers of what a client or a function chose, for those who try them with any bytes.
 
 use super::budget::Budget;
+use super::carried::Asked;
 use super::framing::{Framing, Refused};
 use super::problem::Problem;
 use super::record::Record;
@@ -81,5 +82,13 @@ pub fn reply_of_record(plain: Vec<u8>) -> Response<Full<Bytes>> {
 pub fn carried(sent: &HeaderMap) -> Option<Vec<u8>> {
     let mut plain = Vec::new();
     headers::start(&mut plain, &[]);
-    carried::carry(sent, None, &mut plain).ok().map(|()| plain)
+    let asked = Asked {
+        method: "POST",
+        path: "",
+        query: None,
+        captures: &[],
+        authority: None,
+        peer: None,
+    };
+    carried::carry(sent, asked, &[], &mut plain).ok().map(|()| plain)
 }

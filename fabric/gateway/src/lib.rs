@@ -18,6 +18,9 @@
 //! drain         the end of a gateway, in stages; departure goes through them
 //! gateway       what all connections share
 //! route         which resource that is, and which methods it has
+//! location      which chain a path leads to
+//! pattern       the route of a chain, and what it captures
+//! taken         which requests a chain takes
 //! request       one request to a chain: admit, collect, seal towards the first functions, await the answer
 //! request_body  the body of a request, within its limits
 //! request_key   what opens sealed requests, each once
@@ -32,6 +35,7 @@
 //! ids           the ids of requests
 //! arriving      records of which some segments are here
 //! carried       which headers of a request its record carries
+//! trace_context the trace that a request belongs to
 //! reply         the reply that a record at egress makes
 //! reply_body    the body of a reply, until its last byte is written
 //! problem       errors as RFC 9457 has them
@@ -57,8 +61,10 @@ pub mod hostile;
 mod ids;
 mod in_flight;
 mod listener;
+mod location;
 mod open_files;
 mod pace;
+mod pattern;
 mod places;
 mod problem;
 mod record;
@@ -71,9 +77,11 @@ mod route;
 mod screen;
 mod sealed_reply;
 mod sealed_request;
+mod taken;
 mod tally;
 mod target;
 pub mod tls;
+mod trace_context;
 mod turn;
 mod wire;
 

@@ -27,6 +27,7 @@ use hyper_util::server::conn::auto::Builder;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -116,16 +117,24 @@ impl Acceptor {
             gateway.places.room().await;
             let place = gateway.places.take(Client::at(from.ip()));
             let (gateway, tls) = (Rc::clone(&gateway), self.tls.as_ref().map(|tls| tls.acceptor()));
-            spawn_local(async move { connect(&gateway, stream, place, tls.as_ref()).await });
+            let peer = from.ip();
+            spawn_local(async move { connect(&gateway, stream, peer, place, tls.as_ref()).await });
         }
     }
 }
 
-async fn connect(gateway: &Rc<Gateway>, stream: TcpStream, place: Place, tls: Option<&Handshake>) {
+async fn connect(
+    gateway: &Rc<Gateway>,
+    stream: TcpStream,
+    peer: IpAddr,
+    place: Place,
+    tls: Option<&Handshake>,
+) {
     let connection = Rc::clone(&place.connection);
     let wire = Wire::new(stream, place);
     let Some(tls) = tls else {
         let screen = Screen::new(wire).ended_by(&connection, &gateway.drain);
+        screen.exchange().set_peer(peer);
         return speak(gateway, &connection, screen, None).await;
     };
     // A client that fails the handshake is told so by TLS itself.
@@ -145,6 +154,7 @@ async fn connect(gateway: &Rc<Gateway>, stream: TcpStream, place: Place, tls: Op
         _ => Screen::new(stream).ended_by(&connection, &gateway.drain),
     };
     screen.exchange().set_over_tls(binding);
+    screen.exchange().set_peer(peer);
     speak(gateway, &connection, screen, agreed.as_deref()).await;
 }
 
@@ -218,8 +228,8 @@ async fn serve(
     let turn = RequestTurn::new(connection, &gateway.places, &gateway.drain);
     let is_http_2 = parts.version == Version::HTTP_2;
     let request = Request::from_parts(parts, ());
-    let serves = |chain: &str| gateway.endpoint(chain).is_some();
-    let mut access = gateway.access.entry(&request, serves);
+    let chain_at = |path: &str| Some(gateway.locate(path)?.endpoint.begin.chain.to_string());
+    let mut access = gateway.access.entry(&request, chain_at);
     let mut reply = if is_http_2 && request.headers().len() > FIELDS_MAX {
         gateway.count(Counter::Rejected(Reject::Malformed));
         // On HTTP/1 the reader of heads says so. A map of many short fields takes far more memory than their

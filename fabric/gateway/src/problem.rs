@@ -3,7 +3,7 @@
 use hacher_libos_net::end::Signal;
 use hacher_libos_net::fault::{Cause, Notice, limit};
 use hacher_libos_net::telemetry::{RequestFailure, RequestRefusal};
-use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -39,6 +39,7 @@ pub(crate) struct Problem {
     detail: String,
     members: Map<String, Value>,
     retry_after_s: Option<u32>,
+    allow: Option<Box<HeaderValue>>,
     reason: Option<Reason>,
 }
 
@@ -51,6 +52,7 @@ impl Problem {
             detail: detail.into(),
             members: Map::new(),
             retry_after_s: None,
+            allow: None,
             reason: None,
         }
     }
@@ -70,6 +72,12 @@ impl Problem {
     /// Says that trying again later may help.
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// Says which methods are answered (RFC 9110, section 15.5.6).
+    pub(crate) fn allow(mut self, methods: HeaderValue) -> Self {
+        self.allow = Some(Box::new(methods));
         self
     }
 
@@ -144,6 +152,9 @@ impl Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after_s {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(methods) = self.allow {
+            headers.insert(ALLOW, *methods);
         }
         if let Some(reason) = self.reason {
             response.extensions_mut().insert(reason);

@@ -139,7 +139,7 @@ pub(super) fn without_content(reply: Reply) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::super::budget::Budget;
-    use super::super::carried::carry;
+    use super::super::carried::{Asked, carry};
     use super::*;
     use proptest::prelude::*;
 
@@ -286,7 +286,15 @@ mod tests {
                 }
             }
             let mut plain = vec![0, 0];
-            match carry(&from, query.as_deref(), &mut plain) {
+            let asked = Asked {
+                method: "POST",
+                path: "",
+                query: query.as_deref(),
+                captures: &[],
+                authority: None,
+                peer: None,
+            };
+            match carry(&from, asked, &[], &mut plain) {
                 Err(problem) => prop_assert!(problem.response().status().is_client_error()),
                 Ok(()) => {
                     plain.extend_from_slice(b"body");

@@ -1,10 +1,11 @@
 //! One request to a chain: taken in, sealed, answered.
 
 use super::budget::REQUEST_BYTES;
-use super::carried::{HEAD_EXPECTED_BYTES, carry};
+use super::carried::{Asked, HEAD_EXPECTED_BYTES, carry};
 use super::endpoint::{Answer, Endpoint, NotSent, deadline};
 use super::gateway::Gateway;
 use super::ids::INVOCATION_HEADER;
+use super::location::Location;
 use super::problem::{Problem, RETRY_AFTER_S};
 use super::record::Record;
 use super::reply::{self, Origin, Reply};
@@ -17,8 +18,10 @@ use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::telemetry::{RequestFailure, RequestRefusal};
 use hacher_sealed_request::reply::Owed;
 use hyper::header::HeaderValue;
+use hyper::http::uri::Authority;
 use hyper::{HeaderMap, Request, StatusCode};
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -31,6 +34,10 @@ pub(super) struct Arrival<'a> {
     pub(super) turn: &'a RequestTurn,
     /// Its head.
     pub(super) request: &'a Request<()>,
+    /// Where its target leads.
+    pub(super) location: &'a Location,
+    /// Where its connection comes from.
+    pub(super) peer: Option<IpAddr>,
     /// Its body.
     pub(super) body: &'a mut RequestBody,
     /// What seals the reply, from the moment on at which a sealed request was opened and is no replay.
@@ -107,17 +114,28 @@ async fn take_in(
     let Arrival {
         turn,
         request,
+        location,
+        peer,
         body,
         owed,
     } = arrival;
-    if is_sealed(request)? {
-        let mut sealed = SealedRequest::new(endpoint, owed)?;
+    if is_sealed(request, location)? {
+        let mut sealed = SealedRequest::new(endpoint, peer, owed)?;
         body.collect(turn, &mut sealed, until).await?;
         return sealed.finish();
     }
     let mut head = Vec::with_capacity(HEAD_EXPECTED_BYTES);
     headers::start(&mut head, &[]);
-    carry(request.headers(), request.uri().query(), &mut head)?;
+    let uri = request.uri();
+    let asked = Asked {
+        method: request.method().as_str(),
+        path: &location.path,
+        query: uri.query(),
+        captures: &location.captures,
+        authority: uri.authority().map(Authority::as_str),
+        peer,
+    };
+    carry(request.headers(), asked, endpoint.taken.headers(), &mut head)?;
     let mut plain = PlainBody::new(endpoint, Record::beginning_with(head, &endpoint.account));
     body.collect(turn, &mut plain, until).await?;
     Ok(plain.finish())

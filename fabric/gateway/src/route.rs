@@ -4,6 +4,7 @@ use super::drain;
 use super::endpoint::Endpoint;
 use super::evidence::{Denied, Question};
 use super::gateway::Gateway;
+use super::location::Location;
 use super::problem::Problem;
 use super::problem::RETRY_AFTER_S;
 use super::reply::{self, Reply};
@@ -12,6 +13,7 @@ use super::request::{Arrival, invoke};
 use super::request_body::RequestBody;
 use super::screen::Exchange;
 use super::sealed_reply;
+use super::sealed_request::says_sealed;
 use super::tally::Tally;
 use super::target::{self, CHAINS};
 use super::turn::RequestTurn;
@@ -36,7 +38,7 @@ enum Resource {
     /// Evidence of what runs here.
     Evidence,
     /// A chain.
-    Chain(Rc<Endpoint>),
+    Chain(Location),
     /// The gateway as a whole: the target `*`.
     Server,
 }
@@ -48,18 +50,29 @@ impl Resource {
             "/readyz" => Some(Self::Readiness),
             "/evidence" => Some(Self::Evidence),
             "*" => Some(Self::Server),
-            _ => {
-                let name = path.strip_prefix(CHAINS)?;
-                gateway.endpoint(name).map(Self::Chain)
-            }
+            _ => gateway.locate(path).map(Self::Chain),
         }
     }
 
-    const fn allowed(&self) -> &'static str {
+    fn allowed(&self) -> HeaderValue {
         match self {
-            Self::Health | Self::Readiness | Self::Evidence => "GET, HEAD, OPTIONS",
-            Self::Chain(_) => "POST, OPTIONS",
-            Self::Server => ANYWHERE,
+            Self::Health | Self::Readiness | Self::Evidence => HeaderValue::from_static("GET, HEAD, OPTIONS"),
+            Self::Chain(location) => location.endpoint.taken.allow_header(),
+            Self::Server => HeaderValue::from_static(ANYWHERE),
+        }
+    }
+
+    /// Whether it answers this request. A sealed one says inside which method it has.
+    fn answers(&self, request: &Request<()>) -> bool {
+        match self {
+            Self::Health | Self::Readiness | Self::Evidence => {
+                matches!(*request.method(), Method::GET | Method::HEAD)
+            }
+            Self::Chain(location) => {
+                let is_sealed = *request.method() == Method::POST && says_sealed(request.headers());
+                is_sealed || location.endpoint.taken.answers(request.method())
+            }
+            Self::Server => false,
         }
     }
 }
@@ -97,7 +110,8 @@ async fn route(
     body: &mut RequestBody,
 ) -> Reply {
     if request.method() == Method::CONNECT {
-        return rejected(gateway, Reject::Method, not_allowed(ANYWHERE));
+        let allowed = HeaderValue::from_static(ANYWHERE);
+        return rejected(gateway, Reject::Method, not_allowed(allowed));
     }
     if !is_known(request.method()) {
         let detail = "there is no such method";
@@ -111,29 +125,44 @@ async fn route(
     let Some(resource) = Resource::at(gateway, &path) else {
         return rejected(gateway, Reject::NotFound, unknown(gateway, &path));
     };
-    let allowed = resource.allowed();
-    match (resource, request.method()) {
-        (_, &Method::OPTIONS) => options(allowed),
-        (Resource::Health, &Method::GET | &Method::HEAD) => text(StatusCode::OK, "ok\n"),
-        (Resource::Readiness, &Method::GET | &Method::HEAD) => readiness(gateway),
-        (Resource::Evidence, &Method::GET | &Method::HEAD) => {
-            evidence(gateway, exchange, turn, request.uri().query()).await
+    if !resource.answers(request) {
+        let allowed = resource.allowed();
+        return if *request.method() == Method::OPTIONS {
+            options(allowed)
+        } else {
+            rejected(gateway, Reject::Method, not_allowed(allowed))
+        };
+    }
+    match resource {
+        Resource::Health => text(StatusCode::OK, "ok\n"),
+        Resource::Readiness => readiness(gateway),
+        Resource::Evidence => evidence(gateway, exchange, turn, request.uri().query()).await,
+        Resource::Chain(location) => {
+            let owed = Cell::new(None);
+            let arrival = Arrival {
+                turn,
+                request,
+                body,
+                location: &location,
+                peer: exchange.peer(),
+                owed: &owed,
+            };
+            of_chain(gateway, arrival).await
         }
-        (Resource::Chain(endpoint), &Method::POST) => of_chain(gateway, endpoint, turn, request, body).await,
-        _ => rejected(gateway, Reject::Method, not_allowed(allowed)),
+        // Only OPTIONS may be asked of it.
+        Resource::Server => rejected(
+            gateway,
+            Reject::Method,
+            not_allowed(HeaderValue::from_static(ANYWHERE)),
+        ),
     }
 }
 
 /// What a chain answers, sealed if it was asked so.
-async fn of_chain(
-    gateway: &Gateway,
-    endpoint: Rc<Endpoint>,
-    turn: &RequestTurn,
-    request: &Request<()>,
-    body: &mut RequestBody,
-) -> Reply {
+async fn of_chain(gateway: &Gateway, arrival: Arrival<'_>) -> Reply {
+    let Arrival { turn, owed, .. } = arrival;
+    let endpoint = Rc::clone(&arrival.location.endpoint);
     let tally = Tally::begin(&endpoint.own);
-    let owed = Cell::new(None);
     let reply = if turn.is_spare() {
         crowded()
     } else if gateway.drain.refuses() {
@@ -142,12 +171,6 @@ async fn of_chain(
         not_started(&endpoint)
     } else {
         turn.admit();
-        let arrival = Arrival {
-            turn,
-            request,
-            body,
-            owed: &owed,
-        };
         tokio::select! {
             biased;
             reply = invoke(gateway, Rc::clone(&endpoint), arrival) => reply,
@@ -226,11 +249,11 @@ fn is_known(method: &Method) -> bool {
     known.contains(method)
 }
 
-fn options(allowed: &'static str) -> Reply {
+fn options(allowed: HeaderValue) -> Reply {
     let mut reply = Response::new(ReplyBody::text(""));
     *reply.status_mut() = StatusCode::NO_CONTENT;
     let headers = reply.headers_mut();
-    headers.insert(ALLOW, HeaderValue::from_static(allowed));
+    headers.insert(ALLOW, allowed);
     reply
 }
 
@@ -265,13 +288,11 @@ fn readiness(gateway: &Gateway) -> Reply {
         .response()
 }
 
-fn not_allowed(allowed: &'static str) -> Reply {
-    let detail = format!("only {allowed} is answered here");
-    let mut reply = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail).response();
-    reply
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allowed));
-    reply
+fn not_allowed(allowed: HeaderValue) -> Reply {
+    let detail = format!("only {} is answered here", allowed.to_str().unwrap_or_default());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail)
+        .allow(allowed)
+        .response()
 }
 
 fn unknown(gateway: &Gateway, path: &str) -> Reply {
@@ -280,7 +301,7 @@ fn unknown(gateway: &Gateway, path: &str) -> Reply {
     let detail = if path.starts_with(CHAINS) {
         "there is no such chain"
     } else {
-        "requests go to /chains/{name}"
+        "requests go to /chains/{name}, or to the route of a chain"
     };
     Problem::new(StatusCode::NOT_FOUND, "not found", detail)
         .with("chains", chains)

@@ -15,6 +15,7 @@ use super::problem::Problem;
 use hacher_trustlet_host::evidence::session::ChannelBinding;
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -55,6 +56,8 @@ pub(super) struct Exchange {
     over_tls: Cell<bool>,
     /// What tells it from all other connections, if it is one over TLS 1.3.
     binding: Cell<Option<ChannelBinding>>,
+    /// Where the connection comes from.
+    peer: Cell<Option<IpAddr>>,
     /// Whether what is said is known not to be HTTP/1.
     through: Cell<bool>,
     /// Why the last head was refused.
@@ -97,6 +100,16 @@ impl Exchange {
     pub(super) fn set_over_tls(&self, binding: Option<ChannelBinding>) {
         self.over_tls.set(true);
         self.binding.set(binding);
+    }
+
+    /// Notes where the connection comes from.
+    pub(super) fn set_peer(&self, peer: IpAddr) {
+        self.peer.set(Some(peer));
+    }
+
+    /// Where the connection comes from, as far as that is known.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        self.peer.get()
     }
 
     /// What tells the connection from all others, if it is one over TLS 1.3.

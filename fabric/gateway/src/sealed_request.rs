@@ -2,33 +2,39 @@
 //! says takes the place of the headers outside, which anybody on the way can have written.
 
 use super::budget::Charge;
-use super::carried::{HEAD_EXPECTED_BYTES, carry};
+use super::carried::{Asked, HEAD_EXPECTED_BYTES, carry};
 use super::endpoint::Endpoint;
 use super::framing::{FIELDS_MAX, head_too_long};
+use super::location::Location;
 use super::problem::{Problem, RETRY_AFTER_S};
 use super::record::Record;
 use super::request_body::{Intake, no_room, shed, too_large};
 use super::request_key::RequestKey;
+use super::target;
 use hacher_libos_net::headers;
 use hacher_libos_net::telemetry::RequestRefusal;
 use hacher_sealed_request::reply::Owed;
 use hacher_sealed_request::request::{Claim, PREFIX_BYTES};
 use hacher_sealed_request::segments::{OVERHEAD_BYTES, Opener};
-use hacher_sealed_request::{QUERY_FIELD, REQUEST_MEDIA_TYPE, Refused, head, problem};
+use hacher_sealed_request::{
+    METHOD_FIELD, PATH_FIELD, QUERY_FIELD, REQUEST_MEDIA_TYPE, Refused, head, problem,
+};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
-use hyper::{HeaderMap, Request, StatusCode};
+use hyper::{HeaderMap, Method, Request, StatusCode};
+use std::borrow::Cow;
 use std::cell::Cell;
+use std::net::IpAddr;
 
 /// What of a head inside is held at most while it is not whole: its length, and itself.
 const HEAD_BYTES: usize = head::HEAD_MAX_BYTES + 4;
 
 /// Whether a request says that it is sealed; a problem if it says so and something else besides.
-pub(super) fn is_sealed(request: &Request<()>) -> Result<bool, Problem> {
+pub(super) fn is_sealed(request: &Request<()>, location: &Location) -> Result<bool, Problem> {
     let headers = request.headers();
-    let types = headers.get_all(CONTENT_TYPE);
-    if !types.iter().any(is_sealed_type) {
+    if !says_sealed(headers) {
         return Ok(false);
     }
+    let types = headers.get_all(CONTENT_TYPE);
     if types.iter().nth(1).is_some() {
         let detail = "`content-type` may stand in a request once";
         return Err(
@@ -50,7 +56,20 @@ pub(super) fn is_sealed(request: &Request<()>) -> Result<bool, Problem> {
             Problem::new(StatusCode::BAD_REQUEST, "a query outside", detail).refusal(RequestRefusal::Headers)
         );
     }
+    if !location.path.is_empty() {
+        let detail = format!(
+            "a sealed request goes to /chains/{{name}}; what stands behind that, or a route, is said inside, as `{PATH_FIELD}`"
+        );
+        return Err(
+            Problem::new(StatusCode::BAD_REQUEST, "a path outside", detail).refusal(RequestRefusal::Headers)
+        );
+    }
     Ok(true)
+}
+
+/// Whether the headers of a request say that its body is sealed.
+pub(super) fn says_sealed(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_TYPE).iter().any(is_sealed_type)
 }
 
 /// Parameters change nothing: there are none.
@@ -77,6 +96,7 @@ pub(super) struct SealedRequest<'a> {
 /// What was sealed.
 struct Content<'a> {
     endpoint: &'a Endpoint,
+    peer: Option<IpAddr>,
     key: &'a RequestKey,
     claim: Option<Claim>,
     /// What will seal the reply, until the request is admitted.
@@ -94,7 +114,11 @@ struct Content<'a> {
 impl<'a> SealedRequest<'a> {
     /// One of which nothing came yet. What seals its reply is put into `owed` once it is known to be no
     /// replay.
-    pub(super) fn new(endpoint: &'a Endpoint, owed: &'a Cell<Option<Owed>>) -> Result<Self, Problem> {
+    pub(super) fn new(
+        endpoint: &'a Endpoint,
+        peer: Option<IpAddr>,
+        owed: &'a Cell<Option<Owed>>,
+    ) -> Result<Self, Problem> {
         let key = endpoint.request_key.as_ref().ok_or_else(|| {
             let detail = "this gateway has no key for sealed requests";
             Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not served sealed", detail)
@@ -107,6 +131,7 @@ impl<'a> SealedRequest<'a> {
             segments: None,
             content: Content {
                 endpoint,
+                peer,
                 key,
                 claim: None,
                 reply: None,
@@ -214,7 +239,7 @@ impl Content<'_> {
         let Some(read) = head::decode(&self.head)? else {
             return Ok(());
         };
-        let record = record_of(&read.fields, self.endpoint)?;
+        let record = record_of(&read.fields, self.endpoint, self.peer)?;
         // The head was not whole before this segment, so its end lies in it.
         let of_segment = read.len_bytes.saturating_sub(before);
         self.record = Some(record);
@@ -245,29 +270,92 @@ impl Content<'_> {
     }
 }
 
+/// What a head inside says in the place of a target and of headers.
+struct Inside<'f> {
+    method: Option<&'f str>,
+    path: Option<&'f str>,
+    query: Option<&'f str>,
+    headers: HeaderMap,
+}
+
+impl<'f> Inside<'f> {
+    fn new(fields: &[(&'f str, &'f str)]) -> Result<Self, Refused> {
+        let mut inside = Self {
+            method: None,
+            path: None,
+            query: None,
+            headers: HeaderMap::with_capacity(fields.len()),
+        };
+        for (name, value) in fields {
+            let said = match *name {
+                METHOD_FIELD => &mut inside.method,
+                PATH_FIELD => &mut inside.path,
+                QUERY_FIELD => &mut inside.query,
+                name => {
+                    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Refused::Head)?;
+                    let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| Refused::Head)?;
+                    inside.headers.append(name, value);
+                    continue;
+                }
+            };
+            if said.replace(*value).is_some() {
+                return Err(Refused::Head);
+            }
+        }
+        Ok(inside)
+    }
+
+    /// The method, which the chain has to answer as it would outside.
+    fn method(&self, endpoint: &Endpoint) -> Result<&'f str, Problem> {
+        let method = self.method.unwrap_or("POST");
+        let is_answered =
+            Method::from_bytes(method.as_bytes()).is_ok_and(|method| endpoint.taken.answers(&method));
+        if is_answered {
+            return Ok(method);
+        }
+        let detail = format!("only {} is answered here", endpoint.taken.allow());
+        Err(
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail)
+                .allow(endpoint.taken.allow_header())
+                .refusal(RequestRefusal::Headers),
+        )
+    }
+
+    /// The path, as strict as outside.
+    fn path(&self) -> Result<Cow<'f, str>, Problem> {
+        let path = self.path.unwrap_or_default();
+        let is_path = path.is_empty() || (path.starts_with('/') && target::judge_raw("POST", path).is_ok());
+        if !is_path || path.contains('?') {
+            let detail = format!("`{PATH_FIELD}` is a path that begins with `/`, without a query");
+            let problem = Problem::new(StatusCode::BAD_REQUEST, "malformed request", detail);
+            return Err(problem.refusal(RequestRefusal::Headers));
+        }
+        target::path_of(path).map_err(|problem| problem.refusal(RequestRefusal::Headers))
+    }
+}
+
 /// A record that begins with the headers that a head inside carries: as if they had come as headers.
-fn record_of(fields: &[(&str, &str)], endpoint: &Endpoint) -> Result<Record, Fault> {
+fn record_of(fields: &[(&str, &str)], endpoint: &Endpoint, peer: Option<IpAddr>) -> Result<Record, Fault> {
     if fields.len() > FIELDS_MAX {
         return Err(head_too_long("fields", FIELDS_MAX)
             .refusal(RequestRefusal::Headers)
             .into());
     }
-    let mut inside = HeaderMap::with_capacity(fields.len());
-    let mut query = None;
-    for (name, value) in fields {
-        if *name == QUERY_FIELD {
-            if query.replace(*value).is_some() {
-                return Err(Refused::Head.into());
-            }
-            continue;
-        }
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Refused::Head)?;
-        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| Refused::Head)?;
-        inside.append(name, value);
-    }
+    let inside = Inside::new(fields)?;
+    let path = inside.path()?;
+    let found = endpoint.taken.route().and_then(|route| route.takes(&path));
+    let captures = found.map(|found| found.captures).unwrap_or_default();
+    let asked = Asked {
+        method: inside.method(endpoint)?,
+        path: &path,
+        query: inside.query,
+        captures: &captures,
+        authority: None,
+        peer,
+    };
     let mut head = Vec::with_capacity(HEAD_EXPECTED_BYTES);
     headers::start(&mut head, &[]);
-    carry(&inside, query, &mut head)?;
+    carry(&inside.headers, asked, endpoint.taken.headers(), &mut head)?;
     Ok(Record::beginning_with(head, &endpoint.account))
 }
 

@@ -8,9 +8,9 @@ use super::placement::Seating;
 use super::progress::handing;
 use super::tree::{Content, Tree, TreeError};
 use hacher_chain_dsl::{
-    Chain, Function, FunctionId, Limits, Logs, Protection, Resource, Retry, Source, Target,
+    Chain, Function, FunctionId, Ingress, Limits, Logs, Protection, Resource, Retry, Source, Target,
 };
-use hacher_libos_net::attach::{FunctionLimits, outbox_flag};
+use hacher_libos_net::attach::{FunctionLimits, method, outbox_flag};
 use hacher_libos_net::name::{Name, NameLength};
 use hacher_trustlet_host::calls::{
     ANY_CPU, AwaitedSecret, Call, ChainDefinition, EdgeDefinition, FunctionDefinition, GATEWAY_PROCESS,
@@ -222,6 +222,7 @@ pub fn define_chain<D: Definer + ?Sized>(
         definition.as_bytes(),
         Vec::new(),
     )?;
+    define_requests(monitor, number, chain.ingress())?;
     let mut numbers = BTreeMap::new();
     let mut awaited = Vec::new();
     // As in the definer: what is left after a refusal is not closed.
@@ -238,6 +239,36 @@ pub fn define_chain<D: Definer + ?Sized>(
         digest: digest.map_err(|_| DefineError::Layout("sealing"))?,
         awaited,
     })
+}
+
+/// Which requests the chain takes, where it takes others than every chain does.
+fn define_requests<D: Definer + ?Sized>(
+    monitor: &mut D,
+    chain: u64,
+    ingress: &Ingress,
+) -> Result<(), DefineError> {
+    let methods = ingress
+        .methods()
+        .names()
+        .fold(0, |all, name| all | method::bit(name));
+    let route = ingress.route().map_or("", |route| route.as_str());
+    if methods != method::POST || !route.is_empty() {
+        let (arguments, route) = ([chain, u64::from(methods)], route.as_bytes());
+        let what = "the methods and the route of the chain";
+        ask(monitor, what, Call::SetRequests, &arguments, route, Vec::new())?;
+    }
+    for header in ingress.headers() {
+        let (what, operand) = (format!("the header `{header}`"), name(header)?);
+        ask(
+            monitor,
+            what,
+            Call::CarryHeader,
+            &[chain],
+            operand.as_bytes(),
+            Vec::new(),
+        )?;
+    }
+    Ok(())
 }
 
 fn define_function<D: Definer + ?Sized>(

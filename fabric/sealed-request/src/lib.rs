@@ -26,6 +26,11 @@ pub const REPLY_MEDIA_TYPE: &str = "application/vnd.hacher.sealed-reply";
 
 /// The header inside a sealed reply that has its status: a status line of its own kind.
 pub const STATUS_FIELD: &str = "hacher-status";
+/// The header inside a sealed request that has its method; outside it is POST.
+pub const METHOD_FIELD: &str = "hacher-method";
+/// The header inside a sealed request that has its path, below the chain's name or of its route: the target outside
+/// names the chain alone.
+pub const PATH_FIELD: &str = "hacher-path";
 /// The header inside a sealed request that has its query: the target outside has none.
 pub const QUERY_FIELD: &str = "hacher-query";
 

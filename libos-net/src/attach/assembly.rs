@@ -4,6 +4,7 @@ use super::attachment::Attachment;
 use super::channel::{AttachError, Delivery, Message, MonitorMisbehaved};
 use super::instruction::{EvidenceAnswer, Instruction, Listener, TlsFiles};
 use super::linux::Linux;
+use super::requests::TakenRequests;
 use crate::sdk::input;
 use crate::wait::doorbell::Doorbell;
 use hacher_data_path::aead::keys::SecretBytes;
@@ -24,6 +25,7 @@ pub struct Assembly {
     entries: Entries<OwnedFd>,
     secrets: Vec<input::Secret>,
     request_key: Option<SecretBytes>,
+    requests: Option<TakenRequests>,
 }
 
 impl Assembly {
@@ -46,6 +48,8 @@ impl Assembly {
         match message.kind() {
             kind::SECRET => self.secrets.push(read_secret(message)?),
             kind::REQUEST_KEY => self.request_key = Some(read_request_key(message)?),
+            kind::REQUESTS => self.requests.get_or_insert_default().take(message)?,
+            kind::HEADER => self.requests.get_or_insert_default().take_headers(message)?,
             kind::EVIDENCE => return Ok(Some(Instruction::Evidence(read_evidence(message)?))),
             kind::LOCKDOWN => return Ok(Some(Instruction::Lockdown(message.payload().to_vec()))),
             kind::LISTEN => {
@@ -79,16 +83,21 @@ impl Assembly {
             entries,
             secrets,
             request_key,
+            requests,
         } = self;
         let role = entries.begin.as_ref().map(|(begin, _)| begin.role);
         if request_key.is_some() && role != Some(role::GATEWAY) {
             return Err(BadAttachment("a request key for another than a gateway").into());
+        }
+        if requests.is_some() && role != Some(role::GATEWAY) {
+            return Err(BadAttachment("requests for another than a gateway").into());
         }
         if role != Some(role::CARRIER) {
             return Ok(Instruction::Attach(Box::new(Attachment::make(
                 entries,
                 secrets,
                 request_key,
+                requests.unwrap_or_default(),
             )?)));
         }
         if !secrets.is_empty() {

@@ -2,6 +2,7 @@
 
 use super::channel::AttachError;
 use super::linux::Linux;
+use super::requests::TakenRequests;
 use crate::own_process::refused_call;
 use crate::sdk::input;
 use crate::wait::doorbell::OwnDoorbell;
@@ -29,6 +30,8 @@ pub struct Attachment {
     pub doorbell: Arc<OwnDoorbell>,
     /// Opens requests that are sealed for this chain (X25519); only gateways have one.
     pub request_key: Option<SecretBytes>,
+    /// Which requests the chain takes; of gateways.
+    pub requests: TakenRequests,
     pub(crate) secrets: Vec<input::Secret>,
 }
 
@@ -37,6 +40,7 @@ impl Attachment {
         entries: Entries<OwnedFd>,
         secrets: Vec<input::Secret>,
         request_key: Option<SecretBytes>,
+        requests: TakenRequests,
     ) -> Result<Self, AttachError> {
         if let Some((begin, own)) = &entries.begin {
             let layout = PageLayout::new(begin.inbound_count, begin.port_count)
@@ -57,6 +61,7 @@ impl Attachment {
             receiver,
             doorbell: machine.doorbell.ok_or(BadAttachment("no bell"))?,
             request_key,
+            requests,
             secrets,
         })
     }
@@ -70,6 +75,7 @@ impl Attachment {
             receiver,
             doorbell: _,
             request_key: _,
+            requests: _,
             secrets,
         } = self;
         let place = Place {

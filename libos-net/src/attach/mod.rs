@@ -6,6 +6,7 @@ pub(crate) mod attachment;
 pub(crate) mod channel;
 pub(crate) mod instruction;
 mod linux;
+pub(crate) mod requests;
 pub mod seqpacket;
 
 pub use assembly::Assembly;
@@ -14,9 +15,11 @@ pub use channel::{AttachError, Channel, Message, MonitorMisbehaved};
 pub use hacher_data_path::attach::contradiction::BadAttachment;
 pub use hacher_data_path::attach::limits::FunctionLimits;
 pub use hacher_data_path::attach::message::{
-    ATTACH_VERSION, Ahead, AskEvidence, BELL_QUIET_NS, Begin, CHANNEL_FD, Drain, Drained, Edge, Inbound,
-    Listen, MESSAGE_MAX_BYTES, MESSAGE_MAX_DESCRIPTORS, MESSAGE_MAX_ENTRIES, MessageHeader, NONCE_BYTES,
-    Port, Readiness, Renew, SAID_MAX_BYTES, SECRET_BYTES, SECRET_VALUE_MAX_BYTES, Secret, ZeroizingMessage,
-    evidence_purpose, evidence_status, kind, listen_tls, outbox_flag, role,
+    ATTACH_VERSION, Ahead, AskEvidence, BELL_QUIET_NS, Begin, CHANNEL_FD, Drain, Drained, Edge, HEADERS_MAX,
+    Inbound, Listen, MESSAGE_MAX_BYTES, MESSAGE_MAX_DESCRIPTORS, MESSAGE_MAX_ENTRIES, MessageHeader,
+    NONCE_BYTES, Port, ROUTE_MAX_BYTES, Readiness, Renew, Requests, SAID_MAX_BYTES, SECRET_BYTES,
+    SECRET_VALUE_MAX_BYTES, Secret, ZeroizingMessage, evidence_purpose, evidence_status, kind, listen_tls,
+    method, outbox_flag, role,
 };
 pub use instruction::{EvidenceAnswer, Instruction, Listener, TlsFiles};
+pub use requests::TakenRequests;

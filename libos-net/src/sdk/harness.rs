@@ -108,6 +108,30 @@ impl Call {
         self.header(headers::CONTENT_TYPE, value)
     }
 
+    /// Makes the record that was added last one of a request with this method.
+    #[must_use]
+    pub fn method(self, method: &str) -> Self {
+        self.header(headers::METHOD, method)
+    }
+
+    /// The same of a request to this path, below `/chains/NAME` or of the chain's route.
+    #[must_use]
+    pub fn path(self, path: &str) -> Self {
+        self.header(headers::PATH, path)
+    }
+
+    /// The same of a request with this query, encoded.
+    #[must_use]
+    pub fn query(self, query: &str) -> Self {
+        self.header(headers::QUERY, query)
+    }
+
+    /// The same of a request of which the chain's route has captured `value` as `name`.
+    #[must_use]
+    pub fn capture(self, name: &str, value: &str) -> Self {
+        self.header(&[headers::CAPTURE_PREFIX, name].concat(), value)
+    }
+
     /// Declares the output ports, instead of the one port `out`.
     #[must_use]
     pub fn ports(mut self, ports: &[&str]) -> Self {
@@ -445,74 +469,6 @@ mod tests {
                 .run(move |_, output| output.out()?.set_header(name, value));
             assert!(!reply.result().unwrap_err().is_transient());
         }
-    }
-
-    #[test]
-    fn names_are_written_in_any_case_and_what_stands_once_is_not_appended_to() {
-        let reply = Call::new().body(b"").run(|_, output| {
-            let mut out = output.out()?;
-            out.set_header("X-Tenant", "a")?;
-            out.append_header("Set-Cookie", "a=1")?;
-            out.append_header("set-cookie", "b=2")?;
-            out.append_header("Location", "/a")?;
-            assert!(out.append_header("location", "/b").is_err());
-            out.set_header("ETag", "\"1\"")?;
-            out.remove_header("ETAG")?;
-            out.set_header("hacher-error-reason", "in words of its own")
-        });
-        let headers: Vec<_> = reply.port("out").unwrap().headers().collect();
-        assert_eq!(
-            headers,
-            [
-                ("x-tenant", "a"),
-                ("set-cookie", "a=1"),
-                ("set-cookie", "b=2"),
-                ("location", "/a"),
-                ("hacher-error-reason", "in words of its own"),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_status_is_chosen_by_number_and_any_that_is_none_fails() {
-        let said = |status: u16| {
-            Call::new().body(b"").run(move |_, output| {
-                output.set_status(status)?;
-                output.send(b"x")
-            })
-        };
-        for status in [200, 204, 304, 307, 422, 599] {
-            assert_eq!(said(status).port("out").unwrap().status(), status);
-        }
-        for status in [0, 99, 100, 101, 199, 600, 999, u16::MAX] {
-            let failure = said(status).result().unwrap_err();
-            assert!(
-                !failure.is_transient() && failure.reason().contains("200 to 599"),
-                "{status}"
-            );
-        }
-        let silent = Call::new().body(b"").run(|_, output| output.send(b"x"));
-        assert_eq!(silent.port("out").unwrap().status(), 200);
-    }
-
-    #[test]
-    fn a_fallback_decides_what_of_the_error_is_seen() {
-        let call = || {
-            Call::new()
-                .body(b"")
-                .header("hacher-error-function", "score")
-                .header("hacher-error-reason", "no model")
-        };
-        let told = call().run(|_, output| output.send(b"default"));
-        assert_eq!(
-            told.port("out").unwrap().header("hacher-error-reason"),
-            Some("no model")
-        );
-        let silent = call().run(|_, output| {
-            output.out()?.remove_explanation()?;
-            output.send(b"default")
-        });
-        assert_eq!(silent.port("out").unwrap().headers().count(), 0);
     }
 
     #[test]

@@ -7,11 +7,11 @@ use super::failure::REASON_MAX_BYTES;
 
 mod names;
 
+pub(in crate::sdk) use names::lower_case;
 pub use names::{
-    CONTENT_TYPE, ERROR_PREFIX, EXPLANATION, INVOCATION, OF_THE_BODY, OF_THE_CONNECTION, OWN_PREFIX, QUERY,
-    STATUS, STATUSES, is_inherited, is_single, status_of,
+    CAPTURE_PREFIX, CONTENT_TYPE, ERROR_PREFIX, EXPLANATION, FORWARDED_FOR, INVOCATION, METHOD, OF_THE_BODY,
+    OF_THE_CONNECTION, OWN_PREFIX, PATH, QUERY, STATUS, STATUSES, is_inherited, is_single, status_of,
 };
-pub(in crate::sdk) use names::{lower_case, settable};
 
 /// Most bytes that the headers of one record may take, their lengths included, but for [`EXPLANATION`].
 pub const HEADERS_MAX_BYTES: usize = 8 * 1024;

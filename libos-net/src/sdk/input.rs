@@ -297,6 +297,43 @@ impl<'r> Input<'r> {
         self.first().and_then(|part| part.header(name))
     }
 
+    /// The method of the request, in upper case; `POST` where a record has none, as a harness may make it.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.header(headers::METHOD).unwrap_or("POST")
+    }
+
+    /// The path of the request: what stands behind `/chains/NAME`, beginning with `/` if it is not empty; or
+    /// the whole path where the chain's `route` led here. Percent-encoded, but for what needs not be.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.header(headers::PATH).unwrap_or("")
+    }
+
+    /// The query of the request, as the client encoded it; `None` if it has none.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.header(headers::QUERY)
+    }
+
+    /// What the chain's `route` captured as `{name}`, decoded, or as `{*name}`, encoded; `None` for a request
+    /// that came to `/chains/NAME`.
+    #[must_use]
+    pub fn capture(&self, name: &str) -> Option<&str> {
+        let mut headers = self.first()?.headers();
+        let is_it = |key: &str| key.strip_prefix(headers::CAPTURE_PREFIX) == Some(name);
+        headers.find_map(|(key, value)| is_it(key).then_some(value))
+    }
+
+    /// The address that the request came from, as the gateway saw it; a proxy's where one stands before the
+    /// gateway, and what proxies say is in the header [`headers::FORWARDED_FOR`]. The first functions of a
+    /// chain alone have it.
+    #[must_use]
+    pub fn client_address(&self) -> Option<&str> {
+        let list = self.header(headers::FORWARDED_FOR)?;
+        list.rsplit(',').next().map(str::trim)
+    }
+
     /// The whole body of the (first) record; waits until it has arrived.
     ///
     /// # Errors

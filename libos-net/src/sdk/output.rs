@@ -204,12 +204,22 @@ impl<'o> PortWriter<'o> {
             .try_for_each(|name| self.remove_header(name))
     }
 
+    /// The name of a header that a function may set so, in lower case.
     fn settable<'n>(name: &'n str, value: &str) -> Result<Cow<'n, str>, Failure> {
-        let name = headers::settable(name).map_err(refused)?;
-        if *name == *headers::STATUS && headers::status_of(value).is_none() {
-            return Err(NO_STATUS);
+        let name = headers::lower_case(name);
+        let is_status = *name == *headers::STATUS;
+        if headers::OF_THE_CONNECTION.contains(&&*name) {
+            Err(refused(HeaderError::OfTheConnection))
+        } else if is_status && headers::status_of(value).is_none() {
+            Err(NO_STATUS)
+        } else if name.starts_with(headers::OWN_PREFIX)
+            && !is_status
+            && !headers::EXPLANATION.contains(&&*name)
+        {
+            Err(refused(HeaderError::Reserved))
+        } else {
+            Ok(name)
         }
-        Ok(name)
     }
 
     /// Says that the body is what the body of `part` is: takes over its content type and content coding.

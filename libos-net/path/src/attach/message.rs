@@ -2,8 +2,8 @@
 //! private channel that the trustlet is born with. Keys travel here and nowhere else (I7).
 //!
 //! One *attachment* is a sequence of messages on a `SOCK_SEQPACKET` socket: [`Begin`], then any number of
-//! [`Inbound`], [`Port`], [`Edge`], [`Ahead`] and [`Secret`] messages, of a gateway one [`RequestKey`], then
-//! `Go`. A message is a
+//! [`Inbound`], [`Port`], [`Edge`], [`Ahead`] and [`Secret`] messages, of a gateway one [`RequestKey`], one
+//! [`Requests`] and [`kind::HEADER`] entries, then `Go`. A message is a
 //! [`MessageHeader`] followed by `count` entries of its kind; the descriptors that belong to the entries
 //! travel beside it, in order. A function has exactly one attachment; the gateway has one for each chain.
 //!
@@ -18,7 +18,7 @@ use zeroize::Zeroize;
 /// The descriptor number at which a trustlet finds its channel to the monitor.
 pub const CHANNEL_FD: i32 = 3;
 /// Version of this protocol. Monitor and trustlet are built from one tree; anything else is refused.
-pub const ATTACH_VERSION: u32 = 9;
+pub const ATTACH_VERSION: u32 = 10;
 /// The longest message, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 16 * 1024;
 /// Most descriptors beside one message (Linux allows 253, see unix(7)).
@@ -77,6 +77,11 @@ pub mod kind {
     pub const AHEAD: u32 = 12;
     /// To a gateway, in an attachment: one [`super::RequestKey`].
     pub const REQUEST_KEY: u32 = 13;
+    /// To a gateway, in an attachment: one [`super::Requests`], followed by its route as text.
+    pub const REQUESTS: u32 = 14;
+    /// To a gateway, in an attachment: [`super::Name`] entries, headers that the chain carries beside those
+    /// that every chain does.
+    pub const HEADER: u32 = 15;
     /// To a gateway: [`super::Readiness`] entries; no descriptors.
     pub const READINESS: u32 = 16;
     /// To a gateway: no entries. It tells of each request on its standard error, from here on.
@@ -123,6 +128,30 @@ pub mod role {
     /// [`super::Inbound`], in their order: the edges of that port lead to the instances of the one consumer.
     pub const CARRIER: u32 = 2;
 }
+
+/// Methods of HTTP, as bits of [`Requests::methods`].
+pub mod method {
+    /// Those that a chain may answer: the first is bit 0.
+    pub const NAMES: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    /// All of them.
+    pub const ALL: u32 = (1 << NAMES.len()) - 1;
+    /// What a chain answers that does not say.
+    pub const POST: u32 = 1 << 2;
+
+    /// The bit of a method; 0 if no chain may answer it.
+    #[must_use]
+    pub fn bit(name: &str) -> u32 {
+        NAMES
+            .iter()
+            .position(|known| *known == name)
+            .map_or(0, |at| 1 << at)
+    }
+}
+
+/// The longest route, in bytes.
+pub const ROUTE_MAX_BYTES: usize = 256;
+/// Most [`kind::HEADER`] entries of an attachment.
+pub const HEADERS_MAX: usize = 64;
 
 /// Bits of [`FunctionLimits::outbox_flags`]: how the memory of an outbox is backed.
 pub mod outbox_flag {
@@ -322,6 +351,16 @@ pub struct Secret {
     pub name: Name,
     /// Bytes of the value, at most [`SECRET_VALUE_MAX_BYTES`].
     pub len_bytes: u32,
+}
+
+/// Which requests a chain takes. `route_bytes` bytes of text follow.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Requests {
+    /// Bits of [`method`].
+    pub methods: u32,
+    /// Bytes of the route, at most [`ROUTE_MAX_BYTES`]; 0 if there is none.
+    pub route_bytes: u32,
 }
 
 /// The private half of a chain's request key (X25519), for its gateway alone.

@@ -2,7 +2,6 @@
 //! in `docs/http.md`. Whatever begins with [`OWN_PREFIX`] is the system's: the gateway strips it from what
 //! clients send, and the SDK refuses to set it, but for what is named here.
 
-use super::HeaderError;
 use std::borrow::Cow;
 
 /// Name of the header that says what the body is (RFC 9110, section 8.3).
@@ -19,6 +18,21 @@ pub const STATUSES: core::ops::RangeInclusive<u16> = 200..=599;
 
 /// Which request a reply answers: 16 hexadecimal digits. The gateway sets it on each reply of a chain.
 pub const INVOCATION: &str = "hacher-invocation";
+
+/// The method of the request, such as `POST`. The gateway sets it on each request; a client's own is dropped.
+pub const METHOD: &str = "hacher-method";
+
+/// The path of the request below `/chains/NAME`, beginning with `/`, percent-encoded but for what needs not be;
+/// the whole path where the chain's `route` led here. Missing if nothing stands behind the chain's name.
+pub const PATH: &str = "hacher-path";
+
+/// How the names begin of what the chain's `route` captures: `{size}` is `hacher-capture-size`, decoded. What
+/// `{*rest}` captures is encoded as [`PATH`] is.
+pub const CAPTURE_PREFIX: &str = "hacher-capture-";
+
+/// Where the request came from, as a list: what the client said of itself or of those before it, and last the
+/// address of the connection to the gateway, which nobody can make up. Not inherited.
+pub const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// Name of the header that holds the query of the request's target (RFC 3986, section 3.4), as the client
 /// encoded it.
@@ -38,7 +52,15 @@ pub const EXPLANATION: [&str; 4] = [
 ];
 
 /// Headers that speak of the whole request, not of one body: every record that a request causes has them.
-const OF_THE_REQUEST: [&str; 5] = ["traceparent", "tracestate", "baggage", "idempotency-key", QUERY];
+const OF_THE_REQUEST: [&str; 7] = [
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "idempotency-key",
+    METHOD,
+    PATH,
+    QUERY,
+];
 
 /// Headers that say how the bytes of a body are to be read.
 pub const OF_THE_BODY: [&str; 2] = [CONTENT_TYPE, "content-encoding"];
@@ -96,7 +118,7 @@ const SINGLE: [&str; 28] = [
 /// own body (its type, its coding, which event it is) does not: the function made another body.
 #[must_use]
 pub fn is_inherited(name: &str) -> bool {
-    OF_THE_REQUEST.contains(&name) || name.starts_with(ERROR_PREFIX)
+    OF_THE_REQUEST.contains(&name) || name.starts_with(ERROR_PREFIX) || name.starts_with(CAPTURE_PREFIX)
 }
 
 /// Whether header `name` has one value; a second has no meaning that two readers would agree on. All others
@@ -112,19 +134,6 @@ pub fn status_of(value: &str) -> Option<u16> {
     let is_code = value.len() == 3 && value.bytes().all(|byte| byte.is_ascii_digit());
     let code = value.parse().ok().filter(|_| is_code)?;
     STATUSES.contains(&code).then_some(code)
-}
-
-/// Name of a header that a function sets, in lower case.
-pub(in crate::sdk) fn settable(name: &str) -> Result<Cow<'_, str>, HeaderError> {
-    let name = lower_case(name);
-    if OF_THE_CONNECTION.contains(&&*name) {
-        return Err(HeaderError::OfTheConnection);
-    }
-    let is_known = *name == *STATUS || EXPLANATION.contains(&&*name);
-    if name.starts_with(OWN_PREFIX) && !is_known {
-        return Err(HeaderError::Reserved);
-    }
-    Ok(name)
 }
 
 /// The name as records have it.

@@ -145,6 +145,12 @@ numbered! {
         /// Loader. Arguments: chain, function, secret. Operand: [`super::SealedSecret`], then the protected
         /// header, as it was sent; descriptor: a file with the ciphertext. Once for each key.
         OpenSecret = 51;
+        /// Loader. Arguments: chain, methods that it answers (bits of
+        /// [`hacher_data_path::attach::message::method`]). Operand: the route of its own, as text; empty for none. Without
+        /// this call it answers POST, and has no route.
+        SetRequests = 52;
+        /// Loader. Argument: chain. Operand: the name of a header of requests that it carries, in lower case.
+        CarryHeader = 53;
     }
 }
 

@@ -8,6 +8,7 @@ use super::definition::gateway_limits;
 use super::identity;
 use super::names::{ERROR_PORT, GATEWAY, INGRESS};
 use super::planned::PlannedInstance;
+use super::requests::Requests;
 use super::sealed::{Chain, SealedChain};
 use crate::calls::GatewayDefinition;
 use crate::ids::{FunctionIndex, InstanceNumber, index, number};
@@ -16,8 +17,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use hacher_data_path::aead::keys::{KeyContext, epoch_secret};
 use hacher_data_path::attach::message::{
-    ATTACH_VERSION, Ahead, Begin, Edge, Inbound, MESSAGE_MAX_ENTRIES, Port, RequestKey, SECRET_BYTES, Secret,
-    ZeroizingMessage, kind, role,
+    self, ATTACH_VERSION, Ahead, Begin, Edge, Inbound, MESSAGE_MAX_ENTRIES, Port, RequestKey, SECRET_BYTES,
+    Secret, ZeroizingMessage, kind, role,
 };
 use hacher_data_path::name::Name;
 use zerocopy::{Immutable, IntoBytes};
@@ -55,6 +56,7 @@ impl<'a, P: Platform> Attachment<'a, P> {
         attachment.ahead(sealed, instance)?;
         if instance == InstanceNumber::GATEWAY {
             attachment.request_key(sealed.request_key.as_ref()?);
+            attachment.requests(&chain.definition.requests);
         }
         let function = sealed.plan.instance(instance)?.function;
         for secret in chain
@@ -183,6 +185,19 @@ impl<'a, P: Platform> Attachment<'a, P> {
         self.push(kind::REQUEST_KEY, &entries, Vec::new());
         for entry in &mut entries {
             entry.secret.zeroize();
+        }
+    }
+
+    fn requests(&mut self, requests: &Requests) {
+        let said = message::Requests {
+            methods: requests.methods,
+            route_bytes: number(requests.route.len()),
+        };
+        let route = requests.route.as_bytes();
+        let message = ZeroizingMessage::with_tail(kind::REQUESTS, &[said], route);
+        self.messages.push((message, Vec::new()));
+        for names in requests.headers.chunks(MESSAGE_MAX_ENTRIES) {
+            self.push(kind::HEADER, names, Vec::new());
         }
     }
 

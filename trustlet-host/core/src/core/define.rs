@@ -52,6 +52,22 @@ impl<P: Platform> Core<P> {
         Ok(Outcome::value(u64::from(number(self.chains.len() - 1))))
     }
 
+    pub(super) fn set_requests(
+        &mut self,
+        [chain, methods, ..]: [u64; 6],
+        operand: &[u8],
+    ) -> Result<Outcome, Refusal> {
+        let requests = &mut self.chain_mut(chain)?.open_mut()?.requests;
+        requests.set(narrow(methods)?, text(operand)?)?;
+        Ok(Outcome::default())
+    }
+
+    pub(super) fn carry_header(&mut self, [chain, ..]: [u64; 6], operand: &[u8]) -> Result<Outcome, Refusal> {
+        let requests = &mut self.chain_mut(chain)?.open_mut()?.requests;
+        requests.carry(word(&fixed(operand)?)?)?;
+        Ok(Outcome::default())
+    }
+
     /// Adds a function, or a carrier.
     pub(super) fn add_function(
         &mut self,

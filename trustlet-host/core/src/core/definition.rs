@@ -4,6 +4,7 @@ use super::limits;
 use super::names::{FAULT_PORT, GATEWAY, INGRESS, word};
 use super::program::Program;
 use super::refusal::{Refusal, refuse};
+use super::requests::Requests;
 use crate::calls::{
     ChainDefinition, EdgeDefinition, FunctionDefinition, GatewayDefinition, ResultCode, protection,
 };
@@ -99,6 +100,7 @@ impl Edge {
 /// A chain as defined so far.
 pub(crate) struct Definition<P: Platform> {
     pub(crate) chain: ChainDefinition,
+    pub(crate) requests: Requests,
     /// Without the gateway: function `i` stands at `i - 1`.
     pub(crate) functions: Vec<Function<P>>,
     pub(crate) ports: Vec<Port>,
@@ -131,6 +133,7 @@ impl<P: Platform> Definition<P> {
         };
         Ok(Self {
             chain,
+            requests: Requests::default(),
             functions: Vec::new(),
             ports: vec![ingress],
             edges: Vec::new(),

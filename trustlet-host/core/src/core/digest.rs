@@ -35,6 +35,11 @@
 //! of a chain with secrets that a key broker releases, and of no other:
 //!   text    "hacher-awaited-secrets"
 //!   list(secret): u32 number of its function, text name, text repository, text type, text tag of the resource
+//! of a chain that takes other requests than POST at its name with the usual headers, and of no other:
+//!   text    "hacher-requests"
+//!   u32     methods (1 GET, 2 HEAD, 4 POST, 8 PUT, 16 PATCH, 32 DELETE, 64 OPTIONS)
+//!   list(header): text name
+//!   text    route, empty if there is none
 //!
 //! image     hash of the executable
 //!           list(library): text path, u32 1 if it is the dynamic loader, hash; in the order in which they were added
@@ -59,6 +64,7 @@
 use super::definition::{Awaited, Definition, Edge, Function, Port, Secret};
 use super::gateway::Gateway;
 use super::program::{FileEntry, Library, Program};
+use super::requests::Requests;
 use crate::calls::{ChainDefinition, FunctionDefinition, GatewayDefinition};
 use crate::ids::{index, number};
 use crate::platform::{MEASUREMENT_BYTES, Measurement, Platform};
@@ -171,6 +177,8 @@ impl Encoder {
     fn chain<P: Platform>(&mut self, definition: &Definition<P>) {
         let Definition {
             chain,
+            // Behind everything else.
+            requests,
             functions,
             ports,
             edges,
@@ -204,6 +212,26 @@ impl Encoder {
         }
         self.carriers(functions, edges);
         self.awaited_secrets(functions);
+        self.requests(requests);
+    }
+
+    /// Which requests it takes; nothing for a chain that takes what every chain does.
+    fn requests(&mut self, requests: &Requests) {
+        if *requests == Requests::default() {
+            return;
+        }
+        let Requests {
+            methods,
+            headers,
+            route,
+        } = requests;
+        self.text("hacher-requests");
+        self.u32(*methods);
+        self.count(headers.len());
+        for header in headers {
+            self.text(header.as_str());
+        }
+        self.text(route);
     }
 
     /// What is released by a key broker and not read from a file; nothing for a chain without.

@@ -89,6 +89,8 @@ impl<P: Platform> Core<P> {
             Call::OpenSecret => self.open_secret(arguments, request.operand, files.next()),
             Call::AddPort => self.add_port(arguments, request.operand),
             Call::AddEdge => self.add_edge(arguments, request.operand),
+            Call::SetRequests => self.set_requests(arguments, request.operand),
+            Call::CarryHeader => self.carry_header(arguments, request.operand),
             Call::SetPlacement => self.set_placement(arguments),
             Call::SetListener => self.set_listener(arguments, request.operand, files.next()),
             Call::SetTlsFile => self.set_tls_file(arguments, request.operand, files.next()),
@@ -141,6 +143,8 @@ impl<P: Platform> Core<P> {
             | Call::OpenSecret
             | Call::AddPort
             | Call::AddEdge
+            | Call::SetRequests
+            | Call::CarryHeader
             | Call::SetPlacement
             | Call::SetListener
             | Call::SetTlsFile

@@ -35,6 +35,7 @@ mod refusal;
 mod release;
 mod release_key;
 mod reply;
+mod requests;
 mod rings;
 mod sealed;
 mod tables;

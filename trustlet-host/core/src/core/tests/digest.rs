@@ -2,7 +2,7 @@
 
 use super::driver::{Driver, chain, function, gateway, name, text};
 use crate::calls::{
-    Call, ChainDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition, file_kind, tls,
+    Call, ChainDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition, ResultCode, file_kind, tls,
 };
 use crate::simulated::SimulatedFile;
 use alloc::collections::BTreeMap;
@@ -33,6 +33,9 @@ struct Spec {
     /// The edge that is mapped.
     mapped: Option<usize>,
     placement: Option<(u64, u64)>,
+    /// Methods and route.
+    requests: Option<(u64, &'static str)>,
+    headers: Vec<&'static str>,
 }
 
 fn spec() -> Spec {
@@ -76,6 +79,8 @@ fn spec() -> Spec {
         ],
         mapped: None,
         placement: None,
+        requests: None,
+        headers: Vec::new(),
     }
 }
 
@@ -170,6 +175,17 @@ fn digest(spec: &Spec) -> Vec<u8> {
         } else {
             driver.edge(arguments);
         }
+    }
+    if let Some((methods, route)) = spec.requests {
+        let arguments = [0, methods, 0, 0, 0, 0];
+        driver
+            .load(Call::SetRequests, arguments, route.as_bytes(), vec![])
+            .ok();
+    }
+    for header in &spec.headers {
+        driver
+            .load(Call::CarryHeader, [0; 6], name(header).as_bytes(), vec![])
+            .ok();
     }
     if let Some((cpu, spin_ns)) = spec.placement {
         driver
@@ -351,6 +367,20 @@ const CHANGES: &[Change] = &[
     ("protection of another edge", |spec| spec.mapped = Some(2)),
     ("edge order", |spec| spec.edges.swap(0, 1)),
     ("one edge less", |spec| spec.edges.truncate(4)),
+    ("methods", |spec| spec.requests = Some((1, ""))),
+    ("other methods", |spec| spec.requests = Some((5, ""))),
+    ("route", |spec| spec.requests = Some((4, "/a"))),
+    ("another route", |spec| spec.requests = Some((4, "/b"))),
+    ("a header", |spec| spec.headers = vec!["x-a"]),
+    ("another header", |spec| spec.headers = vec!["x-b"]),
+    ("two headers", |spec| spec.headers = vec!["x-a", "x-b"]),
+    ("headers in another order", |spec| {
+        spec.headers = vec!["x-b", "x-a"]
+    }),
+    ("a header and a route", |spec| {
+        spec.headers = vec!["x-a"];
+        spec.requests = Some((4, "/a"));
+    }),
 ];
 
 #[test]
@@ -389,6 +419,46 @@ fn the_order_in_which_files_are_added_is_no_part_of_the_digest() {
     let mut other = spec();
     other.functions[0].files.swap(1, 2);
     assert_eq!(digest(&spec()), digest(&other));
+}
+
+#[test]
+fn a_chain_that_says_what_every_chain_does_of_requests_has_the_digest_of_one_that_says_nothing() {
+    let mut other = spec();
+    other.requests = Some((4, ""));
+    assert_eq!(digest(&spec()), digest(&other));
+}
+
+#[test]
+fn methods_routes_and_headers_have_bounds() {
+    let mut driver = Driver::with_gateway();
+    let chain = driver.begin("c");
+    let long = format!("/{}", "a".repeat(256));
+    for (methods, route) in [
+        (0, ""),
+        (128, ""),
+        (1 << 32, ""),
+        (4, "a"),
+        (4, "/a b"),
+        (4, "/\u{e4}"),
+        (4, "/\n"),
+        (4, long.as_str()),
+    ] {
+        let arguments = [chain, methods, 0, 0, 0, 0];
+        let answer = driver.load(Call::SetRequests, arguments, route.as_bytes(), vec![]);
+        assert_eq!(answer.code, ResultCode::InvalidParameter, "{methods} {route}");
+    }
+    let mut carry = |text: &str| {
+        let name = name(text);
+        driver
+            .load(Call::CarryHeader, [chain, 0, 0, 0, 0, 0], name.as_bytes(), vec![])
+            .code
+    };
+    for number in 0..64 {
+        assert_eq!(carry(&format!("x-{number}")), ResultCode::Success);
+    }
+    assert_eq!(carry("x-1"), ResultCode::NameTaken);
+    assert_eq!(carry("x-64"), ResultCode::LimitReached);
+    assert_eq!(carry("x 65"), ResultCode::InvalidFormat);
 }
 
 /// The encoding as its description has it, written down once more.

@@ -368,8 +368,14 @@ pub(super) fn told(process: &SimulatedProcess) -> (Vec<Told>, bool) {
             }
             kind::SECRET => attachments.last_mut().unwrap().secrets.push(rest.to_vec()),
             kind::LISTEN => listen = true,
-            kind::LOCKDOWN | kind::GO | kind::BELL | kind::READINESS | kind::REQUEST_KEY | kind::EVIDENCE => {
-            }
+            kind::LOCKDOWN
+            | kind::GO
+            | kind::BELL
+            | kind::READINESS
+            | kind::REQUEST_KEY
+            | kind::REQUESTS
+            | kind::HEADER
+            | kind::EVIDENCE => {}
             other => panic!("message of kind {other}"),
         }
     }

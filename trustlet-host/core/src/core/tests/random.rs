@@ -200,6 +200,8 @@ impl Run {
                 let arguments = [chain, 1, file_kind::FILE, path.len() as u64, 0, 0];
                 driver.load(Call::AddFile, arguments, path.as_bytes(), vec![text("f")])
             }
+            8 => driver.load(Call::SetRequests, [chain, 1, 0, 0, 0, 0], b"/a", vec![]),
+            9 => driver.load(Call::CarryHeader, to_first, fresh.as_bytes(), vec![]),
             _ => driver.seal(chain),
         };
         assert!(

@@ -46,7 +46,12 @@ pub fn attach() -> Result<(Place, Vec<Handle>), String> {
         match message.kind() {
             kind::GO => break,
             // For whoever speaks HTTP; nobody does here.
-            kind::BELL | kind::REQUEST_KEY | kind::READINESS | kind::ACCESS_LOG => {}
+            kind::BELL
+            | kind::REQUEST_KEY
+            | kind::REQUESTS
+            | kind::HEADER
+            | kind::READINESS
+            | kind::ACCESS_LOG => {}
             _ => {
                 if !entries.take(&mut message).map_err(|error| error.to_string())? {
                     return Err("a message of unknown kind".into());
