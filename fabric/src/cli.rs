@@ -11,6 +11,7 @@ mod demands;
 mod format;
 mod hex_bytes;
 mod listen;
+mod tcb;
 mod verify;
 
 pub use bench::{BenchArgs, BenchCommand, CompareArgs, Experiment};
@@ -18,6 +19,7 @@ pub use call::CallArgs;
 pub use demands::DemandsArgs;
 pub use format::{Format, FormatArgs};
 pub use listen::DEFAULT_LISTEN;
+pub use tcb::TcbArgs;
 pub use verify::VerifyArgs;
 
 use crate::failed::Failed;
@@ -104,6 +106,13 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Show what this machine can enforce, and whether its limits leave room for a service
     Doctor(DoctorArgs),
+    /// Count the source lines that the trusted executables really have code of, by crate, from debug information
+    ///
+    /// Of the monitor and the gateway beside this executable, of this executable itself, which is not trusted with
+    /// plaintext, and of each FILE; with the system calls that the product's own filters leave to each, beside a
+    /// distribution's kernel, container runtime and proxy, counted in the same way. Executables of `dev` and of
+    /// `--profile profiling` have debug information, those of `--release` none.
+    Tcb(TcbArgs),
     /// Measure hops, chains and requests beside what nothing can beat and what people use today
     ///
     /// All of it on the same cores in one run, in random order, in repeats. Prints a table, and ratios of the

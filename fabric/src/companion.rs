@@ -95,7 +95,7 @@ impl Companion {
     }
 
     /// The package that it is built of.
-    const fn package(self) -> &'static str {
+    pub(crate) const fn package(self) -> &'static str {
         match self {
             Self::Fabric => "hacher-fabric",
             Self::Gateway => "hacher-gateway",

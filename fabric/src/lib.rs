@@ -15,6 +15,7 @@
 //! demands, verdict  what is demanded of evidence, and what came of it, in words
 //! content_type      what a file probably holds
 //! tree              a whole service, for commands that need one
+//! trusted_base      how much code executables really have, and what they may ask of the kernel
 //! key_broker        has secrets of functions released, for the loader
 //! table, failed     how results are printed, and failures
 //! ```
@@ -35,6 +36,7 @@ pub mod loader;
 pub mod policy;
 pub mod table;
 pub mod tree;
+pub mod trusted_base;
 pub mod verdict;
 
 pub use hacher_client::http;
@@ -96,6 +98,7 @@ fn run_command(command: Command) -> ExitCode {
         Command::Explain(arguments) => command::explain::explain(&arguments),
         Command::Measure(arguments) => command::measure::measure(&arguments),
         Command::Verify(arguments) => command::verify::verify(&arguments),
+        Command::Tcb(arguments) => command::tcb::tcb(&arguments),
         Command::Doctor(arguments) => command::doctor::doctor(&arguments),
         // Whatever they are, they have been understood.
         Command::Bench(_) => command::bench::bench(std::env::args_os().skip(2)).map(|never| match never {}),

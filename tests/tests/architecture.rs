@@ -87,6 +87,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// Most lines of a file, but for tests and data.
 const LINES_MAX: usize = 600;
 
+/// Most lines of code of the monitor's core, which every platform runs: without comments, tests and what tests share.
+const CORE_LINES_MAX: usize = 6_000;
+
 /// The folders of the packages that nothing imports.
 const LEAVES: [&str; 3] = ["benches", "tests", "examples"];
 
@@ -397,6 +400,28 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+#[test]
+fn the_core_of_the_monitor_is_small() {
+    let source = Workspace::read().folders["hacher-monitor-core"].join("src");
+    let of_tests = ["tests", "tests.rs", "simulated.rs", "conformance.rs"].map(std::ffi::OsStr::new);
+    let mut files = rust_files(&source);
+    files.retain(|file| {
+        !file
+            .strip_prefix(&source)
+            .unwrap()
+            .iter()
+            .any(|part| of_tests.contains(&part))
+    });
+    let is_code = |line: &&str| !line.is_empty() && !line.starts_with("//");
+    let lines_of = |file: &PathBuf| {
+        let text = fs::read_to_string(file).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        code.lines().map(str::trim).filter(is_code).count()
+    };
+    let lines: usize = files.iter().map(lines_of).sum();
+    assert!((1_000..CORE_LINES_MAX).contains(&lines), "{lines} lines");
 }
 
 #[test]

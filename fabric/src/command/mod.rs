@@ -12,6 +12,7 @@ mod operator;
 pub mod run;
 pub mod serve;
 pub mod status;
+pub mod tcb;
 pub mod traces;
 pub mod verify;
 

@@ -65,7 +65,7 @@ fn locks_of_one_process() -> Result<BpfProgram, Errno> {
     answer(locks, 0)
 }
 
-/// One system call that a function has.
+/// One system call that a process has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AllowedCall {
     /// Its number.
@@ -74,24 +74,26 @@ pub struct AllowedCall {
     pub conditional: bool,
 }
 
-/// What a function with a scratch directory can call while it serves, in the order of the numbers.
+/// What a process of `role` can call while it serves, in the order of the numbers; of functions, one with a scratch
+/// directory. The daemon is no trustlet, and adds no stage 2.
 ///
 /// # Errors
 ///
 /// This architecture is not one that seccomp programs can be made for.
-pub fn calls_of_functions() -> std::io::Result<Vec<AllowedCall>> {
-    let start = rules(
-        Stage::Start(Subject {
-            role: Role::Function,
-            image_number: 0,
-            pid: 1,
-            scratch: true,
-        }),
-        Role::Function,
-    )?;
-    let locked = rules(Stage::Locked, Role::Function)?;
+pub fn calls_of(role: Role) -> std::io::Result<Vec<AllowedCall>> {
+    let subject = Subject {
+        role,
+        image_number: 0,
+        pid: 1,
+        scratch: role == Role::Function,
+    };
+    let start = rules(Stage::Start(subject), role)?;
+    let locked = rules(Stage::Locked, role)?;
     let both = start.iter().filter_map(|(&number, at_start)| {
-        let later = locked.get(&number)?;
+        let later = match role {
+            Role::Daemon => at_start,
+            Role::Function | Role::Gateway => locked.get(&number)?,
+        };
         let answered = number == libc::SYS_clone3;
         (!answered).then_some(AllowedCall {
             number,
@@ -204,7 +206,7 @@ mod tests {
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn the_documented_calls_are_those_of_the_filter() {
-        let calls = calls_of_functions().unwrap();
+        let calls = calls_of(Role::Function).unwrap();
         let allowed: BTreeMap<String, bool> = calls
             .iter()
             .map(|call| {
@@ -246,7 +248,7 @@ mod tests {
 
     #[test]
     fn what_is_left_when_locked_was_there_at_the_start() {
-        let calls = calls_of_functions().unwrap();
+        let calls = calls_of(Role::Function).unwrap();
         let has = |number| calls.iter().find(|call| call.number == number);
         assert!(has(libc::SYS_execveat).is_none() && has(libc::SYS_seccomp).is_none());
         assert_eq!(has(libc::SYS_read).map(|call| call.conditional), Some(false));
