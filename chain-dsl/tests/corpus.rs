@@ -69,6 +69,25 @@ fn every_valid_file_checks_without_a_warning_and_prints_to_itself() {
 
 /// A code that nothing shows is a promise that nothing keeps.
 #[test]
+fn every_whole_chain_file_of_the_documents_checks() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut whole = 0;
+    for document in ["README.md", "docs/functions.md"] {
+        let text = std::fs::read_to_string(root.join(document)).unwrap();
+        let blocks = text.split("```toml\n").skip(1);
+        for block in blocks.filter_map(|block| block.split("```").next()) {
+            if block.lines().any(|line| line.starts_with("chain ")) {
+                whole += 1;
+                if let Err(problems) = check(block, document) {
+                    panic!("{}", problems.render(false));
+                }
+            }
+        }
+    }
+    assert!(whole >= 3, "{whole} found");
+}
+
+#[test]
 fn every_code_that_the_checker_can_give_stands_in_the_corpus() {
     let found_by_the_caller = [
         Code::ExecMissing,

@@ -58,11 +58,13 @@ pub mod telemetry {
     pub use hacher_data_path::page::telemetry::{Outcome, Phase, Trace, bucket_bound_ns};
 }
 
-pub use sdk::failure::Failure;
-pub use sdk::input::{Input, Part, Reader};
-pub use sdk::output::{DEFAULT_PORT, Output, PortWriter};
+pub use hacher_data_path::fault::cause::Cause;
+pub use sdk::failure::{Failure, with_causes};
+pub use sdk::input::{Cancellation, Input, Part, Reader};
+pub use sdk::output::{DEFAULT_PORT, ERROR_PORT, Output, PortWriter};
 pub use sdk::place::Placed;
+pub use sdk::start::Start;
 pub use sdk::view::View;
 pub use sdk::{harness, headers};
 pub use trustlet::event_loop::Trustlet;
-pub use trustlet::serve::serve;
+pub use trustlet::serve::{INITIALISATION_FAILED, serve, serve_with};

@@ -483,7 +483,7 @@ fn a_chain_of_functions_answers_over_a_carrier() {
     let mut carry = monitor.attach_carrier(carrier);
     let mut second = Runner::new(
         |mut input, output| {
-            assert_eq!(input.upstream(), "upper", "it is known who sealed it");
+            assert_eq!(input.upstream(), Some("upper"), "it is known who sealed it");
             let mut bytes = input.bytes()?.to_vec();
             bytes.reverse();
             output.send(&bytes)

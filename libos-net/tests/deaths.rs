@@ -55,7 +55,7 @@ impl Chain {
 
     fn start<H>(&mut self, handler: H) -> Runner<H>
     where
-        H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+        H: FnMut(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
     {
         Runner::new(handler, self.monitor.attach(self.f, 0))
     }

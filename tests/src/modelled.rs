@@ -161,6 +161,7 @@ impl Modelled {
                 }),
                 None => input.bytes()?.to_vec(),
             },
+            _ if input.is_join() => Vec::new(),
             _ => input.bytes()?.to_vec(),
         };
         let mut bodies: Vec<&[u8]> = input.parts().iter().map(Part::bytes).collect();

@@ -17,6 +17,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("hacher-chain-dsl", &[]),
     ("hacher-data-path", &[]),
     ("hacher-libos-net", &["hacher-data-path"]),
+    // For functions: none of the others may import it.
+    ("hacher", &["hacher-libos-net"]),
     ("hacher-evidence", &[]),
     ("hacher-verifier", &["hacher-evidence"]),
     ("hacher-monitor-core", &["hacher-data-path", "hacher-evidence"]),

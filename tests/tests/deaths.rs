@@ -216,6 +216,30 @@ fn a_run_ends_soon_after_its_client_has_gone() {
 }
 
 #[test]
+fn an_asynchronous_run_is_cancelled_when_its_client_has_gone_and_its_process_stays() {
+    let chain = format!(
+        "{HEAD}flow = [\"ingress -> a -> egress\"]\n[ingress]\ndeadline = \"55s\"\n{}",
+        function("a", "asleep", "timeout = \"50s\"")
+    );
+    let service = Service::start(&chain).unwrap();
+    let mut stream = TcpStream::connect(service.gateway).unwrap();
+    stream
+        .write_all(b"POST /chains/t HTTP/1.1\r\nhost: t\r\ncontent-length: 4\r\n\r\nwait")
+        .unwrap();
+    let end = Instant::now() + PATIENCE;
+    while service.status().unwrap()["chains"][0]["in_flight"] != 1 {
+        assert!(Instant::now() < end, "the request does not arrive");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // The gateway takes a client for gone that closes some time after its request.
+    std::thread::sleep(Duration::from_millis(200));
+    drop(stream);
+    // There is one instance: it answers when the run before is over.
+    assert_eq!(post(service.gateway, "", "next"), (200, "next".to_owned()));
+    assert_eq!(instance(&service)["epoch"], 1, "{}", instance(&service));
+}
+
+#[test]
 fn no_header_of_a_client_keeps_a_record_out_of_the_error_route() {
     let chain = format!(
         "{HEAD}flow = [\"ingress -> a -> egress\", \"a.error -> b -> egress\"]\n{}{}",

@@ -33,6 +33,51 @@ fn what_ordinary_libraries_do_works_in_a_function() {
 }
 
 #[test]
+fn a_handler_keeps_its_state_from_run_to_run() {
+    let service = Service::start(&chain(&function("f", "counts", ""))).unwrap();
+    for (step, sum) in [("1", "1"), ("2", "3"), ("39", "42")] {
+        let reply = service.post("t", step).unwrap();
+        assert_eq!((reply.status.as_u16(), &*reply.body), (200, sum.as_bytes()));
+        assert_eq!(reply.headers["content-type"], "application/json");
+    }
+    // Not JSON: no second attempt, and the state stays.
+    let reply = service.post("t", "three").unwrap();
+    let problem: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!(
+        (reply.status.as_u16(), &problem["attempts"]),
+        (502, &1.into()),
+        "{problem}"
+    );
+    assert_eq!(
+        problem["reason"],
+        "the body is not the JSON that this function understands"
+    );
+    assert_eq!(&*service.post("t", "1").unwrap().body, b"43");
+}
+
+#[test]
+fn what_remains_of_a_run_is_what_its_timeout_leaves() {
+    let remaining = |deadline: &str, timeout: &str| {
+        let chain = format!(
+            "{HEAD}flow = [\"ingress -> f -> egress\"]\n[ingress]\ndeadline = \"{deadline}\"\n{}",
+            function("f", "remaining", &format!("timeout = \"{timeout}\""))
+        );
+        let service = Service::start(&chain).unwrap();
+        let reply = service.post("t", "").unwrap();
+        let text = String::from_utf8(reply.body.to_vec()).unwrap();
+        text.parse::<u64>().unwrap()
+    };
+    for (deadline, timeout) in [("50s", "30s"), ("30s", "25s")] {
+        let seconds = timeout.trim_end_matches('s').parse::<u64>().unwrap();
+        let left_ms = remaining(deadline, timeout);
+        assert!(
+            left_ms <= seconds * 1000 && left_ms > 0,
+            "{left_ms} ms of {timeout}"
+        );
+    }
+}
+
+#[test]
 fn refused_calls_fail_are_counted_by_name_and_harm_nothing() {
     let service = Service::start(&chain(&function("f", "refused", ""))).unwrap();
     for _ in 0..3 {

@@ -173,7 +173,7 @@ fn a_function_that_dies_before_it_serves_ends_run_and_serve_with_one_message() {
         (
             "leave",
             "logs = \"drop\"",
-            &["exited with code 0", "`hacher_libos_net::serve`"][..],
+            &["exited with code 0", "`hacher::serve`"][..],
         ),
         (
             "die",
@@ -204,6 +204,53 @@ fn a_function_that_dies_before_it_serves_ends_run_and_serve_with_one_message() {
                 assert!(said.contains(words), "{what}: {said}\n--- lacks: {words}");
             }
             assert!(!said.contains("it is being replaced"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn an_initialisation_that_fails_ends_run_and_serve_with_its_error_where_logs_are_forwarded() {
+    let folder = TempDir::new().unwrap();
+    for (what, logs, words, hidden) in [
+        (
+            "cannot-start",
+            "forward",
+            &[
+                "initialisation failed: there is no model: No such file",
+                "its error stands above",
+            ][..],
+            None,
+        ),
+        (
+            "cannot-start",
+            "drop",
+            &[
+                "its initialisation failed",
+                "`logs = \"forward\"` in its table shows its error",
+            ],
+            Some("there is no model"),
+        ),
+        (
+            "panics-at-start",
+            "forward",
+            &[
+                "initialisation failed: it panicked",
+                "as the test wants",
+                "code 78",
+            ],
+            None,
+        ),
+    ] {
+        let table = function("a", what, &format!("logs = \"{logs}\""));
+        let chain = format!("{HEAD}{table}").replace("\" }", "\", MODEL = \"/model.bin\" }");
+        let [check, run, serve] = three(folder.path(), &chain, &[]);
+        assert_eq!(check.0, Some(0), "{}", check.1);
+        for (code, said) in [run, serve] {
+            assert_eq!(code, Some(1), "{what}: {said}");
+            for words in words {
+                assert!(said.contains(words), "{what}: {said}\n--- lacks: {words}");
+            }
+            assert!(hidden.is_none_or(|hidden| !said.contains(hidden)), "{said}");
         }
     }
 }

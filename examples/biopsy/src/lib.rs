@@ -21,7 +21,7 @@ pub use table::TRAINING_ROWS;
 
 use dataset::Dataset;
 use evaluation::{Classifier, Evaluation};
-use hacher_libos_net::{Failure, Input, Output};
+use hacher::{Failure, Input, Output};
 use problem::Problems;
 use summary::Summary;
 use table::Table;

@@ -1,7 +1,7 @@
 //! The chain by hand: each handler through the harness, the records carried over by the test.
 
 use super::*;
-use hacher_libos_net::harness::{Call, Reply};
+use hacher::harness::{Call, Reply};
 use serde_json::{Value, json};
 
 const REAL: &[u8] = include_bytes!("../breast_cancer.csv");

@@ -1,6 +1,6 @@
 //! The smallest function: it answers with what it was sent. Copy this package to write your own.
 
-use hacher_libos_net::{Failure, Input, Output};
+use hacher::{Failure, Input, Output};
 
 /// Sends its input to the port `out`, and says that it is what the input was: what a body is, each function
 /// says of its own.
@@ -19,7 +19,7 @@ pub fn echo(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hacher_libos_net::harness::Call;
+    use hacher::harness::Call;
 
     #[test]
     fn the_body_and_its_headers_come_back() {

@@ -12,7 +12,7 @@ pub mod raster;
 pub mod reduce;
 pub mod thumbnail;
 
-use hacher_libos_net::{Failure, Input, Output};
+use hacher::{Failure, Input, Output};
 use raster::RasterError;
 use thumbnail::Size;
 

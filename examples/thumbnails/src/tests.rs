@@ -1,7 +1,7 @@
 //! The chain by hand: each handler through the harness, the records carried over by the test.
 
 use super::*;
-use hacher_libos_net::harness::{Call, Reply};
+use hacher::harness::{Call, Reply};
 
 const RETINA: &[u8] = include_bytes!("../retina.jpg");
 const SIZES: [(&str, u32); 3] = [("small", 160), ("medium", 480), ("large", 960)];

@@ -1,6 +1,7 @@
 //! What is said while functions start: whom the service waits for, and why it gives up. Each message names
 //! the function, what became of it, and what to do.
 
+use hacher_libos_net::INITIALISATION_FAILED;
 use hacher_trustlet_host::tell;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -12,7 +13,7 @@ const SHOW_WAITING_EVERY: Duration = Duration::from_secs(10);
 const NAMED_MAX: usize = 4;
 /// What ends a function that is no function of a chain, most likely.
 const SERVE_HINT: &str =
-    "a function calls `hacher_libos_net::serve` in its `main`, which returns when the service stops";
+    "a function calls `hacher::serve` in its `main`, which returns when the service stops";
 /// The exit code of a dynamic loader that cannot map or link a library.
 const LOADER_FAILED: u32 = 127;
 
@@ -112,6 +113,14 @@ impl Stillborn<'_> {
             Self::Ended { how, code, times } => {
                 let hint = match code {
                     Some(0) => format!("{SERVE_HINT}; {printed}"),
+                    Some(code) if code == u32::from(INITIALISATION_FAILED) => {
+                        let told = if logs_shown {
+                            "its error stands above"
+                        } else {
+                            "`logs = \"forward\"` in its table shows its error"
+                        };
+                        format!("its initialisation failed, as that code says; {told}")
+                    }
                     Some(LOADER_FAILED) => {
                         format!(
                             "{LOADER_FAILED} is how the dynamic loader says that it cannot load a library; {printed}"
@@ -162,6 +171,16 @@ mod tests {
         ] {
             assert!(reason.contains(part), "{reason}");
         }
+        let failed = Stillborn::Ended {
+            how: "exited with code 78",
+            code: Some(u32::from(INITIALISATION_FAILED)),
+            times: 3,
+        };
+        let reason = failed.reason(&who, true);
+        assert!(
+            reason.contains("initialisation failed") && reason.contains("above"),
+            "{reason}"
+        );
         let refused = Stillborn::Refused("cannot start t/a: executing its image failed: no");
         let expected = "cannot start function `a` of chain `t`: executing its image failed: no";
         assert_eq!(refused.reason(&who, false), expected);

@@ -68,7 +68,7 @@ fn misfit_of(head: &[u8]) -> Option<Misfit> {
         return misfit(
             format!("it is a script for `{interpreter}`"),
             "a trustlet has no interpreter and no other program in it: name a compiled executable that calls \
-             `hacher_libos_net::serve`",
+             `hacher::serve`",
         );
     }
     if !head.starts_with(b"\x7fELF") {

@@ -60,14 +60,34 @@ impl fmt::Display for Failure {
     }
 }
 
+/// An error and what caused it, on one line, as logs have it.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text.replace(char::is_control, " ")
+}
+
 /// Lets a handler use `?` on reads and writes. The error's own text is dropped, as it might quote the
-/// payload.
+/// payload. [`InvalidData`](std::io::ErrorKind::InvalidData) and
+/// [`InvalidInput`](std::io::ErrorKind::InvalidInput) speak of the bytes, which stay what they are: a permanent
+/// failure. Others are transient.
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         // A `Failure` that travelled through `std::io::Read` or `Write` comes out as it went in.
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
-            Some(failure) => *failure,
-            None => Self::retry(reason_of(error.raw_os_error())),
+        if let Some(failure) = error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            return *failure;
+        }
+        match error.kind() {
+            std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput => {
+                Self::permanent("the data is not what the function understands")
+            }
+            _ => Self::retry(reason_of(error.raw_os_error())),
         }
     }
 }
@@ -102,6 +122,21 @@ mod tests {
     fn a_failure_survives_the_detour_through_io_error() {
         let failure = Failure::permanent("not a photograph");
         assert_eq!(Failure::from(std::io::Error::from(failure)), failure);
+    }
+
+    #[test]
+    fn an_error_that_speaks_of_the_bytes_is_permanent_unless_a_handler_said_otherwise() {
+        use std::io::{Error, ErrorKind};
+        for kind in [ErrorKind::InvalidData, ErrorKind::InvalidInput] {
+            let failure = Failure::from(Error::new(kind, "secret payload"));
+            assert!(!failure.is_transient(), "{kind}");
+            assert!(!failure.to_string().contains("secret"));
+            let kept = Failure::from(Error::new(kind, Failure::retry("busy")));
+            assert_eq!(kept, Failure::retry("busy"));
+        }
+        for kind in [ErrorKind::UnexpectedEof, ErrorKind::TimedOut, ErrorKind::Other] {
+            assert!(Failure::from(Error::from(kind)).is_transient(), "{kind}");
+        }
     }
 
     #[test]

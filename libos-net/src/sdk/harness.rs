@@ -12,33 +12,71 @@
 //! assert_eq!(reply.port("out").unwrap().body(), b"HELLO");
 //! ```
 
+use super::environment::Environment;
 use super::failure::Failure;
 use super::headers::{self, HeaderError, Headers};
 use super::input::{Input, Part, Run, Secret, SegmentSource};
-use super::output::{DEFAULT_PORT, Output};
+use super::output::{DEFAULT_PORT, ERROR_PORT, Output};
 use super::port_buffer::{PortBuffer, RecordSink};
-use super::run::run_caught;
+use super::run::PANICKED;
+use super::start::Start;
 use crate::clock::{self, SystemClock};
+use hacher_data_path::fault::cause::Cause;
 use hacher_data_path::name::Name;
 use hacher_data_path::record::invocation::InvocationId;
 use hacher_data_path::region::layout::SEGMENT_BYTES;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
+/// The outbox of a function whose chain file does not say otherwise.
+pub const DEFAULT_OUTBOX_BYTES: u64 = 64 * 1024 * 1024;
+/// How long a request may take, and a run, unless the test says otherwise.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 struct CallInput {
     upstream: String,
+    port: String,
     body: Vec<u8>,
     headers: Vec<(String, String)>,
+    /// Body bytes in each segment.
+    segment_bytes: usize,
+    /// Its sender gives up after these bytes.
+    breaks_off: bool,
 }
 
-/// One call of a handler, in the making.
-#[derive(Default)]
+/// One call of a handler, in the making. What a chain would not let pass fails here too.
+#[must_use = "a call does nothing before it is run"]
 pub struct Call {
     inputs: Vec<CallInput>,
     ports: Vec<String>,
     secrets: Vec<(String, Vec<u8>)>,
+    environment: Vec<(String, String)>,
     attempt: u32,
-    cancelled: bool,
+    deadline: Duration,
+    timeout: Duration,
+    /// How often [`Input::is_cancelled`] answers `false`.
+    looks: Option<u32>,
+    outbox_bytes: u64,
+    panics: bool,
+}
+
+impl Default for Call {
+    fn default() -> Self {
+        Self {
+            inputs: Vec::new(),
+            ports: Vec::new(),
+            secrets: Vec::new(),
+            environment: Vec::new(),
+            attempt: 1,
+            deadline: PATIENCE,
+            timeout: PATIENCE,
+            looks: None,
+            outbox_bytes: DEFAULT_OUTBOX_BYTES,
+            panics: false,
+        }
+    }
 }
 
 impl core::fmt::Debug for Call {
@@ -52,6 +90,7 @@ impl core::fmt::Debug for Call {
 
 /// What a handler did.
 #[derive(Debug)]
+#[must_use = "a test looks at what the handler did"]
 pub struct Reply {
     result: Result<(), Failure>,
     records: Vec<Record>,
@@ -67,34 +106,75 @@ pub struct Record {
 }
 
 impl Call {
-    /// A call without input yet, on a function with the one port `out`.
-    #[must_use]
+    /// A call without input yet, on a function with the one port `out`: the first attempt, with a minute left,
+    /// an outbox of [`DEFAULT_OUTBOX_BYTES`], no secrets and no environment.
     pub fn new() -> Self {
-        Self {
-            attempt: 1,
-            ..Self::default()
-        }
+        Self::default()
     }
 
     /// The body of a single record, coming from `ingress`.
-    #[must_use]
     pub fn body(self, body: &[u8]) -> Self {
         self.input("ingress", body)
     }
 
-    /// A record from the function `upstream`; call it once for each input of a join.
-    #[must_use]
-    pub fn input(mut self, upstream: &str, body: &[u8]) -> Self {
+    /// A record from the port `out` of function `upstream`; call it once for each input of a join.
+    pub fn input(self, upstream: &str, body: &[u8]) -> Self {
+        self.input_on(upstream, DEFAULT_PORT, body)
+    }
+
+    /// A record from `port` of function `upstream`.
+    pub fn input_on(mut self, upstream: &str, port: &str, body: &[u8]) -> Self {
         self.inputs.push(CallInput {
             upstream: upstream.to_owned(),
+            port: port.to_owned(),
             body: body.to_vec(),
             headers: Vec::new(),
+            segment_bytes: SEGMENT_BYTES,
+            breaks_off: false,
         });
         self
     }
 
+    /// A record that function `upstream` gave up after `attempts`, from its port `error`: `body` is what it
+    /// had got, and the headers that explain the failure are added. `reason` is what the handler said, empty if
+    /// it said nothing.
+    pub fn error_input(self, upstream: &str, cause: Cause, reason: &str, attempts: u32, body: &[u8]) -> Self {
+        let [function, told, why, how_often] = headers::EXPLANATION;
+        let call = self
+            .input_on(upstream, ERROR_PORT, body)
+            .header(function, upstream)
+            .header(told, cause.text());
+        let call = if reason.is_empty() {
+            call
+        } else {
+            call.header(why, reason)
+        };
+        call.header(how_often, &attempts.to_string())
+    }
+
+    /// Has the record that was added last arrive in segments of `len_bytes` bytes of its body each, at most
+    /// 64 KiB; the handler gets the later ones as it reads. Records of a join have always arrived whole.
+    ///
+    /// # Panics
+    /// If `len_bytes` is 0.
+    pub fn segment_bytes(mut self, len_bytes: usize) -> Self {
+        assert!(len_bytes > 0, "a segment of a body has at least one byte");
+        if let Some(input) = self.inputs.last_mut() {
+            input.segment_bytes = len_bytes.min(SEGMENT_BYTES);
+        }
+        self
+    }
+
+    /// Has the sender of the record that was added last give up after all of its bytes, before its end: as
+    /// when a function fails in the middle of a streamed record.
+    pub fn breaks_off(mut self) -> Self {
+        if let Some(input) = self.inputs.last_mut() {
+            input.breaks_off = true;
+        }
+        self
+    }
+
     /// Adds a header to the record that was added last; a name may have several values.
-    #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         if let Some(input) = self.inputs.last_mut() {
             input.headers.push((name.to_owned(), value.to_owned()));
@@ -103,172 +183,290 @@ impl Call {
     }
 
     /// Sets the content type of the record that was added last.
-    #[must_use]
     pub fn content_type(self, value: &str) -> Self {
         self.header(headers::CONTENT_TYPE, value)
     }
 
     /// Makes the record that was added last one of a request with this method.
-    #[must_use]
     pub fn method(self, method: &str) -> Self {
         self.header(headers::METHOD, method)
     }
 
     /// The same of a request to this path, below `/chains/NAME` or of the chain's route.
-    #[must_use]
     pub fn path(self, path: &str) -> Self {
         self.header(headers::PATH, path)
     }
 
     /// The same of a request with this query, encoded.
-    #[must_use]
     pub fn query(self, query: &str) -> Self {
         self.header(headers::QUERY, query)
     }
 
     /// The same of a request of which the chain's route has captured `value` as `name`.
-    #[must_use]
     pub fn capture(self, name: &str, value: &str) -> Self {
         self.header(&[headers::CAPTURE_PREFIX, name].concat(), value)
     }
 
     /// Declares the output ports, instead of the one port `out`.
-    #[must_use]
     pub fn ports(mut self, ports: &[&str]) -> Self {
         self.ports = ports.iter().map(|port| (*port).to_owned()).collect();
         self
     }
 
     /// Gives the handler a secret.
-    #[must_use]
     pub fn secret(mut self, name: &str, value: &[u8]) -> Self {
         self.secrets.push((name.to_owned(), value.to_vec()));
         self
     }
 
+    /// Sets a variable of the environment that [`Input::env`] reads. `std::env::var` does not see it: a test
+    /// shares its process's environment with others.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Which attempt this is; the first unless said otherwise.
-    #[must_use]
     pub fn attempt(mut self, attempt: u32) -> Self {
         self.attempt = attempt;
         self
     }
 
-    /// Makes [`Input::is_cancelled`] answer `true`.
-    #[must_use]
-    pub fn cancelled(mut self) -> Self {
-        self.cancelled = true;
+    /// How long the request may still take.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
         self
     }
 
-    /// Runs `handler`, catching a panic as the trustlet would.
+    /// How long this attempt may take: the `timeout` of the chain file.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Makes [`Input::is_cancelled`] answer `true`: the client has gone.
+    pub fn cancelled(self) -> Self {
+        self.cancelled_after(0)
+    }
+
+    /// Makes [`Input::is_cancelled`] answer `true` from the time on that the handler has asked `looks` times.
+    pub fn cancelled_after(mut self, looks: u32) -> Self {
+        self.looks = Some(looks);
+        self
+    }
+
+    /// Bounds the records that leave at once, as `outbox` of the chain file does.
+    pub fn outbox_bytes(mut self, len_bytes: u64) -> Self {
+        self.outbox_bytes = len_bytes;
+        self
+    }
+
+    /// Says that the handler is to panic: a failed attempt then, as in a trustlet. A panic that is not
+    /// expected fails the test.
+    pub fn expects_panic(mut self) -> Self {
+        self.panics = true;
+        self
+    }
+
+    /// Has `initialise` make what a function needs before its first record, with the environment and secrets
+    /// of this call; as [`serve_with`](crate::serve_with) does.
+    ///
+    /// # Errors
+    /// Those of `initialise`.
+    pub fn start<H, E>(&self, initialise: impl FnOnce(&Start<'_>) -> Result<H, E>) -> Result<H, E> {
+        let environment = Environment::OfTest(self.environment.clone());
+        initialise(&Start::new(&self.secret_values(), &environment))
+    }
+
+    /// Runs `handler`.
     ///
     /// # Panics
-    /// When the call itself is wrong: a name or a header that no chain could have.
-    pub fn run<H>(self, handler: H) -> Reply
+    /// When the handler does, unless that [is expected](Self::expects_panic), or if it does not though it is
+    /// expected to; and when the call itself is wrong: without input, or with a name or a header that no chain
+    /// could have.
+    pub fn run<H>(mut self, handler: H) -> Reply
     where
-        H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+        H: FnMut(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
     {
-        let mut records = Records::default();
+        assert!(
+            !self.inputs.is_empty(),
+            "a handler runs on a record: add an input"
+        );
+        let mut records = Records {
+            outbox_bytes: self.outbox_bytes,
+            ..Records::default()
+        };
         let result = self
             .run_into(handler, &mut records)
             .expect("a header fits into its bound");
         Reply {
             result,
-            records: records.0,
+            records: records.written,
         }
     }
 
-    fn run_into<H>(self, handler: H, records: &mut Records) -> Result<Result<(), Failure>, HeaderError>
-    where
-        H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
-    {
-        let name = |text: &str| Name::new(text).expect("a name has 1 to 63 bytes");
+    fn secret_values(&self) -> Vec<Secret> {
+        let secrets = self.secrets.iter().map(|(key, value)| Secret {
+            name: name_of(key),
+            value: Zeroizing::new(value.clone()),
+        });
+        secrets.collect()
+    }
+
+    /// The parts of the input, and what of them is still to arrive.
+    fn parts(&mut self) -> Result<(Vec<Part>, LateSegments), HeaderError> {
         let mut parts = Vec::new();
         let mut late = LateSegments::default();
-        let single = self.inputs.len() == 1;
-        for CallInput {
-            upstream,
-            body,
-            headers,
-        } in &self.inputs
-        {
-            let mut part = Part::new(name(upstream), name(DEFAULT_PORT));
+        let joins = self.inputs.len() > 1;
+        for input in core::mem::take(&mut self.inputs) {
+            let mut part = Part::new(name_of(&input.upstream), name_of(&input.port));
             let plain = part.plain_mut();
             headers::start(plain, &[]);
-            for (key, value) in headers {
+            for (key, value) in &input.headers {
                 headers::append(plain, key, value)?;
             }
-            plain.extend_from_slice(body);
-            if single && plain.len() > SEGMENT_BYTES {
-                late.rest = plain.split_off(SEGMENT_BYTES);
+            let mut rest = input.body;
+            if !joins && (rest.len() > input.segment_bytes || input.breaks_off) {
+                // Headers take room in the first segment, as they would on the way.
+                let room = input.segment_bytes.min(SEGMENT_BYTES.saturating_sub(plain.len()));
+                late.rest = rest.split_off(room.min(rest.len()));
+                late.segment_bytes = input.segment_bytes;
+                late.breaks_off = input.breaks_off;
             } else {
+                assert!(!input.breaks_off, "what a join gets has arrived whole");
                 part.set_complete();
             }
+            part.plain_mut().append(&mut rest);
             part.parse_headers()?;
             parts.push(part);
         }
+        Ok((parts, late))
+    }
+
+    fn run_into<H>(
+        &mut self,
+        mut handler: H,
+        records: &mut Records,
+    ) -> Result<Result<(), Failure>, HeaderError>
+    where
+        H: FnMut(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+    {
+        let (mut parts, mut late) = self.parts()?;
         let mut inherited = Vec::new();
         if let Some(part) = parts.first() {
             headers::inherit(&mut inherited, part.encoded_headers());
         }
-        let declared = if self.ports.is_empty() {
-            vec![DEFAULT_PORT.to_owned()]
-        } else {
-            self.ports
-        };
-        let mut ports: Vec<_> = declared.iter().map(|port| PortBuffer::new(name(port))).collect();
-        records.0 = declared.into_iter().map(Record::new).collect();
-        let secrets: Vec<_> = self
-            .secrets
-            .into_iter()
-            .map(|(key, value)| Secret {
-                name: name(&key),
-                value: Zeroizing::new(value),
-            })
+        let mut declared = core::mem::take(&mut self.ports);
+        if declared.is_empty() {
+            declared.push(DEFAULT_PORT.to_owned());
+        }
+        let mut ports: Vec<_> = declared
+            .iter()
+            .map(|port| PortBuffer::new(name_of(port)))
             .collect();
-        let cancelled = self.cancelled;
+        records.written = declared.into_iter().map(Record::new).collect();
+        let secrets = self.secret_values();
+        let environment = Environment::OfTest(core::mem::take(&mut self.environment));
+        let (looks, asked) = (self.looks, Cell::new(0));
+        let started = clock::now();
         let run = Run {
             invocation: InvocationId::new(1),
             attempt: self.attempt,
-            deadline: clock::now().after(Duration::from_secs(60)),
+            deadline: started.after(self.deadline),
+            started,
+            timeout_ns: u64::try_from(self.timeout.as_nanos()).unwrap_or(u64::MAX),
             secrets: &secrets,
+            environment: &environment,
             clock: &SystemClock,
-            closed: &move |_| cancelled,
+            closed: &move |_| {
+                asked.set(asked.get() + 1);
+                looks.is_some_and(|looks| asked.get() > looks)
+            },
         };
-        let mut result = run_caught(
-            &handler,
-            Input::new(run, &mut parts, Some(&mut late)),
-            &mut Output::new(&mut ports, &inherited, records),
+        let input = Input::new(run, &mut parts, Some(&mut late));
+        let mut output = Output::new(&mut ports, &inherited, records);
+        let ran = catch_unwind(AssertUnwindSafe(|| handler(input, &mut output)));
+        assert!(
+            ran.is_err() || !self.panics,
+            "the handler was expected to panic, and did not"
         );
-        for (index, port) in ports.iter_mut().enumerate().filter(|(_, port)| port.is_used()) {
-            if result.is_ok() {
-                result = port.finish(index, records);
+        let mut result = ran.unwrap_or_else(|panic| {
+            if !self.panics {
+                resume_unwind(panic);
             }
+            Err(PANICKED)
+        });
+        if let Some(lost) = late.lost {
+            // Whatever the handler made of it: such a run is dropped.
+            result = Err(lost);
+        }
+        if result.is_ok() {
+            result = finish(&mut ports, records);
         }
         Ok(result)
     }
+}
+
+/// Sends what the handler has left, as a trustlet does.
+fn finish(ports: &mut [PortBuffer], records: &mut Records) -> Result<(), Failure> {
+    let mut used = false;
+    for (index, port) in ports.iter_mut().enumerate().filter(|(_, port)| port.is_used()) {
+        used = true;
+        if port.pending_bytes() as u64 > records.outbox_bytes {
+            return Err(Failure::permanent("the output is larger than the outbox"));
+        }
+        port.finish(index, records)?;
+    }
+    if used {
+        Ok(())
+    } else {
+        Err(Failure::permanent("the handler produced no output"))
+    }
+}
+
+fn name_of(text: &str) -> Name {
+    Name::new(text).expect("a name has 1 to 63 bytes")
 }
 
 /// The rest of a body that is longer than one segment, as the data path would bring it.
 #[derive(Default)]
 struct LateSegments {
     rest: Vec<u8>,
+    segment_bytes: usize,
+    breaks_off: bool,
+    /// Why the input will never be whole.
+    lost: Option<Failure>,
 }
 
 impl SegmentSource for LateSegments {
     fn open_next(&mut self, part: &mut Part) -> Result<bool, Failure> {
-        let len = self.rest.len().min(SEGMENT_BYTES);
+        if self.rest.is_empty() && self.breaks_off {
+            let lost = Failure::retry("the sender gave up on the input");
+            self.lost = Some(lost);
+            return Err(lost);
+        }
+        let len = self.rest.len().min(self.segment_bytes);
         part.plain_mut().extend(self.rest.drain(..len));
-        Ok(self.rest.is_empty())
+        Ok(self.rest.is_empty() && !self.breaks_off)
     }
 }
 
 #[derive(Default)]
-struct Records(Vec<Record>);
+struct Records {
+    written: Vec<Record>,
+    outbox_bytes: u64,
+}
 
 impl RecordSink for Records {
+    fn place(&mut self, _port: usize, len_bytes: usize) -> Result<bool, Failure> {
+        if len_bytes as u64 > self.outbox_bytes {
+            return Err(Failure::permanent("the output is larger than the outbox"));
+        }
+        Ok(false)
+    }
+
     fn segment(&mut self, port: usize, plain: &[u8], last: bool) -> Result<(), Failure> {
-        if let Some(record) = self.0.get_mut(port) {
+        if let Some(record) = self.written.get_mut(port) {
             record.plain.extend_from_slice(plain);
             record.segments += 1;
             record.complete = last;
@@ -330,168 +528,37 @@ impl Record {
 }
 
 impl Reply {
-    /// What the handler returned; a panic is a transient failure.
+    /// What becomes of the run: what the handler returned, or what is wrong with its output or its input. A
+    /// panic that was expected is a transient failure.
     ///
     /// # Errors
-    /// The handler's failure.
+    /// That failure.
     pub fn result(&self) -> Result<(), Failure> {
         self.result
+    }
+
+    /// The failure, if the run has failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<Failure> {
+        self.result.err()
     }
 
     /// The complete record that the handler wrote to `port`. After a failure there is none, as the data path
     /// would have delivered none.
     #[must_use]
     pub fn port(&self, port: &str) -> Option<&Record> {
-        self.records
-            .iter()
-            .find(|record| record.port == port && record.complete)
+        let complete = |record: &&Record| record.port == port && record.complete;
+        self.records.iter().find(complete).filter(|_| self.result.is_ok())
+    }
+
+    /// What has left of a [streamed](crate::PortWriter::stream) record on `port` before the run failed: its
+    /// consumers have begun with it, and are told to drop it.
+    #[must_use]
+    pub fn partial(&self, port: &str) -> Option<&Record> {
+        let begun = |record: &&Record| record.port == port && record.segments > 0;
+        self.records.iter().find(begun).filter(|_| self.result.is_err())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::{Read, Write};
-
-    #[test]
-    fn a_large_body_arrives_whole_and_streams() {
-        let body: Vec<u8> = (0..200_000_u32).map(|i| i.to_le_bytes()[0]).collect();
-        let whole = Call::new().body(&body).run(|mut input, output| {
-            let bytes = input.bytes()?.to_vec();
-            output.send(&bytes)
-        });
-        assert_eq!(whole.port("out").unwrap().body(), body);
-        assert_eq!(whole.port("out").unwrap().segments(), 4);
-        let streamed = Call::new().body(&body).run(|mut input, output| {
-            let mut writer = output.out()?;
-            writer.stream();
-            std::io::copy(&mut input.reader(), &mut writer)?;
-            Ok(())
-        });
-        assert_eq!(streamed.port("out").unwrap().body(), body);
-    }
-
-    #[test]
-    fn a_body_that_ends_on_a_segment_boundary_is_not_followed_by_an_empty_segment() {
-        let body = vec![7; SEGMENT_BYTES - 2];
-        let reply = Call::new().body(b"").run(move |_, output| output.send(&body));
-        assert_eq!(reply.port("out").unwrap().segments(), 1);
-    }
-
-    #[test]
-    fn a_panic_is_a_failed_attempt_and_delivers_nothing() {
-        let reply = Call::new().body(b"x").run(|_, output| {
-            output.send(b"half")?;
-            panic!("oh no");
-        });
-        assert!(reply.result().unwrap_err().is_transient());
-        assert!(reply.port("out").is_none());
-    }
-
-    #[test]
-    fn a_join_sees_its_parts_by_name_and_headers_are_inherited() {
-        let reply = Call::new()
-            .input("left", b"L")
-            .header("traceparent", "00-1")
-            .input("right", b"R")
-            .ports(&["out", "reject"])
-            .secret("KEY", b"s3cret")
-            .run(|input, output| {
-                assert_eq!(input.secret("KEY"), Some(&b"s3cret"[..]));
-                let left = input.part("left").ok_or(Failure::permanent("no left"))?.bytes();
-                let mut writer = output.port("reject")?;
-                writer.write_all(left)?;
-                writer.set_content_type("text/plain")?;
-                Ok(())
-            });
-        let record = reply.port("reject").unwrap();
-        assert_eq!(record.body(), b"L");
-        assert_eq!(record.content_type(), Some("text/plain"));
-        assert_eq!(record.header("traceparent"), Some("00-1"));
-        assert!(reply.port("out").is_none());
-    }
-
-    #[test]
-    fn what_describes_the_input_is_not_said_of_the_output_unless_the_handler_says_so() {
-        let call = || {
-            Call::new()
-                .body(b"{}")
-                .content_type("application/json")
-                .header("content-encoding", "gzip")
-                .header("ce-id", "7")
-                .header("baggage", "a=1")
-                .header("traceparent", "00-1")
-        };
-        let silent = call().run(|_, output| output.send(b"made here"));
-        let headers: Vec<_> = silent.port("out").unwrap().headers().collect();
-        assert_eq!(headers, [("baggage", "a=1"), ("traceparent", "00-1")]);
-        let speaking = call().run(|mut input, output| {
-            let mut out = output.out()?;
-            out.set_content_type("text/plain")?;
-            out.describe_as(&input.parts()[0])?;
-            out.set_header("ce-id", "8")?;
-            out.append_header("link", "<a>")?;
-            out.append_header("link", "<b>")?;
-            out.remove_header("baggage")?;
-            out.append(input.bytes()?)
-        });
-        let headers: Vec<_> = speaking.port("out").unwrap().headers().collect();
-        assert_eq!(
-            headers,
-            [
-                ("traceparent", "00-1"),
-                ("content-type", "application/json"),
-                ("content-encoding", "gzip"),
-                ("ce-id", "8"),
-                ("link", "<a>"),
-                ("link", "<b>"),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_header_that_http_could_not_carry_is_a_permanent_failure() {
-        let of_the_connection = headers::OF_THE_CONNECTION.map(|name| (name, "a"));
-        let own = [
-            "hacher-query",
-            "hacher-invocation",
-            "Hacher-Other",
-            "hacher-error-other",
-        ];
-        let malformed = [("x y", "a"), ("", "a"), ("x", "a\r\nb: c")];
-        let all = of_the_connection.into_iter().chain(own.map(|name| (name, "a")));
-        for (name, value) in all
-            .chain(malformed)
-            .chain([("Transfer-Encoding", "chunked"), ("hacher-status", "199")])
-        {
-            let reply = Call::new()
-                .body(b"")
-                .run(move |_, output| output.out()?.set_header(name, value));
-            assert!(!reply.result().unwrap_err().is_transient());
-        }
-    }
-
-    #[test]
-    fn an_undeclared_port_is_a_permanent_failure() {
-        let reply = Call::new()
-            .body(b"")
-            .run(|_, output| output.send_to("nowhere", b""));
-        assert!(!reply.result().unwrap_err().is_transient());
-    }
-
-    #[test]
-    fn a_reader_holds_little_more_than_one_segment() {
-        let body = vec![1; 5 * SEGMENT_BYTES];
-        Call::new()
-            .body(&body)
-            .run(|mut input, _| {
-                let mut buffer = [0; 1000];
-                let mut reader = input.reader();
-                while reader.read(&mut buffer)? > 0 {}
-                assert!(input.parts()[0].bytes().len() <= SEGMENT_BYTES);
-                Ok(())
-            })
-            .result()
-            .unwrap();
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! What a handler is given: one record, or for a join one record from each upstream function.
 
+use super::environment::Environment;
 use super::failure::Failure;
 use super::headers::{self, Headers};
 use super::view::{InPlace, View};
@@ -20,12 +21,24 @@ pub(crate) struct Secret {
     pub(crate) value: Zeroizing<Vec<u8>>,
 }
 
+/// The value of the secret `name`.
+pub(crate) fn find_secret<'s>(secrets: &'s [Secret], name: &str) -> Option<&'s [u8]> {
+    let secret = secrets.iter().find(|secret| secret.name == *name)?;
+    Some(&secret.value)
+}
+
 /// Facts about one run of the handler.
+#[derive(Clone, Copy)]
 pub(crate) struct Run<'r> {
     pub(crate) invocation: InvocationId,
     pub(crate) attempt: u32,
     pub(crate) deadline: Monotonic,
+    /// Since when this attempt runs: its timeout counts from here.
+    pub(crate) started: Monotonic,
+    /// How long it may; 0 for as long as the deadline allows.
+    pub(crate) timeout_ns: u64,
     pub(crate) secrets: &'r [Secret],
+    pub(crate) environment: &'r Environment,
     pub(crate) clock: &'r dyn Clock,
     pub(crate) closed: &'r dyn Fn(InvocationId) -> bool,
 }
@@ -200,6 +213,10 @@ pub(crate) trait SegmentSource {
     fn open_next(&mut self, part: &mut Part) -> Result<bool, Failure>;
 }
 
+/// What a handler gets that takes the one record of a join.
+const JOINED: Failure =
+    Failure::permanent("this function joins several records: its handler has to choose one by `Input::part`");
+
 /// The input of one run.
 pub struct Input<'r> {
     run: Run<'r>,
@@ -241,32 +258,55 @@ impl<'r> Input<'r> {
         self.run.attempt
     }
 
-    /// Time left until the client is told that it took too long; zero when it has passed.
+    /// Time left until this process is ended because its run takes too long: until the function's `timeout`,
+    /// which counts from the start of this attempt, or until the request's deadline, whichever is earlier.
+    /// Zero when it has passed.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.run.deadline.saturating_duration_since(self.run.clock.now())
+        self.cancellation().remaining()
     }
 
-    /// Whether nobody waits for the answer any more: the client went away, the request was answered
-    /// otherwise, or its deadline has passed. A long computation looks now and then, and gives up; one
-    /// that goes on is ended soon, and its trustlet with it.
+    /// Whether there is no point in going on: the client went away, the request was answered otherwise, or no
+    /// time [remains](Self::remaining). A long computation looks now and then, and gives up; one that goes
+    /// on is ended soon, and its trustlet with it.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.remaining().is_zero() || (self.run.closed)(self.run.invocation)
+        self.cancellation().is_cancelled()
+    }
+
+    /// What tells how long the run may go on, apart from the input: to be asked while a [`Reader`] has it.
+    #[must_use]
+    pub fn cancellation(&self) -> Cancellation<'r> {
+        Cancellation { run: self.run }
+    }
+
+    /// A variable of the function's environment, as its `env` sets it; `None` also if it is not UTF-8. As
+    /// [`std::env::var`] in a trustlet, and what a test says in the harness.
+    #[must_use]
+    pub fn env(&self, name: &str) -> Option<String> {
+        self.run.environment.var(name)
     }
 
     /// A secret by the name that the chain file gives it: the bytes of its file when the chain was loaded,
     /// with any line break at its end, unless the chain file says `trim = true` of it.
     #[must_use]
     pub fn secret(&self, name: &str) -> Option<&[u8]> {
-        let secret = self.run.secrets.iter().find(|secret| secret.name == *name)?;
-        Some(&secret.value)
+        find_secret(self.run.secrets, name)
     }
 
-    /// The part that came from function `upstream`, for a join.
+    /// The part that came from function `upstream`, of a join as of a single record. `None` if there is none,
+    /// and also if there are several, from different ports: [`Self::part_on`] tells them apart.
     #[must_use]
     pub fn part(&self, upstream: &str) -> Option<&Part> {
-        self.parts.iter().find(|part| part.upstream() == upstream)
+        let mut parts = self.parts.iter().filter(|part| part.upstream() == upstream);
+        parts.next().filter(|_| parts.next().is_none())
+    }
+
+    /// The part that came from output port `port` of function `upstream`.
+    #[must_use]
+    pub fn part_on(&self, upstream: &str, port: &str) -> Option<&Part> {
+        let is_meant = |part: &&Part| part.upstream() == upstream && part.port() == port;
+        self.parts.iter().find(is_meant)
     }
 
     /// All parts, in the order in which the chain file names the upstream functions.
@@ -275,26 +315,37 @@ impl<'r> Input<'r> {
         self.parts
     }
 
-    fn first(&self) -> Option<&Part> {
-        self.parts.first()
-    }
-
-    /// The function that sent the (first) record.
+    /// Whether this run joins several records. None of them is *the* record then: what speaks of one record
+    /// (its body, its type, its sender) is asked of a [`Part`].
     #[must_use]
-    pub fn upstream(&self) -> &str {
-        self.first().map_or("", Part::upstream)
+    pub fn is_join(&self) -> bool {
+        self.parts.len() > 1
     }
 
-    /// What the sender says the (first) record is.
+    /// The one record, if nothing is joined.
+    fn single(&self) -> Option<&Part> {
+        self.parts.first().filter(|_| !self.is_join())
+    }
+
+    /// The function that sent the record, `ingress` for the client's request; of a join `None`.
+    #[must_use]
+    pub fn upstream(&self) -> Option<&str> {
+        self.single().map(Part::upstream)
+    }
+
+    /// What the sender says the record is; of a join `None`.
     #[must_use]
     pub fn content_type(&self) -> Option<&str> {
-        self.first().and_then(Part::content_type)
+        self.single().and_then(Part::content_type)
     }
 
-    /// A header of the (first) record.
+    /// A header (lower-case name) of the record. Of a join, one that speaks of the whole request
+    /// ([`headers::is_inherited`]), as its first part has it; others are `None`.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.first().and_then(|part| part.header(name))
+        let is_told = !self.is_join() || headers::is_inherited(name);
+        let part = self.parts.first().filter(|_| is_told)?;
+        part.header(name)
     }
 
     /// The method of the request, in upper case; `POST` where a record has none, as a harness may make it.
@@ -320,7 +371,7 @@ impl<'r> Input<'r> {
     /// that came to `/chains/NAME`.
     #[must_use]
     pub fn capture(&self, name: &str) -> Option<&str> {
-        let mut headers = self.first()?.headers();
+        let mut headers = self.parts.first()?.headers();
         let is_it = |key: &str| key.strip_prefix(headers::CAPTURE_PREFIX) == Some(name);
         headers.find_map(|(key, value)| is_it(key).then_some(value))
     }
@@ -334,30 +385,34 @@ impl<'r> Input<'r> {
         list.rsplit(',').next().map(str::trim)
     }
 
-    /// The whole body of the (first) record; waits until it has arrived.
+    /// The whole body of the record; waits until it has arrived.
     ///
     /// # Errors
-    /// A transient [`Failure`] when the rest of the record does not arrive, or is refused.
+    /// A transient [`Failure`] when the rest of the record does not arrive, or is refused. A permanent one
+    /// of a join.
     pub fn bytes(&mut self) -> Result<&[u8], Failure> {
         Ok(self.whole()?.map_or(&[], Part::bytes))
     }
 
-    /// The whole body of the (first) record where its producer wrote it, without copying any of it; waits
-    /// until it has arrived. `None` if the record did not come over a `mapped` edge: [`Self::bytes`]
-    /// gives its body in any case.
+    /// The whole body of the record where its producer wrote it, without copying any of it; waits until it
+    /// has arrived. `None` if the record did not come over a `mapped` edge: [`Self::bytes`] gives its body
+    /// in any case.
     ///
     /// # Errors
     /// As [`Self::bytes`].
     pub fn view(&mut self) -> Result<Option<View<'_>>, Failure> {
         // What was sealed is not waited for: a reader takes it as it comes.
-        if !self.first().is_some_and(Part::is_in_place) {
+        if self.single().is_some_and(|part| !part.is_in_place()) {
             return Ok(None);
         }
         Ok(self.whole()?.and_then(Part::view))
     }
 
-    /// The first part, once all of it has arrived.
+    /// The one part, once all of it has arrived.
     fn whole(&mut self) -> Result<Option<&Part>, Failure> {
+        if self.is_join() {
+            return Err(JOINED);
+        }
         let Some(part) = self.parts.first_mut() else {
             return Ok(None);
         };
@@ -369,9 +424,10 @@ impl<'r> Input<'r> {
         Ok(Some(part))
     }
 
-    /// Reads the body of the (first) record as it arrives, holding no more than one segment of it.
+    /// Reads the body of the record as it arrives, holding no more than one segment of it. Of a join, the
+    /// first read fails.
     pub fn reader(&mut self) -> Reader<'_, 'r> {
-        let at = self.first().map_or(0, |part| part.body_at);
+        let at = self.parts.first().map_or(0, |part| part.body_at);
         if let Some(part) = self.parts.first_mut().filter(|part| part.is_in_place()) {
             part.plain.truncate(at); // an earlier reader's piece
         }
@@ -380,6 +436,45 @@ impl<'r> Input<'r> {
             at,
             next: 0,
         }
+    }
+}
+
+/// Tells how long a run may go on, and whether there is still a point in it.
+#[derive(Clone, Copy)]
+pub struct Cancellation<'r> {
+    run: Run<'r>,
+}
+
+impl core::fmt::Debug for Cancellation<'_> {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter
+            .debug_struct("Cancellation")
+            .field("remaining", &self.remaining())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Cancellation<'_> {
+    /// As [`Input::remaining`].
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        let Run {
+            deadline,
+            started,
+            timeout_ns,
+            ..
+        } = self.run;
+        let until = match timeout_ns {
+            0 => deadline,
+            _ => deadline.min(started.after(Duration::from_nanos(timeout_ns))),
+        };
+        until.saturating_duration_since(self.run.clock.now())
+    }
+
+    /// As [`Input::is_cancelled`].
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.remaining().is_zero() || (self.run.closed)(self.run.invocation)
     }
 }
 
@@ -408,6 +503,9 @@ impl Read for Reader<'_, '_> {
 impl BufRead for Reader<'_, '_> {
     /// What has been opened and not consumed; opens the next segment if that is nothing.
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.input.is_join() {
+            return Err(JOINED.into());
+        }
         let Some(part) = self.input.parts.first_mut() else {
             return Ok(&[]);
         };

@@ -1,6 +1,7 @@
 //! What a function author uses: a handler gets an [`Input`](input::Input) and fills an
 //! [`Output`](output::Output), or returns a [`Failure`](failure::Failure).
 
+pub(crate) mod environment;
 pub(crate) mod failure;
 pub mod harness;
 pub mod headers;
@@ -9,4 +10,5 @@ pub(crate) mod output;
 pub(crate) mod place;
 pub(crate) mod port_buffer;
 pub(crate) mod run;
+pub(crate) mod start;
 pub(crate) mod view;

@@ -5,13 +5,17 @@ use super::failure::Failure;
 use super::headers::{self, HeaderError};
 use super::input::Part;
 use super::place::Placed;
-use super::port_buffer::{PortBuffer, RecordSink};
+use super::port_buffer::{PortBuffer, RecordSink, SharedSink};
 use hacher_data_path::region::layout::SEGMENT_BYTES;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::io::{self, Write};
 
 /// The port that a function has unless its chain file says otherwise.
 pub const DEFAULT_PORT: &str = "out";
+/// The port that a record leaves by, as it came, when its function gives it up and the chain file has an edge
+/// from there.
+pub const ERROR_PORT: &str = "error";
 
 const FIXED: Failure =
     Failure::permanent("a record that was placed is written through what placing it returned");
@@ -22,7 +26,8 @@ pub struct Output<'r> {
     ports: &'r mut [PortBuffer],
     /// Encoded headers that every output record starts with.
     inherited: &'r [u8],
-    sink: &'r mut dyn RecordSink,
+    /// Shared by the writers that are open at once; each of them borrows it for as long as one call takes.
+    sink: RefCell<&'r mut dyn RecordSink>,
 }
 
 impl core::fmt::Debug for Output<'_> {
@@ -43,7 +48,7 @@ impl<'r> Output<'r> {
         Self {
             ports,
             inherited,
-            sink,
+            sink: RefCell::new(sink),
         }
     }
 
@@ -52,23 +57,55 @@ impl<'r> Output<'r> {
     /// # Errors
     /// A permanent [`Failure`] when the chain file declares no such port.
     pub fn port(&mut self, port: &str) -> Result<PortWriter<'_>, Failure> {
-        let (index, buffer) = self
-            .ports
-            .iter_mut()
-            .enumerate()
-            .find(|(_, buffer)| buffer.name == *port)
-            .ok_or(Failure::permanent(
-                "the handler wrote to a port that the chain file does not declare",
-            ))?;
-        if !buffer.used {
-            buffer.used = true;
-            headers::start(&mut buffer.plain, self.inherited);
+        let [writer] = self.ports([port])?;
+        Ok(writer)
+    }
+
+    /// Writers to several ports at once, in the order of `ports`; each of them is as of [`Self::port`].
+    ///
+    /// ```
+    /// # use hacher_libos_net::{Failure, Input, Output, harness::Call};
+    /// # fn split(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    /// let [mut even, mut odd] = output.ports(["even", "odd"])?;
+    /// for byte in input.bytes()? {
+    ///     let half = if byte % 2 == 0 { &mut even } else { &mut odd };
+    ///     half.append(&[*byte])?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # let reply = Call::new().body(&[1, 2, 3]).ports(&["even", "odd"]).run(split);
+    /// # assert_eq!(reply.port("odd").unwrap().body(), [1, 3]);
+    /// ```
+    ///
+    /// # Errors
+    /// A permanent [`Failure`] when the chain file declares no such port, or when one is named twice.
+    #[expect(clippy::missing_panics_doc, reason = "states what was looked up just before")]
+    pub fn ports<const N: usize>(&mut self, ports: [&str; N]) -> Result<[PortWriter<'_>; N], Failure> {
+        let mut found = [const { None }; N];
+        for (index, buffer) in self.ports.iter_mut().enumerate() {
+            if let Some(at) = ports.iter().position(|port| buffer.name == **port)
+                && let Some(slot) = found.get_mut(at)
+            {
+                *slot = Some((index, buffer));
+            }
         }
-        Ok(PortWriter {
-            index,
-            buffer,
-            sink: &mut *self.sink,
-        })
+        // Names of ports are distinct: a name that is there twice found the port once.
+        if found.iter().any(Option::is_none) {
+            return Err(Failure::permanent(
+                "the handler wrote to a port that the chain file does not declare, or opened one twice at once",
+            ));
+        }
+        let (inherited, sink) = (self.inherited, &self.sink);
+        let writers = found.map(|slot| {
+            slot.map(|(index, buffer)| {
+                if !buffer.used {
+                    buffer.used = true;
+                    headers::start(&mut buffer.plain, inherited);
+                }
+                PortWriter { index, buffer, sink }
+            })
+        });
+        Ok(writers.map(|writer| writer.expect("each was found")))
     }
 
     /// A writer to the port `out`.
@@ -119,7 +156,7 @@ impl<'r> Output<'r> {
 pub struct PortWriter<'o> {
     index: usize,
     buffer: &'o mut PortBuffer,
-    sink: &'o mut dyn RecordSink,
+    sink: &'o dyn SharedSink,
 }
 
 impl core::fmt::Debug for PortWriter<'_> {
@@ -266,7 +303,8 @@ impl<'o> PortWriter<'o> {
                 "a record is placed once, before any of its body is written",
             ));
         }
-        self.buffer.place(self.index, len_bytes, self.sink)?;
+        let (index, buffer) = (self.index, &mut *self.buffer);
+        self.sink.with(&mut |sink| buffer.place(index, len_bytes, sink))?;
         Ok(Placed {
             index: self.index,
             buffer: self.buffer,
@@ -295,9 +333,11 @@ impl<'o> PortWriter<'o> {
             self.buffer.plain.extend_from_slice(bytes);
             return Ok(());
         }
+        let (index, buffer) = (self.index, &mut *self.buffer);
         for chunk in bytes.chunks(SEGMENT_BYTES) {
-            self.buffer.plain.extend_from_slice(chunk);
-            self.buffer.send_full_segments(self.index, self.sink)?;
+            buffer.plain.extend_from_slice(chunk);
+            self.sink
+                .with(&mut |sink| buffer.send_full_segments(index, sink))?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! goes over one `mapped` edge, and into private memory otherwise. Handlers need not know which.
 
 use super::failure::Failure;
-use super::port_buffer::{PortBuffer, RecordSink};
+use super::port_buffer::{PortBuffer, SharedSink};
 
 /// What happens to a handler that writes past the end of what it placed.
 const PAST_THE_END: Failure = Failure::permanent("bytes were written past the end of a placed record");
@@ -12,7 +12,7 @@ const PAST_THE_END: Failure = Failure::permanent("bytes were written past the en
 pub struct Placed<'o> {
     pub(super) index: usize,
     pub(super) buffer: &'o mut PortBuffer,
-    pub(super) sink: &'o mut dyn RecordSink,
+    pub(super) sink: &'o dyn SharedSink,
     pub(super) len_bytes: usize,
 }
 
@@ -41,10 +41,10 @@ impl Placed<'_> {
         if end > self.len_bytes {
             return Err(PAST_THE_END);
         }
-        if self.buffer.write_placed(self.index, offset, bytes, self.sink) {
-            Ok(())
-        } else {
-            Err(PAST_THE_END)
-        }
+        let (index, buffer) = (self.index, &mut *self.buffer);
+        self.sink.with(&mut |sink| {
+            let fits = buffer.write_placed(index, offset, bytes, sink);
+            fits.then_some(()).ok_or(PAST_THE_END)
+        })
     }
 }

@@ -4,6 +4,7 @@ use super::failure::Failure;
 use super::headers;
 use hacher_data_path::name::Name;
 use hacher_data_path::region::layout::SEGMENT_BYTES;
+use std::cell::RefCell;
 
 /// Takes the plaintext segments of output records: the sealing side of the data path, or a test harness.
 pub(crate) trait RecordSink {
@@ -33,6 +34,19 @@ pub(crate) trait RecordSink {
     fn send_placed(&mut self, port: usize) -> Result<(), Failure> {
         let _ = port;
         Ok(())
+    }
+}
+
+/// A sink that several open ports send to, one after the other.
+pub(super) trait SharedSink {
+    /// Has `act` use the sink.
+    fn with(&self, act: &mut dyn FnMut(&mut dyn RecordSink) -> Result<(), Failure>) -> Result<(), Failure>;
+}
+
+impl SharedSink for RefCell<&mut dyn RecordSink> {
+    fn with(&self, act: &mut dyn FnMut(&mut dyn RecordSink) -> Result<(), Failure>) -> Result<(), Failure> {
+        // Borrowed for no longer than this call, and no sink calls a handler.
+        act(&mut **self.borrow_mut())
     }
 }
 

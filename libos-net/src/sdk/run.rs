@@ -10,12 +10,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub(crate) const PANICKED: Failure = Failure::retry("the handler panicked");
 
 /// Runs `handler` once.
-pub(crate) fn run_caught<H>(handler: &H, input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure>
+pub(crate) fn run_caught<H>(handler: &mut H, input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure>
 where
-    H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+    H: FnMut(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
 {
-    // Unwind safety: input and output are cleared before their next use, and `handler` is `Fn`, so what it
-    // leaves half-changed behind a panic is behind its own interior mutability.
+    // Unwind safety: input and output are cleared before their next use. What a handler has half-changed of its
+    // own state when it panics, its next run finds so: `serve` says that to authors.
     catch_unwind(AssertUnwindSafe(|| handler(input, output))).unwrap_or_else(|_| {
         last_words::caught();
         Err(PANICKED)

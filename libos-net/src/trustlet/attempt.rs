@@ -8,6 +8,7 @@ use super::suspects::{Stage, Suspect};
 use crate::clock::Monotonic;
 use crate::fault::notice::{Fault, KeptBack};
 use crate::own_process::last_words;
+use crate::sdk::environment::Environment;
 use crate::sdk::failure::Failure;
 use crate::sdk::headers;
 use crate::sdk::input::{Input, Run};
@@ -19,7 +20,7 @@ use hacher_data_path::seal::RecordContext;
 
 impl<H> Trustlet<H>
 where
-    H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+    H: FnMut(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
 {
     /// One attempt.
     pub(super) fn run(&mut self, mut job: Job) {
@@ -139,13 +140,16 @@ where
             invocation: job.invocation,
             attempt: job.attempt,
             deadline: job.deadline,
+            started: job.ready,
+            timeout_ns: place.begin.limits.timeout_ns,
             secrets: &self.secrets,
+            environment: &Environment::OfProcess,
             clock: own.clock(),
             closed: &|invocation| own.is_closed(invocation),
         };
         let input = Input::new(run, &mut job.bundle.parts, Some(&mut source));
         let mut output = Output::new(&mut self.ports, &self.inherited, &mut sealing);
-        ran.result = run_caught(&self.handler, input, &mut output);
+        ran.result = run_caught(&mut self.handler, input, &mut output);
         let after = own.now();
         ran.lost = source.lost;
         job.streams = !source.complete;

@@ -39,7 +39,7 @@ pub struct Trustlet<H> {
 
 impl<H> Trustlet<H>
 where
-    H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+    H: FnMut(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
 {
     /// Runs `handler` at the place of `attachment`, and takes over what a predecessor has left.
     pub fn attached(handler: H, attachment: Attachment) -> Self {

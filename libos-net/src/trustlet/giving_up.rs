@@ -20,7 +20,7 @@ use hacher_data_path::seal::RecordContext;
 
 impl<H> Trustlet<H>
 where
-    H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+    H: FnMut(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
 {
     /// Gives up on a record: to the `error` port if the chain has one, else as a notice to the gateway.
     pub(super) fn give_up(&mut self, mut job: Job, fault: &Fault) {

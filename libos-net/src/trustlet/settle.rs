@@ -21,7 +21,7 @@ use hacher_data_path::region::layout::page_word;
 
 impl<H> Trustlet<H>
 where
-    H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+    H: FnMut(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
 {
     /// Decides what becomes of the input.
     pub(super) fn settle(&mut self, job: Job, ran: Ran) {

@@ -18,7 +18,7 @@ use hacher_data_path::region::layout::page_word;
 
 impl<H> Trustlet<H>
 where
-    H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+    H: FnMut(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
 {
     /// Takes what there is on `ring`, and runs the handler if that completes an input.
     pub(super) fn take(&mut self, ring: usize) {

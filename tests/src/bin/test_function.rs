@@ -63,6 +63,19 @@ fn main() -> ExitCode {
             }
             _ => ExitCode::from(3),
         },
+        "cannot-start" => hacher::serve_with(cannot_start),
+        "panics-at-start" => hacher::serve_with(|_| -> Result<fn(String) -> String, hacher::BoxError> {
+            panic!("as the test wants")
+        }),
+        "counts" => hacher::serve_with(|_| {
+            let mut runs = 0_u32;
+            Ok(move |hacher::Json(step): hacher::Json<u32>| {
+                runs += step;
+                hacher::Json(runs)
+            })
+        }),
+        "asleep" => hacher::serve(hacher::asynchronous(asleep)),
+        "remaining" => hacher::serve(|input: Input<'_>| input.remaining().as_millis().to_string()),
         "abort" => std::process::abort(),
         "never-serve" => loop {
             std::thread::sleep(Duration::from_secs(1));
@@ -83,6 +96,23 @@ fn main() -> ExitCode {
     }
 }
 
+/// Finds that a file is missing.
+fn cannot_start(start: &hacher::Start<'_>) -> Result<fn(String) -> String, hacher::BoxError> {
+    let path = start.env("MODEL").ok_or("MODEL is not set")?;
+    let model =
+        std::fs::read(&path).map_err(|error| hacher::permanent(error).because("there is no model"))?;
+    Err(format!("a model of {} bytes", model.len()).into())
+}
+
+/// Never answers `wait`, and waits for nothing else longer than a moment.
+async fn asleep(body: String) -> String {
+    if body == "wait" {
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    body
+}
+
 /// Tells the secret that its input names.
 fn tell_secret(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     let name = String::from_utf8_lossy(input.bytes()?).into_owned();
@@ -92,13 +122,21 @@ fn tell_secret(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Fail
     }
 }
 
+/// The body of the record, or of a join's first one.
+fn first_body<'i>(input: &'i mut Input<'_>) -> Result<&'i [u8], Failure> {
+    if input.is_join() {
+        return Ok(input.parts().first().map_or(&[], hacher_libos_net::Part::bytes));
+    }
+    input.bytes()
+}
+
 /// Fails on the first attempt at each record.
 fn fail_once(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     if input.attempt() == 1 {
         return Err(Failure::retry("the first attempt always fails"));
     }
     let attempt = input.attempt();
-    let mut body = input.bytes()?.to_vec();
+    let mut body = first_body(&mut input)?.to_vec();
     body.extend_from_slice(format!(" after {attempt} attempts").as_bytes());
     output.send(&body)
 }
@@ -115,7 +153,7 @@ fn hang(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
 
 /// Comes to the end that the first word of its input asks for; echoes anything else.
 fn poisonable(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
-    let body = input.bytes()?;
+    let body = first_body(&mut input)?;
     let word = body.split(|byte| *byte == b' ').next().unwrap_or(&[]);
     match word {
         b"fail" => Err(Failure::retry("as the input asks")),

@@ -11,7 +11,7 @@ pub struct Runner<H>(Trustlet<H>);
 
 impl<H> Runner<H>
 where
-    H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+    H: FnMut(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
 {
     /// Serves `handler` at the place of `attachment`.
     pub fn new(handler: H, attachment: Attachment) -> Self {

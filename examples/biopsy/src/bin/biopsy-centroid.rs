@@ -4,5 +4,5 @@ use biopsy::centroid::Centroids;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    hacher_libos_net::serve(biopsy::classify::<Centroids>)
+    hacher::serve(biopsy::classify::<Centroids>)
 }

@@ -4,5 +4,5 @@ use biopsy::logistic::Logistic;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    hacher_libos_net::serve(biopsy::classify::<Logistic>)
+    hacher::serve(biopsy::classify::<Logistic>)
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    hacher_libos_net::serve(biopsy::prepare)
+    hacher::serve(biopsy::prepare)
 }

@@ -5,7 +5,7 @@ use thumbnails::thumbnail::Size;
 
 fn main() -> ExitCode {
     match Size::from_environment() {
-        Ok(size) => hacher_libos_net::serve(thumbnails::resize(size)),
+        Ok(size) => hacher::serve(thumbnails::resize(size)),
         Err(error) => {
             eprintln!("thumb-resize: {error}");
             ExitCode::from(2)

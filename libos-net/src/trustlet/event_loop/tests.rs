@@ -45,7 +45,7 @@ impl Gateway {
 
     fn trustlet<H>(&mut self, handler: H) -> Trustlet<H>
     where
-        H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+        H: FnMut(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
     {
         Trustlet::new(handler, self.chain.attach(FUNCTION).unwrap(), Vec::new())
     }
@@ -101,7 +101,7 @@ impl Gateway {
 /// Does all that can be done without a wait.
 fn settle<H>(trustlet: &mut Trustlet<H>)
 where
-    H: Fn(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
+    H: FnMut(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
 {
     while trustlet.turn() {}
 }

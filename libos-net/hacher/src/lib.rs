@@ -1,0 +1,91 @@
+//! Functions of Hacher chains, in Rust.
+//!
+//! A function is an executable with a handler and one line of `main`. The handler gets a record, returns a
+//! record, and is an ordinary function:
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! fn shout(text: String) -> String {
+//!     text.to_uppercase()
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     hacher::serve(shout)
+//! }
+//! ```
+//!
+//! The chain file says where it stands:
+//!
+//! ```toml
+//! chain = "loud"
+//! flow  = ["ingress -> shout -> egress"]
+//!
+//! [function.shout]
+//! exec = "target/release/shout"
+//! ```
+//!
+//! and `hacher-fabric run chain.toml --input FILE` runs it. A unit test runs the handler alone:
+//!
+//! ```
+//! # fn shout(text: String) -> String { text.to_uppercase() }
+//! use hacher::harness::Call;
+//!
+//! let reply = Call::new().body(b"hello").run(shout);
+//! assert_eq!(reply.port("out").unwrap().body(), b"HELLO");
+//! ```
+//!
+//! # From here
+//!
+//! - What handlers take and return: [`Handler`], [`FromRecord`], [`IntoRecord`]; `Json` with the feature `json`.
+//! - Errors: `?` on anything, and [which of them are tried again](judge).
+//! - What is loaded once: [`serve_with`].
+//! - Joins, secrets, time left, streamed bodies: [`Input`]. Several ports, headers, streamed records: [`Output`].
+//! - `async` handlers: `asynchronous` with the feature `tokio`.
+//! - Tests: [`harness`].
+//!
+//! The [`guide`] has the contract, recipes, and all that a function finds in its process, with its limits.
+//!
+//! # Features
+//!
+//! None but `aws-lc` by default: what is in a function's process is in what its clients trust.
+//!
+//! | feature | brings | crates |
+//! |---|---|---|
+//! | `aws-lc` (default) | bulk sealing by AWS-LC, faster than by `ring` | `aws-lc-sys` |
+//! | `json` | `Json` | `serde`, `serde_json` and theirs |
+//! | `bytes` | `Bytes` as bodies | `bytes` |
+//! | `http` | `StatusCode`, `HeaderMap` | `http`, `bytes`, `itoa` |
+//! | `tokio` | `asynchronous` handlers | `tokio` (`rt`, `time`), `pin-project-lite` |
+
+#[cfg(feature = "tokio")]
+mod asynchronous;
+/// Its snippets are compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
+mod extract;
+#[doc = include_str!("../../../docs/functions.md")]
+pub mod guide {}
+mod handler;
+pub mod harness;
+pub mod headers;
+#[cfg(feature = "json")]
+mod json;
+pub mod judge;
+mod record;
+mod serve;
+
+#[cfg(feature = "tokio")]
+pub use asynchronous::{Async, AsyncHandler, asynchronous};
+pub use extract::{Extract, FromInput, FromRecord};
+pub use hacher_libos_net::{
+    Cancellation, Cause, DEFAULT_PORT, ERROR_PORT, Failure, INITIALISATION_FAILED, Input, Output, Part,
+    Placed, PortWriter, Reader, Start, View,
+};
+pub use handler::{Handler, IntoOutcome, form};
+#[cfg(feature = "json")]
+pub use json::Json;
+pub use judge::{BoxError, Judged, OrFail, permanent, retry};
+pub use record::{ContentType, IntoRecord, SendRecord, To};
+pub use serve::{serve, serve_with};
