@@ -45,11 +45,12 @@ impl Opening {
     /// One of which nothing has come but how long it will be, and whose body may have so many bytes.
     pub(crate) fn new(expected: Expected, announced_bytes: u64, max_bytes: usize) -> Self {
         let room = usize::try_from(announced_bytes).unwrap_or(usize::MAX);
+        let most = max_bytes.saturating_add(LENGTH_BYTES + HEAD_MAX_BYTES);
         Self {
             expected: Some(expected),
             prefix: Vec::with_capacity(PREFIX_BYTES),
             segments: None,
-            plaintext: Vec::with_capacity(room.min(max_bytes).min(ROOM_MAX_BYTES)),
+            plaintext: Vec::with_capacity(room.min(most).min(ROOM_MAX_BYTES)),
             max_bytes,
         }
     }

@@ -196,7 +196,9 @@ impl Intake for SealedRequest<'_> {
     }
 
     fn take(&mut self, data: &[u8]) -> Result<(), Problem> {
-        if !self.endpoint.has_room_for_request(data.len() as u64) {
+        let segments = self.segments.as_ref();
+        let more = segments.map_or(0, |segments| segments.room_for(data.len()));
+        if !self.endpoint.has_room_for_request((data.len() + more) as u64) {
             return Err(no_room());
         }
         let rest = self

@@ -80,7 +80,7 @@ impl PrivateKey {
     /// The key with these bytes.
     pub(crate) fn new(bytes: &[u8; KEY_BYTES]) -> Self {
         let key = x25519::PrivateKey::from_bytes(bytes);
-        Self(key.expect("any 32 bytes are a scalar, once clamped"))
+        Self(key.expect("any 32 bytes are a scalar, once clamped, and there is memory"))
     }
 
     /// Its public half.

@@ -25,7 +25,7 @@ pub const SEGMENT_BYTES: usize = 16 << 10;
 pub const OVERHEAD_BYTES: usize = LENGTH_BYTES + TAG_BYTES;
 const LENGTH_BYTES: usize = 4;
 const TAG_BYTES: usize = 16;
-/// Segments of one key: far below where AES-GCM's bounds begin to count (2^32 messages), and 256 TiB.
+/// Segments of one key: far below where AES-GCM's bounds begin to count (2^32 messages), and 64 TiB.
 const SEGMENTS_MAX: u64 = 1 << 32;
 const LAST: u32 = 1 << 31;
 
@@ -37,7 +37,8 @@ struct Key {
 
 impl Key {
     fn new(secret: &[u8; SECRET_BYTES]) -> Self {
-        let key = UnboundKey::new(&AES_256_GCM, secret).expect("a key of AES-256-GCM has 32 bytes");
+        let key = UnboundKey::new(&AES_256_GCM, secret)
+            .expect("a key of AES-256-GCM has 32 bytes, and there is memory");
         Self {
             key: LessSafeKey::new(key),
             next: 0,
@@ -158,8 +159,8 @@ impl Opener {
     /// one, too. Nothing comes out of a segment that is not authentic.
     ///
     /// # Errors
-    /// Why the stream is refused, from then on for ever; or what `take` answers, after which the rest of what
-    /// arrived is lost.
+    /// Why the stream is refused, from then on for ever; or what `take` answers, after which the stream counts as
+    /// truncated.
     pub fn open_each<E: From<Refused>>(
         &mut self,
         mut arrived: &[u8],
@@ -176,8 +177,11 @@ impl Opener {
                 Err(refused) => return Err(self.fail(refused).into()),
             };
             arrived = rest;
-            if let Some(len) = opened_len {
-                take(self.opened.get(..len).unwrap_or_default())?;
+            if let Some(len) = opened_len
+                && let Err(error) = take(self.opened.get(..len).unwrap_or_default())
+            {
+                self.fail(Refused::Truncated);
+                return Err(error);
             }
         }
         Ok(())
@@ -187,6 +191,18 @@ impl Opener {
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.begun.capacity() + self.opened.capacity()
+    }
+
+    /// Bytes that they take more, at most, once so many bytes have arrived.
+    #[must_use]
+    pub fn room_for(&self, arrived_bytes: usize) -> usize {
+        let begun = self.begun.len().saturating_add(arrived_bytes);
+        let doubled = begun.saturating_mul(2).min(SEGMENT_MAX_BYTES + OVERHEAD_BYTES);
+        let begun_more = doubled.saturating_sub(self.begun.capacity());
+        let opened_more = begun
+            .min(SEGMENT_MAX_BYTES)
+            .saturating_sub(self.opened.capacity());
+        begun_more + opened_more
     }
 
     /// Whether the last segment was opened.
@@ -242,6 +258,7 @@ impl Opener {
         let nonce = self.key.nonce()?;
         if self.opened.len() < framing.len {
             // Not grown in place: that may free the buffer, with what was opened in it, unwiped.
+            self.opened = Zeroizing::default();
             self.opened = Zeroizing::new(vec![0; framing.len]);
         }
         let sealed = segment.get(LENGTH_BYTES..).unwrap_or_default();
@@ -349,11 +366,29 @@ mod tests {
             let mut opener = Opener::new(&SECRET);
             let mut opened = Vec::new();
             for arrived in sealed.chunks(step) {
+                let room = opener.held_bytes() + opener.room_for(arrived.len());
                 opener.open(arrived, &mut opened).unwrap();
-                assert!(opener.held_bytes() <= 2 * SEGMENT_MAX_BYTES + OVERHEAD_BYTES);
+                let held = opener.held_bytes();
+                assert!(held <= room && held <= 2 * SEGMENT_MAX_BYTES + OVERHEAD_BYTES);
             }
             opener.end().unwrap();
             assert_eq!(opened, plaintext.concat(), "{step} at a time");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_or_not_taken_leaves_nothing() {
+        let mut sealed = sealed_elsewhere(0, LAST | 3, &[1; 3]);
+        let mut opener = Opener::new(&SECRET);
+        let taken = opener.open_each(&sealed, |_| Err(Refused::Head));
+        assert_eq!((taken, opener.held_bytes()), (Err(Refused::Head), 0));
+        assert_eq!(opener.end(), Err(Refused::Truncated));
+        *sealed.last_mut().unwrap() ^= 1;
+        let mut opener = Opener::new(&SECRET);
+        for _ in 0..2 {
+            let mut opened = Vec::new();
+            assert_eq!(opener.open(&sealed, &mut opened), Err(Refused::Segment));
+            assert!(opened.is_empty() && opener.held_bytes() == 0);
         }
     }
 }

@@ -33,7 +33,11 @@ pub(crate) struct PrivateKey {
 }
 
 impl PrivateKey {
-    fn new(scalar: Zeroizing<[u8; LEN_BYTES]>) -> Result<Self, HpkeError> {
+    /// Any 32 bytes, clamped (RFC 7748, section 5; RFC 9180, section 7.1.2).
+    fn new(mut scalar: Zeroizing<[u8; LEN_BYTES]>) -> Result<Self, HpkeError> {
+        let [first, .., last] = &mut *scalar;
+        *first &= 0b1111_1000;
+        *last = *last & 0b0111_1111 | 0b0100_0000;
         let invalid = |_| HpkeError::ValidationError;
         let key = agreement::PrivateKey::from_private_key(&agreement::X25519, scalar.as_ref());
         let key = key.map_err(|_| HpkeError::ValidationError)?;
@@ -81,7 +85,8 @@ impl Kem for X25519 {
 
     fn derive_keypair(material: &[u8]) -> (PrivateKey, PublicKey) {
         let scalar = Zeroizing::new(HkdfSha256::derive_x25519_sk_eph_bytes(&SUITE, material));
-        let private = PrivateKey::new(scalar).expect("any 32 bytes are a scalar, once clamped");
+        let private =
+            PrivateKey::new(scalar).expect("any 32 bytes are a scalar, once clamped, and there is memory");
         let public = private.public;
         (private, public)
     }
