@@ -64,7 +64,7 @@ fn narrow(
 ) -> Result<BTreeSet<Digest>, Failed> {
     let is_stranger = |digest: &&Digest| !accepted.is_empty() && !accepted.contains(digest);
     match expected.iter().find(is_stranger) {
-        Some(stranger) => Err(Failed::new(format!(
+        Some(stranger) => Err(Failed::usage(format!(
             "{option} {stranger} is none of those that the policy accepts"
         ))),
         None if expected.is_empty() => Ok(accepted.clone()),

@@ -158,9 +158,14 @@ digests = [
 {functions}# ]
 # gateways = [
 {gateways}# ]
+# The gateway sees all data first; this demands one that serves no other chain.
+# own_gateway = true
 # Data that a function prints would leave the chain.
 {logs}{protection}
 [monitor]
+# No digest of a chain has the monitor and the layers. With hardware, `launch` below covers the monitor, or pin it here:
+# `sha384sum` of hacher-monitor, or of hacher-fabric where that plays its part.
+# measurements = ["96 hex digits"]
 # The isolation that has to be in force, by the names that `verify` prints; trust = "hardware" demands that the
 # operating system is kept out.
 # layers = ["user-namespace", "landlock", "seccomp"]

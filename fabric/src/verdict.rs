@@ -1,7 +1,8 @@
 //! What came of verifying evidence, for people and for programs.
 
 use crate::table::{Align, Table};
-use hacher_verifier::{Check, Manifest, Outcome, ReportSummary, Summary, Tcb, Verdict};
+use hacher_trustlet_host::evidence::manifest::Trust;
+use hacher_verifier::{Check, Digest, Kind, Manifest, Outcome, ReportSummary, Summary, Tcb, Verdict};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -56,14 +57,42 @@ fn summary_in_words(summary: &Summary) -> String {
     for chain in manifest.iter().flat_map(|manifest| &manifest.chains) {
         let _ = writeln!(
             text,
-            "  chain     {} {}: {} functions, {} edges, digest {}",
+            "  chain     {} {}, digest {}",
             chain.name,
             chain.version,
-            chain.functions.len(),
-            chain.edges.len(),
-            hacher_verifier::Digest(chain.digest)
+            Digest(chain.digest)
         );
     }
+    if let Some(manifest) = manifest {
+        text.push_str(&seen_by(manifest));
+    }
+    if *platform == Some(Kind::Emulated) {
+        text.push_str(
+            "\nwarning: the evidence was emulated. It fits together, and proves nothing: whoever controls that machine can \
+             have made it.\n",
+        );
+    }
+    text
+}
+
+/// Who has data in the clear, if the manifest is true.
+fn seen_by(manifest: &Manifest) -> String {
+    let mut text = "\n  Data that is sealed for it is seen in the clear by\n".to_owned();
+    for chain in &manifest.chains {
+        let gateway = match chain.gateway.is_own {
+            true => "its gateway, which serves this chain alone",
+            false => "its gateway, which may serve other chains, too",
+        };
+        let _ = writeln!(text, "    {gateway}: {}", Digest(chain.gateway.image));
+        for function in chain.functions.iter().filter(|function| !function.is_carrier) {
+            let _ = writeln!(text, "    function {}: {}", function.name, Digest(function.image));
+        }
+    }
+    text.push_str("    the monitor, which has the keys\n");
+    if manifest.trust == Trust::OperatingSystem {
+        text.push_str("    the operating system of that machine, and whoever is root on it\n");
+    }
+    text.push_str("  and not by the daemon, nor by what ends TLS on the way.\n");
     text
 }
 
@@ -121,7 +150,7 @@ fn manifest_data(manifest: &Manifest) -> Value {
         .map(|chain| {
             json!({
                 "name": chain.name.as_str(), "version": chain.version.as_str(),
-                "digest": hacher_verifier::Digest(chain.digest).to_string(),
+                "digest": Digest(chain.digest).to_string(),
             })
         })
         .collect();

@@ -118,7 +118,7 @@ fn a_launch_measurement_is_expected_without_a_policy() {
     let policy = file(folder.path(), "policy.toml", &policy);
     let policy = ["--policy", policy.to_str().unwrap(), "--expect-launch", &launch];
     let (code, _, said) = run(&[&["verify"], &common[..], &policy].concat());
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2));
     assert!(said.contains("none of those that the policy accepts"), "{said}");
 }
 
@@ -207,7 +207,7 @@ fn every_chain_has_to_have_the_digest_that_is_expected() {
     let policy = file(folder.path(), "policy.toml", &text);
     let against = [&one[..], &["--policy", policy.to_str().unwrap()]].concat();
     let (code, _, err) = run(&[&["verify"], &against[..]].concat());
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2));
     assert!(err.contains("is none of those that the policy accepts"), "{err}");
 }
 

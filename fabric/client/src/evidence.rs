@@ -134,8 +134,11 @@ fn target(parameter: &str, bytes: &[u8], chain: &str) -> String {
     target
 }
 
-/// Asks, and asks again when the gateway has said so while there is time for it.
-async fn ask(connection: &mut Connection, target: &str, asks_once: bool) -> Result<Reply, EvidenceError> {
+/// Asks at a path, and asks again when the gateway has said so while there is time for it.
+///
+/// # Errors
+/// [`EvidenceError::Http`], [`EvidenceError::Denied`], [`EvidenceError::Late`].
+pub async fn ask(connection: &mut Connection, target: &str, asks_once: bool) -> Result<Reply, EvidenceError> {
     let until = Instant::now() + PATIENCE;
     loop {
         let left = until.saturating_duration_since(Instant::now());

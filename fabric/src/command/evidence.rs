@@ -3,21 +3,17 @@
 use super::call::check_reply;
 use super::{Failed, print, print_bytes, print_json};
 use crate::cli::{EvidenceArgs, Format};
-use hacher_client::http::Connection;
+use hacher_client::evidence::{EvidenceError, PATIENCE, ask};
+use hacher_client::http::{Connection, Reply};
 use hacher_client::tls::Trust;
 use hacher_http::percent;
-use hacher_trustlet_host::evidence::envelope::EVIDENCE_MAX_BYTES;
 use hacher_trustlet_host::evidence::manifest::Purpose;
 use hacher_trustlet_host::evidence::{Evidence, Kind, Manifest};
 use hacher_trustlet_host::hex::hex;
 use serde_json::json;
 use std::fs;
 use std::io::{self, IsTerminal};
-use std::time::Duration;
 use tokio::time::timeout;
-
-/// A device may take seconds for a report, and others may have asked before.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks for evidence, and writes it.
 ///
@@ -32,22 +28,24 @@ pub fn evidence(arguments: &EvidenceArgs) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let asked = async {
-        let mut connection = match &arguments.url {
-            // Evidence proves nothing before it is verified, whoever hands it out.
-            Some(url) => url.connect(&Trust::AnyCertificate, None, PATIENCE).await?,
-            None => Connection::open(arguments.gateway).await?,
-        };
-        connection.take_at_most(EVIDENCE_MAX_BYTES);
-        Ok::<_, Failed>(connection.get(&path).await?)
-    };
-    let reply = runtime.block_on(async {
-        timeout(PATIENCE, asked)
-            .await
-            .map_err(|_| Failed::new(format!("no evidence came within {PATIENCE:?}")))
-    })??;
     let format = arguments.format.format;
-    check_reply(&reply, format)?;
+    let reply = runtime.block_on(async {
+        let connecting = async {
+            match &arguments.url {
+                // Evidence proves nothing before it is verified, whoever hands it out.
+                Some(url) => Ok(url.connect(&Trust::AnyCertificate, None, PATIENCE).await?),
+                None => Ok(Connection::open(arguments.gateway).await?),
+            }
+        };
+        let connected = timeout(PATIENCE, connecting).await;
+        let mut connection: Connection =
+            connected.unwrap_or_else(|_| Err(Failed::new(EvidenceError::Late.to_string())))?;
+        match ask(&mut connection, &path, false).await {
+            Ok(reply) => Ok(reply),
+            Err(EvidenceError::Denied(reply)) => Err(denied(&reply, format)),
+            Err(error) => Err(Failed::new(error.to_string())),
+        }
+    })?;
     let foreign =
         |error: &dyn core::fmt::Display| Failed::new(format!("the service sent no evidence: {error}"));
     let evidence = Evidence::decode(&reply.body).map_err(|error| foreign(&error))?;
@@ -60,10 +58,20 @@ pub fn evidence(arguments: &EvidenceArgs) -> Result<(), Failed> {
     }
     match format {
         Format::Json => print_json(&as_json(&evidence, &arguments.nonce.0)),
-        Format::Human if arguments.output.is_some() => Ok(()),
-        Format::Human if io::stdout().is_terminal() => print(&as_text(&evidence)),
+        Format::Human if arguments.output.is_some() => print(&as_text(&evidence)),
+        Format::Human if io::stdout().is_terminal() => {
+            let hint = "With `--output FILE` it is kept, to be verified where you trust the machine.";
+            print(&format!("{}{hint}\n", as_text(&evidence)))
+        }
         Format::Human => print_bytes(&reply.body),
     }
+}
+
+/// What a service says that gives no evidence.
+fn denied(reply: &Reply, format: Format) -> Failed {
+    check_reply(reply, format)
+        .err()
+        .unwrap_or_else(|| Failed::new("the service gave no evidence, and no reason"))
 }
 
 /// Refuses what answers another question than was asked.
@@ -115,8 +123,5 @@ fn as_text(evidence: &Evidence) -> String {
         Kind::Snp | Kind::SnpSvsm => "signed by the hardware, says the service; nobody has checked it here",
     };
     let manifest = String::from_utf8_lossy(&evidence.manifest);
-    format!(
-        "{manifest}\n{} evidence, {worth}.\nWith `--output FILE` it is kept, to be verified where you trust the machine.\n",
-        evidence.kind.word(),
-    )
+    format!("{manifest}\n{} evidence, {worth}.\n", evidence.kind.word(),)
 }

@@ -128,14 +128,14 @@ impl Measured {
             ("function", Align::Left),
             ("libraries", Align::Right),
             ("files", Align::Right),
-            ("SHA-384 of the executable", Align::Left),
+            ("measurement of its image", Align::Left),
         ]);
         for function in &self.functions {
             table.row([
                 function.definition.name.to_string(),
                 function.library_count.to_string(),
                 function.file_count.to_string(),
-                hex(&function.measurement),
+                image(function),
             ]);
         }
         format!(

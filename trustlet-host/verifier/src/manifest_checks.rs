@@ -50,10 +50,7 @@ pub(crate) fn check_manifest(
     );
     check_connection(&manifest, expectations, checks);
     let policy = &policy.manifest;
-    checks.put(
-        ManifestPlatform,
-        is_trust_accepted(evidence.kind, &manifest, policy),
-    );
+    check_trust(evidence.kind, &manifest, policy, checks);
     let monitor = Digest(manifest.monitor);
     check_named(checks, Monitor, &policy.monitors, &[("the monitor", monitor)]);
     check_layers(&manifest, policy, checks);
@@ -68,25 +65,35 @@ fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-fn is_trust_accepted(kind: Kind, manifest: &Manifest, policy: &ManifestPolicy) -> Result<String, String> {
+fn check_trust(kind: Kind, manifest: &Manifest, policy: &ManifestPolicy, checks: &mut Checks) {
     let trust = manifest.trust;
+    let platform = &manifest.platform;
     if kind == Kind::Emulated && trust == Trust::Hardware {
-        return Err("the manifest speaks of hardware, and no hardware vouches for it".to_owned());
+        let reason = "the manifest speaks of hardware, and no hardware vouches for it";
+        checks.fail(ManifestPlatform, reason);
+        return;
     }
-    if policy.demands_hardware_trust && trust != Trust::Hardware {
-        return Err(format!(
-            "platform `{}` leaves the operating system in the trusted base, and the policy demands one without it",
-            manifest.platform
-        ));
-    }
-    Ok(format!(
-        "platform `{}`, trusting {}",
-        manifest.platform,
-        match trust {
-            Trust::Hardware => "the monitor and the hardware alone",
-            Trust::OperatingSystem => "the operating system that the monitor runs on",
+    match (policy.demands_hardware_trust, trust) {
+        (true, Trust::Hardware) => checks.pass(
+            ManifestPlatform,
+            format!("platform `{platform}`, trusting the monitor and the hardware alone"),
+        ),
+        (true, Trust::OperatingSystem) => checks.fail(
+            ManifestPlatform,
+            format!(
+                "platform `{platform}` leaves the operating system in the trusted base, and the policy demands one \
+                 without it"
+            ),
+        ),
+        (false, _) => {
+            let trusted = match trust {
+                Trust::Hardware => "the monitor and the hardware alone are trusted",
+                Trust::OperatingSystem => "the operating system that the monitor runs on is trusted",
+            };
+            let reason = format!("the policy demands no `trust`; on platform `{platform}` {trusted}");
+            checks.skip(ManifestPlatform, reason);
         }
-    ))
+    }
 }
 
 /// Checks that each of these is named by the policy, if it names any.
@@ -131,18 +138,16 @@ fn check_layers(manifest: &Manifest, policy: &ManifestPolicy, checks: &mut Check
     };
     let enforced: BTreeSet<&str> = of_state(true).collect();
     if policy.layers.is_empty() {
-        let missing: Vec<&str> = of_state(false).collect();
-        let missing = match missing.is_empty() {
-            true => String::new(),
-            false => format!("; missing: {}", missing.join(", ")),
+        let listed = |layers: Vec<&str>| match layers.is_empty() {
+            true => "none".to_owned(),
+            false => layers.join(", "),
         };
-        checks.skip(
-            Layers,
-            format!(
-                "the policy demands none; {} in force{missing}",
-                count(enforced.len(), "layer")
-            ),
+        let (in_force, missing) = (
+            listed(enforced.into_iter().collect()),
+            listed(of_state(false).collect()),
         );
+        let reason = format!("the policy demands none; in force: {in_force}; missing: {missing}");
+        checks.skip(Layers, reason);
         return;
     }
     let lacking: Vec<&str> = policy
@@ -248,7 +253,7 @@ fn check_logs(manifest: &Manifest, policy: &ManifestPolicy, checks: &mut Checks)
                 .map(|function| function_name(chain, function)),
         );
     }
-    let what = "may pass data to the daemon in their logs";
+    let what = "of the functions may pass data to the daemon in their logs";
     check_absent(checks, Logs, policy.demands_dropped_logs, &forwarded, what);
 }
 
@@ -264,7 +269,7 @@ fn check_protections(manifest: &Manifest, policy: &ManifestPolicy, checks: &mut 
         Protections,
         policy.demands_sealed_edges,
         &mapped.collect::<Vec<_>>(),
-        "are mapped, and not sealed",
+        "of the edges are mapped, and not sealed",
     );
 }
 
@@ -272,7 +277,7 @@ fn check_protections(manifest: &Manifest, policy: &ManifestPolicy, checks: &mut 
 fn check_absent(checks: &mut Checks, name: CheckName, is_demanded: bool, found: &[String], what: &str) {
     match (is_demanded, found.is_empty()) {
         (true, true) => checks.pass(name, format!("none {what}")),
-        (true, false) => checks.fail(name, format!("{what}: {}", found.join(", "))),
+        (true, false) => checks.fail(name, format!("{} {what}: {}", found.len(), found.join(", "))),
         (false, true) => checks.skip(name, format!("nothing is demanded; none {what}")),
         (false, false) => {
             let reason = format!(

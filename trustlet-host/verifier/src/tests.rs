@@ -86,7 +86,7 @@ fn emulated_evidence_passes_only_if_that_is_allowed_and_is_never_called_snp() {
     assert_fails(
         &judge(&evidence, &snp_alone),
         &[N::Platform],
-        "emulated, and the policy accepts snp",
+        "emulated: the policy accepts snp",
     );
     // An emulated report under the name of hardware is no report.
     let disguised = Evidence {

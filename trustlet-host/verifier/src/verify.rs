@@ -100,18 +100,17 @@ fn is_platform_accepted(
     policy: &Policy,
     expectations: &Expectations<'_>,
 ) -> Result<String, String> {
+    let is_in_policy = policy.platforms.is_empty() || policy.platforms.contains(&kind);
+    let mut faults = Vec::new();
     if kind == Kind::Emulated && !expectations.allow_emulated {
-        return Err(
-            "emulated: no hardware vouches for anything, and this was not explicitly allowed".to_owned(),
-        );
+        faults.push("no hardware vouches for anything, and this was not explicitly allowed".to_owned());
     }
-    if !policy.platforms.is_empty() && !policy.platforms.contains(&kind) {
+    if !is_in_policy {
         let accepted: Vec<&str> = policy.platforms.iter().map(|kind| kind.word()).collect();
-        return Err(format!(
-            "{}, and the policy accepts {}",
-            kind.word(),
-            accepted.join(", ")
-        ));
+        faults.push(format!("the policy accepts {}", accepted.join(", ")));
+    }
+    if !faults.is_empty() {
+        return Err(format!("{}: {}", kind.word(), faults.join("; and ")));
     }
     Ok(match kind {
         Kind::Emulated => {
