@@ -30,6 +30,7 @@
 //! ```
 
 use crate::handler::Handler;
+use crate::serve::run;
 use hacher_libos_net::harness as inner;
 use hacher_libos_net::{Cause, Input, Output, Start};
 use std::time::Duration;
@@ -184,6 +185,6 @@ impl Call {
     /// could have.
     pub fn run<Form, H: Handler<Form>>(self, mut handler: H) -> Reply {
         self.0
-            .run(|input: Input<'_>, output: &mut Output<'_>| handler.handle(input, output))
+            .run(|input: Input<'_>, output: &mut Output<'_>| run(&mut handler, input, output))
     }
 }

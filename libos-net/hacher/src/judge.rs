@@ -152,7 +152,11 @@ pub(crate) fn failure_of(error: BoxError) -> Failure {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return *failure;
     }
-    eprintln!("the run failed: {}", with_causes(&*error));
+    let told = with_causes(&*error);
+    #[cfg(feature = "tracing")]
+    tracing::error!("the run failed: {told}");
+    #[cfg(not(feature = "tracing"))]
+    eprintln!("the run failed: {told}");
     judge(&*error)
 }
 

@@ -57,6 +57,7 @@
 //! | `bytes` | `Bytes` as bodies | `bytes` |
 //! | `http` | `StatusCode`, `HeaderMap` | `http`, `bytes`, `itoa` |
 //! | `tokio` | `asynchronous` handlers | `tokio` (`rt`, `time`), `pin-project-lite` |
+//! | `tracing` | events on standard error, with request and attempt | `tracing`, `tracing-subscriber` and theirs |
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
@@ -73,6 +74,8 @@ pub mod headers;
 #[cfg(feature = "json")]
 mod json;
 pub mod judge;
+#[cfg(feature = "tracing")]
+mod log;
 mod record;
 mod serve;
 
@@ -87,5 +90,7 @@ pub use handler::{Handler, IntoOutcome, form};
 #[cfg(feature = "json")]
 pub use json::Json;
 pub use judge::{BoxError, Judged, OrFail, permanent, retry};
+#[cfg(feature = "tracing")]
+pub use log::LOG_LEVEL;
 pub use record::{ContentType, IntoRecord, SendRecord, To};
 pub use serve::{serve, serve_with};

@@ -2,7 +2,9 @@
 
 use crate::handler::Handler;
 use crate::judge::BoxError;
-use hacher_libos_net::{Input, Output, Start};
+#[cfg(feature = "tracing")]
+use crate::log;
+use hacher_libos_net::{Failure, Input, Output, Start};
 use std::process::ExitCode;
 
 /// Serves `handler` as the function of a chain: the `main` of a function's executable. Returns when the service
@@ -17,7 +19,9 @@ use std::process::ExitCode;
 /// One run follows another, on one thread, so a handler may change what it has captured. What it has
 /// half-changed when it panics, its next run finds so.
 pub fn serve<Form, H: Handler<Form>>(mut handler: H) -> ExitCode {
-    hacher_libos_net::serve(move |input: Input<'_>, output: &mut Output<'_>| handler.handle(input, output))
+    #[cfg(feature = "tracing")]
+    log::begin();
+    hacher_libos_net::serve(move |input: Input<'_>, output: &mut Output<'_>| run(&mut handler, input, output))
 }
 
 /// Serves the handler that `initialise` makes: once in the life of each process, before the first record. The
@@ -49,8 +53,21 @@ pub fn serve<Form, H: Handler<Form>>(mut handler: H) -> ExitCode {
 pub fn serve_with<Form, H: Handler<Form>>(
     initialise: impl FnOnce(&Start<'_>) -> Result<H, BoxError>,
 ) -> ExitCode {
+    #[cfg(feature = "tracing")]
+    log::begin();
     hacher_libos_net::serve_with(|start: &Start<'_>| {
         let mut handler = initialise(start)?;
-        Ok::<_, BoxError>(move |input: Input<'_>, output: &mut Output<'_>| handler.handle(input, output))
+        Ok::<_, BoxError>(move |input: Input<'_>, output: &mut Output<'_>| run(&mut handler, input, output))
     })
+}
+
+/// One run.
+pub(crate) fn run<Form>(
+    handler: &mut impl Handler<Form>,
+    input: Input<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    #[cfg(feature = "tracing")]
+    let _span = log::enter(&input);
+    handler.handle(input, output)
 }
