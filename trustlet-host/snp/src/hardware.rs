@@ -21,6 +21,16 @@ pub trait Hardware {
     /// When the processor refuses.
     fn adjust(&mut self, frame: Frame, adjustment: Adjustment) -> Result<(), RmpError>;
 
+    /// Marks a page as the state of a virtual processor (VMSA), or takes the mark away (`RMPADJUST` with or without bit 16);
+    /// the operating system's level may do nothing with it either way.
+    ///
+    /// # Errors
+    /// When the processor refuses.
+    fn mark_state(&mut self, frame: Frame, is_state: bool) -> Result<(), RmpError>;
+
+    /// Keeps processors from running from a state: clears `EFER.SVME` in it. `false` if one does now; then it goes on.
+    fn park(&mut self, frame: Frame) -> bool;
+
     /// Fills a page with zeros.
     fn zero(&mut self, frame: Frame);
 

@@ -4,7 +4,7 @@
 
 #![allow(unsafe_code, reason = "instructions that the compiler does not know")]
 
-use crate::rmp::{Adjustment, RmpError, result_of};
+use crate::rmp::{Adjustment, RmpError, Vmpl, result_of, state_rdx};
 use core::arch::asm;
 
 /// Pages of 4 KiB, in RCX.
@@ -51,6 +51,28 @@ pub unsafe fn pvalidate(address: u64, valid: bool) -> Result<(), RmpError> {
 /// The processor is at CPL0 of an SNP guest. A page is mapped at `address`, and what it holds may be seen, or
 /// written, by the level that gets the permission.
 pub unsafe fn rmpadjust(address: u64, adjustment: Adjustment) -> Result<(), RmpError> {
+    // SAFETY: the caller's.
+    unsafe { rmpadjust_with(address, adjustment.rdx()) }
+}
+
+/// `RMPADJUST`: marks the page at `address` as the state of a virtual processor, or no longer, and leaves `level` nothing
+/// of it.
+///
+/// # Errors
+/// As the processor says.
+///
+/// # Safety
+/// The processor is at CPL0 and VMPL0 of an SNP guest. A page is mapped at `address`; if it becomes a state, the
+/// hypervisor may run what it describes from now on, and nobody but the monitor may change it.
+pub unsafe fn rmpadjust_state(address: u64, level: Vmpl, is_state: bool) -> Result<(), RmpError> {
+    // SAFETY: the caller's.
+    unsafe { rmpadjust_with(address, state_rdx(level, is_state)) }
+}
+
+/// # Safety
+/// That of the two above, by what `rdx` says. Inlined, so that each of them is the instruction.
+#[inline(always)]
+unsafe fn rmpadjust_with(address: u64, rdx: u64) -> Result<(), RmpError> {
     let rax: u64;
     // SAFETY: the caller's; the instruction changes RAX and flags, and the page's entry in the reverse map.
     unsafe {
@@ -59,7 +81,7 @@ pub unsafe fn rmpadjust(address: u64, adjustment: Adjustment) -> Result<(), RmpE
             ".byte 0xf3, 0x0f, 0x01, 0xfe",
             inlateout("rax") address => rax,
             in("rcx") SIZE_4_KIB,
-            in("rdx") adjustment.rdx(),
+            in("rdx") rdx,
             options(nostack),
         );
     }
@@ -110,6 +132,7 @@ mod tests {
         // APM volume 3: "PVALIDATE F2 0F 01 FF", "RMPADJUST F3 0F 01 FE", "VMGEXIT F3 0F 01 D9".
         assert!(has(pvalidate as *const (), [0xf2, 0x0f, 0x01, 0xff]));
         assert!(has(rmpadjust as *const (), [0xf3, 0x0f, 0x01, 0xfe]));
+        assert!(has(rmpadjust_state as *const (), [0xf3, 0x0f, 0x01, 0xfe]));
         assert!(has(vmgexit as *const (), [0xf3, 0x0f, 0x01, 0xd9]));
         assert!(!has(vmgexit as *const (), [0xf3, 0x0f, 0x01, 0xfe]));
     }
@@ -182,6 +205,13 @@ mod tests {
         let adjust = || unsafe { rmpadjust(address, adjustment) };
         let (result, found) = executed(0, true, adjust);
         assert_eq!((result, found), (Ok(()), [address, 0, 0x0302]));
+        for (is_state, rdx) in [(true, 0x1_0002), (false, 0x0002)] {
+            // SAFETY: as above.
+            let mark = || unsafe { rmpadjust_state(address, Vmpl::Two, is_state) };
+            let (result, found) = executed(0, true, mark);
+            assert_eq!((result, found), (Ok(()), [address, 0, rdx]));
+            assert_eq!(executed(2, false, mark).0, Err(RmpError::Permission));
+        }
         for (rax, expected) in [
             (1, RmpError::Input),
             (2, RmpError::Permission),

@@ -4,7 +4,10 @@
 //!              accept                  deposit               take
 //! not valid ------------> system's --------------> spare --------------> of trustlets
 //!           <------------          <-------------- (empty) <------------
-//!              rescind                 withdraw              release
+//!              rescind       |  ^       withdraw              release
+//!                 lend_state |  | return_state
+//!                            v  |
+//!                   state of a processor
 //! ```
 //!
 //! A spare page is empty and no level but the monitor's reaches it. It got so by one function, which first takes
@@ -20,6 +23,7 @@ pub use refused::Refused;
 use crate::frame::Frame;
 use crate::hardware::Hardware;
 use crate::rmp::{Adjustment, Permissions, RmpError, Vmpl};
+use crate::state;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -50,6 +54,8 @@ enum Use {
     Lost,
     /// The operating system's.
     System,
+    /// The state of a virtual processor of the operating system's, which nobody but the monitor reads or writes.
+    State,
     /// Nobody's, and empty.
     Spare,
     /// A trustlet's, or of several.
@@ -151,6 +157,50 @@ impl PageLedger {
         Ok(Some(frame))
     }
 
+    /// Makes a page of the operating system's the state of a virtual processor, if that runs at its level and with
+    /// these features.
+    ///
+    /// # Errors
+    /// When it is not the operating system's, or would be another kind of processor: then it has the page as before. Or
+    /// the processor refuses, and nobody gets it again.
+    pub fn lend_state(
+        &mut self,
+        hardware: &mut impl Hardware,
+        frame: Frame,
+        features: u64,
+    ) -> Result<(), Refused> {
+        self.expect(frame, Use::System)?;
+        self.set(frame, Use::Lost);
+        // What is looked at has to be what runs: so its author loses it before.
+        take_from_all(hardware, frame)?;
+        if !state::fits(hardware, frame, Vmpl::OPERATING_SYSTEM, features) {
+            give_to_system(hardware, frame)?;
+            self.set(frame, Use::System);
+            return Err(Refused::NoState);
+        }
+        hardware.mark_state(frame, true)?;
+        self.set(frame, Use::State);
+        Ok(())
+    }
+
+    /// Gives the page of a state back, with what it holds.
+    ///
+    /// # Errors
+    /// When it is none, a processor runs from it, or the processor refuses. In the third case nobody gets it again.
+    pub fn return_state(&mut self, hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
+        self.expect(frame, Use::State)?;
+        if !hardware.park(frame) {
+            return Err(Refused::Running);
+        }
+        self.set(frame, Use::Lost);
+        // Whoever writes a page that is marked chooses the level that it runs at: so the mark goes before.
+        hardware.mark_state(frame, false)?;
+        hardware.flush();
+        give_to_system(hardware, frame)?;
+        self.set(frame, Use::System);
+        Ok(())
+    }
+
     /// Takes a spare page for `purpose`. It is empty.
     ///
     /// # Errors
@@ -231,6 +281,12 @@ impl PageLedger {
     #[must_use]
     pub fn is_of_system(&self, frame: Frame) -> bool {
         self.use_of(frame) == Ok(Use::System)
+    }
+
+    /// Whether a page is the state of a virtual processor.
+    #[must_use]
+    pub fn is_state(&self, frame: Frame) -> bool {
+        self.use_of(frame) == Ok(Use::State)
     }
 
     /// Whether a page is memory that is no part of the guest.

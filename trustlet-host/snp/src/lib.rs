@@ -8,7 +8,8 @@
 //! To follow a page, begin with [`ledger`]: how it comes from the operating system, is emptied, granted,
 //! taken back and returned. [`space`] puts it in the page tables of trustlets, [`rmp`] says what the
 //! processor is told of it, [`instructions`] tells it. [`platform`] is all this as the monitor's core wants it,
-//! with a [`program`] in each trustlet, which calls as [`abi`] says. [`svsm`] is how the operating system calls.
+//! with a [`program`] in each trustlet, which calls as [`abi`] says. [`svsm`] is how the operating system calls, from
+//! processors whose [`state`] the monitor keeps.
 //!
 //! Nothing here was run on hardware. Tests run it on `simulated`, which follows AMD's *Architecture
 //! Programmer's Manual* (APM), volume 2, section 15.36; of the instructions they compare the bytes with volume 3, and
@@ -30,4 +31,5 @@ pub mod rmp;
 #[cfg(any(test, feature = "simulated"))]
 pub mod simulated;
 pub mod space;
+pub mod state;
 pub mod svsm;

@@ -97,6 +97,13 @@ impl Adjustment {
     }
 }
 
+/// RDX of an `RMPADJUST` that marks a page as the state of a virtual processor (bit 16), or no longer, and leaves a level
+/// nothing of it.
+#[must_use]
+pub const fn state_rdx(level: Vmpl, is_state: bool) -> u64 {
+    level as u64 | (is_state as u64) << 16
+}
+
 /// Why the processor refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RmpError {
@@ -148,6 +155,8 @@ mod tests {
             permissions: Permissions::ALL,
         };
         assert_eq!(all.rdx(), 0x0f03);
+        assert_eq!(state_rdx(Vmpl::Two, true), 0x1_0002);
+        assert_eq!(state_rdx(Vmpl::Two, false), 0x0002);
     }
 
     #[test]

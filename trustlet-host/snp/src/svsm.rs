@@ -3,9 +3,8 @@
 //!
 //! A call is a protocol and a number in RAX and arguments in RCX, RDX, R8 and R9; its answer is a result code in
 //! RAX and perhaps values in the others. R9 is not used: monitors exist that do not carry it. The registers come
-//! from the caller's saved state, which it cannot change while the monitor looks, once whoever makes virtual processors takes the pages of their state from
-//! it (not built); longer operands lie in its
-//! memory, which it can. So those are copied once, and only the copy is looked at.
+//! from the caller's saved state, which it cannot change while the monitor looks ([`virtual_processors`]); longer operands
+//! lie in its memory, which it can. So those are copied once, and only the copy is looked at.
 //!
 //! Protocol 0 ([`core_protocol`]) is AMD's; [`chain_protocol`] is this project's, and carries monitor calls.
 
@@ -15,6 +14,7 @@ pub mod chain_protocol;
 pub mod code;
 pub mod core_protocol;
 pub mod operand;
+pub mod virtual_processors;
 
 pub use call::{Call, Registers};
 pub use code::Code;

@@ -16,7 +16,10 @@ use hacher_monitor_core::platform::{LayerStatus, Measurement, PlatformError, Pla
 use hacher_snp::frame::{FRAME_WORDS, Frame};
 use hacher_snp::hardware::Hardware;
 use hacher_snp::platform::Board;
+#[cfg(not(feature = "no-snp"))]
+use hacher_snp::rmp::Vmpl;
 use hacher_snp::rmp::{Adjustment, RmpError};
+use hacher_snp::state::{SVME, word};
 
 /// The machine.
 pub(crate) struct Machine {
@@ -71,6 +74,28 @@ impl Hardware for Machine {
             hacher_snp::instructions::rmpadjust(self.word(frame, 0) as u64, adjustment)?;
         }
         Ok(())
+    }
+
+    fn mark_state(&mut self, frame: Frame, is_state: bool) -> Result<(), RmpError> {
+        #[cfg(feature = "no-snp")]
+        let _ = (frame, is_state);
+        #[cfg(not(feature = "no-snp"))]
+        // SAFETY: CPL0; the page is mapped, and the ledger has taken it from all other levels.
+        unsafe {
+            hacher_snp::instructions::rmpadjust_state(
+                self.word(frame, 0) as u64,
+                Vmpl::OPERATING_SYSTEM,
+                is_state,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn park(&mut self, frame: Frame) -> bool {
+        // There is one processor, and the monitor has it.
+        let efer = self.read(frame, word::EFER);
+        self.write(frame, word::EFER, efer & !SVME);
+        true
     }
 
     fn zero(&mut self, frame: Frame) {

@@ -18,6 +18,7 @@ use hacher_snp::ledger::{Boot, PageLedger};
 use hacher_snp::platform::Snp;
 use hacher_snp::svsm::area::CallingArea;
 use hacher_snp::svsm::core_protocol::{self, CoreProtocol, Spoken};
+use hacher_snp::svsm::virtual_processors::VirtualProcessors;
 use hacher_snp::svsm::{Call, Code, Registers, chain_protocol};
 
 /// Pages of the operating system: the first of all.
@@ -41,6 +42,8 @@ fn look(core: &mut Core<Snp<Machine>>, area: &mut Option<CallingArea>, registers
             hardware: machine,
             ledger,
             area,
+            // There is one processor, and it makes none.
+            processors: &mut VirtualProcessors::default(),
             spoken: &SPOKEN,
         }
         .serve(call.number, registers),

@@ -17,6 +17,12 @@ pub enum Refused {
     /// A page table leads to it.
     #[error("the page is mapped")]
     Mapped,
+    /// It would be the state of a processor that does not run, or at another level, or with other features.
+    #[error("the page is no state of a processor of the operating system's")]
+    NoState,
+    /// A processor runs from it.
+    #[error("a processor runs from the page")]
+    Running,
     /// There is no spare page.
     #[error("there is no spare page: the operating system has to deposit some")]
     NoMemory,
@@ -29,6 +35,6 @@ impl Refused {
     /// Whether trying again later can help.
     #[must_use]
     pub const fn is_transient(self) -> bool {
-        matches!(self, Self::NoMemory)
+        matches!(self, Self::NoMemory | Self::Running)
     }
 }

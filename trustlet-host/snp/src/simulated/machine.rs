@@ -3,6 +3,7 @@
 use crate::frame::{FRAME_BYTES, FRAME_WORDS, Frame};
 use crate::hardware::Hardware;
 use crate::rmp::{Adjustment, Permissions, RmpError, Vmpl};
+use crate::state::{self, SVME};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -43,6 +44,9 @@ struct Entry {
     assigned: bool,
     validated: bool,
     permissions: [Permissions; 4],
+    /// Whether it is the state of a virtual processor, and whether one runs from it.
+    is_state: bool,
+    runs: bool,
 }
 
 impl Entry {
@@ -54,6 +58,8 @@ impl Entry {
             assigned,
             validated: false,
             permissions,
+            is_state: false,
+            runs: false,
         }
     }
 }
@@ -191,11 +197,56 @@ impl Machine {
             return Ok(Err(RmpError::Permission));
         }
         page.permissions[adjustment.level as usize] = adjustment.permissions;
+        if level == Vmpl::Zero {
+            // Bit 16 is clear.
+            page.is_state = false;
+        }
         Ok(Ok(()))
+    }
+
+    /// The hypervisor has a processor run from a page: at which level. `None` if it cannot.
+    pub fn enter(&mut self, frame: Frame) -> Option<Vmpl> {
+        let entry = self.entries.get(place(frame)).copied()?;
+        let may = entry.assigned && entry.validated && entry.is_state && !entry.runs;
+        let words = self.words(frame);
+        if !may || self.has_stopped() || words[state::word::EFER] & SVME == 0 {
+            return None;
+        }
+        let level = words[state::word::LEVELS] >> 16 & 0xff;
+        let level = Vmpl::ALL.into_iter().find(|known| *known as u64 == level)?;
+        self.entries[place(frame)].runs = true;
+        Some(level)
+    }
+
+    /// The processor that runs from a page leaves to the hypervisor. It leaves these registers, by their words.
+    pub fn leave(&mut self, frame: Frame, registers: &[(usize, u64)]) {
+        let entry = &mut self.entries[place(frame)];
+        if core::mem::take(&mut entry.runs) {
+            for &(index, word) in registers {
+                self.word(frame, index).store(word, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Marks a page, as a monitor does that forgets to take the mark away.
+    #[cfg(test)]
+    pub(super) fn mark(&mut self, frame: Frame) {
+        self.entries[place(frame)].is_state = true;
+    }
+
+    /// Whether a page is marked as the state of a virtual processor, and whether one runs from it.
+    #[must_use]
+    pub fn state(&self, frame: Frame) -> (bool, bool) {
+        let entry = self.entries[place(frame)];
+        (entry.is_state, entry.runs)
     }
 
     /// The hypervisor takes a page away, or gives it again with what it held. Processors forget it at once.
     pub fn assign(&mut self, frame: Frame, assigned: bool) {
+        // What a processor runs from is not to be taken away.
+        if self.entries[place(frame)].runs {
+            return;
+        }
         self.entries[place(frame)] = Entry::new(assigned);
         self.flushes += 1;
     }
@@ -203,6 +254,9 @@ impl Machine {
     /// The hypervisor puts the memory of one page in the place of another's, whose own is put in its place. The
     /// guest's key opens both.
     pub fn exchange(&mut self, one: Frame, other: Frame) {
+        if [one, other].iter().any(|frame| self.entries[place(*frame)].runs) {
+            return;
+        }
         let (words, others) = (self.words(one), self.words(other));
         self.fill(one, &others);
         self.fill(other, &words);
@@ -214,6 +268,9 @@ impl Machine {
     /// one of them only, it cannot mistake one for the other.
     pub fn alternate(&mut self, frame: Frame) {
         let at = place(frame);
+        if self.entries[at].runs {
+            return;
+        }
         let words = self.words(frame);
         let (others, entry) = &mut self.others[at];
         let new = core::mem::replace(&mut **others, words);
@@ -272,6 +329,23 @@ impl Hardware for Machine {
                 self.stopped.set(true);
                 Err(RmpError::Input)
             })
+    }
+
+    fn mark_state(&mut self, frame: Frame, is_state: bool) -> Result<(), RmpError> {
+        let level = Vmpl::OPERATING_SYSTEM;
+        let permissions = Permissions::NONE;
+        self.adjust(frame, Adjustment { level, permissions })?;
+        self.entries[place(frame)].is_state = is_state;
+        Ok(())
+    }
+
+    fn park(&mut self, frame: Frame) -> bool {
+        if !self.reach(frame, Permissions::WRITE) || self.entries[place(frame)].runs {
+            return false;
+        }
+        let efer = self.word(frame, state::word::EFER);
+        efer.fetch_and(!SVME, Ordering::Relaxed);
+        true
     }
 
     fn zero(&mut self, frame: Frame) {

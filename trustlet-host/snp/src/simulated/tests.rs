@@ -99,6 +99,21 @@ fn code_that_trustlets_can_write_is_found() {
 }
 
 #[test]
+fn a_page_that_stays_marked_as_a_state_is_found() {
+    is_found(Fault::StaysState);
+}
+
+#[test]
+fn a_state_that_is_given_up_while_a_processor_runs_is_found() {
+    is_found(Fault::NoPark);
+}
+
+#[test]
+fn a_state_that_is_looked_at_before_it_was_taken_is_found() {
+    is_found(Fault::LooksEarly);
+}
+
+#[test]
 fn a_processor_that_is_not_made_to_forget_is_found() {
     is_found(Fault::NoFlush);
 }

@@ -34,6 +34,8 @@ const PROTOCOL_BASE: u64 = 0x8000_1000;
 /// What `PVALIDATE` says by its carry flag, as an error of the core protocol. 58019 gives it no number; this is the
 /// one that coconut-svsm uses.
 const UNCHANGED: u16 = 0x10;
+/// A processor runs from the state that shall be given up (`FAIL_INUSE`).
+const IN_USE: u16 = 3;
 
 impl Code {
     /// As RAX.
@@ -78,6 +80,8 @@ impl From<Refused> for Code {
             Refused::NoSuchPage => Self::InvalidAddress,
             Refused::InUse | Refused::NotTaken | Refused::Mapped => Self::InvalidRequest,
             Refused::NoMemory => Self::Busy,
+            Refused::NoState => Self::InvalidParameter,
+            Refused::Running => Self::Protocol(IN_USE),
             Refused::Processor(RmpError::Input) => Self::Protocol(1),
             Refused::Processor(RmpError::Permission) => Self::Protocol(2),
             Refused::Processor(RmpError::Size) => Self::Protocol(6),

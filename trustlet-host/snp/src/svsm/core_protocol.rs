@@ -1,21 +1,22 @@
 //! Protocol 0 (58019, section 6): memory that the guest takes in and gives away, memory that the operating system
-//! lends the monitor, and which protocols there are.
+//! lends the monitor, its virtual processors, and which protocols there are.
 //!
 //! | call | name | RCX |
 //! |---|---|---|
 //! | 0 | remap the calling area | address of the new one |
 //! | 1 | validate or rescind pages | address of a list |
+//! | 2 | create a virtual processor | address of its state; RDX: of its calling area; R8: its APIC id |
+//! | 3 | delete a virtual processor | address of its state |
 //! | 4 | deposit memory | address of a list |
 //! | 5 | withdraw memory | address of a list, which is filled |
 //! | 6 | query a protocol | protocol and version; answered with the versions, or 0 |
 //! | 7 | configure vTOM | bit 0: whether it can be; answered with 0 |
-//!
-//! Calls 2 and 3 make and end virtual processors, and are not here.
 
 use super::area::CallingArea;
 use super::call::Registers;
 use super::code::Code;
 use super::operand::PageList;
+use super::virtual_processors::VirtualProcessors;
 use crate::hardware::Hardware;
 use crate::ledger::{PageLedger, Refused};
 use crate::rmp::RmpError;
@@ -34,6 +35,10 @@ pub mod number {
     pub const REMAP_AREA: u32 = 0;
     /// Pages that come and go.
     pub const VALIDATE: u32 = 1;
+    /// A virtual processor.
+    pub const CREATE_PROCESSOR: u32 = 2;
+    /// Its end.
+    pub const DELETE_PROCESSOR: u32 = 3;
     /// Pages for the monitor.
     pub const DEPOSIT: u32 = 4;
     /// Pages back.
@@ -63,6 +68,8 @@ pub struct CoreProtocol<'a, H> {
     pub ledger: &'a mut PageLedger,
     /// The caller's calling area.
     pub area: &'a mut Option<CallingArea>,
+    /// The operating system's virtual processors.
+    pub processors: &'a mut VirtualProcessors,
     /// All protocols but this one.
     pub spoken: &'a [Spoken],
 }
@@ -73,6 +80,15 @@ impl<H: Hardware> CoreProtocol<'_, H> {
         let code = match number {
             number::REMAP_AREA => self.remap_area(registers.rcx),
             number::VALIDATE => self.validate(registers.rcx),
+            number::CREATE_PROCESSOR => {
+                let Registers { rcx, rdx, r8, .. } = *registers;
+                let created = self.processors.create(self.hardware, self.ledger, rcx, rdx, r8);
+                created.err().unwrap_or(Code::Success)
+            }
+            number::DELETE_PROCESSOR => {
+                let deleted = self.processors.delete(self.hardware, self.ledger, registers.rcx);
+                deleted.err().unwrap_or(Code::Success)
+            }
             number::DEPOSIT => self.deposit(registers.rcx),
             number::WITHDRAW => self.withdraw(registers.rcx),
             number::QUERY => {

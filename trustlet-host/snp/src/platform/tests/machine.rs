@@ -35,6 +35,14 @@ impl Hardware for Bench {
         self.machine.adjust(frame, adjustment)
     }
 
+    fn mark_state(&mut self, frame: Frame, is_state: bool) -> Result<(), RmpError> {
+        self.machine.mark_state(frame, is_state)
+    }
+
+    fn park(&mut self, frame: Frame) -> bool {
+        self.machine.park(frame)
+    }
+
     fn zero(&mut self, frame: Frame) {
         self.machine.zero(frame);
     }

@@ -5,6 +5,7 @@ use super::super::{Machine, Processor, Ring};
 use crate::frame::Frame;
 use crate::hardware::Hardware;
 use crate::rmp::{Adjustment, Permissions, RmpError, Vmpl};
+use crate::state::word;
 use core::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -53,6 +54,12 @@ pub(super) enum Fault {
     WritableCode,
     /// Nothing is forgotten by processors.
     NoFlush,
+    /// What was the state of a processor stays marked as one.
+    StaysState,
+    /// A state is given up while a processor runs from it.
+    NoPark,
+    /// A state is looked at while the operating system can write it.
+    LooksEarly,
 }
 
 /// The machine, and who acts in between.
@@ -178,6 +185,13 @@ impl Inner {
         let read = match random.u8(..6) {
             0..=1 => processor.load(machine, address).ok(),
             2 => processor.fetch(machine, address).ok(),
+            3 if random.bool() => {
+                // A state that would run at any level.
+                let level = random.u64(..4) << 16;
+                let at = frame.address() + 8 * word::LEVELS as u64;
+                let _ = processor.store(machine, at, level);
+                None
+            }
             3 => {
                 let word = POISON | random.u64(..1 << 32);
                 let _ = processor.store(machine, address, word);
@@ -244,12 +258,37 @@ impl Hardware for Saboteur {
             .inner()
             .machine
             .adjust(frame, Adjustment { level, permissions });
+        if self.has(Fault::StaysState) && permissions == Permissions::ALL {
+            self.inner().machine.mark(frame);
+        }
         self.between(frame);
         let inner = self.inner();
         for late in core::mem::take(&mut inner.late) {
             inner.machine.zero(late);
         }
         done
+    }
+
+    fn mark_state(&mut self, frame: Frame, is_state: bool) -> Result<(), RmpError> {
+        self.between(frame);
+        if self.refuses() {
+            return Err(RmpError::Input);
+        }
+        if self.has(Fault::LooksEarly) && is_state {
+            // As if what is marked now had been written since it was looked at.
+            let level = self.inner().random.u64(..4) << 16;
+            self.inner().machine.write(frame, word::LEVELS, level);
+        }
+        let done = self.inner().machine.mark_state(frame, is_state);
+        self.between(frame);
+        done
+    }
+
+    fn park(&mut self, frame: Frame) -> bool {
+        self.between(frame);
+        let parked = self.inner().machine.park(frame);
+        self.between(frame);
+        parked || self.has(Fault::NoPark)
     }
 
     fn zero(&mut self, frame: Frame) {

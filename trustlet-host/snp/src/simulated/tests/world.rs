@@ -6,9 +6,11 @@ use crate::frame::Frame;
 use crate::ledger::{Boot, PageLedger, Purpose, SpaceId};
 use crate::rmp::{Permissions, Vmpl};
 use crate::space::{Access, Space};
+use crate::state::{SVME, level_of, word};
 use crate::svsm::area::CallingArea;
 use crate::svsm::core_protocol::{CoreProtocol, number};
-use crate::svsm::{Code, Registers};
+use crate::svsm::virtual_processors::VirtualProcessors;
+use crate::svsm::{Call, Code, Registers};
 use std::collections::BTreeMap;
 
 /// Pages of the guest: the monitor's, those that the operating system begins with, and others.
@@ -17,6 +19,9 @@ const MONITORS: u64 = 2;
 const LAUNCHED: u64 = 40;
 const SPACES_MAX: usize = 4;
 const REGIONS_MAX: usize = 4;
+/// The operating system's processors, and their features.
+const IDS: [u32; 2] = [0, 1];
+const FEATURES: u64 = 1;
 struct Trustlet {
     space: Space,
     /// What was mapped, and how.
@@ -33,6 +38,9 @@ pub(super) struct World {
     hardware: Saboteur,
     ledger: PageLedger,
     area: Option<CallingArea>,
+    processors: VirtualProcessors,
+    /// Where processors run from.
+    running: Vec<Frame>,
     trustlets: Vec<Trustlet>,
     regions: Vec<Region>,
     next_space: u32,
@@ -67,6 +75,8 @@ impl World {
                 _ => Boot::NotValidated,
             }),
             area: None,
+            processors: VirtualProcessors::new(IDS.to_vec(), FEATURES),
+            running: Vec::new(),
             trustlets: Vec::new(),
             regions: Vec::new(),
             next_space: 1,
@@ -90,7 +100,9 @@ impl World {
     pub(super) fn step(&mut self) -> Step {
         match self.random.u16(..1000) {
             0..250 => self.system_attacks(),
-            250..450 => self.system_calls()?,
+            250..400 => self.system_calls()?,
+            400..430 => self.processor_begins_or_ends()?,
+            430..450 => self.hypervisor_runs()?,
             450..500 => self.begin_trustlet(),
             500..520 => self.end_trustlet()?,
             520..620 => self.map_private()?,
@@ -155,6 +167,7 @@ impl World {
             hardware: &mut self.hardware,
             ledger: &mut self.ledger,
             area: &mut self.area,
+            processors: &mut self.processors,
             spoken: &[],
         }
         .serve(number, &mut registers);
@@ -165,6 +178,96 @@ impl World {
             Some(_) => Ok(()),
             None => Err(format!("no code: {:#x}", registers.rax)),
         }
+    }
+
+    /// A state that the operating system writes, as it has to be or not, and a call about it or about another page.
+    fn processor_begins_or_ends(&mut self) -> Step {
+        let random = &mut self.random;
+        let page = random.u64(..PAGES as u64);
+        let wrong = random.u8(..6);
+        let level = if wrong == 0 { random.u64(..4) } else { 2 };
+        let efer = if wrong == 1 { 0 } else { SVME };
+        let features = if wrong == 2 { random.u64(..3) } else { FEATURES };
+        let (number, rdx, r8) = match random.u8(..3) {
+            0 => (number::DELETE_PROCESSOR, 0, 0),
+            _ => (
+                number::CREATE_PROCESSOR,
+                random.u64(..PAGES as u64) * 4096 + 8 * random.u64(..2),
+                random.u64(..3),
+            ),
+        };
+        let inner = self.hardware.inner();
+        for (index, value) in [
+            (word::LEVELS, level << 16),
+            (word::EFER, efer),
+            (word::FEATURES, features),
+        ] {
+            let at = page * 4096 + 8 * index as u64;
+            let _ = inner.system.store(&mut inner.machine, at, value);
+        }
+        let mut registers = Registers {
+            rcx: page * 4096,
+            rdx,
+            r8,
+            ..Registers::default()
+        };
+        CoreProtocol {
+            hardware: &mut self.hardware,
+            ledger: &mut self.ledger,
+            area: &mut self.area,
+            processors: &mut self.processors,
+            spoken: &[],
+        }
+        .serve(number, &mut registers);
+        match Code::of_rax(registers.rax) {
+            Some(_) => Ok(()),
+            None => Err(format!("no code: {:#x}", registers.rax)),
+        }
+    }
+
+    /// The hypervisor has processors run from any page, and stops them; the monitor looks whether one calls.
+    fn hypervisor_runs(&mut self) -> Step {
+        let frame = self.page();
+        let random = &mut self.random;
+        match random.u8(..4) {
+            0 if !self.running.is_empty() => {
+                let stopped = self.running.swap_remove(random.usize(..self.running.len()));
+                let call = Call {
+                    protocol: 0,
+                    number: random.u32(..9),
+                };
+                let registers = [(word::RAX, call.rax()), (word::RCX, frame.address())];
+                self.hardware.inner().machine.leave(stopped, &registers);
+            }
+            1 => {
+                let id = random.u32(..3);
+                let called = self.processors.take_call(&mut self.hardware, &self.ledger, id);
+                if let Some(mut call) = called {
+                    CoreProtocol {
+                        hardware: &mut self.hardware,
+                        ledger: &mut self.ledger,
+                        area: &mut call.area,
+                        processors: &mut self.processors,
+                        spoken: &[],
+                    }
+                    .serve(Call::of_rax(call.registers.rax).number, &mut call.registers);
+                    self.processors.answer(&mut self.hardware, &self.ledger, &call);
+                }
+            }
+            // States are few, so it looks for some.
+            _ => {
+                let machine = &mut self.hardware.inner().machine;
+                let all = (0..PAGES).map(|number| machine.frame(number));
+                let marked: Vec<Frame> = all.filter(|&frame| machine.state(frame).0).collect();
+                let frame = random.choice(marked).unwrap_or(frame);
+                match machine.enter(frame) {
+                    Some(Vmpl::OPERATING_SYSTEM) => self.running.push(frame),
+                    Some(level) => return Err(format!("a processor runs at {level:?}")),
+                    None => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     fn begin_trustlet(&mut self) {
@@ -511,6 +614,22 @@ impl World {
                 };
             if !fits {
                 return Err(format!("page {number} may be {trustlets:?}, {below:?}"));
+            }
+            let is_lost = self.ledger.is_lost(frame);
+            match machine.state(frame) {
+                (true, _) if !self.ledger.is_state(frame) && !is_lost => {
+                    return Err(format!("page {number} is marked as a state, and has another use"));
+                }
+                (true, _) if below != [Permissions::NONE; 2] || trustlets != Permissions::NONE => {
+                    return Err(format!("page {number} is a state that others reach"));
+                }
+                (true, _) if level_of(machine, frame) != 2 => {
+                    return Err(format!("page {number} is a state of another level"));
+                }
+                (_, true) if !self.ledger.is_state(frame) => {
+                    return Err(format!("a processor runs from page {number}, which is no state"));
+                }
+                _ => {}
             }
         }
         Ok(())

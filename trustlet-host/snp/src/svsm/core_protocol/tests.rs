@@ -12,6 +12,7 @@ struct Guest {
     machine: Machine,
     ledger: PageLedger,
     area: Option<CallingArea>,
+    processors: VirtualProcessors,
     system: Processor,
 }
 
@@ -33,6 +34,7 @@ impl Guest {
                 _ => Boot::NotValidated,
             }),
             area: None,
+            processors: VirtualProcessors::default(),
             system: Processor::new(Vmpl::OPERATING_SYSTEM, Ring::System),
         }
     }
@@ -46,6 +48,7 @@ impl Guest {
             hardware: &mut self.machine,
             ledger: &mut self.ledger,
             area: &mut self.area,
+            processors: &mut self.processors,
             spoken: &[Spoken {
                 protocol: 10,
                 oldest: 1,
@@ -258,7 +261,7 @@ fn versions_are_asked_for() {
         guest.call(number::CONFIGURE_VTOM, 0).0,
         Some(Code::InvalidRequest)
     );
-    assert_eq!(guest.call(2, 0).0, Some(Code::UnsupportedCall));
+    assert_eq!(guest.call(8, 0).0, Some(Code::UnsupportedCall));
     assert_eq!(Call::of_rax(3).protocol, PROTOCOL);
 }
 
