@@ -9,6 +9,7 @@
 )]
 
 mod attachment;
+mod calling_area;
 mod certificate;
 mod chain_file;
 mod data_path;
@@ -19,6 +20,7 @@ mod http;
 mod manifest;
 mod monitor_calls;
 mod page;
+mod page_tables;
 mod policy;
 mod report;
 mod script;
@@ -30,6 +32,7 @@ pub type Target = fn(&[u8]);
 /// All targets, by the name of their corpus.
 pub const TARGETS: &[(&str, Target)] = &[
     ("attachment", attachment),
+    ("calling_area", calling_area),
     ("certificate", certificate),
     ("chain_file", chain_file),
     ("data_path", data_path),
@@ -40,12 +43,14 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("manifest", manifest),
     ("monitor_calls", monitor_calls),
     ("page", page),
+    ("page_tables", page_tables),
     ("policy", policy),
     ("report", report),
     ("sealed_request", sealed_request),
 ];
 
 pub use attachment::attachment;
+pub use calling_area::calling_area;
 pub use certificate::certificate;
 pub use chain_file::chain_file;
 pub use data_path::data_path;
@@ -56,6 +61,7 @@ pub use http::http;
 pub use manifest::manifest;
 pub use monitor_calls::monitor_calls;
 pub use page::page;
+pub use page_tables::page_tables;
 pub use policy::policy;
 pub use report::report;
 pub use sealed_request::sealed_request;
