@@ -121,7 +121,7 @@ impl Guest {
             1 => u64::from(script.u16()),
             place => {
                 (u64::from(script.u8()) % (PAGES + 1)) * 4096
-                    + if place % 4 == 0 {
+                    + if place.is_multiple_of(4) {
                         8 * u64::from(script.u8() % 16)
                     } else {
                         0
@@ -168,7 +168,7 @@ impl Guest {
 
     /// The hypervisor has a processor run from a page, or stops one.
     fn run(&mut self, script: &mut Script<'_>) {
-        if script.u8() % 2 == 0 {
+        if script.u8().is_multiple_of(2) {
             let frame = frame(u64::from(script.u8()) % PAGES);
             match self.machine.enter(frame) {
                 None => {}
