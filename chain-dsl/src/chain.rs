@@ -303,6 +303,7 @@ pub struct Chain {
     pub(crate) description: Option<String>,
     pub(crate) placement: Placement,
     pub(crate) protection: Protection,
+    pub(crate) egress_first: bool,
     pub(crate) ingress: Ingress,
     pub(crate) functions: Vec<Function>,
     pub(crate) edges: Vec<Edge>,
@@ -340,6 +341,12 @@ impl Chain {
     #[must_use]
     pub fn protection(&self) -> Protection {
         self.protection
+    }
+
+    /// Whether its file says that the first record at `egress` is the reply, which it is in any case.
+    #[must_use]
+    pub fn says_egress_first(&self) -> bool {
+        self.egress_first
     }
 
     /// Limits on what comes in.

@@ -404,6 +404,7 @@ fn assemble(
         description: file.description.clone(),
         placement: file.placement,
         protection: file.protection,
+        egress_first: file.egress_first,
         ingress,
         functions,
         edges: graph

@@ -244,6 +244,11 @@ codes! {
         "Every function may take as much memory as its `memory` says, and some for the fabric and its outbox, once for each \
          instance. Together that is more than the machine has, or the control group of the service. As long as they do not \
          take it all at the same time, nothing is wrong; if they do, the kernel ends one of them."
+    EgressRace "W0607" "several records for one reply"
+        "A request has one reply, and more than one record of it may reach `egress`, because nothing in between chooses: no \
+         function writes to one port rather than another. The record that is complete first is the reply, and the others are \
+         dropped when they come. If that is meant (two ways of which the faster one counts), write `egress = \"first\"` at the top of the file; \
+         otherwise let a function join them (`a & b -> pack -> egress`), or choose by ports."
     CertificateDoubtful "W0611" "a certificate that clients will not like"
         "The certificate can be served, but has expired, is not valid yet, or is not for servers, so that clients which check \
          it refuse the connection."

@@ -31,6 +31,10 @@ pub(crate) struct FileTree {
     pub(crate) placement: Placement,
     pub(crate) protection: Protection,
     pub(crate) edges: Vec<EdgeTree>,
+    /// Whether the first record at `egress` is said to be the reply.
+    pub(crate) egress_first: bool,
+    /// Whether `egress` is written at all, right or wrong.
+    pub(crate) says_egress: bool,
     pub(crate) max_body: Option<Spanned<ByteSize>>,
     pub(crate) max_reply: Option<Spanned<ByteSize>>,
     pub(crate) deadline: Option<Spanned<Duration>>,
@@ -126,6 +130,10 @@ pub(crate) fn read(root: &DeTable<'_>, source: &Source, complete: bool, problems
             .and_then(Protection::parse)
             .unwrap_or_default(),
         edges: edges(&file, problems),
+        egress_first: file
+            .entry(keys::EGRESS.name)
+            .is_some_and(|entry| says_first(&entry, problems)),
+        says_egress: file.entry(keys::EGRESS.name).is_some(),
         max_body: ingress.and_then(|table| table.size(&keys::MAX_BODY, problems)),
         max_reply: ingress.and_then(|table| table.size(&keys::MAX_REPLY, problems)),
         deadline: ingress.and_then(|table| table.duration(&keys::DEADLINE, problems)),
@@ -242,6 +250,35 @@ fn flow_lines(entry: &Entry<'_>, source: &Source, problems: &mut Problems) -> Ve
         }
     }
     lines
+}
+
+/// Whether `egress` says that the first record is the reply.
+fn says_first(entry: &Entry<'_>, problems: &mut Problems) -> bool {
+    let first = keys::EGRESS_FIRST;
+    let expected = format!("\"{first}\"");
+    let DeValue::String(word) = entry.value.get_ref() else {
+        problems.push(wrong_type(entry, &expected));
+        return false;
+    };
+    if word == first {
+        return true;
+    }
+    let problem = if word == keys::EGRESS_JOIN {
+        let message = "a reply that joins several records is not built yet";
+        Diagnostic::new(Code::NotBuiltYet, entry.span(), message, "kept for later").with_help(format!(
+            "let a function join them: \"a & b -> pack -> egress\"; or say egress = \"{first}\" if either will do"
+        ))
+    } else {
+        let message = format!("`egress` cannot be \"{}\"", excerpt(word));
+        Diagnostic::new(
+            Code::UnknownChoice,
+            entry.span(),
+            message,
+            format!("expected {expected}"),
+        )
+    };
+    problems.push(problem.with_expected(expected));
+    false
 }
 
 fn edges(file: &Section<'_>, problems: &mut Problems) -> Vec<EdgeTree> {

@@ -158,6 +158,16 @@ pub(crate) const EDGE_PROTECTION: Key<ChoiceKind> = Key {
     doc: "How the records of this edge are protected: `sealed` or `mapped`, instead of what the chain says.",
     kind: PROTECTION_KIND,
 };
+pub(crate) const EGRESS: Key<OwnKind> = Key {
+    name: "egress",
+    doc: "Which record is the reply where several reach `egress` for one request: `first`, the one that is complete first; the \
+          others are dropped. Without it a chain in which that can happen is warned of.",
+    kind: OwnKind::Egress,
+};
+/// What `egress` can say.
+pub(crate) const EGRESS_FIRST: &str = "first";
+/// What it is kept for.
+pub(crate) const EGRESS_JOIN: &str = "join";
 pub(crate) const EDGE: Key<OwnKind> = Key {
     name: "edge",
     doc: "What holds for one edge alone, as [edge.\"SOURCE -> TARGET\"]; the source may have a port.",
@@ -456,6 +466,7 @@ pub(crate) const ROOT_KEYS: &[AnyKey] = &[
     AnyKey::Own(FLOW),
     AnyKey::Choice(PLACEMENT),
     AnyKey::Choice(PROTECTION),
+    AnyKey::Own(EGRESS),
     AnyKey::Table(INGRESS),
     AnyKey::Table(DEFAULTS),
     AnyKey::Own(EDGE),

@@ -114,6 +114,8 @@ pub(crate) enum OwnKind {
     Env,
     /// References to secrets.
     Secrets,
+    /// Which of several records is the reply.
+    Egress,
     /// Methods of HTTP.
     Methods,
     /// Names of headers.

@@ -42,6 +42,7 @@ mod diagnostic;
 mod document;
 mod draw;
 mod edge_check;
+mod egress_check;
 mod encoding;
 mod environment;
 mod file;

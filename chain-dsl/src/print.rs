@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use crate::chain::{Chain, Group};
 use crate::function::{Function, Limits, Retry};
+use crate::keys;
 use crate::units::format_duration;
 
 impl Chain {
@@ -26,6 +27,9 @@ impl Chain {
         }
         writeln!(out, "placement = {}", quoted(self.placement.as_str()))?;
         writeln!(out, "protection = {}", quoted(self.protection.as_str()))?;
+        if self.egress_first {
+            writeln!(out, "egress = {}", quoted(keys::EGRESS_FIRST))?;
+        }
         writeln!(out, "flow = [")?;
         for group in &self.groups {
             writeln!(out, "  {},", quoted(&self.flow_line(group)))?;

@@ -214,6 +214,7 @@ fn own(kind: OwnKind) -> Value {
                 }],
             }))
         }
+        OwnKind::Egress => json!({ "enum": [keys::EGRESS_FIRST] }),
         OwnKind::Methods => json!({
             "type": "array",
             "minItems": 1,

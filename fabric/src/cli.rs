@@ -11,6 +11,7 @@ mod demands;
 mod format;
 mod hex_bytes;
 mod listen;
+mod request;
 mod tcb;
 mod verify;
 
@@ -19,6 +20,7 @@ pub use call::CallArgs;
 pub use demands::DemandsArgs;
 pub use format::{Format, FormatArgs};
 pub use listen::DEFAULT_LISTEN;
+pub use request::{ReplyArgs, RequestArgs};
 pub use tcb::TcbArgs;
 pub use verify::VerifyArgs;
 
@@ -130,18 +132,13 @@ pub enum Command {
 pub struct RunArgs {
     /// The chain file
     pub chain: PathBuf,
-    /// The request's body; `-` reads standard input
-    #[arg(long, short)]
-    pub input: PathBuf,
-    /// Where to write the reply's body; standard output if not given
-    #[arg(long, short)]
-    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub request: RequestArgs,
+    #[command(flatten)]
+    pub reply: ReplyArgs,
     /// Run the `build` commands of the chain file first
     #[arg(long)]
     pub build: bool,
-    /// What the body is; guessed from the input's name if not given
-    #[arg(long, value_name = "TYPE")]
-    pub content_type: Option<String>,
     /// Send the input this many times, one after another, and show the medians
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
     pub repeat: u32,

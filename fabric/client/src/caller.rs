@@ -9,13 +9,13 @@ use crate::evidence::{Demands, EvidenceError, Verified, for_nonce, for_session, 
 use crate::http::{Connection, HttpError, Reply};
 use crate::incoming::{Opening, ReplyRefused};
 use crate::outgoing::Outgoing;
+pub use crate::question::Question;
+use crate::question::target_of;
 use crate::tls::{Identity, Trust};
 use crate::url::{GatewayUrl, UrlError};
-use bytes::Bytes;
-use hacher_http::percent;
 use hacher_sealed_request::{REPLY_MEDIA_TYPE, REQUEST_MEDIA_TYPE, Refused, head, problem, request};
 use hyper::{Method, StatusCode};
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The header by which a function tells that a request came before.
@@ -51,37 +51,18 @@ pub struct Answered {
     pub verified: Verified,
 }
 
-/// What is sent.
-#[derive(Debug, Clone)]
-pub struct Question {
-    /// Headers, by names in lower case.
-    pub fields: Vec<(String, String)>,
-    /// The body.
-    pub body: Bytes,
-}
-
-impl Question {
-    /// A body of this media type.
-    pub fn new(content_type: impl Into<String>, body: impl Into<Bytes>) -> Self {
-        Self {
-            fields: vec![("content-type".to_owned(), content_type.into())],
-            body: body.into(),
+/// A question with an idempotency key of its own if it has none.
+fn with_idempotency_key(question: &Question) -> Result<Question, EvidenceError> {
+    let mut question = question.clone();
+    if !question.fields.iter().any(|(name, _)| name == IDEMPOTENCY_KEY) {
+        let mut key = String::with_capacity(2 * IDEMPOTENCY_KEY_BYTES);
+        for byte in random::<IDEMPOTENCY_KEY_BYTES>()? {
+            // Writing to a string does not fail.
+            let _ = write!(key, "{byte:02x}");
         }
+        question.fields.push((IDEMPOTENCY_KEY.to_owned(), key));
     }
-
-    /// The same, with an idempotency key of its own if it has none.
-    fn with_idempotency_key(&self) -> Result<Self, EvidenceError> {
-        let mut question = self.clone();
-        if !question.fields.iter().any(|(name, _)| name == IDEMPOTENCY_KEY) {
-            let mut key = String::with_capacity(2 * IDEMPOTENCY_KEY_BYTES);
-            for byte in random::<IDEMPOTENCY_KEY_BYTES>()? {
-                // Writing to a string does not fail.
-                let _ = write!(key, "{byte:02x}");
-            }
-            question.fields.push((IDEMPOTENCY_KEY.to_owned(), key));
-        }
-        Ok(question)
-    }
+    Ok(question)
 }
 
 /// A request that got no reply which could be relied on.
@@ -136,7 +117,7 @@ pub struct SealedSession {
 #[derive(Debug)]
 pub struct BoundSession {
     connection: Connection,
-    target: String,
+    chain: String,
     /// What was verified.
     pub verified: Verified,
 }
@@ -152,7 +133,7 @@ impl Caller {
         let verified = for_nonce(&mut connection, &self.chain, &self.demands).await?;
         Ok(SealedSession {
             connection,
-            target: self.target(),
+            target: target_of(&self.chain),
             verified,
             reply_max_bytes: self.reply_max_bytes,
         })
@@ -169,7 +150,7 @@ impl Caller {
         let verified = for_session(&mut connection, &self.chain, &self.demands).await?;
         Ok(BoundSession {
             connection,
-            target: self.target(),
+            chain: self.chain.clone(),
             verified,
         })
     }
@@ -182,7 +163,7 @@ impl Caller {
     /// # Errors
     /// [`CallError`].
     pub async fn call_sealed(&self, question: &Question) -> Result<Answered, CallError> {
-        let question = question.with_idempotency_key()?;
+        let question = with_idempotency_key(question)?;
         let mut session = self.sealed_session().await?;
         match session.call(&question).await {
             Err(error) if error.is_unsent() => {
@@ -228,20 +209,12 @@ impl Caller {
     pub async fn call_unverified(&self, question: &Question) -> Result<Reply, CallError> {
         let mut connection = self.connect().await?;
         connection.take_at_most(self.reply_max_bytes);
-        Ok(plain(&mut connection, &self.target(), question).await?)
+        Ok(connection.ask(&question.target(&self.chain), question).await?)
     }
 
     async fn connect(&self) -> Result<Connection, UrlError> {
         let identity = self.identity.as_ref();
         self.gateway.connect(&self.trust, identity, self.idle_max).await
-    }
-
-    fn target(&self) -> String {
-        let mut target = "/chains/".to_owned();
-        self.chain
-            .bytes()
-            .for_each(|byte| percent::push(&mut target, byte));
-        target
     }
 }
 
@@ -261,8 +234,7 @@ impl SealedSession {
         } = &self.verified;
         let sealed = request::seal(request_key, chain_digest, now_ms);
         let (prefix, sealer, expected) = sealed.map_err(CallError::Question)?;
-        let fields = question.fields.iter();
-        let head = head::encode(fields.map(|(name, value)| (name.as_str(), value.as_str())));
+        let head = head::encode(question.sealed_fields());
         let head = head.map_err(CallError::Question)?;
         let body = Outgoing::sealed(prefix, sealer, &head, question.body.clone());
         let body = body.map_err(CallError::Question)?;
@@ -298,15 +270,7 @@ impl BoundSession {
     /// # Errors
     /// [`CallError`].
     pub async fn call(&mut self, question: &Question) -> Result<Reply, CallError> {
-        Ok(plain(&mut self.connection, &self.target, question).await?)
+        let target = question.target(&self.chain);
+        Ok(self.connection.ask(&target, question).await?)
     }
-}
-
-async fn plain(connection: &mut Connection, target: &str, question: &Question) -> Result<Reply, HttpError> {
-    let fields = question.fields.iter();
-    let headers = fields.map(|(name, value)| (name.as_str(), value.as_str()));
-    let body = Outgoing::Plain(question.body.clone());
-    let reply_max_bytes = connection.reply_max_bytes();
-    let reply = connection.begin(Method::POST, target, headers, body).await?;
-    reply.collect(reply_max_bytes).await
 }

@@ -1,6 +1,7 @@
 //! A connection over which a client speaks HTTP/1.1 with a gateway or a daemon.
 
 use crate::outgoing::Outgoing;
+pub use crate::question::Question;
 use crate::tls::Met;
 use bytes::Bytes;
 use core::pin::Pin;
@@ -24,7 +25,7 @@ use tokio::time::{Instant, Sleep, sleep};
 /// What is read of a reply that nobody vouches for. A problem has some hundred bytes.
 const UNSEALED_MAX_BYTES: usize = 64 << 10;
 /// What a problem (RFC 9457) is written as.
-const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
+pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
 /// Characters of a problem's title, and of its detail, that are shown.
 const TITLE_MAX_CHARS: usize = 200;
 const DETAIL_MAX_CHARS: usize = 1000;
@@ -236,11 +237,6 @@ impl Connection {
         self.met
     }
 
-    /// Longest body of a reply.
-    pub(crate) const fn reply_max_bytes(&self) -> usize {
-        self.reply_max_bytes
-    }
-
     /// Takes no reply that is longer, for a server that may be anybody's.
     pub const fn take_at_most(&mut self, reply_max_bytes: usize) {
         self.reply_max_bytes = reply_max_bytes;
@@ -260,6 +256,18 @@ impl Connection {
     ) -> Result<Reply, HttpError> {
         let headers = content_type.map(|content_type| ("content-type", content_type));
         let reply = self.begin(method, path, headers, Outgoing::Plain(body)).await?;
+        reply.collect(self.reply_max_bytes).await
+    }
+
+    /// Asks a question at a target, and reads the whole reply.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn ask(&mut self, target: &str, question: &Question) -> Result<Reply, HttpError> {
+        let fields = question.fields.iter();
+        let headers = fields.map(|(name, value)| (name.as_str(), value.as_str()));
+        let body = Outgoing::Plain(question.body.clone());
+        let reply = self.begin(question.method.clone(), target, headers, body).await?;
         reply.collect(self.reply_max_bytes).await
     }
 

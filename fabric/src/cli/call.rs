@@ -3,6 +3,7 @@
 use super::demands::DemandsArgs;
 use super::format::FormatArgs;
 use super::listen::DEFAULT_LISTEN;
+use super::request::{ReplyArgs, RequestArgs};
 use clap::Args;
 use hacher_chain_dsl::ByteSize;
 use hacher_client::url::GatewayUrl;
@@ -13,12 +14,10 @@ use std::path::PathBuf;
 pub struct CallArgs {
     /// The chain's name
     pub chain: String,
-    /// The request's body; `-` reads standard input
-    #[arg(long, short)]
-    pub input: PathBuf,
-    /// Where to write the reply's body; standard output if not given
-    #[arg(long, short)]
-    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub request: RequestArgs,
+    #[command(flatten)]
+    pub reply: ReplyArgs,
     /// Where the gateway listens
     #[arg(long, default_value = DEFAULT_LISTEN, value_name = "ADDRESS")]
     pub gateway: SocketAddr,
@@ -35,9 +34,6 @@ pub struct CallArgs {
     /// Its private key (PEM)
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     pub client_key: Option<PathBuf>,
-    /// What the body is; guessed from the input's name if not given
-    #[arg(long, value_name = "TYPE")]
-    pub content_type: Option<String>,
     #[command(flatten)]
     pub demands: DemandsArgs,
     /// Do not seal the request: send it as it is over the TLS connection that the evidence is bound to, which

@@ -6,12 +6,10 @@
 //! and --bound               evidence is verified, and the request goes as it is over the connection that it is bound to
 //! ```
 
-use super::{Failed, complain, paint, print_bytes, print_json};
+use super::{Failed, answer, complain, paint, print_json};
 use crate::cli::{CallArgs, Format};
-use crate::content_type::content_type_of;
 use crate::{demands, given, verdict};
-use bytes::Bytes;
-use hacher_client::caller::{Answered, CallError, Caller, Question};
+use hacher_client::caller::{Answered, CallError, Caller};
 use hacher_client::evidence::{EvidenceError, Verified};
 use hacher_client::http::Reply;
 use hacher_client::incoming::ReplyRefused;
@@ -20,9 +18,6 @@ use hacher_client::url::GatewayUrl;
 use hacher_trustlet_host::evidence::Kind;
 use hacher_trustlet_host::lines;
 use serde_json::json;
-use std::fs;
-use std::io::Read;
-use std::path::Path;
 use std::time::Duration;
 
 /// How a request is kept from those who may not see it.
@@ -44,12 +39,7 @@ pub fn call(arguments: &CallArgs) -> Result<(), Failed> {
     let way = way_of(arguments)?;
     let format = arguments.format.format;
     let caller = caller_of(arguments, way)?;
-    let body = read_input(&arguments.input)?;
-    let content_type = arguments
-        .content_type
-        .as_deref()
-        .unwrap_or_else(|| content_type_of(&arguments.input));
-    let question = Question::new(content_type, body);
+    let question = answer::question(&arguments.request)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -70,20 +60,20 @@ pub fn call(arguments: &CallArgs) -> Result<(), Failed> {
             paint("warning:", "1;33")
         ))?;
     }
-    check_reply(&reply, format)?;
-    write_output(arguments.output.as_deref(), &reply.body)?;
-    if format == Format::Json && arguments.output.is_some() {
-        print_json(&json!({
-            "status": reply.status.as_u16(),
-            "content_type": reply.header("content-type"),
-            "bytes": reply.body.len(),
-            "invocation": reply.header("hacher-invocation"),
-            "verified": way != Way::AsItIs,
-            "sealed": way == Way::Sealed,
-            "platform": platform.map(|platform| platform.word()),
-        }))?;
+    answer::show(&reply, &arguments.reply, format)?;
+    if format == Format::Json {
+        let mut said = answer::data(&reply, &arguments.reply);
+        said.extend([
+            ("verified".to_owned(), json!(way != Way::AsItIs)),
+            ("sealed".to_owned(), json!(way == Way::Sealed)),
+            (
+                "platform".to_owned(),
+                json!(platform.map(|platform| platform.word())),
+            ),
+        ]);
+        answer::report(&said.into(), &arguments.reply)?;
     }
-    Ok(())
+    answer::verdict(&reply, format)
 }
 
 /// What vouched.
@@ -190,33 +180,6 @@ fn explain(error: &CallError, gateway: &GatewayUrl, format: Format) -> Failed {
         _ => return Failed::new(error.to_string()),
     };
     said.err().unwrap_or_else(|| Failed::reported().untrusted())
-}
-
-/// Reads a request's body; `-` is standard input.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn read_input(path: &Path) -> Result<Bytes, Failed> {
-    let mut bytes = Vec::new();
-    let read = if path == Path::new("-") {
-        std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
-    } else {
-        fs::read(path)
-    };
-    read.map(Bytes::from)
-        .map_err(|error| Failed::new(format!("cannot read the input `{}`: {error}", path.display())))
-}
-
-/// Writes a reply's body; to standard output if there is no file.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn write_output(path: Option<&Path>, body: &[u8]) -> Result<(), Failed> {
-    let Some(path) = path else {
-        return print_bytes(body);
-    };
-    fs::write(path, body)
-        .map_err(|error| Failed::new(format!("cannot write the output `{}`: {error}", path.display())))
 }
 
 /// Fails for a reply that is an error, saying what the problem report says (RFC 9457).

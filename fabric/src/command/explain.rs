@@ -3,7 +3,7 @@
 use super::{Failed, print, print_json, read_chain};
 use crate::cli::{ChainArgs, Format};
 use crate::table::{Align, Table, bytes};
-use hacher_chain_dsl::{Chain, Edge, EdgeId, Function, Source, Target, format_duration};
+use hacher_chain_dsl::{Chain, Edge, EdgeId, Function, Route, Source, Target, format_duration};
 use hacher_libos_net::aead;
 use hacher_libos_net::layout::ring_capacity;
 use hacher_libos_net::share::fabric_bytes;
@@ -143,8 +143,31 @@ fn data(file: &ChainFile, seating: &Seating) -> Value {
         "chain": chain.name(), "placement": seating.chosen.as_str(), "placement_reason": seating.reason,
         "estimates": estimates(seating), "seats": seats(chain, seating),
         "backend": BACKEND, "gateway": gateway(chain), "edges": edges,
-        "functions": limits(chain),
+        "functions": limits(chain), "requests": requests(chain),
     })
+}
+
+/// Which requests the chain takes.
+fn requests(chain: &Chain) -> Value {
+    let ingress = chain.ingress();
+    json!({
+        "methods": ingress.methods().names().collect::<Vec<_>>(), "path": format!("/chains/{}", chain.name()),
+        "route": ingress.route().map(Route::as_str), "headers": ingress.headers(),
+    })
+}
+
+fn requests_in_words(chain: &Chain) -> String {
+    let ingress = chain.ingress();
+    let methods: Vec<&str> = ingress.methods().names().collect();
+    let mut text = format!("  requests: {} /chains/{}", methods.join(", "), chain.name());
+    if let Some(route) = ingress.route() {
+        let _ = write!(text, " and {}", route.as_str());
+    }
+    if !ingress.headers().is_empty() {
+        let _ = write!(text, "; also carried: {}", ingress.headers().join(", "));
+    }
+    text.push('\n');
+    text
 }
 
 fn gateway(chain: &Chain) -> Value {
@@ -368,6 +391,7 @@ fn human(file: &ChainFile, seating: &Seating) -> String {
     );
     let _ = write!(text, "\n{}\n", limits_in_words(chain));
     text.push_str(&images_in_words(chain));
+    text.push_str(&requests_in_words(chain));
     let joined = chain.edges_into(Target::Egress).count();
     let _ = writeln!(
         text,

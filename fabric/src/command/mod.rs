@@ -1,5 +1,6 @@
 //! One file for each command. Results go to standard output, everything else to standard error.
 
+pub mod answer;
 pub mod bench;
 pub mod call;
 pub mod check;

@@ -1,16 +1,14 @@
 //! `run`: serves one chain, puts one input through it, shows where the time went, and stops.
 
-use super::call::{check_reply, read_input, write_output};
-use super::{Failed, complain, print, print_json, read_chain};
-use crate::cli::{Format, RequireIsolation, RunArgs};
-use crate::content_type::content_type_of;
+use super::{Failed, answer, complain, print, read_chain};
+use crate::cli::{Format, ReplyArgs, RequireIsolation, RunArgs};
 use crate::table::{Align, Table, bytes as size, duration};
 use crate::tree::Tree;
 use bytes::Bytes;
+use hacher_client::caller::Question;
 use hacher_client::http::{Connection, Reply};
 use hacher_loader::protection::in_words;
 use hacher_trustlet_host::lines::visible;
-use hyper::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -30,31 +28,33 @@ pub fn run(arguments: &RunArgs) -> Result<(), Failed> {
     let format = arguments.format.format;
     let file = read_chain(&arguments.chain, format)?;
     let chain = file.chain().name().to_owned();
-    let input = read_input(&arguments.input)?;
+    let question = answer::question(&arguments.request)?;
     let tree = start(arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (reply, took, traces) = runtime.block_on(send(arguments, &tree, &chain, input.clone()))?;
+    let (reply, took, traces) = runtime.block_on(send(arguments, &tree, &chain, &question))?;
     tree.stop()?;
-    check_reply(&reply, format)?;
-    write_output(arguments.output.as_deref(), &reply.body)?;
+    answer::show(&reply, &arguments.reply, format)?;
     let report = Report {
         chain: &chain,
         mapped: in_words(file.chain()),
-        input: &input,
+        input: &question.body,
         reply: &reply,
         took: &took,
         traces: &traces,
     };
     match format {
-        Format::Json if arguments.output.is_some() => print_json(&report.data())?,
-        Format::Json => {}
-        Format::Human if arguments.output.is_some() => print(&report.human())?,
+        Format::Json => answer::report(&report.data(&arguments.reply), &arguments.reply)?,
+        Format::Human if arguments.reply.output.is_some() => print(&report.human())?,
         // Standard output carries the reply's body.
         Format::Human => complain(&visible(&report.human()))?,
     }
-    Ok(())
+    match answer::is_success(&reply) {
+        // The report says so.
+        true => Ok(()),
+        false => answer::verdict(&reply, format),
+    }
 }
 
 /// How often traces are asked for at most, and how long to wait in between: much longer than settling takes.
@@ -65,20 +65,16 @@ async fn send(
     arguments: &RunArgs,
     tree: &Tree,
     chain: &str,
-    input: Bytes,
+    question: &Question,
 ) -> Result<(Reply, Vec<u64>, Value), Failed> {
-    let content_type = arguments
-        .content_type
-        .as_deref()
-        .unwrap_or_else(|| content_type_of(&arguments.input));
-    let path = format!("/chains/{chain}");
+    let target = question.target(chain);
     let mut gateway = Connection::open(tree.gateway).await?;
     let mut took = Vec::new();
     let progress = progress(u64::from(arguments.repeat), &format!("running `{chain}`"));
     let mut last = None;
     for _ in 0..arguments.repeat {
         let start = Instant::now();
-        let request = gateway.send(Method::POST, &path, Some(content_type), input.clone());
+        let request = gateway.ask(&target, question);
         let mut request = core::pin::pin!(request);
         let reply = loop {
             match tokio::time::timeout(SHOW_PROGRESS_AFTER, &mut request).await {
@@ -88,7 +84,7 @@ async fn send(
         };
         took.push(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
         progress.inc(1);
-        let failed = !reply.status.is_success();
+        let failed = !answer::is_success(&reply);
         last = Some(reply);
         if failed {
             break;
@@ -254,16 +250,16 @@ impl Report<'_> {
         lines
     }
 
-    fn data(&self) -> Value {
-        json!({
-            "chain": self.chain,
-            "invocation": self.reply.header("hacher-invocation"),
-            "input_bytes": self.input.len(),
-            "output_bytes": self.reply.body.len(),
-            "content_type": self.reply.header("content-type"),
-            "request_ns": self.took,
-            "traces": self.traces.get("traces"),
-        })
+    fn data(&self, arguments: &ReplyArgs) -> Value {
+        let mut said = answer::data(self.reply, arguments);
+        said.extend([
+            ("chain".to_owned(), json!(self.chain)),
+            ("input_bytes".to_owned(), json!(self.input.len())),
+            ("output_bytes".to_owned(), json!(self.reply.body.len())),
+            ("request_ns".to_owned(), json!(self.took)),
+            ("traces".to_owned(), json!(self.traces.get("traces"))),
+        ]);
+        said.into()
     }
 
     fn human(&self) -> String {
@@ -294,8 +290,9 @@ impl Report<'_> {
             ]);
         }
         let mut text = format!(
-            "\nchain `{}`: {} in, {} out{}\n\n{}\n",
+            "\nchain `{}`: {}, {} in, {} out{}\n\n{}\n",
             self.chain,
+            answer::status(self.reply),
             size(self.input.len() as u64),
             size(self.reply.body.len() as u64),
             if self.took.len() > 1 {
@@ -314,7 +311,7 @@ impl Report<'_> {
         let moving = sum(|line| line.queued_ns.saturating_add(line.hand_over_ns));
         let _ = writeln!(
             text,
-            "  request {} as the client sees it; in handlers {}, sealing and opening {}, waiting {}\n  \
+            "  request {} end to end; in handlers {}, sealing and opening {}, waiting {}\n  \
              {}; process isolation, no SNP: the operating system itself is trusted",
             duration(median(self.took.to_vec())),
             duration(sum(|line| line.run_ns)),

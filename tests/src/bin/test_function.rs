@@ -87,6 +87,7 @@ fn main() -> ExitCode {
         "event" => serve(event),
         "status" => serve(status),
         "reply" => serve(reply),
+        "answer-event" => serve(answer_event),
         "threads" => serve(threads),
         "fill" => serve(fill),
         other => {
@@ -414,6 +415,17 @@ fn event(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     out.append_header("link", "<a>")?;
     out.append_header("link", "<b>")?;
     out.remove_header("tracestate")?;
+    out.append(input.bytes()?)
+}
+
+/// Answers with the event that came: its attributes, and its data as they are described.
+fn answer_event(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let mut out = output.out()?;
+    let part = &input.parts()[0];
+    out.describe_as(part)?;
+    for (name, value) in part.headers().filter(|(name, _)| name.starts_with("ce-")) {
+        out.set_header(name, value)?;
+    }
     out.append(input.bytes()?)
 }
 
