@@ -286,7 +286,7 @@ impl Client {
                 continue;
             };
             match receiver.step(own, ring, &mut self.opened) {
-                Step::Empty => {}
+                Step::Empty | Step::Interrupted { .. } => {}
                 Step::Opened(opened) if !opened.descriptor.last => {}
                 Step::Opened(opened) => {
                     let fault = receiver.upstream(ring).is_some_and(|upstream| upstream.fault);

@@ -426,6 +426,17 @@ impl Chain {
         self.edges_with_ids().filter(move |(_, edge)| edge.from == from)
     }
 
+    /// Whether the reader of an edge reads records as streams: a function that says so of itself, and of what
+    /// such a function writes to egress, the client.
+    #[must_use]
+    pub fn streams(&self, edge: &Edge) -> bool {
+        let reader = match (edge.from, edge.to) {
+            (_, Target::Function(id)) | (Source::Function(id, _), Target::Egress) => self.function(id),
+            (Source::Ingress, Target::Egress) => None,
+        };
+        reader.is_some_and(Function::stream)
+    }
+
     /// The functions so that each comes after all that it takes from.
     #[must_use]
     pub fn order(&self) -> &[FunctionId] {

@@ -19,6 +19,7 @@ use crate::graph_check;
 use crate::keys;
 use crate::settings::{limits, or};
 use crate::source::{Source, Span};
+use crate::stream_check;
 use crate::units::{ByteSize, format_duration};
 
 /// A chain that kept every rule, the warnings about it, and where its parts stand in the file.
@@ -69,6 +70,7 @@ pub fn check(text: &str, file_name: &str) -> Result<Checked, Diagnostics> {
         no_functions(&file, &mut problems);
         let graph = graph::build(&file, &mut problems);
         let order = graph_check::check(&file, &graph, &mut problems);
+        stream_check::report(&file, &graph, &mut problems);
         let settings = resolve(&file, &graph, &mut problems);
         let protections = edge_check::protections(&file, &graph, &mut problems);
         (!problems.has_errors())
@@ -309,7 +311,8 @@ fn check_bodies(file: &FileTree, graph: &Graph, max_body: ByteSize, problems: &m
             .edges
             .iter()
             .any(|edge| edge.from == graph::From::Ingress && edge.to == graph::To::Node(id));
-        if !gets_body || outbox >= max_body {
+        // What a function reads as a stream is as a rule passed on as one, too.
+        if !gets_body || outbox >= max_body || function.streams() {
             continue;
         }
         let name = &function.name.value;
@@ -448,6 +451,7 @@ fn function(tree: &FunctionTree, exec: String, limits: Limits) -> Function {
             .iter()
             .map(|(name, secret)| (name.clone(), secret.value.clone()))
             .collect(),
+        stream: tree.streams(),
     }
 }
 

@@ -199,6 +199,9 @@ codes! {
     UnknownEdge "E0413" "a table for an edge that is not there"
         "`[edge.\"a -> b\"]` says something of one edge of the flow, written as its source (with its port, unless \
          that is `out`), an arrow, and its target. No flow line makes this edge."
+    StreamIntoJoin "E0414" "a stream into a join"
+        "A function with `stream = true` reads one record as it arrives. A join waits until a record of each of its \
+         members is there, so it holds them all, and there is nothing left to stream."
     ExecMissing "E0501" "an executable that is not there"
         "The file named by `exec` does not exist. The path is relative to the chain file. If it has to \
          be built first, give a `build` command and run with `--build`."
@@ -249,6 +252,10 @@ codes! {
          function writes to one port rather than another. The record that is complete first is the reply, and the others are \
          dropped when they come. If that is meant (two ways of which the faster one counts), write `egress = \"first\"` at the top of the file; \
          otherwise let a function join them (`a & b -> pack -> egress`), or choose by ports."
+    StreamHeld "W0608" "a stream that another reader holds"
+        "All readers of a port read the same sealed record. One of them has `stream = true` and lets go of what it has \
+         read; another needs the whole record until it is done, so the record is held in its producer's outbox as long \
+         as that takes, and one that is larger than the outbox is refused."
     CertificateDoubtful "W0611" "a certificate that clients will not like"
         "The certificate can be served, but has expired, is not valid yet, or is not for servers, so that clients which check \
          it refuse the connection."

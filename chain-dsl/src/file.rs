@@ -83,7 +83,17 @@ pub(crate) struct FunctionTree {
     pub(crate) files: Vec<Spanned<FileRef>>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) secrets: BTreeMap<String, Spanned<SecretRef>>,
+    pub(crate) stream: Option<Spanned<bool>>,
     pub(crate) settings: SettingsTree,
+}
+
+impl FunctionTree {
+    /// Whether it reads its input as a stream.
+    pub(crate) fn streams(&self) -> bool {
+        self.stream
+            .as_ref()
+            .map_or(keys::STREAM.kind.default, |stream| stream.value)
+    }
 }
 
 /// The output ports of a function.
@@ -388,6 +398,10 @@ fn function(entry: &Entry<'_>, complete: bool, problems: &mut Problems) -> Optio
             .entry(keys::SECRETS.name)
             .map(|entry| secrets(&entry, problems))
             .unwrap_or_default(),
+        stream: section.flag(&keys::STREAM, problems).and_then(|stream| {
+            let entry = section.entry(keys::STREAM.name)?;
+            Some(Spanned::new(stream, entry.key_span))
+        }),
         settings: settings(&section, &title, problems),
     })
 }

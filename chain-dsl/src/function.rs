@@ -196,6 +196,7 @@ pub struct Function {
     pub(crate) files: Vec<FileRef>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) secrets: BTreeMap<String, SecretRef>,
+    pub(crate) stream: bool,
 }
 
 impl Function {
@@ -294,6 +295,12 @@ impl Function {
     #[must_use]
     pub fn secrets(&self) -> &BTreeMap<String, SecretRef> {
         &self.secrets
+    }
+
+    /// Whether it reads its input as a stream; [`Chain::streams`](crate::Chain::streams) says so of an edge.
+    #[must_use]
+    pub fn stream(&self) -> bool {
+        self.stream
     }
 
     /// What becomes of its standard output and error.

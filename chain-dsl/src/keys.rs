@@ -327,6 +327,14 @@ pub(crate) const PREFAULT: Key<FlagKind> = Key {
           longer, and the memory is taken whether it is used or not.",
     kind: FlagKind { default: false },
 };
+pub(crate) const STREAM: Key<FlagKind> = Key {
+    name: "stream",
+    doc: "Whether the function reads its input as a stream: what it has read is held nowhere, so a record of any length \
+          passes, and the request's body reaches it as it arrives. What it writes to `egress` leaves as it is written. A \
+          record longer than one segment (64 KiB) is not delivered again once its second segment is asked for. `timeout` \
+          is then between two segments, and `deadline` the longest that a request stands still.",
+    kind: FlagKind { default: false },
+};
 pub(crate) const SCRATCH: Key<SizeKind> = Key {
     name: "scratch",
     doc: "The private temporary file space of one instance; \"0B\" for none.",
@@ -536,6 +544,7 @@ pub(crate) const FUNCTION_KEYS: &[AnyKey] = &[
     AnyKey::Size(OUTBOX),
     AnyKey::Flag(HUGE_PAGES),
     AnyKey::Flag(PREFAULT),
+    AnyKey::Flag(STREAM),
     AnyKey::Size(SCRATCH),
     AnyKey::Integer(THREADS),
 ];

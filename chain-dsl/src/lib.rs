@@ -65,6 +65,7 @@ mod schema;
 mod section;
 mod settings;
 mod source;
+mod stream_check;
 mod units;
 
 pub use chain::{

@@ -124,6 +124,9 @@ fn write_function(out: &mut String, function: &Function) -> std::fmt::Result {
         });
         writeln!(out, "secrets = {{ {} }}", secrets.collect::<Vec<_>>().join(", "))?;
     }
+    if function.stream {
+        writeln!(out, "stream = true")?;
+    }
     write_limits(out, &function.limits)
 }
 

@@ -59,7 +59,7 @@ fn what_is_not_written_has_the_documented_defaults() {
     assert_eq!(echo.ports(), ["out"]);
     assert_eq!(echo.memory().to_string(), "256MiB");
     assert_eq!(echo.outbox().to_string(), "64MiB");
-    assert!(!echo.huge_pages() && !echo.prefault());
+    assert!(!echo.huge_pages() && !echo.prefault() && !echo.stream());
     assert_eq!(echo.scratch().to_string(), "16MiB");
     assert_eq!(
         (echo.timeout(), echo.instances(), echo.threads()),

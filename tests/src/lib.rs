@@ -15,6 +15,7 @@ mod scrape;
 mod service;
 pub mod silent_file_system;
 pub mod soak;
+pub mod streamed;
 pub mod taken_over;
 pub mod tenants;
 mod until;

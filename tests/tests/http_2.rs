@@ -304,7 +304,11 @@ fn a_body_over_the_limit_is_413_and_its_connection_goes_on() {
                 .unwrap();
             let reply = sender.send_request(request).await.unwrap();
             assert_eq!(reply.status(), 413);
-            assert!(text(reply).await.contains("1048576 bytes"));
+            assert!(
+                text(reply)
+                    .await
+                    .contains("the limit is 1 MiB (`ingress.max_body`)")
+            );
             let small = Request::post("http://x/chains/t")
                 .body(Full::new(Bytes::from_static(b"x")))
                 .unwrap();
@@ -320,7 +324,11 @@ fn a_body_over_the_limit_is_413_and_its_connection_goes_on() {
                 .await;
             let reply = reply.unwrap();
             assert_eq!(reply.status(), 413);
-            assert!(text(reply).await.contains("1048576 bytes"));
+            assert!(
+                text(reply)
+                    .await
+                    .contains("the limit is 1 MiB (`ingress.max_body`)")
+            );
         }
     });
     assert_eq!(service.post("t", "x").unwrap().status, 200);

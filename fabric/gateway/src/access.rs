@@ -23,6 +23,9 @@ use tokio::task::spawn_local;
 /// Lines that wait: some milliseconds of the most requests that a gateway answers.
 const WAITING_MAX_BYTES: usize = 512 * 1024;
 
+/// Why a reply has ended in the middle, if its client is not to blame.
+const BROKEN_OFF: &str = "the reply was broken off";
+
 /// Where lines wait.
 #[derive(Debug, Default)]
 pub(super) struct AccessLog {
@@ -63,6 +66,7 @@ impl AccessLog {
             log: Rc::clone(self),
             begun: clock::now(),
             reply_bytes: None,
+            received: Rc::default(),
             record: Record {
                 chain,
                 method: cut(request.method().as_str(), METHOD_MAX_BYTES).to_owned(),
@@ -121,17 +125,29 @@ pub(super) struct Entry {
     begun: Monotonic,
     /// Bytes of the reply's body, once there is one.
     reply_bytes: Option<u64>,
+    /// Bytes of the request's body that have come.
+    received: Rc<Cell<u64>>,
     record: Record,
 }
 
 impl Entry {
-    /// So many bytes of the request's body were received.
-    pub(super) fn received(&mut self, bytes: u64) {
-        self.record.received_bytes = bytes;
+    /// So many bytes of the request's body were received, when the reply's last one was written.
+    pub(super) fn receives(&mut self, bytes: Rc<Cell<u64>>) {
+        self.received = bytes;
+    }
+
+    /// All of a reply was taken over whose length was not known.
+    pub(super) fn is_whole(&mut self) {
+        self.reply_bytes = Some(self.record.sent_bytes);
+    }
+
+    /// The reply ends in the middle, and not by its client's doing.
+    pub(super) fn breaks_off(&mut self) {
+        BROKEN_OFF.clone_into(&mut self.record.cause);
     }
 
     /// The reply is made, with so many bytes.
-    pub(super) fn replies<B>(&mut self, reply: &Response<B>, len_bytes: u64) {
+    pub(super) fn replies<B>(&mut self, reply: &Response<B>, len_bytes: Option<u64>) {
         let invocation = reply.headers().get(INVOCATION_HEADER);
         let invocation = invocation.and_then(|value| value.to_str().ok());
         self.record.invocation = invocation.and_then(|id| u64::from_str_radix(id, 16).ok());
@@ -140,7 +156,8 @@ impl Entry {
         if let Some(ProblemCause(cause)) = reply.extensions().get() {
             self.record.cause = cut(cause, CAUSE_MAX_BYTES).to_owned();
         }
-        self.reply_bytes = Some(len_bytes);
+        // Of one whose length nobody knows yet, it is said when all of it was taken over.
+        self.reply_bytes = len_bytes.or(Some(u64::MAX));
     }
 
     /// So many more bytes of the reply were taken over.
@@ -152,6 +169,7 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let mut record = core::mem::take(&mut self.record);
+        record.received_bytes = self.received.get();
         record.duration_us = clock::ns_since(self.begun) / 1000;
         if record.cause.is_empty() && self.reply_bytes.is_none_or(|bytes| record.sent_bytes < bytes) {
             "the client has gone".clone_into(&mut record.cause);

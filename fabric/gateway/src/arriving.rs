@@ -2,8 +2,10 @@
 //! only for requests that somebody waits for.
 
 use super::record::Record;
+use super::reply_flow::{Flow, Outcome};
 use hacher_libos_net::inlet::RecordPlace;
 use hacher_libos_net::invocation::InvocationId;
+use std::rc::Rc;
 
 /// What to do with a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +24,15 @@ pub(super) enum Judgement {
 struct Part {
     place: RecordPlace,
     invocation: InvocationId,
-    record: Record,
+    what: What,
+}
+
+/// What has come of a record.
+enum What {
+    /// All that has come so far, kept.
+    Kept(Record),
+    /// It is handed on as it comes.
+    Flow(Rc<Flow>),
 }
 
 /// Records in part, by their ring.
@@ -52,7 +62,46 @@ impl Arriving {
         let part = self.rings.get_mut(ring)?.take()?;
         self.count -= 1;
         self.taken = Some((part.place, part.invocation));
-        Some(part.record)
+        match part.what {
+            What::Kept(record) => Some(record),
+            What::Flow(_) => None,
+        }
+    }
+
+    /// The flow that comes over a ring, if one does.
+    pub(super) fn flow(&self, ring: usize) -> Option<Rc<Flow>> {
+        if self.is_empty() {
+            return None;
+        }
+        match &self.rings.get(ring)?.as_ref()?.what {
+            What::Flow(flow) => Some(Rc::clone(flow)),
+            What::Kept(_) => None,
+        }
+    }
+
+    /// Notes that what comes over a ring flows.
+    pub(super) fn put_flow(
+        &mut self,
+        ring: usize,
+        place: RecordPlace,
+        invocation: InvocationId,
+        flow: &Rc<Flow>,
+    ) {
+        self.put_part(
+            ring,
+            Part {
+                place,
+                invocation,
+                what: What::Flow(Rc::clone(flow)),
+            },
+        );
+    }
+
+    /// A flow has ended.
+    pub(super) fn end_flow(&mut self, ring: usize) {
+        if self.rings.get_mut(ring).is_some_and(|slot| slot.take().is_some()) {
+            self.count -= 1;
+        }
     }
 
     /// Puts back what was taken off, as it was.
@@ -67,13 +116,20 @@ impl Arriving {
 
     /// Keeps what has arrived on a ring.
     pub(super) fn put(&mut self, ring: usize, place: RecordPlace, invocation: InvocationId, record: Record) {
-        if let Some(slot) = self.rings.get_mut(ring) {
-            self.count += usize::from(slot.is_none());
-            *slot = Some(Part {
+        self.put_part(
+            ring,
+            Part {
                 place,
                 invocation,
-                record,
-            });
+                what: What::Kept(record),
+            },
+        );
+    }
+
+    fn put_part(&mut self, ring: usize, part: Part) {
+        if let Some(slot) = self.rings.get_mut(ring) {
+            self.count += usize::from(slot.is_none());
+            *slot = Some(part);
         }
     }
 
@@ -88,6 +144,9 @@ impl Arriving {
             .find(|slot| slot.as_ref().is_some_and(|part| part.invocation == invocation))?;
         let part = slot.take()?;
         self.count -= 1;
+        if let What::Flow(flow) = part.what {
+            flow.end(Outcome::Broken);
+        }
         Some(part.place)
     }
 }

@@ -53,6 +53,9 @@ const LINGER_IDLE: Duration = Duration::from_millis(200);
 /// After so long without a byte, a client that is waited for may be closed to make room for another.
 const STALLED_TICKS: Tick = 2;
 
+/// In place of when a reply has moved: its next segment is not there yet.
+const AWAITED: Tick = Tick::MAX;
+
 /// So long a connection is kept for what its client has to say, from the first look at its socket on.
 const NEW: Duration = Duration::from_millis(20);
 
@@ -332,7 +335,9 @@ impl Connection {
         }
         // Nothing is waited for but the client: to read, or to send the rest of its bodies. A request that a
         // chain works on keeps its connection, whatever others on it wait for.
-        let with_client = self.replies.borrow().len() + self.uploads.get() as usize;
+        let replies = self.replies.borrow();
+        let with_client = replies.iter().filter(|reply| reply.moved_at != AWAITED).count();
+        let with_client = with_client + self.uploads.get() as usize;
         let waits_for_client = self.blocked.get() || with_client >= self.requests.get() as usize;
         let moved_at = self.moved_at.get();
         (waits_for_client && now.saturating_sub(moved_at) >= STALLED_TICKS)
@@ -433,7 +438,8 @@ impl Connection {
             number,
             begun_at: now,
             sent_before: self.sent.get(),
-            latest_end: now + REPLY_TICKS + len_bytes as u64 / REPLY_BYTES_PER_TICK,
+            // One of unknown length may take as long as it moves.
+            latest_end: now.saturating_add(REPLY_TICKS + len_bytes as u64 / REPLY_BYTES_PER_TICK),
             moved_at: now,
         });
         number
@@ -445,6 +451,11 @@ impl Connection {
         if let Some(reply) = replies.iter_mut().find(|reply| reply.number == number) {
             reply.moved_at = now;
         }
+    }
+
+    /// A reply goes on when more of it is there, whatever its client does meanwhile.
+    pub(super) fn awaits_reply(&self, number: u64) {
+        self.moves_reply(number, AWAITED);
     }
 
     /// The last byte of a reply was written, or never will be.

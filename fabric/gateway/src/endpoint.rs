@@ -1,24 +1,24 @@
 //! The gateway's place in one chain: it seals requests into its outbox, and matches what comes back with who
 //! waits.
 
-use super::arriving::{Arriving, Judgement};
+use super::arriving::Arriving;
 use super::budget::{self, Account, Budget, Charge};
 use super::ids::Ids;
 use super::in_flight::InFlight;
 use super::pace::BYTES_AT_ONCE;
+use super::progress::Progress;
 use super::record::Record;
+use super::reply_flow::FlowReader;
 use super::request_key::RequestKey;
 use super::taken::Taken;
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::attach::Begin;
 use hacher_libos_net::clock;
-use hacher_libos_net::descriptor::Descriptor;
 use hacher_libos_net::doorbell;
 use hacher_libos_net::error::{Exhausted, SendError};
 use hacher_libos_net::fault::Notice;
-use hacher_libos_net::headers::{self, ENCODED_MAX_BYTES};
 use hacher_libos_net::hop::{Own, Receiver, Sender};
-use hacher_libos_net::inlet::{RecordPlace, Step, Taking, Upstream};
+use hacher_libos_net::inlet::Upstream;
 use hacher_libos_net::invocation::{GatewayLife, InvocationId};
 use hacher_libos_net::layout::SEGMENT_BYTES;
 use hacher_libos_net::seal::RecordContext;
@@ -32,23 +32,29 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{Mutex, Notify, oneshot};
+use tokio::sync::futures::Notified;
+use tokio::sync::{Mutex, MutexGuard, Notify, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
 /// The gateway's one output port.
-const INGRESS: usize = 0;
+pub(super) const INGRESS: usize = 0;
 /// Segments of one request that are sealed before other tasks get their turn.
 const SEGMENTS_AT_ONCE: usize = BYTES_AT_ONCE / SEGMENT_BYTES;
-/// Segments that are opened at once, if they are short; of long ones [`BYTES_AT_ONCE`].
-const STEPS_AT_ONCE: usize = 256;
-/// Bytes that say how long a record's headers are.
-const PREFIX_BYTES: u64 = 2;
 
 /// What a chain answers.
 pub(crate) enum Answer {
     /// A record came to egress: its plaintext, headers first, and who sent it.
     Record { record: Record, upstream: Upstream },
+    /// A record is coming to egress, and is handed on as it comes.
+    Flow {
+        /// Its first segment, headers first.
+        beginning: Record,
+        /// What follows.
+        rest: FlowReader,
+        /// Who sends it.
+        upstream: Upstream,
+    },
     /// A function's record is larger than a reply may be.
     TooLarge {
         /// The function's name.
@@ -87,21 +93,24 @@ pub(crate) struct Endpoint {
     pub(crate) own: Own,
     /// What requests and replies of this chain hold.
     pub(super) account: Rc<Account>,
-    sender: RefCell<Sender>,
-    receiver: RefCell<Receiver>,
-    waiters: RefCell<HashMap<InvocationId, oneshot::Sender<Answer>>>,
+    pub(super) sender: RefCell<Sender>,
+    pub(super) receiver: RefCell<Receiver>,
+    pub(super) waiters: RefCell<HashMap<InvocationId, Waiter>>,
     /// Records of which some segments are here, by their ring.
-    arriving: RefCell<Arriving>,
+    pub(super) arriving: RefCell<Arriving>,
+    /// Flows that nobody reads any more: their rings and requests.
+    pub(super) left: RefCell<Vec<(usize, InvocationId)>>,
     in_flight: Cell<u32>,
     /// Whether every function has served once, under this or an earlier gateway.
     has_started: Cell<bool>,
     /// One record at a time leaves; the queue is fair.
-    sending: Mutex<()>,
+    pub(super) sending: Mutex<()>,
     /// Requests that wait for room in the outbox.
     starving: Cell<usize>,
-    room: Notify,
-    /// Wakes the pump when there was no room to say that a record will not end.
-    owed: Notify,
+    pub(super) room: Notify,
+    /// Wakes the pump when there was no room to say that a record will not end, and when a flow goes on or was
+    /// left.
+    pub(super) owed: Notify,
     ids: RefCell<Ids>,
     /// Whether the service takes all functions for fit to serve.
     fit: Cell<bool>,
@@ -112,9 +121,16 @@ pub(crate) struct Endpoint {
 }
 
 /// A request that is in flight; gives its place back when dropped.
-pub(crate) struct Admission<'a> {
-    endpoint: &'a Endpoint,
-    all: &'a InFlight,
+pub(crate) struct Admission {
+    endpoint: Rc<Endpoint>,
+    all: Rc<InFlight>,
+}
+
+/// Who waits for an answer.
+pub(super) struct Waiter {
+    pub(super) answer: oneshot::Sender<Answer>,
+    /// How its request moves along, if the answer may be handed on as it comes.
+    pub(super) progress: Option<Rc<Progress>>,
 }
 
 /// A request whose answer is awaited. Dropped without one, it tells the functions that nobody waits.
@@ -123,6 +139,8 @@ pub(crate) struct Waiting {
     pub(crate) invocation: InvocationId,
     answer: oneshot::Receiver<Answer>,
     answered: bool,
+    /// The answer is a flow, which has an owner of its own.
+    flows: bool,
 }
 
 impl Endpoint {
@@ -157,6 +175,7 @@ impl Endpoint {
             sender: RefCell::new(sender),
             receiver: RefCell::new(receiver),
             waiters: RefCell::default(),
+            left: RefCell::default(),
             in_flight: Cell::new(0),
             has_started: Cell::new(begin.instance_epoch > 1),
             sending: Mutex::new(()),
@@ -216,7 +235,7 @@ impl Endpoint {
     }
 
     /// Takes a place among the requests in flight, of this chain and of all; `None` if there is none.
-    pub(crate) fn admit<'a>(&'a self, all: &'a InFlight) -> Option<Admission<'a>> {
+    pub(crate) fn admit(self: &Rc<Self>, all: &Rc<InFlight>) -> Option<Admission> {
         if !self.has_place() {
             return None;
         }
@@ -225,19 +244,33 @@ impl Endpoint {
         // Said before the daemon is woken by the first: it looks for it.
         self.own.set_in_flight(u64::from(in_flight));
         all.begin();
-        Some(Admission { endpoint: self, all })
+        Some(Admission {
+            endpoint: Rc::clone(self),
+            all: Rc::clone(all),
+        })
     }
 
-    /// A new invocation, and a place where its answer will arrive.
-    pub(crate) fn expect(self: &Rc<Self>) -> Waiting {
+    /// Whether all functions that requests go to read them as streams.
+    pub(super) fn takes_streams(&self) -> bool {
+        self.sender.borrow().streams(INGRESS)
+    }
+
+    /// A new invocation, and a place where its answer will arrive; as a flow, if that may be and `progress` is
+    /// there.
+    pub(crate) fn expect(self: &Rc<Self>, progress: Option<Rc<Progress>>) -> Waiting {
         let invocation = self.ids.borrow_mut().next();
         let (sender, answer) = oneshot::channel();
-        self.waiters.borrow_mut().insert(invocation, sender);
+        let waiter = Waiter {
+            answer: sender,
+            progress,
+        };
+        self.waiters.borrow_mut().insert(invocation, waiter);
         Waiting {
             endpoint: Rc::clone(self),
             invocation,
             answer,
             answered: false,
+            flows: false,
         }
     }
 
@@ -254,7 +287,7 @@ impl Endpoint {
             deadline: clock::now().after(left),
             attempt: 1,
         };
-        let turn = timeout_at(until, self.sending.lock())
+        let turn = timeout_at(until, self.turn_to_begin())
             .await
             .map_err(|_| NotSent::Full)?;
         let unfinished = Unfinished {
@@ -275,6 +308,9 @@ impl Endpoint {
         }
         drop(unfinished);
         drop(turn);
+        if self.sender.borrow().owes_aborts() {
+            self.owed.notify_one();
+        }
         self.receiver.borrow_mut().make_room(&self.own);
         if self.in_flight.get() == 1 {
             // Nobody else waits for this process: on a core that they share, who was rung begins now, and not
@@ -282,6 +318,39 @@ impl Endpoint {
             rustix::thread::sched_yield();
         }
         Ok(())
+    }
+
+    /// Waits for the turn to send a record, and for functions that can begin with one: none is in the middle of
+    /// an upload that flows.
+    async fn turn_to_begin(&self) -> MutexGuard<'_, ()> {
+        loop {
+            let room = self.room.notified();
+            let turn = self.sending.lock().await;
+            if self.sender.borrow().may_begin(INGRESS) {
+                return turn;
+            }
+            drop(turn);
+            room.await;
+        }
+    }
+
+    /// Waits until something was released, or `until`.
+    pub(super) async fn wait_for_room(&self, room: Notified<'_>, until: Instant) -> Result<(), NotSent> {
+        self.own.count(Counter::Waited, 1);
+        let hungry = Hungry::new(&self.starving);
+        if !self.sender.borrow_mut().announce_starved() {
+            // Something was released in between.
+            self.sender.borrow_mut().fed();
+            drop(hungry);
+            tokio::task::yield_now().await;
+            return Ok(());
+        }
+        let waited = timeout_at(until, room).await;
+        drop(hungry);
+        if self.starving.get() == 0 {
+            self.sender.borrow_mut().fed();
+        }
+        waited.map_err(|_| NotSent::Full)
     }
 
     async fn attempt(
@@ -299,21 +368,7 @@ impl Endpoint {
                 }
                 Err(_) => return Err(NotSent::Exhausted),
             }
-            self.own.count(Counter::Waited, 1);
-            let hungry = Hungry::new(&self.starving);
-            if !self.sender.borrow_mut().announce_starved() {
-                // Something was released in between.
-                self.sender.borrow_mut().fed();
-                drop(hungry);
-                tokio::task::yield_now().await;
-                continue;
-            }
-            let waited = timeout_at(until, room).await;
-            drop(hungry);
-            if self.starving.get() == 0 {
-                self.sender.borrow_mut().fed();
-            }
-            waited.map_err(|_| NotSent::Full)?;
+            self.wait_for_room(room, until).await?;
         }
     }
 
@@ -354,158 +409,13 @@ impl Endpoint {
         // Who is sending says it first.
         if sender.owes_aborts() && self.sending.try_lock().is_ok() {
             sender.say_aborts(&self.own);
+            // Functions may be free to begin with another record.
+            self.room.notify_waiters();
             if !sender.owes_aborts() && self.starving.get() == 0 {
                 sender.fed();
             }
         }
         sender.owes_aborts()
-    }
-
-    fn take_in(&self) {
-        let mut receiver = self.receiver.borrow_mut();
-        let mut arriving = self.arriving.borrow_mut();
-        let mut opened_bytes = 0;
-        // Some of what is there; the caller comes back, when others had their turn.
-        for _ in 0..STEPS_AT_ONCE {
-            if opened_bytes >= BYTES_AT_ONCE {
-                return;
-            }
-            let Some(ring) = receiver.ring_with_news() else {
-                return;
-            };
-            let mut record = arriving
-                .take(ring)
-                .unwrap_or_else(|| Record::empty(&self.account));
-            let had_bytes = record.len_bytes();
-            let mut judgement = Judgement::Welcome;
-            let step = receiver.step_choosing(&self.own, ring, record.tail(), |descriptor| {
-                judgement = self.judge(had_bytes, descriptor);
-                if judgement == Judgement::Welcome {
-                    Taking::Copy
-                } else {
-                    Taking::InPlace
-                }
-            });
-            match step {
-                Step::Empty => arriving.put_back(ring, record),
-                Step::Opened(opened) if judgement == Judgement::Welcome => {
-                    let (invocation, len_bytes) = (opened.descriptor.invocation, opened.descriptor.len_bytes);
-                    record.settle(len_bytes);
-                    opened_bytes += len_bytes;
-                    if opened.descriptor.last {
-                        self.answer(&mut receiver, opened.record, invocation, record);
-                        self.drop_arriving(&mut receiver, &mut arriving, invocation);
-                    } else {
-                        arriving.put(ring, opened.record, invocation, record);
-                    }
-                }
-                Step::Opened(opened) => {
-                    drop(record);
-                    opened_bytes += opened.descriptor.len_bytes;
-                    self.refuse(&receiver, ring, judgement, opened.descriptor.invocation);
-                    if !opened.descriptor.last {
-                        receiver.give_up_arriving(ring);
-                    }
-                    receiver.release(&self.own, opened.record);
-                }
-                Step::Abandoned(record) => {
-                    self.own.count(Counter::Abandoned, 1);
-                    receiver.release(&self.own, record);
-                }
-                Step::Refused { arriving: lost, .. } => {
-                    if let Some(record) = lost {
-                        receiver.release(&self.own, record);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether a segment is taken in. What nobody waits for is not kept, whoever sends it; nor what is too
-    /// large.
-    fn judge(&self, had_bytes: usize, descriptor: &Descriptor) -> Judgement {
-        let bytes = (had_bytes as u64).saturating_add(descriptor.len_bytes as u64);
-        let limit = self
-            .begin
-            .max_reply_bytes
-            .saturating_add(ENCODED_MAX_BYTES as u64);
-        if !self.waiters.borrow().contains_key(&descriptor.invocation) {
-            Judgement::Unawaited
-        } else if bytes > limit + PREFIX_BYTES {
-            Judgement::TooLarge(bytes)
-        } else if !self.account.has_room(descriptor.len_bytes as u64) {
-            Judgement::NoRoom
-        } else {
-            Judgement::Welcome
-        }
-    }
-
-    /// Tells who waits that its answer was refused.
-    fn refuse(&self, receiver: &Receiver, ring: usize, judgement: Judgement, invocation: InvocationId) {
-        let answer = match judgement {
-            Judgement::TooLarge(bytes) => Answer::TooLarge {
-                function: receiver
-                    .upstream(ring)
-                    .map(|upstream| upstream.function.to_string())
-                    .unwrap_or_default(),
-                at_least_bytes: bytes.saturating_sub(PREFIX_BYTES),
-            },
-            Judgement::NoRoom => Answer::NoRoom,
-            Judgement::Unawaited | Judgement::Welcome => return,
-        };
-        self.own.close(invocation);
-        if let Some(waiter) = self.waiters.borrow_mut().remove(&invocation) {
-            // Fails if the client has gone meanwhile.
-            drop(waiter.send(answer));
-        }
-    }
-
-    /// Lets go what has arrived so far for a request that nobody waits for any more.
-    fn drop_arriving(&self, receiver: &mut Receiver, arriving: &mut Arriving, invocation: InvocationId) {
-        while let Some(record) = arriving.take_of(invocation) {
-            receiver.give_up_arriving(record.ring);
-            receiver.release(&self.own, record);
-        }
-    }
-
-    fn answer(&self, receiver: &mut Receiver, place: RecordPlace, invocation: InvocationId, record: Record) {
-        self.own.count(Counter::BytesIn, record.len_bytes() as u64);
-        let upstream = receiver.upstream(place.ring).copied();
-        // The first answer wins; a record for which nobody waits is a second one, or came too late.
-        if let (Some(waiter), Some(upstream)) = (self.waiters.borrow_mut().remove(&invocation), upstream) {
-            let notice = upstream.fault.then(|| {
-                headers::split(record.first())
-                    .ok()
-                    .and_then(|(_, body)| Notice::decode(body))
-            });
-            let function = || upstream.function.to_string();
-            let body_bytes = headers::split(record.first()).map_or(0, |(headers, _)| {
-                (record.len_bytes() as u64).saturating_sub(PREFIX_BYTES + headers.len() as u64)
-            });
-            let answer = match notice {
-                None if body_bytes > self.begin.max_reply_bytes => Some(Answer::TooLarge {
-                    function: function(),
-                    at_least_bytes: body_bytes,
-                }),
-                None => Some(Answer::Record { record, upstream }),
-                Some(Some(notice)) => Some(Answer::Fault {
-                    function: function(),
-                    notice,
-                }),
-                Some(None) => None,
-            };
-            if matches!(answer, Some(Answer::Fault { .. })) {
-                // Other functions need not go on with it. After a record this is not said: as a rule nothing
-                // is left to do, and a word in a page that all functions read costs each of
-                // them a look at another core's cache.
-                self.own.close(invocation);
-            }
-            if let Some(answer) = answer {
-                // Fails if the client has gone meanwhile.
-                drop(waiter.send(answer));
-            }
-        }
-        receiver.release(&self.own, place);
     }
 }
 
@@ -543,7 +453,7 @@ impl Drop for Hungry<'_> {
     }
 }
 
-impl Drop for Admission<'_> {
+impl Drop for Admission {
     fn drop(&mut self) {
         let in_flight = self.endpoint.in_flight.get().saturating_sub(1);
         self.endpoint.in_flight.set(in_flight);
@@ -554,17 +464,20 @@ impl Drop for Admission<'_> {
 
 impl Waiting {
     /// The answer; `None` if there is none before `until`.
-    pub(crate) async fn answer(&mut self, until: Instant) -> Option<Answer> {
-        let answer = timeout_at(until, &mut self.answer).await;
+    pub(crate) async fn answer(&mut self, until: impl Future<Output = ()>) -> Option<Answer> {
+        let answer = tokio::select! {
+            biased;
+            answer = &mut self.answer => answer.ok(),
+            () = until => None,
+        };
         // Late, or answered: either way this end is no disconnection.
         self.answered = true;
-        match answer {
-            Ok(Ok(answer)) => Some(answer),
-            _ => {
-                self.endpoint.own.close(self.invocation);
-                None
-            }
+        match &answer {
+            Some(Answer::Flow { .. }) => self.flows = true,
+            Some(_) => {}
+            None => self.endpoint.own.close(self.invocation),
         }
+        answer
     }
 
     /// Says that the request has ended without reaching the chain.
@@ -576,6 +489,9 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
+        if self.flows {
+            return;
+        }
         let endpoint = &self.endpoint;
         endpoint.waiters.borrow_mut().remove(&self.invocation);
         let mut arriving = endpoint.arriving.borrow_mut();

@@ -23,7 +23,7 @@ pub(super) struct Gateway {
     /// Its places in the chains, by their names.
     pub(super) endpoints: RefCell<BTreeMap<String, Rc<Endpoint>>>,
     /// How many requests are, over all chains.
-    pub(super) in_flight: InFlight,
+    pub(super) in_flight: Rc<InFlight>,
     /// When the first certificate expires, and the first authority for those of clients, in seconds since
     /// 1970.
     pub(super) expiries: Cell<[u64; 2]>,
@@ -45,7 +45,7 @@ impl Gateway {
             budget,
             places: Rc::clone(&places),
             endpoints: RefCell::default(),
-            in_flight: InFlight::default(),
+            in_flight: Rc::default(),
             expiries: Cell::default(),
             drain: Rc::new(Draining::new()),
             evidence,

@@ -23,6 +23,8 @@
 //! taken         which requests a chain takes
 //! request       one request to a chain: admit, collect, seal towards the first functions, await the answer
 //! request_body  the body of a request, within its limits
+//! upload        a body that is handed on as it arrives
+//! progress      how long a request may stand still whose body or reply is handed on
 //! request_key   what opens sealed requests, each once
 //! sealed_request  a sealed request, opened as it arrives
 //! sealed_reply  the reply to one
@@ -31,6 +33,7 @@
 //! client        who a client is, as far as limits tell one from another
 //! evidence      what clients get to verify: their questions passed on to the monitor, within an allowance
 //! endpoint      the gateway's place in one chain: outbox, rings, who waits for which invocation
+//! intake        what functions send, taken in and matched with who waits
 //! in_flight     how many requests, and the bell of the daemon
 //! ids           the ids of requests
 //! arriving      records of which some segments are here
@@ -38,6 +41,8 @@
 //! trace_context the trace that a request belongs to
 //! reply         the reply that a record at egress makes
 //! reply_body    the body of a reply, until its last byte is written
+//! reply_flow    a reply that leaves as it is made
+//! held          how limits on what is held are told
 //! problem       errors as RFC 9457 has them
 //! tls           what new handshakes use; what is wrong with certificates, which the loader asks for as well
 //! hostile       what a fuzzer reaches of these
@@ -56,10 +61,12 @@ mod endpoint;
 mod evidence;
 mod framing;
 mod gateway;
+mod held;
 #[doc(hidden)]
 pub mod hostile;
 mod ids;
 mod in_flight;
+mod intake;
 mod listener;
 mod location;
 mod open_files;
@@ -67,9 +74,11 @@ mod pace;
 mod pattern;
 mod places;
 mod problem;
+mod progress;
 mod record;
 mod reply;
 mod reply_body;
+mod reply_flow;
 mod request;
 mod request_body;
 mod request_key;
@@ -83,6 +92,7 @@ mod target;
 pub mod tls;
 mod trace_context;
 mod turn;
+mod upload;
 mod wire;
 
 use endpoint::Endpoint;

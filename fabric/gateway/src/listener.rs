@@ -282,8 +282,8 @@ async fn serve(
         reply.body_mut().mark_end();
     }
     if let Some(mut access) = access.take() {
-        access.received(body.received_bytes());
-        access.replies(&reply, reply.body().len_bytes() as u64);
+        access.receives(body.received());
+        access.replies(&reply, reply.body().known_bytes().map(|bytes| bytes as u64));
         reply.body_mut().tell(access);
     }
     let len_bytes = reply.body().len_bytes();

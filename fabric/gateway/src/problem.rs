@@ -1,5 +1,6 @@
 //! Errors as problem details (RFC 9457). They name chain, function, attempts and cause; never payload.
 
+use super::held;
 use hacher_libos_net::end::Signal;
 use hacher_libos_net::fault::{Cause, Notice, limit};
 use hacher_libos_net::telemetry::{RequestFailure, RequestRefusal};
@@ -102,7 +103,8 @@ impl Problem {
             notice.attempts
         );
         if let Some((size, limit)) = notice.sizes_bytes {
-            detail = format!("{detail}: at least {size} bytes, the outbox holds {limit}");
+            let limit = held::limit(limit, &format!("function.{function}.outbox"), Some(size));
+            detail = format!("{detail}: at least {size} bytes; {limit}");
         }
         if let Some(kept_back) = notice.kept_back {
             detail = format!(

@@ -53,7 +53,7 @@ impl Record {
         pieces.map(|piece| piece.bytes.len())
     }
 
-    /// The first piece. Headers lie in it whole: a piece shorter than a segment has no successor.
+    /// The first piece. Headers lie in it whole: they are shorter than a segment.
     pub(super) fn first(&self) -> &[u8] {
         &self.full.front().unwrap_or(&self.last).bytes
     }
@@ -90,10 +90,25 @@ impl Record {
         &mut self.last.bytes
     }
 
-    /// Counts and charges what was opened into [`Self::tail`].
+    /// Counts and charges what was opened into [`Self::tail`]. No piece is longer than a segment, also behind one
+    /// that was short.
     pub(super) fn settle(&mut self, opened_bytes: usize) {
         self.len_bytes += opened_bytes;
+        if self.last.bytes.len() > SEGMENT_BYTES {
+            let rest = self.last.bytes.split_off(SEGMENT_BYTES);
+            self.last.bytes.shrink_to(SEGMENT_BYTES);
+            self.last.settle();
+            let next = Piece::new(rest, self.last.charge.account());
+            self.full.push_back(core::mem::replace(&mut self.last, next));
+        }
         self.last.settle();
+    }
+
+    /// Takes the first piece off, if it is a whole segment and others follow.
+    pub(super) fn take_full(&mut self) -> Option<Piece> {
+        let piece = self.full.pop_front()?;
+        self.len_bytes -= piece.bytes.len();
+        Some(piece)
     }
 
     /// Takes the first piece off; `None` once there is none.
@@ -187,6 +202,19 @@ mod tests {
         );
         drop(record);
         assert!(account.charge(1 << 20).is_some());
+    }
+
+    #[test]
+    fn short_segments_fill_pieces_and_none_is_longer_than_a_segment() {
+        let account = Budget::of_this_process().account(1 << 20);
+        let mut record = Record::empty(&account);
+        for len in [1, SEGMENT_BYTES, 5, SEGMENT_BYTES - 6, 7] {
+            record.tail().extend_from_slice(&vec![1; len]);
+            record.settle(len);
+        }
+        let lengths: Vec<_> = record.piece_lens().collect();
+        assert_eq!(lengths, [SEGMENT_BYTES, SEGMENT_BYTES, 7]);
+        assert_eq!(record.len_bytes(), 2 * SEGMENT_BYTES + 7);
     }
 
     #[test]

@@ -128,10 +128,10 @@ fn has_content(status: StatusCode) -> bool {
 /// 9.3.2).
 pub(super) fn without_content(reply: Reply) -> Reply {
     let (mut parts, body) = reply.into_parts();
-    if has_content(parts.status) {
-        parts
-            .headers
-            .insert(CONTENT_LENGTH, HeaderValue::from(body.len_bytes()));
+    if has_content(parts.status)
+        && let Some(bytes) = body.known_bytes()
+    {
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
     }
     Response::from_parts(parts, ReplyBody::text(""))
 }

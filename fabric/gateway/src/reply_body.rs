@@ -8,9 +8,9 @@
 use super::access::Entry;
 use super::budget::{Account, Charge};
 use super::record::{Piece, Record};
+use super::reply_flow::{BrokenOff, FlowReader};
 use super::turn::ReplyTurn;
 use bytes::{Buf, Bytes};
-use core::convert::Infallible;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use hacher_libos_net::layout::SEGMENT_BYTES;
@@ -58,8 +58,13 @@ enum Source {
         record: Record,
         /// Bytes of its first piece that are headers.
         skip: usize,
+        /// What comes behind it while it is written already.
+        rest: Option<Box<FlowReader>>,
     },
 }
+
+/// In place of how many bytes are left: nobody knows yet.
+const UNKNOWN: usize = usize::MAX;
 
 /// Bytes that hyper writes, and drops when they are written.
 pub(super) struct ReplyData {
@@ -92,12 +97,36 @@ impl ReplyBody {
     pub(super) fn of_record(record: Record, skip: usize) -> Self {
         Self {
             left: record.len_bytes().saturating_sub(skip),
-            source: Source::Record { record, skip },
+            source: Source::Record {
+                record,
+                skip,
+                rest: None,
+            },
             marks_end: false,
             has_begun: false,
             turn: None,
             seal: None,
             held: Held::default(),
+        }
+    }
+
+    /// Has `rest` follow what is there of a record, as it comes; `false` if this is no record: the reply is
+    /// without content, or is a problem.
+    #[must_use]
+    pub(super) fn flows_on(&mut self, flow: FlowReader) -> bool {
+        let Source::Record { rest, .. } = &mut self.source else {
+            return false;
+        };
+        *rest = Some(Box::new(flow));
+        self.left = UNKNOWN;
+        true
+    }
+
+    /// Bytes that are still to be written, if that is known.
+    pub(super) const fn known_bytes(&self) -> Option<usize> {
+        match self.left {
+            UNKNOWN => None,
+            left => Some(left),
         }
     }
 
@@ -107,8 +136,9 @@ impl ReplyBody {
         let content = match &self.source {
             _ if self.left == 0 => 0,
             Source::Text(text) => sealed_len(text.len()),
-            Source::Record { record, skip } => {
+            Source::Record { record, skip, .. } => {
                 let mut skip = *skip;
+                // Whoever asks for a sealed reply gets a whole one.
                 let lens = record.piece_lens();
                 lens.map(|len| sealed_len(len - core::mem::take(&mut skip).min(len)))
                     .sum()
@@ -176,10 +206,84 @@ impl ReplyBody {
     fn next_piece(&mut self) -> Option<ReplyBytes> {
         match &mut self.source {
             Source::Text(text) => Some(ReplyBytes::Text(core::mem::take(text))),
-            Source::Record { record, skip } => record.take_piece().map(|mut piece| {
-                piece.advance(core::mem::take(skip));
-                ReplyBytes::Piece(piece)
-            }),
+            Source::Record { record, skip, rest } => record
+                .take_piece()
+                .or_else(|| rest.as_mut()?.take_piece())
+                .map(|mut piece| {
+                    piece.advance(core::mem::take(skip));
+                    ReplyBytes::Piece(piece)
+                }),
+        }
+    }
+
+    /// The next piece of a reply whose record is still coming.
+    fn poll_flow(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<ReplyData>, BrokenOff>>> {
+        let Source::Record {
+            record,
+            rest: Some(rest),
+            ..
+        } = &mut self.source
+        else {
+            return Poll::Ready(None);
+        };
+        if record.len_bytes() == 0 {
+            match rest.poll_ready(context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(broken)) => {
+                    self.break_off();
+                    return Poll::Ready(Some(Err(broken)));
+                }
+                Poll::Pending => {
+                    if let Some(turn) = &self.held.turn {
+                        turn.awaits();
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        ready!(self.poll_turn(context));
+        let bytes = self.next_piece();
+        self.note_taken(bytes.as_ref().map_or(0, ReplyBytes::remaining));
+        let is_last = match &self.source {
+            Source::Record {
+                record,
+                rest: Some(rest),
+                ..
+            } => record.len_bytes() == 0 && rest.is_over(),
+            _ => true,
+        };
+        let mut held = Held::default();
+        if is_last {
+            self.left = 0;
+            self.marks_end = false;
+            if let Some(access) = &mut self.held.access {
+                access.is_whole();
+            }
+            held = self.hand_over();
+            self.source = Source::Text(Bytes::new());
+        }
+        let bytes = bytes.unwrap_or(ReplyBytes::Text(Bytes::new()));
+        Poll::Ready(Some(Ok(Frame::data(ReplyData { bytes, _held: held }))))
+    }
+
+    /// A reply ends in the middle: what it holds ends now.
+    fn break_off(&mut self) {
+        if let Some(access) = &mut self.held.access {
+            access.breaks_off();
+        }
+        self.left = 0;
+        self.marks_end = false;
+        self.source = Source::Text(Bytes::new());
+        drop(self.hand_over());
+    }
+
+    /// Notes that hyper takes so many bytes over.
+    fn note_taken(&mut self, bytes: usize) {
+        if let Some(turn) = &mut self.held.turn {
+            turn.moves();
+        }
+        if let Some(access) = &mut self.held.access {
+            access.sent(bytes);
         }
     }
 
@@ -219,12 +323,15 @@ impl Seal {
 
 impl Body for ReplyBody {
     type Data = ReplyData;
-    type Error = Infallible;
+    type Error = BrokenOff;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<ReplyData>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<ReplyData>, BrokenOff>>> {
+        if self.left == UNKNOWN {
+            return self.poll_flow(context);
+        }
         if self.left == 0 {
             let end = core::mem::take(&mut self.marks_end).then(|| ReplyData {
                 bytes: ReplyBytes::Text(Bytes::new()),
@@ -240,12 +347,7 @@ impl Body for ReplyBody {
         };
         let taken = bytes.as_ref().map_or(self.left, ReplyBytes::remaining);
         self.left = self.left.saturating_sub(taken);
-        if let Some(turn) = &mut self.held.turn {
-            turn.moves();
-        }
-        if let Some(access) = &mut self.held.access {
-            access.sent(taken);
-        }
+        self.note_taken(taken);
         let held = if self.left == 0 {
             self.hand_over()
         } else {
@@ -260,6 +362,9 @@ impl Body for ReplyBody {
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.left == UNKNOWN {
+            return SizeHint::default();
+        }
         if self.marks_end {
             // hyper would say a length of 0, which a reply to HEAD or without content does not have.
             return SizeHint::default();

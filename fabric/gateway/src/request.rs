@@ -2,24 +2,27 @@
 
 use super::budget::REQUEST_BYTES;
 use super::carried::{Asked, HEAD_EXPECTED_BYTES, carry};
-use super::endpoint::{Answer, Endpoint, NotSent, deadline};
+use super::endpoint::{Admission, Answer, Endpoint, Waiting, deadline};
 use super::gateway::Gateway;
+use super::held;
 use super::ids::INVOCATION_HEADER;
 use super::location::Location;
-use super::problem::{Problem, RETRY_AFTER_S};
+use super::problem::Problem;
+use super::progress::Progress;
 use super::record::Record;
 use super::reply::{self, Origin, Reply};
-use super::request_body::{PlainBody, RequestBody, no_room, shed};
+use super::request_body::{PlainBody, RequestBody, no_room, refused, shed};
 use super::sealed_request::{SealedRequest, is_sealed};
-use super::turn::RequestTurn;
+use super::turn::{Pacer, RequestTurn, UploadTurn};
+use super::upload::{Upload, Uploading};
 use hacher_libos_net::headers;
 use hacher_libos_net::inlet::Upstream;
 use hacher_libos_net::invocation::InvocationId;
-use hacher_libos_net::telemetry::{RequestFailure, RequestRefusal};
+use hacher_libos_net::telemetry::RequestFailure;
 use hacher_sealed_request::reply::Owed;
 use hyper::header::HeaderValue;
 use hyper::http::uri::Authority;
-use hyper::{HeaderMap, Request, StatusCode};
+use hyper::{HeaderMap, Request, StatusCode, Version};
 use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -92,25 +95,75 @@ async fn exchange(
     arrival: Arrival<'_>,
     until: tokio::time::Instant,
 ) -> Reply {
-    let record = match take_in(endpoint, arrival, until).await {
-        Ok(record) => record,
+    let progress =
+        may_flow(&arrival).then(|| Progress::new(Duration::from_nanos(endpoint.begin.deadline_ns)));
+    let taken_in = match take_in(endpoint, arrival, until, progress.is_some()).await {
+        Ok(taken_in) => taken_in,
         Err(problem) => return problem.with("chain", chain).response(),
     };
     // Not before: whoever uploads slowly, or nothing at all, takes no place from requests that are there.
     let Some(admission) = endpoint.admit(&gateway.in_flight) else {
         return shed(endpoint).with("chain", chain).response();
     };
-    let reply = put_through(endpoint, chain, record, until).await;
-    drop(admission);
-    reply
+    let waiting = endpoint.expect(progress.clone());
+    let invocation = waiting.invocation;
+    let reply = match (taken_in, progress) {
+        (TakenIn::Begun(record, rest), Some(progress)) => {
+            let uploading = Uploading {
+                endpoint: Rc::clone(endpoint),
+                invocation,
+                record,
+                body: rest.body,
+                pacer: rest.pacer,
+                turn: rest.turn,
+                progress: Rc::clone(&progress),
+            };
+            let upload = Upload::begin(uploading);
+            pass_through(endpoint, chain, waiting, upload, &progress, admission).await
+        }
+        (TakenIn::Whole(record) | TakenIn::Begun(record, _), _) => {
+            put_through(endpoint, chain, waiting, record, until, admission).await
+        }
+    };
+    with_invocation(reply, invocation)
 }
 
-/// The record that a request makes, once all of it is here.
+/// What was taken in of a request before it takes a place.
+enum TakenIn {
+    /// All of it.
+    Whole(Record),
+    /// The beginning, as the rest is handed on as it arrives.
+    Begun(Record, Rest),
+}
+
+/// What is needed to read the rest of a body.
+struct Rest {
+    body: RequestBody,
+    pacer: Pacer,
+    turn: UploadTurn,
+}
+
+/// What a request takes until the end of its reply.
+struct Ongoing {
+    _admission: Admission,
+    /// The rest of its body.
+    _upload: Option<Upload>,
+}
+
+/// Whether a client can tell a reply that was broken off from a whole one: over HTTP/1.0 it could not.
+fn may_flow(arrival: &Arrival<'_>) -> bool {
+    arrival.request.version() > Version::HTTP_10
+        && is_sealed(arrival.request, arrival.location).is_ok_and(|sealed| !sealed)
+}
+
+/// The record that a request makes, once all of it is here; or once its beginning is, if the rest may be handed on
+/// as it arrives.
 async fn take_in(
     endpoint: &Endpoint,
     arrival: Arrival<'_>,
     until: tokio::time::Instant,
-) -> Result<Record, Problem> {
+    may_flow: bool,
+) -> Result<TakenIn, Problem> {
     let Arrival {
         turn,
         request,
@@ -122,7 +175,7 @@ async fn take_in(
     if is_sealed(request, location)? {
         let mut sealed = SealedRequest::new(endpoint, peer, owed)?;
         body.collect(turn, &mut sealed, until).await?;
-        return sealed.finish();
+        return sealed.finish().map(TakenIn::Whole);
     }
     let mut head = Vec::with_capacity(HEAD_EXPECTED_BYTES);
     headers::start(&mut head, &[]);
@@ -137,42 +190,94 @@ async fn take_in(
     };
     carry(request.headers(), asked, endpoint.taken.headers(), &mut head)?;
     let mut plain = PlainBody::new(endpoint, Record::beginning_with(head, &endpoint.account));
+    if may_flow && body.is_long(endpoint.begin.max_body_bytes) && endpoint.takes_streams() {
+        let mut plain = plain.flowing();
+        if body.begin(turn, &mut plain, until).await? {
+            return Ok(TakenIn::Whole(plain.finish()));
+        }
+        let rest = Rest {
+            body: body.take_rest(),
+            pacer: turn.pacer(),
+            turn: turn.uploads(),
+        };
+        return Ok(TakenIn::Begun(plain.finish(), rest));
+    }
     body.collect(turn, &mut plain, until).await?;
-    Ok(plain.finish())
+    Ok(TakenIn::Whole(plain.finish()))
+}
+
+/// Makes a reply of what comes back for a request while its body is handed on.
+async fn pass_through(
+    endpoint: &Rc<Endpoint>,
+    chain: &str,
+    mut waiting: Waiting,
+    mut upload: Upload,
+    progress: &Progress,
+    admission: Admission,
+) -> Reply {
+    let answer = tokio::select! {
+        biased;
+        answer = waiting.answer(progress.is_over()) => answer,
+        problem = upload.fails() => {
+            waiting.give_up();
+            return problem.with("chain", chain).response();
+        }
+    };
+    let ongoing = Ongoing {
+        _admission: admission,
+        _upload: Some(upload),
+    };
+    reply_of(endpoint, chain, answer, ongoing)
 }
 
 /// Sends a whole request into its chain, and makes a reply of what comes back.
 async fn put_through(
     endpoint: &Rc<Endpoint>,
     chain: &str,
+    mut waiting: Waiting,
     record: Record,
     until: tokio::time::Instant,
+    admission: Admission,
 ) -> Reply {
     let size = record.len_bytes();
-    let mut waiting = endpoint.expect();
-    let invocation = waiting.invocation;
-    let reply = match endpoint.send(invocation, until, record).await {
-        Err(not_sent) => {
-            waiting.give_up();
-            refused(not_sent, size).with("chain", chain).response()
-        }
-        Ok(()) => match waiting.answer(until).await {
-            None => late(endpoint).with("chain", chain).response(),
-            Some(Answer::Fault { function, notice }) => {
-                Problem::of_notice(chain, &function, &notice).response()
-            }
-            Some(Answer::TooLarge {
-                function,
-                at_least_bytes,
-            }) => too_large_a_reply(endpoint, chain, &function, at_least_bytes).response(),
-            Some(Answer::NoRoom) => no_room()
-                .failure(RequestFailure::ReplyMemory)
-                .with("chain", chain)
-                .response(),
-            Some(Answer::Record { record, upstream }) => of_record(chain, record, &upstream),
-        },
+    if let Err(not_sent) = endpoint.send(waiting.invocation, until, record).await {
+        waiting.give_up();
+        return refused(not_sent, size).with("chain", chain).response();
+    }
+    let answer = waiting.answer(tokio::time::sleep_until(until)).await;
+    let ongoing = Ongoing {
+        _admission: admission,
+        _upload: None,
     };
-    with_invocation(reply, invocation)
+    reply_of(endpoint, chain, answer, ongoing)
+}
+
+/// The reply that an answer makes; `None` came too late.
+fn reply_of(endpoint: &Rc<Endpoint>, chain: &str, answer: Option<Answer>, ongoing: Ongoing) -> Reply {
+    match answer {
+        None => late(endpoint).with("chain", chain).response(),
+        Some(Answer::Fault { function, notice }) => Problem::of_notice(chain, &function, &notice).response(),
+        Some(Answer::TooLarge {
+            function,
+            at_least_bytes,
+        }) => too_large_a_reply(endpoint, chain, &function, at_least_bytes).response(),
+        Some(Answer::NoRoom) => no_room()
+            .failure(RequestFailure::ReplyMemory)
+            .with("chain", chain)
+            .response(),
+        Some(Answer::Record { record, upstream }) => of_record(chain, record, &upstream),
+        Some(Answer::Flow {
+            beginning,
+            mut rest,
+            upstream,
+        }) => {
+            let mut reply = of_record(chain, beginning, &upstream);
+            rest.hold(ongoing);
+            // What has no content, or is a problem, is all of the reply.
+            let _ = reply.body_mut().flows_on(rest);
+            reply
+        }
+    }
 }
 
 /// The reply that a record makes.
@@ -199,34 +304,13 @@ fn with_invocation(mut reply: Reply, invocation: InvocationId) -> Reply {
     reply
 }
 
-fn refused(not_sent: NotSent, size: usize) -> Problem {
-    match not_sent {
-        NotSent::Full => Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the chain is busy",
-            "there was no room before the deadline",
-        )
-        .refusal(RequestRefusal::Backlog)
-        .retry_after(RETRY_AFTER_S),
-        NotSent::TooLarge { outbox_bytes } => {
-            let detail = format!("the request has {size} bytes, the outbox holds {outbox_bytes}");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", detail)
-                .refusal(RequestRefusal::BodyTooLarge)
-        }
-        NotSent::Exhausted => Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the gateway must be restarted",
-            "the keys of this start are used up",
-        )
-        .refusal(RequestRefusal::KeysExhausted),
-    }
-}
-
 fn too_large_a_reply(endpoint: &Endpoint, chain: &str, function: &str, at_least_bytes: u64) -> Problem {
-    let limit = endpoint.begin.max_reply_bytes;
-    let detail = format!(
-        "function `{function}` sent at least {at_least_bytes} bytes, max_reply of this chain is {limit} bytes"
+    let limit = held::limit(
+        endpoint.begin.max_reply_bytes,
+        "ingress.max_reply",
+        Some(at_least_bytes),
     );
+    let detail = format!("function `{function}` sent at least {at_least_bytes} bytes; {limit}");
     Problem::new(StatusCode::BAD_GATEWAY, "the reply is too large", detail)
         .failure(RequestFailure::ReplyTooLarge)
         .with("chain", chain)

@@ -1,7 +1,8 @@
 //! The body of a request: read piece by piece, within the chain's limit, its deadline, the budget, and a
 //! least speed.
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, NotSent};
+use super::held;
 use super::problem::{Problem, RETRY_AFTER_S};
 use super::record::Record;
 use super::turn::RequestTurn;
@@ -12,13 +13,18 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::header::EXPECT;
 use hyper::{HeaderMap, StatusCode};
+use std::cell::Cell;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 /// Within so long at least so much of a body arrives; the deadline is the other limit.
 const WINDOW: Duration = Duration::from_secs(10);
 const WINDOW_MIN_BYTES: usize = 10 << 10;
+/// A client that has sent something and then pauses for so long is not waited for any longer where its body may
+/// be handed on in parts.
+const PAUSE: Duration = Duration::from_millis(5);
 /// A body that nobody will look at is read all the same if it is at most this long, so that its connection
 /// can be used again.
 const SKIPPED_MAX_BYTES: u64 = 64 << 10;
@@ -27,35 +33,48 @@ const SKIPPED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A body that is arriving.
 pub(super) struct RequestBody {
-    incoming: Incoming,
+    /// Nothing, once it was taken to be read beside the reply.
+    incoming: Option<Incoming>,
     is_awaited: bool,
-    has_ended: bool,
-    received_bytes: u64,
+    has_ended: Rc<Cell<bool>>,
+    received_bytes: Rc<Cell<u64>>,
 }
 
 impl RequestBody {
     /// The body of a request with these headers.
     pub(super) fn new(headers: &HeaderMap, incoming: Incoming) -> Self {
         Self {
-            has_ended: incoming.is_end_stream(),
+            has_ended: Rc::new(Cell::new(incoming.is_end_stream())),
             is_awaited: headers.contains_key(EXPECT),
-            received_bytes: 0,
-            incoming,
+            received_bytes: Rc::default(),
+            incoming: Some(incoming),
+        }
+    }
+
+    /// Takes what is still to come, to be read beside the reply. What is left here knows how far that is.
+    pub(super) fn take_rest(&mut self) -> Self {
+        Self {
+            incoming: self.incoming.take(),
+            is_awaited: self.is_awaited,
+            has_ended: Rc::clone(&self.has_ended),
+            received_bytes: Rc::clone(&self.received_bytes),
         }
     }
 
     /// The next bytes; `None` at the end.
-    async fn next(&mut self) -> Option<Result<Bytes, hyper::Error>> {
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, hyper::Error>> {
         loop {
-            match self.incoming.frame().await {
+            match self.incoming.as_mut()?.frame().await {
                 None => {
-                    self.has_ended = true;
+                    self.has_ended.set(true);
                     return None;
                 }
                 Some(Err(error)) => return Some(Err(error)),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
-                        self.received_bytes = self.received_bytes.saturating_add(data.len() as u64);
+                        let received = self.received_bytes();
+                        self.received_bytes
+                            .set(received.saturating_add(data.len() as u64));
                         return Some(Ok(data));
                     }
                 }
@@ -64,18 +83,33 @@ impl RequestBody {
     }
 
     /// Bytes that have come so far.
-    pub(super) const fn received_bytes(&self) -> u64 {
-        self.received_bytes
+    pub(super) fn received_bytes(&self) -> u64 {
+        self.received_bytes.get()
+    }
+
+    /// The same, as it grows.
+    pub(super) fn received(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.received_bytes)
     }
 
     /// Bytes that are announced; `None` if their number is not.
     fn announced_bytes(&self) -> Option<u64> {
-        self.incoming.size_hint().exact()
+        self.incoming.as_ref()?.size_hint().exact()
+    }
+
+    /// Whether more is announced than one segment, or than a chain holds, or nothing: such a body is worth being
+    /// handed on as it comes.
+    pub(super) fn is_long(&self, held_max_bytes: u64) -> bool {
+        self.announced_bytes()
+            .is_none_or(|bytes| bytes > held_max_bytes.min(SEGMENT_BYTES as u64))
     }
 
     /// Reads to the end what is short and on its way, and drops it; `false` if something is left.
     pub(super) async fn skip(&mut self) -> bool {
-        if self.has_ended || self.incoming.is_end_stream() {
+        let Some(incoming) = &self.incoming else {
+            return self.has_ended.get();
+        };
+        if self.has_ended.get() || incoming.is_end_stream() {
             return true;
         }
         // A client that waits for a word before it sends has got another word.
@@ -96,7 +130,37 @@ impl RequestBody {
             }
         };
         let _ = timeout(SKIPPED_WITHIN, read).await;
-        self.has_ended
+        self.has_ended.get()
+    }
+
+    /// Has `intake` take the beginning of a long body: a segment of it, or less if the client pauses; whether that
+    /// is all of it.
+    pub(super) async fn begin(
+        &mut self,
+        turn: &RequestTurn,
+        intake: &mut impl Intake,
+        until: Instant,
+    ) -> Result<bool, Problem> {
+        let upload = turn.uploads();
+        let mut received = 0_usize;
+        while received < SEGMENT_BYTES {
+            let patience = match received {
+                0 => until.min(Instant::now() + WINDOW),
+                _ => until.min(Instant::now() + PAUSE),
+            };
+            match timeout_at(patience, self.next()).await {
+                Ok(None) => return Ok(true),
+                Ok(Some(Ok(data))) => {
+                    received += data.len();
+                    intake.take(&data)?;
+                }
+                Ok(Some(Err(_))) => return Err(broke_off()),
+                Err(_) if received == 0 => return Err(too_slow()),
+                Err(_) => break,
+            }
+        }
+        drop(upload);
+        Ok(false)
     }
 
     /// Has `intake` take the body as it comes.
@@ -158,6 +222,8 @@ pub(super) struct PlainBody<'a> {
     /// Its headers, and what came so far.
     record: Record,
     received_bytes: u64,
+    /// How many are taken, all in all.
+    limit_bytes: u64,
 }
 
 impl<'a> PlainBody<'a> {
@@ -167,7 +233,14 @@ impl<'a> PlainBody<'a> {
             endpoint,
             record: headers,
             received_bytes: 0,
+            limit_bytes: endpoint.begin.max_body_bytes,
         }
+    }
+
+    /// The same of any length: what limits a body limits what is held of it, and this one is handed on.
+    pub(super) const fn flowing(mut self) -> Self {
+        self.limit_bytes = u64::MAX;
+        self
     }
 
     /// All of it.
@@ -178,7 +251,7 @@ impl<'a> PlainBody<'a> {
 
 impl Intake for PlainBody<'_> {
     fn expect(&mut self, announced_bytes: u64) -> Result<(), Problem> {
-        let limit = self.endpoint.begin.max_body_bytes;
+        let limit = self.limit_bytes;
         if announced_bytes > limit {
             return Err(too_large(Some(announced_bytes), limit));
         }
@@ -189,7 +262,7 @@ impl Intake for PlainBody<'_> {
     }
 
     fn take(&mut self, data: &[u8]) -> Result<(), Problem> {
-        let limit = self.endpoint.begin.max_body_bytes;
+        let limit = self.limit_bytes;
         self.received_bytes = self.received_bytes.saturating_add(data.len() as u64);
         if self.received_bytes > limit {
             return Err(too_large(None, limit));
@@ -203,13 +276,15 @@ impl Intake for PlainBody<'_> {
 
 /// The body has more bytes than its chain takes.
 pub(super) fn too_large(size: Option<u64>, limit: u64) -> Problem {
+    let limit = held::limit(limit, "ingress.max_body", size);
     let size = size.map_or_else(|| "more".to_owned(), |size| format!("{size} bytes"));
-    let detail = format!("the body has {size}, this chain takes {limit} bytes");
+    let detail = format!("the body has {size}; {limit}");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", detail)
         .refusal(RequestRefusal::BodyTooLarge)
 }
 
-fn too_slow() -> Problem {
+/// A client takes too long to send its body.
+pub(super) fn too_slow() -> Problem {
     Problem::new(
         StatusCode::REQUEST_TIMEOUT,
         "the request is too slow",
@@ -218,13 +293,38 @@ fn too_slow() -> Problem {
     .refusal(RequestRefusal::BodyTooSlow)
 }
 
-fn broke_off() -> Problem {
+/// A client has ended its body in the middle.
+pub(super) fn broke_off() -> Problem {
     Problem::new(
         StatusCode::BAD_REQUEST,
         "the request broke off",
         "the body did not arrive whole",
     )
     .refusal(RequestRefusal::BodyBrokeOff)
+}
+
+/// Why a request could not be handed to its chain.
+pub(super) fn refused(not_sent: NotSent, size: usize) -> Problem {
+    match not_sent {
+        NotSent::Full => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the chain is busy",
+            "there was no room before the deadline",
+        )
+        .refusal(RequestRefusal::Backlog)
+        .retry_after(RETRY_AFTER_S),
+        NotSent::TooLarge { outbox_bytes } => {
+            let detail = format!("the request has {size} bytes, the outbox holds {outbox_bytes}");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", detail)
+                .refusal(RequestRefusal::BodyTooLarge)
+        }
+        NotSent::Exhausted => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the gateway must be restarted",
+            "the keys of this start are used up",
+        )
+        .refusal(RequestRefusal::KeysExhausted),
+    }
 }
 
 /// All places among the chain's requests in flight are taken.

@@ -28,7 +28,10 @@ pub(super) struct ReplyTurn {
 }
 
 /// A request whose body is being read.
-pub(super) struct UploadTurn<'a>(&'a Connection);
+pub(super) struct UploadTurn(Rc<Connection>);
+
+/// How fast the long bodies of all connections move.
+pub(super) struct Pacer(Rc<Places>);
 
 impl RequestTurn {
     /// On one of these places, to be answered before the gateway ends.
@@ -74,9 +77,14 @@ impl RequestTurn {
     }
 
     /// The body is awaited from now on.
-    pub(super) fn uploads(&self) -> UploadTurn<'_> {
+    pub(super) fn uploads(&self) -> UploadTurn {
         self.connection.begin_upload();
-        UploadTurn(&self.connection)
+        UploadTurn(Rc::clone(&self.connection))
+    }
+
+    /// What a body goes by that is read beside its reply.
+    pub(super) fn pacer(&self) -> Pacer {
+        Pacer(Rc::clone(&self.places))
     }
 
     /// The reply is there, with so many bytes.
@@ -122,6 +130,11 @@ impl ReplyTurn {
         connection.moves_reply(self.number, places.now());
     }
 
+    /// What comes next of it is not here yet: its client is not waited for.
+    pub(super) fn awaits(&self) {
+        self.turn.connection.awaits_reply(self.number);
+    }
+
     /// hyper has taken its last byte, and may not have written it yet.
     pub(super) fn is_taken(&mut self) {
         if let Some(exchange) = self.exchange.take() {
@@ -137,7 +150,14 @@ impl Drop for ReplyTurn {
     }
 }
 
-impl Drop for UploadTurn<'_> {
+impl Pacer {
+    /// Waits until `bytes` of a long body may move.
+    pub(super) async fn pace(&self, bytes: usize) {
+        self.0.pace().turn(bytes).await;
+    }
+}
+
+impl Drop for UploadTurn {
     fn drop(&mut self) {
         self.0.end_upload();
     }

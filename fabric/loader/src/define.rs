@@ -282,7 +282,7 @@ fn define_function<D: Definer + ?Sized>(
 ) -> Result<u64, DefineError> {
     let definition = FunctionDefinition {
         name: name(function.name())?,
-        limits: limits_on_the_wire(function.limits()),
+        limits: limits_on_the_wire(function.limits(), function.stream()),
     };
     let of = format!("function `{}`", function.name());
     let (number, _) = ask(
@@ -430,7 +430,7 @@ fn add_secrets<D: Definer + ?Sized>(
     clippy::cast_sign_loss,
     reason = "a checked factor is between 1 and a few thousand"
 )]
-fn limits_on_the_wire(limits: &Limits) -> FunctionLimits {
+fn limits_on_the_wire(limits: &Limits, streams: bool) -> FunctionLimits {
     let Limits {
         memory,
         timeout,
@@ -464,7 +464,9 @@ fn limits_on_the_wire(limits: &Limits) -> FunctionLimits {
         instances,
         threads,
         logs: u32::from(logs == Logs::Forward),
-        outbox_flags: flag(huge_pages, outbox_flag::HUGE_PAGES) | flag(prefault, outbox_flag::PREFAULT),
+        outbox_flags: flag(huge_pages, outbox_flag::HUGE_PAGES)
+            | flag(prefault, outbox_flag::PREFAULT)
+            | flag(streams, outbox_flag::STREAMS),
     }
 }
 

@@ -40,6 +40,8 @@ struct EdgeFacts {
     /// How many edges read the same sealed record; of a mapped record, this one alone.
     readers: usize,
     joined: bool,
+    /// Whether its reader lets go of a record as it reads it.
+    streams: bool,
     /// How the outbox is backed, where that was asked for.
     backing: Vec<&'static str>,
 }
@@ -85,6 +87,7 @@ fn facts(chain: &Chain, id: EdgeId, edge: &Edge) -> EdgeFacts {
             let mut readers = chain.edges_from(edge.from());
             readers.by_ref().filter(|(_, edge)| !is_mapped(edge)).count()
         },
+        streams: chain.streams(edge),
         joined: chain
             .groups()
             .iter()
@@ -134,7 +137,7 @@ fn data(file: &ChainFile, seating: &Seating) -> Value {
                 "cipher": if facts.mapped { "none" } else { "AES-256-GCM" }, "aead": aead::IMPLEMENTATION,
                 "seals_per_record": facts.seals(), "readers_of_that_seal": facts.readers,
                 "opens_per_reader": facts.seals(),
-                "staging_copies": facts.copies(), "joined": facts.joined,
+                "staging_copies": facts.copies(), "joined": facts.joined, "streams": facts.streams,
                 "wake": wake(seating),
             })
         })
@@ -379,6 +382,7 @@ fn human(file: &ChainFile, seating: &Seating) -> String {
                 .joined
                 .then_some("joined")
                 .into_iter()
+                .chain(facts.streams.then_some("streams"))
                 .chain(facts.backing)
                 .collect::<Vec<_>>()
                 .join(", "),
@@ -387,7 +391,8 @@ fn human(file: &ChainFile, seating: &Seating) -> String {
     text.push_str(&table.render());
     text.push_str(
         "\n  seals: once for a record, however many read it; each reader opens it once, into memory of its own.\n  \
-         copies: staging copies besides that one write and one read.\n",
+         outbox: a record is held there until all its readers are done, and is no larger; where all of them stream, at \
+         most 1 MiB of it is, and it may be of any length.\n  copies: staging copies besides that one write and one read.\n",
     );
     let _ = write!(text, "\n{}\n", limits_in_words(chain));
     text.push_str(&images_in_words(chain));

@@ -138,6 +138,21 @@ impl Receiver {
         opened
     }
 
+    /// Releases what has come so far of a record that arrives as a stream: from here on it is not delivered
+    /// again.
+    pub fn release_part(&mut self, own: &Own, record: RecordPlace) {
+        if let Some(inlet) = self.inlet_mut(record.ring) {
+            inlet.release_part(record, &own.page);
+        }
+    }
+
+    /// Takes nothing from ring `ring` while it is paused: there is no room for what would come.
+    pub fn set_paused(&mut self, ring: usize, paused: bool) {
+        if let Some(inlet) = self.inlet_mut(ring) {
+            inlet.set_paused(paused);
+        }
+    }
+
     /// Drops what is still to come of the record that is arriving on `ring`.
     pub fn give_up_arriving(&mut self, ring: usize) {
         if let Some(inlet) = self.inlet_mut(ring) {

@@ -370,6 +370,7 @@ impl Call {
         let (looks, asked) = (self.looks, Cell::new(0));
         let started = clock::now();
         let run = Run {
+            renewed: None,
             invocation: InvocationId::new(1),
             attempt: self.attempt,
             deadline: started.after(self.deadline),

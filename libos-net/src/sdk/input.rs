@@ -37,6 +37,9 @@ pub(crate) struct Run<'r> {
     pub(crate) started: Monotonic,
     /// How long it may; 0 for as long as the deadline allows.
     pub(crate) timeout_ns: u64,
+    /// Of a function that reads its input as a stream: the deadline, and since when its timeout counts, as the
+    /// last segment has renewed them.
+    pub(crate) renewed: Option<&'r dyn Fn() -> (Monotonic, Monotonic)>,
     pub(crate) secrets: &'r [Secret],
     pub(crate) environment: &'r Environment,
     pub(crate) clock: &'r dyn Clock,
@@ -260,7 +263,8 @@ impl<'r> Input<'r> {
 
     /// Time left until this process is ended because its run takes too long: until the function's `timeout`,
     /// which counts from the start of this attempt, or until the request's deadline, whichever is earlier.
-    /// Zero when it has passed.
+    /// Zero when it has passed. In a function that reads its input as a stream, each segment that was read or
+    /// sent renews both.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.cancellation().remaining()
@@ -462,8 +466,10 @@ impl Cancellation<'_> {
             deadline,
             started,
             timeout_ns,
+            renewed,
             ..
         } = self.run;
+        let (deadline, started) = renewed.map_or((deadline, started), |renewed| renewed());
         let until = match timeout_ns {
             0 => deadline,
             _ => deadline.min(started.after(Duration::from_nanos(timeout_ns))),

@@ -11,6 +11,12 @@ pub(crate) trait RecordSink {
     /// Passes on the next segment of the record on `port`; `last` ends the record.
     fn segment(&mut self, port: usize, plain: &[u8], last: bool) -> Result<(), Failure>;
 
+    /// Whether all who read what leaves by `port` read it as a stream.
+    fn streams(&self, port: usize) -> bool {
+        let _ = port;
+        true
+    }
+
     /// Most bytes that [`Self::segment`] takes at once on `port`.
     fn segment_bytes(&self, port: usize) -> usize {
         let _ = port;
@@ -175,6 +181,20 @@ impl PortBuffer {
             to.copy_from_slice(bytes);
             true
         })
+    }
+
+    /// Sends what is there of a streamed record, however little it is.
+    pub(super) fn send_begun_segment(
+        &mut self,
+        port: usize,
+        sink: &mut dyn RecordSink,
+    ) -> Result<(), Failure> {
+        if self.streams && !self.plain.is_empty() && sink.streams(port) {
+            sink.segment(port, &self.plain, false)?;
+            self.segments_sent += 1;
+            self.plain.clear();
+        }
+        Ok(())
     }
 
     pub(super) fn send_full_segments(

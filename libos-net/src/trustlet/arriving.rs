@@ -2,12 +2,16 @@
 
 use super::job::Job;
 use super::join::Bundle;
+use super::stream::Stream;
 use crate::clock::Monotonic;
 use crate::sdk::failure::Failure;
 use crate::sdk::input::{Part, SegmentSource};
 use hacher_data_path::hop::Own;
 use hacher_data_path::hop::Receiver;
-use hacher_data_path::inlet::{Opened, RecordPlace, Step};
+use hacher_data_path::inlet::{Opened, RecordPlace, Step, Taking};
+use hacher_data_path::page::counter::Counter;
+use hacher_data_path::record::refusal::Refusal;
+use hacher_data_path::region::layout::SEGMENT_BYTES;
 
 /// Why an input will never be whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +19,8 @@ pub(super) enum Lost {
     Abandoned,
     Refused,
     Late,
+    /// Nobody waits for what would come of it.
+    Unwanted,
 }
 
 /// The later segments of the record that a handler is working on.
@@ -29,6 +35,10 @@ pub(super) struct Arriving<'a> {
     pub(super) lost: Option<Lost>,
     pub(super) open_ns: u64,
     pub(super) opened_bytes: u64,
+    /// Of a function that reads its input as a stream.
+    pub(super) stream: Option<&'a Stream<'a>>,
+    /// A part of the record was released.
+    pub(super) is_used_up: bool,
 }
 
 impl<'a> Arriving<'a> {
@@ -43,6 +53,18 @@ impl<'a> Arriving<'a> {
             lost: None,
             open_ns: 0,
             opened_bytes: 0,
+            stream: None,
+            is_used_up: job.is_used_up,
+        }
+    }
+
+    /// Before a handler that reads a stream waits for its next segment: it has used what came before.
+    fn use_up(&mut self, stream: &Stream<'_>, part: &Part) {
+        stream.waits();
+        // What lies in place is one large segment, as a producer writes that does not stream.
+        if !part.is_in_place() {
+            self.is_used_up = true;
+            self.receiver.release_part(self.own, self.record);
         }
     }
 
@@ -138,28 +160,61 @@ impl SegmentSource for Arriving<'_> {
                 None => self.again = None,
             }
         }
+        let stream = self.stream;
+        if let Some(stream) = stream {
+            self.use_up(stream, part);
+        }
+        // As its first segment was.
+        let upstream = self.receiver.upstream(self.record.ring);
+        let is_copied = !part.is_in_place() && upstream.is_some_and(|upstream| upstream.streams);
         loop {
             let start = self.own.now();
-            let step = self
-                .receiver
-                .step_in_place(self.own, self.record.ring, part.plain_mut());
+            let step =
+                self.receiver
+                    .step_choosing(
+                        self.own,
+                        self.record.ring,
+                        part.plain_mut(),
+                        |descriptor| match is_copied && descriptor.len_bytes <= SEGMENT_BYTES {
+                            true => Taking::Copy,
+                            false => Taking::InPlace,
+                        },
+                    );
             match step {
+                // As no producer writes: what follows a short segment is none that fills memory.
+                Step::Opened(opened) if is_copied && opened.in_place => {
+                    self.own.count(Counter::Refused(Refusal::Malformed), 1);
+                    self.complete = opened.descriptor.last;
+                    return self.lose(
+                        Lost::Refused,
+                        Failure::retry("a segment of the input was refused"),
+                    );
+                }
                 Step::Opened(opened) => {
                     add_in_place(self.receiver, &opened, part);
                     self.open_ns += self.own.ns_since(start);
                     self.opened_bytes += opened.descriptor.len_bytes as u64;
                     self.complete = opened.descriptor.last;
+                    if let Some(stream) = stream {
+                        stream.moves();
+                    }
                     return Ok(opened.descriptor.last);
                 }
-                Step::Empty if start >= self.deadline => {
+                Step::Empty if stream.is_some_and(Stream::is_unwanted) => {
+                    return self.lose(Lost::Unwanted, Failure::retry("nobody waits for the answer"));
+                }
+                Step::Empty if start >= self.until() => {
                     return self.lose(Lost::Late, Failure::retry("the input did not arrive in time"));
                 }
-                Step::Empty => self.receiver.wait_for(self.own, self.record.ring, self.deadline),
+                Step::Empty => {
+                    let until = self.until();
+                    self.receiver.wait_for(self.own, self.record.ring, until);
+                }
                 Step::Abandoned(_) => {
                     self.complete = true;
                     return self.lose(Lost::Abandoned, Failure::retry("the sender gave up on the input"));
                 }
-                Step::Refused { .. } => {
+                Step::Refused { .. } | Step::Interrupted { .. } => {
                     self.complete = true;
                     return self.lose(
                         Lost::Refused,
@@ -168,6 +223,13 @@ impl SegmentSource for Arriving<'_> {
                 }
             }
         }
+    }
+}
+
+impl Arriving<'_> {
+    /// Until when the rest of the input is waited for.
+    fn until(&self) -> Monotonic {
+        self.stream.map_or(self.deadline, Stream::deadline)
     }
 }
 

@@ -4,6 +4,7 @@ use super::arriving::{Arriving, Lost};
 use super::event_loop::Trustlet;
 use super::job::Job;
 use super::sealing::{Sealing, send_all};
+use super::stream::Stream;
 use super::suspects::{Stage, Suspect};
 use crate::clock::Monotonic;
 use crate::fault::notice::{Fault, KeptBack};
@@ -110,7 +111,9 @@ where
         for port in &mut self.ports {
             port.clear();
         }
+        let stream = self.reads_streams.then(|| Stream::new(own, &place.begin, job));
         let mut source = Arriving::new(own, &mut place.receiver, job);
+        source.stream = stream.as_ref();
         let mut ran = Ran::default();
         if job.attempt > 1 && job.bundle.places.len() == 1 {
             // A single record is opened again for every further attempt: the last one may have used it up.
@@ -136,7 +139,10 @@ where
             attempt: u16::try_from(job.attempt).unwrap_or(u16::MAX),
         };
         let mut sealing = Sealing::new(own, &mut place.sender, context, job.deadline);
+        sealing.stream = stream.as_ref();
+        let renewed = stream.as_ref().map(|stream| || stream.times());
         let run = Run {
+            renewed: renewed.as_ref().map(|renewed| renewed as &dyn Fn() -> _),
             invocation: job.invocation,
             attempt: job.attempt,
             deadline: job.deadline,
@@ -153,6 +159,7 @@ where
         let after = own.now();
         ran.lost = source.lost;
         job.streams = !source.complete;
+        job.is_used_up = source.is_used_up;
         ran.in_bytes += source.opened_bytes;
         ran.run_ns = after
             .ns_since(job.ready)
@@ -176,6 +183,11 @@ where
             }
         }
         (ran.fault, ran.seal_ns, ran.out_bytes) = (sealing.fault, sealing.seal_ns, sealing.out_bytes);
+        if let Some(stream) = &stream {
+            ran.lost = ran.lost.or(sealing.is_unwanted.then_some(Lost::Unwanted));
+            // Whoever is told how it ended may still be waiting.
+            job.deadline = job.deadline.max(stream.deadline());
+        }
         ran
     }
 }

@@ -3,7 +3,8 @@
 use super::backoff::backoff_ns;
 use super::job::{Delayed, Job};
 use super::join::{Bundle, Joins, Pool};
-use super::suspects::Suspects;
+use super::stream::reads_streams;
+use super::suspects::{self, Suspects};
 use crate::attach::attachment::Attachment;
 use crate::clock::Monotonic;
 use crate::sdk::failure::Failure;
@@ -11,6 +12,7 @@ use crate::sdk::input::{Input, Secret};
 use crate::sdk::output::Output;
 use crate::sdk::port_buffer::PortBuffer;
 use core::time::Duration;
+use hacher_data_path::fault::cause::Cause;
 use hacher_data_path::page::counter::Counter;
 use hacher_data_path::place::making::Place;
 use hacher_data_path::region::layout::page_word;
@@ -35,6 +37,10 @@ pub struct Trustlet<H> {
     pub(super) ended: Option<Monotonic>,
     /// State of the generator of jitter; no secret depends on it.
     pub(super) jitter: u64,
+    /// Whether it reads its input as a stream.
+    pub(super) reads_streams: bool,
+    /// How the process before this one ended.
+    pub(super) predecessor_end: (Cause, u32),
 }
 
 impl<H> Trustlet<H>
@@ -54,6 +60,7 @@ where
         let suspects = Suspects::take_over(&place.own, &place.begin, &place.receiver, |attempts| {
             backoff_ns(&place.begin, attempts, &mut jitter)
         });
+        let predecessor_end = suspects::predecessor_end(&place.own, &place.begin);
         for word in [
             page_word::RUNNING_INBOUND,
             page_word::RUNNING_STAGE,
@@ -75,6 +82,8 @@ where
             free_since: now,
             ended: None,
             jitter,
+            reads_streams: reads_streams(&place.begin),
+            predecessor_end,
             place,
             secrets,
         }
@@ -101,12 +110,19 @@ where
         }
         if let Some(job) = self.take_due() {
             self.run(job);
+        } else if self.waits_for_retry() {
+            return false;
         } else if let Some(ring) = self.place.receiver.ring_with_news() {
             self.take(ring);
         } else {
             return false;
         }
         true
+    }
+
+    /// Whether a stream is to be tried again before anything else: it holds what comes behind it on its ring.
+    fn waits_for_retry(&self) -> bool {
+        self.reads_streams && !self.delayed.is_empty()
     }
 
     /// Does what comes before sleep, and sleeps until there is something to do.
@@ -118,7 +134,10 @@ where
         let owes_aborts = place.sender.owes_aborts();
         // Who waits for the rest of a record that has none is told as soon as there is room, which rings the
         // bell.
-        if !owes_aborts || place.sender.announce_starved() {
+        if let Some(due) = until.filter(|_| self.reads_streams && !self.delayed.is_empty()) {
+            // Whatever comes meanwhile waits.
+            place.own.bell().wait(Some(due));
+        } else if !owes_aborts || place.sender.announce_starved() {
             place.receiver.wait(&place.own, until);
         }
         if owes_aborts {

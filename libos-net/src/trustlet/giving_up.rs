@@ -65,7 +65,8 @@ where
         let mut source = Arriving::new(own, &mut place.receiver, job);
         // The parts of a join are whole; a single record may have been used up by its reader.
         let is_single = job.bundle.places.len() == 1;
-        let whole = (!is_single || source.restart(&mut job.bundle).is_ok())
+        let whole = !job.is_used_up
+            && (!is_single || source.restart(&mut job.bundle).is_ok())
             && job
                 .bundle
                 .parts

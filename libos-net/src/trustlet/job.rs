@@ -15,6 +15,8 @@ pub(super) struct Job {
     pub(super) record: RecordPlace,
     /// The one part's later segments have not been opened.
     pub(super) streams: bool,
+    /// A part of its record was released, so there is no other attempt.
+    pub(super) is_used_up: bool,
     /// When it could run, so that the clock need not be read again before it does.
     pub(super) ready: Monotonic,
     pub(super) times: Times,

@@ -230,6 +230,7 @@ mod tests {
             group_width: 2,
             member,
             fault: false,
+            streams: false,
         }
     }
 

@@ -11,5 +11,6 @@ pub(crate) mod join;
 mod sealing;
 pub(crate) mod serve;
 mod settle;
-pub(crate) mod suspects;
+pub(crate) mod stream;
+mod suspects;
 mod take;

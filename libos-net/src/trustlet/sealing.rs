@@ -1,5 +1,6 @@
 //! The output of a run on its way to the data path, which may have to wait for room.
 
+use super::stream::Stream;
 use crate::clock::Monotonic;
 use crate::fault::notice::Fault;
 use crate::sdk::failure::Failure;
@@ -25,6 +26,10 @@ pub(super) struct Sealing<'a> {
     pub(super) fault: Option<Fault>,
     pub(super) seal_ns: u64,
     pub(super) out_bytes: u64,
+    /// Of a function that reads its input as a stream.
+    pub(super) stream: Option<&'a Stream<'a>>,
+    /// Nobody waits for the output any more.
+    pub(super) is_unwanted: bool,
 }
 
 impl<'a> Sealing<'a> {
@@ -43,6 +48,8 @@ impl<'a> Sealing<'a> {
             fault: None,
             seal_ns: 0,
             out_bytes: 0,
+            stream: None,
+            is_unwanted: false,
         }
     }
 
@@ -75,6 +82,18 @@ impl<'a> Sealing<'a> {
         }
     }
 
+    /// Before a segment of a stream is sent: waits for it as long as the stream has from now on.
+    fn begin_step(&mut self, stream: &Stream<'_>) -> Result<(), Failure> {
+        if stream.is_unwanted() {
+            self.is_unwanted = true;
+            return Err(Failure::permanent("nobody waits for the output"));
+        }
+        stream.waits();
+        self.until = stream.deadline();
+        self.context.deadline = self.until;
+        Ok(())
+    }
+
     pub(super) fn abort(&mut self, port: usize) {
         self.sender.drop_placed(port);
         // Whoever has the beginning waits for the rest, and the next handler may take long. Beyond this wait
@@ -98,16 +117,32 @@ impl RecordSink for Sealing<'_> {
         // Timing every segment costs little beside sealing 64 KiB; a record of one segment is timed by the
         // caller.
         let start = (!last).then(|| self.own.now());
+        if let Some(stream) = self.stream {
+            self.begin_step(stream)?;
+        }
         let context = self.context;
+        // What flows to readers that release it as they read lies in the outbox within a window.
+        let flows = !last && self.sender.streams(port);
         self.once_there_is_room(plain.len(), |sender, own| {
+            if flows && sender.is_ahead(port) {
+                return Err(Exhausted::Full.into());
+            }
             sender.send(own, port, &context, plain, last)
         })?;
+        if let Some(stream) = self.stream {
+            stream.moves();
+        }
         self.out_bytes += plain.len() as u64;
         if let Some(start) = start {
             self.seal_ns += self.own.ns_since(start);
         }
         Ok(())
     }
+
+    fn streams(&self, port: usize) -> bool {
+        self.sender.streams(port)
+    }
+
     fn segment_bytes(&self, port: usize) -> usize {
         self.sender.segment_bytes(port)
     }
@@ -145,7 +180,7 @@ pub(super) fn send_all(
     for (index, port) in ports.iter_mut().enumerate().filter(|(_, port)| port.is_used()) {
         used = true;
         let size_bytes = port.pending_bytes() as u64;
-        if size_bytes > outbox_bytes {
+        if size_bytes > outbox_bytes && !sealing.sender.streams(index) {
             sealing.fault = Some(Fault {
                 sizes_bytes: Some((size_bytes, outbox_bytes)),
                 ..Cause::OutputTooLarge.into()

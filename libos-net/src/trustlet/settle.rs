@@ -94,6 +94,7 @@ where
         if !transient
             || ran.lost.is_some()
             || ran.fault.is_some()
+            || job.is_used_up
             || job.attempt >= begin.limits.retry_attempts
         {
             return None;
@@ -107,7 +108,8 @@ where
         self.place.own.count(Counter::Retried, 1);
         self.place.own.store(page_word::BUSY_SINCE, 0);
         self.place.own.store(page_word::RUNNING_INBOUND, 0);
-        if job.streams {
+        // A stream's rest stays where it is: no other record is begun before this one is tried again.
+        if job.streams && !self.reads_streams {
             // What has not been looked at must arrive before the ring can go on to the next record.
             let mut source = Arriving::new(&self.place.own, &mut self.place.receiver, &job);
             let arrived = job.bundle.parts.first_mut().map(|part| source.open_rest(part));

@@ -153,6 +153,13 @@ impl Suspects {
     }
 }
 
+/// How the process before this one ended, as its page and the monitor say.
+pub(super) fn predecessor_end(own: &Own, begin: &Begin) -> (Cause, u32) {
+    let words = LastWords::from_word(own.load(page_word::LAST_WORDS));
+    let end = End::decode(begin.last_end_kind, begin.last_end_code);
+    end.map_or((Cause::Died, 0), |end| end.cause(words))
+}
+
 fn word_at(layout: &PageLayout, entry: usize, word: usize) -> usize {
     layout.suspect_at(entry) + word
 }

@@ -6,15 +6,16 @@ use super::event_loop::Trustlet;
 use super::job::{Job, Times};
 use super::join::{Bundle, Joined};
 use crate::clock::Monotonic;
+use crate::fault::notice::Fault;
 use crate::sdk::failure::Failure;
 use crate::sdk::input::Input;
 use crate::sdk::output::Output;
 use hacher_data_path::fault::cause::Cause;
-use hacher_data_path::inlet::{Opened, Step};
+use hacher_data_path::inlet::{Opened, Step, Taking};
 use hacher_data_path::page::counter::Counter;
 use hacher_data_path::page::telemetry::Phase;
 use hacher_data_path::record::refusal::Refusal;
-use hacher_data_path::region::layout::page_word;
+use hacher_data_path::region::layout::{SEGMENT_BYTES, page_word};
 
 impl<H> Trustlet<H>
 where
@@ -30,10 +31,17 @@ where
         let Some(part) = bundle.parts.first_mut() else {
             return;
         };
-        let step = self
-            .place
+        let reads_stream = upstream.streams;
+        let place = &mut self.place;
+        let step = place
             .receiver
-            .step_in_place(&self.place.own, ring, part.plain_mut());
+            .step_choosing(&place.own, ring, part.plain_mut(), |descriptor| {
+                // What leaves its place is free for the producer's next segment.
+                match reads_stream && !descriptor.last && descriptor.len_bytes <= SEGMENT_BYTES {
+                    true => Taking::Copy,
+                    false => Taking::InPlace,
+                }
+            });
         match step {
             Step::Empty => self.pool.give(bundle),
             Step::Abandoned(record) => {
@@ -55,6 +63,14 @@ where
                     // Nothing vouches for what it claims, so nothing is waited for.
                     self.tell_gateway(claimed.invocation, deadline, seen, 1, &Cause::InputRefused.into());
                 }
+                self.pool.give(bundle);
+            }
+            Step::Interrupted { claimed } => {
+                let (cause, code) = self.predecessor_end;
+                let fault = Fault { code, ..cause.into() };
+                let deadline = self.believed(claimed.deadline, seen);
+                // As above: nothing is waited for.
+                self.tell_gateway(claimed.invocation, deadline, seen, 1, &fault);
                 self.pool.give(bundle);
             }
             Step::Opened(opened) => {
@@ -81,6 +97,7 @@ where
                     attempt: 1,
                     record: opened.record,
                     streams: !opened.descriptor.last,
+                    is_used_up: false,
                     ready,
                     times,
                 };
@@ -182,6 +199,7 @@ where
                     attempt: 1,
                     record,
                     streams: false,
+                    is_used_up: false,
                     ready,
                     times,
                 });
@@ -193,6 +211,10 @@ where
     pub(super) fn lose(&mut self, job: Job, lost: Option<Lost>) {
         match lost {
             Some(Lost::Refused) => self.give_up(job, &Cause::InputRefused.into()),
+            Some(Lost::Unwanted) => {
+                self.place.own.count(Counter::Cancelled, 1);
+                self.drop_job(job);
+            }
             Some(Lost::Late) => {
                 self.place.own.count(Counter::Expired, 1);
                 self.place.receiver.give_up_arriving(job.record.ring);

@@ -48,6 +48,8 @@ pub struct Taken {
     pub refused: Vec<Refusal>,
     pub abandoned: usize,
     arriving: Vec<(RecordPlace, Vec<u8>)>,
+    /// Records whose rest was passed over, as a process before had read their beginnings.
+    pub interrupted: Vec<InvocationId>,
 }
 
 impl Taken {
@@ -80,6 +82,7 @@ impl Taken {
                         self.drop_record(by, place);
                     }
                 }
+                Step::Interrupted { claimed } => self.interrupted.push(claimed.invocation),
                 Step::Abandoned(place) => {
                     self.abandoned += 1;
                     self.drop_record(by, place);

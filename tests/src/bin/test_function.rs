@@ -3,7 +3,7 @@
 
 use hacher_libos_net::{Failure, Input, Output, serve};
 use hacher_tests::modelled::Modelled;
-use hacher_tests::{hostile, image, ordinary, taken_over};
+use hacher_tests::{hostile, image, ordinary, streamed, taken_over};
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -90,6 +90,9 @@ fn main() -> ExitCode {
         "answer-event" => serve(answer_event),
         "threads" => serve(threads),
         "fill" => serve(fill),
+        "stream-pass" => serve(streamed::pass),
+        "stream-digest" => serve(streamed::digest),
+        "stream-endless" => serve(streamed::endless),
         other => {
             eprintln!("there is no test function `{other}`");
             ExitCode::FAILURE

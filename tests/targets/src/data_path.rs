@@ -144,6 +144,7 @@ impl Pair {
             let mut plain = Vec::new();
             match by.receiver.step(&by.own, ring, &mut plain) {
                 Step::Empty => return,
+                Step::Interrupted { .. } => panic!("no ring of these is read as a stream"),
                 Step::Abandoned(record) => by.receiver.release(&by.own, record),
                 Step::Refused { arriving, .. } => {
                     assert!(plain.is_empty(), "what is refused leaves no plaintext");

@@ -153,14 +153,18 @@ pub const ROUTE_MAX_BYTES: usize = 256;
 /// Most [`kind::HEADER`] entries of an attachment.
 pub const HEADERS_MAX: usize = 64;
 
-/// Bits of [`FunctionLimits::outbox_flags`]: how the memory of an outbox is backed.
+/// Bits of [`FunctionLimits::outbox_flags`]: how the memory of an outbox is backed, and for how long records
+/// are held in it.
 pub mod outbox_flag {
     /// By huge pages, where the kernel has them for shared memory.
     pub const HUGE_PAGES: u32 = 1;
     /// All of it before the first record.
     pub const PREFAULT: u32 = 2;
+    /// The function reads its input as a stream: of what it has read, nothing is held by whoever sent it. And
+    /// the gateway reads so what this function sends to egress.
+    pub const STREAMS: u32 = 4;
     /// All bits that have a meaning.
-    pub const ALL: u32 = HUGE_PAGES | PREFAULT;
+    pub const ALL: u32 = HUGE_PAGES | PREFAULT | STREAMS;
 }
 
 /// Starts every message.
@@ -283,6 +287,10 @@ pub struct Inbound {
     pub mapped: u32,
     /// 1: records lie in the outbox of a carrier, who has not sealed them.
     pub carried: u32,
+    /// 1: this instance releases a record as it reads it.
+    pub streams: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Opens every epoch of the port; zeros where nothing is sealed.
     pub port_secret: [u8; SECRET_BYTES],
 }
@@ -330,6 +338,8 @@ pub struct Edge {
     /// 1: the ring lies in a region of its own, and its records are not sealed. Its number in the outbox
     /// stays unused.
     pub mapped: u32,
+    /// 1: the consumer releases a record as it reads it.
+    pub streams: u32,
 }
 
 /// The instance that this one wakes before it sleeps, if it has published something: the next one on the way

@@ -136,7 +136,8 @@ impl Relay {
                     self.note_whole(record);
                 }
             }
-            Step::Opened(_) | Step::Empty => {}
+            // No edge over a carrier is read as a stream.
+            Step::Opened(_) | Step::Empty | Step::Interrupted { .. } => {}
         }
         self.inlet.note_taken(&own.page);
         // The places of what was refused or passed over are done with, if nothing before them is held.

@@ -164,6 +164,7 @@ fn a_record_larger_than_the_outbox_is_too_large_and_not_full() {
 #[test]
 fn a_mapped_record_is_read_where_it_was_written() {
     let way = Way {
+        streams: false,
         mapped: true,
         ..Way::sealed(0, 1)
     };

@@ -8,7 +8,10 @@ const HELD_EXPECTED: usize = 32;
 /// One of them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Held {
+    /// Where it begins; it is known by that.
     pub(super) first: u64,
+    /// Where what of it is not released begins.
+    pub(super) from: u64,
     pub(super) end: u64,
     /// Epoch and sequence; 0 of what was refused, which says nothing about them: releasing it leaves those
     /// of the cursor as they are.
@@ -27,9 +30,14 @@ impl Default for HeldRecords {
 }
 
 impl HeldRecords {
-    /// Where the oldest begins.
+    /// Where what is not released of the oldest begins.
     pub(super) fn oldest(&self) -> Option<u64> {
-        self.0.front().map(|held| held.first)
+        self.0.front().map(|held| held.from)
+    }
+
+    /// The oldest, if it begins at `first`.
+    pub(super) fn oldest_at(&mut self, first: u64) -> Option<&mut Held> {
+        self.0.front_mut().filter(|held| held.first == first)
     }
 
     /// Where the newest begins.

@@ -60,6 +60,11 @@ pub(crate) struct Inlet {
     next: u64,
     /// Records before `next` that are not released.
     held: HeldRecords,
+    /// How many positions they may take: what the ring has, or nothing while this end has paused.
+    held_max: u64,
+    /// A process before this one had released the beginning of a record whose rest is still to come, or to be
+    /// passed over.
+    is_interrupted: bool,
     /// The corrupt slot that was refused last.
     corrupt_at: Option<u64>,
     /// Up to where its producer had published when this process began.
@@ -153,6 +158,8 @@ impl Inlet {
             order: Order::new(inbound.gapless == 1),
             next: 0,
             held: HeldRecords::default(),
+            held_max: capacity as u64,
+            is_interrupted: false,
             corrupt_at: None,
             published_to: 0,
             producer_process: 0,

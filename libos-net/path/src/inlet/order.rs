@@ -67,6 +67,11 @@ impl Order {
         }
     }
 
+    /// Passes over what is left of this record, if something is: a predecessor had begun to release it.
+    pub(super) fn skip_rest_of(&mut self, epoch: u32, sequence: u64) {
+        self.arriving = Arriving::Skipping { epoch, sequence };
+    }
+
     /// Forgets how far it had come: its producer says that it is another process.
     pub(super) fn start_over(&mut self) {
         *self = Self::resume(self.gapless, 0, 0);

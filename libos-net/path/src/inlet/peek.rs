@@ -33,10 +33,16 @@ impl Inlet {
         }
     }
 
-    /// Whether as much is held as the ring has room for.
+    /// Whether as much is held as the ring has room for, or this end has paused.
     fn holds_all(&self) -> bool {
         let oldest = self.held.oldest().unwrap_or(self.next);
-        self.next - oldest >= self.capacity as u64
+        self.next - oldest >= self.held_max
+    }
+
+    /// Takes nothing until it goes on: there is no room for what would come. The producer notices by its
+    /// ring and its outbox being full.
+    pub(crate) const fn set_paused(&mut self, paused: bool) {
+        self.held_max = if paused { 0 } else { self.capacity as u64 };
     }
 
     /// Whether [`Self::peek`] would find something. An idle poll is one load.
@@ -87,6 +93,10 @@ impl Inlet {
                     return Ok(Peeked { descriptor, begins });
                 }
                 Ok(Place::Skipped) => {
+                    if core::mem::take(&mut self.is_interrupted) {
+                        // It stays where it is, and the next look passes over it.
+                        return Err(Step::Interrupted { claimed: descriptor });
+                    }
                     self.pass_over();
                     continue;
                 }
@@ -145,6 +155,7 @@ impl Inlet {
     fn pass_over(&mut self) {
         self.held.push(Held {
             first: self.next,
+            from: self.next,
             end: self.next + 1,
             epoch: 0,
             sequence: 0,
@@ -189,6 +200,7 @@ impl Inlet {
         let first = extended.unwrap_or_else(|| {
             self.held.push(Held {
                 first: at,
+                from: at,
                 end: self.next,
                 epoch: descriptor.epoch,
                 sequence: descriptor.sequence,
@@ -227,7 +239,8 @@ impl Inlet {
     ) -> Option<Result<Descriptor, Refusal>> {
         let held = self.held.at(record.first)?;
         let position = record.first.checked_add(segment);
-        let position = position.filter(|position| *position < held.end)?;
+        // What was released may not be there any more.
+        let position = position.filter(|position| (held.from..held.end).contains(position))?;
         let Some(ring::Found::Words(words)) = self.slots().map(|slots| ring::peek(slots, position)) else {
             return Some(Err(Refusal::CorruptSlot));
         };

@@ -30,6 +30,38 @@ impl Inlet {
         self.release_done(page);
     }
 
+    /// Releases what was accepted so far of a record that arrives as a stream, unless an older one is held. From
+    /// here on it is not delivered again: a process that replaces this one passes over its rest.
+    pub(crate) fn release_part(&mut self, record: RecordPlace, page: &OwnRegion) {
+        let next = self.next;
+        let Some(held) = self.held.oldest_at(record.first).filter(|held| held.from < next) else {
+            return;
+        };
+        let from = core::mem::replace(&mut held.from, next);
+        let accepted = (held.epoch, held.sequence);
+        if let Shape::Mapped(leaves) = &mut self.shape {
+            (from..next).for_each(|position| leaves.let_go(position));
+        }
+        if let Some(cursor) = page.word(self.cursor.word_at(cursor_word::RELEASED)) {
+            ring::release(cursor, next);
+        }
+        self.note_accepted(accepted, page);
+        self.wake_starved();
+    }
+
+    /// Says which record was accepted last.
+    fn note_accepted(&self, (epoch, sequence): (u32, u64), page: &OwnRegion) {
+        let words = [
+            (cursor_word::EPOCH, u64::from(epoch)),
+            (cursor_word::SEQUENCE, sequence.saturating_add(1)),
+        ];
+        for (at, value) in words {
+            if let Some(word) = page.word(self.cursor.word_at(at)) {
+                word.store(value, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Tells the producer how far everything is done.
     pub(crate) fn release_done(&mut self, page: &OwnRegion) {
         if !self.held.oldest_is_done() {
@@ -42,7 +74,7 @@ impl Inlet {
         while let Some(held) = self.held.pop_done(arriving) {
             end = Some(held.end);
             if let Shape::Mapped(leaves) = &mut self.shape {
-                (held.first..held.end).for_each(|position| leaves.let_go(position));
+                (held.from..held.end).for_each(|position| leaves.let_go(position));
             }
             if held.epoch > 0 {
                 accepted = Some((held.epoch, held.sequence));
@@ -56,16 +88,8 @@ impl Inlet {
             return;
         };
         ring::release(cursor, end);
-        if let Some((epoch, sequence)) = accepted {
-            let words = [
-                (cursor_word::EPOCH, u64::from(epoch)),
-                (cursor_word::SEQUENCE, sequence.saturating_add(1)),
-            ];
-            for (at, value) in words {
-                if let Some(word) = page.word(self.cursor.word_at(at)) {
-                    word.store(value, Ordering::Relaxed);
-                }
-            }
+        if let Some(accepted) = accepted {
+            self.note_accepted(accepted, page);
         }
         self.wake_starved();
     }

@@ -9,6 +9,7 @@ use crate::region::layout::cursor_word;
 use crate::region::memory::OwnRegion;
 use crate::region::ring;
 use crate::sync::{Ordering, fence};
+use alloc::sync::Arc;
 
 impl Inlet {
     /// Goes on where a predecessor stopped. What it left may be anything, so it is believed as far as the
@@ -22,7 +23,8 @@ impl Inlet {
         // what its predecessor said of epoch and order is not held against it.
         self.producer_process = self.process_of_producer();
         fence(Ordering::Acquire);
-        let Some(slots) = self.slots() else {
+        let region = Arc::clone(&self.region);
+        let Some(slots) = region.slots(self.ring_at, self.capacity) else {
             return;
         };
         let said = load(cursor_word::RELEASED);
@@ -39,6 +41,12 @@ impl Inlet {
         // Otherwise this process is the first.
         if said != 0 || floor != Some((0, 0)) {
             self.order = Order::resume(gapless, epoch, sequence);
+        }
+        if self.upstream.streams
+            && let Some((epoch, sequence)) = self.interrupted(slots, next, (epoch, sequence))
+        {
+            self.order.skip_rest_of(epoch, sequence);
+            self.is_interrupted = true;
         }
         if let Some(cursor) = page.word(self.cursor.word_at(cursor_word::RELEASED)) {
             ring::release(cursor, self.next);
@@ -62,6 +70,17 @@ impl Inlet {
         let beside = [next.wrapping_sub(1), next].into_iter().filter_map(said_at);
         let newest = beside.map(|descriptor| (descriptor.epoch, descriptor.sequence.saturating_add(1)));
         newest.max().unwrap_or((0, 0))
+    }
+
+    /// The record of which a predecessor may have released the beginning: the one that goes on at `next`, or if
+    /// nothing is there yet, the last one before the `floor` of epoch and sequence.
+    fn interrupted(&self, slots: &[ring::Slot], next: u64, floor: (u32, u64)) -> Option<(u32, u64)> {
+        let goes_on = match ring::peek(slots, next) {
+            ring::Found::Words(words) => self.shape.read(&words).ok().filter(|found| found.segment > 0),
+            ring::Found::Empty | ring::Found::Corrupt => None,
+        };
+        let of_floor = floor.1.checked_sub(1).map(|last| (floor.0, last));
+        goes_on.map(|found| (found.epoch, found.sequence)).or(of_floor)
     }
 
     /// Where the next look goes.

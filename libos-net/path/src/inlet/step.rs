@@ -23,6 +23,8 @@ pub struct Upstream {
     pub member: u32,
     /// Whether the ring brings fault notices.
     pub fault: bool,
+    /// Whether records of the ring are released as they are read.
+    pub streams: bool,
 }
 
 impl Upstream {
@@ -36,6 +38,7 @@ impl Upstream {
             group_width: inbound.group_width,
             member: inbound.member,
             fault: inbound.fault == 1,
+            streams: inbound.streams == 1,
         }
     }
 }
@@ -66,6 +69,12 @@ pub enum Step {
         arriving: Option<RecordPlace>,
         /// What the refused descriptor says, unauthenticated.
         claimed: Option<Descriptor>,
+    },
+    /// The rest of a record of which a process before this one has released the beginning: it will not be
+    /// delivered again, and is passed over.
+    Interrupted {
+        /// What the first descriptor of the rest says, unauthenticated.
+        claimed: Descriptor,
     },
 }
 

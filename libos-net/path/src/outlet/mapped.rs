@@ -183,12 +183,18 @@ impl MappedRoom {
         self.rooms.put(out_ring.tail(), reserved.extent);
         out_ring.publish(&self.region, &descriptor);
         let leaves = reserved.extent.map_or(0, |extent| extent.count);
-        self.begun = if numbered.last { 0 } else { self.begun + leaves };
+        self.begun = if numbered.last {
+            0
+        } else {
+            self.begun.saturating_add(leaves)
+        };
     }
 
-    /// Whether `len_bytes` more bytes of the present record do not fit even when all others are released.
-    pub(crate) fn is_too_small_for(&self, len_bytes: usize) -> bool {
-        let needed = self.layout.leaves_for(len_bytes).saturating_add(self.begun);
+    /// Whether `len_bytes` more bytes of the present record do not fit even when all others are released; and
+    /// what was sent of it, if it `streams`.
+    pub(crate) fn is_too_small_for(&self, len_bytes: usize, streams: bool) -> bool {
+        let begun = if streams { 0 } else { self.begun };
+        let needed = self.layout.leaves_for(len_bytes).saturating_add(begun);
         needed > self.layout.leaves() || len_bytes > EXTENT_MAX_BYTES
     }
 

@@ -23,6 +23,7 @@ pub mod seal;
 pub(crate) mod sender;
 pub(crate) mod slots;
 mod starving;
+mod streams;
 mod unfinished;
 
 use crate::record::descriptor::Descriptor;
@@ -135,7 +136,7 @@ impl Outlet {
     pub(crate) fn is_too_small_for(&self, len_bytes: usize) -> bool {
         match &self.room {
             Room::Outbox(_) => false,
-            Room::Mapped(room) => room.is_too_small_for(len_bytes),
+            Room::Mapped(room) => room.is_too_small_for(len_bytes, self.out_ring.streams()),
         }
     }
 

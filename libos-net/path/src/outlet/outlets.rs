@@ -75,6 +75,41 @@ impl Outlets {
         !self.0.is_empty() && !self.any_sealed()
     }
 
+    /// Whether there are some, and all their consumers release a record as they read it.
+    pub(crate) fn all_stream(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|outlet| outlet.out_ring.streams())
+    }
+
+    /// Whether of each edge there is an instance that takes no record that goes on later.
+    pub(crate) fn have_free_instances(&self) -> bool {
+        self.0
+            .chunk_by(Outlet::is_beside)
+            .all(|beside| beside.iter().any(|outlet| !outlet.out_ring.is_busy()))
+    }
+
+    /// Those that take the record that is being sent are busy with it until it goes on: which they are.
+    pub(crate) fn set_aside(&mut self) -> Vec<usize> {
+        let taking = self.0.iter_mut().enumerate();
+        let taking = taking.filter(|(_, outlet)| outlet.out_ring.takes());
+        taking
+            .map(|(at, outlet)| {
+                outlet.out_ring.set_busy(true);
+                at
+            })
+            .collect()
+    }
+
+    /// Has these take the record that goes on, and no others.
+    pub(crate) fn go_on(&mut self, with: &[usize]) {
+        for (at, outlet) in self.0.iter_mut().enumerate() {
+            let takes = with.contains(&at);
+            outlet.out_ring.set_takes(takes);
+            if takes {
+                outlet.out_ring.set_busy(false);
+            }
+        }
+    }
+
     /// Of each edge, has one instance take the record that begins now, of the request numbered `count`.
     pub(crate) fn choose_instances(&mut self, count: u64) {
         for beside in self.0.chunk_by_mut(Outlet::is_beside) {

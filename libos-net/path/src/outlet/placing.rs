@@ -33,7 +33,7 @@ impl Sender {
             if room.place(out_ring, len_bytes) {
                 return Ok(true);
             }
-            if room.is_too_small_for(len_bytes) {
+            if room.is_too_small_for(len_bytes, false) {
                 return Err(Exhausted::TooLarge { outbox_bytes }.into());
             }
             if !has_looked {

@@ -2,11 +2,12 @@
 
 use super::outbox::Outbox;
 use super::outlets::Outlets;
-use super::seal::{End, PortSealer, RecordContext};
+use super::seal::{Count, End, PortSealer, RecordContext};
 use super::slots::SlotIndex;
 use crate::aead::Refused;
 use crate::name::Name;
 use crate::record::descriptor::Descriptor;
+use alloc::vec::Vec;
 
 /// One output port.
 pub(crate) struct OutPort {
@@ -16,6 +17,8 @@ pub(crate) struct OutPort {
     pub(crate) outlets: Outlets,
     /// The record of which segments were sent, and not yet its end.
     pub(crate) begun: Option<Begun>,
+    /// Such records that go on later, each over outlets of its own.
+    pub(crate) aside: Vec<Aside>,
 }
 
 /// What was reserved for one segment on its way to all its consumers.
@@ -50,6 +53,7 @@ impl OutPort {
             sealer,
             outlets,
             begun: None,
+            aside: Vec::new(),
         }
     }
 
@@ -110,6 +114,15 @@ impl OutPort {
         }
         sealed
     }
+}
+
+/// A record that was sent in part and goes on later.
+pub(crate) struct Aside {
+    pub(crate) begun: Begun,
+    /// How far it has come.
+    pub(crate) count: Count,
+    /// The outlets that take it.
+    pub(crate) outlets: Vec<usize>,
 }
 
 /// A record that was sent in part.

@@ -46,8 +46,12 @@ pub(crate) struct OutRing {
     lane: u64,
     lanes: u64,
     joined: bool,
+    /// The consumer releases a record as it reads it.
+    streams: bool,
     /// Takes the record that is being sent.
     takes: bool,
+    /// Takes a record that goes on later, and so no other before.
+    is_busy: bool,
     /// Where this instance counts in its page what it publishes here.
     sent_at: Option<usize>,
 }
@@ -82,7 +86,9 @@ impl OutRing {
             lane: u64::from(edge.lane),
             lanes: u64::from(edge.lanes),
             joined: edge.joined == 1,
+            streams: edge.streams == 1,
             takes: edge.lanes == 1,
+            is_busy: false,
             sent_at: None,
         }))
     }
@@ -95,6 +101,26 @@ impl OutRing {
     /// Says whether it does.
     pub(crate) const fn set_takes(&mut self, takes: bool) {
         self.takes = takes;
+    }
+
+    /// Whether its consumer releases a record as it reads it.
+    pub(crate) const fn streams(&self) -> bool {
+        self.streams
+    }
+
+    /// Whether it takes a record that goes on later.
+    pub(crate) const fn is_busy(&self) -> bool {
+        self.is_busy
+    }
+
+    /// Says whether it does.
+    pub(crate) const fn set_busy(&mut self, is_busy: bool) {
+        self.is_busy = is_busy;
+    }
+
+    /// Descriptors of the record that is being sent which the consumer had not released at the last look.
+    pub(crate) fn out_of_record(&self) -> u64 {
+        self.tail - self.released.max(self.last_began)
     }
 
     /// Has it take the end of the record that a predecessor left unfinished, if that went this way; or if it
@@ -128,7 +154,11 @@ impl OutRing {
     /// another instance has less to do; among equals they take turns.
     pub(crate) fn load_rank(&self, count: u64) -> (u64, u64) {
         let turn = (self.lane + self.lanes - count % self.lanes) % self.lanes;
-        let backlog = if self.joined { 0 } else { self.tail - self.look() };
+        let backlog = match (self.is_busy, self.joined) {
+            (true, _) => u64::MAX,
+            (false, true) => 0,
+            (false, false) => self.tail - self.look(),
+        };
         (backlog, turn)
     }
 
@@ -273,10 +303,13 @@ impl OutRing {
                 ring::publish(ring, position, &SPOILT);
                 continue;
             }
+            // What is read as a stream may be unfinished though all that was published of it is released.
+            if position >= released || self.streams {
+                last = Some(descriptor);
+            }
             if position < released {
                 continue;
             }
-            last = Some(descriptor);
             hold(position, &descriptor);
         }
         last

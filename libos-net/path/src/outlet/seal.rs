@@ -21,7 +21,16 @@ pub(crate) struct PortSealer {
     generation: u16,
     blocks: u64,
     sequence: u64,
+    /// The number of the record after all that have one.
+    next_sequence: u64,
     /// Segments of the present record that have been sealed.
+    segment: u32,
+}
+
+/// How far a record has come that goes on later.
+#[derive(Clone, Copy)]
+pub(crate) struct Count {
+    sequence: u64,
     segment: u32,
 }
 
@@ -38,8 +47,29 @@ impl PortSealer {
             generation: 0,
             blocks: 0,
             sequence: 0,
+            next_sequence: 1,
             segment: 0,
         })
+    }
+
+    /// Lets another record be numbered before the present one, of which something was sealed, goes on.
+    pub(crate) fn set_aside(&mut self) -> Count {
+        let count = Count {
+            sequence: self.sequence,
+            segment: self.segment,
+        };
+        self.sequence = self.next_sequence;
+        self.next_sequence = self.next_sequence.saturating_add(1);
+        self.segment = 0;
+        count
+    }
+
+    /// Goes on with a record that was set aside. Nothing was sealed under the number that the next record was
+    /// to have, so it has that still: on some rings a gap is a loss.
+    pub(crate) fn go_on(&mut self, with: Count) {
+        self.next_sequence = self.sequence;
+        self.sequence = with.sequence;
+        self.segment = with.segment;
     }
 
     /// Segments of the present record that have been sealed.
@@ -47,12 +77,12 @@ impl PortSealer {
         usize::try_from(self.segment).unwrap_or(usize::MAX)
     }
 
-    /// Takes the next key in time. Only between records: all segments of one are under one key.
+    /// Takes the next key in time, in the middle of a record too: a stream may be of any length.
     ///
     /// # Errors
     /// [`Refused`] when an epoch has used all its 65,536 generations (4 PiB); a replacement starts afresh.
     fn rekey_if_due(&mut self) -> Result<(), Refused> {
-        if self.segment > 0 || self.blocks < BLOCKS_PER_KEY {
+        if self.blocks < BLOCKS_PER_KEY {
             return Ok(());
         }
         self.generation = self.generation.checked_add(1).ok_or(Refused)?;
@@ -97,7 +127,7 @@ impl PortSealer {
     fn describe(&self, context: &RecordContext, len_bytes: usize, end: End) -> Result<Descriptor, Refused> {
         // Both counters must be able to go on before anything is sealed under the present ones (I4).
         self.segment.checked_add(1).ok_or(Refused)?;
-        self.sequence.checked_add(1).ok_or(Refused)?;
+        self.next_sequence.checked_add(1).ok_or(Refused)?;
         Ok(Descriptor {
             sequence: self.sequence,
             offset: 0,
@@ -119,7 +149,8 @@ impl PortSealer {
             self.segment += 1;
         } else {
             self.segment = 0;
-            self.sequence += 1;
+            self.sequence = self.next_sequence;
+            self.next_sequence += 1;
         }
     }
 }

@@ -267,8 +267,9 @@ impl Sender {
             return Misuse::NoSuchPort { port: index }.into();
         };
         let sent = port.sealer.segments();
-        let is_too_large = (end == End::More && sent >= of_ring)
-            || (port.outlets.any_sealed() && sent >= full_slots)
+        let is_held = !port.outlets.all_stream();
+        let is_too_large = (is_held && end == End::More && sent >= of_ring)
+            || (is_held && port.outlets.any_sealed() && sent >= full_slots)
             || port
                 .outlets
                 .taking()

@@ -45,9 +45,14 @@ impl Sender {
     pub fn say_aborts(&mut self, own: &Own) {
         self.owes_aborts = false;
         for index in 0..self.ports.len() {
-            if self.begun(index).is_some_and(|begun| begun.aborting) {
+            loop {
+                self.go_on_to_end(index);
                 // What else than room it fails for does not pass, and the flag stays down.
-                let _ = self.end_begun(own, index);
+                if !self.begun(index).is_some_and(|begun| begun.aborting)
+                    || self.end_begun(own, index).is_err()
+                {
+                    break;
+                }
             }
         }
     }

@@ -96,8 +96,7 @@ impl Payload {
         }
     }
 
-    /// Opens a segment of a record that is held once more. `None` when the record has no such segment; and
-    /// for what came over a mapped edge, which was left in place, so there is nothing to open again.
+    /// Opens a segment of a record that is held once more. `None` when the record has no such segment.
     pub(crate) fn open_again(
         &mut self,
         inlet: &Inlet,
@@ -105,9 +104,6 @@ impl Payload {
         segment: u64,
         into: &mut Vec<u8>,
     ) -> Option<Result<Descriptor, Refusal>> {
-        if matches!(self, Self::Mapped) {
-            return None;
-        }
         Some(inlet.look_again(record, segment)?.and_then(|descriptor| {
             let sealed = inlet.segment(&descriptor).ok_or(Refusal::Malformed)?;
             match self {
@@ -117,7 +113,7 @@ impl Payload {
                     opened.map_err(|_| Refusal::Forged)?;
                 }
                 Self::Carried { opener, copy } => open_carried(opener, copy, &descriptor, sealed, into)?,
-                Self::Mapped => {}
+                Self::Mapped => sealed.append_to(into),
             }
             Ok(descriptor)
         }))

@@ -112,8 +112,8 @@ impl Descriptor {
         let sound = descriptor.offset >= outbox.segments_at()
             && end <= outbox.len_bytes()
             && descriptor.len_bytes <= SEGMENT_BYTES
-            // Only the last segment may be short, and only an aborted record's last one may be out of place.
-            && (descriptor.last || descriptor.len_bytes == SEGMENT_BYTES);
+            // Only the last segment may be empty: whoever waits for more gets some.
+            && (descriptor.last || descriptor.len_bytes > 0);
         if sound { Ok(descriptor) } else { Err(Malformed) }
     }
 

@@ -36,6 +36,8 @@ pub struct Way {
     pub mapped: bool,
     /// Brings fault notices.
     pub fault: bool,
+    /// Its records are released as they are read.
+    pub streams: bool,
 }
 
 impl Way {
@@ -48,6 +50,7 @@ impl Way {
             port: "out",
             mapped: false,
             fault: false,
+            streams: false,
         }
     }
 }
@@ -308,6 +311,8 @@ impl Chain {
             edge: u32::MAX,
             mapped: u32::from(way.mapped),
             carried: 0,
+            streams: u32::from(way.streams),
+            reserved: 0,
             port_secret: if way.mapped {
                 [0; SECRET_BYTES]
             } else {
@@ -331,6 +336,7 @@ impl Chain {
             joined: 0,
             to_gateway: u32::from(self.gateway == Some(way.to)),
             mapped: u32::from(way.mapped),
+            streams: u32::from(way.streams),
         }
     }
 

@@ -27,6 +27,7 @@ struct Gateway {
 impl Gateway {
     fn new(change: impl FnOnce(&mut Chain)) -> Self {
         let faults = Way {
+            streams: false,
             port: "fault",
             fault: true,
             ..Way::sealed(FUNCTION, GATEWAY)

@@ -129,6 +129,8 @@ impl<'a, P: Platform> Attachment<'a, P> {
                     edge: inbound.edge.declared,
                     mapped: u32::from(mapped),
                     carried: u32::from(inbound.writer != inbound.producer),
+                    streams: u32::from(inbound.edge.streams),
+                    reserved: 0,
                     port_secret,
                 });
                 grants.push(Grant::ReadOnly(region));
@@ -256,6 +258,7 @@ impl<'a, P: Platform> Attachment<'a, P> {
                     joined: u32::from(ring.joined),
                     to_gateway: u32::from(ring.consumer == InstanceNumber::GATEWAY),
                     mapped: u32::from(ring.mapped),
+                    streams: u32::from(ring.streams),
                 });
                 grants.push(Grant::ReadOnly(&slot.page));
                 grants.push(Grant::Doorbell(&slot.doorbell));

@@ -24,7 +24,7 @@
 //!   u64     memory bytes, scratch bytes, outbox bytes, timeout ns, retry backoff ns, retry longest backoff ns,
 //!           retry factor in thousandths
 //!   u32     retry attempts, retry jitter, instances, threads, logs (0 dropped, 1 forwarded), outbox flags (1 huge
-//!           pages, 2 prefault)
+//!           pages, 2 prefault, 4 reads its input as a stream)
 //!   list(secret): text name
 //!   list(port): text name; declared ports and `error` if an edge uses it, not the implicit `fault`
 //! list(edge), in the order in which they were added:

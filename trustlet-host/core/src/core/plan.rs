@@ -18,6 +18,7 @@ use crate::ids::{FunctionIndex, InstanceNumber, index, number};
 use crate::platform::Platform;
 use alloc::vec;
 use alloc::vec::Vec;
+use hacher_data_path::attach::message::outbox_flag;
 use hacher_data_path::region::layout::{MappedLayout, OutboxLayout, PageLayout, ring_capacity};
 
 /// All instances of a chain; the gateway's is number 0, those of a function stand together.
@@ -121,6 +122,7 @@ fn planned_edges<P: Platform>(definition: &Definition<P>) -> Result<Vec<PlannedE
             of: *edge,
             group_width: number(width),
             declared: number(at),
+            streams: width == 1 && edge.carrier.is_none() && reads_as_stream(definition, edge),
         });
     }
     for (at, function) in definition.functions.iter().enumerate() {
@@ -144,9 +146,22 @@ fn planned_edges<P: Platform>(definition: &Definition<P>) -> Result<Vec<PlannedE
             },
             group_width: 1,
             declared: u32::MAX,
+            streams: false,
         });
     }
     Ok(edges)
+}
+
+/// Whether the consumer of an edge reads its input as a stream: a function whose limits say so, and of what
+/// such a function sends to egress, the gateway.
+fn reads_as_stream<P: Platform>(definition: &Definition<P>, edge: &Edge) -> bool {
+    let says_so = match edge.consumer {
+        FunctionIndex::GATEWAY => edge.producer,
+        consumer => consumer,
+    };
+    definition
+        .function(says_so)
+        .is_some_and(|function| function.definition.limits.outbox_flags & outbox_flag::STREAMS != 0)
 }
 
 /// Refuses a graph that could not carry a request from ingress to egress.

@@ -13,6 +13,8 @@ pub(crate) struct PlannedEdge {
     pub(crate) group_width: u32,
     /// Position among the declared edges; `u32::MAX` for a fault edge.
     pub(crate) declared: u32,
+    /// Its consumer releases a record as it reads it.
+    pub(crate) streams: bool,
 }
 
 impl PlannedEdge {
@@ -39,6 +41,8 @@ pub(crate) struct PlannedRing {
     pub(crate) mapped: bool,
     /// It carries fault notices.
     pub(crate) fault: bool,
+    /// The consumer releases a record as it reads it.
+    pub(crate) streams: bool,
 }
 
 /// A ring that the instance that has it in its plan reads.

@@ -97,6 +97,7 @@ impl Rings {
                 joined: edge.group_width > 1,
                 mapped,
                 fault: edge.is_fault(),
+                streams: edge.streams,
             });
             incoming.push(PlannedInbound {
                 edge,

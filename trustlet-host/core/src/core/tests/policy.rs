@@ -59,7 +59,7 @@ fn values_out_of_their_range_are_refused() {
         |limits| limits.instances = 65,
         |limits| limits.threads = 0,
         |limits| limits.logs = 2,
-        |limits| limits.outbox_flags = 4,
+        |limits| limits.outbox_flags = 8,
     ];
     for change in changes {
         let mut case = good;
