@@ -183,8 +183,11 @@ impl Space {
         let mut release = |hardware: &mut _, ledger: &mut PageLedger, frame| {
             result = result.and(ledger.release(hardware, frame));
         };
-        for Mapped { frame, access } in mapped.into_values() {
-            ledger.unmapped(frame, access == Access::Write);
+        for Mapped { frame, access } in mapped.values() {
+            ledger.unmapped(*frame, *access == Access::Write);
+        }
+        for Mapped { frame, .. } in mapped.into_values() {
+            // One that was mapped at two addresses comes back once.
             if ledger.purpose(frame) == Some(Purpose::Private(id)) {
                 release(hardware, ledger, frame);
             }
