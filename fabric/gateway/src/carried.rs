@@ -9,6 +9,7 @@ use hacher_libos_net::telemetry::RequestRefusal;
 use hyper::header::{CONNECTION, COOKIE, HOST, HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 /// Room for the headers that most requests carry.
@@ -77,11 +78,12 @@ pub(super) fn carry(
     if let Some(query) = asked.query {
         put(plain, headers::QUERY, query)?;
     }
+    let ended = of_this_connection(from);
     for name in from.keys() {
         let has_own_rules =
             ["host", "traceparent", "tracestate", headers::FORWARDED_FOR].contains(&name.as_str());
         let is_carried = travels(name.as_str()) || chosen.contains(name);
-        if is_carried && !has_own_rules && !is_of_this_connection(from, name) {
+        if is_carried && !has_own_rules && !ended.contains(name) {
             put_all(from, name, plain)?;
         }
     }
@@ -97,14 +99,16 @@ pub(super) fn carry(
             put(plain, "tracestate", state)?;
         }
     }
-    forwarded(from, asked.peer, plain)
+    forwarded(from, &ended, asked.peer, plain)
 }
 
-/// Whether the client names a header as one of its connection (RFC 9110, section 7.6.1): it ends here.
-fn is_of_this_connection(from: &HeaderMap, name: &HeaderName) -> bool {
+/// The headers that the client names as those of its connection (RFC 9110, section 7.6.1): they end here.
+fn of_this_connection(from: &HeaderMap) -> HashSet<HeaderName> {
     let lines = from.get_all(CONNECTION).iter();
-    let mut options = lines.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
+    let options = lines.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    options
+        .filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
+        .collect()
 }
 
 /// Puts all values of a header.
@@ -131,10 +135,15 @@ fn put_all(from: &HeaderMap, name: &HeaderName, plain: &mut Vec<u8>) -> Result<(
 }
 
 /// Where the request came from: what the client says, and who the client is.
-fn forwarded(from: &HeaderMap, peer: Option<IpAddr>, plain: &mut Vec<u8>) -> Result<(), Problem> {
+fn forwarded(
+    from: &HeaderMap,
+    ended: &HashSet<HeaderName>,
+    peer: Option<IpAddr>,
+    plain: &mut Vec<u8>,
+) -> Result<(), Problem> {
     let name = HeaderName::from_static(headers::FORWARDED_FOR);
     let mut list = Vec::new();
-    if !is_of_this_connection(from, &name) {
+    if !ended.contains(&name) {
         for value in from.get_all(&name) {
             list.push(text(&name, value)?);
         }

@@ -86,6 +86,10 @@ pub(super) fn of_record(record: Record, origin: Origin) -> Result<Reply, NoReply
     let mut status = StatusCode::OK;
     let mut reply_headers = HeaderMap::new();
     for (name, value) in Headers::new(encoded) {
+        if origin == Origin::FailedInput && !leaves(name, origin) {
+            // Also a status: it was for a reply that this function did not make.
+            continue;
+        }
         if name == STATUS {
             let code = headers::status_of(value).ok_or(NoReply::Status)?;
             status = StatusCode::from_u16(code).map_err(|_| NoReply::Status)?;

@@ -68,7 +68,13 @@ fn state(headers: &HeaderMap) -> Option<String> {
         let listed = text(line)?
             .split(',')
             .map(|member| member.trim_matches([' ', '\t']));
-        members.extend(listed.filter(|member| !member.is_empty()));
+        for member in listed.filter(|member| !member.is_empty()) {
+            // Before anything is compared with all others.
+            if members.len() == MEMBERS_MAX {
+                return None;
+            }
+            members.push(member);
+        }
     }
     let keys = members
         .iter()
@@ -77,7 +83,7 @@ fn state(headers: &HeaderMap) -> Option<String> {
     let is_repeated = (1..)
         .zip(&keys)
         .any(|(next, key)| keys.iter().skip(next).any(|other| other == key));
-    (!members.is_empty() && members.len() <= MEMBERS_MAX && !is_repeated).then(|| members.join(","))
+    (!members.is_empty() && !is_repeated).then(|| members.join(","))
 }
 
 /// The key of a member, if it is one.
