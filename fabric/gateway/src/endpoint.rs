@@ -339,9 +339,14 @@ impl Endpoint {
         self.own.count(Counter::Waited, 1);
         let hungry = Hungry::new(&self.starving);
         if !self.sender.borrow_mut().announce_starved() {
-            // Something was released in between.
-            self.sender.borrow_mut().fed();
+            // Something was released in between. Whoever waits besides stays announced, and looks again: it may have
+            // been for them.
             drop(hungry);
+            if self.starving.get() == 0 {
+                self.sender.borrow_mut().fed();
+            } else {
+                self.room.notify_waiters();
+            }
             tokio::task::yield_now().await;
             return Ok(());
         }

@@ -205,7 +205,11 @@ impl Outgoing {
                 Err(_) => return Err(refused(NotSent::Exhausted, 0)),
             }
             let waited = endpoint.wait_for_room(room, self.progress.until()).await;
-            waited.map_err(|not_sent| refused(not_sent, 0))?;
+            match waited {
+                // The reply has moved meanwhile.
+                Err(NotSent::Full) if Instant::now() < self.progress.until() => {}
+                waited => waited.map_err(|not_sent| refused(not_sent, 0))?,
+            }
         }
         self.progress.moves();
         endpoint.receiver.borrow_mut().make_room(&endpoint.own);
@@ -222,6 +226,8 @@ impl Outgoing {
         let mut sender = endpoint.sender.borrow_mut();
         if sender.owes_aborts() {
             sender.say_aborts(&endpoint.own);
+            // The instances that are free now may be waited for.
+            endpoint.room.notify_waiters();
         }
         let may_go_on = match self.is_begun {
             true => sender.go_on(INGRESS, self.invocation) && (last || !sender.is_ahead(INGRESS)),

@@ -44,7 +44,12 @@ impl Sender {
         for outlet in self.ports.iter_mut().flat_map(|port| port.outlets.iter_mut()) {
             outlet.announce_starved();
         }
-        !self.has_news()
+        let has_news = self.has_news();
+        if has_news {
+            // Of whatever port: news that nobody takes would keep who waits for other news from sleeping.
+            self.reclaim_all();
+        }
+        !has_news
     }
 
     /// Says that the wait for room is over.
