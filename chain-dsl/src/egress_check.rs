@@ -49,7 +49,8 @@ pub(crate) fn report_races(graph: &Graph, order: &[NodeId], problems: &mut Probl
     }
 }
 
-/// What each function needs to run: in a join all that its members need, over alternatives what all of them need.
+/// What each function needs to run: in a join all that its members need, over alternatives what all of them
+/// need.
 fn needs(graph: &Graph, order: &[NodeId]) -> BTreeMap<NodeId, Need> {
     let mut needs: BTreeMap<NodeId, Need> = BTreeMap::new();
     for id in order {

@@ -92,8 +92,8 @@ pub(crate) const DEFAULT_PORT: &str = "out";
 pub(crate) const RESERVED_PORTS: &[&str] = &[ERROR_PORT, "fault"];
 /// Begins a reference to a secret in a file: an absolute path follows.
 pub(crate) const SECRET_SCHEME: &str = "file:";
-/// Begins a reference to a secret that a key broker keeps: `/REPOSITORY/TYPE/TAG` follows, and no host, as which
-/// broker is asked is said where the chain is served.
+/// Begins a reference to a secret that a key broker keeps: `/REPOSITORY/TYPE/TAG` follows, and no host, as
+/// which broker is asked is said where the chain is served.
 pub(crate) const BROKER_SCHEME: &str = "kbs://";
 /// What each part of such a path is, as a regular expression.
 pub(crate) const BROKER_PART_PATTERN: &str = "[A-Za-z0-9_-][A-Za-z0-9_.-]{0,62}";

@@ -79,10 +79,10 @@ pub enum Command {
     /// Send one request to a chain that is being served
     ///
     /// With --expect-digest or --policy, evidence of what serves the chain is verified before anything of the
-    /// input leaves, and the request is sealed for that very chain, whatever ends TLS on the way. A policy has to
-    /// name `digests`, or `functions` and `gateways`; evidence of hardware needs --expect-launch or `launch` in
-    /// the policy besides. Exit codes: 0 a reply, 1 none, or an error, 2 wrong usage, 4 evidence was refused, or
-    /// what came back is not authentic.
+    /// input leaves, and the request is sealed for that very chain, whatever ends TLS on the way. A policy
+    /// has to name `digests`, or `functions` and `gateways`; evidence of hardware needs --expect-launch
+    /// or `launch` in the policy besides. Exit codes: 0 a reply, 1 none, or an error, 2 wrong usage, 4
+    /// evidence was refused, or what came back is not authentic.
     Call(CallArgs),
     /// Get evidence of what a service runs: which functions, isolated how, vouched for by what
     ///
@@ -108,12 +108,14 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Show what this machine can enforce, and whether its limits leave room for a service
     Doctor(DoctorArgs),
-    /// Count the source lines that the trusted executables really have code of, by crate, from debug information
+    /// Count the source lines that the trusted executables really have code of, by crate, from debug
+    /// information
     ///
-    /// Of the monitor and the gateway beside this executable, of this executable itself, which is not trusted with
-    /// plaintext, and of each FILE; with the system calls that the product's own filters leave to each, beside a
-    /// distribution's kernel, container runtime and proxy, counted in the same way. Executables of `dev` and of
-    /// `--profile profiling` have debug information, those of `--release` none.
+    /// Of the monitor and the gateway beside this executable, of this executable itself, which is not trusted
+    /// with plaintext, and of each FILE; with the system calls that the product's own filters leave to
+    /// each, beside a distribution's kernel, container runtime and proxy, counted in the same way.
+    /// Executables of `dev` and of `--profile profiling` have debug information, those of `--release`
+    /// none.
     Tcb(TcbArgs),
     /// Measure hops, chains and requests beside what nothing can beat and what people use today
     ///

@@ -55,8 +55,8 @@ fn policy_of(arguments: &DemandsArgs, format: Format) -> Result<Policy, Failed> 
     Ok(policy)
 }
 
-/// What an option expects of what a policy accepts; all of that if the option expects nothing, and anything if
-/// the policy says nothing.
+/// What an option expects of what a policy accepts; all of that if the option expects nothing, and anything
+/// if the policy says nothing.
 fn narrow(
     accepted: &BTreeSet<Digest>,
     expected: &[Digest],

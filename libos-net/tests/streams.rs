@@ -1,5 +1,5 @@
-//! Records that are released while they are read: any length passes a small outbox, several flow at a time over
-//! rings of their own, and whoever dies in the middle ends them clearly.
+//! Records that are released while they are read: any length passes a small outbox, several flow at a time
+//! over rings of their own, and whoever dies in the middle ends them clearly.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 mod topology;

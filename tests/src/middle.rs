@@ -1,5 +1,5 @@
-//! Somebody between a client and a gateway, who ends TLS with a certificate of his own, sees every message, and
-//! does with it what a test says.
+//! Somebody between a client and a gateway, who ends TLS with a certificate of his own, sees every message,
+//! and does with it what a test says.
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};

@@ -8,8 +8,8 @@ use std::time::Duration;
 /// Where it does what it is asked to: in the middle of a stream, after so many bytes.
 pub const MIDDLE_BYTES: u64 = 1 << 20;
 
-/// Passes its input on as it comes. A body that begins with `h` is followed by its SHA-256; other letters ask for
-/// worse.
+/// Passes its input on as it comes. A body that begins with `h` is followed by its SHA-256; other letters ask
+/// for worse.
 ///
 /// # Errors
 /// If the body asks for that.

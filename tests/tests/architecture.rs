@@ -89,7 +89,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// Most lines of a file, but for tests and data.
 const LINES_MAX: usize = 600;
 
-/// Most lines of code of the monitor's core, which every platform runs: without comments, tests and what tests share.
+/// Most lines of code of the monitor's core, which every platform runs: without comments, tests and what
+/// tests share.
 const CORE_LINES_MAX: usize = 6_000;
 
 /// The folders of the packages that nothing imports.
@@ -198,7 +199,8 @@ impl Workspace {
         for package in packages {
             let from = text(&package["name"]);
             for dependency in package["dependencies"].as_array().unwrap() {
-                // What a monitor without an operating system has in place of `ring` is in no build of the product.
+                // What a monitor without an operating system has in place of `ring` is in no build of the
+                // product.
                 if dependency["kind"] == "dev" || dependency["target"] == "cfg(portable_crypto)" {
                     continue;
                 }

@@ -1,4 +1,5 @@
-//! `tcb` counts the executables of these tests: the monitor's own code is small, and the table comes out twice the same.
+//! `tcb` counts the executables of these tests: the monitor's own code is small, and the table comes out
+//! twice the same.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_tests::executable;

@@ -1,5 +1,5 @@
-//! `examples/verify-in-python` takes our evidence and a real report of SEV-SNP, and refuses tampered copies, each
-//! for its reason. Skipped where there is no `python3` with the package `cryptography`.
+//! `examples/verify-in-python` takes our evidence and a real report of SEV-SNP, and refuses tampered copies,
+//! each for its reason. Skipped where there is no `python3` with the package `cryptography`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 #[path = "verify_in_python/copies.rs"]

@@ -38,7 +38,8 @@ pub struct Caller {
     pub demands: Demands,
     /// Longest body of a reply.
     pub reply_max_bytes: usize,
-    /// How long nothing may move on the connection while a reply is awaited: longer than the chain's deadline.
+    /// How long nothing may move on the connection while a reply is awaited: longer than the chain's
+    /// deadline.
     pub idle_max: Duration,
 }
 
@@ -90,8 +91,8 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Whether somebody says that the request was sealed to a key that the gateway has no more. Anybody on the
-    /// way may say so of a request that was served.
+    /// Whether somebody says that the request was sealed to a key that the gateway has no more. Anybody on
+    /// the way may say so of a request that was served.
     fn says_another_key(&self) -> bool {
         matches!(self, Self::Unsealed(reply) if reply.status == StatusCode::BAD_REQUEST
             && reply.json().get("type").and_then(|kind| kind.as_str()) == Some(problem::KEY))
@@ -155,10 +156,10 @@ impl Caller {
         })
     }
 
-    /// Sends one request, sealed; once more if the gateway was started anew meanwhile, which new evidence has to
-    /// prove by another key: with the same one, whoever says that the request did not open may have kept back
-    /// the reply to it. An earlier process of the gateway may have opened it all the same, so both have one
-    /// idempotency key.
+    /// Sends one request, sealed; once more if the gateway was started anew meanwhile, which new evidence has
+    /// to prove by another key: with the same one, whoever says that the request did not open may have
+    /// kept back the reply to it. An earlier process of the gateway may have opened it all the same, so
+    /// both have one idempotency key.
     ///
     /// # Errors
     /// [`CallError`].

@@ -75,8 +75,8 @@ pub enum EvidenceError {
     /// The connection cannot be bound to evidence.
     #[error("this connection cannot be bound to evidence: {0}")]
     Unbound(&'static str),
-    /// Evidence of any chain, or of any gateway in front of it, would do: what asks for it would learn nothing of
-    /// what sees its data.
+    /// Evidence of any chain, or of any gateway in front of it, would do: what asks for it would learn
+    /// nothing of what sees its data.
     #[error(
         "the policy names no chain: it needs `digests`, or both `functions` and `gateways`, as whoever loads chains \
          chooses all that is left open"

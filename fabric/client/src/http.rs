@@ -212,7 +212,8 @@ impl Connection {
         }
     }
 
-    /// Speaks over a stream to a server that is called `host`, and is known by what TLS has shown of it, if there is TLS.
+    /// Speaks over a stream to a server that is called `host`, and is known by what TLS has shown of it, if
+    /// there is TLS.
     pub(crate) async fn over_stream<S>(
         stream: S,
         address: SocketAddr,

@@ -111,8 +111,8 @@ impl GatewayUrl {
         self.0.is_tls
     }
 
-    /// Connects, within 15 s; on the connection nothing may move for `idle_max`. Must be called within a tokio
-    /// runtime.
+    /// Connects, within 15 s; on the connection nothing may move for `idle_max`. Must be called within a
+    /// tokio runtime.
     ///
     /// # Errors
     /// When the name is not known or nobody answers, as [`HttpError`] or as what the system says.

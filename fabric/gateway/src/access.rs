@@ -49,8 +49,8 @@ impl AccessLog {
         }
     }
 
-    /// A line for a request that has arrived; nothing if nobody wants it. `chain_at`: which chain a path leads
-    /// to.
+    /// A line for a request that has arrived; nothing if nobody wants it. `chain_at`: which chain a path
+    /// leads to.
     pub(super) fn entry(
         self: &Rc<Self>,
         request: &Request<()>,

@@ -213,8 +213,8 @@ pub(super) const fn record_bytes(body_bytes: u64) -> u64 {
     (body_bytes + ENCODED_MAX_BYTES as u64).next_multiple_of(SEGMENT_BYTES as u64) + 2 * SEGMENT_BYTES as u64
 }
 
-/// What a sealed request holds besides its record while it arrives: a segment that is not whole, the plaintext of
-/// one, and a head inside that is not whole.
+/// What a sealed request holds besides its record while it arrives: a segment that is not whole, the
+/// plaintext of one, and a head inside that is not whole.
 const SEALED_BYTES: u64 = (2 * SEGMENT_MAX_BYTES + OVERHEAD_BYTES + 2 * head::HEAD_MAX_BYTES) as u64;
 
 /// What a chain needs to serve its largest request with its largest reply.

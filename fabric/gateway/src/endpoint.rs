@@ -108,8 +108,8 @@ pub(crate) struct Endpoint {
     /// Requests that wait for room in the outbox.
     starving: Cell<usize>,
     pub(super) room: Notify,
-    /// Wakes the pump when there was no room to say that a record will not end, and when a flow goes on or was
-    /// left.
+    /// Wakes the pump when there was no room to say that a record will not end, and when a flow goes on or
+    /// was left.
     pub(super) owed: Notify,
     ids: RefCell<Ids>,
     /// Whether the service takes all functions for fit to serve.
@@ -255,8 +255,8 @@ impl Endpoint {
         self.sender.borrow().streams(INGRESS)
     }
 
-    /// A new invocation, and a place where its answer will arrive; as a flow, if that may be and `progress` is
-    /// there.
+    /// A new invocation, and a place where its answer will arrive; as a flow, if that may be and `progress`
+    /// is there.
     pub(crate) fn expect(self: &Rc<Self>, progress: Option<Rc<Progress>>) -> Waiting {
         let invocation = self.ids.borrow_mut().next();
         let (sender, answer) = oneshot::channel();
@@ -320,8 +320,8 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Waits for the turn to send a record, and for functions that can begin with one: none is in the middle of
-    /// an upload that flows.
+    /// Waits for the turn to send a record, and for functions that can begin with one: none is in the middle
+    /// of an upload that flows.
     async fn turn_to_begin(&self) -> MutexGuard<'_, ()> {
         loop {
             let room = self.room.notified();
@@ -339,8 +339,8 @@ impl Endpoint {
         self.own.count(Counter::Waited, 1);
         let hungry = Hungry::new(&self.starving);
         if !self.sender.borrow_mut().announce_starved() {
-            // Something was released in between. Whoever waits besides stays announced, and looks again: it may have
-            // been for them.
+            // Something was released in between. Whoever waits besides stays announced, and looks again: it
+            // may have been for them.
             drop(hungry);
             if self.starving.get() == 0 {
                 self.sender.borrow_mut().fed();

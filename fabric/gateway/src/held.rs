@@ -1,6 +1,7 @@
 //! How a limit on what is held is told: by its value, the key that sets it, and what it would have to be.
 
-/// `the limit is 32 MiB (ingress.max_body)`, and what it would have to be for so many bytes, if that is known.
+/// `the limit is 32 MiB (ingress.max_body)`, and what it would have to be for so many bytes, if that is
+/// known.
 pub(super) fn limit(limit_bytes: u64, key: &str, needed_bytes: Option<u64>) -> String {
     let limit = size(limit_bytes, " ");
     match needed_bytes {

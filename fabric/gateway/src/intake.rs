@@ -1,8 +1,8 @@
 //! What functions send to the gateway: taken in segment by segment, and matched with who waits.
 //!
-//! A record that ends a request is collected whole, as far as a reply may be long. If its edge streams, and its
-//! client takes it so, it is a *flow* from its second segment on (`reply_flow.rs`): what has come is released at
-//! once, and the client gets it while its function makes more.
+//! A record that ends a request is collected whole, as far as a reply may be long. If its edge streams, and
+//! its client takes it so, it is a *flow* from its second segment on (`reply_flow.rs`): what has come is
+//! released at once, and the client gets it while its function makes more.
 
 use super::arriving::{Arriving, Judgement};
 use super::endpoint::{Answer, Endpoint};

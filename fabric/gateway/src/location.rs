@@ -9,8 +9,8 @@ use std::rc::Rc;
 /// Where a request to a chain leads.
 pub(super) struct Location {
     pub(super) endpoint: Rc<Endpoint>,
-    /// The path below the chain's name, with its first slash, or nothing; the whole path where its route leads
-    /// here.
+    /// The path below the chain's name, with its first slash, or nothing; the whole path where its route
+    /// leads here.
     pub(super) path: String,
     /// What its route captures, percent-encoded.
     pub(super) captures: Vec<(String, Captured)>,

@@ -1,5 +1,5 @@
-//! How a request moves along whose body or whose reply is handed on as it comes: its chain's deadline limits how
-//! long it may stand still, in both directions at once.
+//! How a request moves along whose body or whose reply is handed on as it comes: its chain's deadline limits
+//! how long it may stand still, in both directions at once.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -90,8 +90,8 @@ impl Record {
         &mut self.last.bytes
     }
 
-    /// Counts and charges what was opened into [`Self::tail`]. No piece is longer than a segment, also behind one
-    /// that was short.
+    /// Counts and charges what was opened into [`Self::tail`]. No piece is longer than a segment, also behind
+    /// one that was short.
     pub(super) fn settle(&mut self, opened_bytes: usize) {
         self.len_bytes += opened_bytes;
         if self.last.bytes.len() > SEGMENT_BYTES {

@@ -13,8 +13,8 @@ use hyper::{HeaderMap, Response, StatusCode};
 const UNDESCRIBED: HeaderValue = HeaderValue::from_static("application/octet-stream");
 /// Headers that records have of their request, and that say nothing to who sent it.
 const OF_THE_REQUEST: [&str; 1] = ["idempotency-key"];
-/// What a failed input tells of itself, beside CloudEvents attributes and why it failed: nobody made it a reply,
-/// and other headers that it has came with the request.
+/// What a failed input tells of itself, beside CloudEvents attributes and why it failed: nobody made it a
+/// reply, and other headers that it has came with the request.
 const OF_AN_INPUT: [&str; 5] = [
     "content-type",
     "content-encoding",

@@ -130,8 +130,8 @@ impl ReplyBody {
         }
     }
 
-    /// The same, sealed behind `prefix`, which has the end of the stream already if there is no body. Each piece
-    /// is sealed when it is its turn to be written.
+    /// The same, sealed behind `prefix`, which has the end of the stream already if there is no body. Each
+    /// piece is sealed when it is its turn to be written.
     pub(super) fn sealed(self, prefix: Vec<u8>, sealer: Sealer, account: &Rc<Account>) -> Self {
         let content = match &self.source {
             _ if self.left == 0 => 0,

@@ -1,13 +1,13 @@
-//! A reply that leaves as it is made: what has come of its record and was not written yet, shared by who takes it
-//! in from its ring and by the body that its client gets.
+//! A reply that leaves as it is made: what has come of its record and was not written yet, shared by who
+//! takes it in from its ring and by the body that its client gets.
 //!
 //! ```text
 //! ring --- taken in, released at once ---> flow, a few segments ---> body, as its client reads
 //! ```
 //!
-//! If a client reads slowly, the flow fills, its ring is paused, and its function waits for room. If the record is
-//! given up by its function, the body ends with an error: over HTTP/1 a chunked body without its last chunk, over
-//! HTTP/2 a reset stream.
+//! If a client reads slowly, the flow fills, its ring is paused, and its function waits for room. If the
+//! record is given up by its function, the body ends with an error: over HTTP/1 a chunked body without its
+//! last chunk, over HTTP/2 a reset stream.
 
 use super::budget::Account;
 use super::progress::Progress;
@@ -23,8 +23,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// What of a flow may wait for its client here: enough for one write of the socket while the ring, which has a
-/// window of its own, is filled again.
+/// What of a flow may wait for its client here: enough for one write of the socket while the ring, which has
+/// a window of its own, is filled again.
 const WAITING_MAX_BYTES: usize = 4 * SEGMENT_BYTES;
 
 /// A record that comes to egress and is handed on meanwhile.
@@ -107,8 +107,8 @@ impl Flow {
         step
     }
 
-    /// Whether no more is to be taken in before some was read: enough waits, or others have taken the memory. One
-    /// segment has room in any case, so that every flow moves.
+    /// Whether no more is to be taken in before some was read: enough waits, or others have taken the memory.
+    /// One segment has room in any case, so that every flow moves.
     pub(super) fn is_full(&self) -> bool {
         let waiting_bytes = self.waiting.borrow().len_bytes();
         let has_room = waiting_bytes == 0 || self.account.has_room(SEGMENT_BYTES as u64);

@@ -156,8 +156,8 @@ fn may_flow(arrival: &Arrival<'_>) -> bool {
         && is_sealed(arrival.request, arrival.location).is_ok_and(|sealed| !sealed)
 }
 
-/// The record that a request makes, once all of it is here; or once its beginning is, if the rest may be handed on
-/// as it arrives.
+/// The record that a request makes, once all of it is here; or once its beginning is, if the rest may be
+/// handed on as it arrives.
 async fn take_in(
     endpoint: &Endpoint,
     arrival: Arrival<'_>,

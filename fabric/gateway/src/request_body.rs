@@ -22,8 +22,8 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 /// Within so long at least so much of a body arrives; the deadline is the other limit.
 const WINDOW: Duration = Duration::from_secs(10);
 const WINDOW_MIN_BYTES: usize = 10 << 10;
-/// A client that has sent something and then pauses for so long is not waited for any longer where its body may
-/// be handed on in parts.
+/// A client that has sent something and then pauses for so long is not waited for any longer where its body
+/// may be handed on in parts.
 const PAUSE: Duration = Duration::from_millis(5);
 /// A body that nobody will look at is read all the same if it is at most this long, so that its connection
 /// can be used again.
@@ -97,8 +97,8 @@ impl RequestBody {
         self.incoming.as_ref()?.size_hint().exact()
     }
 
-    /// Whether more is announced than one segment, or than a chain holds, or nothing: such a body is worth being
-    /// handed on as it comes.
+    /// Whether more is announced than one segment, or than a chain holds, or nothing: such a body is worth
+    /// being handed on as it comes.
     pub(super) fn is_long(&self, held_max_bytes: u64) -> bool {
         self.announced_bytes()
             .is_none_or(|bytes| bytes > held_max_bytes.min(SEGMENT_BYTES as u64))
@@ -133,8 +133,8 @@ impl RequestBody {
         self.has_ended.get()
     }
 
-    /// Has `intake` take the beginning of a long body: a segment of it, or less if the client pauses; whether that
-    /// is all of it.
+    /// Has `intake` take the beginning of a long body: a segment of it, or less if the client pauses; whether
+    /// that is all of it.
     pub(super) async fn begin(
         &mut self,
         turn: &RequestTurn,
@@ -209,7 +209,8 @@ impl RequestBody {
 
 /// What becomes of a body as it comes.
 pub(super) trait Intake {
-    /// So many bytes are announced: what will not be taken is refused before it is sent. They are not charged.
+    /// So many bytes are announced: what will not be taken is refused before it is sent. They are not
+    /// charged.
     fn expect(&mut self, announced_bytes: u64) -> Result<(), Problem>;
 
     /// Takes what came next.

@@ -1,5 +1,5 @@
-//! Trace context as W3C has it: `traceparent` travels if it is one, `tracestate` only beside it. What is wrong
-//! with either never costs a request its answer.
+//! Trace context as W3C has it: `traceparent` travels if it is one, `tracestate` only beside it. What is
+//! wrong with either never costs a request its answer.
 
 use hyper::HeaderMap;
 use hyper::header::HeaderValue;

@@ -1,12 +1,12 @@
-//! A request whose body is handed on as it arrives: to a chain whose first functions all read their input as a
-//! stream.
+//! A request whose body is handed on as it arrives: to a chain whose first functions all read their input as
+//! a stream.
 //!
 //! ```text
 //! client ---> a segment at most ---> ring, within its window ---> function
 //! ```
 //!
-//! If the function is slow, its window fills, nothing more is read from the client, and its socket fills. Where
-//! the function has several instances, several requests flow at a time, each to an instance of its own.
+//! If the function is slow, its window fills, nothing more is read from the client, and its socket fills.
+//! Where the function has several instances, several requests flow at a time, each to an instance of its own.
 
 use super::endpoint::{Endpoint, INGRESS, NotSent};
 use super::problem::Problem;

@@ -28,17 +28,17 @@ pub const REPLY_MEDIA_TYPE: &str = "application/vnd.hacher.sealed-reply";
 pub const STATUS_FIELD: &str = "hacher-status";
 /// The header inside a sealed request that has its method; outside it is POST.
 pub const METHOD_FIELD: &str = "hacher-method";
-/// The header inside a sealed request that has its path, below the chain's name or of its route: the target outside
-/// names the chain alone.
+/// The header inside a sealed request that has its path, below the chain's name or of its route: the target
+/// outside names the chain alone.
 pub const PATH_FIELD: &str = "hacher-path";
 /// The header inside a sealed request that has its query: the target outside has none.
 pub const QUERY_FIELD: &str = "hacher-query";
 
-/// Types of the problems (RFC 9457) that answer a sealed request which could not be opened. They come unsealed,
-/// so anybody on the way can have written them.
+/// Types of the problems (RFC 9457) that answer a sealed request which could not be opened. They come
+/// unsealed, so anybody on the way can have written them.
 pub mod problem {
-    /// Its first segment does not open: sealed to another key, as that of a gateway before it was started anew,
-    /// or for another chain, or altered. Who asks for new evidence may try again.
+    /// Its first segment does not open: sealed to another key, as that of a gateway before it was started
+    /// anew, or for another chain, or altered. Who asks for new evidence may try again.
     pub const KEY: &str = "urn:hacher:problem:sealed-to-another-key";
     /// It is not sealed as it has to be, or not all of it came.
     pub const MALFORMED: &str = "urn:hacher:problem:sealed-request-malformed";

@@ -28,8 +28,8 @@ pub struct Replays {
 }
 
 impl Replays {
-    /// Takes requests whose time is at most `window_ms` from now, before or after. Remembers nothing yet, so a
-    /// gateway that starts anew needs a new key: else it would open what its predecessor opened.
+    /// Takes requests whose time is at most `window_ms` from now, before or after. Remembers nothing yet, so
+    /// a gateway that starts anew needs a new key: else it would open what its predecessor opened.
     #[must_use]
     pub const fn new(window_ms: u64) -> Self {
         Self::remembering(window_ms, REMEMBERED_MAX)

@@ -159,8 +159,8 @@ impl Opener {
     /// one, too. Nothing comes out of a segment that is not authentic.
     ///
     /// # Errors
-    /// Why the stream is refused, from then on for ever; or what `take` answers, after which the stream counts as
-    /// truncated.
+    /// Why the stream is refused, from then on for ever; or what `take` answers, after which the stream
+    /// counts as truncated.
     pub fn open_each<E: From<Refused>>(
         &mut self,
         mut arrived: &[u8],
@@ -274,8 +274,8 @@ impl Opener {
         Ok(())
     }
 
-    /// Takes from what arrived until `wanted` bytes of the segment are there: memory follows what came, and is
-    /// never more than a segment.
+    /// Takes from what arrived until `wanted` bytes of the segment are there: memory follows what came, and
+    /// is never more than a segment.
     fn take<'a>(&mut self, wanted: usize, arrived: &'a [u8]) -> &'a [u8] {
         let missing = wanted.saturating_sub(self.begun.len()).min(arrived.len());
         let (taken, rest) = arrived.split_at_checked(missing).unwrap_or((arrived, &[]));

@@ -24,11 +24,12 @@ pub struct CallArgs {
     /// Where the gateway is reached from outside: http:// or https://, host, port
     #[arg(long, value_name = "URL", conflicts_with = "gateway")]
     pub url: Option<GatewayUrl>,
-    /// Take certificates that these authorities have signed (PEM). Without it https needs evidence, which says more
-    /// than any authority can
+    /// Take certificates that these authorities have signed (PEM). Without it https needs evidence, which
+    /// says more than any authority can
     #[arg(long, value_name = "FILE", requires = "url")]
     pub ca: Option<PathBuf>,
-    /// The certificate to show where the gateway asks for one (PEM), to nobody but who has a certificate by --ca
+    /// The certificate to show where the gateway asks for one (PEM), to nobody but who has a certificate by
+    /// --ca
     #[arg(long, value_name = "FILE", requires = "client_key", requires = "ca")]
     pub client_cert: Option<PathBuf>,
     /// Its private key (PEM)
@@ -36,8 +37,8 @@ pub struct CallArgs {
     pub client_key: Option<PathBuf>,
     #[command(flatten)]
     pub demands: DemandsArgs,
-    /// Do not seal the request: send it as it is over the TLS connection that the evidence is bound to, which
-    /// nothing may end on the way
+    /// Do not seal the request: send it as it is over the TLS connection that the evidence is bound to,
+    /// which nothing may end on the way
     #[arg(long, requires = "url")]
     pub bound: bool,
     /// Take no reply whose body is longer, such as 64MiB

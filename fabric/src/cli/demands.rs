@@ -11,13 +11,13 @@ pub struct DemandsArgs {
     /// honest platform, and no chain in particular
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
-    /// The digest that every chain in the evidence has to have, as `measure` prints it: 96 hex digits. May be
-    /// given several times
+    /// The digest that every chain in the evidence has to have, as `measure` prints it: 96 hex digits. May
+    /// be given several times
     #[arg(long, value_name = "HEX", value_parser = digest)]
     pub expect_digest: Vec<Digest>,
-    /// The launch measurement that the machine has to have: 96 hex digits, of the image that the monitor is part
-    /// of. Evidence of hardware is refused without one, here or as `launch` in the policy. May be given several
-    /// times
+    /// The launch measurement that the machine has to have: 96 hex digits, of the image that the monitor is
+    /// part of. Evidence of hardware is refused without one, here or as `launch` in the policy. May be
+    /// given several times
     #[arg(long, value_name = "HEX", value_parser = digest)]
     pub expect_launch: Vec<Digest>,
     /// Certificates besides those in the evidence (PEM or DER), or folders of them. AMD's roots and

@@ -12,8 +12,8 @@ pub struct RequestArgs {
     /// The method of the request
     #[arg(long, short = 'X', visible_alias = "request", value_parser = method)]
     pub method: Option<Method>,
-    /// What stands behind the chain's name in the target: a path that begins with `/`, or a query that begins with
-    /// `?`, or both
+    /// What stands behind the chain's name in the target: a path that begins with `/`, or a query that
+    /// begins with `?`, or both
     #[arg(long, default_value = "", hide_default_value = true, value_parser = below)]
     pub path: String,
     /// A header of the request; may be given often
@@ -26,8 +26,8 @@ pub struct RequestArgs {
 
 #[derive(Debug, Args)]
 pub struct ReplyArgs {
-    /// Where to write the body of a reply that is no error; standard output if not given. With --format json the report
-    /// goes to standard output then, and else to standard error, in one line
+    /// Where to write the body of a reply that is no error; standard output if not given. With --format json
+    /// the report goes to standard output then, and else to standard error, in one line
     #[arg(long, short)]
     pub output: Option<PathBuf>,
     /// Show status and headers before the body, on standard output

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub struct TcbArgs {
-    /// More executables with debug information: functions, the monitor's image that boots, or what one compares with
+    /// More executables with debug information: functions, the monitor's image that boots, or what one
+    /// compares with
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Where hacher-monitor, hacher-gateway and hacher-fabric are; beside this executable if not given

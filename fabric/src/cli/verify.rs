@@ -19,8 +19,8 @@ pub struct VerifyArgs {
     /// The chain that data is for: evidence about another one, or about more, is refused
     #[arg(long, value_name = "NAME", conflicts_with = "report")]
     pub chain: Option<String>,
-    /// The certificate that was met on the connection (PEM or DER, its own one first): the evidence has to be
-    /// about a gateway with its key
+    /// The certificate that was met on the connection (PEM or DER, its own one first): the evidence has to
+    /// be about a gateway with its key
     #[arg(long, value_name = "FILE", conflicts_with = "report")]
     pub tls_certificate: Option<PathBuf>,
     /// The nonce was computed from a connection, at both ends of it, and not sent: evidence for one that was

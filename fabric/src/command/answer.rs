@@ -80,7 +80,8 @@ pub fn is_success(reply: &Reply) -> bool {
     reply.status.as_u16() < 400
 }
 
-/// Says the status to people, and fails if it is an error. What is said of a problem (RFC 9457) is its own words.
+/// Says the status to people, and fails if it is an error. What is said of a problem (RFC 9457) is its own
+/// words.
 ///
 /// # Errors
 /// When the reply is an error; as data that is said in the report.

@@ -159,8 +159,8 @@ fn caller_of(arguments: &CallArgs, way: Way) -> Result<Caller, Failed> {
     })
 }
 
-/// Says why there is no reply: all checks of evidence that was refused, as `verify` does. What is refused has an
-/// exit code of its own, as trying again does not help against whoever stands in between.
+/// Says why there is no reply: all checks of evidence that was refused, as `verify` does. What is refused has
+/// an exit code of its own, as trying again does not help against whoever stands in between.
 fn explain(error: &CallError, gateway: &GatewayUrl, format: Format) -> Failed {
     let said = match (error, format) {
         (CallError::Evidence(EvidenceError::Refused(refused)), Format::Human) => {

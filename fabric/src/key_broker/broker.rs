@@ -1,4 +1,5 @@
-//! Connections to a key broker, and what it answers: bounded, from whom TLS says it is, and never from elsewhere.
+//! Connections to a key broker, and what it answers: bounded, from whom TLS says it is, and never from
+//! elsewhere.
 
 use super::url::BrokerUrl;
 use crate::failed::Failed;

@@ -1,5 +1,5 @@
-//! Secrets of functions from a key broker, which releases them once it has seen evidence of the chain (the protocol
-//! of Trustee, `kbs_attestation_protocol.md`).
+//! Secrets of functions from a key broker, which releases them once it has seen evidence of the chain (the
+//! protocol of Trustee, `kbs_attestation_protocol.md`).
 //!
 //! ```text
 //! loader                                broker                 monitor
@@ -12,8 +12,8 @@
 //!   sealed secret  --------------------------------------------->  opens it, and keeps it for its function
 //! ```
 //!
-//! The loader carries what is said, and sees neither secret nor private key. Whatever the broker sends is bounded,
-//! and no redirect is followed.
+//! The loader carries what is said, and sees neither secret nor private key. Whatever the broker sends is
+//! bounded, and no redirect is followed.
 
 mod broker;
 mod exchange;

@@ -19,7 +19,8 @@ pub enum Part {
     Gateway,
     /// A function.
     Function,
-    /// The command, which is also loader and daemon, and the verifier of whoever calls. It has no plaintext and no key.
+    /// The command, which is also loader and daemon, and the verifier of whoever calls. It has no plaintext
+    /// and no key.
     Fabric,
     /// Something else, to compare with.
     Other,

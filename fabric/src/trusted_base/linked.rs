@@ -1,8 +1,9 @@
-//! The source lines that an executable has instructions of, from its debug information (DWARF, `.debug_line`).
+//! The source lines that an executable has instructions of, from its debug information (DWARF,
+//! `.debug_line`).
 //!
-//! A line counts once, however often it was copied into others, if at least one byte of a section that is executed
-//! is attributed to it. Comments, declarations and what the linker has left out have no such byte. Where the compiler
-//! says that an instruction is of no line, none is counted.
+//! A line counts once, however often it was copied into others, if at least one byte of a section that is
+//! executed is attributed to it. Comments, declarations and what the linker has left out have no such byte.
+//! Where the compiler says that an instruction is of no line, none is counted.
 
 use super::origin::{Crate, Origins};
 use super::path::joined;
@@ -190,8 +191,8 @@ impl<'d, 'a> Counting<'d, 'a> {
         };
         let mut files: HashMap<u64, FileId> = HashMap::new();
         let mut rows = program.rows();
-        // A sequence is what one section had. Those that the linker has left out begin at address 0, and reach into
-        // what it has put elsewhere: so the first address decides.
+        // A sequence is what one section had. Those that the linker has left out begin at address 0, and
+        // reach into what it has put elsewhere: so the first address decides.
         let mut is_linked = None;
         // A row holds up to the address of the next one of its sequence.
         let mut before: Option<(u64, u64, u64)> = None;

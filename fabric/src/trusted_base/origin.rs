@@ -1,8 +1,8 @@
 //! Which crate a source file is of.
 //!
-//! Crates of registries and of Rust's own library stand in folders that bear their names and versions. Of all others the
-//! compiler says which file a crate begins with (`fabric/src/lib.rs/@/...`), and the crate is named after its folder
-//! (`fabric`), beneath the one that all such folders have in common.
+//! Crates of registries and of Rust's own library stand in folders that bear their names and versions. Of all
+//! others the compiler says which file a crate begins with (`fabric/src/lib.rs/@/...`), and the crate is
+//! named after its folder (`fabric`), beneath the one that all such folders have in common.
 
 use super::path::joined;
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! Paths of source files, as debug information has them: in parts.
 
-/// One path of several, of which each is relative to the one before, without `.` and `..`: a header that is included
-/// in two ways is one file.
+/// One path of several, of which each is relative to the one before, without `.` and `..`: a header that is
+/// included in two ways is one file.
 pub(super) fn joined(parts: &[&str]) -> String {
     let begin = parts.iter().rposition(|part| part.starts_with('/')).unwrap_or(0);
     let mut names: Vec<&str> = Vec::new();

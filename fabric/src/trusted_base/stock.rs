@@ -1,5 +1,6 @@
-//! What distributions ship in the place of this project's trusted base: figures that `benches/trusted-base/stock`
-//! prints. Packages do not change once they are published, so they were counted once.
+//! What distributions ship in the place of this project's trusted base: figures that
+//! `benches/trusted-base/stock` prints. Packages do not change once they are published, so they were counted
+//! once.
 
 use super::linked::Lines;
 

@@ -1,5 +1,5 @@
-//! Handlers that are `async`: run one after the other, on tokio's runtime of one thread, and dropped when nobody
-//! waits for them any more.
+//! Handlers that are `async`: run one after the other, on tokio's runtime of one thread, and dropped when
+//! nobody waits for them any more.
 
 use crate::extract::FromInput;
 use crate::handler::{Handler, IntoOutcome, form, send};
@@ -20,9 +20,10 @@ const NO_RUNTIME: Failure = Failure::retry("the asynchronous runtime could not b
 /// Makes a handler of an `async` one: a function or closure with the parameters of [`Handler`]'s table, but
 /// `&Input<'_>`.
 ///
-/// A run whose client has gone, or whose time is up, is *cancelled*: its future is dropped at the next `.await`
-/// at which it waits, and the process stays, with all that it has loaded. Tasks that it has spawned are not its
-/// future: a `JoinSet` ends them with it. One that computes without waiting asks [`Input::is_cancelled`].
+/// A run whose client has gone, or whose time is up, is *cancelled*: its future is dropped at the next
+/// `.await` at which it waits, and the process stays, with all that it has loaded. Tasks that it has spawned
+/// are not its future: a `JoinSet` ends them with it. One that computes without waiting asks
+/// [`Input::is_cancelled`].
 ///
 /// ```
 /// use hacher::{BoxError, asynchronous, harness::Call};

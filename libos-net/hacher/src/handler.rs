@@ -5,8 +5,8 @@ use crate::judge::{BoxError, failure_of};
 use crate::record::{IntoRecord, SendRecord};
 use hacher_libos_net::{Failure, Input, Output};
 
-/// What runs on each record: what [`serve`](crate::serve) and [`harness::Call::run`](crate::harness::Call::run)
-/// take.
+/// What runs on each record: what [`serve`](crate::serve) and
+/// [`harness::Call::run`](crate::harness::Call::run) take.
 ///
 /// Functions and closures (`FnMut`: they may change what they have captured) with these parameters are
 /// handlers, where `A`, `B`, ... are [`FromInput`], `R` is [`IntoRecord`] or a `Result` of one, `E` is

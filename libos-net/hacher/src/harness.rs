@@ -1,6 +1,6 @@
-//! Runs a handler in a unit test: no daemon, no trustlet, no shared memory. What a chain would not let pass fails
-//! here too: a record for a port that is not declared, an output larger than the outbox, a header that cannot
-//! be sent, no output at all.
+//! Runs a handler in a unit test: no daemon, no trustlet, no shared memory. What a chain would not let pass
+//! fails here too: a record for a port that is not declared, an output larger than the outbox, a header that
+//! cannot be sent, no output at all.
 //!
 //! ```
 //! use hacher::{BoxError, Cause, Input, harness::Call};
@@ -43,8 +43,8 @@ pub use inner::{DEFAULT_OUTBOX_BYTES, Record, Reply};
 pub struct Call(inner::Call);
 
 impl Call {
-    /// A call without input yet, on a function with the one port `out`: the first attempt, with a minute left,
-    /// an outbox of [`DEFAULT_OUTBOX_BYTES`], no secrets and no environment.
+    /// A call without input yet, on a function with the one port `out`: the first attempt, with a minute
+    /// left, an outbox of [`DEFAULT_OUTBOX_BYTES`], no secrets and no environment.
     pub fn new() -> Self {
         Self::default()
     }
@@ -65,8 +65,8 @@ impl Call {
     }
 
     /// A record that function `upstream` gave up after `attempts`, from its port `error`: `body` is what it
-    /// had got, and the headers that explain the failure are added. `reason` is what its handler said, empty if
-    /// it said nothing.
+    /// had got, and the headers that explain the failure are added. `reason` is what its handler said, empty
+    /// if it said nothing.
     pub fn error_input(self, upstream: &str, cause: Cause, reason: &str, attempts: u32, body: &[u8]) -> Self {
         Self(self.0.error_input(upstream, cause, reason, attempts, body))
     }
@@ -126,8 +126,8 @@ impl Call {
         Self(self.0.secret(name, value))
     }
 
-    /// Sets a variable of the environment that [`Input::env`] and [`Start::env`] read. `std::env::var` does not
-    /// see it: a test shares its process's environment with others.
+    /// Sets a variable of the environment that [`Input::env`] and [`Start::env`] read. `std::env::var` does
+    /// not see it: a test shares its process's environment with others.
     pub fn env(self, name: &str, value: &str) -> Self {
         Self(self.0.env(name, value))
     }
@@ -181,8 +181,8 @@ impl Call {
     ///
     /// # Panics
     /// When the handler does, unless that [is expected](Self::expects_panic), or if it does not though it is
-    /// expected to; and when the call itself is wrong: without input, or with a name or a header that no chain
-    /// could have.
+    /// expected to; and when the call itself is wrong: without input, or with a name or a header that no
+    /// chain could have.
     pub fn run<Form, H: Handler<Form>>(self, mut handler: H) -> Reply {
         self.0
             .run(|input: Input<'_>, output: &mut Output<'_>| run(&mut handler, input, output))

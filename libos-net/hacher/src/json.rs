@@ -7,8 +7,8 @@ use hacher_libos_net::{Part, PortWriter};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A body of JSON, in and out. A body that is not the JSON of a `T` is a permanent failure, which says where it
-/// goes wrong in the function's log; its content type is not looked at, as functions need not say any.
+/// A body of JSON, in and out. A body that is not the JSON of a `T` is a permanent failure, which says where
+/// it goes wrong in the function's log; its content type is not looked at, as functions need not say any.
 ///
 /// ```
 /// use hacher::{Json, harness::Call};

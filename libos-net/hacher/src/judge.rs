@@ -1,7 +1,7 @@
 //! Which errors are tried again.
 //!
-//! A handler may use `?` on any error. What becomes of the run is decided by the first of these that the error
-//! is, or was [caused](std::error::Error::source) by:
+//! A handler may use `?` on any error. What becomes of the run is decided by the first of these that the
+//! error is, or was [caused](std::error::Error::source) by:
 //!
 //! | error | the run |
 //! |---|---|
@@ -12,8 +12,8 @@
 //! | any other | is tried again, as `retry` of the chain file says |
 //!
 //! An error's text may quote the payload, so it goes to the function's standard error alone, which is dropped
-//! unless the chain file says `logs = "forward"`. Client and `error` port get the [reason](Failure::reason): text that is fixed
-//! when the function is compiled.
+//! unless the chain file says `logs = "forward"`. Client and `error` port get the [reason](Failure::reason):
+//! text that is fixed when the function is compiled.
 
 use core::fmt;
 use hacher_libos_net::{Failure, with_causes};

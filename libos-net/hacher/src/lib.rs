@@ -37,10 +37,12 @@
 //!
 //! # From here
 //!
-//! - What handlers take and return: [`Handler`], [`FromRecord`], [`IntoRecord`]; `Json` with the feature `json`.
+//! - What handlers take and return: [`Handler`], [`FromRecord`], [`IntoRecord`]; `Json` with the feature
+//!   `json`.
 //! - Errors: `?` on anything, and [which of them are tried again](judge).
 //! - What is loaded once: [`serve_with`].
-//! - Joins, secrets, time left, streamed bodies: [`Input`]. Several ports, headers, streamed records: [`Output`].
+//! - Joins, secrets, time left, streamed bodies: [`Input`]. Several ports, headers, streamed records:
+//!   [`Output`].
 //! - `async` handlers: `asynchronous` with the feature `tokio`.
 //! - Tests: [`harness`].
 //!

@@ -1,5 +1,6 @@
-//! What a function says while it runs: `tracing` events on standard error, each with the request and the attempt
-//! that it is about. The chain file drops or forwards them (`logs`); the service adds time and instance.
+//! What a function says while it runs: `tracing` events on standard error, each with the request and the
+//! attempt that it is about. The chain file drops or forwards them (`logs`); the service adds time and
+//! instance.
 
 use core::fmt;
 use hacher_libos_net::Input;

@@ -7,8 +7,8 @@ use crate::log;
 use hacher_libos_net::{Failure, Input, Output, Start};
 use std::process::ExitCode;
 
-/// Serves `handler` as the function of a chain: the `main` of a function's executable. Returns when the service
-/// stops.
+/// Serves `handler` as the function of a chain: the `main` of a function's executable. Returns when the
+/// service stops.
 ///
 /// ```no_run
 /// fn main() -> std::process::ExitCode {
@@ -25,12 +25,12 @@ pub fn serve<Form, H: Handler<Form>>(mut handler: H) -> ExitCode {
 }
 
 /// Serves the handler that `initialise` makes: once in the life of each process, before the first record. The
-/// process has its secrets and is locked down by then, so it can load files (`files` of the chain file) and start
-/// threads, but no code; nobody is told that it serves until `initialise` has returned.
+/// process has its secrets and is locked down by then, so it can load files (`files` of the chain file) and
+/// start threads, but no code; nobody is told that it serves until `initialise` has returned.
 ///
 /// If `initialise` fails or panics, the error is printed with its causes, and the process exits with code
-/// [`INITIALISATION_FAILED`](crate::INITIALISATION_FAILED). The service tries again, ever later; a function that has never served ends the
-/// start of its chain, with a message that says so.
+/// [`INITIALISATION_FAILED`](crate::INITIALISATION_FAILED). The service tries again, ever later; a function
+/// that has never served ends the start of its chain, with a message that says so.
 ///
 /// ```no_run
 /// use hacher::{BoxError, OrFail, serve_with};

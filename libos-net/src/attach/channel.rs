@@ -145,7 +145,8 @@ impl Channel {
         self.say(kind::DRAINED, drained.as_bytes())
     }
 
-    /// Tells the monitor the SHA-256 of the SubjectPublicKeyInfo of the certificate that this gateway presents.
+    /// Tells the monitor the SHA-256 of the SubjectPublicKeyInfo of the certificate that this gateway
+    /// presents.
     ///
     /// # Errors
     /// [`AttachError::System`].

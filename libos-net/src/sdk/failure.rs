@@ -75,8 +75,8 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
 
 /// Lets a handler use `?` on reads and writes. The error's own text is dropped, as it might quote the
 /// payload. [`InvalidData`](std::io::ErrorKind::InvalidData) and
-/// [`InvalidInput`](std::io::ErrorKind::InvalidInput) speak of the bytes, which stay what they are: a permanent
-/// failure. Others are transient.
+/// [`InvalidInput`](std::io::ErrorKind::InvalidInput) speak of the bytes, which stay what they are: a
+/// permanent failure. Others are transient.
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         // A `Failure` that travelled through `std::io::Read` or `Write` comes out as it went in.

@@ -106,8 +106,8 @@ pub struct Record {
 }
 
 impl Call {
-    /// A call without input yet, on a function with the one port `out`: the first attempt, with a minute left,
-    /// an outbox of [`DEFAULT_OUTBOX_BYTES`], no secrets and no environment.
+    /// A call without input yet, on a function with the one port `out`: the first attempt, with a minute
+    /// left, an outbox of [`DEFAULT_OUTBOX_BYTES`], no secrets and no environment.
     pub fn new() -> Self {
         Self::default()
     }
@@ -136,8 +136,8 @@ impl Call {
     }
 
     /// A record that function `upstream` gave up after `attempts`, from its port `error`: `body` is what it
-    /// had got, and the headers that explain the failure are added. `reason` is what the handler said, empty if
-    /// it said nothing.
+    /// had got, and the headers that explain the failure are added. `reason` is what the handler said, empty
+    /// if it said nothing.
     pub fn error_input(self, upstream: &str, cause: Cause, reason: &str, attempts: u32, body: &[u8]) -> Self {
         let [function, told, why, how_often] = headers::EXPLANATION;
         let call = self
@@ -282,8 +282,8 @@ impl Call {
     ///
     /// # Panics
     /// When the handler does, unless that [is expected](Self::expects_panic), or if it does not though it is
-    /// expected to; and when the call itself is wrong: without input, or with a name or a header that no chain
-    /// could have.
+    /// expected to; and when the call itself is wrong: without input, or with a name or a header that no
+    /// chain could have.
     pub fn run<H>(mut self, handler: H) -> Reply
     where
         H: FnMut(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,

@@ -37,8 +37,8 @@ pub(crate) struct Run<'r> {
     pub(crate) started: Monotonic,
     /// How long it may; 0 for as long as the deadline allows.
     pub(crate) timeout_ns: u64,
-    /// Of a function that reads its input as a stream: the deadline, and since when its timeout counts, as the
-    /// last segment has renewed them.
+    /// Of a function that reads its input as a stream: the deadline, and since when its timeout counts, as
+    /// the last segment has renewed them.
     pub(crate) renewed: Option<&'r dyn Fn() -> (Monotonic, Monotonic)>,
     pub(crate) secrets: &'r [Secret],
     pub(crate) environment: &'r Environment,

@@ -363,9 +363,9 @@ impl Write for PortWriter<'_> {
         Ok(bytes.len())
     }
 
-    /// Of a streamed record, passes on what was written so far, in a segment of its own, for whoever waits for
-    /// just that; if its readers have `stream = true`, or it goes to `egress` from a function that has. Otherwise
-    /// nothing happens.
+    /// Of a streamed record, passes on what was written so far, in a segment of its own, for whoever waits
+    /// for just that; if its readers have `stream = true`, or it goes to `egress` from a function that
+    /// has. Otherwise nothing happens.
     fn flush(&mut self) -> io::Result<()> {
         let (index, buffer) = (self.index, &mut *self.buffer);
         Ok(self

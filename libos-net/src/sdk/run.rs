@@ -14,8 +14,8 @@ pub(crate) fn run_caught<H>(handler: &mut H, input: Input<'_>, output: &mut Outp
 where
     H: FnMut(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
 {
-    // Unwind safety: input and output are cleared before their next use. What a handler has half-changed of its
-    // own state when it panics, its next run finds so: `serve` says that to authors.
+    // Unwind safety: input and output are cleared before their next use. What a handler has half-changed of
+    // its own state when it panics, its next run finds so: `serve` says that to authors.
     catch_unwind(AssertUnwindSafe(|| handler(input, output))).unwrap_or_else(|_| {
         last_words::caught();
         Err(PANICKED)

@@ -1,5 +1,5 @@
-//! A run of a function that reads its input as a stream: it may take as long as the stream does, as long as it
-//! moves.
+//! A run of a function that reads its input as a stream: it may take as long as the stream does, as long as
+//! it moves.
 //!
 //! ```text
 //! timeout     between two steps (a segment read, a segment sent) of the handler; waiting does not count

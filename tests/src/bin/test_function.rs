@@ -432,8 +432,8 @@ fn answer_event(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Fai
     out.append(input.bytes()?)
 }
 
-/// Answers as its input says, in lines: `status NUMBER`, `set`, `append` and `remove` with a name and a value;
-/// the body follows an empty line.
+/// Answers as its input says, in lines: `status NUMBER`, `set`, `append` and `remove` with a name and a
+/// value; the body follows an empty line.
 fn reply(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
     let text = String::from_utf8_lossy(input.bytes()?).into_owned();
     let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));

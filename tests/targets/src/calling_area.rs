@@ -1,6 +1,6 @@
-//! Calls of an operating system over a calling area: whatever stands in its memory and registers, the monitor answers
-//! with a code, panics at nothing, leaves pages that are not the caller's as they are, and has no processor run at
-//! another level than the caller's.
+//! Calls of an operating system over a calling area: whatever stands in its memory and registers, the monitor
+//! answers with a code, panics at nothing, leaves pages that are not the caller's as they are, and has no
+//! processor run at another level than the caller's.
 
 use crate::script::Script;
 use hacher_snp::frame::Frame;

@@ -1,5 +1,5 @@
-//! Certificates, tables of them and revocation lists: any bytes are taken for each, and only a real certificate
-//! passes for one.
+//! Certificates, tables of them and revocation lists: any bytes are taken for each, and only a real
+//! certificate passes for one.
 
 use crate::report::{REPORT, TIME, VCEK};
 use hacher_verifier::{Expectations, Policy, Purpose, certificate_table, verify_report};

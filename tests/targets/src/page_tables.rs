@@ -1,5 +1,6 @@
-//! Page tables of trustlets: in whatever order pages are taken, mapped, unmapped and released, a trustlet reaches what it
-//! was given and nothing else, a page has one writer, none is writable and executable, and a new page is empty.
+//! Page tables of trustlets: in whatever order pages are taken, mapped, unmapped and released, a trustlet
+//! reaches what it was given and nothing else, a page has one writer, none is writable and executable, and a
+//! new page is empty.
 
 use crate::script::Script;
 use hacher_snp::frame::Frame;

@@ -6,8 +6,8 @@ use hacher_sealed_request::{DIGEST_BYTES, KEY_BYTES, Refused, head};
 const DIGEST: [u8; DIGEST_BYTES] = [3; DIGEST_BYTES];
 const PIECES: [&[u8]; 5] = [b"a", b"bc", b"", b"def", b"the end"];
 
-/// Opens what the bytes are, and what they make of an honest request: each byte puts one segment, whole, cut or with one bit
-/// changed.
+/// Opens what the bytes are, and what they make of an honest request: each byte puts one segment, whole, cut
+/// or with one bit changed.
 pub fn sealed_request(bytes: &[u8]) {
     assert!(opened(bytes).1.is_err(), "nobody sealed it");
     if let Ok(Some(read)) = head::decode(bytes) {

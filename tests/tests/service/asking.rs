@@ -1,4 +1,5 @@
-//! `call` and `run` as people and programs use them: what they send, what they show, what their exit code says.
+//! `call` and `run` as people and programs use them: what they send, what they show, what their exit code
+//! says.
 
 use hacher_tests::tenants::{command, write};
 use hacher_tests::{Service, function};

@@ -108,7 +108,8 @@ fn an_event_in_structured_or_batched_mode_is_a_body_and_passes_byte_by_byte() {
         assert_eq!(reply.header("content-type"), Some(content_type));
         assert_eq!(reply.body, body.as_bytes());
         assert_eq!(attributes(&reply), []);
-        // Section 3.2.3.1: attributes may stand in headers, too; what they say is not the gateway's to compare.
+        // Section 3.2.3.1: attributes may stand in headers, too; what they say is not the gateway's to
+        // compare.
         let fields = [("content-type", content_type), ("ce-id", "1234-1234-1234")];
         let reply = ask(&service, &fields, body);
         assert_eq!((attributes(&reply).len(), &reply.body[..]), (1, body.as_bytes()));

@@ -1,5 +1,5 @@
-//! Secrets that a key broker releases: to the chain that it accepts, for the resource that was asked for, sealed
-//! for the monitor alone; and brokers, and go-betweens, that are not honest.
+//! Secrets that a key broker releases: to the chain that it accepts, for the resource that was asked for,
+//! sealed for the monitor alone; and brokers, and go-betweens, that are not honest.
 
 mod broker;
 

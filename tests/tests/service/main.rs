@@ -1,5 +1,5 @@
-//! The service as its users and operators meet it: the real programs, started for each test. One executable, since most of
-//! these tests wait most of their time, and wait beside each other.
+//! The service as its users and operators meet it: the real programs, started for each test. One executable,
+//! since most of these tests wait most of their time, and wait beside each other.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 mod asking;

@@ -1,4 +1,5 @@
-//! What a function makes of its reply: status and headers, what HTTP does not let it say, and who hears of it.
+//! What a function makes of its reply: status and headers, what HTTP does not let it say, and who hears of
+//! it.
 
 use hacher_fabric::http::Reply;
 use hacher_tests::{Service, function};

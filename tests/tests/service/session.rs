@@ -442,8 +442,8 @@ fn evidence_of_another_connection_is_refused() {
 
 #[test]
 fn evidence_for_a_nonce_is_none_for_a_session() {
-    // The relay has evidence made for the very nonce that its client will compute: it knows its own end of that
-    // connection, but the real gateway says that the nonce was sent.
+    // The relay has evidence made for the very nonce that its client will compute: it knows its own end of
+    // that connection, but the real gateway says that the nonce was sent.
     let relayed = Relayed::new();
     let (mut stream, binding) = relayed.connect();
     let nonce: String = binding

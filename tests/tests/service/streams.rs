@@ -1,5 +1,5 @@
-//! Streams end to end: bodies of any length pass through functions with little memory, and little of them is held
-//! anywhere; and what happens in the middle of a stream has a clear end.
+//! Streams end to end: bodies of any length pass through functions with little memory, and little of them is
+//! held anywhere; and what happens in the middle of a stream has a clear end.
 
 use hacher_tests::streamed::MIDDLE_BYTES;
 use hacher_tests::{Service, function, instances, until};

@@ -1,4 +1,5 @@
-//! `hacher-fabric verify`: what it prints, what it refuses, and its exit codes; and policies that `measure` writes.
+//! `hacher-fabric verify`: what it prints, what it refuses, and its exit codes; and policies that `measure`
+//! writes.
 
 use hacher_tests::tenants::get;
 use hacher_tests::{Service, executable, function};

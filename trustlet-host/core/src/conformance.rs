@@ -1,5 +1,5 @@
-//! What every carrier of monitor calls has to bring: the same requests get the same answers, over a socket or over
-//! a calling area. Whoever carries calls runs [`run`].
+//! What every carrier of monitor calls has to bring: the same requests get the same answers, over a socket or
+//! over a calling area. Whoever carries calls runs [`run`].
 
 use crate::calls::{
     self, ANY_CPU, Call, ChainDefinition, ChainEntry, EdgeDefinition, FunctionDefinition, FunctionEntry,

@@ -323,9 +323,9 @@ pub trait Platform: Sized {
     /// knows.
     fn memory_bytes(&self, process: ProcessId) -> Option<u64>;
 
-    /// A report over `data`. Does not wait for a device that takes its time: asked again by the same asker with
-    /// the same data, it says what the device has answered meanwhile. With other data, an asker gives up what it
-    /// asked before.
+    /// A report over `data`. Does not wait for a device that takes its time: asked again by the same asker
+    /// with the same data, it says what the device has answered meanwhile. With other data, an asker
+    /// gives up what it asked before.
     ///
     /// # Errors
     /// Transient as long as the device has not answered, or is busy with what others asked before.

@@ -1,10 +1,10 @@
-//! Reports of a platform without hardware that vouches for it: signed with a key that the monitor made when it
-//! started.
+//! Reports of a platform without hardware that vouches for it: signed with a key that the monitor made when
+//! it started.
 //!
 //! They bind a manifest to a nonce, so that everything around attestation works on any machine. They do
-//! **not** prove anything about the machine: whoever controls its operating system can sign what they like. So
-//! they have a type of their own and never look like a hardware report, and a verifier refuses them unless it
-//! is told to take them.
+//! **not** prove anything about the machine: whoever controls its operating system can sign what they like.
+//! So they have a type of their own and never look like a hardware report, and a verifier refuses them unless
+//! it is told to take them.
 //!
 //! ```text
 //! 24 bytes  "hacher-emulated-report-1"

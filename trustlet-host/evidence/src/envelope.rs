@@ -43,8 +43,8 @@ pub enum Kind {
     Emulated,
     /// SEV-SNP: the report is over the manifest.
     Snp,
-    /// SEV-SNP through an SVSM. Its report, of the highest privilege level, is over the manifest of the SVSM's
-    /// services, with what would be reported over otherwise as its nonce.
+    /// SEV-SNP through an SVSM. Its report, of the highest privilege level, is over the manifest of the
+    /// SVSM's services, with what would be reported over otherwise as its nonce.
     SnpSvsm,
 }
 

@@ -1,11 +1,11 @@
-//! Evidence: what a monitor says of itself and of the chains that it serves (the *manifest*), and what vouches
-//! for it (a *report* of the platform). The monitor makes it, a verifier takes it apart; both use this crate,
-//! and `docs/evidence.md` specifies every byte, so that others need not.
+//! Evidence: what a monitor says of itself and of the chains that it serves (the *manifest*), and what
+//! vouches for it (a *report* of the platform). The monitor makes it, a verifier takes it apart; both use
+//! this crate, and `docs/evidence.md` specifies every byte, so that others need not.
 //!
 //! A client sends 64 bytes that nobody has used before, the *nonce*. The platform reports over
-//! [`report_data()`] of nonce and manifest, as the SVSM attestation protocol has it (AMD 58019), so whoever sees
-//! the manifest only, or answers with an older report, is found out. The nonce is not part of the evidence:
-//! who verifies knows it.
+//! [`report_data()`] of nonce and manifest, as the SVSM attestation protocol has it (AMD 58019), so whoever
+//! sees the manifest only, or answers with an older report, is found out. The nonce is not part of the
+//! evidence: who verifies knows it.
 //!
 //! ```text
 //! word, key, measurement   what a line names

@@ -19,8 +19,8 @@
 //! ```
 //!
 //! Each line ends with one line feed, words are parted by one blank, hex digits are lower case: no two
-//! manifests mean the same. A line says what it is by its first word, so the order is there to be checked, and
-//! a reader needs no look ahead. `docs/evidence.md` has it in full.
+//! manifests mean the same. A line says what it is by its first word, so the order is there to be checked,
+//! and a reader needs no look ahead. `docs/evidence.md` has it in full.
 
 mod decode;
 mod encode;

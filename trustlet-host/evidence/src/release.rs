@@ -1,8 +1,8 @@
 //! What a key broker is told before it releases a secret, and what evidence for it is over.
 //!
-//! The protocol is that of Trustee (`kbs_attestation_protocol.md`): whoever asks has a key pair, and the hash of
-//! its public key and the broker's nonce is bound to the evidence. The bytes that are hashed are *runtime data*,
-//! JSON in its canonical form (RFC 8785), so that a broker computes the same from what it was sent.
+//! The protocol is that of Trustee (`kbs_attestation_protocol.md`): whoever asks has a key pair, and the hash
+//! of its public key and the broker's nonce is bound to the evidence. The bytes that are hashed are *runtime
+//! data*, JSON in its canonical form (RFC 8785), so that a broker computes the same from what it was sent.
 
 use crate::cryptography::sha384;
 use crate::report_data::NONCE_BYTES;
@@ -23,7 +23,8 @@ pub struct ReleaseKey {
     pub y: [u8; COORDINATE_BYTES],
 }
 
-/// Whether a broker's nonce is taken: base64 of either alphabet, so that nothing in it means something in JSON.
+/// Whether a broker's nonce is taken: base64 of either alphabet, so that nothing in it means something in
+/// JSON.
 #[must_use]
 pub fn is_broker_nonce(text: &str) -> bool {
     let is_base64 = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'/' | b'-' | b'_' | b'=');

@@ -1,5 +1,5 @@
-//! The nonce of a session: evidence for it was asked for over this very connection of TLS, by this client, and
-//! from whoever presented this very certificate.
+//! The nonce of a session: evidence for it was asked for over this very connection of TLS, by this client,
+//! and from whoever presented this very certificate.
 //!
 //! Both ends compute it, each from its own end of the connection: whoever stands in between has two
 //! connections, and so two exporters (RFC 9266).

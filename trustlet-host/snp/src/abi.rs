@@ -1,8 +1,9 @@
 //! What a trustlet finds when it begins, and the calls that it makes of the monitor.
 //!
-//! A trustlet begins at the entry of its program with a stack, in RDI the address of its heap and in RSI the bytes
-//! of that. A call has its number in RAX and arguments in RDI, RSI and RDX; its answer comes in RAX, and
-//! [`REFUSED`] is that of a call that was not made. Pointers lead to the trustlet's own memory that it can write.
+//! A trustlet begins at the entry of its program with a stack, in RDI the address of its heap and in RSI the
+//! bytes of that. A call has its number in RAX and arguments in RDI, RSI and RDX; its answer comes in RAX,
+//! and [`REFUSED`] is that of a call that was not made. Pointers lead to the trustlet's own memory that it
+//! can write.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -20,16 +21,17 @@ pub mod call {
     /// Ends the trustlet. RDI: a code, 0 for success.
     pub const EXIT: u64 = 0;
     /// Takes the next message of the monitor. RDI, RSI: where it goes, of at least
-    /// [`hacher_data_path::attach::message::MESSAGE_MAX_BYTES`]; RDX: where the [`super::Handle`]s beside it go, of
-    /// which there are at most [`hacher_data_path::attach::message::MESSAGE_MAX_DESCRIPTORS`]. Answered with the
-    /// bytes of the message, and the number of handles in the upper half; with 0 if there is none.
+    /// [`hacher_data_path::attach::message::MESSAGE_MAX_BYTES`]; RDX: where the [`super::Handle`]s beside it
+    /// go, of which there are at most [`hacher_data_path::attach::message::MESSAGE_MAX_DESCRIPTORS`].
+    /// Answered with the bytes of the message, and the number of handles in the upper half; with 0 if
+    /// there is none.
     pub const RECEIVE: u64 = 1;
     /// Says something to the monitor, which is a message of an attachment. RDI, RSI: what.
     pub const SAY: u64 = 2;
     /// Rings a bell. RDI: its number, of a [`super::Handle`].
     pub const RING: u64 = 3;
-    /// Sleeps until the trustlet's own bell rings, or a message comes. RDI: until when at most, as `NOW` counts; it
-    /// may be never.
+    /// Sleeps until the trustlet's own bell rings, or a message comes. RDI: until when at most, as `NOW`
+    /// counts; it may be never.
     pub const WAIT: u64 = 4;
     /// Answered with the nanoseconds since the machine started.
     pub const NOW: u64 = 5;

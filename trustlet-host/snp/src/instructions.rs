@@ -16,8 +16,8 @@ const SIZE_4_KIB: u64 = 0;
 /// As the processor says; [`RmpError::Unchanged`] if the page was in that state already.
 ///
 /// # Safety
-/// The processor is at CPL0 and VMPL0 of an SNP guest. A page is mapped at `address`, nobody uses what it holds,
-/// and nobody uses it after it was made invalid: the processor would stop there.
+/// The processor is at CPL0 and VMPL0 of an SNP guest. A page is mapped at `address`, nobody uses what it
+/// holds, and nobody uses it after it was made invalid: the processor would stop there.
 pub unsafe fn pvalidate(address: u64, valid: bool) -> Result<(), RmpError> {
     let (rax, unchanged): (u64, u8);
     // SAFETY: the caller's; the instruction changes RAX and flags, and the page's entry in the reverse map.
@@ -55,15 +55,15 @@ pub unsafe fn rmpadjust(address: u64, adjustment: Adjustment) -> Result<(), RmpE
     unsafe { rmpadjust_with(address, adjustment.rdx()) }
 }
 
-/// `RMPADJUST`: marks the page at `address` as the state of a virtual processor, or no longer, and leaves `level` nothing
-/// of it.
+/// `RMPADJUST`: marks the page at `address` as the state of a virtual processor, or no longer, and leaves
+/// `level` nothing of it.
 ///
 /// # Errors
 /// As the processor says.
 ///
 /// # Safety
-/// The processor is at CPL0 and VMPL0 of an SNP guest. A page is mapped at `address`; if it becomes a state, the
-/// hypervisor may run what it describes from now on, and nobody but the monitor may change it.
+/// The processor is at CPL0 and VMPL0 of an SNP guest. A page is mapped at `address`; if it becomes a state,
+/// the hypervisor may run what it describes from now on, and nobody but the monitor may change it.
 pub unsafe fn rmpadjust_state(address: u64, level: Vmpl, is_state: bool) -> Result<(), RmpError> {
     // SAFETY: the caller's.
     unsafe { rmpadjust_with(address, state_rdx(level, is_state)) }
@@ -91,10 +91,11 @@ unsafe fn rmpadjust_with(address: u64, rdx: u64) -> Result<(), RmpError> {
 /// `VMGEXIT`: hands over to the hypervisor, which finds what is asked of it in the GHCB.
 ///
 /// # Safety
-/// The processor is at CPL0 of a guest with SEV-ES, whose GHCB holds a request; memory that the hypervisor may write
-/// holds nothing that is relied on.
+/// The processor is at CPL0 of a guest with SEV-ES, whose GHCB holds a request; memory that the hypervisor
+/// may write holds nothing that is relied on.
 pub unsafe fn vmgexit() {
-    // SAFETY: the caller's. What the hypervisor changes is memory, so the compiler forgets what it knows of it.
+    // SAFETY: the caller's. What the hypervisor changes is memory, so the compiler forgets what it knows of
+    // it.
     unsafe {
         asm!(
             // VMGEXIT
@@ -144,7 +145,8 @@ mod tests {
 
     /// Plays the processor, for an instruction that this one does not know, or does not have at CPL3.
     extern "C" fn play(_: c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-        // SAFETY: the kernel gives a handler with `SA_SIGINFO` the context of the thread that was interrupted.
+        // SAFETY: the kernel gives a handler with `SA_SIGINFO` the context of the thread that was
+        // interrupted.
         let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
         let registers = &mut context.uc_mcontext.gregs;
         let place = |register: c_int| usize::try_from(register).unwrap_or(0);

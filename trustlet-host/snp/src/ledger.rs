@@ -10,9 +10,9 @@
 //!                   state of a processor
 //! ```
 //!
-//! A spare page is empty and no level but the monitor's reaches it. It got so by one function, which first takes
-//! it from all other levels and then empties it: nobody writes into it meanwhile, and nobody finds in it what
-//! another left. Whoever takes a page gets what its purpose needs and no more.
+//! A spare page is empty and no level but the monitor's reaches it. It got so by one function, which first
+//! takes it from all other levels and then empties it: nobody writes into it meanwhile, and nobody finds in
+//! it what another left. Whoever takes a page gets what its purpose needs and no more.
 
 mod purpose;
 mod refused;
@@ -30,7 +30,8 @@ use core::ops::Range;
 /// What a page is at the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Boot {
-    /// The monitor's: its memory, and every page that the launch made for it alone (secrets, CPUID, VMSA, GHCB).
+    /// The monitor's: its memory, and every page that the launch made for it alone (secrets, CPUID, VMSA,
+    /// GHCB).
     Monitor,
     /// The operating system's, and validated.
     System,
@@ -49,12 +50,13 @@ enum Use {
     Absent,
     /// The monitor's own, from the start to the end.
     Monitor,
-    /// In the middle of a change. If the processor refuses there, it stays so: nobody gets it again, and who had it
-    /// before may still reach it.
+    /// In the middle of a change. If the processor refuses there, it stays so: nobody gets it again, and who
+    /// had it before may still reach it.
     Lost,
     /// The operating system's.
     System,
-    /// The state of a virtual processor of the operating system's, which nobody but the monitor reads or writes.
+    /// The state of a virtual processor of the operating system's, which nobody but the monitor reads or
+    /// writes.
     State,
     /// Nobody's, and empty.
     Spare,
@@ -82,8 +84,8 @@ pub struct PageLedger {
 }
 
 impl PageLedger {
-    /// The ledger of a guest that has the pages with these numbers, of which each is what `boot` says. Levels below the
-    /// monitor's have nothing of the monitor's own.
+    /// The ledger of a guest that has the pages with these numbers, of which each is what `boot` says. Levels
+    /// below the monitor's have nothing of the monitor's own.
     #[must_use]
     pub fn new(memory: Range<u64>, boot: impl Fn(u64) -> Boot) -> Self {
         let use_of = |number: u64| match boot(number) {
@@ -104,7 +106,8 @@ impl PageLedger {
     /// Takes a page into the guest, for the operating system.
     ///
     /// # Errors
-    /// When it is in use, is no memory, or the processor refuses. Then the operating system does not get it from here.
+    /// When it is in use, is no memory, or the processor refuses. Then the operating system does not get it
+    /// from here.
     pub fn accept(&mut self, hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
         self.expect(frame, Use::Absent)?;
         if let Err(error) = hardware.validate(frame, true) {
@@ -137,7 +140,8 @@ impl PageLedger {
     /// Takes a page from the operating system.
     ///
     /// # Errors
-    /// When it is not the operating system's, or the processor refuses. In the second case nobody gets it again.
+    /// When it is not the operating system's, or the processor refuses. In the second case nobody gets it
+    /// again.
     pub fn deposit(&mut self, hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
         self.expect(frame, Use::System)?;
         self.empty(hardware, frame)
@@ -157,12 +161,12 @@ impl PageLedger {
         Ok(Some(frame))
     }
 
-    /// Makes a page of the operating system's the state of a virtual processor, if that runs at its level and with
-    /// these features.
+    /// Makes a page of the operating system's the state of a virtual processor, if that runs at its level and
+    /// with these features.
     ///
     /// # Errors
-    /// When it is not the operating system's, or would be another kind of processor: then it has the page as before. Or
-    /// the processor refuses, and nobody gets it again.
+    /// When it is not the operating system's, or would be another kind of processor: then it has the page as
+    /// before. Or the processor refuses, and nobody gets it again.
     pub fn lend_state(
         &mut self,
         hardware: &mut impl Hardware,
@@ -186,7 +190,8 @@ impl PageLedger {
     /// Gives the page of a state back, with what it holds.
     ///
     /// # Errors
-    /// When it is none, a processor runs from it, or the processor refuses. In the third case nobody gets it again.
+    /// When it is none, a processor runs from it, or the processor refuses. In the third case nobody gets it
+    /// again.
     pub fn return_state(&mut self, hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
         self.expect(frame, Use::State)?;
         if !hardware.park(frame) {
@@ -386,8 +391,8 @@ fn take_from_all(hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refus
         let permissions = Permissions::NONE;
         hardware.adjust(frame, Adjustment { level, permissions })
     };
-    // The operating system can give what it has to the level below its own, until it has nothing: so its own comes
-    // first, and the lowest once more, when no processor remembers what was permitted.
+    // The operating system can give what it has to the level below its own, until it has nothing: so its own
+    // comes first, and the lowest once more, when no processor remembers what was permitted.
     let taken = [Vmpl::OPERATING_SYSTEM, Vmpl::Three, Vmpl::TRUSTLETS].map(&mut take);
     hardware.flush();
     let permissions = Permissions::NONE;

@@ -1,7 +1,8 @@
-//! The program of a trustlet: a static ELF executable for x86-64 (System V ABI, chapter 5 of the generic part).
+//! The program of a trustlet: a static ELF executable for x86-64 (System V ABI, chapter 5 of the generic
+//! part).
 //!
-//! Whatever is not needed is refused: an interpreter, libraries, relocations, storage of threads, segments that are
-//! writable and executable, that share a page, or lie where other things do.
+//! Whatever is not needed is refused: an interpreter, libraries, relocations, storage of threads, segments
+//! that are writable and executable, that share a page, or lie where other things do.
 
 use crate::frame::FRAME_BYTES;
 use crate::space::Access;

@@ -89,16 +89,16 @@ pub struct Adjustment {
 }
 
 impl Adjustment {
-    /// As RDX: the level in bits 7 to 0, its permissions in bits 15 to 8. Bit 16, which makes the page the state
-    /// of a virtual processor (VMSA), is clear.
+    /// As RDX: the level in bits 7 to 0, its permissions in bits 15 to 8. Bit 16, which makes the page the
+    /// state of a virtual processor (VMSA), is clear.
     #[must_use]
     pub const fn rdx(self) -> u64 {
         self.level as u64 | (self.permissions.bits() as u64) << 8
     }
 }
 
-/// RDX of an `RMPADJUST` that marks a page as the state of a virtual processor (bit 16), or no longer, and leaves a level
-/// nothing of it.
+/// RDX of an `RMPADJUST` that marks a page as the state of a virtual processor (bit 16), or no longer, and
+/// leaves a level nothing of it.
 #[must_use]
 pub const fn state_rdx(level: Vmpl, is_state: bool) -> u64 {
     level as u64 | (is_state as u64) << 16
@@ -116,8 +116,8 @@ pub enum RmpError {
     /// `FAIL_SIZEMISMATCH`.
     #[error("the page has another size in the reverse map")]
     Size,
-    /// `PVALIDATE` changed nothing (carry flag): the page was as it shall be already. Then somebody may have put
-    /// another page in the place of one that is in use, so it must not be used.
+    /// `PVALIDATE` changed nothing (carry flag): the page was as it shall be already. Then somebody may have
+    /// put another page in the place of one that is in use, so it must not be used.
     #[error("the page was validated, or not, already")]
     Unchanged,
     /// A result that the manual does not have.

@@ -1,7 +1,7 @@
-//! A machine for tests: memory, the reverse map with four levels, page tables as processors walk them, and what
-//! processors remember of translations, permissions and tables. It follows APM volume 2, sections 5.3 and 15.36, for pages
-//! of 4 KiB. It has no pages of 2 MiB, no reserved bits, and of the results of `RMPADJUST` only
-//! success and lack of permission; what else a processor may refuse, a test says.
+//! A machine for tests: memory, the reverse map with four levels, page tables as processors walk them, and
+//! what processors remember of translations, permissions and tables. It follows APM volume 2, sections 5.3
+//! and 15.36, for pages of 4 KiB. It has no pages of 2 MiB, no reserved bits, and of the results of
+//! `RMPADJUST` only success and lack of permission; what else a processor may refuse, a test says.
 #![allow(
     clippy::indexing_slicing,
     clippy::missing_panics_doc,

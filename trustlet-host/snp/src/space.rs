@@ -55,8 +55,8 @@ pub enum NotMapped {
 pub struct Space {
     id: SpaceId,
     root: Frame,
-    /// The bit that makes a page encrypted memory, in the address of an entry (APM volume 2, section 7.10); 0 where
-    /// there is none.
+    /// The bit that makes a page encrypted memory, in the address of an entry (APM volume 2, section 7.10);
+    /// 0 where there is none.
     encrypted: u64,
     tables: Vec<Frame>,
     /// By address.
@@ -162,7 +162,8 @@ impl Space {
         Some(frame)
     }
 
-    /// Ends it: takes all mappings away, and gives the pages back that it has alone. Its trustlet runs no more.
+    /// Ends it: takes all mappings away, and gives the pages back that it has alone. Its trustlet runs no
+    /// more.
     ///
     /// # Errors
     /// When the processor refuses to take one back; all others are back.

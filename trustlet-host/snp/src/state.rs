@@ -1,7 +1,8 @@
 //! The state of a virtual processor (VMSA; APM volume 2, table B-4), as far as the monitor looks at it.
 //!
-//! A hypervisor may run any page that the reverse map marks as a state, at the level that the page says. So whoever
-//! writes such a page chooses the level: nobody but the monitor may, from before it looks until the mark is gone.
+//! A hypervisor may run any page that the reverse map marks as a state, at the level that the page says. So
+//! whoever writes such a page chooses the level: nobody but the monitor may, from before it looks until the
+//! mark is gone.
 
 use crate::frame::Frame;
 use crate::hardware::Hardware;

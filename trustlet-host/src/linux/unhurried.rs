@@ -4,13 +4,13 @@
 //! A thread that has answered is gone before the monitor goes on. One that has not stays behind in a system
 //! call until there is an answer, or the monitor ends. At the start, what it was to read is refused, so that
 //! the start fails. Later ([`Question::of_paths`]) the monitor goes on, so such a thread has nothing of the
-//! monitor's: a copy of a descriptor would keep a socket open that the monitor has closed, and would have epoll
-//! tell of a process without end that is long gone.
+//! monitor's: a copy of a descriptor would keep a socket open that the monitor has closed, and would have
+//! epoll tell of a process without end that is long gone.
 //!
 //! Processes are started while such a thread waits. A child allocates memory before it executes its program,
-//! with the locks of the allocator as they were at the clone. A thread in a system call holds none. One that has
-//! just returned allocates from an arena of its own (glibc). Should a child find a lock held for all that,
-//! it is given up as any child that does not start, and is started again.
+//! with the locks of the allocator as they were at the clone. A thread in a system call holds none. One that
+//! has just returned allocates from an arena of its own (glibc). Should a child find a lock held for all
+//! that, it is given up as any child that does not start, and is started again.
 
 #![allow(
     unsafe_code,
@@ -154,8 +154,8 @@ pub(crate) fn answered<T: Send + 'static>(mut question: Question<T>, patience: D
 /// Gives the calling thread a table of descriptors of its own, in which there are the standard ones alone.
 fn let_go_of_descriptors() -> io::Result<()> {
     const FIRST: libc::c_uint = 3;
-    // SAFETY: takes three numbers. With this flag the thread has a table of its own before anything is closed,
-    // so nobody else's descriptor is, and the thread owns none yet.
+    // SAFETY: takes three numbers. With this flag the thread has a table of its own before anything is
+    // closed, so nobody else's descriptor is, and the thread owns none yet.
     let done = unsafe {
         libc::syscall(
             libc::SYS_close_range,

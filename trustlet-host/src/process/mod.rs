@@ -14,8 +14,8 @@
 //!
 //! Everything here is called by the monitor, which has one thread: between `clone` and `execveat` the child
 //! is a copy of the monitor and allocates memory, which would not be sound advice in a process with several.
-//! What may wait for a file system or a device has a thread while it waits; `linux/unhurried.rs` says what that
-//! means for processes that are started meanwhile.
+//! What may wait for a file system or a device has a thread while it waits; `linux/unhurried.rs` says what
+//! that means for processes that are started meanwhile.
 
 pub mod control_group;
 pub mod copy;

@@ -74,8 +74,8 @@ pub struct AllowedCall {
     pub conditional: bool,
 }
 
-/// What a process of `role` can call while it serves, in the order of the numbers; of functions, one with a scratch
-/// directory. The daemon is no trustlet, and adds no stage 2.
+/// What a process of `role` can call while it serves, in the order of the numbers; of functions, one with a
+/// scratch directory. The daemon is no trustlet, and adds no stage 2.
 ///
 /// # Errors
 ///

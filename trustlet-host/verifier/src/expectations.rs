@@ -9,11 +9,11 @@ pub struct Expectations<'a> {
     /// The nonce that the evidence was asked for with. Of a bare report, the whole REPORT_DATA. `None` looks
     /// at neither, and says so; evidence without a nonce can be a replay, so it fails.
     pub nonce: Option<[u8; 64]>,
-    /// Where the nonce comes from: [`Purpose::Nonce`] if the caller has chosen it, and [`Purpose::Session`] if it
-    /// is computed from a connection, at both ends.
+    /// Where the nonce comes from: [`Purpose::Nonce`] if the caller has chosen it, and [`Purpose::Session`]
+    /// if it is computed from a connection, at both ends.
     pub purpose: Purpose,
-    /// The key of the certificate that was met on the connection ([`crate::tls_key()`]); `None` compares with
-    /// nothing.
+    /// The key of the certificate that was met on the connection ([`crate::tls_key()`]); `None` compares
+    /// with nothing.
     pub tls_key: Option<[u8; 32]>,
     /// The name of the chain that data is for: evidence of others, or of more, is refused. `None` takes any.
     pub chain: Option<&'a str>,

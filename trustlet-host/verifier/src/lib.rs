@@ -24,7 +24,8 @@
 //! same verdict. Everything in evidence is written by somebody who may lie. It goes through these modules:
 //!
 //! 1. `verify`: the envelope, and which platform vouches;
-//! 2. `snp`: the report, its certificates up to a pinned root of AMD, and the chip, TCB and guest it speaks of;
+//! 2. `snp`: the report, its certificates up to a pinned root of AMD, and the chip, TCB and guest it speaks
+//!    of;
 //! 3. `manifest_checks`: what the monitor says, bound to report and nonce by the report data;
 //! 4. `connection_checks`: whether it is about what the caller asked for, and whom it met.
 //!

@@ -115,8 +115,8 @@ pub struct ManifestPolicy {
 }
 
 impl ManifestPolicy {
-    /// Whether all that sees data first is named: chains as a whole, or both their functions and their gateways.
-    /// Where it is not, whoever loads chains meets the policy with one of their own.
+    /// Whether all that sees data first is named: chains as a whole, or both their functions and their
+    /// gateways. Where it is not, whoever loads chains meets the policy with one of their own.
     #[must_use]
     pub fn names_chains(&self) -> bool {
         !self.chains.is_empty() || (!self.functions.is_empty() && !self.gateways.is_empty())

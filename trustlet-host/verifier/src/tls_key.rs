@@ -46,7 +46,8 @@ mod tests {
 
     #[test]
     fn the_key_is_what_other_software_says() {
-        // openssl x509 -inform DER -in genoa_vcek.der -pubkey -noout | openssl pkey -pubin -outform DER | sha256sum
+        // openssl x509 -inform DER -in genoa_vcek.der -pubkey -noout | openssl pkey -pubin -outform DER |
+        // sha256sum
         let said = "686bda96d6cd067803b09e402c465ce6a789501a554437a0a381895324016ec3";
         assert_eq!(Hex(&tls_key(VCEK).unwrap()).to_string(), said);
     }

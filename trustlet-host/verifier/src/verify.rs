@@ -16,8 +16,8 @@ pub fn verify(evidence: &[u8], policy: &Policy, expectations: &Expectations<'_>)
     verify_against(&Roots::amd(), evidence, policy, expectations)
 }
 
-/// Says whether a bare report of SEV-SNP, of whatever service, proves what a policy demands: all of it but for
-/// the manifest. The nonce of the expectations is the whole REPORT_DATA.
+/// Says whether a bare report of SEV-SNP, of whatever service, proves what a policy demands: all of it but
+/// for the manifest. The nonce of the expectations is the whole REPORT_DATA.
 #[must_use]
 pub fn verify_report(report: &[u8], policy: &Policy, expectations: &Expectations<'_>) -> Verdict {
     verify_report_against(&Roots::amd(), report, policy, expectations)

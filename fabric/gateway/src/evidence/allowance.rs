@@ -1,5 +1,5 @@
-//! Time that may be spent on questions: a part of all time, and so much at once. Each question is paid for with
-//! what it really took, so a device that takes long limits itself to few questions.
+//! Time that may be spent on questions: a part of all time, and so much at once. Each question is paid for
+//! with what it really took, so a device that takes long limits itself to few questions.
 
 use std::time::Duration;
 use tokio::time::Instant;

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 
 /// All clients: one part in so many of all time, and so much at once after a quiet time.
 const ALL: (u32, Duration) = (2, Duration::from_millis(250));
-/// Each of them. Beyond that, a client may have what is left as long as it leaves this part of what there is at
-/// once, which is there for whoever has not asked yet.
+/// Each of them. Beyond that, a client may have what is left as long as it leaves this part of what there is
+/// at once, which is there for whoever has not asked yet.
 const EACH: (u32, Duration) = (4, Duration::from_millis(125));
 const LEFT_TO_OTHERS: Duration = Duration::from_millis(125);
-/// Clients whose time is counted. Of more, those are forgotten that have not asked for longest: what all of them
-/// have together is bounded as well.
+/// Clients whose time is counted. Of more, those are forgotten that have not asked for longest: what all of
+/// them have together is bounded as well.
 const COUNTED_MAX: usize = 256;
 /// Questions that wait at a time, and those of one client.
 const WAITING_MAX: usize = 32;

@@ -1,7 +1,7 @@
 //! Test vectors of Wycheproof for X25519, through the function that opens requests.
 //!
-//! The vectors have what the key agreement gives; HPKE keeps that to itself. So what follows from it is computed
-//! here once more, from RFC 9180 and HMAC alone.
+//! The vectors have what the key agreement gives; HPKE keeps that to itself. So what follows from it is
+//! computed here once more, from RFC 9180 and HMAC alone.
 
 use super::{Context, PrivateKey, SECRET_BYTES, info};
 use hpke::aead::ExportOnlyAead;

@@ -1,5 +1,5 @@
-//! DHKEM(X25519, HKDF-SHA256) (RFC 9180, section 4.1) with the X25519 of AWS-LC, which takes a fifth to a third
-//! of the time that portable code takes.
+//! DHKEM(X25519, HKDF-SHA256) (RFC 9180, section 4.1) with the X25519 of AWS-LC, which takes a fifth to a
+//! third of the time that portable code takes.
 
 use aws_lc_rs::agreement::{self, UnparsedPublicKey};
 use core::fmt;

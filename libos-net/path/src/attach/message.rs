@@ -86,7 +86,8 @@ pub mod kind {
     pub const READINESS: u32 = 16;
     /// To a gateway: no entries. It tells of each request on its standard error, from here on.
     pub const ACCESS_LOG: u32 = 17;
-    /// To a gateway: one [`super::EvidencePart`] and its bytes: the answer to `ASK_EVIDENCE`, or a part of it.
+    /// To a gateway: one [`super::EvidencePart`] and its bytes: the answer to `ASK_EVIDENCE`, or a part of
+    /// it.
     pub const EVIDENCE: u32 = 18;
     /// To a gateway that speaks TLS: one [`super::Renew`]; descriptors: new files of its TLS, as beside
     /// `LISTEN`. It answers with `TLS_TAKEN` or `TLS_REFUSED`.
@@ -385,8 +386,8 @@ pub struct RequestKey {
 pub mod evidence_purpose {
     /// A client has sent the nonce.
     pub const NONCE: u32 = 0;
-    /// The gateway has computed the nonce from its own end of a client's connection. It must never say this of
-    /// a nonce that it was sent.
+    /// The gateway has computed the nonce from its own end of a client's connection. It must never say this
+    /// of a nonce that it was sent.
     pub const SESSION: u32 = 1;
 }
 

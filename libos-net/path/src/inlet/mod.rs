@@ -62,8 +62,8 @@ pub(crate) struct Inlet {
     held: HeldRecords,
     /// How many positions they may take: what the ring has, or nothing while this end has paused.
     held_max: u64,
-    /// A process before this one had released the beginning of a record whose rest is still to come, or to be
-    /// passed over.
+    /// A process before this one had released the beginning of a record whose rest is still to come, or to
+    /// be passed over.
     is_interrupted: bool,
     /// The corrupt slot that was refused last.
     corrupt_at: Option<u64>,

@@ -30,8 +30,8 @@ impl Inlet {
         self.release_done(page);
     }
 
-    /// Releases what was accepted so far of a record that arrives as a stream, unless an older one is held. From
-    /// here on it is not delivered again: a process that replaces this one passes over its rest.
+    /// Releases what was accepted so far of a record that arrives as a stream, unless an older one is held.
+    /// From here on it is not delivered again: a process that replaces this one passes over its rest.
     pub(crate) fn release_part(&mut self, record: RecordPlace, page: &OwnRegion) {
         let next = self.next;
         let Some(held) = self.held.oldest_at(record.first).filter(|held| held.from < next) else {

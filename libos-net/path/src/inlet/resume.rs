@@ -72,8 +72,8 @@ impl Inlet {
         newest.max().unwrap_or((0, 0))
     }
 
-    /// The record of which a predecessor may have released the beginning: the one that goes on at `next`, or if
-    /// nothing is there yet, the last one before the `floor` of epoch and sequence.
+    /// The record of which a predecessor may have released the beginning: the one that goes on at `next`, or
+    /// if nothing is there yet, the last one before the `floor` of epoch and sequence.
     fn interrupted(&self, slots: &[ring::Slot], next: u64, floor: (u32, u64)) -> Option<(u32, u64)> {
         let goes_on = match ring::peek(slots, next) {
             ring::Found::Words(words) => self.shape.read(&words).ok().filter(|found| found.segment > 0),

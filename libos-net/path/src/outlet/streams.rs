@@ -31,8 +31,8 @@ impl Sender {
         })
     }
 
-    /// Whether a record could begin on port `port` now: whether of each function behind it there is an instance
-    /// that is not in the middle of one that goes on later.
+    /// Whether a record could begin on port `port` now: whether of each function behind it there is an
+    /// instance that is not in the middle of one that goes on later.
     #[must_use]
     pub fn may_begin(&self, port: usize) -> bool {
         let port = self.ports.get(port);
@@ -53,8 +53,8 @@ impl Sender {
         }
     }
 
-    /// Goes on with the record of this request that was set aside on port `port`; `false` if there is none, or if
-    /// it would be in the middle of another.
+    /// Goes on with the record of this request that was set aside on port `port`; `false` if there is none,
+    /// or if it would be in the middle of another.
     #[must_use]
     pub fn go_on(&mut self, port: usize, invocation: InvocationId) -> bool {
         self.go_on_with(port, |aside| aside.begun.record.invocation == invocation);
@@ -80,8 +80,8 @@ impl Sender {
         port.begun = Some(aside.begun);
     }
 
-    /// Has the record of this request be ended that was set aside on port `port`: those who have its beginning
-    /// are told to drop it, as soon as that can be said ([`Self::say_aborts`]).
+    /// Has the record of this request be ended that was set aside on port `port`: those who have its
+    /// beginning are told to drop it, as soon as that can be said ([`Self::say_aborts`]).
     pub fn abort_aside(&mut self, port: usize, invocation: InvocationId) {
         let Some(port) = self.ports.get_mut(port) else {
             return;

@@ -43,7 +43,8 @@ impl<'a, H, I: Iterator<Item = H>> Delivered<'a, I> {
         self.payload
     }
 
-    /// As many entries as it says that there are, one by one: what they hold is copied to where it goes, and nowhere else.
+    /// As many entries as it says that there are, one by one: what they hold is copied to where it goes, and
+    /// nowhere else.
     ///
     /// # Errors
     /// When it has another length.

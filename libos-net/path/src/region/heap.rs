@@ -54,8 +54,8 @@ impl fmt::Debug for Heap {
 }
 
 // SAFETY: pages that are aligned as such, and stay where they are until the last clone goes; as they are made
-// of atomics, they can be written through shared references, by all clones and parts: that one alone writes is the duty of
-// whoever hands them out.
+// of atomics, they can be written through shared references, by all clones and parts: that one alone writes
+// is the duty of whoever hands them out.
 unsafe impl Memory for Heap {
     fn span(&self) -> NonNull<[u8]> {
         let pages = NonNull::from(&*self.0);

@@ -27,8 +27,8 @@
 
 /// Bytes of a cache line, and of a descriptor.
 pub const LINE_BYTES: usize = 64;
-/// Plaintext bytes of a full segment. Every segment of a record but the last is full, unless it streams: then what
-/// there is may go on at once.
+/// Plaintext bytes of a full segment. Every segment of a record but the last is full, unless it streams: then
+/// what there is may go on at once.
 pub const SEGMENT_BYTES: usize = 64 * 1024;
 /// Bytes of a page.
 pub const PAGE_BYTES: usize = 4096;

@@ -22,8 +22,8 @@ pub const INVOCATION: &str = "hacher-invocation";
 /// The method of the request, such as `POST`. The gateway sets it on each request; a client's own is dropped.
 pub const METHOD: &str = "hacher-method";
 
-/// The path of the request below `/chains/NAME`, beginning with `/`, percent-encoded but for what needs not be;
-/// the whole path where the chain's `route` led here. Missing if nothing stands behind the chain's name.
+/// The path of the request below `/chains/NAME`, beginning with `/`, percent-encoded but for what needs not
+/// be; the whole path where the chain's `route` led here. Missing if nothing stands behind the chain's name.
 pub const PATH: &str = "hacher-path";
 
 /// How the names begin of what the chain's `route` captures: `{size}` is `hacher-capture-size`, decoded. What

@@ -1,5 +1,6 @@
-//! A small key broker that speaks the public protocol of Trustee, in the types of its own crate (`kbs-types`), and
-//! releases what it keeps to whom the verifier passes: for the resource that the evidence names, and no other.
+//! A small key broker that speaks the public protocol of Trustee, in the types of its own crate
+//! (`kbs-types`), and releases what it keeps to whom the verifier passes: for the resource that the evidence
+//! names, and no other.
 
 use aes_kw::{KeyInit, KwAes256};
 use base64::Engine;

@@ -8,8 +8,9 @@
 //!             open_secret: what the broker sealed for that key
 //! ```
 //!
-//! The loader carries what is said in between, and neither sees a value nor a private key (I7). What it could do
-//! is answer in the broker's place: the broker's answer is secret, and who has answered is not proven here.
+//! The loader carries what is said in between, and neither sees a value nor a private key (I7). What it could
+//! do is answer in the broker's place: the broker's answer is secret, and who has answered is not proven
+//! here.
 
 use super::define::trim_line_breaks;
 use super::definition::{Awaited, Secret};

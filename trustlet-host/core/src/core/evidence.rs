@@ -1,11 +1,11 @@
 //! Evidence: the manifest of chains, and the platform's report over it and a nonce.
 //!
 //! Whoever asks chooses the nonce and which chains, and nothing else: what the platform reports over is
-//! always the hash of a manifest that the monitor wrote. A gateway says besides whether the nonce is of its own
-//! making, which the manifest repeats; of what the daemon asks for, the manifest never says so.
+//! always the hash of a manifest that the monitor wrote. A gateway says besides whether the nonce is of its
+//! own making, which the manifest repeats; of what the daemon asks for, the manifest never says so.
 //!
-//! Evidence can be longer than a reply, so it is read in parts: the first part makes it, the others are of the
-//! one that was made last, if it was for the same question.
+//! Evidence can be longer than a reply, so it is read in parts: the first part makes it, the others are of
+//! the one that was made last, if it was for the same question.
 
 use super::last_evidence::LastEvidence;
 use super::ledger::Owner;

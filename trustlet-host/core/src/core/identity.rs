@@ -1,6 +1,6 @@
-//! What the monitor and its gateways are known by: keys that were never there before. That of statements is made
-//! when the monitor starts, that of requests whenever their gateway is. Private halves stay here, but for that
-//! of a chain's request key, which its gateway gets (I7).
+//! What the monitor and its gateways are known by: keys that were never there before. That of statements is
+//! made when the monitor starts, that of requests whenever their gateway is. Private halves stay here, but
+//! for that of a chain's request key, which its gateway gets (I7).
 
 use crate::platform::{Platform, PlatformError};
 use hacher_data_path::aead::keys::SecretBytes;
@@ -24,8 +24,8 @@ impl StatementKey {
     }
 }
 
-/// Opens requests that are sealed for one chain (X25519). One process has it and no other: a gateway remembers
-/// which requests it has opened, and a successor, which does not, has another key.
+/// Opens requests that are sealed for one chain (X25519). One process has it and no other: a gateway
+/// remembers which requests it has opened, and a successor, which does not, has another key.
 pub(crate) struct RequestKey {
     secret: SecretBytes,
     public: [u8; KEY_BYTES],

@@ -1,8 +1,9 @@
-//! The key that a key broker seals one secret for, and the opening of what it sealed: JSON Web Encryption (RFC
-//! 7516) with `ECDH-ES+A256KW` on P-256 (RFC 7518, section 4.6) and `A256GCM`, which is what Trustee speaks.
+//! The key that a key broker seals one secret for, and the opening of what it sealed: JSON Web Encryption
+//! (RFC 7516) with `ECDH-ES+A256KW` on P-256 (RFC 7518, section 4.6) and `A256GCM`, which is what Trustee
+//! speaks.
 //!
-//! Key agreement, hash and cipher are `ring`'s, or, where there is no operating system that it knows, written in
-//! Rust alone (`--cfg portable_crypto`).
+//! Key agreement, hash and cipher are `ring`'s, or, where there is no operating system that it knows, written
+//! in Rust alone (`--cfg portable_crypto`).
 
 mod lengths;
 #[cfg(any(test, portable_crypto))]

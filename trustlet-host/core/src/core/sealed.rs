@@ -38,15 +38,16 @@ pub(crate) struct Slot<P: Platform> {
 /// What sealing adds to a definition.
 pub(crate) struct SealedChain<P: Platform> {
     pub(crate) digest: [u8; MEASUREMENT_BYTES],
-    /// Measurements of images, made once, as that takes time with many files: of the functions in their order,
-    /// and of the gateway.
+    /// Measurements of images, made once, as that takes time with many files: of the functions in their
+    /// order, and of the gateway.
     pub(crate) images: Vec<Measurement>,
     pub(crate) gateway_image: Measurement,
     pub(crate) epoch: u64,
     pub(crate) plan: Plan,
     /// By port number.
     pub(crate) port_secrets: Vec<SecretBytes>,
-    /// Of requests that are sealed for this chain; none while no process of its gateway is there to open them.
+    /// Of requests that are sealed for this chain; none while no process of its gateway is there to open
+    /// them.
     pub(crate) request_key: Option<RequestKey>,
     /// By instance number.
     pub(crate) slots: Vec<Slot<P>>,

@@ -41,11 +41,11 @@ pub struct Manifest {
 pub enum Purpose {
     /// Whoever asked has chosen it, and can have passed on that of somebody else.
     Nonce,
-    /// The gateway, which is measured, has computed it from its own end of a connection: nobody in between has
-    /// had a say in it.
+    /// The gateway, which is measured, has computed it from its own end of a connection: nobody in between
+    /// has had a say in it.
     Session,
-    /// The monitor has computed it from what it tells a key broker ([`crate::release`]): the key that a secret
-    /// is to be sealed for is its own, and nobody else can have this said.
+    /// The monitor has computed it from what it tells a key broker ([`crate::release`]): the key that a
+    /// secret is to be sealed for is its own, and nobody else can have this said.
     Secret,
 }
 
@@ -63,8 +63,8 @@ pub struct Resource {
 /// Whom trustlets have to trust.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Trust {
-    /// The operating system that the monitor runs on, and whoever controls it. A report of hardware says which
-    /// one was launched; without one, it is no more than its word.
+    /// The operating system that the monitor runs on, and whoever controls it. A report of hardware says
+    /// which one was launched; without one, it is no more than its word.
     OperatingSystem,
     /// The monitor and the processor alone, which keep the operating system out.
     Hardware,
@@ -88,8 +88,9 @@ pub struct Chain {
     pub version: Word,
     /// The chain's name.
     pub name: Word,
-    /// X25519 public key of this chain's gateway for sealed requests, new with each of its processes. None with
-    /// [`Purpose::Secret`], and then only: no gateway is started before the secrets of functions are there.
+    /// X25519 public key of this chain's gateway for sealed requests, new with each of its processes. None
+    /// with [`Purpose::Secret`], and then only: no gateway is started before the secrets of functions
+    /// are there.
     pub request_key: Option<[u8; KEY_BYTES]>,
     /// The gateway that serves it.
     pub gateway: Gateway,

@@ -23,14 +23,15 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// What the level of trustlets may do with such a page. None may be executed at CPL0: whatever gets so far
-    /// at that level finds no code.
+    /// What the level of trustlets may do with such a page. None may be executed at CPL0: whatever gets so
+    /// far at that level finds no code.
     #[must_use]
     pub const fn permissions(self) -> Permissions {
         match self {
-            // Who walks them counts as one who writes, for nested page tables (APM volume 2, section 15.25.6); whether
-            // also for the reverse map was not to be found, so it is taken to be so. No entry leads to a table, and no
-            // code runs at CPL0 of that level: nobody else writes there.
+            // Who walks them counts as one who writes, for nested page tables (APM volume 2, section
+            // 15.25.6); whether also for the reverse map was not to be found, so it is taken to
+            // be so. No entry leads to a table, and no code runs at CPL0 of that level: nobody
+            // else writes there.
             Self::Table(_) | Self::Private(_) | Self::Region { .. } => {
                 Permissions::READ.and(Permissions::WRITE)
             }

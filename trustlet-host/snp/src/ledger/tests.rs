@@ -5,7 +5,8 @@ use crate::simulated::{Fault, Machine, Processor, Ring};
 
 const SPACE: SpaceId = SpaceId(7);
 
-/// A machine of 8 pages: the monitor has the first, the operating system the next four, the rest was not validated.
+/// A machine of 8 pages: the monitor has the first, the operating system the next four, the rest was not
+/// validated.
 fn machine() -> (Machine, PageLedger) {
     let mut machine = Machine::new(8);
     machine.launch(machine.frame(0), Vmpl::MONITOR);

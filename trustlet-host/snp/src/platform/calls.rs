@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 pub enum Served {
     /// It is answered.
     Answer(u64),
-    /// The trustlet sleeps until [`Snp::is_awake`] says that it does not, or this time comes; then the answer is 0.
+    /// The trustlet sleeps until [`Snp::is_awake`] says that it does not, or this time comes; then the answer
+    /// is 0.
     Sleeps {
         /// As [`Board::now_ns`] counts.
         until_ns: u64,
@@ -50,7 +51,8 @@ impl<B: Board> Snp<B> {
         served.unwrap_or(Served::Answer(REFUSED))
     }
 
-    /// Whether a trustlet that sleeps is to go on: its bell has rung, or it was told something. A ring is heard once.
+    /// Whether a trustlet that sleeps is to go on: its bell has rung, or it was told something. A ring is
+    /// heard once.
     pub fn is_awake(&mut self, process: ProcessId) -> bool {
         let Some(trustlet) = self.trustlets.get(&process) else {
             return true;

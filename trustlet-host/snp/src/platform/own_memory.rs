@@ -1,7 +1,8 @@
-//! Memory of trustlets in the hands of the monitor: filled before they run, and copied from and to when they call.
+//! Memory of trustlets in the hands of the monitor: filled before they run, and copied from and to when they
+//! call.
 //!
-//! A trustlet's pointers are looked up in its space, page by page, and have to lead to memory of its own that it can
-//! write. No other pointer of it is followed.
+//! A trustlet's pointers are looked up in its space, page by page, and have to lead to memory of its own that
+//! it can write. No other pointer of it is followed.
 
 use crate::frame::{FRAME_BYTES, Frame};
 use crate::hardware::Hardware;
@@ -38,8 +39,8 @@ fn read(hardware: &impl Hardware, frame: Frame, at: usize, into: &mut [u8]) {
     }
 }
 
-/// The pieces of `len_bytes` bytes at an address of a trustlet: page, place in it, and bytes; `None` if one is not
-/// its own to write.
+/// The pieces of `len_bytes` bytes at an address of a trustlet: page, place in it, and bytes; `None` if one
+/// is not its own to write.
 fn pieces(
     space: &Space,
     ledger: &PageLedger,

@@ -21,9 +21,10 @@ use hacher_monitor_core::platform::{
 };
 use zeroize::Zeroizing;
 
-/// Somebody's word that a trustlet runs on no processor, and that none will take up its page tables again: its processor
-/// state (VMSA) is no longer one, or has another CR3. The hypervisor chooses which state runs, so that none of them runs
-/// now is not enough: with tables that are another's memory by then, it would reach what that other writes there.
+/// Somebody's word that a trustlet runs on no processor, and that none will take up its page tables again:
+/// its processor state (VMSA) is no longer one, or has another CR3. The hypervisor chooses which state runs,
+/// so that none of them runs now is not enough: with tables that are another's memory by then, it would reach
+/// what that other writes there.
 #[derive(Debug, Clone, Copy)]
 pub struct RunsNowhere(());
 

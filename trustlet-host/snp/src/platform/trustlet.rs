@@ -27,8 +27,8 @@ const HEAP_AT: u64 = 0x2000_0000_0000;
 const HEAP_MAX_BYTES: u64 = 4 << 20;
 /// Where the first region goes.
 const REGIONS_AT: u64 = 0x1000_0000_0000;
-/// Bytes of messages, with their handles, that a trustlet has not taken yet. The attachment of the largest chain has
-/// fewer: 4,096 rings of 400 bytes.
+/// Bytes of messages, with their handles, that a trustlet has not taken yet. The attachment of the largest
+/// chain has fewer: 4,096 rings of 400 bytes.
 const UNREAD_MAX_BYTES: usize = 2 << 20;
 
 /// What whoever runs trustlets has to know of a new one.

@@ -73,7 +73,8 @@ pub struct Machine {
     /// The same, to be reached.
     memory: OwnRegion,
     entries: Vec<Entry>,
-    /// Memory that the hypervisor can put behind the same addresses, with entries of its own in the reverse map.
+    /// Memory that the hypervisor can put behind the same addresses, with entries of its own in the reverse
+    /// map.
     others: Vec<(Words, Entry)>,
     /// What was permitted once counts until the number changes.
     pub(super) flushes: u64,
@@ -113,7 +114,8 @@ impl Machine {
         Frame::at(number as u64 * 4096).expect("a page of the machine")
     }
 
-    /// Whether the monitor met a page that the hypervisor had taken away. Then nothing goes on in this machine.
+    /// Whether the monitor met a page that the hypervisor had taken away. Then nothing goes on in this
+    /// machine.
     #[must_use]
     pub const fn has_stopped(&self) -> bool {
         self.stopped.get()
@@ -218,7 +220,8 @@ impl Machine {
         Some(level)
     }
 
-    /// The processor that runs from a page leaves to the hypervisor. It leaves these registers, by their words.
+    /// The processor that runs from a page leaves to the hypervisor. It leaves these registers, by their
+    /// words.
     pub fn leave(&mut self, frame: Frame, registers: &[(usize, u64)]) {
         let entry = &mut self.entries[place(frame)];
         if core::mem::take(&mut entry.runs) {
@@ -251,8 +254,8 @@ impl Machine {
         self.flushes += 1;
     }
 
-    /// The hypervisor puts the memory of one page in the place of another's, whose own is put in its place. The
-    /// guest's key opens both.
+    /// The hypervisor puts the memory of one page in the place of another's, whose own is put in its place.
+    /// The guest's key opens both.
     pub fn exchange(&mut self, one: Frame, other: Frame) {
         if [one, other].iter().any(|frame| self.entries[place(*frame)].runs) {
             return;
@@ -264,8 +267,8 @@ impl Machine {
         self.assign(other, true);
     }
 
-    /// The hypervisor puts other memory behind an address, or what was there before: as long as the guest has validated
-    /// one of them only, it cannot mistake one for the other.
+    /// The hypervisor puts other memory behind an address, or what was there before: as long as the guest has
+    /// validated one of them only, it cannot mistake one for the other.
     pub fn alternate(&mut self, frame: Frame) {
         let at = place(frame);
         if self.entries[at].runs {

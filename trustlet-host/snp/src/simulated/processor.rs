@@ -1,5 +1,5 @@
-//! A virtual processor at a level: it walks page tables, asks the reverse map, and remembers both. It marks no entry as
-//! accessed or dirty: one that is not marked is not there for it, or not to be written.
+//! A virtual processor at a level: it walks page tables, asks the reverse map, and remembers both. It marks
+//! no entry as accessed or dirty: one that is not marked is not there for it, or not to be written.
 
 use super::machine::{ENCRYPTED, Fault, Kind, Machine};
 use crate::frame::Frame;
@@ -39,8 +39,8 @@ struct Remembered {
 pub struct Processor {
     level: Vmpl,
     ring: Ring,
-    /// By page of the address, with all that page tables and reverse map allowed; what is older than the last flush
-    /// counts no more.
+    /// By page of the address, with all that page tables and reverse map allowed; what is older than the
+    /// last flush counts no more.
     remembered: BTreeMap<u64, Remembered>,
     /// The last table on the way to each 2 MiB.
     tables: BTreeMap<u64, Frame>,
@@ -136,8 +136,8 @@ impl Processor {
         }
     }
 
-    /// Walks four tables, or the last one, where the way to it is remembered; the page, and what may be done with it.
-    /// Whoever walks a table counts as one who writes it.
+    /// Walks four tables, or the last one, where the way to it is remembered; the page, and what may be done
+    /// with it. Whoever walks a table counts as one who writes it.
     fn walk(
         &mut self,
         machine: &Machine,

@@ -1,5 +1,5 @@
-//! Random steps of an operating system, a hypervisor and trustlets that try everything, between the steps of a
-//! monitor that does its work; and the same with a monitor that has a fault, which has to be seen.
+//! Random steps of an operating system, a hypervisor and trustlets that try everything, between the steps of
+//! a monitor that does its work; and the same with a monitor that has a fault, which has to be seen.
 
 mod saboteur;
 mod world;

@@ -1,8 +1,8 @@
 //! The calling area (58019, section 5): a page of the operating system's memory that both sides write.
 //!
-//! Byte 0 says that a call waits. The caller sets it, and leaves to the hypervisor to let the monitor run; the
-//! monitor takes it back, and looks at the registers only if it was set. A caller that finds it set afterwards
-//! knows that nobody has looked. Byte 1 says that the monitor has memory to return.
+//! Byte 0 says that a call waits. The caller sets it, and leaves to the hypervisor to let the monitor run;
+//! the monitor takes it back, and looks at the registers only if it was set. A caller that finds it set
+//! afterwards knows that nobody has looked. Byte 1 says that the monitor has memory to return.
 
 use crate::frame::Frame;
 use crate::hardware::Hardware;
@@ -22,7 +22,8 @@ pub struct CallingArea {
 }
 
 impl CallingArea {
-    /// The one at a physical address; `None` if it is not a multiple of 8, or not of the operating system's memory.
+    /// The one at a physical address; `None` if it is not a multiple of 8, or not of the operating system's
+    /// memory.
     #[must_use]
     pub fn at(ledger: &PageLedger, address: u64) -> Option<Self> {
         let frame = Frame::at(address & !0xfff)?;
@@ -31,8 +32,8 @@ impl CallingArea {
         is_fit.then_some(Self { frame, index })
     }
 
-    /// Takes the call that waits; `false` if none does. The area has to be the operating system's still: it may
-    /// have given the page back.
+    /// Takes the call that waits; `false` if none does. The area has to be the operating system's still: it
+    /// may have given the page back.
     #[must_use]
     pub fn take(self, hardware: &mut impl Hardware, ledger: &PageLedger) -> bool {
         if !ledger.is_of_system(self.frame) {

@@ -1,5 +1,5 @@
-//! Protocol 10: monitor calls ([`hacher_monitor_core::calls`]) of loader and daemon, from the operating system's
-//! memory.
+//! Protocol 10: monitor calls ([`hacher_monitor_core::calls`]) of loader and daemon, from the operating
+//! system's memory.
 //!
 //! | call | name | RCX | RDX | answer |
 //! |---|---|---|---|---|
@@ -18,9 +18,9 @@
 //! 8 ..     for each: its bytes, and the address of a page with the list of its pages
 //! ```
 //!
-//! A page of a list holds the addresses of 511 pages and then that of the next page of the list, or 0. In the page of
-//! word 6 there is for each descriptor of the reply a word: how many pages it has; and then their addresses. The
-//! operating system may read these from then on. What is no region has no pages.
+//! A page of a list holds the addresses of 511 pages and then that of the next page of the list, or 0. In the
+//! page of word 6 there is for each descriptor of the reply a word: how many pages it has; and then their
+//! addresses. The operating system may read these from then on. What is no region has no pages.
 //!
 //! All of it has to be the operating system's memory, and is copied once.
 
@@ -239,7 +239,8 @@ impl Block {
         shown: &[Vec<Frame>],
     ) -> Result<(), Code> {
         let (board, ledger) = core.platform_mut().memory();
-        // No call of this protocol takes a page from the operating system, but one that was made meanwhile might have.
+        // No call of this protocol takes a page from the operating system, but one that was made meanwhile
+        // might have.
         let pages = [self.frame]
             .into_iter()
             .chain(self.reply_pages)

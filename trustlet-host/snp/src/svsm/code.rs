@@ -31,8 +31,8 @@ pub enum Code {
 
 /// The first of the errors that mean something in one protocol only.
 const PROTOCOL_BASE: u64 = 0x8000_1000;
-/// What `PVALIDATE` says by its carry flag, as an error of the core protocol. 58019 gives it no number; this is the
-/// one that coconut-svsm uses.
+/// What `PVALIDATE` says by its carry flag, as an error of the core protocol. 58019 gives it no number; this
+/// is the one that coconut-svsm uses.
 const UNCHANGED: u16 = 0x10;
 /// A processor runs from the state that shall be given up (`FAIL_INUSE`).
 const IN_USE: u16 = 3;

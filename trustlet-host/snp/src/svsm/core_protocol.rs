@@ -1,5 +1,5 @@
-//! Protocol 0 (58019, section 6): memory that the guest takes in and gives away, memory that the operating system
-//! lends the monitor, its virtual processors, and which protocols there are.
+//! Protocol 0 (58019, section 6): memory that the guest takes in and gives away, memory that the operating
+//! system lends the monitor, its virtual processors, and which protocols there are.
 //!
 //! | call | name | RCX |
 //! |---|---|---|
@@ -21,7 +21,8 @@ use crate::hardware::Hardware;
 use crate::ledger::{PageLedger, Refused};
 use crate::rmp::RmpError;
 
-/// Entries of a list that one call deals with: each takes a page from all processors, and others wait meanwhile.
+/// Entries of a list that one call deals with: each takes a page from all processors, and others wait
+/// meanwhile.
 const ENTRIES_AT_ONCE: usize = 32;
 
 /// The protocol's number.
@@ -163,7 +164,8 @@ impl<H: Hardware> CoreProtocol<'_, H> {
         code
     }
 
-    /// The versions of a protocol, the newest in the upper half, if the one that is asked for is among them; else 0.
+    /// The versions of a protocol, the newest in the upper half, if the one that is asked for is among them;
+    /// else 0.
     #[expect(clippy::cast_possible_truncation, reason = "the halves of a word")]
     fn query(&self, rcx: u64) -> u64 {
         let (protocol, version) = ((rcx >> 32) as u32, rcx as u32);

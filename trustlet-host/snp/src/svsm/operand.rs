@@ -101,8 +101,8 @@ impl PageList {
         self.next += 1;
     }
 
-    /// Says in the caller's memory how many entries were dealt with: of the list that it gave, whatever is there now.
-    /// Nothing is said if the page is no longer its own: an entry may have named it.
+    /// Says in the caller's memory how many entries were dealt with: of the list that it gave, whatever is
+    /// there now. Nothing is said if the page is no longer its own: an entry may have named it.
     pub fn say(&self, hardware: &mut impl Hardware, ledger: &PageLedger) {
         if ledger.is_of_system(self.frame) {
             let header = self.header & !(0xffff << 16) | (self.next as u64 & 0xffff) << 16;

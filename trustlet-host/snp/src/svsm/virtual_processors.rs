@@ -1,9 +1,9 @@
-//! The operating system's virtual processors: calls 2 and 3 of protocol 0, and how the monitor gets at the registers of
-//! whoever calls.
+//! The operating system's virtual processors: calls 2 and 3 of protocol 0, and how the monitor gets at the
+//! registers of whoever calls.
 //!
-//! A state is taken from its author before the monitor looks at it, and is nobody's to write until it is no state any
-//! more (`ledger`). While a call is served, its caller is *parked*: the hypervisor cannot have it run on another
-//! processor meanwhile, and change the registers that are being looked at.
+//! A state is taken from its author before the monitor looks at it, and is nobody's to write until it is no
+//! state any more (`ledger`). While a call is served, its caller is *parked*: the hypervisor cannot have it
+//! run on another processor meanwhile, and change the registers that are being looked at.
 
 use super::area::CallingArea;
 use super::call::Registers;
@@ -109,8 +109,8 @@ impl VirtualProcessors {
         Ok(returned?)
     }
 
-    /// Takes the call of the processor with an APIC id, of several states the newest; `None` if none waits, or the
-    /// hypervisor has it run.
+    /// Takes the call of the processor with an APIC id, of several states the newest; `None` if none waits,
+    /// or the hypervisor has it run.
     pub fn take_call(
         &mut self,
         hardware: &mut impl Hardware,

@@ -1,6 +1,6 @@
 //! Who waits for a device that answers one question after the other, and may take its time for each: first
-//! come, first served, and nobody has more than one question in the queue. Whoever asks without end has a turn
-//! after everybody else's, and no more.
+//! come, first served, and nobody has more than one question in the queue. Whoever asks without end has a
+//! turn after everybody else's, and no more.
 
 use super::error::ReportError;
 use crate::linux::unhurried::Question;

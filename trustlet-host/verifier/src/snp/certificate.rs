@@ -199,8 +199,8 @@ const GUID_BYTES: usize = 16;
 /// Which is which, their subjects say.
 ///
 /// # Errors
-/// When an entry points past the table, into the entries or into another certificate, in which case nothing of
-/// it can be trusted to be what it seems.
+/// When an entry points past the table, into the entries or into another certificate, in which case nothing
+/// of it can be trusted to be what it seems.
 pub fn certificate_table(table: &[u8]) -> Result<Vec<&[u8]>, String> {
     if table.is_empty() {
         return Ok(Vec::new());

@@ -1,4 +1,5 @@
-//! The chain of certificates: a pinned ARK, an ASK or ASVK that it has certified, and the key that signs reports.
+//! The chain of certificates: a pinned ARK, an ASK or ASVK that it has certified, and the key that signs
+//! reports.
 
 use super::certificate::{Certificate, MAX_CERTIFICATES};
 use super::endorsement;

@@ -1,5 +1,5 @@
-//! Chains and reports that tests forge: a root of their own, and everything below it as AMD would make it, but
-//! for what a test changes.
+//! Chains and reports that tests forge: a root of their own, and everything below it as AMD would make it,
+//! but for what a test changes.
 
 use super::certificate::Certificate;
 use super::generation::Generation;

@@ -1,4 +1,5 @@
-//! The two kinds of signatures that evidence of SNP has: ECDSA on P-384 under reports, RSA-PSS under certificates.
+//! The two kinds of signatures that evidence of SNP has: ECDSA on P-384 under reports, RSA-PSS under
+//! certificates.
 
 use super::report::{Layout, Report};
 use ring::signature::{ECDSA_P384_SHA384_FIXED, RSA_PSS_2048_8192_SHA384, UnparsedPublicKey};

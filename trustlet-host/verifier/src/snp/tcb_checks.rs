@@ -1,7 +1,7 @@
 //! How old the chip's firmware and microcode may be.
 //!
-//! Of the four TCBs in a report the host chooses the reported one, as it likes, up to the one that runs; it can
-//! fall back to the committed one at any time. So a floor holds for all of them.
+//! Of the four TCBs in a report the host chooses the reported one, as it likes, up to the one that runs; it
+//! can fall back to the committed one at any time. So a floor holds for all of them.
 
 use super::chain::Chain;
 use super::endorsement;

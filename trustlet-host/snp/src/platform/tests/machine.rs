@@ -137,7 +137,8 @@ impl Monitor {
             let frame = machine.frame(number);
             machine.launch(frame, Vmpl::OPERATING_SYSTEM);
         }
-        // The last that was lent is taken first, so regions consist of neighbours, which the host can reach as one.
+        // The last that was lent is taken first, so regions consist of neighbours, which the host can reach
+        // as one.
         for number in (1..=lent).rev() {
             let frame = machine.frame(number);
             ledger.deposit(&mut machine, frame).unwrap();

@@ -1,5 +1,5 @@
-//! A trustlet in the hands of a test: it makes the calls that a program would make, with pointers into its own
-//! memory, and reaches everything through its page tables.
+//! A trustlet in the hands of a test: it makes the calls that a program would make, with pointers into its
+//! own memory, and reaches everything through its page tables.
 
 use super::super::{Newborn, Served};
 use super::machine::Monitor;

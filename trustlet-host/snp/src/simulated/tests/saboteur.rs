@@ -1,5 +1,5 @@
-//! The machine as the monitor uses it, with the operating system at work between any two of its steps, and perhaps
-//! with one fault.
+//! The machine as the monitor uses it, with the operating system at work between any two of its steps, and
+//! perhaps with one fault.
 
 use super::super::{Machine, Processor, Ring};
 use crate::frame::Frame;

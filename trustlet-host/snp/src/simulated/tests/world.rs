@@ -180,7 +180,8 @@ impl World {
         }
     }
 
-    /// A state that the operating system writes, as it has to be or not, and a call about it or about another page.
+    /// A state that the operating system writes, as it has to be or not, and a call about it or about another
+    /// page.
     fn processor_begins_or_ends(&mut self) -> Step {
         let random = &mut self.random;
         let page = random.u64(..PAGES as u64);
