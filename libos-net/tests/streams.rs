@@ -236,6 +236,23 @@ fn a_producer_that_dies_with_streams_on_their_way_ends_each_of_them() {
 }
 
 #[test]
+fn what_was_released_and_is_of_no_use_keeps_nobody_from_sleeping_twice() {
+    let mut pair = Pair::new(false, 1);
+    pair.send(1, b"beginning", false).unwrap();
+    let sender = &mut pair.producer.sender;
+    sender.set_aside(0);
+    take(&mut pair.consumers[0], &mut Vec::new()).unwrap();
+    assert!(
+        !sender.may_begin(0),
+        "its one instance is in the middle of a record"
+    );
+    assert!(!sender.announce_starved(), "something was released");
+    assert!(!sender.may_begin(0));
+    assert!(sender.announce_starved(), "nothing more was");
+    sender.fed();
+}
+
+#[test]
 fn a_stream_that_was_set_aside_is_ended_when_nobody_goes_on_with_it() {
     let mut pair = Pair::new(false, 2);
     for count in 1..=2 {

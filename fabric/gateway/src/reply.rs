@@ -237,6 +237,15 @@ mod tests {
             sent(&[&SET[..], &secret].concat(), Origin::FailedInput),
             pairs(&expected)
         );
+        // Nor does a status, or what no reply may have: the function that failed has set neither.
+        for field in [
+            ("hacher-status", "201"),
+            ("hacher-status", "999"),
+            ("connection", "close"),
+        ] {
+            let reply = of_record(record(&[field], b"body"), Origin::FailedInput).unwrap();
+            assert_eq!((reply.status().as_u16(), reply.body().len_bytes()), (200, 4));
+        }
     }
 
     #[test]
