@@ -42,7 +42,7 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    /// One of which nothing has come but how long it will be, and whose body may have so many bytes.
+    /// A reply before its first bytes: its announced length, and how long its body may be.
     pub(crate) fn new(expected: Expected, announced_bytes: u64, max_bytes: usize) -> Self {
         let room = usize::try_from(announced_bytes).unwrap_or(usize::MAX);
         let most = max_bytes.saturating_add(LENGTH_BYTES + HEAD_MAX_BYTES);

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 /// How long a name, a connection and TLS may take together.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
 
-/// Scheme, host and port of whoever is spoken to, and no more of a URL.
+/// Scheme, host and port of a server: all of a URL that is used here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// The host, without the brackets of an IPv6 address.
@@ -27,7 +27,7 @@ pub struct Origin {
     pub is_tls: bool,
 }
 
-/// Why a text is no [`Origin`]; whoever asked knows what to call it.
+/// Why a text is no [`Origin`]. The caller words it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotAnOrigin {
     /// It is no URL.

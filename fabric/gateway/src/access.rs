@@ -131,7 +131,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// So many bytes of the request's body were received, when the reply's last one was written.
+    /// Bytes of the request's body that had arrived when the reply's last byte was written.
     pub(super) fn receives(&mut self, bytes: Rc<Cell<u64>>) {
         self.received = bytes;
     }

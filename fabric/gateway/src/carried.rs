@@ -38,6 +38,18 @@ pub(super) struct Asked<'r> {
     pub(super) peer: Option<IpAddr>,
 }
 
+impl Asked<'static> {
+    /// A request that says nothing besides its headers.
+    pub(super) const POST: Self = Self {
+        method: "POST",
+        path: "",
+        query: None,
+        captures: &[],
+        authority: None,
+        peer: None,
+    };
+}
+
 /// Whether `name` travels with every request.
 fn travels(name: &str) -> bool {
     const NAMES: [&str; 5] = [
@@ -233,15 +245,6 @@ mod tests {
         map
     }
 
-    const ASKED: Asked<'static> = Asked {
-        method: "POST",
-        path: "",
-        query: None,
-        captures: &[],
-        authority: None,
-        peer: None,
-    };
-
     /// All but the method, sorted.
     fn asked(
         fields: &[(&str, &[u8])],
@@ -263,7 +266,7 @@ mod tests {
     }
 
     fn carried(fields: &[(&str, &[u8])]) -> Result<Vec<(String, String)>, StatusCode> {
-        asked(fields, ASKED, &[])
+        asked(fields, Asked::POST, &[])
     }
 
     fn pairs(fields: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -335,7 +338,7 @@ mod tests {
             query: Some("size=3&x=%20"),
             captures: &captures,
             peer: Some("::ffff:192.0.2.1".parse().unwrap()),
-            ..ASKED
+            ..Asked::POST
         };
         let forged: [(&str, &[u8]); 6] = [
             ("hacher-method", b"DELETE"),
@@ -357,7 +360,7 @@ mod tests {
             let captures = [("a".to_owned(), Captured::Segment(segment.to_owned()))];
             let asked_for = Asked {
                 captures: &captures,
-                ..ASKED
+                ..Asked::POST
             };
             assert_eq!(
                 asked(&[], asked_for, &[]),
@@ -387,19 +390,19 @@ mod tests {
             ("x-tenant", "a, b"),
         ];
         let nominated = [&fields[..], &[("x-nominated", b"d")]].concat();
-        assert_eq!(asked(&nominated, ASKED, &chosen), Ok(pairs(&expected)));
+        assert_eq!(asked(&nominated, Asked::POST, &chosen), Ok(pairs(&expected)));
         let by_target = Asked {
             authority: Some("by-target"),
-            ..ASKED
+            ..Asked::POST
         };
         let found = asked(&fields, by_target, &["host"]);
         assert_eq!(found, Ok(pairs(&[("host", "by-target")])));
         let twice = [("authorization", &b"a"[..]), ("authorization", b"b")];
         assert_eq!(
-            asked(&twice, ASKED, &["authorization"]),
+            asked(&twice, Asked::POST, &["authorization"]),
             Err(StatusCode::BAD_REQUEST)
         );
-        assert_eq!(asked(&twice, ASKED, &[]), Ok(vec![]), "nobody wants it");
+        assert_eq!(asked(&twice, Asked::POST, &[]), Ok(vec![]), "nobody wants it");
     }
 
     #[test]

@@ -453,7 +453,7 @@ impl Connection {
         }
     }
 
-    /// A reply goes on when more of it is there, whatever its client does meanwhile.
+    /// A reply continues once more of it is available, whatever its client does until then.
     pub(super) fn awaits_reply(&self, number: u64) {
         self.moves_reply(number, AWAITED);
     }

@@ -334,13 +334,20 @@ impl Endpoint {
         }
     }
 
+    /// Says which records will not end, as far as there is room. Functions may be free then to begin with
+    /// another.
+    pub(super) fn say_aborts(&self, sender: &mut Sender) {
+        sender.say_aborts(&self.own);
+        self.room.notify_waiters();
+    }
+
     /// Waits until something was released, or `until`.
     pub(super) async fn wait_for_room(&self, room: Notified<'_>, until: Instant) -> Result<(), NotSent> {
         self.own.count(Counter::Waited, 1);
         let hungry = Hungry::new(&self.starving);
         if !self.sender.borrow_mut().announce_starved() {
-            // Something was released in between. Whoever waits besides stays announced, and looks again: it
-            // may have been for them.
+            // Something was released in between. Other waiters stay announced and look again: it may be
+            // theirs.
             drop(hungry);
             if self.starving.get() == 0 {
                 self.sender.borrow_mut().fed();
@@ -413,9 +420,7 @@ impl Endpoint {
         let mut sender = self.sender.borrow_mut();
         // Who is sending says it first.
         if sender.owes_aborts() && self.sending.try_lock().is_ok() {
-            sender.say_aborts(&self.own);
-            // Functions may be free to begin with another record.
-            self.room.notify_waiters();
+            self.say_aborts(&mut sender);
             if !sender.owes_aborts() && self.starving.get() == 0 {
                 sender.fed();
             }

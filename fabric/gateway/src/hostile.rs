@@ -82,13 +82,7 @@ pub fn reply_of_record(plain: Vec<u8>) -> Response<Full<Bytes>> {
 pub fn carried(sent: &HeaderMap) -> Option<Vec<u8>> {
     let mut plain = Vec::new();
     headers::start(&mut plain, &[]);
-    let asked = Asked {
-        method: "POST",
-        path: "",
-        query: None,
-        captures: &[],
-        authority: None,
-        peer: None,
-    };
-    carried::carry(sent, asked, &[], &mut plain).ok().map(|()| plain)
+    carried::carry(sent, Asked::POST, &[], &mut plain)
+        .ok()
+        .map(|()| plain)
 }

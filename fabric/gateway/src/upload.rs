@@ -225,9 +225,7 @@ impl Outgoing {
         let endpoint = &self.endpoint;
         let mut sender = endpoint.sender.borrow_mut();
         if sender.owes_aborts() {
-            sender.say_aborts(&endpoint.own);
-            // The instances that are free now may be waited for.
-            endpoint.room.notify_waiters();
+            endpoint.say_aborts(&mut sender);
         }
         let may_go_on = match self.is_begun {
             true => sender.go_on(INGRESS, self.invocation) && (last || !sender.is_ahead(INGRESS)),

@@ -11,7 +11,6 @@ use crate::cli::{CallArgs, Format};
 use crate::{demands, given, verdict};
 use hacher_client::caller::{Answered, CallError, Caller};
 use hacher_client::evidence::{EvidenceError, Verified};
-use hacher_client::http::Reply;
 use hacher_client::incoming::ReplyRefused;
 use hacher_client::tls::{Identity, Trust};
 use hacher_client::url::GatewayUrl;
@@ -180,19 +179,4 @@ fn explain(error: &CallError, gateway: &GatewayUrl, format: Format) -> Failed {
         _ => return Failed::new(error.to_string()),
     };
     said.err().unwrap_or_else(|| Failed::reported().untrusted())
-}
-
-/// Fails for a reply that is an error, saying what the problem report says (RFC 9457).
-///
-/// # Errors
-/// When the reply's status is no success.
-pub fn check_reply(reply: &Reply, format: Format) -> Result<(), Failed> {
-    if reply.status.is_success() {
-        return Ok(());
-    }
-    if format == Format::Json {
-        print_json(&reply.json())?;
-        return Err(Failed::reported());
-    }
-    Err(Failed::new(reply.problem()))
 }

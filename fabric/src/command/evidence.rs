@@ -1,6 +1,5 @@
 //! `evidence`: what a service says of itself, and what vouches for that, for a nonce.
 
-use super::call::check_reply;
 use super::{Failed, print, print_bytes, print_json};
 use crate::cli::{EvidenceArgs, Format};
 use hacher_client::evidence::{EvidenceError, PATIENCE, ask};
@@ -67,11 +66,12 @@ pub fn evidence(arguments: &EvidenceArgs) -> Result<(), Failed> {
     }
 }
 
-/// What a service says that gives no evidence.
+/// Says what a service says that gives no evidence (RFC 9457).
 fn denied(reply: &Reply, format: Format) -> Failed {
-    check_reply(reply, format)
-        .err()
-        .unwrap_or_else(|| Failed::new("the service gave no evidence, and no reason"))
+    match format {
+        Format::Json => print_json(&reply.json()).err().unwrap_or_else(Failed::reported),
+        Format::Human => Failed::new(reply.problem()),
+    }
 }
 
 /// Refuses what answers another question than was asked.

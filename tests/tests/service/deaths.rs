@@ -197,20 +197,28 @@ fn a_run_ends_soon_after_its_deadline() {
     replaced(&service);
 }
 
-#[test]
-fn a_run_ends_soon_after_its_client_has_gone() {
-    let service = service("deadline = \"55s\"", "timeout = \"50s\"");
+/// A client that goes while its request is in flight.
+fn ask_and_leave(service: &Service, body: &str) {
     let mut stream = TcpStream::connect(service.gateway).unwrap();
-    stream
-        .write_all(b"POST /chains/t HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\n\r\nsleep")
-        .unwrap();
+    let len = body.len();
+    write!(
+        stream,
+        "POST /chains/t HTTP/1.1\r\nhost: t\r\ncontent-length: {len}\r\n\r\n{body}"
+    )
+    .unwrap();
     let end = Instant::now() + PATIENCE;
     while service.status().unwrap()["chains"][0]["in_flight"] != 1 {
         assert!(Instant::now() < end, "the request does not arrive");
         std::thread::sleep(Duration::from_millis(20));
     }
+    // The gateway takes a client for gone that closes some time after its request.
     std::thread::sleep(Duration::from_millis(200));
-    drop(stream);
+}
+
+#[test]
+fn a_run_ends_soon_after_its_client_has_gone() {
+    let service = service("deadline = \"55s\"", "timeout = \"50s\"");
+    ask_and_leave(&service, "sleep");
     replaced(&service);
 }
 
@@ -221,18 +229,7 @@ fn an_asynchronous_run_is_cancelled_when_its_client_has_gone_and_its_process_sta
         function("a", "asleep", "timeout = \"50s\"")
     );
     let service = Service::start(&chain).unwrap();
-    let mut stream = TcpStream::connect(service.gateway).unwrap();
-    stream
-        .write_all(b"POST /chains/t HTTP/1.1\r\nhost: t\r\ncontent-length: 4\r\n\r\nwait")
-        .unwrap();
-    let end = Instant::now() + PATIENCE;
-    while service.status().unwrap()["chains"][0]["in_flight"] != 1 {
-        assert!(Instant::now() < end, "the request does not arrive");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    // The gateway takes a client for gone that closes some time after its request.
-    std::thread::sleep(Duration::from_millis(200));
-    drop(stream);
+    ask_and_leave(&service, "wait");
     // There is one instance: it answers when the run before is over.
     assert_eq!(post(service.gateway, "", "next"), (200, "next".to_owned()));
     assert_eq!(instance(&service)["epoch"], 1, "{}", instance(&service));

@@ -38,10 +38,9 @@ impl PrivateKey {
         let [first, .., last] = &mut *scalar;
         *first &= 0b1111_1000;
         *last = *last & 0b0111_1111 | 0b0100_0000;
-        let invalid = |_| HpkeError::ValidationError;
-        let key = agreement::PrivateKey::from_private_key(&agreement::X25519, scalar.as_ref());
-        let key = key.map_err(|_| HpkeError::ValidationError)?;
-        let public = key.compute_public_key().map_err(invalid)?;
+        let key = agreement::PrivateKey::from_private_key(&agreement::X25519, scalar.as_ref())
+            .map_err(|_| HpkeError::ValidationError)?;
+        let public = key.compute_public_key().map_err(|_| HpkeError::ValidationError)?;
         let public = PublicKey::from_bytes(public.as_ref())?;
         Ok(Self {
             scalar,

@@ -159,10 +159,21 @@ impl World {
         for (address, &word) in (list..).step_by(8).zip(&words) {
             let _ = inner.system.store(&mut inner.machine, address, word);
         }
-        let mut registers = Registers {
-            rcx: list,
-            ..Registers::default()
-        };
+        let answered = self.serve(
+            number,
+            Registers {
+                rcx: list,
+                ..Registers::default()
+            },
+        );
+        if let Some(area) = self.area {
+            let _ = area.take(&mut self.hardware, &self.ledger);
+        }
+        answered
+    }
+
+    /// A call of the core protocol, which is answered with a code whatever it says.
+    fn serve(&mut self, number: u32, mut registers: Registers) -> Step {
         CoreProtocol {
             hardware: &mut self.hardware,
             ledger: &mut self.ledger,
@@ -171,9 +182,6 @@ impl World {
             spoken: &[],
         }
         .serve(number, &mut registers);
-        if let Some(area) = self.area {
-            let _ = area.take(&mut self.hardware, &self.ledger);
-        }
         match Code::of_rax(registers.rax) {
             Some(_) => Ok(()),
             None => Err(format!("no code: {:#x}", registers.rax)),
@@ -206,24 +214,15 @@ impl World {
             let at = page * 4096 + 8 * index as u64;
             let _ = inner.system.store(&mut inner.machine, at, value);
         }
-        let mut registers = Registers {
-            rcx: page * 4096,
-            rdx,
-            r8,
-            ..Registers::default()
-        };
-        CoreProtocol {
-            hardware: &mut self.hardware,
-            ledger: &mut self.ledger,
-            area: &mut self.area,
-            processors: &mut self.processors,
-            spoken: &[],
-        }
-        .serve(number, &mut registers);
-        match Code::of_rax(registers.rax) {
-            Some(_) => Ok(()),
-            None => Err(format!("no code: {:#x}", registers.rax)),
-        }
+        self.serve(
+            number,
+            Registers {
+                rcx: page * 4096,
+                rdx,
+                r8,
+                ..Registers::default()
+            },
+        )
     }
 
     /// The hypervisor has processors run from any page, and stops them; the monitor looks whether one calls.
