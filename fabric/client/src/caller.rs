@@ -13,9 +13,10 @@ pub use crate::question::Question;
 use crate::question::target_of;
 use crate::tls::{Identity, Trust};
 use crate::url::{GatewayUrl, UrlError};
-use hacher_sealed_request::{REPLY_MEDIA_TYPE, REQUEST_MEDIA_TYPE, Refused, head, problem, request};
+use hacher_sealed_request::request::Encapsulated;
+use hacher_sealed_request::{REPLY_MEDIA_TYPE, REQUEST_MEDIA_TYPE, Refused, head, problem};
 use hyper::{Method, StatusCode};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The header by which a function tells that a request came before.
@@ -105,13 +106,26 @@ impl CallError {
 }
 
 /// A verified gateway, to which requests are sealed.
-#[derive(Debug)]
 pub struct SealedSession {
     connection: Connection,
     target: String,
     /// What was verified.
     pub verified: Verified,
     reply_max_bytes: usize,
+    /// Whether a request was sent before: another is likely to follow.
+    is_used: bool,
+    /// The key of the next request, made while the last one was on its way.
+    next_key: Option<Encapsulated>,
+}
+
+impl fmt::Debug for SealedSession {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("SealedSession");
+        shown
+            .field("target", &self.target)
+            .field("verified", &self.verified);
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// A verified gateway at the other end of a connection.
@@ -137,6 +151,8 @@ impl Caller {
             target: target_of(&self.chain),
             verified,
             reply_max_bytes: self.reply_max_bytes,
+            is_used: false,
+            next_key: None,
         })
     }
 
@@ -228,22 +244,16 @@ impl SealedSession {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let since = since.map_err(|_| EvidenceError::Machine("time after 1970"))?;
         let now_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        let Verified {
-            request_key,
-            chain_digest,
-            ..
-        } = &self.verified;
-        let sealed = request::seal(request_key, chain_digest, now_ms);
-        let (prefix, sealer, expected) = sealed.map_err(CallError::Question)?;
+        let (prefix, sealer, expected) = self.take_key().map_err(CallError::Question)?.seal(now_ms);
         let head = head::encode(question.sealed_fields());
         let head = head.map_err(CallError::Question)?;
         let body = Outgoing::sealed(prefix, sealer, &head, question.body.clone());
         let body = body.map_err(CallError::Question)?;
         let headers = [("content-type", REQUEST_MEDIA_TYPE)];
-        let mut reply = self
-            .connection
-            .begin(Method::POST, &self.target, headers, body)
-            .await?;
+        let begun = self.connection.begin(Method::POST, &self.target, headers, body);
+        let (reply, next_key) = tokio::join!(begun, next_key(self.is_used, &self.verified));
+        (self.is_used, self.next_key) = (true, next_key);
+        let mut reply = reply?;
         let is_sealed =
             reply.status == StatusCode::OK && reply.header("content-type") == Some(REPLY_MEDIA_TYPE);
         if !is_sealed {
@@ -257,12 +267,37 @@ impl SealedSession {
         Ok(opening.finish()?)
     }
 
+    /// The key that was made for what this session has verified, or a new one.
+    fn take_key(&mut self) -> Result<Encapsulated, Refused> {
+        let Verified {
+            request_key,
+            chain_digest,
+            ..
+        } = &self.verified;
+        let ready = self.next_key.take();
+        match ready.filter(|key| key.is_for(request_key, chain_digest)) {
+            Some(key) => Ok(key),
+            None => Encapsulated::new(request_key, chain_digest),
+        }
+    }
+
     fn answered(self, reply: Reply) -> Answered {
         Answered {
             reply,
             verified: self.verified,
         }
     }
+}
+
+/// The key of the request after this one, made once the connection has had its turn to send this one: the
+/// gateway works meanwhile. A session that is used for the first time is likely not used again.
+async fn next_key(is_used: bool, verified: &Verified) -> Option<Encapsulated> {
+    if !is_used {
+        return None;
+    }
+    tokio::task::yield_now().await;
+    // What cannot be made now is said when it is needed.
+    Encapsulated::new(&verified.request_key, &verified.chain_digest).ok()
 }
 
 impl BoundSession {

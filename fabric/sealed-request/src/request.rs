@@ -47,13 +47,49 @@ pub fn seal(
     chain_digest: &[u8; DIGEST_BYTES],
     now_ms: u64,
 ) -> Result<(Vec<u8>, Sealer, reply::Expected), Refused> {
-    let (encapsulated, context) = Context::encapsulate(to, chain_digest)?;
-    let mut prefix = Vec::with_capacity(PREFIX_BYTES);
-    prefix.extend_from_slice(TYPE_TAG);
-    prefix.extend_from_slice(&encapsulated);
-    prefix.extend_from_slice(&now_ms.to_le_bytes());
-    let sealer = Sealer::new(&context.export(&purpose(now_ms)));
-    Ok((prefix, sealer, reply::Expected::new(context)))
+    Ok(Encapsulated::new(to, chain_digest)?.seal(now_ms))
+}
+
+/// A key that is encapsulated for one request to come: the larger part of what sealing a small one takes, and
+/// the part that needs neither the request nor its time.
+pub struct Encapsulated {
+    to: [u8; KEY_BYTES],
+    chain_digest: [u8; DIGEST_BYTES],
+    bytes: [u8; KEY_BYTES],
+    context: Context,
+}
+
+impl Encapsulated {
+    /// Encapsulates a new key to a gateway's public one.
+    ///
+    /// # Errors
+    /// When that is no key.
+    pub fn new(to: &[u8; KEY_BYTES], chain_digest: &[u8; DIGEST_BYTES]) -> Result<Self, Refused> {
+        let (bytes, context) = Context::encapsulate(to, chain_digest)?;
+        Ok(Self {
+            to: *to,
+            chain_digest: *chain_digest,
+            bytes,
+            context,
+        })
+    }
+
+    /// Whether this key opens for that gateway and chain.
+    #[must_use]
+    pub fn is_for(&self, to: &[u8; KEY_BYTES], chain_digest: &[u8; DIGEST_BYTES]) -> bool {
+        self.to == *to && self.chain_digest == *chain_digest
+    }
+
+    /// Begins the request, as [`seal`] does. One key seals one request.
+    #[must_use]
+    pub fn seal(self, now_ms: u64) -> (Vec<u8>, Sealer, reply::Expected) {
+        let mut prefix = Vec::with_capacity(PREFIX_BYTES);
+        prefix.extend_from_slice(TYPE_TAG);
+        prefix.extend_from_slice(&self.bytes);
+        prefix.extend_from_slice(&now_ms.to_le_bytes());
+        let sealer = Sealer::new(&self.context.export(&purpose(now_ms)));
+        (prefix, sealer, reply::Expected::new(self.context))
+    }
 }
 
 /// What a request says of itself. Only a segment that opened makes it true.

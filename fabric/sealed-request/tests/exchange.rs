@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_sealed_request::replay::{ENTRY_BYTES, Replays};
-use hacher_sealed_request::request::{self, Claim, Opened, PrivateKey};
+use hacher_sealed_request::request::{self, Claim, Encapsulated, Opened, PrivateKey};
 use hacher_sealed_request::segments::{OVERHEAD_BYTES, Opener, SEGMENT_BYTES, SEGMENT_MAX_BYTES};
 use hacher_sealed_request::{DIGEST_BYTES, KEY_BYTES, Refused, head, reply};
 use proptest::prelude::*;
@@ -427,4 +427,22 @@ proptest! {
         with_tag.extend_from_slice(&bytes);
         prop_assert!(opened(&with_tag).is_err());
     }
+}
+
+#[test]
+fn a_key_that_was_made_beforehand_seals_as_one_that_was_not() {
+    let to = key(7).public_key();
+    let made = Encapsulated::new(&to, &DIGEST).unwrap();
+    assert!(made.is_for(&to, &DIGEST));
+    assert!(!made.is_for(&key(8).public_key(), &DIGEST) && !made.is_for(&to, &[0xd2; DIGEST_BYTES]));
+    let (mut bytes, mut sealer, expected) = made.seal(NOW_MS);
+    sealer.end(b"asked", &mut bytes).unwrap();
+    let opened = begun(&bytes).unwrap();
+    assert_eq!(opened.claim.made_at_ms, NOW_MS);
+    assert_eq!(read(opened.segments, &bytes[request::PREFIX_BYTES..], 7).unwrap(), b"asked");
+    let (mut answer, mut sealer) = opened.reply.seal(&[5; reply::SALT_BYTES]);
+    sealer.end(b"said", &mut answer).unwrap();
+    let segments = expected.open(answer.first_chunk().unwrap()).unwrap();
+    assert_eq!(read(segments, &answer[reply::PREFIX_BYTES..], 7).unwrap(), b"said");
+    assert_eq!(Encapsulated::new(&[0; KEY_BYTES], &DIGEST).err(), Some(Refused::Key));
 }

@@ -1,6 +1,10 @@
 //! `call` learns what will see its data before it sends any: it refuses chains that are not what is expected,
 //! and neither evidence nor requests are worth anything to somebody in between.
 
+use bytes::Bytes;
+use hacher_client::caller::{CallError, Caller, Question};
+use hacher_client::evidence::{Demands, Digest};
+use hacher_client::tls::Trust;
 use hacher_evidence::session::{ChannelBinding, EXPORTER_BYTES, EXPORTER_LABEL};
 use hacher_evidence::{Evidence, Manifest};
 use hacher_sealed_request::problem;
@@ -19,6 +23,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Exit code of a command that has met something else than was demanded, or that is not authentic.
@@ -147,6 +152,54 @@ fn a_chain_that_is_what_was_expected_answers() {
         .replace("[\"snp\", \"snp-svsm\"]", "[\"emulated\"]");
     fs::write(&policy, text).unwrap();
     call(SECRET, &[&expected[..2], &by_policy].concat()).succeeds(SECRET);
+}
+
+/// Keys of further requests are made while one is on its way: each serves one request, or the gateway would
+/// refuse a repeated one, and none serves what was not verified when it was made.
+#[test]
+fn a_session_seals_each_request_under_a_key_of_its_own() {
+    let service = Service::start(&echo()).unwrap();
+    let measured = measured(&service.chain_file());
+    let (digits, _) = measured.as_bytes().as_chunks::<2>();
+    let byte = |digits: &[u8; 2]| u8::from_str_radix(str::from_utf8(digits).unwrap(), 16).unwrap();
+    let digest: Vec<u8> = digits.iter().map(byte).collect();
+    let mut demands = Demands {
+        allow_emulated: true,
+        ..Demands::default()
+    };
+    demands
+        .policy
+        .manifest
+        .chains
+        .insert(Digest(digest.try_into().unwrap()));
+    let caller = Caller {
+        gateway: service.gateway.to_string().parse().unwrap(),
+        trust: Trust::AnyCertificate,
+        identity: None,
+        chain: "t".to_owned(),
+        demands,
+        reply_max_bytes: 1 << 20,
+        idle_max: Duration::from_secs(60),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut session = caller.sealed_session().await.unwrap();
+        for len in [0, 1, 4_096, 100_000, 3] {
+            let body = Bytes::from(vec![b'x'; len]);
+            let reply = session.call(&Question::new("text/plain", body.clone())).await;
+            assert_eq!(reply.unwrap().body, body);
+        }
+        let verified = session.verified.chain_digest;
+        session.verified.chain_digest = [0; 48];
+        let refused = session.call(&Question::new("text/plain", "x")).await;
+        assert!(matches!(refused, Err(CallError::Unsealed(_))), "{refused:?}");
+        session.verified.chain_digest = verified;
+        let reply = session.call(&Question::new("text/plain", "again")).await;
+        assert_eq!(reply.unwrap().body, "again");
+    });
 }
 
 #[test]
