@@ -74,6 +74,7 @@ pub struct Edge {
     pub(crate) to: Target,
     pub(crate) group: GroupId,
     pub(crate) protection: Protection,
+    pub(crate) stream: Option<bool>,
 }
 
 impl Edge {
@@ -99,6 +100,12 @@ impl Edge {
     #[must_use]
     pub fn protection(&self) -> Protection {
         self.protection
+    }
+
+    /// What its own table says of streaming; [`Chain::streams`] is what holds.
+    #[must_use]
+    pub fn stream(&self) -> Option<bool> {
+        self.stream
     }
 }
 
@@ -295,6 +302,34 @@ impl Protection {
     }
 }
 
+/// What the reply is where several records of one request reach `egress`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Egress {
+    /// The record that is complete first; the others are dropped.
+    First,
+    /// The records of a group with several edges make one reply together. Where there are other groups, the
+    /// one that is complete first is the reply.
+    Join,
+}
+
+impl Egress {
+    /// The word in the file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Join => "join",
+        }
+    }
+
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        [Self::First, Self::Join]
+            .into_iter()
+            .find(|egress| egress.as_str() == word)
+    }
+}
+
 /// A checked chain. Only the checker makes one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chain {
@@ -303,7 +338,7 @@ pub struct Chain {
     pub(crate) description: Option<String>,
     pub(crate) placement: Placement,
     pub(crate) protection: Protection,
-    pub(crate) egress_first: bool,
+    pub(crate) egress: Option<Egress>,
     pub(crate) ingress: Ingress,
     pub(crate) functions: Vec<Function>,
     pub(crate) edges: Vec<Edge>,
@@ -343,10 +378,10 @@ impl Chain {
         self.protection
     }
 
-    /// Whether its file says that the first record at `egress` is the reply, which it is in any case.
+    /// What its file says of several records at `egress`; without a word, the first one is the reply.
     #[must_use]
-    pub fn says_egress_first(&self) -> bool {
-        self.egress_first
+    pub fn egress(&self) -> Option<Egress> {
+        self.egress
     }
 
     /// Limits on what comes in.
@@ -426,10 +461,16 @@ impl Chain {
         self.edges_with_ids().filter(move |(_, edge)| edge.from == from)
     }
 
-    /// Whether the reader of an edge reads records as streams: a function that says so of itself, and of what
-    /// such a function writes to egress, the client.
+    /// Whether the reader of an edge reads records as streams: where the edge says so, or a function says it
+    /// of itself, and of what such a function writes to egress, the client. What is joined is held.
     #[must_use]
     pub fn streams(&self, edge: &Edge) -> bool {
+        if self.group(edge.group).is_none_or(Group::is_join) {
+            return false;
+        }
+        if let Some(stream) = edge.stream {
+            return stream;
+        }
         let reader = match (edge.from, edge.to) {
             (_, Target::Function(id)) | (Source::Function(id, _), Target::Egress) => self.function(id),
             (Source::Ingress, Target::Egress) => None,

@@ -10,7 +10,7 @@ use crate::chain::{
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, Problems};
 use crate::document::Document;
-use crate::edge_check;
+use crate::edge_check::{self, OwnOfEdges, OwnSettings};
 use crate::encoding;
 use crate::file::{self, FileTree, FunctionTree, PortsTree, TlsTree};
 use crate::function::{Function, Limits, PortId};
@@ -70,11 +70,11 @@ pub fn check(text: &str, file_name: &str) -> Result<Checked, Diagnostics> {
         no_functions(&file, &mut problems);
         let graph = graph::build(&file, &mut problems);
         let order = graph_check::check(&file, &graph, &mut problems);
-        stream_check::report(&file, &graph, &mut problems);
-        let settings = resolve(&file, &graph, &mut problems);
-        let protections = edge_check::protections(&file, &graph, &mut problems);
+        let own = edge_check::settings(&file, &graph, &mut problems);
+        stream_check::report(&file, &graph, &own, &mut problems);
+        let settings = resolve(&file, &graph, &own, &mut problems);
         (!problems.has_errors())
-            .then(|| assemble(&file, &graph, &order, settings, &protections))
+            .then(|| assemble(&file, &graph, &order, settings, &own))
             .flatten()
     } else {
         // What stands in the part that could not be read cannot be missed, so no graph is built.
@@ -205,7 +205,12 @@ fn no_functions(file: &FileTree, problems: &mut Problems) {
 }
 
 /// The values of every function, and checks across tables.
-fn resolve(file: &FileTree, graph: &Graph, problems: &mut Problems) -> (Ingress, Vec<Limits>) {
+fn resolve(
+    file: &FileTree,
+    graph: &Graph,
+    own: &OwnOfEdges,
+    problems: &mut Problems,
+) -> (Ingress, Vec<Limits>) {
     let max_body = or(&file.max_body, &None, keys::MAX_BODY.kind.default);
     let ingress = Ingress {
         max_body,
@@ -220,7 +225,7 @@ fn resolve(file: &FileTree, graph: &Graph, problems: &mut Problems) -> (Ingress,
     };
     check_listener(file, problems);
     check_timeouts(file, ingress.deadline, problems);
-    check_bodies(file, graph, ingress.max_body, problems);
+    check_bodies(file, graph, own, ingress.max_body, problems);
     check_joins(file, graph, ingress.max_body, problems);
     let settings = file
         .functions
@@ -299,7 +304,13 @@ fn check_timeouts(file: &FileTree, deadline: Duration, problems: &mut Problems) 
 }
 
 /// Warns of functions that get the request itself and could not pass on one of the largest size.
-fn check_bodies(file: &FileTree, graph: &Graph, max_body: ByteSize, problems: &mut Problems) {
+fn check_bodies(
+    file: &FileTree,
+    graph: &Graph,
+    own: &OwnOfEdges,
+    max_body: ByteSize,
+    problems: &mut Problems,
+) {
     for (id, function) in (0..).map(NodeId).zip(&file.functions) {
         let written = function
             .settings
@@ -307,12 +318,14 @@ fn check_bodies(file: &FileTree, graph: &Graph, max_body: ByteSize, problems: &m
             .as_ref()
             .or(file.defaults.outbox.as_ref());
         let outbox = written.map_or(keys::OUTBOX.kind.default, |size| size.value);
-        let gets_body = graph
+        let mut body = graph
             .edges
             .iter()
-            .any(|edge| edge.from == graph::From::Ingress && edge.to == graph::To::Node(id));
+            .enumerate()
+            .filter(|(_, edge)| edge.from == graph::From::Ingress && edge.to == graph::To::Node(id));
         // What a function reads as a stream is as a rule passed on as one, too.
-        if !gets_body || outbox >= max_body || function.streams() {
+        let holds_body = body.any(|(at, _)| !own.streams(file, graph, at));
+        if !holds_body || outbox >= max_body {
             continue;
         }
         let name = &function.name.value;
@@ -374,7 +387,7 @@ fn assemble(
     graph: &Graph,
     order: &[NodeId],
     settings: (Ingress, Vec<Limits>),
-    protections: &[Option<Protection>],
+    own: &OwnOfEdges,
 ) -> Option<(Chain, Spans)> {
     let (ingress, limits) = settings;
     let mut functions = Vec::new();
@@ -407,14 +420,14 @@ fn assemble(
         description: file.description.clone(),
         placement: file.placement,
         protection: file.protection,
-        egress_first: file.egress_first,
+        egress: file.egress.as_ref().map(|egress| egress.value),
         ingress,
         functions,
         edges: graph
             .edges
             .iter()
             .enumerate()
-            .map(|(at, found)| edge(found, file.protection, protections.get(at).copied().flatten()))
+            .map(|(at, found)| edge(found, file.protection, own.of(at)))
             .collect::<Option<_>>()?,
         groups: graph.groups.iter().map(group).collect::<Option<_>>()?,
         order: order.iter().map(|id| function_id(*id)).collect::<Option<_>>()?,
@@ -466,7 +479,7 @@ fn target(to: graph::To) -> Option<Target> {
     }
 }
 
-fn edge(edge: &graph::Edge, of_chain: Protection, own: Option<Protection>) -> Option<Edge> {
+fn edge(edge: &graph::Edge, of_chain: Protection, own: OwnSettings) -> Option<Edge> {
     let from = match edge.from {
         graph::From::Ingress => From::Ingress,
         graph::From::Node(id, Port::Declared(port)) => From::Function(function_id(id)?, PortId(port)),
@@ -479,7 +492,8 @@ fn edge(edge: &graph::Edge, of_chain: Protection, own: Option<Protection>) -> Op
         from,
         to,
         group,
-        protection: own.unwrap_or_else(|| of_chain.of_edge(from, to)),
+        protection: own.protection.unwrap_or_else(|| of_chain.of_edge(from, to)),
+        stream: own.stream.map(|(stream, _)| stream),
     })
 }
 

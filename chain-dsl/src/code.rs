@@ -159,8 +159,8 @@ codes! {
     EgressAsSource "E0307" "`egress` as a source"
         "`egress` is where the answer leaves the chain; nothing comes out of it."
     JoinIntoEgress "E0308" "a join into `egress`"
-        "The answer is one record, and `egress` cannot put several together. A function does that: join \
-         into it, and send its output to `egress`."
+        "The answer is one record. Several make one where the file says `egress = \"join\"`: the reply is then \
+         `multipart/mixed`, with a part for each. Otherwise a function joins them, and sends its output to `egress`."
     PassThrough "E0309" "`ingress` leads straight to `egress`"
         "Such a line would hand each request back as its own answer before any function has run."
     UnknownFunction "E0401" "an unknown function"
@@ -200,8 +200,11 @@ codes! {
         "`[edge.\"a -> b\"]` says something of one edge of the flow, written as its source (with its port, unless \
          that is `out`), an arrow, and its target. No flow line makes this edge."
     StreamIntoJoin "E0414" "a stream into a join"
-        "A function with `stream = true` reads one record as it arrives. A join waits until a record of each of its \
-         members is there, so it holds them all, and there is nothing left to stream."
+        "A function or an edge with `stream = true` is read record by record, as each arrives. A join waits until a record of each \
+         of its members is there, so it holds them all, and there is nothing left to stream."
+    NothingToJoin "E0415" "a reply that joins nothing"
+        "With `egress = \"join\"` the records that a flow line joins before `egress` make one reply: `a & b -> egress`. No flow \
+         line does that: each of them leads there alone, and is an alternative of the others."
     ExecMissing "E0501" "an executable that is not there"
         "The file named by `exec` does not exist. The path is relative to the chain file. If it has to \
          be built first, give a `build` command and run with `--build`."
@@ -250,12 +253,14 @@ codes! {
     EgressRace "W0607" "several records for one reply"
         "A request has one reply, and more than one record of it may reach `egress`, because nothing in between chooses: no \
          function writes to one port rather than another. The record that is complete first is the reply, and the others are \
-         dropped when they come. If that is meant (two ways of which the faster one counts), write `egress = \"first\"` at the top of the file; \
-         otherwise let a function join them (`a & b -> pack -> egress`), or choose by ports."
+         dropped when they come. If that is meant (two ways of which the faster one counts), write `egress = \"first\"` at the top of the file. \
+         To answer with all of them, write `egress = \"join\"` and join them in a flow line (`a & b -> egress`), or let a \
+         function join them (`a & b -> pack -> egress`). To answer with one of them, choose by ports."
     StreamHeld "W0608" "a stream that another reader holds"
         "All readers of a port read the same sealed record. One of them has `stream = true` and lets go of what it has \
          read; another needs the whole record until it is done, so the record is held in its producer's outbox as long \
-         as that takes, and one that is larger than the outbox is refused."
+         as that takes, and one that is larger than the outbox is refused. So are the parts of a reply that is joined at \
+         `egress`: the gateway holds each until all have come, up to `max_reply` together."
     CertificateDoubtful "W0611" "a certificate that clients will not like"
         "The certificate can be served, but has expired, is not valid yet, or is not for servers, so that clients which check \
          it refuse the connection."

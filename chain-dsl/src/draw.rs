@@ -1,7 +1,8 @@
 //! A chain as a picture: Mermaid for pages, DOT for Graphviz.
 //!
 //! Functions are boxes, ingress and egress are round, a join is a small circle with `&` that all its
-//! members lead to. An edge bears the name of its port unless that is `out`; failures are dotted.
+//! members lead to. An edge bears the name of its port unless that is `out`; failures are dotted, streams are
+//! thick.
 
 use std::fmt::Write as _;
 
@@ -15,6 +16,7 @@ struct Arrow {
     to: String,
     label: Option<String>,
     failure: bool,
+    streams: bool,
 }
 
 impl Chain {
@@ -38,9 +40,14 @@ impl Chain {
             to,
             label,
             failure,
+            streams,
         } in self.arrows()
         {
-            let line = if failure { "-.->" } else { "-->" };
+            let line = match (failure, streams) {
+                (true, _) => "-.->",
+                (false, true) => "==>",
+                (false, false) => "-->",
+            };
             let label = label.map(|label| format!("|\"{label}\"|")).unwrap_or_default();
             _ = writeln!(out, "  {from} {line}{label} {to}");
         }
@@ -73,11 +80,13 @@ impl Chain {
             to,
             label,
             failure,
+            streams,
         } in self.arrows()
         {
             let mut attributes = Vec::new();
             attributes.extend(label.map(|label| format!("label={}", dot_string(&label))));
             attributes.extend(failure.then(|| "style=dotted".to_owned()));
+            attributes.extend((streams && !failure).then(|| "style=bold".to_owned()));
             let attributes = match attributes.is_empty() {
                 true => String::new(),
                 false => format!(" [{}]", attributes.join(", ")),
@@ -107,6 +116,7 @@ impl Chain {
                     to: target(group),
                     label: None,
                     failure: false,
+                    streams: false,
                 });
             } else {
                 arrows.extend(edges.map(|edge| self.arrow(edge, target(group))));
@@ -122,6 +132,7 @@ impl Chain {
                 to,
                 label: None,
                 failure: false,
+                streams: self.streams(edge),
             },
             Source::Function(id, port) => {
                 let name = self.function(id).and_then(|function| function.port_name(port));
@@ -131,6 +142,7 @@ impl Chain {
                     to,
                     label,
                     failure: port == PortId::ERROR,
+                    streams: self.streams(edge),
                 }
             }
         }

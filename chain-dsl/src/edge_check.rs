@@ -3,22 +3,57 @@
 use crate::chain::Protection;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
-use crate::file::{EdgeTree, FileTree, PortsTree};
+use crate::file::{EdgeTree, FileTree, FunctionTree, PortsTree};
 use crate::graph::{self, Graph, Port};
 use crate::keys;
 use crate::nearest::nearest;
 use crate::section::excerpt;
+use crate::source::Span;
+
+/// What the table of an edge says.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct OwnSettings {
+    pub(crate) protection: Option<Protection>,
+    /// Whether it streams, and where that is written.
+    pub(crate) stream: Option<(bool, Span)>,
+}
+
+/// What the edges of the graph say of themselves, by their places.
+pub(crate) struct OwnOfEdges(Vec<OwnSettings>);
+
+impl OwnOfEdges {
+    /// What the edge at this place says.
+    pub(crate) fn of(&self, at: usize) -> OwnSettings {
+        self.0.get(at).copied().unwrap_or_default()
+    }
+
+    /// Whether the reader of the edge at this place reads records as streams, as [`crate::Chain::streams`]
+    /// says it.
+    pub(crate) fn streams(&self, file: &FileTree, graph: &Graph, at: usize) -> bool {
+        let Some(edge) = graph.edges.get(at) else {
+            return false;
+        };
+        if graph.groups.get(edge.group).is_none_or(|group| group.len > 1) {
+            return false;
+        }
+        if let Some((stream, _)) = self.of(at).stream {
+            return stream;
+        }
+        let says_so = match (edge.from, edge.to) {
+            (_, graph::To::Node(id)) | (graph::From::Node(id, _), graph::To::Egress) => id,
+            (graph::From::Ingress, graph::To::Egress) => return false,
+        };
+        let function = file.functions.get(says_so.0);
+        function.is_some_and(FunctionTree::streams)
+    }
+}
 
 /// For each edge of the graph, what its own table says.
-pub(crate) fn protections(
-    file: &FileTree,
-    graph: &Graph,
-    problems: &mut Problems,
-) -> Vec<Option<Protection>> {
-    let mut protections = vec![None; graph.edges.len()];
+pub(crate) fn settings(file: &FileTree, graph: &Graph, problems: &mut Problems) -> OwnOfEdges {
+    let mut settings = vec![OwnSettings::default(); graph.edges.len()];
     // What is wrong with the flow has been reported; no edge can be missed because of it.
     if problems.has_errors() {
-        return protections;
+        return OwnOfEdges(settings);
     }
     let names: Vec<String> = graph.edges.iter().map(|edge| name(file, edge)).collect();
     let mut named: Vec<Option<&EdgeTree>> = vec![None; names.len()];
@@ -34,11 +69,14 @@ pub(crate) fn protections(
             continue;
         }
         *own = Some(table);
-        if let Some(protection) = protections.get_mut(at) {
-            *protection = table.protection;
+        if let Some(settings) = settings.get_mut(at) {
+            *settings = OwnSettings {
+                protection: table.protection,
+                stream: table.stream.as_ref().map(|stream| (stream.value, stream.span)),
+            };
         }
     }
-    protections
+    OwnOfEdges(settings)
 }
 
 fn unknown(table: &EdgeTree, wanted: &str, names: &[String]) -> Diagnostic {

@@ -1,13 +1,15 @@
-//! Several records that may reach `egress` for one request, of which one is the reply.
+//! Several records that may reach `egress` for one request: which of them make the reply.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::chain::Egress;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
-use crate::graph::{Edge, From, Graph, NodeId, Port, To};
-use crate::keys;
+use crate::file::FileTree;
+use crate::graph::{From, Graph, Group, NodeId, Port, To};
+use crate::source::Span;
 
-/// Pairs of edges that are compared at most: all of up to 256 edges into `egress`. A larger chain may go
+/// Pairs of ways that are compared at most: all of up to 256 ways into `egress`. A larger chain may go
 /// without the warning.
 const PAIRS_MAX: usize = 1 << 15;
 
@@ -20,14 +22,55 @@ struct Need {
     failure: bool,
 }
 
-/// Warns of the first two edges into `egress` that may both bring a record of one request. They exclude each
+/// What the file says of several records against what the flow does.
+pub(crate) fn report(file: &FileTree, graph: &Graph, order: &[NodeId], problems: &mut Problems) {
+    match &file.egress {
+        Some(egress) if egress.value == Egress::First => {}
+        Some(egress) if !graph.groups_to(To::Egress).any(|group| group.len > 1) => {
+            problems.push(nothing_to_join(graph, egress.span));
+        }
+        Some(_) => report_races(graph, order, problems),
+        None => report_races(graph, order, problems),
+    }
+}
+
+fn nothing_to_join(graph: &Graph, span: Span) -> Diagnostic {
+    let into_egress = graph.edges.iter().filter(|edge| edge.to == To::Egress);
+    let sources: Vec<&str> = into_egress
+        .filter_map(|edge| match edge.from {
+            From::Node(id, Port::Declared(_)) => Some(graph.name(id)),
+            From::Node(..) | From::Ingress => None,
+        })
+        .take(2)
+        .collect();
+    let [one, other] = sources.as_slice() else {
+        return Diagnostic::new(
+            Code::NothingToJoin,
+            span,
+            "`egress` joins nothing",
+            "one record reaches it",
+        )
+        .with_help("drop the key");
+    };
+    Diagnostic::new(
+        Code::NothingToJoin,
+        span,
+        "`egress` joins nothing",
+        "no flow line joins records before it",
+    )
+    .with_help(format!(
+        "write their ways into `egress` as one flow line: \"{one} & {other} -> egress\""
+    ))
+}
+
+/// Warns of the first two ways into `egress` that may both bring a reply for one request. They exclude each
 /// other where a function has to write to different ports for the one and for the other. What comes only when
 /// something fails comes instead of something else.
-pub(crate) fn report_races(graph: &Graph, order: &[NodeId], problems: &mut Problems) {
+fn report_races(graph: &Graph, order: &[NodeId], problems: &mut Problems) {
     let needs = needs(graph, order);
-    let into_egress = graph.edges.iter().filter(|edge| edge.to == To::Egress);
-    let ends: Vec<(&Edge, Need)> = into_egress
-        .map(|edge| (edge, need_of(&needs, edge.from)))
+    let ends: Vec<(&Group, Need)> = graph
+        .groups_to(To::Egress)
+        .map(|group| (group, need_of_all(graph, &needs, group)))
         .filter(|(_, need)| !need.failure)
         .collect();
     let mut pairs = (1..)
@@ -37,13 +80,20 @@ pub(crate) fn report_races(graph: &Graph, order: &[NodeId], problems: &mut Probl
     let race = pairs.find(|((_, one), (_, other))| !exclude_each_other(one, other));
     if let Some(((first, _), (second, _))) = race {
         let message = "several records of one request may reach `egress`";
+        let (first_way, second_way) = match (first.len, second.len) {
+            (1, 1) => ("brings a record", "brings another"),
+            _ => ("makes a reply", "makes another"),
+        };
+        let (word, join) = (Egress::First.as_str(), Egress::Join.as_str());
         problems.push(
-            Diagnostic::new(Code::EgressRace, second.from_span, message, "brings another")
-                .with_related(first.from_span, "brings a record")
+            Diagnostic::new(Code::EgressRace, second.span, message, second_way)
+                .with_related(first.span, first_way)
                 .with_help(format!(
-                    "the one that is complete first is the reply, and the others are dropped: write egress = \"{}\" if that is \
-                     meant, or join them in a function",
-                    keys::EGRESS_FIRST
+                    "the one that is complete first is the reply, and the others are dropped: write egress = \"{word}\" if that is \
+                     meant"
+                ))
+                .with_help(format!(
+                    "to answer with all of them, join them in one flow line with egress = \"{join}\", or in a function"
                 )),
         );
     }
@@ -56,14 +106,7 @@ fn needs(graph: &Graph, order: &[NodeId]) -> BTreeMap<NodeId, Need> {
     for id in order {
         let mut of_all: Option<Need> = None;
         for group in graph.groups_into(*id) {
-            let mut joined = Need::default();
-            for edge in graph.edges_of(group) {
-                let member = need_of(&needs, edge.from);
-                joined.failure |= member.failure;
-                for (function, ports) in member.ports {
-                    joined.ports.entry(function).or_default().extend(ports);
-                }
-            }
+            let joined = need_of_all(graph, &needs, group);
             of_all = Some(match of_all {
                 None => joined,
                 Some(others) => either(others, &joined),
@@ -72,6 +115,19 @@ fn needs(graph: &Graph, order: &[NodeId]) -> BTreeMap<NodeId, Need> {
         needs.insert(*id, of_all.unwrap_or_default());
     }
     needs
+}
+
+/// What the members of a group need together.
+fn need_of_all(graph: &Graph, needs: &BTreeMap<NodeId, Need>, group: &Group) -> Need {
+    let mut joined = Need::default();
+    for edge in graph.edges_of(group) {
+        let member = need_of(needs, edge.from);
+        joined.failure |= member.failure;
+        for (function, ports) in member.ports {
+            joined.ports.entry(function).or_default().extend(ports);
+        }
+    }
+    joined
 }
 
 /// What is needed whichever of two comes.

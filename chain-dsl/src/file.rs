@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use crate::address::address;
-use crate::chain::{Placement, Protection};
+use crate::chain::{Egress, Placement, Protection};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
 use crate::environment::{env, secrets};
@@ -31,8 +31,7 @@ pub(crate) struct FileTree {
     pub(crate) placement: Placement,
     pub(crate) protection: Protection,
     pub(crate) edges: Vec<EdgeTree>,
-    /// Whether the first record at `egress` is said to be the reply.
-    pub(crate) egress_first: bool,
+    pub(crate) egress: Option<Spanned<Egress>>,
     /// Whether `egress` is written at all, right or wrong.
     pub(crate) says_egress: bool,
     pub(crate) max_body: Option<Spanned<ByteSize>>,
@@ -69,6 +68,7 @@ pub(crate) struct EdgeTree {
     /// As written: source, arrow, target.
     pub(crate) name: Spanned<String>,
     pub(crate) protection: Option<Protection>,
+    pub(crate) stream: Option<Spanned<bool>>,
 }
 
 /// The table of one function.
@@ -140,9 +140,9 @@ pub(crate) fn read(root: &DeTable<'_>, source: &Source, complete: bool, problems
             .and_then(Protection::parse)
             .unwrap_or_default(),
         edges: edges(&file, problems),
-        egress_first: file
+        egress: file
             .entry(keys::EGRESS.name)
-            .is_some_and(|entry| says_first(&entry, problems)),
+            .and_then(|entry| egress(&entry, problems)),
         says_egress: file.entry(keys::EGRESS.name).is_some(),
         max_body: ingress.and_then(|table| table.size(&keys::MAX_BODY, problems)),
         max_reply: ingress.and_then(|table| table.size(&keys::MAX_REPLY, problems)),
@@ -262,33 +262,25 @@ fn flow_lines(entry: &Entry<'_>, source: &Source, problems: &mut Problems) -> Ve
     lines
 }
 
-/// Whether `egress` says that the first record is the reply.
-fn says_first(entry: &Entry<'_>, problems: &mut Problems) -> bool {
-    let first = keys::EGRESS_FIRST;
-    let expected = format!("\"{first}\"");
+/// What `egress` says of several records.
+fn egress(entry: &Entry<'_>, problems: &mut Problems) -> Option<Spanned<Egress>> {
+    let words: Vec<String> = keys::EGRESS_WORDS
+        .iter()
+        .map(|word| format!("\"{word}\""))
+        .collect();
+    let expected = words.join(" or ");
     let DeValue::String(word) = entry.value.get_ref() else {
         problems.push(wrong_type(entry, &expected));
-        return false;
+        return None;
     };
-    if word == first {
-        return true;
-    }
-    let problem = if word == keys::EGRESS_JOIN {
-        let message = "a reply that joins several records is not built yet";
-        Diagnostic::new(Code::NotBuiltYet, entry.span(), message, "kept for later").with_help(format!(
-            "let a function join them: \"a & b -> pack -> egress\"; or say egress = \"{first}\" if either will do"
-        ))
-    } else {
+    let egress = Egress::parse(word);
+    if egress.is_none() {
         let message = format!("`egress` cannot be \"{}\"", excerpt(word));
-        Diagnostic::new(
-            Code::UnknownChoice,
-            entry.span(),
-            message,
-            format!("expected {expected}"),
-        )
-    };
-    problems.push(problem.with_expected(expected));
-    false
+        let label = format!("expected {expected}");
+        problems
+            .push(Diagnostic::new(Code::UnknownChoice, entry.span(), message, label).with_expected(expected));
+    }
+    egress.map(|egress| Spanned::new(egress, entry.span()))
 }
 
 fn edges(file: &Section<'_>, problems: &mut Problems) -> Vec<EdgeTree> {
@@ -314,6 +306,10 @@ fn edges(file: &Section<'_>, problems: &mut Problems) -> Vec<EdgeTree> {
             protection: section
                 .choice(&keys::EDGE_PROTECTION, problems)
                 .and_then(Protection::parse),
+            stream: section.flag(&keys::EDGE_STREAM, problems).and_then(|stream| {
+                let entry = section.entry(keys::EDGE_STREAM.name)?;
+                Some(Spanned::new(stream, entry.key_span))
+            }),
         });
     }
     list

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::chain::Egress;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
 use crate::file::{FileTree, FunctionTree, PortsTree};
@@ -84,7 +85,11 @@ impl Graph {
     }
 
     pub(crate) fn groups_into(&self, id: NodeId) -> impl Iterator<Item = &Group> {
-        self.groups.iter().filter(move |group| group.to == To::Node(id))
+        self.groups_to(To::Node(id))
+    }
+
+    pub(crate) fn groups_to(&self, to: To) -> impl Iterator<Item = &Group> {
+        self.groups.iter().filter(move |group| group.to == to)
     }
 
     pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
@@ -119,6 +124,12 @@ pub(crate) fn build(file: &FileTree, problems: &mut Problems) -> Graph {
         seen: BTreeMap::new(),
         looked_at: 0,
         full: false,
+        // A wrong word has been reported.
+        joins_egress: file.says_egress
+            && file
+                .egress
+                .as_ref()
+                .is_none_or(|egress| egress.value == Egress::Join),
         graph,
     };
     for text in &file.flow {
@@ -143,6 +154,8 @@ struct Builder<'f> {
     looked_at: usize,
     /// Whether a bound was passed; the rest of the flow is not read.
     full: bool,
+    /// Whether a join may lead to `egress`.
+    joins_egress: bool,
     graph: Graph,
 }
 
@@ -212,10 +225,10 @@ impl Builder<'_> {
                 "egress" => To::Egress,
                 _ => To::Node(self.node(&to_term.name)),
             };
-            if joined && to == To::Egress {
+            if joined && to == To::Egress && !self.joins_egress {
                 problems.push(join_into_egress(&froms, source_span, to_term.span));
             }
-            if joined && to != To::Egress {
+            if joined && (to != To::Egress || self.joins_egress) {
                 self.group(&froms, source_span, to, to_term, problems);
             } else {
                 for from in &froms {
@@ -533,6 +546,7 @@ fn join_into_egress(froms: &[(From, &Term)], span: Span, egress: Span) -> Diagno
         "join in a function: \"{} -> NAME -> egress\"",
         names.join(" & ")
     ))
+    .with_help("if all of them are the answer, write egress = \"join\" at the top of the file: the reply is `multipart/mixed`")
     .with_help("if whichever arrives first is the answer, write `|` instead of `&`")
 }
 

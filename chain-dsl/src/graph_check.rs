@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::code::Code;
 use crate::cycle_check::report_cycles;
 use crate::diagnostic::{Diagnostic, Problems};
-use crate::egress_check::report_races;
+use crate::egress_check;
 use crate::file::FileTree;
 use crate::graph::{From, Graph, NodeId, Port, To, listed};
 use crate::join_check::{join_name, report_contradicting_joins};
@@ -37,8 +37,8 @@ pub(crate) fn check(file: &FileTree, graph: &Graph, problems: &mut Problems) -> 
     }
     report_contradicting_joins(graph, &order, problems);
     // Of a graph that is not what was meant, nothing follows.
-    if !file.says_egress && graph.complete && !problems.has_errors() {
-        report_races(graph, &order, problems);
+    if graph.complete && !problems.has_errors() {
+        egress_check::report(file, graph, &order, problems);
     }
     order
 }

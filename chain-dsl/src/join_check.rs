@@ -17,9 +17,10 @@ type Implied = BTreeSet<(NodeId, Port)>;
 /// run at all: in a join the union of its members, over alternatives only what is common to all.
 pub(crate) fn report_contradicting_joins(graph: &Graph, order: &[NodeId], problems: &mut Problems) {
     let mut implied: BTreeMap<NodeId, Implied> = BTreeMap::new();
-    for id in order {
+    let nodes = order.iter().map(|id| To::Node(*id));
+    for to in nodes.chain([To::Egress]) {
         let mut common: Option<Implied> = None;
-        for group in graph.groups_into(*id) {
+        for group in graph.groups_to(to) {
             let members: Vec<(Span, Implied)> = graph
                 .edges_of(group)
                 .iter()
@@ -34,7 +35,9 @@ pub(crate) fn report_contradicting_joins(graph: &Graph, order: &[NodeId], proble
                 Some(common) => common.intersection(&union).copied().collect(),
             });
         }
-        implied.insert(*id, common.unwrap_or_default());
+        if let To::Node(id) = to {
+            implied.insert(id, common.unwrap_or_default());
+        }
     }
 }
 

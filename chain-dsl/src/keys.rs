@@ -158,16 +158,21 @@ pub(crate) const EDGE_PROTECTION: Key<ChoiceKind> = Key {
     doc: "How the records of this edge are protected: `sealed` or `mapped`, instead of what the chain says.",
     kind: PROTECTION_KIND,
 };
+pub(crate) const EDGE_STREAM: Key<FlagKind> = Key {
+    name: "stream",
+    doc: "Whether the records of this edge are read as streams, as `stream` of a function says it of all its inputs: instead of what the \
+          function says that reads them, or that sends them to `egress`. Not where records are joined.",
+    kind: STREAM.kind,
+};
 pub(crate) const EGRESS: Key<OwnKind> = Key {
     name: "egress",
-    doc: "Which record is the reply where several reach `egress` for one request: `first`, the one that is complete first; the \
-          others are dropped. Without it a chain in which that can happen is warned of.",
+    doc: "What the reply is where several records reach `egress` for one request. `first`: the one that is complete first; the \
+          others are dropped. `join`: what a flow line joins, `a & b -> egress`, is one `multipart/mixed` reply with a part for \
+          each. Without it a chain in which several can come is warned of.",
     kind: OwnKind::Egress,
 };
 /// What `egress` can say.
-pub(crate) const EGRESS_FIRST: &str = "first";
-/// What it is kept for.
-pub(crate) const EGRESS_JOIN: &str = "join";
+pub(crate) const EGRESS_WORDS: &[&str] = &["first", "join"];
 pub(crate) const EDGE: Key<OwnKind> = Key {
     name: "edge",
     doc: "What holds for one edge alone, as [edge.\"SOURCE -> TARGET\"]; the source may have a port.",
@@ -482,7 +487,7 @@ pub(crate) const ROOT_KEYS: &[AnyKey] = &[
 ];
 
 /// The keys of `[edge."SOURCE -> TARGET"]`.
-pub(crate) const EDGE_KEYS: &[AnyKey] = &[AnyKey::Choice(EDGE_PROTECTION)];
+pub(crate) const EDGE_KEYS: &[AnyKey] = &[AnyKey::Choice(EDGE_PROTECTION), AnyKey::Flag(EDGE_STREAM)];
 
 /// The keys of `[ingress]`.
 pub(crate) const INGRESS_KEYS: &[AnyKey] = &[

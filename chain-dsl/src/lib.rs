@@ -69,7 +69,8 @@ mod stream_check;
 mod units;
 
 pub use chain::{
-    Chain, Edge, EdgeId, FunctionId, Group, GroupId, Ingress, Placement, Protection, Source, Target, Tls,
+    Chain, Edge, EdgeId, Egress, FunctionId, Group, GroupId, Ingress, Placement, Protection, Source, Target,
+    Tls,
 };
 pub use check::{Checked, TlsSpans, check, check_bytes};
 pub use code::{Code, Severity, explain_code};

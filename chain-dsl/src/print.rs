@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 
 use crate::chain::{Chain, Group};
 use crate::function::{Function, Limits, Retry};
-use crate::keys;
 use crate::units::format_duration;
 
 impl Chain {
@@ -27,8 +26,8 @@ impl Chain {
         }
         writeln!(out, "placement = {}", quoted(self.placement.as_str()))?;
         writeln!(out, "protection = {}", quoted(self.protection.as_str()))?;
-        if self.egress_first {
-            writeln!(out, "egress = {}", quoted(keys::EGRESS_FIRST))?;
+        if let Some(egress) = self.egress {
+            writeln!(out, "egress = {}", quoted(egress.as_str()))?;
         }
         writeln!(out, "flow = [")?;
         for group in &self.groups {
@@ -64,9 +63,15 @@ impl Chain {
         }
         for edge in &self.edges {
             // Only what the chain's own word does not say already.
-            if edge.protection != self.protection.of_edge(edge.from, edge.to) {
+            let is_protected = edge.protection != self.protection.of_edge(edge.from, edge.to);
+            if is_protected || edge.stream.is_some() {
                 writeln!(out, "\n[edge.{}]", quoted(&self.edge_name(edge)))?;
+            }
+            if is_protected {
                 writeln!(out, "protection = {}", quoted(edge.protection.as_str()))?;
+            }
+            if let Some(stream) = edge.stream {
+                writeln!(out, "stream = {stream}")?;
             }
         }
         for function in &self.functions {

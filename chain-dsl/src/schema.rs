@@ -214,7 +214,7 @@ fn own(kind: OwnKind) -> Value {
                 }],
             }))
         }
-        OwnKind::Egress => json!({ "enum": [keys::EGRESS_FIRST] }),
+        OwnKind::Egress => json!({ "enum": keys::EGRESS_WORDS }),
         OwnKind::Methods => json!({
             "type": "array",
             "minItems": 1,
@@ -247,9 +247,23 @@ fn own(kind: OwnKind) -> Value {
             "type": "object",
             "maxProperties": keys::MAX_EDGES,
             "propertyNames": { "pattern": "->" },
-            "additionalProperties": table(edge_keys),
+            "additionalProperties": without_defaults(table(edge_keys)),
         }),
     }
+}
+
+/// What an edge does not say is as the chain or a function says it, so no value is its default.
+fn without_defaults(mut table: Value) -> Value {
+    let properties = table.get_mut("properties").and_then(Value::as_object_mut);
+    for property in properties
+        .into_iter()
+        .flat_map(|properties| properties.values_mut())
+    {
+        if let Some(property) = property.as_object_mut() {
+            property.remove("default");
+        }
+    }
+    table
 }
 
 /// A table of environment names.

@@ -1,14 +1,19 @@
 //! Functions that are to read their input as a stream, where the graph has something else read all of it.
 
+use std::collections::BTreeSet;
+
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
+use crate::edge_check::OwnOfEdges;
 use crate::file::FileTree;
 use crate::graph::{Edge, From, Graph, NodeId, To};
 
 /// Streams into joins, and streams of which another reader holds the whole.
-pub(crate) fn report(file: &FileTree, graph: &Graph, problems: &mut Problems) {
+pub(crate) fn report(file: &FileTree, graph: &Graph, own: &OwnOfEdges, problems: &mut Problems) {
     report_joins(file, graph, problems);
-    report_held(file, graph, problems);
+    report_joined_edges(graph, own, problems);
+    report_held_parts(file, graph, problems);
+    report_held(file, graph, own, problems);
 }
 
 fn report_joins(file: &FileTree, graph: &Graph, problems: &mut Problems) {
@@ -36,22 +41,68 @@ fn report_joins(file: &FileTree, graph: &Graph, problems: &mut Problems) {
     }
 }
 
-fn report_held(file: &FileTree, graph: &Graph, problems: &mut Problems) {
+/// An edge of a join that is said to stream.
+fn report_joined_edges(graph: &Graph, own: &OwnOfEdges, problems: &mut Problems) {
+    for group in graph.groups.iter().filter(|group| group.len > 1) {
+        for (at, edge) in (group.first..).zip(graph.edges_of(group)) {
+            let Some((true, span)) = own.of(at).stream else {
+                continue;
+            };
+            let reader = reader(graph, edge);
+            let message = format!("`{reader}` cannot read an edge of a join as a stream");
+            problems.push(
+                Diagnostic::new(
+                    Code::StreamIntoJoin,
+                    span,
+                    message,
+                    "asks for its records as they arrive",
+                )
+                .with_related(group.span, format!("but `{reader}` waits for all of these"))
+                .with_help("remove `stream` from this edge: the records that a join waits for are held"),
+            );
+        }
+    }
+}
+
+/// A part of a joined reply is held until the others have come, also of a function that streams.
+fn report_held_parts(file: &FileTree, graph: &Graph, problems: &mut Problems) {
+    for group in graph.groups_to(To::Egress).filter(|group| group.len > 1) {
+        let streaming = graph.edges_of(group).iter().find_map(|edge| {
+            let From::Node(id, _) = edge.from else { return None };
+            let stream = file.functions.get(id.0)?.stream.as_ref();
+            Some((edge, graph.name(id), stream.filter(|stream| stream.value)?))
+        });
+        let Some((edge, name, stream)) = streaming else {
+            continue;
+        };
+        let message = format!("the reply holds what `{name}` streams");
+        problems.push(
+            Diagnostic::new(
+                Code::StreamHeld,
+                edge.from_span,
+                message,
+                "is a part of a reply, which waits for the others",
+            )
+            .with_related(stream.span, format!("`{name}` writes as it reads"))
+            .with_help(
+                "`max_reply` bounds all parts together; to answer with a stream, lead it to `egress` alone",
+            ),
+        );
+    }
+}
+
+/// Readers of a port that hold what another one streams; one warning for each port is enough.
+fn report_held(file: &FileTree, graph: &Graph, own: &OwnOfEdges, problems: &mut Problems) {
+    let streams = |at: usize| own.streams(file, graph, at);
+    let mut told = BTreeSet::new();
     for (at, held) in graph.edges.iter().enumerate() {
-        if streams(file, held)
-            || graph
-                .edges
-                .iter()
-                .take(at)
-                .any(|edge| is_holder_beside(file, edge, held))
-        {
+        if streams(at) || !told.insert(held.from) {
             continue;
         }
-        let streaming = graph
-            .edges
-            .iter()
-            .find(|edge| edge.from == held.from && streams(file, edge));
-        let Some(streaming) = streaming else { continue };
+        let mut edges = graph.edges.iter().enumerate();
+        let Some((_, streaming)) = edges.find(|(at, edge)| edge.from == held.from && streams(*at)) else {
+            continue;
+        };
         let (reader, holder) = (reader(graph, streaming), reader(graph, held));
         let message = format!("`{reader}` reads a stream of which `{holder}` holds the whole");
         let help = match held.to {
@@ -73,25 +124,9 @@ fn report_held(file: &FileTree, graph: &Graph, problems: &mut Problems) {
     }
 }
 
-/// Whether an edge from the same port holds records as `held` does: one warning for each port is enough.
-fn is_holder_beside(file: &FileTree, edge: &Edge, held: &Edge) -> bool {
-    edge.from == held.from && !streams(file, edge)
-}
-
 fn reader<'g>(graph: &'g Graph, edge: &Edge) -> &'g str {
     match edge.to {
         To::Node(id) => graph.name(id),
         To::Egress => "egress",
     }
-}
-
-/// Whether the reader of an edge reads records as streams, as [`crate::Chain::streams`] says it.
-fn streams(file: &FileTree, edge: &Edge) -> bool {
-    let says_so = match (edge.from, edge.to) {
-        (_, To::Node(id)) | (From::Node(id, _), To::Egress) => id,
-        (From::Ingress, To::Egress) => return false,
-    };
-    file.functions
-        .get(says_so.0)
-        .is_some_and(crate::file::FunctionTree::streams)
 }

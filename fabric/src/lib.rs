@@ -39,7 +39,7 @@ pub mod tree;
 pub mod trusted_base;
 pub mod verdict;
 
-pub use hacher_client::http;
+pub use hacher_client::{http, multipart};
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};

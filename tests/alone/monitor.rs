@@ -15,7 +15,7 @@ use hacher_data_path::attach::limits::FunctionLimits;
 use hacher_data_path::name::Name;
 use hacher_monitor_core::calls::{
     self, ANY_CPU, Call, ChainDefinition, EdgeDefinition, FunctionDefinition, GATEWAY_PROCESS,
-    GatewayDefinition, PROTOCOL, ReplyHeader, RequestHeader, ResultCode, VERSION, protection,
+    GatewayDefinition, PROTOCOL, ReplyHeader, RequestHeader, ResultCode, VERSION, protection, reading,
 };
 use hacher_monitor_core::core::{Caller, Core, Exit};
 use hacher_monitor_core::evidence::emulated;
@@ -137,6 +137,7 @@ fn define(core: &mut Core<Simulated>) -> Result<(), i32> {
     let edge = EdgeDefinition {
         protection: protection::SEALED,
         carrier: 0,
+        reading: reading::AS_FUNCTION,
     };
     for ends in [[0, 0, 0, 1, 0, 0], [0, 1, 0, 0, 0, 0]] {
         call(core, 6, loader(Call::AddEdge), ends, edge.as_bytes(), Vec::new())?;

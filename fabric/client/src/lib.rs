@@ -5,6 +5,7 @@
 //! url, tls  where a gateway is, and whose certificates are taken there
 //! outgoing  the body of a request: as it is, or sealed as it is sent
 //! incoming  a sealed reply, opened as it comes
+//! multipart the parts of a reply that joins several
 //! question  what is asked of a chain
 //! evidence  evidence, asked for with fresh randomness and verified
 //! caller    requests to a chain: sealed for it, or over a connection that is bound to its gateway
@@ -41,6 +42,7 @@ pub mod caller;
 pub mod evidence;
 pub mod http;
 pub mod incoming;
+pub mod multipart;
 mod outgoing;
 mod question;
 pub mod tls;

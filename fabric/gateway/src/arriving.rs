@@ -133,6 +133,18 @@ impl Arriving {
         }
     }
 
+    /// Bytes that have arrived for this request over other rings than this one.
+    pub(super) fn bytes_beside(&self, ring: usize, invocation: InvocationId) -> u64 {
+        let others = (0..).zip(&self.rings).filter(|(at, _)| *at != ring);
+        let others = others.filter_map(|(_, part)| part.as_ref());
+        let of_request = others.filter(|part| part.invocation == invocation);
+        let bytes = of_request.map(|part| match &part.what {
+            What::Kept(record) => record.len_bytes() as u64,
+            What::Flow(_) => 0,
+        });
+        bytes.sum()
+    }
+
     /// Drops a record that arrives for this request; where it was.
     pub(super) fn take_of(&mut self, invocation: InvocationId) -> Option<RecordPlace> {
         if self.is_empty() {

@@ -6,6 +6,7 @@ use super::budget::{self, Account, Budget, Charge};
 use super::ids::Ids;
 use super::in_flight::InFlight;
 use super::pace::BYTES_AT_ONCE;
+use super::parts::{Part, Parts};
 use super::progress::Progress;
 use super::record::Record;
 use super::reply_flow::FlowReader;
@@ -55,12 +56,21 @@ pub(crate) enum Answer {
         /// Who sends it.
         upstream: Upstream,
     },
+    /// A record of each edge that the reply joins.
+    Joined(Vec<Part>),
+    /// The deadline has passed with only some of what the reply joins.
+    Late {
+        /// Who has sent a part.
+        here: Vec<String>,
+    },
     /// A function's record is larger than a reply may be.
     TooLarge {
         /// The function's name.
         function: String,
-        /// Bytes of its body, as far as they came.
+        /// Bytes of its body, as far as they came; of a joined reply, of all its parts.
         at_least_bytes: u64,
+        /// It is the part of a joined reply.
+        is_joined: bool,
     },
     /// There is no memory for it.
     NoRoom,
@@ -131,6 +141,8 @@ pub(super) struct Waiter {
     pub(super) answer: oneshot::Sender<Answer>,
     /// How its request moves along, if the answer may be handed on as it comes.
     pub(super) progress: Option<Rc<Progress>>,
+    /// What of a joined reply has come.
+    pub(super) parts: Parts,
 }
 
 /// A request whose answer is awaited. Dropped without one, it tells the functions that nobody waits.
@@ -263,6 +275,7 @@ impl Endpoint {
         let waiter = Waiter {
             answer: sender,
             progress,
+            parts: Parts::default(),
         };
         self.waiters.borrow_mut().insert(invocation, waiter);
         Waiting {
@@ -478,16 +491,23 @@ impl Waiting {
         let answer = tokio::select! {
             biased;
             answer = &mut self.answer => answer.ok(),
-            () = until => None,
+            () = until => self.late(),
         };
         // Late, or answered: either way this end is no disconnection.
         self.answered = true;
         match &answer {
             Some(Answer::Flow { .. }) => self.flows = true,
+            None | Some(Answer::Late { .. }) => self.endpoint.own.close(self.invocation),
             Some(_) => {}
-            None => self.endpoint.own.close(self.invocation),
         }
         answer
+    }
+
+    /// What there is to say once the time is up.
+    fn late(&self) -> Option<Answer> {
+        let waiters = self.endpoint.waiters.borrow();
+        let here = waiters.get(&self.invocation)?.parts.here();
+        Some(Answer::Late { here })
     }
 
     /// Says that the request has ended without reaching the chain.
@@ -503,7 +523,8 @@ impl Drop for Waiting {
             return;
         }
         let endpoint = &self.endpoint;
-        endpoint.waiters.borrow_mut().remove(&self.invocation);
+        let waiter = endpoint.waiters.borrow_mut().remove(&self.invocation);
+        endpoint.count_dropped(waiter.map_or(0, |waiter| waiter.parts.count()));
         let mut arriving = endpoint.arriving.borrow_mut();
         if !arriving.is_empty() {
             endpoint.drop_arriving(

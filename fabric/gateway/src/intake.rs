@@ -7,6 +7,7 @@
 use super::arriving::{Arriving, Judgement};
 use super::endpoint::{Answer, Endpoint};
 use super::pace::BYTES_AT_ONCE;
+use super::parts::{Added, Part};
 use super::record::Record;
 use super::reply_flow::{Flow, FlowReader, FlowSource, Outcome};
 use hacher_libos_net::descriptor::Descriptor;
@@ -47,9 +48,10 @@ impl Endpoint {
                 .take(ring)
                 .unwrap_or_else(|| Record::empty(&self.account));
             let had_bytes = record.len_bytes();
+            let width = receiver.upstream(ring).map_or(1, |upstream| upstream.group_width);
             let mut judgement = Judgement::Welcome;
             let step = receiver.step_choosing(&self.own, ring, record.tail(), |descriptor| {
-                judgement = self.judge(had_bytes, descriptor);
+                judgement = self.judge(&arriving, ring, width, had_bytes, descriptor);
                 if judgement == Judgement::Welcome {
                     Taking::Copy
                 } else {
@@ -65,8 +67,9 @@ impl Endpoint {
                     record.settle(len_bytes);
                     opened_bytes += len_bytes;
                     if opened.descriptor.last {
-                        self.answer(&mut receiver, opened.record, invocation, record);
-                        self.drop_arriving(&mut receiver, &mut arriving, invocation);
+                        if self.answer(&mut receiver, opened.record, invocation, record) {
+                            self.drop_arriving(&mut receiver, &mut arriving, invocation);
+                        }
                     } else {
                         self.begin_arriving(&mut receiver, &mut arriving, &opened, record);
                     }
@@ -75,6 +78,9 @@ impl Endpoint {
                     drop(record);
                     opened_bytes += opened.descriptor.len_bytes;
                     self.refuse(&receiver, ring, judgement, opened.descriptor.invocation);
+                    if judgement == Judgement::Unawaited && opened.begins {
+                        self.count_dropped(1);
+                    }
                     if !opened.descriptor.last {
                         receiver.give_up_arriving(ring);
                     }
@@ -95,15 +101,30 @@ impl Endpoint {
 
     /// Whether a segment is taken in. What nobody waits for is not kept, whoever sends it; nor what is too
     /// large.
-    fn judge(&self, had_bytes: usize, descriptor: &Descriptor) -> Judgement {
-        let bytes = (had_bytes as u64).saturating_add(descriptor.len_bytes as u64);
-        let limit = self
+    fn judge(
+        &self,
+        arriving: &Arriving,
+        ring: usize,
+        group_width: u32,
+        had_bytes: usize,
+        descriptor: &Descriptor,
+    ) -> Judgement {
+        let waiters = self.waiters.borrow();
+        let Some(waiter) = waiters.get(&descriptor.invocation) else {
+            return Judgement::Unawaited;
+        };
+        let mut bytes = (had_bytes as u64).saturating_add(descriptor.len_bytes as u64);
+        let mut limit = self
             .begin
             .max_reply_bytes
-            .saturating_add(ENCODED_MAX_BYTES as u64);
-        if !self.waiters.borrow().contains_key(&descriptor.invocation) {
-            Judgement::Unawaited
-        } else if bytes > limit + PREFIX_BYTES {
+            .saturating_add(ENCODED_MAX_BYTES as u64 + PREFIX_BYTES);
+        if group_width > 1 {
+            // Parts make the reply together; each may have headers.
+            let others = u64::from(group_width - 1);
+            limit = limit.saturating_add(others * (ENCODED_MAX_BYTES as u64 + PREFIX_BYTES));
+            bytes += waiter.parts.body_bytes() + arriving.bytes_beside(ring, descriptor.invocation);
+        }
+        if bytes > limit {
             Judgement::TooLarge(bytes)
         } else if !self.account.has_room(descriptor.len_bytes as u64) {
             Judgement::NoRoom
@@ -121,6 +142,9 @@ impl Endpoint {
                     .map(|upstream| upstream.function.to_string())
                     .unwrap_or_default(),
                 at_least_bytes: bytes.saturating_sub(PREFIX_BYTES),
+                is_joined: receiver
+                    .upstream(ring)
+                    .is_some_and(|upstream| upstream.group_width > 1),
             },
             Judgement::NoRoom => Answer::NoRoom,
             Judgement::Unawaited | Judgement::Welcome => return,
@@ -128,7 +152,15 @@ impl Endpoint {
         self.own.close(invocation);
         if let Some(waiter) = self.waiters.borrow_mut().remove(&invocation) {
             // Fails if the client has gone meanwhile.
+            self.count_dropped(waiter.parts.count());
             drop(waiter.answer.send(answer));
+        }
+    }
+
+    /// Counts records that came for a request which needs them no more.
+    pub(super) fn count_dropped(&self, records: u64) {
+        if records > 0 {
+            self.own.count(Counter::Cancelled, records);
         }
     }
 
@@ -235,16 +267,30 @@ impl Endpoint {
         invocation: InvocationId,
     ) {
         while let Some(record) = arriving.take_of(invocation) {
+            self.count_dropped(1);
             receiver.give_up_arriving(record.ring);
             receiver.release(&self.own, record);
         }
     }
 
-    fn answer(&self, receiver: &mut Receiver, place: RecordPlace, invocation: InvocationId, record: Record) {
+    /// Takes a whole record for an answer, or for a part of one: whether its request needs no other.
+    fn answer(
+        &self,
+        receiver: &mut Receiver,
+        place: RecordPlace,
+        invocation: InvocationId,
+        record: Record,
+    ) -> bool {
         self.own.count(Counter::BytesIn, record.len_bytes() as u64);
         let upstream = receiver.upstream(place.ring).copied();
+        if let Some(upstream) = upstream.filter(|upstream| upstream.group_width > 1) {
+            let is_answered = self.add_part(invocation, Part { record, upstream });
+            receiver.release(&self.own, place);
+            return is_answered;
+        }
         // The first answer wins; a record for which nobody waits is a second one, or came too late.
         if let (Some(waiter), Some(upstream)) = (self.waiters.borrow_mut().remove(&invocation), upstream) {
+            self.count_dropped(waiter.parts.count());
             let notice = upstream.fault.then(|| {
                 headers::split(record.first())
                     .ok()
@@ -258,6 +304,7 @@ impl Endpoint {
                 None if body_bytes > self.begin.max_reply_bytes => Some(Answer::TooLarge {
                     function: function(),
                     at_least_bytes: body_bytes,
+                    is_joined: false,
                 }),
                 None => Some(Answer::Record { record, upstream }),
                 Some(Some(notice)) => Some(Answer::Fault {
@@ -278,6 +325,44 @@ impl Endpoint {
             }
         }
         receiver.release(&self.own, place);
+        true
+    }
+
+    /// Adds a part to a joined reply: whether it is answered.
+    fn add_part(&self, invocation: InvocationId, part: Part) -> bool {
+        let mut waiters = self.waiters.borrow_mut();
+        let Some(waiter) = waiters.get_mut(&invocation) else {
+            return true;
+        };
+        let function = part.upstream.function;
+        let body_bytes = waiter.parts.body_bytes() + part.body_bytes();
+        let answer = if body_bytes > self.begin.max_reply_bytes {
+            // Those that are here are dropped with the waiter, and so is this one.
+            self.count_dropped(waiter.parts.count() + 1);
+            self.own.close(invocation);
+            Answer::TooLarge {
+                function: function.to_string(),
+                at_least_bytes: body_bytes,
+                is_joined: true,
+            }
+        } else {
+            match waiter.parts.add(part) {
+                Added::Waiting => return false,
+                Added::Duplicate => {
+                    self.count_dropped(1);
+                    return false;
+                }
+                Added::Complete(parts) => Answer::Joined(parts),
+            }
+        };
+        if let Some(waiter) = waiters.remove(&invocation) {
+            if matches!(answer, Answer::Joined(_)) {
+                self.count_dropped(waiter.parts.count());
+            }
+            // Fails if the client has gone meanwhile.
+            drop(waiter.answer.send(answer));
+        }
+        true
     }
 }
 

@@ -37,9 +37,11 @@
 //! in_flight     how many requests, and the bell of the daemon
 //! ids           the ids of requests
 //! arriving      records of which some segments are here
+//! parts         records that a joined reply waits for
 //! carried       which headers of a request its record carries
 //! trace_context the trace that a request belongs to
 //! reply         the reply that a record at egress makes
+//! multipart     the reply that several records make
 //! reply_body    the body of a reply, until its last byte is written
 //! reply_flow    a reply that leaves as it is made
 //! held          how limits on what is held are told
@@ -69,8 +71,10 @@ mod in_flight;
 mod intake;
 mod listener;
 mod location;
+mod multipart;
 mod open_files;
 mod pace;
+mod parts;
 mod pattern;
 mod places;
 mod problem;

@@ -50,7 +50,24 @@ impl Record {
     /// Bytes of each piece, in order.
     pub(super) fn piece_lens(&self) -> impl Iterator<Item = usize> {
         let pieces = self.full.iter().chain([&self.last]);
-        pieces.map(|piece| piece.bytes.len())
+        pieces.map(Piece::remaining)
+    }
+
+    /// Appends a piece to a record that only grows by pieces.
+    pub(super) fn push(&mut self, piece: Piece) {
+        let bytes = piece.remaining();
+        if bytes > 0 {
+            self.len_bytes += bytes;
+            self.full.push_back(piece);
+        }
+    }
+
+    /// Appends what follows the first `skip` bytes of another record, which lie in its first piece.
+    pub(super) fn append_record(&mut self, mut other: Self, mut skip: usize) {
+        while let Some(mut piece) = other.take_piece() {
+            piece.advance(core::mem::take(&mut skip));
+            self.push(piece);
+        }
     }
 
     /// The first piece. Headers lie in it whole: they are shorter than a segment.
@@ -107,7 +124,7 @@ impl Record {
     /// Takes the first piece off, if it is a whole segment and others follow.
     pub(super) fn take_full(&mut self) -> Option<Piece> {
         let piece = self.full.pop_front()?;
-        self.len_bytes -= piece.bytes.len();
+        self.len_bytes -= piece.remaining();
         Some(piece)
     }
 
@@ -118,7 +135,7 @@ impl Record {
             let last = core::mem::replace(&mut self.last, nothing);
             (!last.bytes.is_empty()).then_some(last)
         })?;
-        self.len_bytes -= piece.bytes.len();
+        self.len_bytes -= piece.remaining();
         Some(piece)
     }
 }

@@ -5,6 +5,7 @@ use super::problem::Problem;
 use super::record::Record;
 use super::reply_body::ReplyBody;
 use hacher_libos_net::headers::{self, Headers, STATUS};
+use hacher_libos_net::inlet::Upstream;
 use hacher_libos_net::telemetry::RequestFailure;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
@@ -23,6 +24,9 @@ const OF_AN_INPUT: [&str; 5] = [
     "baggage",
 ];
 
+/// The port by which a failed input leaves, in every chain.
+const ERROR_PORT: &str = "error";
+
 /// What goes back to the client.
 pub(super) type Reply = Response<ReplyBody>;
 
@@ -33,6 +37,17 @@ pub(super) enum Origin {
     Made,
     /// It is the input of a function that gave up, from its `error` port.
     FailedInput,
+}
+
+impl Origin {
+    /// By the port that it has left by.
+    pub(super) fn of_port(upstream: &Upstream) -> Self {
+        if upstream.port == *ERROR_PORT {
+            Self::FailedInput
+        } else {
+            Self::Made
+        }
+    }
 }
 
 /// Why a record makes no reply. The SDK refuses all of these, so a function that does not keep to it wrote
@@ -78,9 +93,17 @@ fn leaves(name: &str, origin: Origin) -> bool {
     }
 }
 
-/// The reply that a record makes.
-pub(super) fn of_record(record: Record, origin: Origin) -> Result<Reply, NoReply> {
-    let first = record.first();
+/// What a record says of the reply that it makes, or of its part in one.
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    /// Those that go out.
+    pub(super) headers: HeaderMap,
+    /// Where its body begins.
+    pub(super) body_at: usize,
+}
+
+/// Reads the headers of a record, whose first piece this is.
+pub(super) fn read_head(first: &[u8], origin: Origin) -> Result<Head, NoReply> {
     let (encoded, body) = headers::split(first).map_err(|_| NoReply::Malformed)?;
     let body_at = first.len() - body.len();
     let mut status = StatusCode::OK;
@@ -106,20 +129,36 @@ pub(super) fn of_record(record: Record, origin: Origin) -> Result<Reply, NoReply
             }
         }
     }
-    let body = if has_content(status) {
+    if has_content(status) {
         reply_headers.entry(CONTENT_TYPE).or_insert(UNDESCRIBED);
+    }
+    Ok(Head {
+        status,
+        headers: reply_headers,
+        body_at,
+    })
+}
+
+/// The reply that a record makes.
+pub(super) fn of_record(record: Record, origin: Origin) -> Result<Reply, NoReply> {
+    let Head {
+        status,
+        headers,
+        body_at,
+    } = read_head(record.first(), origin)?;
+    let body = if has_content(status) {
         ReplyBody::of_record(record, body_at)
     } else {
         ReplyBody::text("")
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    *response.headers_mut() = reply_headers;
+    *response.headers_mut() = headers;
     Ok(response)
 }
 
 /// Whether a reply with this status may have content (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5).
-fn has_content(status: StatusCode) -> bool {
+pub(super) fn has_content(status: StatusCode) -> bool {
     let without = [
         StatusCode::NO_CONTENT,
         StatusCode::RESET_CONTENT,

@@ -7,10 +7,12 @@ use super::gateway::Gateway;
 use super::held;
 use super::ids::INVOCATION_HEADER;
 use super::location::Location;
+use super::multipart::{self, Unsent};
+use super::parts::Part;
 use super::problem::Problem;
 use super::progress::Progress;
 use super::record::Record;
-use super::reply::{self, Origin, Reply};
+use super::reply::{self, NoReply, Origin, Reply};
 use super::request_body::{PlainBody, RequestBody, no_room, refused, shed};
 use super::sealed_request::{SealedRequest, is_sealed};
 use super::turn::{Pacer, RequestTurn, UploadTurn};
@@ -18,6 +20,7 @@ use super::upload::{Upload, Uploading};
 use hacher_libos_net::headers;
 use hacher_libos_net::inlet::Upstream;
 use hacher_libos_net::invocation::InvocationId;
+use hacher_libos_net::name::Name;
 use hacher_libos_net::telemetry::RequestFailure;
 use hacher_sealed_request::reply::Owed;
 use hyper::header::HeaderValue;
@@ -27,9 +30,6 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// The port by which a failed input leaves, in every chain.
-const ERROR_PORT: &str = "error";
 
 /// A request to a chain that arrives.
 pub(super) struct Arrival<'a> {
@@ -255,17 +255,17 @@ async fn put_through(
 /// The reply that an answer makes; `None` came too late.
 fn reply_of(endpoint: &Rc<Endpoint>, chain: &str, answer: Option<Answer>, ongoing: Ongoing) -> Reply {
     match answer {
-        None => late(endpoint).with("chain", chain).response(),
+        None => late(endpoint, &[]).with("chain", chain).response(),
+        Some(Answer::Late { here }) => late(endpoint, &here).with("chain", chain).response(),
         Some(Answer::Fault { function, notice }) => Problem::of_notice(chain, &function, &notice).response(),
         Some(Answer::TooLarge {
             function,
             at_least_bytes,
-        }) => too_large_a_reply(endpoint, chain, &function, at_least_bytes).response(),
-        Some(Answer::NoRoom) => no_room()
-            .failure(RequestFailure::ReplyMemory)
-            .with("chain", chain)
-            .response(),
+            is_joined,
+        }) => too_large_a_reply(endpoint, chain, &function, at_least_bytes, is_joined).response(),
+        Some(Answer::NoRoom) => no_room_for_reply(chain),
         Some(Answer::Record { record, upstream }) => of_record(chain, record, &upstream),
+        Some(Answer::Joined(parts)) => of_parts(endpoint, chain, parts),
         Some(Answer::Flow {
             beginning,
             mut rest,
@@ -282,17 +282,29 @@ fn reply_of(endpoint: &Rc<Endpoint>, chain: &str, answer: Option<Answer>, ongoin
 
 /// The reply that a record makes.
 fn of_record(chain: &str, record: Record, upstream: &Upstream) -> Reply {
-    let origin = if upstream.port == *ERROR_PORT {
-        Origin::FailedInput
-    } else {
-        Origin::Made
-    };
-    reply::of_record(record, origin).unwrap_or_else(|fault| {
-        let function = upstream.function.to_string();
-        Problem::of_no_reply(&function, &fault)
-            .with("chain", chain)
-            .response()
+    reply::of_record(record, Origin::of_port(upstream))
+        .unwrap_or_else(|fault| no_reply(chain, &upstream.function, &fault))
+}
+
+/// The reply that several records make.
+fn of_parts(endpoint: &Endpoint, chain: &str, parts: Vec<Part>) -> Reply {
+    multipart::of_parts(parts, &endpoint.account).unwrap_or_else(|unsent| match unsent {
+        Unsent::Part(function, fault) => no_reply(chain, &function, &fault),
+        Unsent::NoRoom => no_room_for_reply(chain),
     })
+}
+
+fn no_reply(chain: &str, function: &Name, fault: &NoReply) -> Reply {
+    Problem::of_no_reply(function.as_str(), fault)
+        .with("chain", chain)
+        .response()
+}
+
+fn no_room_for_reply(chain: &str) -> Reply {
+    no_room()
+        .failure(RequestFailure::ReplyMemory)
+        .with("chain", chain)
+        .response()
 }
 
 /// Says the low half of the id: that is what logs, traces and `status` know, and nobody can answer a request
@@ -304,13 +316,23 @@ fn with_invocation(mut reply: Reply, invocation: InvocationId) -> Reply {
     reply
 }
 
-fn too_large_a_reply(endpoint: &Endpoint, chain: &str, function: &str, at_least_bytes: u64) -> Problem {
+fn too_large_a_reply(
+    endpoint: &Endpoint,
+    chain: &str,
+    function: &str,
+    at_least_bytes: u64,
+    is_joined: bool,
+) -> Problem {
     let limit = held::limit(
         endpoint.begin.max_reply_bytes,
         "ingress.max_reply",
         Some(at_least_bytes),
     );
-    let detail = format!("function `{function}` sent at least {at_least_bytes} bytes; {limit}");
+    let what = match is_joined {
+        true => format!("the parts of the reply, with that of function `{function}`, have"),
+        false => format!("function `{function}` sent"),
+    };
+    let detail = format!("{what} at least {at_least_bytes} bytes; {limit}");
     Problem::new(StatusCode::BAD_GATEWAY, "the reply is too large", detail)
         .failure(RequestFailure::ReplyTooLarge)
         .with("chain", chain)
@@ -318,9 +340,16 @@ fn too_large_a_reply(endpoint: &Endpoint, chain: &str, function: &str, at_least_
         .with("cause", "reply_too_large")
 }
 
-fn late(endpoint: &Endpoint) -> Problem {
+/// `here` are the parts of a joined reply that have come.
+fn late(endpoint: &Endpoint, here: &[String]) -> Problem {
     let limit = Duration::from_nanos(endpoint.begin.deadline_ns);
-    let detail = format!("the chain did not answer within {limit:?}");
+    let detail = match here {
+        [] => format!("the chain did not answer within {limit:?}"),
+        here => format!(
+            "the chain did not answer within {limit:?}: of the parts of the reply, only `{}` came",
+            here.join("`, `")
+        ),
+    };
     Problem::new(StatusCode::GATEWAY_TIMEOUT, "the deadline has passed", detail)
         .failure(RequestFailure::Deadline)
 }

@@ -14,7 +14,7 @@ use hacher_libos_net::attach::{FunctionLimits, method, outbox_flag};
 use hacher_libos_net::name::{Name, NameLength};
 use hacher_trustlet_host::calls::{
     ANY_CPU, AwaitedSecret, Call, ChainDefinition, EdgeDefinition, FunctionDefinition, GATEWAY_PROCESS,
-    GatewayDefinition, file_kind, protection,
+    GatewayDefinition, file_kind, protection, reading,
 };
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -524,6 +524,11 @@ fn add_edges<D: Definer + ?Sized>(
             let definition = EdgeDefinition {
                 protection: on_the_wire(edge.protection()),
                 carrier: 0,
+                reading: match edge.stream() {
+                    None => reading::AS_FUNCTION,
+                    Some(true) => reading::STREAM,
+                    Some(false) => reading::WHOLE,
+                },
             };
             let what = format!("the edge `{}`", chain.edge_name(edge));
             let operand = definition.as_bytes();

@@ -12,27 +12,31 @@ pub struct RequestArgs {
     /// The method of the request
     #[arg(long, short = 'X', visible_alias = "request", value_parser = method)]
     pub method: Option<Method>,
-    /// What stands behind the chain's name in the target: a path that begins with `/`, or a query that
-    /// begins with `?`, or both
+    /// Path and query below /chains/NAME: a path that begins with `/`, or a query that begins with `?`, or
+    /// both
     #[arg(long, default_value = "", hide_default_value = true, value_parser = below)]
     pub path: String,
-    /// A header of the request; may be given often
+    /// A header of the request; may be given several times
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE", value_parser = header)]
     pub headers: Vec<(String, String)>,
-    /// What the body is; guessed from the input's name if not given
+    /// Media type of the body; guessed from the name of the input if not given
     #[arg(long, value_name = "TYPE")]
     pub content_type: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct ReplyArgs {
-    /// Where to write the body of a reply that is no error; standard output if not given. With --format json
-    /// the report goes to standard output then, and else to standard error, in one line
+    /// Write the body of a successful reply to this file instead of standard output. With --format json the report
+    /// then goes to standard output, otherwise to standard error in one line
     #[arg(long, short)]
     pub output: Option<PathBuf>,
     /// Show status and headers before the body, on standard output
     #[arg(long)]
     pub include: bool,
+    /// Of a reply that joins several records (`egress = "join"`), show or write the body of this part alone:
+    /// a function, or FUNCTION.PORT
+    #[arg(long, value_name = "SOURCE")]
+    pub part: Option<String>,
 }
 
 fn method(text: &str) -> Result<Method, String> {

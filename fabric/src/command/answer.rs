@@ -13,6 +13,8 @@ use crate::content_type::content_type_of;
 use bytes::Bytes;
 use hacher_client::caller::Question;
 use hacher_client::http::{PROBLEM_MEDIA_TYPE, Reply};
+use hacher_client::multipart::{self, Part};
+use hacher_trustlet_host::lines;
 use hyper::Method;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -66,13 +68,42 @@ pub fn show(reply: &Reply, arguments: &ReplyArgs, format: Format) -> Result<(), 
     if arguments.include {
         print(&head(reply))?;
     }
+    let body = match &arguments.part {
+        Some(source) if is_success(reply) => part_named(reply, source)?.body,
+        _ => reply.body.clone(),
+    };
     match &arguments.output {
-        Some(path) if is_success(reply) => fs::write(path, &reply.body)
+        Some(path) if is_success(reply) => fs::write(path, &body)
             .map_err(|error| Failed::new(format!("cannot write the output `{}`: {error}", path.display()))),
         // It is in the report, which is on standard output.
         Some(_) if format == Format::Json => Ok(()),
-        _ => print_bytes(&reply.body),
+        _ => print_bytes(&body),
     }
+}
+
+/// The parts of a reply that joins several; none if it does not.
+fn parts(reply: &Reply) -> Option<Vec<Part>> {
+    multipart::parts(reply.header("content-type")?, &reply.body)
+}
+
+fn part_named(reply: &Reply, source: &str) -> Result<Part, Failed> {
+    let Some(parts) = parts(reply) else {
+        return Err(Failed::new(format!(
+            "the reply has no part `{source}`: it is one record ({})",
+            summary(reply)
+        )));
+    };
+    let sources: Vec<String> = parts.iter().map(Part::source).collect();
+    let found = parts
+        .into_iter()
+        .zip(&sources)
+        .find(|(_, known)| *known == source);
+    found.map(|(part, _)| part).ok_or_else(|| {
+        let sources = sources.join("`, `");
+        Failed::new(format!(
+            "the reply has no part `{source}`; its parts are `{sources}`"
+        ))
+    })
 }
 
 /// Whether the reply is no error: what a function redirects or answers with 304 is what its author wants.
@@ -87,10 +118,13 @@ pub fn is_success(reply: &Reply) -> bool {
 /// When the reply is an error; as data that is said in the report.
 pub fn verdict(reply: &Reply, format: Format) -> Result<(), Failed> {
     match (is_success(reply), format) {
-        (true, Format::Human) => complain(&format!("{}\n", summary(reply))),
+        (true, Format::Human) => complain(&format!("{}\n{}", summary(reply), parts_in_words(reply))),
         (true, Format::Json) => Ok(()),
         (false, Format::Human) if is_problem(reply) => Err(Failed::new(reply.problem())),
-        (false, Format::Human) => Err(Failed::new(summary(reply))),
+        (false, Format::Human) => {
+            complain(&parts_in_words(reply))?;
+            Err(Failed::new(summary(reply)))
+        }
         (false, Format::Json) => Err(Failed::reported()),
     }
 }
@@ -126,6 +160,7 @@ pub fn data(reply: &Reply, arguments: &ReplyArgs) -> Map<String, Value> {
         "headers": headers,
         "content_type": reply.header("content-type"),
         "bytes": reply.body.len(),
+        "parts": parts(reply).map(|parts| parts.iter().map(part_data).collect::<Vec<_>>()),
         "invocation": reply.header("hacher-invocation"),
         "problem": if is_problem(reply) { reply.json() } else { Value::Null },
         // Of an error that is nowhere else.
@@ -135,6 +170,34 @@ pub fn data(reply: &Reply, arguments: &ReplyArgs) -> Map<String, Value> {
         Value::Object(members) => members,
         _ => Map::new(),
     }
+}
+
+/// A part of a reply, as data.
+fn part_data(part: &Part) -> Value {
+    json!({
+        "source": part.source(),
+        "status": part.header("hacher-status").and_then(|status| status.parse::<u16>().ok()),
+        "content_type": part.header("content-type"),
+        "bytes": part.body.len(),
+    })
+}
+
+/// A line for each part of a reply that joins several.
+fn parts_in_words(reply: &Reply) -> String {
+    let parts = parts(reply).unwrap_or_default();
+    parts.iter().fold(String::new(), |mut text, part| {
+        let (source, status) = (part.source(), part.header("hacher-status").unwrap_or("?"));
+        let content_type = part.header("content-type").map(|said| format!(", {said}"));
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "  {}: {status}{}, {} B",
+            lines::visible(&source),
+            lines::visible(&content_type.unwrap_or_default()),
+            part.body.len()
+        );
+        text
+    })
 }
 
 fn is_problem(reply: &Reply) -> bool {
@@ -196,6 +259,7 @@ mod tests {
         let to_file = ReplyArgs {
             output: Some("out".into()),
             include: false,
+            part: None,
         };
         let found = reply(
             302,

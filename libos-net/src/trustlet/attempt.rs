@@ -4,7 +4,7 @@ use super::arriving::{Arriving, Lost};
 use super::event_loop::Trustlet;
 use super::job::Job;
 use super::sealing::{Sealing, send_all};
-use super::stream::Stream;
+use super::stream::{Stream, is_stream};
 use super::suspects::{Stage, Suspect};
 use crate::clock::Monotonic;
 use crate::fault::notice::{Fault, KeptBack};
@@ -111,7 +111,8 @@ where
         for port in &mut self.ports {
             port.clear();
         }
-        let stream = self.reads_streams.then(|| Stream::new(own, &place.begin, job));
+        let streams = self.reads_streams && is_stream(&place.receiver, job.record.ring);
+        let stream = streams.then(|| Stream::new(own, &place.begin, job));
         let mut source = Arriving::new(own, &mut place.receiver, job);
         source.stream = stream.as_ref();
         let mut ran = Ran::default();

@@ -82,7 +82,7 @@ where
             free_since: now,
             ended: None,
             jitter,
-            reads_streams: reads_streams(&place.begin),
+            reads_streams: reads_streams(&place.receiver),
             predecessor_end,
             place,
             secrets,

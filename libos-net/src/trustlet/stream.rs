@@ -10,14 +10,19 @@ use super::job::Job;
 use crate::clock::Monotonic;
 use core::cell::Cell;
 use core::time::Duration;
-use hacher_data_path::attach::message::{Begin, outbox_flag};
-use hacher_data_path::hop::Own;
+use hacher_data_path::attach::message::Begin;
+use hacher_data_path::hop::{Own, Receiver};
 use hacher_data_path::record::invocation::InvocationId;
 use hacher_data_path::region::layout::page_word;
 
-/// Whether the function that is attached so reads its input as a stream.
-pub(super) const fn reads_streams(begin: &Begin) -> bool {
-    begin.limits.outbox_flags & outbox_flag::STREAMS != 0
+/// Whether the function that is attached so reads records as streams, of one of its inputs at least.
+pub(super) fn reads_streams(receiver: &Receiver) -> bool {
+    (0..receiver.ring_count()).any(|ring| is_stream(receiver, ring))
+}
+
+/// Whether it reads those of this ring so.
+pub(super) fn is_stream(receiver: &Receiver, ring: usize) -> bool {
+    receiver.upstream(ring).is_some_and(|upstream| upstream.streams)
 }
 
 /// How a run moves along its streams, seen from both of its ends.
@@ -32,7 +37,7 @@ pub(super) struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    /// For one run of a function that reads streams.
+    /// For one run on a record that is read as a stream.
     pub(super) fn new(own: &'a Own, begin: &Begin, job: &Job) -> Self {
         Self {
             own,

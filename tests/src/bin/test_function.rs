@@ -87,6 +87,7 @@ fn main() -> ExitCode {
         "event" => serve(event),
         "status" => serve(status),
         "reply" => serve(reply),
+        "choose" => serve(choose),
         "answer-event" => serve(answer_event),
         "threads" => serve(threads),
         "fill" => serve(fill),
@@ -450,6 +451,13 @@ fn reply(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
         }
     }
     out.append(body.as_bytes())
+}
+
+/// Passes its input on by the port that it names.
+fn choose(mut input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let body = input.bytes()?;
+    let port = core::str::from_utf8(body).map_err(|_| Failure::permanent("no port"))?;
+    output.port(port)?.append(body)
 }
 
 /// Answers with the status that its input says, and with content, which not every status has.

@@ -7,7 +7,7 @@ use hacher_libos_net::name::Name;
 use hacher_monitor_core::calls::{
     ANY_CPU, Call, ChainDefinition, ChainEntry, DESCRIPTORS_MAX, EdgeDefinition, FunctionDefinition,
     GatewayDefinition, OPERAND_MAX_BYTES, PROTOCOL, ReplyHeader, RequestHeader, ResultCode, VERSION,
-    protection,
+    protection, reading,
 };
 use hacher_monitor_core::core::{Caller, Core, Exit};
 use hacher_monitor_core::simulated::{Simulated, SimulatedFile};
@@ -188,6 +188,7 @@ impl Monitor {
         let edge = EdgeDefinition {
             protection: protection::SEALED,
             carrier: 0,
+            reading: reading::AS_FUNCTION,
         };
         self.load(Call::AddEdge, [chain, 0, 0, only, 0, 0], edge.as_bytes(), vec![]);
         self.load(Call::AddEdge, [chain, only, 0, 0, 0, 0], edge.as_bytes(), vec![]);

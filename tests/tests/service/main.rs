@@ -16,6 +16,7 @@ mod http;
 mod http_2;
 mod images;
 mod isolation;
+mod joined_replies;
 mod key_broker;
 mod logs;
 mod mapped;

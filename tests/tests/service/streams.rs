@@ -196,6 +196,33 @@ fn pass_through(len: u64, chain: &str, functions: &[&str]) {
 }
 
 #[test]
+fn an_edge_says_for_itself_that_it_streams() {
+    let edge = |name: &str, streams: bool| format!("[edge.\"{name}\"]\nstream = {streams}\n");
+    let streams = ["ingress -> a", "a -> b", "b -> egress"].map(|name| edge(name, true));
+    let functions =
+        ["a", "b"].map(|name| function(name, "stream-pass", "outbox = \"2MiB\"\nmemory = \"16MiB\""));
+    let chain = |edges: String| {
+        let head =
+            "chain = \"t\"\nflow = [\"ingress -> a -> b -> egress\"]\n[ingress]\nmax_body = \"1MiB\"\n";
+        format!("{head}{edges}{}", functions.concat())
+    };
+    let service = Service::start(&chain(streams.concat())).unwrap();
+    let mut exchange = Exchange::begin(&service);
+    let sent = exchange.send_all(1, 5 * MIB);
+    assert_eq!(exchange.head().0, 200);
+    let (end, len, ..) = exchange.rest();
+    assert_eq!(
+        (end, len),
+        (End::Whole, 5 * MIB),
+        "more than `max_body` and `outbox`"
+    );
+    assert!(sent.join().unwrap().is_ok());
+    // Without the word for the first edge the body is held, and too large.
+    let service = Service::start(&chain(streams[1..].concat())).unwrap();
+    assert_eq!(service.post("t", vec![1; 2 << 20]).unwrap().status, 413);
+}
+
+#[test]
 fn a_long_body_passes_through_functions_of_little_memory_while_its_client_receives() {
     pass_through(
         256 * MIB,

@@ -4,7 +4,7 @@
 use crate::calls::{
     self, ANY_CPU, Call, ChainDefinition, ChainEntry, EdgeDefinition, FunctionDefinition, FunctionEntry,
     GatewayDefinition, MESSAGE_MAX_BYTES, MonitorEntry, OPERAND_MAX_BYTES, PROTOCOL, PortEntry, ReplyHeader,
-    RequestHeader, ResultCode, VERSION, protection,
+    RequestHeader, ResultCode, VERSION, protection, reading,
 };
 use crate::core::Caller;
 use alloc::format;
@@ -240,6 +240,7 @@ impl Suite<'_> {
         let edge = EdgeDefinition {
             protection: protection::SEALED,
             carrier: 0,
+            reading: reading::AS_FUNCTION,
         };
         let add_edge = loader(Call::AddEdge);
         let unknown = [CHAIN, FUNCTION, 5, 0, 0, 0];

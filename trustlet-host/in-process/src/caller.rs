@@ -8,7 +8,7 @@ use hacher_libos_net::name::Name;
 use hacher_libos_net::waiting::Waiting;
 use hacher_monitor_core::calls::{
     self, ANY_CPU, Call, ChainDefinition, EdgeDefinition, FunctionDefinition, GatewayDefinition,
-    InstanceEntry, PROTOCOL, ReplyHeader, RequestHeader, ResultCode, VERSION, protection,
+    InstanceEntry, PROTOCOL, ReplyHeader, RequestHeader, ResultCode, VERSION, protection, reading,
 };
 use hacher_monitor_core::core::limits::SPIN_MAX_NS;
 use hacher_monitor_core::core::{Caller as Who, Core};
@@ -73,6 +73,7 @@ impl Caller {
         let definition = EdgeDefinition {
             protection,
             carrier: carrier.0 as u32,
+            reading: reading::AS_FUNCTION,
         };
         let [from, port, to] = [edge.from.0, edge.port_index, edge.to.0].map(|number| number as u64);
         let arguments = [

@@ -212,7 +212,10 @@ fn tell_chain(scrape: &Register, tables: &Tables, chain: &Chain, detail: Detail)
     all::CHAIN_READY.set(&labels, u64::from(complaints.is_empty()));
     if let Some(gateway) = chain.gateway() {
         tell_requests(scrape, &labels, chain, gateway);
-        tell_segments_refused(&with(&labels, "function", "gateway"), &[gateway]);
+        let of_gateway = with(&labels, "function", "gateway");
+        let dropped = gateway.page.counter(Counter::Cancelled);
+        all::RECORDS_DROPPED.count(&with(&of_gateway, "reason", "cancelled"), dropped);
+        tell_segments_refused(&of_gateway, &[gateway]);
     }
     let mut functions: Vec<&Instance> = chain.functions().collect();
     functions.sort_by_key(|instance| instance.function_index);

@@ -51,6 +51,12 @@ pub const EXPLANATION: [&str; 4] = [
     "hacher-error-attempts",
 ];
 
+/// Which function has sent a part of a reply that joins several. The gateway writes it into the part.
+pub const PART_FUNCTION: &str = "hacher-function";
+
+/// By which of its ports.
+pub const PART_PORT: &str = "hacher-port";
+
 /// Headers that speak of the whole request, not of one body: every record that a request causes has them.
 const OF_THE_REQUEST: [&str; 7] = [
     "traceparent",

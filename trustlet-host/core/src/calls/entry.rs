@@ -77,6 +77,8 @@ operand! {
         protection: u32,
         /// The carrier that its records cross; 0 if they cross none.
         carrier: u32,
+        /// A value of [`super::reading`].
+        reading: u32,
     }
 }
 

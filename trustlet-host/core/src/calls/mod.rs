@@ -42,6 +42,16 @@ pub mod protection {
     pub const MAPPED: u32 = 2;
 }
 
+/// How the consumer of an edge reads its records.
+pub mod reading {
+    /// As the limits of the function say that reads them, or of the one that sends them to egress.
+    pub const AS_FUNCTION: u32 = 0;
+    /// As a stream, released as they are read: of one record, not of a join.
+    pub const STREAM: u32 = 1;
+    /// Whole.
+    pub const WHOLE: u32 = 2;
+}
+
 /// What one entry of a function's files is.
 pub mod file_kind {
     /// A folder.

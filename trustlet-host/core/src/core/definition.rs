@@ -6,7 +6,7 @@ use super::program::Program;
 use super::refusal::{Refusal, refuse};
 use super::requests::Requests;
 use crate::calls::{
-    ChainDefinition, EdgeDefinition, FunctionDefinition, GatewayDefinition, ResultCode, protection,
+    ChainDefinition, EdgeDefinition, FunctionDefinition, GatewayDefinition, ResultCode, protection, reading,
 };
 use crate::ids::{FunctionIndex, index, number};
 use crate::platform::{Limits, Platform};
@@ -83,6 +83,8 @@ pub(crate) struct Edge {
     pub(crate) protection: u32,
     /// What its records cross on their way.
     pub(crate) carrier: Option<FunctionIndex>,
+    /// A value of [`reading`].
+    pub(crate) reading: u32,
 }
 
 impl Edge {
@@ -329,8 +331,12 @@ impl<P: Platform> Definition<P> {
         if self.edges.len() >= limits::EDGES_MAX {
             return refuse(ResultCode::LimitReached, "a chain has at most 1,024 edges");
         }
-        let EdgeDefinition { protection, carrier } = *definition;
-        if !matches!(protection, protection::SEALED | protection::MAPPED) {
+        let EdgeDefinition {
+            protection,
+            carrier,
+            reading,
+        } = *definition;
+        if !matches!(protection, protection::SEALED | protection::MAPPED) || reading > reading::WHOLE {
             return refuse(
                 ResultCode::InvalidParameter,
                 "a value of the edge is out of its range",
@@ -378,6 +384,7 @@ impl<P: Platform> Definition<P> {
             member,
             protection,
             carrier,
+            reading,
         });
         Ok(number(self.edges.len() - 1))
     }

@@ -40,6 +40,9 @@
 //!   u32     methods (1 GET, 2 HEAD, 4 POST, 8 PUT, 16 PATCH, 32 DELETE, 64 OPTIONS)
 //!   list(header): text name
 //!   text    route, empty if there is none
+//! of a chain of which an edge says how it is read, and of no other:
+//!   text    "hacher-readings"
+//!   for each edge, in order: u32 0 as its function says, 1 as a stream, 2 whole
 //!
 //! image     hash of the executable
 //!           list(library): text path, u32 1 if it is the dynamic loader, hash; in the order in which they were added
@@ -65,7 +68,7 @@ use super::definition::{Awaited, Definition, Edge, Function, Port, Secret};
 use super::gateway::Gateway;
 use super::program::{FileEntry, Library, Program};
 use super::requests::Requests;
-use crate::calls::{ChainDefinition, FunctionDefinition, GatewayDefinition};
+use crate::calls::{ChainDefinition, FunctionDefinition, GatewayDefinition, reading};
 use crate::ids::{index, number};
 use crate::platform::{MEASUREMENT_BYTES, Measurement, Platform};
 use alloc::collections::BTreeMap;
@@ -213,6 +216,18 @@ impl Encoder {
         self.carriers(functions, edges);
         self.awaited_secrets(functions);
         self.requests(requests);
+        self.readings(edges);
+    }
+
+    /// How edges are read that say it themselves; nothing for a chain without such.
+    fn readings(&mut self, edges: &[Edge]) {
+        if edges.iter().all(|edge| edge.reading == reading::AS_FUNCTION) {
+            return;
+        }
+        self.text("hacher-readings");
+        for Edge { reading, .. } in edges {
+            self.u32(*reading);
+        }
     }
 
     /// Which requests it takes; nothing for a chain that takes what every chain does.
@@ -369,6 +384,8 @@ impl Encoder {
             protection,
             // Listed behind the edges.
             carrier: _,
+            // Behind everything else.
+            reading: _,
         } = *edge;
         for value in [producer.0, port_index, consumer.0, group, member, protection] {
             self.u32(value);

@@ -13,7 +13,7 @@ use super::planned::{PlannedEdge, PlannedInbound, PlannedInstance, PlannedRing};
 use super::refusal::{Refusal, refuse};
 use super::rings::Rings;
 use crate::calls::ResultCode;
-use crate::calls::protection;
+use crate::calls::{protection, reading};
 use crate::ids::{FunctionIndex, InstanceNumber, index, number};
 use crate::platform::Platform;
 use alloc::vec;
@@ -122,7 +122,7 @@ fn planned_edges<P: Platform>(definition: &Definition<P>) -> Result<Vec<PlannedE
             of: *edge,
             group_width: number(width),
             declared: number(at),
-            streams: width == 1 && edge.carrier.is_none() && reads_as_stream(definition, edge),
+            streams: streams(definition, edge, width)?,
         });
     }
     for (at, function) in definition.functions.iter().enumerate() {
@@ -143,6 +143,7 @@ fn planned_edges<P: Platform>(definition: &Definition<P>) -> Result<Vec<PlannedE
                 member: 0,
                 protection: protection::SEALED,
                 carrier: None,
+                reading: reading::WHOLE,
             },
             group_width: 1,
             declared: u32::MAX,
@@ -150,6 +151,25 @@ fn planned_edges<P: Platform>(definition: &Definition<P>) -> Result<Vec<PlannedE
         });
     }
     Ok(edges)
+}
+
+/// Whether the consumer of an edge releases a record as it reads it. What is joined, or crosses a carrier, is
+/// read whole.
+fn streams<P: Platform>(
+    definition: &Definition<P>,
+    edge: &Edge,
+    group_width: usize,
+) -> Result<bool, Refusal> {
+    let can_stream = group_width == 1 && edge.carrier.is_none();
+    match edge.reading {
+        reading::STREAM if !can_stream => refuse(
+            ResultCode::BadGraph,
+            "an edge of a join, or across a carrier, is to be read as a stream",
+        ),
+        reading::STREAM => Ok(true),
+        reading::WHOLE => Ok(false),
+        _ => Ok(can_stream && reads_as_stream(definition, edge)),
+    }
 }
 
 /// Whether the consumer of an edge reads its input as a stream: a function whose limits say so, and of what

@@ -10,7 +10,7 @@ use hacher_data_path::attach::limits::FunctionLimits;
 use hacher_data_path::name::Name;
 use hacher_monitor_core::calls::{
     self, ANY_CPU, Call, ChainDefinition, EdgeDefinition, FunctionDefinition, GatewayDefinition, PROTOCOL,
-    ReplyHeader, RequestHeader, ResultCode, VERSION, protection,
+    ReplyHeader, RequestHeader, ResultCode, VERSION, protection, reading,
 };
 use hacher_monitor_core::core::{Caller, Core};
 use hacher_snp::platform::Snp;
@@ -153,6 +153,7 @@ impl Loader<'_> {
         let edge = EdgeDefinition {
             protection: protection::SEALED,
             carrier: 0,
+            reading: reading::AS_FUNCTION,
         };
         let last = functions.len() as u64;
         for producer in 0..=last {

@@ -2,7 +2,7 @@
 
 use super::driver::{Driver, Told, function, name, text, told};
 use crate::calls::{
-    Call, EdgeDefinition, EdgeEntry, FunctionDefinition, FunctionEntry, ResultCode, protection,
+    Call, EdgeDefinition, EdgeEntry, FunctionDefinition, FunctionEntry, ResultCode, protection, reading,
 };
 use crate::core::Caller;
 use crate::evidence::{Evidence, Manifest, NONCE_BYTES};
@@ -34,7 +34,11 @@ fn add_carrier(driver: &mut Driver, chain: u64, definition: FunctionDefinition) 
 
 fn over(driver: &mut Driver, edge: [u64; 6], carrier: u64, protection: u32) -> super::driver::Answer {
     let carrier = u32::try_from(carrier).unwrap();
-    let definition = EdgeDefinition { protection, carrier };
+    let definition = EdgeDefinition {
+        protection,
+        carrier,
+        reading: reading::AS_FUNCTION,
+    };
     driver.load(Call::AddEdge, edge, definition.as_bytes(), Vec::new())
 }
 

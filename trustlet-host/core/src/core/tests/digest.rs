@@ -2,7 +2,8 @@
 
 use super::driver::{Driver, chain, function, gateway, name, text};
 use crate::calls::{
-    Call, ChainDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition, ResultCode, file_kind, tls,
+    Call, ChainDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition, ResultCode, file_kind,
+    protection, reading, tls,
 };
 use crate::simulated::SimulatedFile;
 use alloc::collections::BTreeMap;
@@ -32,6 +33,8 @@ struct Spec {
     edges: Vec<[u64; 5]>,
     /// The edge that is mapped.
     mapped: Option<usize>,
+    /// An edge that says how it is read.
+    reading: Option<(usize, u32)>,
     placement: Option<(u64, u64)>,
     /// Methods and route.
     requests: Option<(u64, &'static str)>,
@@ -78,6 +81,7 @@ fn spec() -> Spec {
             [1, 1, 0, 1, 0],
         ],
         mapped: None,
+        reading: None,
         placement: None,
         requests: None,
         headers: Vec::new(),
@@ -170,11 +174,13 @@ fn digest(spec: &Spec) -> Vec<u8> {
     }
     for (at, edge) in spec.edges.iter().enumerate() {
         let arguments = [0, edge[0], edge[1], edge[2], edge[3], edge[4]];
-        if spec.mapped == Some(at) {
-            driver.mapped_edge(arguments);
-        } else {
-            driver.edge(arguments);
-        }
+        let protection = match spec.mapped == Some(at) {
+            true => protection::MAPPED,
+            false => protection::SEALED,
+        };
+        let reading = spec.reading.filter(|(of, _)| *of == at);
+        let reading = reading.map_or(reading::AS_FUNCTION, |(_, reading)| reading);
+        driver.defined_edge(arguments, protection, reading).ok();
     }
     if let Some((methods, route)) = spec.requests {
         let arguments = [0, methods, 0, 0, 0, 0];
@@ -365,6 +371,15 @@ const CHANGES: &[Change] = &[
     ("chain protection", |spec| spec.chain.protection = 2),
     ("edge protection", |spec| spec.mapped = Some(1)),
     ("protection of another edge", |spec| spec.mapped = Some(2)),
+    ("an edge that streams", |spec| {
+        spec.reading = Some((0, reading::STREAM))
+    }),
+    ("an edge that is read whole", |spec| {
+        spec.reading = Some((0, reading::WHOLE));
+    }),
+    ("another edge that is read whole", |spec| {
+        spec.reading = Some((1, reading::WHOLE));
+    }),
     ("edge order", |spec| spec.edges.swap(0, 1)),
     ("one edge less", |spec| spec.edges.truncate(4)),
     ("methods", |spec| spec.requests = Some((1, ""))),

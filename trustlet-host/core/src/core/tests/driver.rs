@@ -2,7 +2,7 @@
 
 use crate::calls::{
     self, Call, ChainDefinition, EdgeDefinition, FunctionDefinition, GATEWAY_PROCESS, GatewayDefinition,
-    ReplyHeader, RequestHeader, ResultCode, protection,
+    ReplyHeader, RequestHeader, ResultCode, protection, reading,
 };
 use crate::core::{Caller, Core, Exit, ReplyDescriptor};
 use crate::ids::ProcessId;
@@ -257,9 +257,14 @@ impl Driver {
     }
 
     pub(super) fn protected_edge(&mut self, edge: [u64; 6], protection: u32) -> Answer {
+        self.defined_edge(edge, protection, reading::AS_FUNCTION)
+    }
+
+    pub(super) fn defined_edge(&mut self, edge: [u64; 6], protection: u32, reading: u32) -> Answer {
         let definition = EdgeDefinition {
             protection,
             carrier: 0,
+            reading,
         };
         self.load(Call::AddEdge, edge, definition.as_bytes(), Vec::new())
     }

@@ -12,7 +12,7 @@ use hacher_data_path::name::Name;
 use hacher_data_path::waiting::Waiting;
 use hacher_monitor_core::calls::{
     self, ANY_CPU, Call, ChainDefinition, EdgeDefinition, FunctionDefinition, GATEWAY_PROCESS,
-    GatewayDefinition, PROTOCOL, ReplyHeader, RequestHeader, ResultCode, VERSION, protection,
+    GatewayDefinition, PROTOCOL, ReplyHeader, RequestHeader, ResultCode, VERSION, protection, reading,
 };
 use hacher_monitor_core::core::{Caller, Core};
 use hacher_monitor_core::evidence::REPORT_DATA_BYTES;
@@ -213,6 +213,7 @@ impl Monitor {
         let edge = EdgeDefinition {
             protection: protection::SEALED,
             carrier: 0,
+            reading: reading::AS_FUNCTION,
         };
         for from in 0..=FUNCTIONS.len() as u64 {
             let to = (from + 1) % (FUNCTIONS.len() as u64 + 1);
