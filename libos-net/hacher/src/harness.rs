@@ -162,6 +162,16 @@ impl Call {
         Self(self.0.outbox_bytes(len_bytes))
     }
 
+    /// Says that somebody who reads what leaves by `port` holds it: a function without `stream = true`, a join, or
+    /// `egress` behind such a function. Then [`flush`](std::io::Write::flush) passes nothing on, and a streamed
+    /// record is bounded by the outbox, too. Other ports are read as streams.
+    ///
+    /// # Panics
+    /// When the handler is run, if there is no such port.
+    pub fn held(self, port: &str) -> Self {
+        Self(self.0.held(port))
+    }
+
     /// Says that the handler is to panic: a failed attempt then, as in a trustlet. A panic that is not
     /// expected fails the test.
     pub fn expects_panic(self) -> Self {

@@ -17,7 +17,7 @@ use super::failure::Failure;
 use super::headers::{self, HeaderError, Headers};
 use super::input::{Input, Part, Run, Secret, SegmentSource};
 use super::output::{DEFAULT_PORT, ERROR_PORT, Output};
-use super::port_buffer::{PortBuffer, RecordSink};
+use super::port_buffer::PortBuffer;
 use super::run::PANICKED;
 use super::start::Start;
 use crate::clock::{self, SystemClock};
@@ -25,10 +25,13 @@ use hacher_data_path::fault::cause::Cause;
 use hacher_data_path::name::Name;
 use hacher_data_path::record::invocation::InvocationId;
 use hacher_data_path::region::layout::SEGMENT_BYTES;
+use records::Records;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 use zeroize::Zeroizing;
+
+mod records;
 
 /// The outbox of a function whose chain file does not say otherwise.
 pub const DEFAULT_OUTBOX_BYTES: u64 = 64 * 1024 * 1024;
@@ -59,6 +62,8 @@ pub struct Call {
     /// How often [`Input::is_cancelled`] answers `false`.
     looks: Option<u32>,
     outbox_bytes: u64,
+    /// Ports whose records a reader holds.
+    held: Vec<String>,
     panics: bool,
 }
 
@@ -74,6 +79,7 @@ impl Default for Call {
             timeout: PATIENCE,
             looks: None,
             outbox_bytes: DEFAULT_OUTBOX_BYTES,
+            held: Vec::new(),
             panics: false,
         }
     }
@@ -261,6 +267,17 @@ impl Call {
         self
     }
 
+    /// Says that somebody who reads what leaves by `port` holds it: a function without `stream = true`, a join, or
+    /// `egress` behind such a function. Then [`flush`](std::io::Write::flush) passes nothing on, and a streamed
+    /// record is bounded by the outbox, too. Other ports are read as streams.
+    ///
+    /// # Panics
+    /// When the handler is run, if there is no such port.
+    pub fn held(mut self, port: &str) -> Self {
+        self.held.push(port.to_owned());
+        self
+    }
+
     /// Says that the handler is to panic: a failed attempt then, as in a trustlet. A panic that is not
     /// expected fails the test.
     pub fn expects_panic(mut self) -> Self {
@@ -292,16 +309,13 @@ impl Call {
             !self.inputs.is_empty(),
             "a handler runs on a record: add an input"
         );
-        let mut records = Records {
-            outbox_bytes: self.outbox_bytes,
-            ..Records::default()
-        };
+        let mut records = Records::new(self.outbox_bytes);
         let result = self
             .run_into(handler, &mut records)
             .expect("a header fits into its bound");
         Reply {
             result,
-            records: records.written,
+            records: records.into_written(),
         }
     }
 
@@ -364,7 +378,7 @@ impl Call {
             .iter()
             .map(|port| PortBuffer::new(name_of(port)))
             .collect();
-        records.written = declared.into_iter().map(Record::new).collect();
+        records.declare(declared, &self.held);
         let secrets = self.secret_values();
         let environment = Environment::OfTest(core::mem::take(&mut self.environment));
         let (looks, asked) = (self.looks, Cell::new(0));
@@ -413,9 +427,7 @@ fn finish(ports: &mut [PortBuffer], records: &mut Records) -> Result<(), Failure
     let mut used = false;
     for (index, port) in ports.iter_mut().enumerate().filter(|(_, port)| port.is_used()) {
         used = true;
-        if port.pending_bytes() as u64 > records.outbox_bytes {
-            return Err(Failure::permanent("the output is larger than the outbox"));
-        }
+        records.check_size(port.pending_bytes())?;
         port.finish(index, records)?;
     }
     if used {
@@ -449,30 +461,6 @@ impl SegmentSource for LateSegments {
         let len = self.rest.len().min(self.segment_bytes);
         part.plain_mut().extend(self.rest.drain(..len));
         Ok(self.rest.is_empty() && !self.breaks_off)
-    }
-}
-
-#[derive(Default)]
-struct Records {
-    written: Vec<Record>,
-    outbox_bytes: u64,
-}
-
-impl RecordSink for Records {
-    fn place(&mut self, _port: usize, len_bytes: usize) -> Result<bool, Failure> {
-        if len_bytes as u64 > self.outbox_bytes {
-            return Err(Failure::permanent("the output is larger than the outbox"));
-        }
-        Ok(false)
-    }
-
-    fn segment(&mut self, port: usize, plain: &[u8], last: bool) -> Result<(), Failure> {
-        if let Some(record) = self.written.get_mut(port) {
-            record.plain.extend_from_slice(plain);
-            record.segments += 1;
-            record.complete = last;
-        }
-        Ok(())
     }
 }
 

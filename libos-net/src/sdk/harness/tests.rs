@@ -203,6 +203,97 @@ fn an_output_is_bounded_by_the_outbox_unless_it_streams() {
 }
 
 #[test]
+fn what_is_flushed_leaves_in_a_segment_of_its_own_if_it_streams_and_nobody_holds_it() {
+    let write = |streams: bool| {
+        move |_: Input<'_>, output: &mut Output<'_>| {
+            let mut out = output.out()?;
+            if streams {
+                out.stream();
+            }
+            for piece in [&b"one"[..], b"", b"two"] {
+                out.append(piece)?;
+                out.flush()?;
+            }
+            out.append(b"three")
+        }
+    };
+    for (call, streams, segments) in [
+        (Call::new(), true, 3),
+        (Call::new(), false, 1),
+        (Call::new().held("out"), true, 1),
+    ] {
+        let reply = call.body(b"").run(write(streams));
+        let record = reply.port("out").unwrap();
+        assert_eq!(
+            (record.segments(), record.body()),
+            (segments, &b"onetwothree"[..])
+        );
+    }
+}
+
+#[test]
+fn what_was_flushed_has_left_and_is_a_part_if_the_run_fails() {
+    let headers = Call::new().body(b"").run(|_, output| {
+        let mut out = output.out()?;
+        out.stream().append(b"begun")?;
+        out.flush()?;
+        out.set_status(500)
+    });
+    let reason = "headers must be set before a streamed record has left";
+    assert_eq!(headers.failure(), Some(Failure::permanent(reason)));
+    assert_eq!(headers.partial("out").unwrap().body(), b"begun");
+    let held = Call::new().body(b"").held("out").run(|_, output| {
+        let mut out = output.out()?;
+        out.stream().append(b"begun")?;
+        out.flush()?;
+        Err(Failure::retry("busy"))
+    });
+    assert!(held.partial("out").is_none());
+}
+
+#[test]
+fn a_streamed_record_that_somebody_holds_is_bounded_by_the_outbox_and_has_a_hole_beyond_it() {
+    let write = |goes_on: bool| {
+        move |_: Input<'_>, output: &mut Output<'_>| {
+            let mut out = output.out()?;
+            let written = out.stream().append(&vec![1; 200_000]);
+            if goes_on {
+                out.append(&vec![1; SEGMENT_BYTES])
+            } else {
+                written
+            }
+        }
+    };
+    let call = || Call::new().body(b"").outbox_bytes(100_000).held("out");
+    for (goes_on, reason) in [
+        (false, "the output is larger than the outbox"),
+        (true, "the handler went on after its output had failed"),
+    ] {
+        let reply = call().run(write(goes_on));
+        assert_eq!(reply.failure(), Some(Failure::permanent(reason)));
+        assert!(reply.port("out").is_none());
+    }
+    assert!(
+        panic_of(|| drop(Call::new().body(b"").held("no").run(|_, output| output.send(b""))))
+            .contains("`no`")
+    );
+}
+
+#[test]
+fn nothing_is_written_to_a_record_that_was_placed() {
+    let reply = Call::new().body(b"").run(|_, output| {
+        let _ = output.place(3)?;
+        output.send(b"more")
+    });
+    assert!(reply.failure().is_some_and(|failure| !failure.is_transient()));
+    let reply = Call::new().body(b"").run(|_, output| {
+        output.send(b"more")?;
+        output.place(3).map(drop)
+    });
+    assert!(reply.failure().is_some_and(|failure| !failure.is_transient()));
+}
+
+#[test]
 fn the_input_comes_in_the_segments_that_the_test_chose() {
     let read = |segment_bytes| {
         let mut pieces = Vec::new();
