@@ -60,9 +60,9 @@ pub struct Cli {
 pub enum Command {
     /// Serve one chain, put one input through it, show where the time went, and stop
     ///
-    /// Starts the whole tree (monitor, daemon, gateway, functions) on a loopback port of its own, whatever
-    /// `listen` the chain file says, sends the input, writes the output, prints a table with a line for
-    /// each hop, and leaves nothing behind.
+    /// Starts all processes (monitor, daemon, gateway, functions) on a free loopback port, regardless of `listen`
+    /// in the chain file, sends the input, writes the output, prints a table with a row for each hop, and
+    /// leaves nothing behind.
     Run(RunArgs),
     /// Serve chains over HTTP until told to stop
     ///
@@ -70,7 +70,7 @@ pub enum Command {
     /// in a trustlet of its own. SIGTERM drains: /readyz says 503, after --drain-delay new requests get
     /// 503, and those in flight are answered. A second signal cuts them.
     Serve(ServeArgs),
-    /// Check chain files and say all that is wrong with them
+    /// Check chain files and report every problem
     Check(CheckArgs),
     /// Draw a chain as Mermaid or DOT
     Graph(GraphArgs),
@@ -78,50 +78,46 @@ pub enum Command {
     Schema,
     /// Send one request to a chain that is being served
     ///
-    /// With --expect-digest or --policy, evidence of what serves the chain is verified before anything of the
-    /// input leaves, and the request is sealed for that very chain, whatever ends TLS on the way. A policy
-    /// has to name `digests`, or `functions` and `gateways`; evidence of hardware needs --expect-launch
-    /// or `launch` in the policy besides. Exit codes: 0 a reply, 1 none, or an error, 2 wrong usage, 4
-    /// evidence was refused, or what came back is not authentic.
+    /// With --expect-digest or --policy, the gateway's evidence is verified before any input is sent, and the
+    /// request is sealed for exactly that chain, end to end. A policy must name `digests`, or `functions`
+    /// and `gateways`; hardware evidence also needs --expect-launch, or `launch` in the policy. Exit codes: 0
+    /// success, 1 no reply or an error reply, 2 wrong usage, 4 evidence refused or reply not authentic.
     Call(CallArgs),
-    /// Get evidence of what a service runs: which functions, isolated how, vouched for by what
+    /// Get evidence of what a service runs: its functions, their isolation, and the platform that attests them
     ///
-    /// The service answers with a manifest and with a report of its platform over that manifest and your
-    /// nonce, so nobody can answer with an older report. Evidence proves nothing before it is verified. To a
-    /// terminal the manifest is printed, to anything else the evidence itself; docs/evidence.md has every
-    /// byte of it.
+    /// The service answers with a manifest and a platform report over that manifest and your nonce, so an older
+    /// report cannot be replayed. Evidence proves nothing until it is verified. On a terminal the manifest is
+    /// printed, otherwise the evidence itself; docs/evidence.md specifies every byte.
     Evidence(EvidenceArgs),
-    /// Show what a running daemon serves, how it fares, and what is wrong
+    /// Show what a running daemon serves, its health, and its problems
     ///
     /// Exit codes: 0 all chains asked for are ready, 1 no daemon answers, 3 a chain is not ready.
     Status(StatusArgs),
     /// Show the last runs of functions: when, for which request, and where their time went
     Traces(TracesArgs),
-    /// For each edge of a chain: which memory, protection, placement; how many copies, seals, wakes
+    /// Explain each edge of a chain: memory, protection, placement, copies, seals, wakes
     Explain(ChainArgs),
     /// Print the measurements and the digest of a chain, without running it
     Measure(MeasureArgs),
-    /// Say whether evidence proves what is demanded: which chain, of which functions, on what hardware
+    /// Verify evidence against a policy: which chain, which functions, which hardware
     ///
-    /// Offline: certificates come with the evidence or as files, and AMD's roots are built in. Every check is
-    /// printed with its reason. Exit codes: 0 nothing failed, 1 a check failed.
+    /// Works offline: certificates come with the evidence or from files, and AMD's roots are built in. Every
+    /// check is printed with its reason. Exit codes: 0 all checks passed, 1 a check failed.
     Verify(VerifyArgs),
-    /// Show what this machine can enforce, and whether its limits leave room for a service
+    /// Show which isolation this machine supports, and whether its limits suffice for a service
     Doctor(DoctorArgs),
-    /// Count the source lines that the trusted executables really have code of, by crate, from debug
-    /// information
+    /// Count the source lines compiled into the trusted executables, by crate, from debug information
     ///
-    /// Of the monitor and the gateway beside this executable, of this executable itself, which is not trusted
-    /// with plaintext, and of each FILE; with the system calls that the product's own filters leave to
-    /// each, beside a distribution's kernel, container runtime and proxy, counted in the same way.
-    /// Executables of `dev` and of `--profile profiling` have debug information, those of `--release`
-    /// none.
+    /// Covers the monitor and the gateway beside this executable, this executable (which is not trusted with
+    /// plaintext), and each FILE, with the system calls that their filters allow; and for comparison a
+    /// distribution's kernel, container runtime and proxy, counted in the same way. Executables built with
+    /// `dev` or `--profile profiling` have debug information, those built with `--release` have none.
     Tcb(TcbArgs),
-    /// Measure hops, chains and requests beside what nothing can beat and what people use today
+    /// Benchmark hops, chains and requests against hardware floors and common transports
     ///
-    /// All of it on the same cores in one run, in random order, in repeats. Prints a table, and ratios of the
-    /// rows: absolute times belong to this machine, ratios travel further. The executable hacher-bench does
-    /// the work; it lies beside this one, or `cargo run` builds it.
+    /// Everything runs on the same cores in one run, in random order, with repeats. Prints a table and ratios
+    /// of its rows: absolute times hold for this machine only, ratios carry over better. Runs hacher-bench,
+    /// which is installed beside this executable, or built by `cargo run`.
     Bench(BenchArgs),
     /// Print a completion script for a shell
     Completions {
@@ -159,18 +155,17 @@ pub struct RunArgs {
 #[derive(Debug, Args)]
 pub struct BrokerArgs {
     /// The key broker (Trustee's protocol) that releases the secrets `kbs:///...` of chain files, as
-    /// https://HOST:PORT; http:// on this machine alone. Each is asked for when the chains are loaded
+    /// https://HOST:PORT; http:// only on this machine. Secrets are fetched when the chains are loaded
     #[arg(long, value_name = "URL")]
     pub kbs: Option<BrokerUrl>,
-    /// The certificates of those who sign the broker's (PEM); needed for https://
+    /// The authorities that sign the broker's certificate (PEM); required for https://
     #[arg(long, requires = "kbs", value_name = "FILE")]
     pub kbs_ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub struct StartArgs {
-    /// How long a function may take from its start until it serves, and a key broker until it has released
-    /// all secrets, in seconds
+    /// Timeout in seconds for each function to start serving, and for the key broker to release all secrets
     #[arg(
         long,
         default_value_t = 30,
@@ -185,8 +180,8 @@ const DRAIN_MAX_S: i64 = 3600;
 
 #[derive(Debug, Args)]
 pub struct DrainArgs {
-    /// For how long after SIGTERM requests are still served while /readyz says 503, in seconds: longer than
-    /// whoever spreads requests takes to notice. SIGINT skips it
+    /// How long requests are still served after SIGTERM while /readyz says 503, in seconds: longer than a load
+    /// balancer takes to notice. SIGINT skips it
     #[arg(
         long,
         default_value_t = 2,
@@ -195,8 +190,8 @@ pub struct DrainArgs {
         overrides_with = "drain_delay"
     )]
     pub drain_delay: u32,
-    /// For how long after that requests in flight may take, in seconds, while new ones get 503. What is cut
-    /// makes the exit code 3
+    /// How long requests in flight may take after that, in seconds, while new ones get 503. The exit code is 3 if
+    /// any had to be cut
     #[arg(
         long,
         alias = "grace",
@@ -210,14 +205,13 @@ pub struct DrainArgs {
 
 #[derive(Debug, Args)]
 pub struct SecretsArgs {
-    /// Take secrets of chain files from files beneath this folder alone, links resolved; else from any that
-    /// this user can read
+    /// Read secrets only from files beneath this folder, after resolving links; by default from any file that this
+    /// user can read
     #[arg(long, value_name = "DIR")]
     pub secrets_dir: Option<PathBuf>,
 
-    /// Give functions files and folders from beneath this folder alone, links resolved; else, with
-    /// --secrets-dir, from beneath the chain file's own folder, and without it from wherever this user
-    /// can read
+    /// Give functions only files and folders beneath this folder, after resolving links; by default, with
+    /// --secrets-dir, those beneath the chain file's own folder, otherwise any that this user can read
     #[arg(long, value_name = "DIR")]
     pub files_dir: Option<PathBuf>,
 }
@@ -244,7 +238,7 @@ impl SecretsArgs {
 
 #[derive(Debug, Args)]
 pub struct IsolationArgs {
-    /// Refuse to start unless every isolation layer is there
+    /// Refuse to start unless every isolation layer is available
     #[arg(long, value_enum, default_value = "available", value_name = "LEVEL")]
     pub require_isolation: RequireIsolation,
 }
@@ -252,7 +246,7 @@ pub struct IsolationArgs {
 /// Which isolation is enough to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RequireIsolation {
-    /// Whatever the kernel allows; what is missing is named in every report
+    /// As many as the kernel allows; missing ones are named in every report
     Available,
     /// Every layer that `doctor` knows
     Full,
@@ -263,24 +257,24 @@ pub struct ServeArgs {
     /// The chain files, or folders: of a folder all files `*.toml`, by name
     #[arg(required = true)]
     pub chains: Vec<PathBuf>,
-    /// Where the gateway listens that serves all chains without `listen` of their own; not opened if there
-    /// are none [default: 127.0.0.1:8080]. Anything but loopback needs --tls-cert and --tls-key
+    /// Where the shared gateway listens, for all chains without a `listen` of their own; not opened if there are
+    /// none [default: 127.0.0.1:8080]. Addresses beyond loopback need --tls-cert and --tls-key
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
     /// Serve every chain at --listen, whatever its own `listen` and `tls` say
     #[arg(long, hide = true)]
     pub ignore_listen: bool,
-    /// Certificate chain of the gateway (PEM). Looked at again when it is replaced, and on SIGHUP
+    /// Certificate chain of the gateway (PEM). Reloaded when the file is replaced, and on SIGHUP
     #[arg(long, requires = "tls_key", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
     /// Private key of the gateway (PEM, not encrypted)
     #[arg(long, requires = "tls_cert", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
     /// Where the daemon answers operators (/metrics, /status, /traces, /readyz): a port on loopback, or
-    /// unix:PATH, a socket that only its owner may connect to. May be given several times
+    /// unix:PATH, a socket that only its owner can connect to. May be given several times
     #[arg(long, default_value = DEFAULT_ADMIN, value_name = "ADDRESS")]
     pub admin: Vec<AdminAddress>,
-    /// How each line on standard error is written: text for people, or one JSON object for programs
+    /// Format of lines on standard error: text for people, or a JSON object each for programs
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     pub log_format: LogFormat,
     /// Write a line for each request: chain, invocation, method, path, status, bytes, duration, cause; no
@@ -349,16 +343,16 @@ impl ServeArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// The chain files, or folders of them; also whether one service can serve all of them
+    /// The chain files, or folders of them; also checks whether one service can serve all of them
     #[arg(required = true)]
     pub chains: Vec<PathBuf>,
     /// Explain a diagnostic code, such as E0401, instead
     #[arg(long, value_name = "CODE", exclusive = true)]
     pub explain: Option<String>,
-    /// Check the text alone: do not look for executables and secrets
+    /// Check only the text: do not look for executables, files and secrets
     #[arg(long)]
     pub text_only: bool,
-    /// The --listen that `serve` will be given: no chain may want it for itself
+    /// The --listen that `serve` will be given: no chain may claim it
     #[arg(long, default_value = DEFAULT_LISTEN, value_name = "ADDRESS")]
     pub listen: SocketAddr,
     /// The --admin that `serve` will be given
@@ -394,8 +388,8 @@ pub struct MeasureArgs {
     /// The chain files, or folders of them
     #[arg(required = true)]
     pub chains: Vec<PathBuf>,
-    /// Write a policy that accepts these chains to a new file, to be reviewed and handed to data owners, who
-    /// give it to `verify --policy`
+    /// Write a policy that accepts these chains to a new file, for data owners to review and to pass to
+    /// `verify --policy` and `call --policy`
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     #[command(flatten)]
@@ -432,11 +426,10 @@ pub struct GraphArgs {
 
 #[derive(Debug, Args)]
 pub struct EvidenceArgs {
-    /// 64 bytes that you have used for no other question, as 128 hex digits: `openssl rand -hex 64` makes
-    /// some
+    /// 64 random bytes, never used before, as 128 hex digits: `openssl rand -hex 64`
     #[arg(long, value_name = "HEX")]
     pub nonce: Nonce,
-    /// The chain that matters to you; all that the gateway serves if not given
+    /// Only this chain; by default all chains of the gateway
     #[arg(long, value_name = "NAME")]
     pub chain: Option<String>,
     /// Where to write the evidence
@@ -445,8 +438,8 @@ pub struct EvidenceArgs {
     /// Where the gateway listens
     #[arg(long, default_value = DEFAULT_LISTEN, value_name = "ADDRESS")]
     pub gateway: SocketAddr,
-    /// Where the gateway is reached from outside: http:// or https://, host, port. Whatever certificate it
-    /// shows is taken; the evidence names the right one's key
+    /// URL of the gateway: http:// or https://, host, port. Any certificate is accepted; the evidence names the key
+    /// of the right one
     #[arg(long, value_name = "URL", conflicts_with = "gateway")]
     pub url: Option<GatewayUrl>,
     #[command(flatten)]
@@ -493,13 +486,13 @@ pub struct StatusArgs {
 pub struct TracesArgs {
     #[command(flatten)]
     pub asked: AskedArgs,
-    /// Of this request: the header `hacher-invocation` of its reply
+    /// Only this request: the header `hacher-invocation` of its reply
     #[arg(long, value_name = "ID")]
     pub invocation: Option<String>,
-    /// Only runs that failed, for good or to be tried again
+    /// Only runs that failed, whether retried or not
     #[arg(long)]
     pub failed: bool,
-    /// Only the last so many
+    /// Only the last N runs
     #[arg(long, value_name = "N")]
     pub limit: Option<u32>,
 }
@@ -507,19 +500,19 @@ pub struct TracesArgs {
 /// Of whom an operator asks what.
 #[derive(Debug, Args)]
 pub struct AskedArgs {
-    /// Of this chain alone
+    /// Only this chain
     #[arg(value_name = "CHAIN")]
     pub name: Option<String>,
     /// The same as CHAIN
     #[arg(long, value_name = "CHAIN", conflicts_with = "name")]
     pub chain: Option<String>,
-    /// Of this function alone
+    /// Only this function
     #[arg(long, value_name = "FUNCTION")]
     pub function: Option<String>,
     /// Where the daemon answers operators: a port, or unix:PATH
     #[arg(long, default_value = DEFAULT_ADMIN, value_name = "ADDRESS")]
     pub admin: AdminAddress,
-    /// Print what the daemon answers, as `docs/operations.md` describes it: the same as --format json
+    /// Print the daemon's answer as JSON, see docs/operations.md: the same as --format json
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

@@ -110,8 +110,10 @@ pub struct MeasuredChain<'a> {
 }
 
 /// A policy that accepts these chains, to be reviewed and handed to data owners.
+///
+/// `monitor` is the measurement of the monitor beside this executable, in hexadecimal, if that is known.
 #[must_use]
-pub fn draft(chains: &[MeasuredChain<'_>], version: &str) -> String {
+pub fn draft(chains: &[MeasuredChain<'_>], monitor: Option<&str>, version: &str) -> String {
     let names: Vec<&str> = chains.iter().map(|chain| chain.name).collect();
     let digests: Vec<String> = chains
         .iter()
@@ -163,10 +165,9 @@ digests = [
 # Data that a function prints would leave the chain.
 {logs}{protection}
 [monitor]
-# No digest of a chain has the monitor and the layers. With hardware, `launch` below covers the monitor, or pin it here:
+# No digest of a chain has the monitor and the layers. With hardware, `launch` below covers the monitor, too. This is
 # `sha384sum` of hacher-monitor, or of hacher-fabric where that plays its part.
-# measurements = ["96 hex digits"]
-# The isolation that has to be in force, by the names that `verify` prints; trust = "hardware" demands that the
+{monitor}# The isolation that has to be in force, by the names that `verify` prints; trust = "hardware" demands that the
 # operating system is kept out.
 # layers = ["user-namespace", "landlock", "seccomp"]
 # trust = "hardware"
@@ -193,6 +194,10 @@ migration = false
         digests = digests.concat(),
         functions = functions.lines,
         gateways = gateways.lines,
+        monitor = match monitor {
+            Some(monitor) => format!("measurements = [\"{monitor}\"]\n"),
+            None => "# measurements = [\"96 hex digits\"]\n".to_owned(),
+        },
     )
 }
 
@@ -233,13 +238,17 @@ mod tests {
         let read = |text: String| {
             read(text.as_bytes(), "draft.toml").unwrap_or_else(|problems| panic!("{problems}"))
         };
-        let policy = read(draft(&[chain(true, true)], "0.1.0"));
+        let monitor = "0f".repeat(48);
+        let pinned = read(draft(&[chain(true, true)], Some(&monitor), "0.1.0")).manifest;
+        assert_eq!(pinned.monitors, BTreeSet::from([Digest([0x0F; 48])]));
+        let policy = read(draft(&[chain(true, true)], None, "0.1.0"));
+        assert!(policy.manifest.monitors.is_empty());
         assert_eq!(policy.manifest.chains, BTreeSet::from([Digest([0xAB; 48])]));
         assert!(policy.manifest.functions.is_empty() && policy.manifest.gateways.is_empty());
         assert!(policy.manifest.demands_dropped_logs && policy.manifest.demands_sealed_edges);
         assert_eq!(policy.platforms, [Kind::Snp, Kind::SnpSvsm]);
         assert_eq!(policy.snp, SnpPolicy::default());
-        let uncommented = draft(&[chain(true, true)], "0.1.0")
+        let uncommented = draft(&[chain(true, true)], None, "0.1.0")
             .replace("# functions = [", "functions = [")
             .replace("# gateways = [", "gateways = [")
             .replace("#     ", "    ")
@@ -253,7 +262,7 @@ mod tests {
         };
         assert_eq!(policy.functions, digests(&[0xEF, 0x01]));
         assert_eq!(policy.gateways, digests(&[0xCD]));
-        let policy = read(draft(&[chain(false, false)], "0.1.0"));
+        let policy = read(draft(&[chain(false, false)], None, "0.1.0"));
         assert!(!policy.manifest.demands_dropped_logs && !policy.manifest.demands_sealed_edges);
     }
 }

@@ -52,6 +52,25 @@ fn summary_in_words(summary: &Summary) -> String {
             .generation
             .map_or("unknown generation", |generation| generation.as_str());
         let _ = writeln!(text, "  chip      {generation}, {}", report.chip);
+        let _ = writeln!(
+            text,
+            "  report    version {}, VMPL {}, signed by {}",
+            report.version,
+            report.vmpl,
+            report.signing_key.as_str()
+        );
+        for (which, tcb) in [
+            ("reported ", &report.reported_tcb),
+            ("committed", &report.committed_tcb),
+        ] {
+            if let Some(tcb) = tcb {
+                let parts: Vec<String> = tcb
+                    .parts()
+                    .map(|(name, version)| format!("{name} {version}"))
+                    .collect();
+                let _ = writeln!(text, "  {which} {}", parts.join(", "));
+            }
+        }
         let _ = writeln!(text, "  launch    {}", report.launch_measurement);
     }
     for chain in manifest.iter().flat_map(|manifest| &manifest.chains) {
@@ -64,6 +83,12 @@ fn summary_in_words(summary: &Summary) -> String {
         );
     }
     if let Some(manifest) = manifest {
+        let _ = writeln!(
+            text,
+            "  monitor   {} platform, trust {}",
+            manifest.platform.as_str(),
+            manifest.trust.word()
+        );
         text.push_str(&seen_by(manifest));
     }
     if *platform == Some(Kind::Emulated) {

@@ -5,7 +5,7 @@ use crate::tls::{Identity, Met, TlsError, Trust, configuration};
 use hyper::Uri;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
@@ -109,6 +109,15 @@ impl GatewayUrl {
     #[must_use]
     pub const fn is_tls(&self) -> bool {
         self.0.is_tls
+    }
+
+    /// Whether it is this machine: an address of loopback, or `localhost`.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        let address = self.0.host.parse::<IpAddr>();
+        address.map_or(self.0.host.eq_ignore_ascii_case("localhost"), |address| {
+            address.is_loopback()
+        })
     }
 
     /// Connects, within 15 s; on the connection nothing may move for `idle_max`. Must be called within a

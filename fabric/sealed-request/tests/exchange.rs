@@ -439,10 +439,19 @@ fn a_key_that_was_made_beforehand_seals_as_one_that_was_not() {
     sealer.end(b"asked", &mut bytes).unwrap();
     let opened = begun(&bytes).unwrap();
     assert_eq!(opened.claim.made_at_ms, NOW_MS);
-    assert_eq!(read(opened.segments, &bytes[request::PREFIX_BYTES..], 7).unwrap(), b"asked");
+    assert_eq!(
+        read(opened.segments, &bytes[request::PREFIX_BYTES..], 7).unwrap(),
+        b"asked"
+    );
     let (mut answer, mut sealer) = opened.reply.seal(&[5; reply::SALT_BYTES]);
     sealer.end(b"said", &mut answer).unwrap();
     let segments = expected.open(answer.first_chunk().unwrap()).unwrap();
-    assert_eq!(read(segments, &answer[reply::PREFIX_BYTES..], 7).unwrap(), b"said");
-    assert_eq!(Encapsulated::new(&[0; KEY_BYTES], &DIGEST).err(), Some(Refused::Key));
+    assert_eq!(
+        read(segments, &answer[reply::PREFIX_BYTES..], 7).unwrap(),
+        b"said"
+    );
+    assert_eq!(
+        Encapsulated::new(&[0; KEY_BYTES], &DIGEST).err(),
+        Some(Refused::Key)
+    );
 }

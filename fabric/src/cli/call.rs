@@ -21,15 +21,13 @@ pub struct CallArgs {
     /// Where the gateway listens
     #[arg(long, default_value = DEFAULT_LISTEN, value_name = "ADDRESS")]
     pub gateway: SocketAddr,
-    /// Where the gateway is reached from outside: http:// or https://, host, port
+    /// URL of the gateway: http:// or https://, host, port
     #[arg(long, value_name = "URL", conflicts_with = "gateway")]
     pub url: Option<GatewayUrl>,
-    /// Take certificates that these authorities have signed (PEM). Without it https needs evidence, which
-    /// says more than any authority can
+    /// Trust certificates signed by these authorities (PEM). Without it, https requires --expect-digest or --policy
     #[arg(long, value_name = "FILE", requires = "url")]
     pub ca: Option<PathBuf>,
-    /// The certificate to show where the gateway asks for one (PEM), to nobody but who has a certificate by
-    /// --ca
+    /// Client certificate (PEM), shown only to a gateway whose certificate --ca has verified
     #[arg(long, value_name = "FILE", requires = "client_key", requires = "ca")]
     pub client_cert: Option<PathBuf>,
     /// Its private key (PEM)
@@ -37,14 +35,17 @@ pub struct CallArgs {
     pub client_key: Option<PathBuf>,
     #[command(flatten)]
     pub demands: DemandsArgs,
-    /// Do not seal the request: send it as it is over the TLS connection that the evidence is bound to,
-    /// which nothing may end on the way
+    /// Do not seal the request, but send it over a TLS connection that the evidence is bound to; nothing may
+    /// terminate TLS in between
     #[arg(long, requires = "url")]
     pub bound: bool,
-    /// Take no reply whose body is longer, such as 64MiB
+    /// Report on standard error what was verified and that the request was sealed, even if it is not a terminal
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Refuse replies with a longer body, such as 64MiB
     #[arg(long, value_name = "SIZE", default_value = "1GiB")]
     pub max_reply: ByteSize,
-    /// Give up when nothing has moved on the connection for so many seconds: more than the chain's deadline
+    /// Give up after so many seconds without progress on the connection: longer than the chain's deadline
     #[arg(
         long,
         default_value_t = 300,

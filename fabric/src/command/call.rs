@@ -15,8 +15,10 @@ use hacher_client::incoming::ReplyRefused;
 use hacher_client::tls::{Identity, Trust};
 use hacher_client::url::GatewayUrl;
 use hacher_trustlet_host::evidence::Kind;
+use hacher_trustlet_host::hex::hex;
 use hacher_trustlet_host::lines;
 use serde_json::json;
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 /// How a request is kept from those who may not see it.
@@ -39,6 +41,14 @@ pub fn call(arguments: &CallArgs) -> Result<(), Failed> {
     let format = arguments.format.format;
     let caller = caller_of(arguments, way)?;
     let question = answer::question(&arguments.request)?;
+    if way == Way::AsItIs && !caller.gateway.is_tls() && !caller.gateway.is_here() {
+        complain(&format!(
+            "{} nothing is verified: {} is another machine, and anybody on the way can read and change request and \
+             reply; say what is expected with --policy or --expect-digest, and the request is sealed\n",
+            paint("warning:", "1;33"),
+            caller.gateway
+        ))?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -59,6 +69,15 @@ pub fn call(arguments: &CallArgs) -> Result<(), Failed> {
             paint("warning:", "1;33")
         ))?;
     }
+    if let Some(verified) = &verified
+        && format == Format::Human
+        && (arguments.verbose || io::stderr().is_terminal())
+    {
+        complain(&format!(
+            "{}\n",
+            protected_in_words(way, verified, &arguments.chain)
+        ))?;
+    }
     answer::show(&reply, &arguments.reply, format)?;
     if format == Format::Json {
         let mut said = answer::data(&reply, &arguments.reply);
@@ -69,10 +88,25 @@ pub fn call(arguments: &CallArgs) -> Result<(), Failed> {
                 "platform".to_owned(),
                 json!(platform.map(|platform| platform.word())),
             ),
+            (
+                "digest".to_owned(),
+                json!(verified.as_ref().map(|verified| hex(&verified.chain_digest))),
+            ),
         ]);
         answer::report(&said.into(), &arguments.reply)?;
     }
     answer::verdict(&reply, format)
+}
+
+/// What kept the request from others.
+fn protected_in_words(way: Way, verified: &Verified, chain: &str) -> String {
+    let (digest, platform) = (hex(&verified.chain_digest), platform_of(verified));
+    let evidence = platform.map_or("its", |platform| platform.word());
+    let how = match way {
+        Way::Bound => "sent over the connection that its evidence is bound to",
+        Way::Sealed | Way::AsItIs => "sealed for it alone, and so was the reply",
+    };
+    format!("chain `{chain}` verified by {evidence} evidence; the request was {how}\n  digest {digest}")
 }
 
 /// What vouched.

@@ -2,7 +2,7 @@
 
 use super::{Failed, complain, print, print_json, stderr_has_colours};
 use crate::cli::{CheckArgs, Format};
-use hacher_chain_dsl::{Diagnostics, explain_code};
+use hacher_chain_dsl::{Chain, Diagnostics, explain_code};
 use hacher_loader::beneath::Folders;
 use hacher_loader::file::{ChainFile, ChainFileError};
 use hacher_loader::gateway_memory::check_fit;
@@ -187,6 +187,8 @@ fn to_json(report: &Report<'_>) -> Value {
     let listen = chain.and_then(|chain| chain.ingress().listen());
     json!({
         "file": report.path, "good": good, "found": found.unwrap_or(Value::Null),
+        "chain": chain.map(Chain::name), "functions": chain.map(|chain| chain.functions().len()),
+        "edges": chain.map(|chain| chain.edges().len()),
         "mapped_edges": mapped.unwrap_or_default(), "listen": listen,
     })
 }

@@ -2,8 +2,8 @@
 
 use super::{Failed, print, print_json, read_chain};
 use crate::cli::{ChainArgs, Format};
-use crate::table::{Align, Table, bytes};
-use hacher_chain_dsl::{Chain, Edge, EdgeId, Function, Route, Source, Target, format_duration};
+use crate::table::{Align, Table, bytes, duration};
+use hacher_chain_dsl::{Chain, Edge, EdgeId, Egress, Function, Route, Source, Target, format_duration};
 use hacher_libos_net::aead;
 use hacher_libos_net::layout::ring_capacity;
 use hacher_libos_net::share::fabric_bytes;
@@ -30,6 +30,9 @@ pub fn explain(arguments: &ChainArgs) -> Result<(), Failed> {
     }
 }
 
+/// What keeps functions apart.
+const ISOLATION: &str = "processes in namespaces, behind Landlock and seccomp; the OS itself is trusted";
+
 /// What is told of one edge.
 struct EdgeFacts {
     from: String,
@@ -46,14 +49,12 @@ struct EdgeFacts {
     backing: Vec<&'static str>,
 }
 
+const MAPPED_MEMORY: &str = "a memfd for each pair of instances: written by the producer, read by the consumer, mapped by nobody else";
+const SEALED_MEMORY: &str = "the outbox, a memfd of the producer that the consumer maps for reading";
+
 impl EdgeFacts {
     const fn memory(&self) -> &'static str {
-        if self.mapped {
-            "a memfd of this edge, for each pair of instances: written by the producer, read by the consumer, \
-             mapped by nobody else"
-        } else {
-            "sealed memfd of the producer, mapped read-only by the consumer"
-        }
+        if self.mapped { MAPPED_MEMORY } else { SEALED_MEMORY }
     }
 
     /// Seals of a record, and its opens by each reader.
@@ -114,12 +115,12 @@ fn backing(chain: &Chain, edge: &Edge) -> Vec<&'static str> {
 
 fn wake(seating: &Seating) -> &'static str {
     match seating.chosen {
-        Chosen::Packed => "eventfd, same core, only if the reader sleeps",
+        Chosen::Packed => "the doorbell of the reader, on the same core, only if it sleeps",
         Chosen::Spread if seating.take_turns => {
             "none for who was woken ahead: each function that has handed over wakes the next one on its core"
         }
-        Chosen::Spread => "none while the reader looks for work; else eventfd, other core",
-        Chosen::Floating => "eventfd, only if the reader sleeps",
+        Chosen::Spread => "none while the reader looks for work; else its doorbell, on another core",
+        Chosen::Floating => "the doorbell of the reader, only if it sleeps",
     }
 }
 
@@ -143,10 +144,14 @@ fn data(file: &ChainFile, seating: &Seating) -> Value {
         })
         .collect();
     json!({
-        "chain": chain.name(), "placement": seating.chosen.as_str(), "placement_reason": seating.reason,
+        "chain": chain.name(), "placement": seating.chosen.as_str(), "placement_asked": chain.placement().as_str(),
+        "placement_reason": seating.reason, "take_turns": seating.take_turns, "protection": chain.protection().as_str(),
+        "aead": aead::IMPLEMENTATION, "isolation": ISOLATION,
+        "deadline_ms": u64::try_from(chain.ingress().deadline().as_millis()).unwrap_or(u64::MAX),
+        "in_flight": chain.ingress().in_flight(),
         "estimates": estimates(seating), "seats": seats(chain, seating),
         "backend": BACKEND, "gateway": gateway(chain), "edges": edges,
-        "functions": limits(chain), "requests": requests(chain),
+        "functions": limits(chain), "requests": requests(chain), "reply": reply(chain),
     })
 }
 
@@ -157,6 +162,47 @@ fn requests(chain: &Chain) -> Value {
         "methods": ingress.methods().names().collect::<Vec<_>>(), "path": format!("/chains/{}", chain.name()),
         "route": ingress.route().map(Route::as_str), "headers": ingress.headers(),
     })
+}
+
+/// What makes the reply: for each way into egress, the records that it joins.
+fn reply(chain: &Chain) -> Value {
+    json!({
+        "egress": chain.egress().map(Egress::as_str), "max_bytes": chain.ingress().max_reply().bytes(),
+        "alternatives": replies(chain),
+    })
+}
+
+fn replies(chain: &Chain) -> Vec<Vec<String>> {
+    let groups = chain.groups_into(Target::Egress);
+    let sources = groups.map(|(_, group)| {
+        let edges = group.edges().iter().filter_map(|id| chain.edge(*id));
+        edges.map(|edge| chain.source_name(edge.from())).collect()
+    });
+    sources.collect()
+}
+
+fn reply_in_words(chain: &Chain) -> String {
+    let ways: Vec<String> = replies(chain)
+        .into_iter()
+        .map(|sources| match sources.as_slice() {
+            [one] => one.clone(),
+            all => format!("{} together (multipart/mixed)", all.join(" & ")),
+        })
+        .collect();
+    let first = if ways.len() > 1 {
+        ", whichever is complete first"
+    } else {
+        ""
+    };
+    let egress = chain
+        .egress()
+        .map(|egress| format!(" (egress = \"{}\")", egress.as_str()));
+    format!(
+        "  reply: of {}{first}{}; {} at most\n",
+        ways.join(", or of "),
+        egress.unwrap_or_default(),
+        bytes(chain.ingress().max_reply().bytes())
+    )
 }
 
 fn requests_in_words(chain: &Chain) -> String {
@@ -253,7 +299,7 @@ fn estimates(seating: &Seating) -> Vec<Value> {
     let estimates = seating.estimates.iter().map(|estimate| {
         json!({
             "placement": estimate.chosen.as_str(), "record_bytes": estimate.record_bytes,
-            "request_ns": estimate.request_ns,
+            "handler_ns": estimate.handler_ns, "request_ns": estimate.request_ns,
         })
     });
     estimates.collect()
@@ -292,10 +338,11 @@ fn seats_in_words(chain: &Chain, seating: &Seating) -> String {
             let core = seat
                 .cpu
                 .map_or_else(|| "any core".to_owned(), |cpu| format!("core {cpu}"));
+            let spin = duration(seat.spin_ns);
             let looks = match (seat.spin_ns, seating.take_turns) {
-                (0, _) => "",
-                (_, true) => ", woken ahead",
-                (_, false) => ", looks for work",
+                (0, _) => String::new(),
+                (_, true) => format!(", woken ahead, looks for work {spin}"),
+                (_, false) => format!(", looks for work {spin}"),
             };
             format!("{name} ({core}{looks})")
         })
@@ -303,18 +350,18 @@ fn seats_in_words(chain: &Chain, seating: &Seating) -> String {
     seats.join(", ")
 }
 
-/// For each size of records what a request costs under each alternative, where the functions hardly work.
-fn costs_by_size(seating: &Seating) -> Vec<(u64, String)> {
-    let mut lines: Vec<(u64, String)> = Vec::new();
+/// For each size of records, with how long functions work, what a request costs under each alternative.
+fn costs_by_size(seating: &Seating) -> Vec<(u64, u64, String)> {
+    let mut lines: Vec<(u64, u64, String)> = Vec::new();
     for estimate in &seating.estimates {
         let cost = format!(
             "{} {}",
             microseconds(estimate.request_ns),
             estimate.chosen.as_str()
         );
-        match lines.iter_mut().find(|(size, _)| *size == estimate.record_bytes) {
-            Some((_, line)) => *line = format!("{line}, {cost}"),
-            None => lines.push((estimate.record_bytes, cost)),
+        match lines.iter_mut().find(|(size, ..)| *size == estimate.record_bytes) {
+            Some((.., line)) => *line = format!("{line}, {cost}"),
+            None => lines.push((estimate.record_bytes, estimate.handler_ns, cost)),
         }
     }
     lines
@@ -334,8 +381,13 @@ fn human(file: &ChainFile, seating: &Seating) -> String {
         seating.reason
     );
     let _ = writeln!(text, "  seats       {}", seats_in_words(chain, seating));
-    for (record_bytes, costs) in costs_by_size(seating) {
-        let _ = writeln!(text, "  estimate    {} records: {costs}", bytes(record_bytes));
+    for (record_bytes, handler_ns, costs) in costs_by_size(seating) {
+        let _ = writeln!(
+            text,
+            "  estimate    a request of {}, functions that work {}: {costs}",
+            bytes(record_bytes),
+            duration(handler_ns)
+        );
     }
     let gateway = own_gateway::in_words(chain)
         .unwrap_or_else(|| "shared with all chains that have no `listen` of their own".to_owned());
@@ -347,16 +399,9 @@ fn human(file: &ChainFile, seating: &Seating) -> String {
         aead::IMPLEMENTATION
     );
     if !mapped_edges(chain).is_empty() {
-        let _ = writeln!(
-            text,
-            "              mapped edges: a memfd for each pair of instances, mapped by these two alone, not encrypted:\n\
-             \x20             {GIVEN_UP}"
-        );
+        let _ = writeln!(text, "              mapped edges: not encrypted: {GIVEN_UP}");
     }
-    let _ = writeln!(
-        text,
-        "  isolation   processes in namespaces, behind Landlock and seccomp; the OS itself is trusted"
-    );
+    let _ = writeln!(text, "  isolation   {ISOLATION} ({BACKEND} backend)");
     let _ = writeln!(text, "  wake        {}\n", wake(seating));
     let mut table = Table::new(&[
         ("edge", Align::Left),
@@ -389,25 +434,27 @@ fn human(file: &ChainFile, seating: &Seating) -> String {
         ]);
     }
     text.push_str(&table.render());
+    if !mapped_edges(chain).is_empty() {
+        text.push_str("\n  memory: of a mapped edge, ");
+        text.push_str(MAPPED_MEMORY);
+        text.push('.');
+    }
+    text.push_str("\n  memory: of a sealed edge, ");
+    text.push_str(SEALED_MEMORY);
     text.push_str(
-        "\n  seals: once for a record, however many read it; each reader opens it once, into memory of its own.\n  \
+        ".\n  seals: once for a record, however many read it; each reader opens it once, into memory of its own.\n  \
          outbox: a record is held there until all its readers are done, and is no larger; where all of them stream, at \
          most 1 MiB of it is, and it may be of any length.\n  copies: staging copies besides that one write and one read.\n",
     );
     let _ = write!(text, "\n{}\n", limits_in_words(chain));
     text.push_str(&images_in_words(chain));
     text.push_str(&requests_in_words(chain));
-    let joined = chain.edges_into(Target::Egress).count();
+    text.push_str(&reply_in_words(chain));
     let _ = writeln!(
         text,
-        "  deadline {}, {} requests in flight, {} into egress; a full edge makes its producer wait.",
+        "  deadline {}, {} requests in flight; a full edge makes its producer wait.",
         format_duration(chain.ingress().deadline()),
         chain.ingress().in_flight(),
-        if joined == 1 {
-            "one edge".to_owned()
-        } else {
-            format!("{joined} edges")
-        },
     );
     text
 }

@@ -2,9 +2,10 @@
 
 use super::{Failed, complain, print, print_json, read_chain, report_chain_error};
 use crate::cli::{Format, MeasureArgs};
+use crate::companion::Companion;
 use crate::gateway_program::GatewayProgram;
 use crate::policy::{MeasuredChain, draft};
-use crate::table::{Align, Table};
+use crate::table::{Align, Table, bytes};
 use hacher_chain_dsl::{Function, Logs};
 use hacher_loader::beneath::Folders;
 use hacher_loader::define::{define_chain, define_gateway};
@@ -16,11 +17,12 @@ use hacher_loader::progress;
 use hacher_loader::protection::is_mapped;
 use hacher_trustlet_host::VERSION;
 use hacher_trustlet_host::calls::{Call, FunctionEntry};
+use hacher_trustlet_host::evidence::cryptography::Sha384;
 use hacher_trustlet_host::hex::hex;
 use hacher_trustlet_host::measure::Measurer;
 use serde_json::{Value, json};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use zerocopy::FromBytes;
 
@@ -84,13 +86,30 @@ fn write_policy(path: &Path, measured: &[Measured]) -> Result<(), Failed> {
             _ => format!("cannot write `{}`: {error}", path.display()),
         })
     };
+    let monitor = monitor_measurement()?;
     let mut file = File::create_new(path).map_err(failed)?;
-    file.write_all(draft(&chains, VERSION).as_bytes())
+    file.write_all(draft(&chains, Some(&monitor), VERSION).as_bytes())
         .map_err(failed)?;
     complain(&format!(
         "wrote {}: review it, and hand it to data owners for `hacher-fabric verify --policy`\n",
         path.display()
     ))
+}
+
+/// The measurement of the monitor that `serve` would start here: the executable beside this one, or this one.
+fn monitor_measurement() -> Result<String, Failed> {
+    let mut file = match Companion::Monitor.beside(Companion::Fabric)? {
+        Some(found) => found.file,
+        None => File::open("/proc/self/exe")?,
+    };
+    let mut hash = Sha384::new();
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hex(&hash.finish())),
+            len => hash.update(piece.get(..len).unwrap_or_default()),
+        }
+    }
 }
 
 /// The measurement that evidence has of a function.
@@ -128,21 +147,32 @@ impl Measured {
             ("function", Align::Left),
             ("libraries", Align::Right),
             ("files", Align::Right),
-            ("measurement of its image", Align::Left),
+            ("of files", Align::Right),
+            ("arguments", Align::Right),
+        ]);
+        let mut measurements = Table::new(&[
+            ("measurement of", Align::Left),
+            ("", Align::Left),
+            ("SHA-384", Align::Left),
         ]);
         for function in &self.functions {
+            let name = function.definition.name.to_string();
             table.row([
-                function.definition.name.to_string(),
+                name.clone(),
                 function.library_count.to_string(),
                 function.file_count.to_string(),
-                image(function),
+                bytes(function.files_bytes),
+                function.argument_count.to_string(),
             ]);
+            measurements.row([name.clone(), "image".to_owned(), image(function)]);
+            measurements.row([name, "executable".to_owned(), hex(&function.measurement)]);
         }
         format!(
-            "chain `{}`\n  digest {}\n\n{}",
+            "chain `{}`\n  digest {}\n\n{}\n{}",
             self.chain,
             self.digest,
-            table.render()
+            table.render(),
+            measurements.render()
         )
     }
 }

@@ -182,6 +182,27 @@ struct Line {
     retried: bool,
 }
 
+/// Where the time of a request went, over all lines of the table.
+struct Sums {
+    in_handlers_ns: u64,
+    /// Sealing and opening.
+    sealing_ns: u64,
+    /// In queues, and from one function to the next.
+    waiting_ns: u64,
+}
+
+impl Sums {
+    fn of(lines: &[Line]) -> Self {
+        // A function may say anything of its times.
+        let sum = |part: fn(&Line) -> u64| lines.iter().map(part).fold(0, u64::saturating_add);
+        Self {
+            in_handlers_ns: sum(|line| line.run_ns),
+            sealing_ns: sum(|line| line.open_ns.saturating_add(line.seal_ns)),
+            waiting_ns: sum(|line| line.queued_ns.saturating_add(line.hand_over_ns)),
+        }
+    }
+}
+
 fn median(mut values: Vec<u64>) -> u64 {
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or(0)
@@ -252,11 +273,16 @@ impl Report<'_> {
 
     fn data(&self, arguments: &ReplyArgs) -> Value {
         let mut said = answer::data(self.reply, arguments);
+        let sums = Sums::of(&self.lines());
         said.extend([
             ("chain".to_owned(), json!(self.chain)),
             ("input_bytes".to_owned(), json!(self.input.len())),
             ("output_bytes".to_owned(), json!(self.reply.body.len())),
             ("request_ns".to_owned(), json!(self.took)),
+            ("median_ns".to_owned(), json!(median(self.took.to_vec()))),
+            ("in_handlers_ns".to_owned(), json!(sums.in_handlers_ns)),
+            ("sealing_ns".to_owned(), json!(sums.sealing_ns)),
+            ("waiting_ns".to_owned(), json!(sums.waiting_ns)),
             ("traces".to_owned(), json!(self.traces.get("traces"))),
         ]);
         said.into()
@@ -305,18 +331,19 @@ impl Report<'_> {
         if self.took.len() == 1 {
             text.push_str(&bars(&lines));
         }
-        // A function may say anything of its times.
-        let sum = |part: fn(&Line) -> u64| lines.iter().map(part).fold(0, u64::saturating_add);
-        let sealing = sum(|line| line.open_ns.saturating_add(line.seal_ns));
-        let moving = sum(|line| line.queued_ns.saturating_add(line.hand_over_ns));
+        let Sums {
+            in_handlers_ns,
+            sealing_ns,
+            waiting_ns,
+        } = Sums::of(&lines);
         let _ = writeln!(
             text,
             "  request {} end to end; in handlers {}, sealing and opening {}, waiting {}\n  \
              {}; process isolation, no SNP: the operating system itself is trusted",
             duration(median(self.took.to_vec())),
-            duration(sum(|line| line.run_ns)),
-            duration(sealing),
-            duration(moving),
+            duration(in_handlers_ns),
+            duration(sealing_ns),
+            duration(waiting_ns),
             match &self.mapped {
                 None => "every hop sealed with AES-256-GCM".to_owned(),
                 Some(mapped) => format!("hops sealed with AES-256-GCM, but for mapped ones: {mapped}"),

@@ -33,7 +33,10 @@ fn human(answer: &Value) -> String {
         ("attempt", Align::Right),
         ("outcome", Align::Left),
         ("queued", Align::Right),
+        ("hand-over", Align::Right),
+        ("open", Align::Right),
         ("run", Align::Right),
+        ("seal", Align::Right),
         ("in", Align::Right),
         ("out", Align::Right),
     ]);
@@ -52,7 +55,10 @@ fn human(answer: &Value) -> String {
             number(trace, "attempt").to_string(),
             text(trace, "outcome").to_owned(),
             duration(number(trace, "queued_ns")),
+            duration(number(trace, "hand_over_ns")),
+            duration(number(trace, "open_ns")),
             duration(number(trace, "run_ns")),
+            duration(number(trace, "seal_ns")),
             bytes(number(trace, "in_bytes")),
             bytes(number(trace, "out_bytes")),
         ]);

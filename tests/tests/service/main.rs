@@ -23,6 +23,7 @@ mod mapped;
 mod metrics;
 mod replies;
 mod requests;
+mod said_twice;
 mod sealed_requests;
 mod session;
 mod silent_file_systems;

@@ -22,13 +22,15 @@ const MARGIN: f64 = 1.1;
 /// Most cores that `auto` keeps busy with looking for work; more only where a chain file asks for it.
 const LOOKING_MAX: usize = 4;
 
-/// What a request is estimated to cost in a busy chain of functions that hardly work.
+/// What a request is estimated to cost in a busy chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Estimate {
     /// Where.
     pub chosen: Chosen,
     /// With records of this many bytes.
     pub record_bytes: u64,
+    /// With functions that work so long on each.
+    pub handler_ns: u64,
     /// From the gateway and back to it, in nanoseconds.
     pub request_ns: u64,
 }
@@ -57,14 +59,17 @@ pub(super) fn estimates(chain: &Chain, members: &Members, room: &Room<'_>) -> Ve
     }
     let mut sizes = vec![RECORDS_BYTES[1].min(max_body(chain)), max_body(chain)];
     sizes.dedup();
+    // The shortest that the choice looks at.
+    let handler_ns = Parallel::of(members).handlers_ns().first().copied().unwrap_or(0);
     let of = |chosen, record_bytes| {
         let load = Load {
             record_bytes,
-            handler_ns: 0,
+            handler_ns,
         };
         Estimate {
             chosen,
             record_bytes,
+            handler_ns,
             request_ns: cost_ns(chosen, members, room, load),
         }
     };
@@ -80,14 +85,10 @@ fn max_body(chain: &Chain) -> u64 {
 
 fn best(chain: &Chain, members: &Members, room: &Room<'_>) -> (Chosen, String) {
     let parallel = Parallel::of(members);
-    let handlers: &[u64] = if parallel == Parallel::No {
-        &HANDLERS_NS
-    } else {
-        &PARALLEL_HANDLERS_NS
-    };
     let small = RECORDS_BYTES.into_iter().filter(|size| *size < max_body(chain));
     let sizes: Vec<u64> = small.chain([max_body(chain)]).collect();
-    let loads: Vec<Load> = handlers
+    let loads: Vec<Load> = parallel
+        .handlers_ns()
         .iter()
         .flat_map(|&handler_ns| {
             sizes.iter().map(move |&record_bytes| Load {
@@ -104,11 +105,7 @@ fn best(chain: &Chain, members: &Members, room: &Room<'_>) -> (Chosen, String) {
             chosen = (candidate, regret);
         }
     }
-    let told = Load {
-        record_bytes: RECORDS_BYTES[1].min(max_body(chain)),
-        handler_ns: handlers.first().copied().unwrap_or(0),
-    };
-    (chosen.0, reason(parallel, &candidates, members, room, told))
+    (chosen.0, reason(parallel, &candidates, &sizes))
 }
 
 /// Whether there is work for several cores at a time.
@@ -128,6 +125,16 @@ impl Parallel {
             Self::No
         } else {
             Self::Branches
+        }
+    }
+}
+
+impl Parallel {
+    /// How long its functions are taken to work on a record, the shortest first.
+    const fn handlers_ns(self) -> &'static [u64] {
+        match self {
+            Self::No => &HANDLERS_NS,
+            Self::Branches | Self::Instances => &PARALLEL_HANDLERS_NS,
         }
     }
 }
@@ -180,29 +187,20 @@ fn cost_ns(chosen: Chosen, members: &Members, room: &Room<'_>, load: Load) -> u6
     request_ns(&members.graph, &plan, load)
 }
 
-fn reason(
-    parallel: Parallel,
-    candidates: &[Chosen],
-    members: &Members,
-    room: &Room<'_>,
-    load: Load,
-) -> String {
-    let costs: Vec<String> = candidates
-        .iter()
-        .map(|&candidate| {
-            let cost = microseconds(cost_ns(candidate, members, room, load));
-            format!("{cost} {}", candidate.as_str())
-        })
-        .collect();
+/// Which alternatives were compared, and over what; the figures are in the estimates.
+fn reason(parallel: Parallel, candidates: &[Chosen], sizes_bytes: &[u64]) -> String {
+    let candidates: Vec<&str> = candidates.iter().map(|candidate| candidate.as_str()).collect();
     let work = match parallel {
         Parallel::No => "one function works at a time",
-        Parallel::Branches => "its branches work at the same time, each for 1 ms",
-        Parallel::Instances => "its instances work at the same time, each for 1 ms",
+        Parallel::Branches => "its branches work at the same time",
+        Parallel::Instances => "its instances work at the same time",
     };
+    let size = |bytes: Option<&u64>| ByteSize::new(bytes.copied().unwrap_or(0));
     format!(
-        "{work}; a request of {} is estimated at {}",
-        ByteSize::new(load.record_bytes),
-        costs.join(", ")
+        "{work}; it is estimated best of {} over records of {} to {}",
+        candidates.join(", "),
+        size(sizes_bytes.first()),
+        size(sizes_bytes.last()),
     )
 }
 
