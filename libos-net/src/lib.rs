@@ -36,7 +36,7 @@ mod wait;
 pub use hacher_data_path::aead::keys;
 pub use hacher_data_path::fault::end;
 pub use hacher_data_path::page::refused_call;
-pub use hacher_data_path::record::{descriptor, invocation, refusal};
+pub use hacher_data_path::record::{descriptor, invocation, refusal, span_id};
 pub use hacher_data_path::region::{layout, memory, ring};
 pub use hacher_data_path::{
     aead, carrier, error, hop, inlet, machine, name, park, seal, share, sync, waiting,
@@ -55,6 +55,7 @@ pub mod telemetry {
         Counter, EvidenceOutcome, Gauge, Reject, RequestFailure, RequestOutcome, RequestRefusal,
     };
     pub use hacher_data_path::page::reader::{Histogram, PageReader, Running};
+    pub use hacher_data_path::page::spans::{Span, SpanKind, SpansRead};
     pub use hacher_data_path::page::telemetry::{Outcome, Phase, Trace, bucket_bound_ns};
 }
 
@@ -65,6 +66,6 @@ pub use sdk::output::{DEFAULT_PORT, ERROR_PORT, Output, PortWriter};
 pub use sdk::place::Placed;
 pub use sdk::start::Start;
 pub use sdk::view::View;
-pub use sdk::{harness, headers};
+pub use sdk::{harness, headers, trace_parent};
 pub use trustlet::event_loop::Trustlet;
 pub use trustlet::serve::{INITIALISATION_FAILED, serve, serve_with};

@@ -18,9 +18,11 @@ pub mod soak;
 pub mod streamed;
 pub mod taken_over;
 pub mod tenants;
+mod trace;
 mod until;
 
 pub use runtime::runtime;
 pub use scrape::Scrape;
 pub use service::{Service, ServiceError, descendants, executable, function, functions, instances};
+pub use trace::without_parent;
 pub use until::{until, until_or_say};

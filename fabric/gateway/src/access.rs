@@ -1,16 +1,22 @@
 //! The access log: a line for each request, if the service was asked for it (`--access-log`). It says who was
 //! asked for what, how much and for how long; never a query, a header or a body.
 //!
+//! A request that is traced makes a line as well, for the daemon to export; if it is not logged, without a
+//! path.
+//!
 //! The gateway may open nothing, so lines leave over its standard error, to the daemon, which checks them and
 //! writes them as it writes all others. They wait in a buffer of bounded size and leave when there is room; a
 //! line that finds no place is dropped and counted, so no request waits for whoever reads the log. Without
-//! the log a request costs one look at a flag.
+//! log and traces a request costs two looks at flags.
 
 use super::ids::INVOCATION_HEADER;
 use super::problem::{InnerStatus, ProblemCause};
+use super::sampling::{Sampling, Traced};
 use super::target::path_of;
-use hacher_http::access::{CAUSE_MAX_BYTES, MARK, METHOD_MAX_BYTES, PATH_MAX_BYTES, Record};
+use hacher_http::access::{CAUSE_MAX_BYTES, MARK, METHOD_MAX_BYTES, PATH_MAX_BYTES, Record, Span};
+use hacher_libos_net::attach::Tracing;
 use hacher_libos_net::clock::{self, Monotonic};
+use hacher_libos_net::span_id::SpanId;
 use hacher_watched::watch_room;
 use hyper::{Request, Response};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -29,16 +35,32 @@ const BROKEN_OFF: &str = "the reply was broken off";
 /// Where lines wait.
 #[derive(Debug, Default)]
 pub(super) struct AccessLog {
+    /// Whether each request makes a line.
     is_on: Cell<bool>,
+    /// Which requests are traced.
+    pub(super) sampling: Rc<Sampling>,
+    is_written: Cell<bool>,
     waiting: RefCell<Vec<u8>>,
     dropped: Cell<u64>,
     news: Notify,
 }
 
 impl AccessLog {
+    /// Has each request make a line.
+    pub(super) fn log_all(self: &Rc<Self>) {
+        self.is_on.set(true);
+        self.begin();
+    }
+
+    /// Has each request make one that is traced.
+    pub(super) fn trace(self: &Rc<Self>, tracing: Tracing) {
+        self.sampling.begin(tracing);
+        self.begin();
+    }
+
     /// Begins to write.
-    pub(super) fn begin(self: &Rc<Self>) {
-        if !self.is_on.replace(true) {
+    fn begin(self: &Rc<Self>) {
+        if !self.is_written.replace(true) {
             let log = Rc::clone(self);
             spawn_local(async move {
                 // What cannot be written to is what nobody reads.
@@ -49,28 +71,33 @@ impl AccessLog {
         }
     }
 
-    /// A line for a request that has arrived; nothing if nobody wants it. `chain_at`: which chain a path
-    /// leads to.
+    /// A line for a request that has arrived; nothing if nobody wants it. `traced` tells whether it is
+    /// traced, when that is known. `chain_at`: which chain a path leads to.
     pub(super) fn entry(
         self: &Rc<Self>,
         request: &Request<()>,
+        traced: &Rc<Cell<Option<Traced>>>,
         chain_at: impl Fn(&str) -> Option<String>,
     ) -> Option<Entry> {
-        if !self.is_on.get() {
+        let is_logged = self.is_on.get();
+        if !is_logged && !self.sampling.is_on() {
             return None;
         }
         let path = request.uri().path();
         let decoded = path_of(path).ok();
         let chain = decoded.as_deref().and_then(chain_at).unwrap_or_default();
+        let told = if is_logged { path } else { "" };
         Some(Entry {
             log: Rc::clone(self),
             begun: clock::now(),
             reply_bytes: None,
             received: Rc::default(),
+            traced: Rc::clone(traced),
             record: Record {
                 chain,
                 method: cut(request.method().as_str(), METHOD_MAX_BYTES).to_owned(),
-                path: cut(path, PATH_MAX_BYTES).to_owned(),
+                path: cut(told, PATH_MAX_BYTES).to_owned(),
+                is_logged,
                 ..Record::default()
             },
         })
@@ -127,6 +154,8 @@ pub(super) struct Entry {
     reply_bytes: Option<u64>,
     /// Bytes of the request's body that have come.
     received: Rc<Cell<u64>>,
+    /// The trace that the request belongs to, once that is known.
+    traced: Rc<Cell<Option<Traced>>>,
     record: Record,
 }
 
@@ -169,8 +198,24 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let mut record = core::mem::take(&mut self.record);
+        let is_told = |traced: &Traced| traced.is_recorded && self.log.sampling.is_on();
+        let traced = self.traced.get().filter(is_told);
+        if !record.is_logged && traced.is_none() {
+            return;
+        }
+        let ended = clock::now();
         record.received_bytes = self.received.get();
-        record.duration_us = clock::ns_since(self.begun) / 1000;
+        record.duration_us = ended.ns_since(self.begun) / 1000;
+        if let Some(traced) = traced {
+            record.invocation = traced.invocation;
+            record.span = Some(Span {
+                trace: traced.trace_halves(),
+                id: traced.span.as_u64(),
+                parent: traced.parent.map_or(0, SpanId::as_u64),
+                began_ns: self.begun.as_ns(),
+                ended_ns: ended.as_ns(),
+            });
+        }
         if record.cause.is_empty() && self.reply_bytes.is_none_or(|bytes| record.sent_bytes < bytes) {
             "the client has gone".clone_into(&mut record.cause);
         }
@@ -184,7 +229,7 @@ mod tests {
 
     fn entry(log: &Rc<AccessLog>) -> Option<Entry> {
         let path = format!("/chains/{}?secret=1", "x".repeat(1000));
-        log.entry(&Request::get(path).body(()).unwrap(), |_| None)
+        log.entry(&Request::get(path).body(()).unwrap(), &Rc::default(), |_| None)
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use super::pattern::Captured;
 use super::problem::Problem;
-use super::trace_context::TraceContext;
 use hacher_http::percent;
 use hacher_libos_net::headers::{self, HeaderError, is_single};
 use hacher_libos_net::telemetry::RequestRefusal;
@@ -72,8 +71,8 @@ fn arity(name: &str) -> Arity {
     }
 }
 
-/// Puts the carried headers of a request, and what else it asks, into its record. `chosen` travel beside what
-/// always does.
+/// Puts the carried headers of a request, and what else it asks, into its record, all but its trace. `chosen`
+/// travel beside what always does.
 pub(super) fn carry(
     from: &HeaderMap,
     asked: Asked<'_>,
@@ -103,12 +102,6 @@ pub(super) fn carry(
         match asked.authority {
             Some(authority) => put(plain, HOST.as_str(), authority)?,
             None => put_all(from, &HOST, plain)?,
-        }
-    }
-    if let Some(trace) = TraceContext::of(from) {
-        put(plain, "traceparent", trace.parent)?;
-        if let Some(state) = &trace.state {
-            put(plain, "tracestate", state)?;
         }
     }
     forwarded(from, &ended, asked.peer, plain)
@@ -209,7 +202,7 @@ fn text<'a>(name: &HeaderName, value: &'a HeaderValue) -> Result<&'a str, Proble
     })
 }
 
-fn put(plain: &mut Vec<u8>, name: &str, value: &str) -> Result<(), Problem> {
+pub(super) fn put(plain: &mut Vec<u8>, name: &str, value: &str) -> Result<(), Problem> {
     headers::set(plain, name, value).map_err(|error| match error {
         HeaderError::Invalid => {
             let detail = format!("the value of `{name}` has a control character");
@@ -403,19 +396,5 @@ mod tests {
             Err(StatusCode::BAD_REQUEST)
         );
         assert_eq!(asked(&twice, Asked::POST, &[]), Ok(vec![]), "nobody wants it");
-    }
-
-    #[test]
-    fn a_trace_travels_if_it_is_one_and_its_state_only_beside_it() {
-        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let both = [
-            ("tracestate", &b"b=2"[..]),
-            ("traceparent", parent.as_bytes()),
-            ("tracestate", b"a=1"),
-        ];
-        let expected = [("traceparent", parent), ("tracestate", "b=2,a=1")];
-        assert_eq!(carried(&both), Ok(pairs(&expected)));
-        assert_eq!(carried(&both[..1]), Ok(vec![]));
-        assert_eq!(carried(&[both[0], ("traceparent", b"00-1")]), Ok(vec![]));
     }
 }

@@ -11,6 +11,7 @@ use super::progress::Progress;
 use super::record::Record;
 use super::reply_flow::FlowReader;
 use super::request_key::RequestKey;
+use super::sampling::Sampling;
 use super::taken::Taken;
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::attach::Begin;
@@ -121,7 +122,9 @@ pub(crate) struct Endpoint {
     /// Wakes the pump when there was no room to say that a record will not end, and when a flow goes on or
     /// was left.
     pub(super) owed: Notify,
-    ids: RefCell<Ids>,
+    pub(super) ids: RefCell<Ids>,
+    /// Which requests are traced.
+    pub(super) sampling: Rc<Sampling>,
     /// Whether the service takes all functions for fit to serve.
     fit: Cell<bool>,
     /// What opens sealed requests.
@@ -157,7 +160,11 @@ pub(crate) struct Waiting {
 
 impl Endpoint {
     /// Starts serving an attachment.
-    pub(super) fn start(attachment: Attachment, budget: &Rc<Budget>) -> io::Result<Rc<Self>> {
+    pub(super) fn start(
+        attachment: Attachment,
+        budget: &Rc<Budget>,
+        sampling: &Rc<Sampling>,
+    ) -> io::Result<Rc<Self>> {
         let Attachment {
             begin,
             own,
@@ -195,6 +202,7 @@ impl Endpoint {
             room: Notify::new(),
             owed: Notify::new(),
             ids: RefCell::new(ids),
+            sampling: Rc::clone(sampling),
             fit: Cell::new(true),
         });
         spawn_local(Rc::clone(&endpoint).pump(bell));

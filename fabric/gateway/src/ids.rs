@@ -1,8 +1,9 @@
-//! Ids of requests: nobody who has seen any number of them can compute another, because a function that knows
-//! the id of a request can answer it.
+//! Ids of requests, and of the traces that begin with them. Of requests: nobody who has seen any number of
+//! them can compute another, because a function that knows the id of a request can answer it.
 
 use hacher_libos_net::headers;
 use hacher_libos_net::invocation::{GatewayLife, InvocationId};
+use hacher_libos_net::span_id::SpanId;
 use hyper::header::HeaderName;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::io;
@@ -51,15 +52,35 @@ impl Ids {
 
     /// An id that was never given before.
     pub(super) fn next(&mut self) -> InvocationId {
+        let random = self.draw();
+        let count = self.count;
+        self.count = count.wrapping_add(1);
+        InvocationId::unguessable(random, self.life, count)
+    }
+
+    /// The id of a span.
+    pub(super) fn span(&mut self) -> SpanId {
+        let [a, b, c, d, e, f, g, h, ..] = self.draw();
+        SpanId::of_bits(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    }
+
+    /// The ids of a new trace, and of a span.
+    pub(super) fn trace(&mut self) -> (u128, SpanId) {
+        let [a, b, c, d, e, f, g, h, ..] = self.draw();
+        let high = u128::from(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+        // Never 0, which is no trace.
+        let low = u128::from(self.span().as_u64());
+        (high << 64 | low, self.span())
+    }
+
+    /// Random bytes that nobody was given before.
+    fn draw(&mut self) -> [u8; RANDOM_BYTES] {
         if self.used == BATCH {
             self.refill().expect(
                 "the kernel's random number generator, once it has begun, does not fail (getrandom(2))",
             );
         }
-        let random = self.take().expect("a batch has just been made");
-        let count = self.count;
-        self.count = count.wrapping_add(1);
-        InvocationId::unguessable(random, self.life, count)
+        self.take().expect("a batch has just been made")
     }
 
     fn take(&mut self) -> Option<[u8; RANDOM_BYTES]> {

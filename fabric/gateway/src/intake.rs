@@ -66,6 +66,9 @@ impl Endpoint {
                     let (invocation, len_bytes) = (opened.descriptor.invocation, opened.descriptor.len_bytes);
                     record.settle(len_bytes);
                     opened_bytes += len_bytes;
+                    if opened.begins && self.sampling.is_on() {
+                        self.tell_arrival(&opened, &record);
+                    }
                     if opened.descriptor.last {
                         if self.answer(&mut receiver, opened.record, invocation, record) {
                             self.drop_arriving(&mut receiver, &mut arriving, invocation);

@@ -3,7 +3,7 @@
 //! was given.
 //!
 //! ```text
-//! access        a line for each request, if that is asked for
+//! access        a line for each request that is logged or traced
 //! budget        what everybody may hold (I11), by accounts of chains and connections
 //! places        who has a connection, who gives way, and the clock of all limits
 //! pace          how much of long bodies moves before others get their turn
@@ -21,6 +21,7 @@
 //! location      which chain a path leads to
 //! pattern       the route of a chain, and what it captures
 //! taken         which requests a chain takes
+//! sampling      which requests are traced
 //! request       one request to a chain: admit, collect, seal towards the first functions, await the answer
 //! request_body  the body of a request, within its limits
 //! upload        a body that is handed on as it arrives
@@ -34,12 +35,14 @@
 //! evidence      what clients get to verify: their questions passed on to the monitor, within an allowance
 //! endpoint      the gateway's place in one chain: outbox, rings, who waits for which invocation
 //! intake        what functions send, taken in and matched with who waits
+//! egress_hop    how that came, of requests that are traced
 //! in_flight     how many requests, and the bell of the daemon
 //! ids           the ids of requests
 //! arriving      records of which some segments are here
 //! parts         records that a joined reply waits for
 //! carried       which headers of a request its record carries
-//! trace_context the trace that a request belongs to
+//! trace_context the trace that a client says its request belongs to
+//! traced        the trace of a request: gone on with or begun, recorded or not
 //! reply         the reply that a record at egress makes
 //! multipart     the reply that several records make
 //! reply_body    the body of a reply, until its last byte is written
@@ -59,6 +62,7 @@ mod client;
 mod connection;
 mod departure;
 mod drain;
+mod egress_hop;
 mod endpoint;
 mod evidence;
 mod framing;
@@ -87,6 +91,7 @@ mod request;
 mod request_body;
 mod request_key;
 mod route;
+mod sampling;
 mod screen;
 mod sealed_reply;
 mod sealed_request;
@@ -95,6 +100,7 @@ mod tally;
 mod target;
 pub mod tls;
 mod trace_context;
+mod traced;
 mod turn;
 mod upload;
 mod wire;
@@ -163,7 +169,8 @@ async fn run(channel: Rc<Channel>) -> Result<(), AttachError> {
             Some(Instruction::Attach(attachment)) => {
                 attachment.set_serving();
                 let name = attachment.begin.chain.to_string();
-                let endpoint = Endpoint::start(*attachment, &gateway.budget).map_err(as_errno)?;
+                let endpoint = Endpoint::start(*attachment, &gateway.budget, &gateway.access.sampling);
+                let endpoint = endpoint.map_err(as_errno)?;
                 gateway.endpoints.borrow_mut().insert(name, endpoint);
                 channel.say_ready()?;
             }
@@ -204,7 +211,8 @@ async fn run(channel: Rc<Channel>) -> Result<(), AttachError> {
                 }
             }
             Some(Instruction::Evidence(part)) => gateway.evidence.take(&part),
-            Some(Instruction::AccessLog) => gateway.access.begin(),
+            Some(Instruction::AccessLog) => gateway.access.log_all(),
+            Some(Instruction::Tracing(tracing)) => gateway.access.trace(tracing),
             Some(Instruction::Lockdown(program)) => lock_down(&program)?,
             Some(Instruction::Drain(plan)) => departure::begin(&gateway, plan),
             // No gateway relays.

@@ -229,7 +229,7 @@ async fn serve(
     let is_http_2 = parts.version == Version::HTTP_2;
     let request = Request::from_parts(parts, ());
     let chain_at = |path: &str| Some(gateway.locate(path)?.endpoint.begin.chain.to_string());
-    let mut access = gateway.access.entry(&request, chain_at);
+    let mut access = gateway.access.entry(&request, turn.traced(), chain_at);
     let mut reply = if is_http_2 && request.headers().len() > FIELDS_MAX {
         gateway.count(Counter::Rejected(Reject::Malformed));
         // On HTTP/1 the reader of heads says so. A map of many short fields takes far more memory than their

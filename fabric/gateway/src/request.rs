@@ -15,6 +15,7 @@ use super::record::Record;
 use super::reply::{self, NoReply, Origin, Reply};
 use super::request_body::{PlainBody, RequestBody, no_room, refused, shed};
 use super::sealed_request::{SealedRequest, is_sealed};
+use super::traced::put_trace;
 use super::turn::{Pacer, RequestTurn, UploadTurn};
 use super::upload::{Upload, Uploading};
 use hacher_libos_net::headers;
@@ -95,6 +96,7 @@ async fn exchange(
     arrival: Arrival<'_>,
     until: tokio::time::Instant,
 ) -> Reply {
+    let turn = arrival.turn;
     let progress =
         may_flow(&arrival).then(|| Progress::new(Duration::from_nanos(endpoint.begin.deadline_ns)));
     let taken_in = match take_in(endpoint, arrival, until, progress.is_some()).await {
@@ -107,6 +109,7 @@ async fn exchange(
     };
     let waiting = endpoint.expect(progress.clone());
     let invocation = waiting.invocation;
+    turn.note_invocation(invocation);
     let reply = match (taken_in, progress) {
         (TakenIn::Begun(record, rest), Some(progress)) => {
             let uploading = Uploading {
@@ -173,7 +176,7 @@ async fn take_in(
         owed,
     } = arrival;
     if is_sealed(request, location)? {
-        let mut sealed = SealedRequest::new(endpoint, peer, owed)?;
+        let mut sealed = SealedRequest::new(endpoint, peer, owed, turn.traced())?;
         body.collect(turn, &mut sealed, until).await?;
         return sealed.finish().map(TakenIn::Whole);
     }
@@ -189,6 +192,8 @@ async fn take_in(
         peer,
     };
     carry(request.headers(), asked, endpoint.taken.headers(), &mut head)?;
+    turn.traced()
+        .set(put_trace(request.headers(), endpoint, &mut head)?);
     let mut plain = PlainBody::new(endpoint, Record::beginning_with(head, &endpoint.account));
     if may_flow && body.is_long(endpoint.begin.max_body_bytes) && endpoint.takes_streams() {
         let mut plain = plain.flowing();

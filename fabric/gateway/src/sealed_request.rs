@@ -10,7 +10,9 @@ use super::problem::{Problem, RETRY_AFTER_S};
 use super::record::Record;
 use super::request_body::{Intake, no_room, shed, too_large};
 use super::request_key::RequestKey;
+use super::sampling::Traced;
 use super::target;
+use super::traced::put_trace;
 use hacher_libos_net::headers;
 use hacher_libos_net::telemetry::RequestRefusal;
 use hacher_sealed_request::reply::Owed;
@@ -103,6 +105,8 @@ struct Content<'a> {
     reply: Option<Owed>,
     /// And from then on: whatever the answer is, it is for who asked alone.
     owed: &'a Cell<Option<Owed>>,
+    /// The trace that it belongs to, once its head is here.
+    traced: &'a Cell<Option<Traced>>,
     /// Whether a segment was opened, and the request is no replay.
     is_admitted: bool,
     /// What came of the head.
@@ -118,6 +122,7 @@ impl<'a> SealedRequest<'a> {
         endpoint: &'a Endpoint,
         peer: Option<IpAddr>,
         owed: &'a Cell<Option<Owed>>,
+        traced: &'a Cell<Option<Traced>>,
     ) -> Result<Self, Problem> {
         let key = endpoint.request_key.as_ref().ok_or_else(|| {
             let detail = "this gateway has no key for sealed requests";
@@ -136,6 +141,7 @@ impl<'a> SealedRequest<'a> {
                 claim: None,
                 reply: None,
                 owed,
+                traced,
                 is_admitted: false,
                 head: Vec::new(),
                 record: None,
@@ -241,7 +247,8 @@ impl Content<'_> {
         let Some(read) = head::decode(&self.head)? else {
             return Ok(());
         };
-        let record = record_of(&read.fields, self.endpoint, self.peer)?;
+        let (record, traced) = record_of(&read.fields, self.endpoint, self.peer)?;
+        self.traced.set(traced);
         // The head was not whole before this segment, so its end lies in it.
         let of_segment = read.len_bytes.saturating_sub(before);
         self.record = Some(record);
@@ -337,7 +344,11 @@ impl<'f> Inside<'f> {
 }
 
 /// A record that begins with the headers that a head inside carries: as if they had come as headers.
-fn record_of(fields: &[(&str, &str)], endpoint: &Endpoint, peer: Option<IpAddr>) -> Result<Record, Fault> {
+fn record_of(
+    fields: &[(&str, &str)],
+    endpoint: &Endpoint,
+    peer: Option<IpAddr>,
+) -> Result<(Record, Option<Traced>), Fault> {
     if fields.len() > FIELDS_MAX {
         return Err(head_too_long("fields", FIELDS_MAX)
             .refusal(RequestRefusal::Headers)
@@ -358,7 +369,8 @@ fn record_of(fields: &[(&str, &str)], endpoint: &Endpoint, peer: Option<IpAddr>)
     let mut head = Vec::with_capacity(HEAD_EXPECTED_BYTES);
     headers::start(&mut head, &[]);
     carry(&inside.headers, asked, endpoint.taken.headers(), &mut head)?;
-    Ok(Record::beginning_with(head, &endpoint.account))
+    let traced = put_trace(&inside.headers, endpoint, &mut head)?;
+    Ok((Record::beginning_with(head, &endpoint.account), traced))
 }
 
 /// Why a sealed request is not taken.

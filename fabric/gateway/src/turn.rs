@@ -5,7 +5,9 @@ use super::client::Client;
 use super::connection::Connection;
 use super::drain::{Draining, Fate};
 use super::places::Places;
+use super::sampling::Traced;
 use super::screen::Exchange;
+use hacher_libos_net::invocation::InvocationId;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -17,6 +19,8 @@ pub(super) struct RequestTurn {
     drain: Rc<Draining>,
     /// Of a request of a chain.
     fate: Cell<Option<Fate>>,
+    /// The trace that it belongs to, once that is known.
+    traced: Rc<Cell<Option<Traced>>>,
 }
 
 /// A reply whose last byte was not written yet.
@@ -42,7 +46,20 @@ impl RequestTurn {
             places: Rc::clone(places),
             drain: Rc::clone(drain),
             fate: Cell::new(None),
+            traced: Rc::default(),
         }
+    }
+
+    /// The trace that the request belongs to, as far as it is known.
+    pub(super) fn traced(&self) -> &Rc<Cell<Option<Traced>>> {
+        &self.traced
+    }
+
+    /// The request has got an id.
+    pub(super) fn note_invocation(&self, invocation: InvocationId) {
+        let traced = self.traced.get();
+        self.traced
+            .set(traced.map(|traced| traced.with_invocation(invocation)));
     }
 
     /// It goes to a chain: the gateway does not end before it has its answer.

@@ -1,4 +1,5 @@
-//! What a line of the access log says, between the gateway that writes it and the daemon that checks it.
+//! What a gateway says of a request, in a line for the daemon, which checks it: for the access log, and for
+//! whoever collects traces.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ pub const CAUSE_MAX_BYTES: usize = 128;
 /// More than a gateway can drop between two lines.
 const DROPPED_MAX: u64 = 1 << 32;
 
-/// What a line says.
+/// What a line says: of a request that is not logged, neither method beyond a known one nor path.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
@@ -37,6 +38,26 @@ pub struct Record {
     pub cause: String,
     /// Lines before this one that found no place.
     pub dropped: u64,
+    /// Whether the access log has it.
+    pub is_logged: bool,
+    /// Its span, if it is traced.
+    pub span: Option<Span>,
+}
+
+/// The span of a request that is traced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Span {
+    /// The trace: its high half, and its low half.
+    pub trace: [u64; 2],
+    /// The span.
+    pub id: u64,
+    /// The client's span; 0 if it has none.
+    pub parent: u64,
+    /// When its head had arrived, ns of `CLOCK_MONOTONIC`.
+    pub began_ns: u64,
+    /// When the reply had been taken over, or the client had gone.
+    pub ended_ns: u64,
 }
 
 impl Record {

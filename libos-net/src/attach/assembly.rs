@@ -11,7 +11,7 @@ use hacher_data_path::aead::keys::SecretBytes;
 use hacher_data_path::attach::contradiction::BadAttachment;
 use hacher_data_path::attach::message::{
     ATTACH_VERSION, Begin, Drain, EvidencePart, Listen, Renew, SECRET_BYTES, SECRET_VALUE_MAX_BYTES, Secret,
-    kind, role,
+    Tracing, kind, role,
 };
 use hacher_data_path::carrier::Carrier;
 use hacher_data_path::place::entries::Entries;
@@ -70,6 +70,7 @@ impl Assembly {
                 )));
             }
             kind::ACCESS_LOG => return Ok(Some(Instruction::AccessLog)),
+            kind::TRACING => return Ok(Some(Instruction::Tracing(message.one::<Tracing>()?))),
             kind::DRAIN => return Ok(Some(Instruction::Drain(message.one::<Drain>()?))),
             kind::BELL => return Ok(Some(Instruction::Bell(Doorbell::new(message.handle()?)))),
             kind::GO => return Ok(Some(core::mem::take(self).finish()?)),

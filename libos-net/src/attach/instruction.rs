@@ -4,7 +4,7 @@ use super::attachment::Attachment;
 use super::channel::Delivery;
 use crate::wait::doorbell::Doorbell;
 use hacher_data_path::attach::contradiction::BadAttachment;
-use hacher_data_path::attach::message::{Drain, Readiness, listen_tls};
+use hacher_data_path::attach::message::{Drain, Readiness, Tracing, listen_tls};
 use hacher_data_path::carrier::Carrier;
 use rustix::fd::OwnedFd;
 
@@ -28,6 +28,8 @@ pub enum Instruction {
     Readiness(Vec<Readiness>),
     /// Gateway: tell of each request.
     AccessLog,
+    /// Gateway: tell of each request that is traced.
+    Tracing(Tracing),
     /// Gateway: an answer, or a part of one, to what it asked for a client.
     Evidence(EvidenceAnswer),
 }

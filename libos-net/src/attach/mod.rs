@@ -18,8 +18,8 @@ pub use hacher_data_path::attach::message::{
     ATTACH_VERSION, Ahead, AskEvidence, BELL_QUIET_NS, Begin, CHANNEL_FD, Drain, Drained, Edge, HEADERS_MAX,
     Inbound, Listen, MESSAGE_MAX_BYTES, MESSAGE_MAX_DESCRIPTORS, MESSAGE_MAX_ENTRIES, MessageHeader,
     NONCE_BYTES, Port, ROUTE_MAX_BYTES, Readiness, Renew, Requests, SAID_MAX_BYTES, SECRET_BYTES,
-    SECRET_VALUE_MAX_BYTES, Secret, ZeroizingMessage, evidence_purpose, evidence_status, kind, listen_tls,
-    method, outbox_flag, role,
+    SECRET_VALUE_MAX_BYTES, Secret, Tracing, ZeroizingMessage, evidence_purpose, evidence_status, kind,
+    listen_tls, method, outbox_flag, role,
 };
 pub use instruction::{EvidenceAnswer, Instruction, Listener, TlsFiles};
 pub use requests::TakenRequests;

@@ -20,6 +20,7 @@ use super::output::{DEFAULT_PORT, ERROR_PORT, Output};
 use super::port_buffer::PortBuffer;
 use super::run::PANICKED;
 use super::start::Start;
+use super::trace_parent;
 use crate::clock::{self, SystemClock};
 use hacher_data_path::fault::cause::Cause;
 use hacher_data_path::name::Name;
@@ -180,7 +181,8 @@ impl Call {
         self
     }
 
-    /// Adds a header to the record that was added last; a name may have several values.
+    /// Adds a header to the record that was added last; a name may have several values. A `traceparent` is
+    /// renewed, as in a chain: the handler finds the trace and the flags, and its own run as the parent.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         if let Some(input) = self.inputs.last_mut() {
             input.headers.push((name.to_owned(), value.to_owned()));
@@ -366,6 +368,8 @@ impl Call {
         H: FnMut(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
     {
         let (mut parts, mut late) = self.parts()?;
+        let invocation = InvocationId::new(1);
+        trace_parent::renew(&mut parts, invocation, 1, self.attempt);
         let mut inherited = Vec::new();
         if let Some(part) = parts.first() {
             headers::inherit(&mut inherited, part.encoded_headers());
@@ -385,7 +389,7 @@ impl Call {
         let started = clock::now();
         let run = Run {
             renewed: None,
-            invocation: InvocationId::new(1),
+            invocation,
             attempt: self.attempt,
             deadline: started.after(self.deadline),
             started,

@@ -66,6 +66,15 @@ pub enum HeaderError {
 /// # Errors
 /// [`HeaderError`] when the bytes do not start with well-formed headers.
 pub fn split(plain: &[u8]) -> Result<(&[u8], &[u8]), HeaderError> {
+    split_noting(plain, |_, _, _| {})
+}
+
+/// As [`split`], and `note` is told of each header: name, value, and where in the encoded headers the value
+/// begins.
+pub(crate) fn split_noting(
+    plain: &[u8],
+    mut note: impl FnMut(&str, &str, usize),
+) -> Result<(&[u8], &[u8]), HeaderError> {
     let (prefix, rest) = plain
         .split_first_chunk::<PREFIX_BYTES>()
         .ok_or(HeaderError::Malformed)?;
@@ -76,7 +85,8 @@ pub fn split(plain: &[u8]) -> Result<(&[u8], &[u8]), HeaderError> {
     let (headers, body) = rest.split_at_checked(len_bytes).ok_or(HeaderError::Malformed)?;
     let mut walk = Headers::new(headers);
     while let Some(header) = walk.step() {
-        header?;
+        let (name, value) = header?;
+        note(name, value, headers.len() - walk.rest.len() - value.len());
     }
     if len_bytes > HEADERS_MAX_BYTES && others_bytes(headers) > HEADERS_MAX_BYTES {
         return Err(HeaderError::TooLong);

@@ -3,11 +3,13 @@
 use super::environment::Environment;
 use super::failure::Failure;
 use super::headers::{self, Headers};
+use super::trace_parent::{TRACEPARENT, TraceAt};
 use super::view::{InPlace, View};
 use crate::clock::Monotonic;
 use hacher_data_path::machine::clock::Clock;
 use hacher_data_path::name::Name;
 use hacher_data_path::record::invocation::InvocationId;
+use hacher_data_path::record::span_id::SpanId;
 use hacher_data_path::region::layout::SEGMENT_BYTES;
 use hacher_data_path::region::memory::PeerRegion;
 use std::io::{self, BufRead, Read};
@@ -56,6 +58,8 @@ pub struct Part {
     plain: Vec<u8>,
     /// Where in `plain` the body starts.
     body_at: usize,
+    /// Where in `plain` the trace is named that it belongs to.
+    trace: Option<TraceAt>,
     complete: bool,
     /// The body of a record that came over a `mapped` edge.
     in_place: InPlace,
@@ -70,6 +74,7 @@ impl Part {
             port,
             plain: Vec::new(),
             body_at: 0,
+            trace: None,
             complete: false,
             in_place: InPlace::default(),
             shed: false,
@@ -96,6 +101,7 @@ impl Part {
         self.port = port;
         self.plain.clear();
         self.body_at = 0;
+        self.trace = None;
         self.complete = false;
         self.in_place.clear();
         self.shed = false;
@@ -131,9 +137,27 @@ impl Part {
     }
 
     pub(crate) fn parse_headers(&mut self) -> Result<(), headers::HeaderError> {
-        let (found, _) = headers::split(&self.plain)?;
+        let mut trace = None;
+        let (found, _) = headers::split_noting(&self.plain, |name, value, at| {
+            if name == TRACEPARENT {
+                trace = trace.or_else(|| TraceAt::of(value, at));
+            }
+        })?;
         self.body_at = headers::PREFIX_BYTES + found.len();
+        self.trace = trace;
         Ok(())
+    }
+
+    /// The trace that it belongs to, as it came.
+    pub(crate) fn trace(&self) -> Option<TraceAt> {
+        self.trace
+    }
+
+    /// Names `span` as the parent of what is made of it.
+    pub(crate) fn renew_trace(&mut self, span: SpanId) {
+        if let Some(trace) = self.trace {
+            trace.write(span, &mut self.plain);
+        }
     }
 
     pub(crate) fn set_complete(&mut self) {

@@ -11,4 +11,5 @@ pub(crate) mod place;
 pub(crate) mod port_buffer;
 pub(crate) mod run;
 pub(crate) mod start;
+pub mod trace_parent;
 pub(crate) mod view;

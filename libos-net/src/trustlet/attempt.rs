@@ -15,7 +15,9 @@ use crate::sdk::headers;
 use crate::sdk::input::{Input, Run};
 use crate::sdk::output::Output;
 use crate::sdk::run::run_caught;
+use crate::sdk::trace_parent::{self, RunSpan};
 use hacher_data_path::page::counter::Counter;
+use hacher_data_path::page::telemetry::Outcome;
 use hacher_data_path::region::layout::page_word;
 use hacher_data_path::seal::RecordContext;
 
@@ -35,6 +37,7 @@ where
                 return self.give_up_suspect(job, &suspect);
             }
             job.attempt = suspect.attempts;
+            self.tell_dead_run(&job, Outcome::Retried);
             if suspect.due > self.place.own.now() {
                 // As a retry, so that others run meanwhile.
                 return self.delay(job, suspect.due);
@@ -72,6 +75,7 @@ where
     /// up.
     pub(super) fn give_up_suspect(&mut self, mut job: Job, suspect: &Suspect) {
         job.attempt = suspect.attempts;
+        self.tell_dead_run(&job, Outcome::Failed);
         self.mark_running(&job, Monotonic::from_ns(0));
         let mut fault = Fault {
             code: suspect.code,
@@ -129,6 +133,12 @@ where
             ran.lost = source.lost;
             return ran;
         }
+        ran.span = trace_parent::renew(
+            &mut job.bundle.parts,
+            job.invocation,
+            place.begin.function_index,
+            job.attempt,
+        );
         self.inherited.clear();
         if let Some(part) = job.bundle.parts.first() {
             headers::inherit(&mut self.inherited, part.encoded_headers());
@@ -197,6 +207,8 @@ where
 #[derive(Clone, Copy)]
 pub(super) struct Ran {
     pub(super) result: Result<(), Failure>,
+    /// Its span, if its request has a trace.
+    pub(super) span: Option<RunSpan>,
     pub(super) lost: Option<Lost>,
     pub(super) fault: Option<Fault>,
     pub(super) ended: Monotonic,
@@ -210,6 +222,7 @@ impl Default for Ran {
     fn default() -> Self {
         Self {
             result: Ok(()),
+            span: None,
             lost: None,
             fault: None,
             ended: Monotonic::from_ns(0),

@@ -22,6 +22,11 @@ impl Bundle {
         self.parts.iter_mut().map(Part::kept_bytes).sum()
     }
 
+    /// The inbound ring that the first part of a join came over.
+    pub(super) fn first_ring(&self) -> Option<usize> {
+        self.records.first().copied().flatten().map(|record| record.ring)
+    }
+
     /// Gives up the opened bytes of all parts whose records can be opened again.
     pub(crate) fn shed(&mut self) {
         self.parts.iter_mut().for_each(Part::shed);

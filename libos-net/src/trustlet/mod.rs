@@ -14,3 +14,4 @@ mod settle;
 pub(crate) mod stream;
 mod suspects;
 mod take;
+mod tracing;

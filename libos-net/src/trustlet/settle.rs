@@ -60,6 +60,9 @@ where
             out_bytes: ran.out_bytes,
         };
         own.trace(&trace);
+        if let Some(span) = ran.span {
+            self.tell_run(&job, &span, (job.ready, ran.ended), trace);
+        }
         self.free_since = ran.ended;
         // Of a run that failed it is not known what was waited for since.
         self.ended = (ran.result.is_ok() && ran.lost.is_none()).then_some(ran.ended);

@@ -167,6 +167,7 @@ where
             }
             self.place.own.store(page_word::RUNNING_INBOUND, 0);
         }
+        self.tell_arrival(&job, ring);
         // Also here, and not only before sleep: there may be no sleep for long.
         self.drop_expired_joins();
         let Some(upstream) = self.place.receiver.upstream(ring).copied() else {

@@ -3,7 +3,7 @@
 
 use hacher_fabric::http::Connection;
 use hacher_tests::tenants::{command, write};
-use hacher_tests::{Service, function};
+use hacher_tests::{Service, function, without_parent};
 use hyper::Method;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -27,10 +27,10 @@ fn telling(name: &str, ingress: &str) -> String {
 }
 
 /// Status, headers and content of the answer to a request.
-struct Answer {
-    status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     head: String,
-    content: String,
+    pub(super) content: String,
 }
 
 impl Answer {
@@ -40,13 +40,13 @@ impl Answer {
         lines.collect()
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.find_map(|(found, value)| found.eq_ignore_ascii_case(name).then_some(value))
     }
 }
 
-fn ask(gateway: SocketAddr, method: &str, target: &str, lines: &str, body: &str) -> Answer {
+pub(super) fn ask(gateway: SocketAddr, method: &str, target: &str, lines: &str, body: &str) -> Answer {
     let mut client = TcpStream::connect(gateway).unwrap();
     client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let request = format!(
@@ -216,9 +216,14 @@ fn what_speaks_of_the_request_is_known_to_the_end_of_the_chain_and_its_headers_a
         ("hacher-method", "POST"),
         ("hacher-path", "/thumbs/640"),
         ("hacher-query", "q"),
-        ("traceparent", PARENT),
     ];
-    assert_eq!(answer.seen(), BTreeMap::from(expected));
+    let mut seen = answer.seen();
+    let trace = seen.remove("traceparent").unwrap();
+    assert_eq!(without_parent(trace), without_parent(PARENT));
+    // What the client gets names the function that answered.
+    assert_ne!(trace, PARENT);
+    assert_eq!(answer.header("traceparent"), Some(trace));
+    assert_eq!(seen, BTreeMap::from(expected));
 }
 
 #[test]
@@ -350,23 +355,25 @@ fn method_path_and_headers_are_the_same_over_http_2() {
 }
 
 #[test]
-fn a_trace_that_is_none_is_dropped_and_the_request_is_answered() {
+fn a_trace_that_is_none_is_dropped_and_the_request_begins_one() {
     let service = Service::start(&telling("t", "")).unwrap();
     let seen = |lines: &str| {
         let answer = ask(service.gateway, "POST", "/chains/t", lines, "");
         assert_eq!(answer.status, 200, "{lines}: {}", answer.content);
         let seen = answer.seen();
-        ["traceparent", "tracestate"].map(|name| seen.get(name).map(|value| (*value).to_owned()))
+        let state = seen.get("tracestate").map(|state| (*state).to_owned());
+        (without_parent(seen["traceparent"]), state)
     };
+    let went_on = without_parent(PARENT);
     let parent = format!("traceparent: {PARENT}\r\n");
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(
         seen(&format!("{parent}TraceState: a=1\r\ntracestate: b=2\r\n")),
-        [some(PARENT), some("a=1,b=2")]
+        (went_on.clone(), some("a=1,b=2"))
     );
     assert_eq!(
         seen(&format!("{parent}tracestate: a=1,a=2\r\n")),
-        [some(PARENT), None]
+        (went_on.clone(), None)
     );
     for lines in [
         "tracestate: a=1\r\n".to_owned(),
@@ -375,7 +382,10 @@ fn a_trace_that_is_none_is_dropped_and_the_request_is_answered() {
         format!("traceparent: {}\r\ntracestate: a=1\r\n", PARENT.to_uppercase()),
         format!("traceparent: {PARENT}-more\r\ntracestate: a=1\r\n"),
     ] {
-        assert_eq!(seen(&lines), [None, None], "{lines}");
+        let (begun, state) = seen(&lines);
+        assert!(begun.starts_with("00-") && begun.ends_with("*-00"), "{begun}");
+        assert_ne!(begun.get(..36), went_on.get(..36), "{lines}");
+        assert_eq!(state, None, "{lines}");
     }
 }
 

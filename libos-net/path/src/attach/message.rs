@@ -18,7 +18,7 @@ use zeroize::Zeroize;
 /// The descriptor number at which a trustlet finds its channel to the monitor.
 pub const CHANNEL_FD: i32 = 3;
 /// Version of this protocol. Monitor and trustlet are built from one tree; anything else is refused.
-pub const ATTACH_VERSION: u32 = 10;
+pub const ATTACH_VERSION: u32 = 11;
 /// The longest message, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 16 * 1024;
 /// Most descriptors beside one message (Linux allows 253, see unix(7)).
@@ -89,6 +89,9 @@ pub mod kind {
     /// To a gateway: one [`super::EvidencePart`] and its bytes: the answer to `ASK_EVIDENCE`, or a part of
     /// it.
     pub const EVIDENCE: u32 = 18;
+    /// To a gateway: one [`super::Tracing`]. It tells of requests that are traced on its standard error, from
+    /// here on.
+    pub const TRACING: u32 = 19;
     /// To a gateway that speaks TLS: one [`super::Renew`]; descriptors: new files of its TLS, as beside
     /// `LISTEN`. It answers with `TLS_TAKEN` or `TLS_REFUSED`.
     pub const TLS: u32 = 32;
@@ -435,6 +438,20 @@ pub struct Listen {
     pub tls: u32,
     /// Unused, zero.
     pub reserved: u32,
+}
+
+/// Which requests are traced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Tracing {
+    /// 1: a client that says in its `traceparent` whether the trace is recorded decides. 0: nobody but the
+    /// gateway does.
+    pub parent_based: u32,
+    /// Unused, zero.
+    pub reserved: u32,
+    /// Of the others those are traced the low 64 bits of whose trace id, halved, are below this: 2^63 for
+    /// all.
+    pub threshold: u64,
 }
 
 /// How a gateway leaves.

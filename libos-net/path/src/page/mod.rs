@@ -6,4 +6,5 @@ pub mod counter;
 pub(crate) mod own;
 pub mod reader;
 pub mod refused_call;
+pub mod spans;
 pub mod telemetry;

@@ -3,6 +3,7 @@
 
 use super::closed::{closed_at, is_of_another_life};
 use super::counter::{Counter, Gauge};
+use super::spans::{Span, span};
 use super::telemetry::{Phase, Trace, count, count_sent, record, trace};
 use crate::machine::bell::OwnBell;
 use crate::machine::clock::{Clock, Monotonic};
@@ -62,6 +63,11 @@ impl Own {
     /// Adds a run to the traces.
     pub fn trace(&self, run: &Trace) {
         trace(&self.page, &self.page_layout, run);
+    }
+
+    /// Adds a span of a request that is traced.
+    pub fn span(&self, told: &Span) {
+        span(&self.page, &self.page_layout, told);
     }
 
     /// How the page is laid out.

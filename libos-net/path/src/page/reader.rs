@@ -4,11 +4,14 @@
 use super::closed::{closed_at, is_of_another_life};
 use super::counter::{Counter, Gauge};
 use super::refused_call::{self, RefusedCall};
+use super::spans::{Span, SpansRead, span_at};
 use super::telemetry::{Phase, Trace, trace_at};
 use crate::fault::end::LastWords;
 use crate::machine::clock::Monotonic;
 use crate::record::invocation::InvocationId;
-use crate::region::layout::{HISTOGRAM_BUCKETS, PageLayout, TRACES, cursor_word, page_word};
+use crate::region::layout::{
+    HISTOGRAM_BUCKETS, PageLayout, SPANS, TRACE_WORDS, TRACES, cursor_word, page_word,
+};
 use crate::region::memory::PeerRegion;
 use crate::sync::{Ordering, fence};
 use alloc::vec::Vec;
@@ -171,13 +174,44 @@ impl PageReader {
     }
 
     fn trace(&self, number: u64) -> Option<Trace> {
-        let at = trace_at(&self.layout, number);
+        let words = self.entry(trace_at(&self.layout, number), number)?;
+        Some(Trace::from_words(&words))
+    }
+
+    /// The number of the next span.
+    #[must_use]
+    pub fn next_span(&self) -> u64 {
+        self.word(page_word::SPAN_HEAD)
+    }
+
+    /// The spans from number `next` on, oldest first, at most [`SPANS`]. Where the instance has gone back to
+    /// earlier numbers there are none.
+    #[must_use]
+    pub fn spans_since(&self, next: u64) -> SpansRead {
+        let head = self.next_span();
+        let first = next.max(head.saturating_sub(SPANS as u64));
+        let entries = (first..head).filter_map(|number| {
+            let words = self.entry(span_at(&self.layout, number), number)?;
+            Span::from_words(&words)
+        });
+        let spans: Vec<_> = entries.collect();
+        let missed = head.saturating_sub(next).saturating_sub(spans.len() as u64);
+        SpansRead {
+            spans,
+            next: head,
+            missed,
+        }
+    }
+
+    /// The words of entry `number` of a ring, which lies at `at`; `None` if it is being written, or is
+    /// another by now.
+    fn entry(&self, at: usize, number: u64) -> Option<[u64; TRACE_WORDS - 1]> {
         let before = self.word(at);
         fence(Ordering::Acquire);
         let words = core::array::from_fn(|i| self.word(at + (i + 1) * 8));
         fence(Ordering::Acquire);
         let whole = before == number.wrapping_add(1) && self.word(at) == before;
-        whole.then(|| Trace::from_words(&words))
+        whole.then_some(words)
     }
 }
 

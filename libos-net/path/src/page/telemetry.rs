@@ -92,7 +92,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    fn words(&self) -> [u64; TRACE_WORDS - 1] {
+    pub(super) fn words(&self) -> [u64; TRACE_WORDS - 1] {
         let mut words = [0; TRACE_WORDS - 1];
         let values = [
             self.invocation,
@@ -221,17 +221,32 @@ pub const fn bucket_bound_ns(index: usize) -> Option<u64> {
 
 /// Appends a trace, over the oldest one.
 pub(crate) fn trace(page: &OwnRegion, layout: &PageLayout, trace: &Trace) {
-    let Some(head) = page.word(page_word::TRACE_HEAD) else {
+    append(
+        page,
+        page_word::TRACE_HEAD,
+        |number| trace_at(layout, number),
+        &trace.words(),
+    );
+}
+
+/// Appends an entry to the ring whose next number is at `head` and whose entries lie where `entry_at` says.
+pub(super) fn append(
+    page: &OwnRegion,
+    head: usize,
+    entry_at: impl Fn(u64) -> usize,
+    words: &[u64; TRACE_WORDS - 1],
+) {
+    let Some(head) = page.word(head) else {
         return;
     };
     let number = head.load(Ordering::Relaxed);
-    let at = trace_at(layout, number);
+    let at = entry_at(number);
     let Some(stamp) = page.word(at) else { return };
-    // A reader takes a trace only if its stamp is the same, and not 0, before and after it has read the
+    // A reader takes an entry only if its stamp is the same, and not 0, before and after it has read the
     // words.
     stamp.store(0, Ordering::Relaxed);
     fence(Ordering::Release);
-    for (i, value) in trace.words().into_iter().enumerate() {
+    for (i, value) in words.iter().copied().enumerate() {
         if let Some(word) = page.word(at + (i + 1) * 8) {
             word.store(value, Ordering::Relaxed);
         }

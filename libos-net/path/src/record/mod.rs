@@ -4,3 +4,4 @@ pub(crate) mod context;
 pub mod descriptor;
 pub mod invocation;
 pub mod refusal;
+pub mod span_id;

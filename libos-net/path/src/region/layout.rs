@@ -9,6 +9,7 @@
 //!                4096   inbound cursors: one cache line a ring
 //!                ...    histograms: run; a set for each inbound ring; seal for each port
 //!                ...    traces: the last 256 runs
+//!                ...    spans: the last 256 runs and hops of requests that are traced
 //!                ...    closed: invocations that the gateway answered early
 //!                ...    suspects: records that processes of this instance died in
 //!                ...    done ahead: for each inbound ring, which records were released before older ones
@@ -54,8 +55,11 @@ pub const HISTOGRAMS_PER_INBOUND: usize = 3;
 pub const REFUSED_CALLS: usize = 16;
 /// Traces of runs that an instance page keeps.
 pub const TRACES: usize = 256;
-/// Words of a trace: a stamp and ten values, in two cache lines.
+/// Words of a trace, and of a span: a stamp and at most 15 values, in two cache lines.
 pub const TRACE_WORDS: usize = 16;
+/// Spans that an instance page keeps. They are apart from traces, so that at a high rate of requests of which
+/// few are traced, these are not overwritten before they are read.
+pub const SPANS: usize = 256;
 /// Entries of the table of closed invocations. A chain may have more requests in flight: then a closed one
 /// may be overwritten before its functions look, and they run for nothing.
 pub const CLOSED_ENTRIES: usize = 4096;
@@ -346,6 +350,8 @@ pub mod page_word {
     pub const GAUGE_WORDS: usize = 32;
     /// Number of the next trace.
     pub const TRACE_HEAD: usize = 1024;
+    /// Number of the next span.
+    pub const SPAN_HEAD: usize = 1032;
     /// System calls that were refused, [`super::REFUSED_CALLS`] words; see `refused_call`.
     pub const REFUSED_CALLS: usize = 2048;
 }
@@ -454,10 +460,16 @@ impl PageLayout {
         )
     }
 
+    /// Where the spans start.
+    #[must_use]
+    pub const fn spans_at(&self) -> usize {
+        self.traces_at() + TRACES * TRACE_WORDS * 8
+    }
+
     /// Where the table of closed invocations starts.
     #[must_use]
     pub const fn closed_at(&self) -> usize {
-        self.traces_at() + TRACES * TRACE_WORDS * 8
+        self.spans_at() + SPANS * TRACE_WORDS * 8
     }
 
     /// Where entry `entry` of the table of suspects starts.

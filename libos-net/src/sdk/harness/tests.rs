@@ -491,3 +491,31 @@ fn a_handler_may_change_what_it_has_captured() {
     let reply = Call::new().body(b"").run(&mut count);
     assert_eq!(reply.port("out").unwrap().body(), 2_u32.to_le_bytes());
 }
+
+#[test]
+fn a_handler_finds_its_own_run_as_the_parent_of_what_it_causes() {
+    const CAME: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let parent_of = |value: Option<&str>| value.map(|value| value[36..52].to_owned()).unwrap();
+    let mut attempts = Vec::new();
+    for attempt in [1, 2] {
+        let call = Call::new()
+            .body(b"x")
+            .header("traceparent", CAME)
+            .attempt(attempt);
+        let mut seen = String::new();
+        let reply = call.run(|input, output| {
+            seen = parent_of(input.header("traceparent"));
+            output.send(b"y")
+        });
+        let sent = reply.port("out").unwrap().header("traceparent");
+        assert_eq!(parent_of(sent), seen);
+        assert_eq!(
+            sent.map(|sent| sent.replace(&seen, "b7ad6b7169203331"))
+                .as_deref(),
+            Some(CAME)
+        );
+        attempts.push(seen);
+    }
+    assert_ne!(attempts[0], attempts[1]);
+    assert!(!attempts.contains(&"b7ad6b7169203331".to_owned()));
+}

@@ -51,7 +51,8 @@ pub fn attach() -> Result<(Place, Vec<Handle>), String> {
             | kind::REQUESTS
             | kind::HEADER
             | kind::READINESS
-            | kind::ACCESS_LOG => {}
+            | kind::ACCESS_LOG
+            | kind::TRACING => {}
             _ => {
                 if !entries.take(&mut message).map_err(|error| error.to_string())? {
                     return Err("a message of unknown kind".into());

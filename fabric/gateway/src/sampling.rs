@@ -1,0 +1,103 @@
+//! Whether the trace of a request is recorded, and what is told of it then.
+
+use hacher_libos_net::attach::Tracing;
+use hacher_libos_net::invocation::InvocationId;
+use hacher_libos_net::span_id::SpanId;
+use std::cell::Cell;
+
+/// Which requests are traced.
+#[derive(Debug, Default)]
+pub(super) struct Sampling(Cell<Option<Tracing>>);
+
+impl Sampling {
+    /// Somebody collects traces.
+    pub(super) fn begin(&self, tracing: Tracing) {
+        self.0.set(Some(tracing));
+    }
+
+    /// Whether anybody does.
+    pub(super) fn is_on(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    /// Whether a trace is recorded. `asked`: what the client says of it, if it is the client's. Where nobody
+    /// collects, it is as the client says, for those who come after this service.
+    pub(super) fn is_recorded(&self, trace: u128, asked: Option<bool>) -> bool {
+        let Some(tracing) = self.0.get() else {
+            return asked.unwrap_or(false);
+        };
+        let of_ratio = low_half(trace) >> 1 < tracing.threshold;
+        match asked {
+            Some(recorded) if tracing.parent_based == 1 => recorded,
+            _ => of_ratio,
+        }
+    }
+}
+
+/// What is told of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Traced {
+    pub(super) trace: u128,
+    /// The request's own span.
+    pub(super) span: SpanId,
+    /// The client's.
+    pub(super) parent: Option<SpanId>,
+    pub(super) is_recorded: bool,
+    /// The low half of its id, once it has one.
+    pub(super) invocation: Option<u64>,
+}
+
+impl Traced {
+    /// The trace's high half, and its low half.
+    pub(super) const fn trace_halves(&self) -> [u64; 2] {
+        [low_half(self.trace >> 64), low_half(self.trace)]
+    }
+
+    /// It has got an id.
+    pub(super) fn with_invocation(self, invocation: InvocationId) -> Self {
+        Self {
+            invocation: Some(invocation.halves().0),
+            ..self
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low bits are what is asked for"
+)]
+const fn low_half(value: u128) -> u64 {
+    value as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sampling(parent_based: u32, threshold: u64) -> Sampling {
+        let sampling = Sampling::default();
+        sampling.begin(Tracing {
+            parent_based,
+            reserved: 0,
+            threshold,
+        });
+        sampling
+    }
+
+    #[test]
+    fn a_client_decides_for_its_own_trace_if_it_may_and_the_ratio_for_others() {
+        let nobody = Sampling::default();
+        assert!(!nobody.is_on() && !nobody.is_recorded(1, None));
+        assert!(nobody.is_recorded(1, Some(true)), "for those who come after");
+        let (all, none) = (sampling(1, 1 << 63), sampling(1, 0));
+        for trace in [1, u128::MAX, 1 << 64] {
+            assert!(all.is_recorded(trace, None) && !all.is_recorded(trace, Some(false)));
+            assert!(!none.is_recorded(trace, None) && none.is_recorded(trace, Some(true)));
+            assert!(!sampling(0, 0).is_recorded(trace, Some(true)), "whatever it says");
+            assert!(sampling(0, 1 << 63).is_recorded(trace, Some(false)));
+        }
+        let half = sampling(1, 1 << 62);
+        assert!(half.is_recorded(u128::from(u64::MAX / 2), None));
+        assert!(!half.is_recorded(u128::from(u64::MAX / 2 + 1), None));
+    }
+}

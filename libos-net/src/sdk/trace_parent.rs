@@ -1,0 +1,211 @@
+//! The trace that a record belongs to, as its header `traceparent` says (W3C Trace Context, version 00). The
+//! gateway writes it; where a function takes a record, the parent in it becomes the function's own run, in
+//! its place among the record's headers: what the handler reads there, its outputs inherit.
+
+use super::headers;
+use super::input::Part;
+use hacher_data_path::record::invocation::InvocationId;
+use hacher_data_path::record::span_id::SpanId;
+
+/// The name of the header.
+pub const TRACEPARENT: &str = "traceparent";
+/// Bytes of its value.
+pub const TRACEPARENT_BYTES: usize = 55;
+
+/// `00-`, 32 digits of the trace, `-`, 16 digits of the parent, `-`, 2 digits of the flags.
+const TRACE_AT: usize = 3;
+const PARENT_AT: usize = 36;
+const FLAGS_AT: usize = 53;
+/// The flag that says that the trace is recorded.
+const SAMPLED: u8 = 1;
+
+/// What a `traceparent` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceParent {
+    /// The trace; never 0.
+    pub trace: u128,
+    /// The span that caused the record.
+    pub parent: SpanId,
+    /// Bit 0: the trace is recorded.
+    pub flags: u8,
+}
+
+impl TraceParent {
+    /// Reads the value of a header of version 00, or what begins as one does: a later version is read as far
+    /// as this one is known (section 3.2.4). Whether what follows may follow is not looked at.
+    #[must_use]
+    pub fn parse(value: &str) -> Option<Self> {
+        let bytes: &[u8; TRACEPARENT_BYTES] = value.as_bytes().first_chunk()?;
+        let (trace_high, trace_low) = (digits(bytes, TRACE_AT, 16)?, digits(bytes, TRACE_AT + 16, 16)?);
+        let trace = u128::from(trace_high) << 64 | u128::from(trace_low);
+        let [_, _, first, .., second, _, _] = *bytes;
+        let has_dashes = first == b'-' && bytes.get(PARENT_AT - 1) == Some(&b'-') && second == b'-';
+        Some(Self {
+            trace: Some(trace).filter(|trace| *trace != 0 && has_dashes)?,
+            parent: SpanId::new(digits(bytes, PARENT_AT, 16)?)?,
+            flags: u8::try_from(digits(bytes, FLAGS_AT, 2)?).ok()?,
+        })
+    }
+
+    /// Whether the trace is recorded.
+    #[must_use]
+    pub const fn is_sampled(&self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+
+    /// The flags of a trace that is recorded, or is not.
+    #[must_use]
+    pub const fn flags_of(sampled: bool) -> u8 {
+        if sampled { SAMPLED } else { 0 }
+    }
+
+    /// The value of the header, of version 00.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        format!("00-{:032x}-{}-{:02x}", self.trace, self.parent, self.flags)
+    }
+}
+
+/// The number that `count` lower-case hexadecimal digits from `at` on mean.
+fn digits(bytes: &[u8; TRACEPARENT_BYTES], at: usize, count: usize) -> Option<u64> {
+    bytes
+        .get(at..at + count)?
+        .iter()
+        .try_fold(0, |number: u64, byte| {
+            let digit = match byte {
+                b'0'..=b'9' => byte - b'0',
+                b'a'..=b'f' => byte - b'a' + 10,
+                _ => return None,
+            };
+            Some(number << 4 | u64::from(digit))
+        })
+}
+
+/// Where in a record its `traceparent` is, and whom it named when it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TraceAt {
+    /// Where in the record's plaintext the digits of the parent begin.
+    parent_at: usize,
+    /// The span that sent the record. Kept, as the header names the run from its first attempt on.
+    pub(crate) parent: SpanId,
+    pub(crate) is_sampled: bool,
+}
+
+impl TraceAt {
+    /// Of a record in whose encoded headers `value` begins at `at`; `None` if a function has written
+    /// something else there, which then stays as it is.
+    pub(super) fn of(value: &str, at: usize) -> Option<Self> {
+        let is_whole = value.len() == TRACEPARENT_BYTES && value.starts_with("00-");
+        let found = TraceParent::parse(value).filter(|_| is_whole)?;
+        Some(Self {
+            parent_at: headers::PREFIX_BYTES + at + PARENT_AT,
+            parent: found.parent,
+            is_sampled: found.is_sampled(),
+        })
+    }
+
+    /// Names `span` as the parent, in the plaintext of the record. One whose bytes were given up has none.
+    pub(super) fn write(&self, span: SpanId, plain: &mut [u8]) {
+        let place = plain.get_mut(self.parent_at..).and_then(<[u8]>::first_chunk_mut);
+        if let Some(place) = place {
+            *place = encoded(span);
+        }
+    }
+}
+
+/// The digits of an id.
+fn encoded(span: SpanId) -> [u8; 16] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut left = span.as_u64();
+    core::array::from_fn(|_| {
+        left = left.rotate_left(4);
+        let digit = usize::try_from(left & 0xf).unwrap_or(0);
+        DIGITS.get(digit).copied().unwrap_or(b'0')
+    })
+}
+
+/// The span of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RunSpan {
+    pub(crate) id: SpanId,
+    /// The span that sent its input; of a join, the first part.
+    pub(crate) parent: SpanId,
+    pub(crate) is_sampled: bool,
+}
+
+/// The span of attempt `attempt` of function number `function` on this input; `None` if it has no trace.
+pub(crate) fn of_run(
+    parts: &[Part],
+    invocation: InvocationId,
+    function: u32,
+    attempt: u32,
+) -> Option<RunSpan> {
+    let came = parts.iter().find_map(Part::trace)?;
+    Some(RunSpan {
+        id: SpanId::of_run(came.parent, invocation.halves().0, function, attempt),
+        parent: came.parent,
+        is_sampled: came.is_sampled,
+    })
+}
+
+/// Has the input of that attempt name it as the parent of whatever it causes.
+pub(crate) fn renew(
+    parts: &mut [Part],
+    invocation: InvocationId,
+    function: u32,
+    attempt: u32,
+) -> Option<RunSpan> {
+    let span = of_run(parts, invocation, function, attempt)?;
+    for part in parts {
+        part.renew_trace(span.id);
+    }
+    Some(span)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const VALUE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    #[test]
+    fn a_value_is_read_and_written() {
+        let read = TraceParent::parse(VALUE).unwrap();
+        assert_eq!(read.trace, 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
+        assert_eq!((read.parent.as_u64(), read.flags), (0xb7ad_6b71_6920_3331, 1));
+        assert!(read.is_sampled());
+        assert_eq!(read.to_text(), VALUE);
+        for wrong in [
+            "",
+            "00-1",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c_b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331_01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0x",
+        ] {
+            assert_eq!(TraceParent::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_written_is_read_back(trace in 1_u128.., parent in 1_u64.., flags: u8) {
+            let written = TraceParent { trace, parent: SpanId::of_bits(parent), flags };
+            prop_assert_eq!(TraceParent::parse(&written.to_text()), Some(written));
+            let digits = encoded(written.parent);
+            prop_assert_eq!(core::str::from_utf8(&digits).unwrap(), written.parent.to_string());
+        }
+
+        #[test]
+        fn whatever_a_function_writes_is_read_without_harm(value in ".{0,80}", at in 0_usize..100) {
+            let _ = TraceParent::parse(&value);
+            let mut plain = [0; 60];
+            let found = TraceAt::of(VALUE, at).unwrap();
+            found.write(found.parent, &mut plain);
+        }
+    }
+}
