@@ -13,6 +13,7 @@ mod hex_bytes;
 mod listen;
 mod request;
 mod tcb;
+mod tracing;
 mod verify;
 
 pub use bench::{BenchArgs, BenchCommand, CompareArgs, Experiment};
@@ -22,6 +23,7 @@ pub use format::{Format, FormatArgs};
 pub use listen::DEFAULT_LISTEN;
 pub use request::{ReplyArgs, RequestArgs};
 pub use tcb::TcbArgs;
+pub use tracing::TracingArgs;
 pub use verify::VerifyArgs;
 
 use crate::failed::Failed;
@@ -281,6 +283,8 @@ pub struct ServeArgs {
     /// query, header or body
     #[arg(long)]
     pub access_log: bool,
+    #[command(flatten)]
+    pub tracing: TracingArgs,
     /// Run the `build` commands of the chain files first
     #[arg(long)]
     pub build: bool,

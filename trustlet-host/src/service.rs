@@ -3,6 +3,7 @@
 //! text.
 
 mod children;
+mod collector;
 mod config;
 mod console;
 mod conversation;
@@ -23,6 +24,7 @@ mod token;
 mod trustlets;
 
 pub use children::LOADER_TERMINAL;
+pub use collector::Collector;
 pub use config::{FabricProgram, MonitorConfig};
 pub use drain::DrainTimes;
 pub use error::ServiceError;

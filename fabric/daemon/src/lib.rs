@@ -16,6 +16,7 @@
 //! refused        system calls that functions were refused
 //! logs           what functions print
 //! admin          what operators ask: status, traces, metrics; filter, of what; memory, when it was asked for
+//! tracing        spans of requests, for a collector of traces
 //! stop           why the daemon stops
 //! hostile        what a fuzzer reaches of these
 //! ```
@@ -42,6 +43,7 @@ mod stop;
 mod supervise;
 mod tables;
 mod traces;
+mod tracing;
 
 use hacher_libos_net::process::take_channel;
 use hacher_trustlet_host::client::MonitorClient;
@@ -55,8 +57,9 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
 use stop::Stop;
-use supervise::Supervisor;
+use supervise::{Known, Supervisor};
 use tokio::task::{LocalSet, spawn_local};
+use tracing::Tracer;
 
 /// The daemon's life. Started by the monitor, with the call socket as its only channel.
 #[must_use]
@@ -100,11 +103,17 @@ async fn daemon(channel: OwnedFd, settings: Settings) -> Result<(), Stop> {
         let served = admin::serve(listener, Rc::clone(&tables), own.clone(), Rc::clone(&memory));
         spawn_local(served);
     }
-    let mut logs = Logs::new(Rc::clone(&tables));
+    let collector = settings.collector.clone();
+    let tracer = collector.map(|url| Tracer::begin(url, &tables));
+    let mut logs = Logs::new(Rc::clone(&tables), tracer.clone());
     for (printer, pipe) in extras.logs {
         logs.forward(printer, pipe);
     }
-    let known = (tables, memory);
+    let known = Known {
+        tables,
+        memory,
+        tracer,
+    };
     let mut supervisor = Supervisor::new(client, known, logs, settings, admin_addresses, extras.loaded);
     let result = supervisor.run(extras.bell).await;
     supervisor.finish().await;

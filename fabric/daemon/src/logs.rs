@@ -14,6 +14,7 @@
 use super::history::AtWork;
 use super::metrics;
 use super::tables::{Chain, Key, Tables};
+use super::tracing::Tracer;
 use ::metrics::Counter;
 use hacher_http::access::{MARK, Record};
 use hacher_trustlet_host::calls::InstanceState;
@@ -113,15 +114,18 @@ impl Printer {
 /// All pipes that are forwarded.
 pub(super) struct Logs {
     tables: Rc<RefCell<Tables>>,
+    /// Who is told of requests that are traced.
+    tracer: Option<Rc<Tracer>>,
     room: Rc<Room>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Logs {
     /// Nothing is forwarded yet.
-    pub(super) fn new(tables: Rc<RefCell<Tables>>) -> Self {
+    pub(super) fn new(tables: Rc<RefCell<Tables>>, tracer: Option<Rc<Tracer>>) -> Self {
         Self {
             tables,
+            tracer,
             room: Rc::new(Room::new()),
             tasks: Vec::new(),
         }
@@ -130,7 +134,8 @@ impl Logs {
     /// Forwards until all writers of the pipe are gone.
     pub(super) fn forward(&mut self, printer: Printer, pipe: OwnedFd) {
         self.tasks.retain(|task| !task.is_finished());
-        let forwarder = Forwarder::new(printer.clone(), Rc::clone(&self.room), Rc::clone(&self.tables));
+        let mut forwarder = Forwarder::new(printer.clone(), Rc::clone(&self.room), Rc::clone(&self.tables));
+        forwarder.tracer = self.tracer.clone();
         self.tasks.push(spawn_local(async move {
             if let Err(error) = forwarder.run(pipe).await {
                 let about = about(&printer.chain, &printer.function, printer.ordinal, None);
@@ -235,6 +240,7 @@ impl Allowance {
 struct Forwarder {
     printer: Printer,
     tables: Rc<RefCell<Tables>>,
+    tracer: Option<Rc<Tracer>>,
     /// What it was at work on when it was last read.
     record: Option<AtWork>,
     room: Rc<Room>,
@@ -257,6 +263,7 @@ impl Forwarder {
             ),
             printer,
             tables,
+            tracer: None,
             record: None,
             room,
             line: Vec::new(),
@@ -364,6 +371,18 @@ impl Forwarder {
     }
 
     async fn print(&mut self, line: &[u8]) -> bool {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let record = self.access_record(line);
+        if let Some(record) = &record {
+            self.note_dropped(record.dropped);
+            if let Some(tracer) = &self.tracer {
+                tracer.request(record);
+            }
+            if !record.is_logged {
+                return true;
+            }
+        }
         if self.dropped > 0 {
             let notice = self.notice();
             if !self.write(&notice).await {
@@ -371,13 +390,8 @@ impl Forwarder {
             }
             self.dropped = 0;
         }
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let pieces = match self.access_record(line) {
-            Some(record) => {
-                self.note_dropped(record.dropped);
-                access_line(&record)
-            }
+        let pieces = match record {
+            Some(record) => access_line(&record),
             None => {
                 let text = String::from_utf8_lossy(line);
                 let (level, text) = match self.printer.instance {

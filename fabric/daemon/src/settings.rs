@@ -3,6 +3,7 @@
 
 use hacher_trustlet_host::lines;
 use std::ffi::OsString;
+use std::fmt;
 use std::time::Duration;
 
 /// The daemon's name, which it is started under.
@@ -28,8 +29,35 @@ impl ReadyAs {
     }
 }
 
+/// Where traces are sent to. The monitor makes the connection; this is what is said over it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectorUrl {
+    /// Host and port, as requests name them.
+    pub authority: String,
+    /// Path and query.
+    pub path: String,
+    /// The name of the service in traces.
+    pub service: String,
+}
+
+impl CollectorUrl {
+    fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
+        Some(Self {
+            authority: arguments.next()?,
+            path: arguments.next()?,
+            service: arguments.next()?,
+        })
+    }
+}
+
+impl fmt::Display for CollectorUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.path)
+    }
+}
+
 /// How the daemon behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// How `ready` is said.
     pub ready_as: ReadyAs,
@@ -40,6 +68,8 @@ pub struct Settings {
     /// How often it makes a call to the monitor, so that this one knows that it lives; never if nobody
     /// watches.
     pub beat: Option<Duration>,
+    /// Where traces are sent to, if they are.
+    pub collector: Option<CollectorUrl>,
 }
 
 impl Settings {
@@ -48,13 +78,18 @@ impl Settings {
     pub fn arguments(&self) -> Vec<OsString> {
         let patience = self.start_patience.as_secs().to_string();
         let beat_ms = self.beat.map_or(0, |beat| beat.as_millis().max(1)).to_string();
-        vec![
+        let mut arguments: Vec<OsString> = vec![
             ROLE.into(),
             self.ready_as.word().into(),
             patience.into(),
             beat_ms.into(),
             self.log_format.word().into(),
-        ]
+        ];
+        if let Some(collector) = &self.collector {
+            let words = [&collector.authority, &collector.path, &collector.service];
+            arguments.extend(words.map(OsString::from));
+        }
+        arguments
     }
 
     /// What these arguments say, without the name.
@@ -70,6 +105,7 @@ impl Settings {
             beat: beat_ms.filter(|&millis| millis > 0).map(Duration::from_millis),
             log_format: lines::Format::from_word(&arguments.next().unwrap_or_default()),
             start_patience: patience.map_or(START_PATIENCE, Duration::from_secs),
+            collector: CollectorUrl::from_arguments(arguments),
         }
     }
 }
@@ -80,14 +116,22 @@ mod tests {
 
     #[test]
     fn settings_are_read_back_as_they_were_written() {
-        let settings = Settings {
-            ready_as: ReadyAs::Json,
-            log_format: lines::Format::Json,
-            start_patience: Duration::from_secs(7),
-            beat: Some(Duration::from_millis(250)),
+        let collector = CollectorUrl {
+            authority: "127.0.0.1:4318".to_owned(),
+            path: "/v1/traces".to_owned(),
+            service: "a service".to_owned(),
         };
-        let arguments = settings.arguments().into_iter().skip(1);
-        let read = Settings::from_arguments(arguments.map(|text| text.into_string().unwrap()));
-        assert_eq!(read, settings);
+        for collector in [None, Some(collector)] {
+            let settings = Settings {
+                ready_as: ReadyAs::Json,
+                log_format: lines::Format::Json,
+                start_patience: Duration::from_secs(7),
+                beat: Some(Duration::from_millis(250)),
+                collector,
+            };
+            let arguments = settings.arguments().into_iter().skip(1);
+            let read = Settings::from_arguments(arguments.map(|text| text.into_string().unwrap()));
+            assert_eq!(read, settings);
+        }
     }
 }

@@ -13,6 +13,7 @@ use super::settings::Settings;
 use super::start::{self, Stillborn, Waiting};
 use super::stop::Stop;
 use super::tables::{Chain, Instance, Key, Tables};
+use super::tracing::Tracer;
 use super::{metrics, read};
 use hacher_libos_net::clock;
 use hacher_libos_net::end::End;
@@ -34,6 +35,15 @@ use tokio::time::{Instant, sleep_until};
 /// The process of the gateway with this number.
 fn gateway_key(number: usize) -> Key {
     (GATEWAY_PROCESS, number as u64)
+}
+
+/// What the loop shares with those who answer operators and export traces.
+pub(super) struct Known {
+    pub(super) tables: Rc<RefCell<Tables>>,
+    /// What operators ask the monitor.
+    pub(super) memory: Rc<MemoryQuestion>,
+    /// Where traces go, if anywhere.
+    pub(super) tracer: Option<Rc<Tracer>>,
 }
 
 /// What keeps the instances of all chains alive.
@@ -64,6 +74,8 @@ pub(super) struct Supervisor {
     refused_calls: Told,
     /// What operators ask the monitor.
     memory: Rc<MemoryQuestion>,
+    /// Where traces go, if anywhere.
+    tracer: Option<Rc<Tracer>>,
     /// What was told of chains that are ready, or are not.
     readiness: Readiness,
 }
@@ -72,12 +84,17 @@ impl Supervisor {
     /// One that has done nothing yet. `loaded`: the loader has defined all chains.
     pub(super) fn new(
         client: MonitorClient,
-        (tables, memory): (Rc<RefCell<Tables>>, Rc<MemoryQuestion>),
+        known: Known,
         logs: Logs,
         settings: Settings,
         admin_addresses: Vec<String>,
         loaded: bool,
     ) -> Self {
+        let Known {
+            tables,
+            memory,
+            tracer,
+        } = known;
         Self {
             client,
             tables,
@@ -95,6 +112,7 @@ impl Supervisor {
             beat_due: Instant::now(),
             refused_calls: Told::default(),
             memory,
+            tracer,
             readiness: Readiness::default(),
         }
     }
@@ -102,6 +120,9 @@ impl Supervisor {
     /// Forwards what is still to be forwarded, when everything else has ended.
     pub(super) async fn finish(&mut self) {
         self.logs.finish().await;
+        if let Some(tracer) = &self.tracer {
+            tracer.finish().await;
+        }
     }
 
     /// Goes round until the daemon stops.
@@ -109,6 +130,7 @@ impl Supervisor {
         let channel = watch_shared(&self.client)?;
         let bell = Bell::new(bell)?;
         let memory = Rc::clone(&self.memory);
+        let tracer = self.tracer.clone();
         self.reconcile()?;
         loop {
             self.handle_events()?;
@@ -118,6 +140,9 @@ impl Supervisor {
             }
             self.create_due()?;
             self.refused_calls.look(&self.tables.borrow());
+            if let Some(tracer) = &self.tracer {
+                tracer.collect();
+            }
             let watch = self.watch_runs(&bell)?.map(|period| Instant::now() + period);
             let shown = self.show_waiting();
             let readiness = self
@@ -134,6 +159,7 @@ impl Supervisor {
                     read::memory(&mut self.client, &mut self.tables.borrow_mut())?;
                     memory.answer();
                 }
+                () = wants_connection(tracer.as_deref()) => self.reach_collector()?,
                 () = sleep_until_some(due) => {}
             }
         }
@@ -187,9 +213,26 @@ impl Supervisor {
                 Event::ShuttingDown { grace } => {
                     self.stops = grace.is_zero();
                     self.drains = true;
+                    if self.tracer.as_ref().is_some_and(|tracer| tracer.hurry()) {
+                        // While there is somebody who can make one.
+                        self.reach_collector()?;
+                    }
                 }
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Has the monitor connect to the collector of traces.
+    fn reach_collector(&mut self) -> Result<(), Stop> {
+        let Some(tracer) = &self.tracer else {
+            return Ok(());
+        };
+        match self.client.call(Call::ReachCollector, &[], &[], &[]) {
+            Ok(mut answer) => tracer.connected(answer.descriptors.pop()),
+            Err(ClientError::Refused { .. }) => tracer.connected(None),
+            Err(error) => return Err(error.into()),
         }
         Ok(())
     }
@@ -505,6 +548,13 @@ impl Supervisor {
             Ok(_) | Err(ClientError::Refused { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+async fn wants_connection(tracer: Option<&Tracer>) {
+    match tracer {
+        Some(tracer) => tracer.wants_connection().await,
+        None => pending().await,
     }
 }
 

@@ -3,12 +3,14 @@
 
 use super::Failed;
 use crate::cli::{Format, ServeArgs};
+use crate::collector;
 use crate::companion::Companion;
 use hacher_daemon::settings::{ReadyAs, Settings};
 use hacher_http::admin_address::AdminAddress;
 use hacher_trustlet_host::core::limits::ADMIN_SOCKETS_MAX;
 use hacher_trustlet_host::lines;
 use hacher_trustlet_host::service::{self, DrainTimes, FabricProgram, MonitorConfig};
+use hacher_trustlet_host::tell;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -50,11 +52,18 @@ pub fn serve(arguments: &ServeArgs) -> Result<ExitCode, Failed> {
     } else {
         ReadyAs::Words
     };
+    let (collector, warnings) =
+        collector::find(&arguments.tracing.asked(), |name| std::env::var(name).ok()).map_err(Failed::new)?;
+    for warning in warnings {
+        tell!(Warning: "{warning}");
+    }
+    let (collector, url) = collector.unzip();
     let daemon = Settings {
         ready_as,
         log_format: arguments.log_format.into(),
         start_patience,
         beat: service::daemon_beat(),
+        collector: url,
     };
     let config = MonitorConfig {
         fabric: FabricProgram::this()?,
@@ -67,6 +76,7 @@ pub fn serve(arguments: &ServeArgs) -> Result<ExitCode, Failed> {
         quiet_drain: arguments.quiet_drain,
         start_patience,
         access_log: arguments.access_log,
+        collector,
         sockets,
     };
     match Companion::Monitor.beside(Companion::Fabric)? {

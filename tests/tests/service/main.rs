@@ -35,4 +35,5 @@ mod taken_over;
 mod tenants;
 mod tls;
 mod together;
+mod tracing;
 mod verify;

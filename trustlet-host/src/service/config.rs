@@ -3,6 +3,7 @@
 //! The words have fixed places, and lists say their lengths: there is nothing to interpret.
 
 use super::children::inherited_file;
+use super::collector::Collector;
 use super::drain::DrainTimes;
 use super::manager::socket_names;
 use crate::linux::loaded::{LoadedLibrary, loaded_libraries};
@@ -40,6 +41,8 @@ pub struct MonitorConfig {
     pub start_patience: Duration,
     /// Whether gateways tell of each request.
     pub access_log: bool,
+    /// Who is told of requests, if anybody is.
+    pub collector: Option<Collector>,
     /// Sockets that the loader makes as files: they go when the service stops.
     pub sockets: Vec<PathBuf>,
 }
@@ -105,6 +108,7 @@ impl MonitorConfig {
             words.push(items.len().to_string().into());
             words.extend(items);
         };
+        list(Collector::words(self.collector.as_ref()));
         list(self.loader.clone());
         list(self.daemon.clone());
         list(self.sockets.iter().map(OsString::from).collect());
@@ -139,6 +143,7 @@ impl MonitorConfig {
         let start_patience = words.millis()?;
         let quiet_drain = words.number::<u8>()? == 1;
         let access_log = words.number::<u8>()? == 1;
+        let collector = Collector::from_words(&words.list()?)?;
         let (loader, daemon) = (words.list()?, words.list()?);
         let sockets = words.list()?.into_iter().map(PathBuf::from).collect();
         let mut libraries = Vec::new();
@@ -162,6 +167,7 @@ impl MonitorConfig {
             quiet_drain,
             start_patience,
             access_log,
+            collector,
             sockets,
         };
         Some((log_format, config))
@@ -194,6 +200,7 @@ impl<I: Iterator<Item = OsString>> Words<I> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hacher_libos_net::attach::Tracing;
     use rustix::fs::{MemfdFlags, memfd_create};
     use std::os::fd::IntoRawFd;
 
@@ -217,6 +224,14 @@ mod tests {
             start_patience: Duration::from_secs(7),
             quiet_drain: true,
             access_log: true,
+            collector: Some(Collector {
+                address: "[::1]:4318".parse().unwrap(),
+                tracing: Tracing {
+                    parent_based: 1,
+                    reserved: 0,
+                    threshold: 1 << 63,
+                },
+            }),
             sockets: vec!["/run/with space".into(), "".into()],
         }
     }

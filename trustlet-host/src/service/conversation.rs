@@ -1,5 +1,6 @@
 //! One message of loader or daemon, and its answer.
 
+use super::collector::Collector;
 use crate::calls::MESSAGE_MAX_BYTES;
 use crate::core::{Caller, Core, ReplyDescriptor};
 use crate::machine::Machine;
@@ -9,8 +10,13 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
 /// Answers one message of `caller`: `None` if it has closed its end or cannot be answered, `Some(false)` if
-/// there was none.
-pub(super) fn answer<M: Machine>(core: &mut Core<M>, caller: Caller, socket: BorrowedFd<'_>) -> Option<bool> {
+/// there was none. `collector`: whom the daemon is connected to if it asks.
+pub(super) fn answer<M: Machine>(
+    core: &mut Core<M>,
+    caller: Caller,
+    socket: BorrowedFd<'_>,
+    collector: Option<&Collector>,
+) -> Option<bool> {
     let mut buffer = vec![0; MESSAGE_MAX_BYTES + 1];
     let (len, files) = match seqpacket::receive(socket, &mut buffer, RecvFlags::DONTWAIT) {
         Err(Errno::AGAIN) => return Some(false),
@@ -18,14 +24,19 @@ pub(super) fn answer<M: Machine>(core: &mut Core<M>, caller: Caller, socket: Bor
         Ok(None) | Err(_) => return None,
     };
     let reply = core.call(caller, buffer.get(..len)?, files);
+    let asks = |descriptor: &ReplyDescriptor<'_, M>| matches!(descriptor, ReplyDescriptor::Collector);
+    let asked = collector.filter(|_| reply.descriptors.iter().any(asks));
+    // Without a connection the daemon tries again.
+    let connection = asked.and_then(|collector| collector.reach().ok());
     let descriptors: Vec<BorrowedFd<'_>> = reply
         .descriptors
         .iter()
-        .map(|descriptor| match descriptor {
-            ReplyDescriptor::Region(region) => M::region_to_read(region),
-            ReplyDescriptor::Log(log) => log.as_fd(),
-            ReplyDescriptor::File(file) => file.as_fd(),
-            ReplyDescriptor::Doorbell(doorbell) => M::own_doorbell(doorbell),
+        .filter_map(|descriptor| match descriptor {
+            ReplyDescriptor::Region(region) => Some(M::region_to_read(region)),
+            ReplyDescriptor::Log(log) => Some(log.as_fd()),
+            ReplyDescriptor::File(file) => Some(file.as_fd()),
+            ReplyDescriptor::Doorbell(doorbell) => Some(M::own_doorbell(doorbell)),
+            ReplyDescriptor::Collector => connection.as_ref().map(AsFd::as_fd),
         })
         .collect();
     seqpacket::send(socket, &reply.bytes, &descriptors, SendFlags::DONTWAIT)
@@ -64,7 +75,7 @@ mod tests {
             let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
             seqpacket::send(&self.ours, message, &files, SendFlags::empty())
                 .map_err(|error| error.to_string())?;
-            if answer(&mut self.core, caller, self.theirs.as_fd()) != Some(true) {
+            if answer(&mut self.core, caller, self.theirs.as_fd(), None) != Some(true) {
                 return Err("it was not answered".to_owned());
             }
             let mut reply = vec![0; MESSAGE_MAX_BYTES];

@@ -54,7 +54,8 @@ impl<M: Machine> Service<M> {
     pub(super) fn answer_daemon(&mut self) {
         let Some(daemon) = &mut self.daemon else { return };
         self.manager.daemon_lives();
-        if answer(&mut self.core, Caller::Daemon, daemon.socket.as_fd()).is_none() {
+        let collector = self.config.collector.as_ref();
+        if answer(&mut self.core, Caller::Daemon, daemon.socket.as_fd(), collector).is_none() {
             if has_hung_up(daemon.socket.as_fd()) {
                 daemon.await_end(&self.epoll);
             } else {

@@ -54,6 +54,9 @@ impl<M: Machine> Service<M> {
         if config.access_log {
             core.keep_access_log();
         }
+        if let Some(collector) = &config.collector {
+            core.trace(collector.tracing);
+        }
         let named = |(name, socket)| NamedSocket { name, socket };
         core.offer_sockets(sockets.into_iter().map(named).collect());
         let mut service = Self {
@@ -109,7 +112,7 @@ impl<M: Machine> Service<M> {
 
     pub(super) fn answer_loader(&mut self) {
         let Some(loader) = &mut self.loader else { return };
-        if answer(&mut self.core, Caller::Loader, loader.socket.as_fd()).is_none() {
+        if answer(&mut self.core, Caller::Loader, loader.socket.as_fd(), None).is_none() {
             // It has nothing more to say. A closed socket would be reported over and over until it ends.
             let _ = epoll::delete(&self.epoll, loader.socket.as_fd());
             loader.exit_due = Some(clock::now().after(LOADER_EXIT_MAX));
@@ -130,7 +133,7 @@ impl<M: Machine> Service<M> {
     pub(super) fn loader_ended(&mut self) -> Result<(), ServiceError> {
         // What it said last is answered before its end is judged.
         while let Some(loader) = &self.loader {
-            if answer(&mut self.core, Caller::Loader, loader.socket.as_fd()) != Some(true) {
+            if answer(&mut self.core, Caller::Loader, loader.socket.as_fd(), None) != Some(true) {
                 break;
             }
         }

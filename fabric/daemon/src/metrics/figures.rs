@@ -75,6 +75,9 @@ figures! {
         "Processes of a function or a gateway that ended, by cause and its code (exit code, number of the signal, number of the limit, else 0).";
     Counter LOG_LINES_DROPPED = "hacher_log_lines_dropped_total",
         "Lines of a function that were dropped, because standard error was not read in time.";
+    Counter SPANS_EXPORTED = "hacher_trace_spans_exported_total", "Spans that the collector of traces has taken.";
+    Counter SPANS_DROPPED = "hacher_trace_spans_dropped_total",
+        "Spans that were not exported, by reason: no room in the queue, refused, overwritten or too many before they were read, or stopped.";
 }
 
 figures! {

@@ -7,6 +7,7 @@
 //! figures    every metric: name, kind, help
 //! register   series, and the text
 //! pages      what pages tell, added up
+//! spans      why spans were dropped
 //! ```
 //!
 //! Every series is there from the first scrape on, as 0, so that the first event is an increase. Its bounds:
@@ -15,11 +16,12 @@
 mod figures;
 mod pages;
 mod register;
+mod spans;
 
 use super::history::Health;
 use super::tables::{Chain, Gateway, Instance, Tables};
 use figures as all;
-pub(super) use figures::{LOG_LINES_DROPPED, TRUSTLET_DEATHS, TRUSTLET_STARTS};
+pub(super) use figures::{LOG_LINES_DROPPED, SPANS_EXPORTED, TRUSTLET_DEATHS, TRUSTLET_STARTS};
 use hacher_libos_net::clock;
 use hacher_libos_net::fault::{Cause, limit};
 use hacher_libos_net::refusal::Refusal;
@@ -31,6 +33,7 @@ use hacher_trustlet_host::lines;
 use metrics::Label;
 use pages::{counted, distribution, of_gateways, of_process, queue, rings, timed};
 pub(super) use register::Register;
+pub(super) use spans::Dropped;
 
 /// How much is told of a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +134,7 @@ pub(super) fn of_death(chain: &str, function: &str, cause: Cause, code: u32) -> 
 
 /// Makes sure that what the daemon counts is there before there is anything to count.
 fn begin_counting(tables: &Tables) {
+    spans::begin_counting();
     let begin = |chain: &str, function: &str| {
         let labels = of_function(chain, function);
         metrics::counter!(TRUSTLET_STARTS.name, &labels).increment(0);

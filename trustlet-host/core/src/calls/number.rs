@@ -129,6 +129,9 @@ numbered! {
         /// Daemon. Arguments: chain, 1 if all its functions are fit to serve, else 0. The chain's gateway
         /// says so at `/readyz`; requests are taken either way.
         SetReadiness = 37;
+        /// Daemon. Descriptor: a new connection to the collector of traces, which may not stand yet; none if
+        /// there can be none now. Refused if the operator has named no collector.
+        ReachCollector = 38;
         /// Loader. Argument: chain. Operand: [`super::FunctionDefinition`] of one instance; descriptor: the
         /// executable. Value 0: its number, one of the functions'. A carrier relays what edges lead over it,
         /// and is given no key: it has no ports and no secrets of its own.

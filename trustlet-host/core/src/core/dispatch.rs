@@ -107,6 +107,7 @@ impl<P: Platform> Core<P> {
                 Ok(Outcome::default())
             }
             Call::SetReadiness => self.set_readiness(arguments),
+            Call::ReachCollector => self.reach_collector(),
         }
     }
 
@@ -128,7 +129,8 @@ impl<P: Platform> Core<P> {
             | Call::CreateTrustlet
             | Call::DeleteTrustlet
             | Call::DaemonReady
-            | Call::SetReadiness => Caller::Daemon,
+            | Call::SetReadiness
+            | Call::ReachCollector => Caller::Daemon,
             Call::SetGateway
             | Call::BeginChain
             | Call::AddFunction

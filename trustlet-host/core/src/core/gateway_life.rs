@@ -137,6 +137,10 @@ impl<P: Platform> Core<P> {
             let message = ZeroizingMessage::new::<[u8; 0]>(kind::ACCESS_LOG, &[]);
             self.platform.send(process, message, &[])?;
         }
+        if let Some(tracing) = self.tracing {
+            let message = ZeroizingMessage::new(kind::TRACING, &[tracing]);
+            self.platform.send(process, message, &[])?;
+        }
         self.bell()?;
         if let Some(bell) = self.bell.as_ref() {
             let message = ZeroizingMessage::new::<[u8; 0]>(kind::BELL, &[]);

@@ -6,7 +6,7 @@ use super::ledger::Owner;
 use super::names::GATEWAY;
 use super::operand::{function_index, narrow};
 use super::program::Program;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, refuse};
 use super::reply::{Handle, Outcome};
 use super::sealed::SealedChain;
 use super::tables::Core;
@@ -16,6 +16,7 @@ use crate::calls::{
 };
 use crate::ids::{FunctionIndex, GatewayId, InstanceNumber, index, number};
 use crate::platform::{MEASUREMENT_BYTES, Measurement, Platform};
+use alloc::vec;
 use hacher_data_path::name::Name;
 use zerocopy::IntoBytes;
 
@@ -262,6 +263,18 @@ impl<P: Platform> Core<P> {
         outcome.values = [u64::from(number(self.admin.len())), 0, 0, 0, 0, 0];
         outcome.handles.push(Handle::Bell);
         Ok(outcome)
+    }
+
+    /// Whether the daemon may have a connection: to the collector that the operator has named, and to nobody
+    /// else.
+    pub(super) fn reach_collector(&self) -> Result<Outcome, Refusal> {
+        if self.tracing.is_none() {
+            return refuse(ResultCode::InvalidRequest, "there is no collector of traces");
+        }
+        Ok(Outcome {
+            handles: vec![Handle::Collector],
+            ..Outcome::default()
+        })
     }
 
     pub(super) fn query_memory(&self, [chain, from, ..]: [u64; 6]) -> Result<Outcome, Refusal> {

@@ -23,6 +23,8 @@ pub enum ReplyDescriptor<'a, P: Platform> {
     File(&'a P::File),
     /// The daemon's own bell.
     Doorbell(&'a P::Doorbell),
+    /// A new connection to the collector of traces, which whoever drives the core makes.
+    Collector,
 }
 
 /// Names a descriptor until the borrow of the tables allows taking it.
@@ -34,6 +36,7 @@ pub(super) enum Handle {
     Admin(usize),
     Bell,
     Socket(usize),
+    Collector,
 }
 
 /// What a call returns.

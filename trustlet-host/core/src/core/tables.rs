@@ -16,6 +16,7 @@ use crate::platform::{LayerStatus, MEASUREMENT_BYTES, Measurement, Platform, Pla
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use hacher_data_path::attach::message::Tracing;
 use hacher_data_path::machine::clock::Monotonic;
 
 /// The loader ended too early.
@@ -87,6 +88,8 @@ pub struct Core<P: Platform> {
     pub(super) now_ns: u64,
     /// Whether gateways tell of each request.
     pub(super) access_log: bool,
+    /// Which requests are traced, if there is a collector.
+    pub(super) tracing: Option<Tracing>,
     /// Signs what the monitor states.
     pub(super) statements: StatementKey,
     /// The evidence that was made last: whoever reads it in parts gets one.
@@ -128,6 +131,7 @@ impl<P: Platform> Core<P> {
             daemon_ready: None,
             now_ns: 0,
             access_log: false,
+            tracing: None,
             measurements: [[0; MEASUREMENT_BYTES]; 2],
         })
     }
@@ -156,6 +160,11 @@ impl<P: Platform> Core<P> {
     /// Has gateways tell of each request, on their standard error.
     pub const fn keep_access_log(&mut self) {
         self.access_log = true;
+    }
+
+    /// Has gateways tell of each request that is traced, and the daemon get connections to the collector.
+    pub const fn trace(&mut self, tracing: Tracing) {
+        self.tracing = Some(tracing);
     }
 
     /// The daemon's bell, made when it is first needed.
@@ -259,6 +268,7 @@ impl<P: Platform> Core<P> {
                 .get(at)
                 .map(|named| ReplyDescriptor::File(&named.socket)),
             Handle::Bell => self.bell.as_ref().map(ReplyDescriptor::Doorbell),
+            Handle::Collector => Some(ReplyDescriptor::Collector),
         }
     }
 

@@ -103,7 +103,10 @@ fn event<B: Board>(core: &mut Core<Snp<B>>, address: u64) -> Result<(), Code> {
 fn frames_of<B: Board>(descriptor: &ReplyDescriptor<'_, Snp<B>>) -> Vec<Frame> {
     match descriptor {
         ReplyDescriptor::Region(region) => region.frames().to_vec(),
-        ReplyDescriptor::Log(_) | ReplyDescriptor::File(_) | ReplyDescriptor::Doorbell(_) => Vec::new(),
+        ReplyDescriptor::Log(_)
+        | ReplyDescriptor::File(_)
+        | ReplyDescriptor::Doorbell(_)
+        | ReplyDescriptor::Collector => Vec::new(),
     }
 }
 

@@ -195,6 +195,7 @@ impl Driver {
                     ReplyDescriptor::Log(log) => format!("log {}", log.0),
                     ReplyDescriptor::File(_) => "file".to_owned(),
                     ReplyDescriptor::Doorbell(doorbell) => format!("doorbell {}", doorbell.0),
+                    ReplyDescriptor::Collector => "collector".to_owned(),
                 })
                 .collect(),
         }

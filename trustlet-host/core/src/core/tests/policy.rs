@@ -8,6 +8,7 @@ use crate::calls::{
 use crate::core::LoadError;
 use crate::simulated::{SIMULATED_MEMORY_BYTES, SimulatedFile};
 use hacher_data_path::attach::limits::FunctionLimits;
+use hacher_data_path::attach::message::Tracing;
 use zerocopy::{FromBytes, IntoBytes};
 
 #[test]
@@ -31,6 +32,7 @@ fn each_caller_has_its_calls_and_no_others() {
             Call::DeleteTrustlet,
             Call::DaemonReady,
             Call::SetReadiness,
+            Call::ReachCollector,
         ];
         assert_eq!(
             loader == ResultCode::NotPermitted,
@@ -38,6 +40,26 @@ fn each_caller_has_its_calls_and_no_others() {
             "{call:?}"
         );
     }
+}
+
+#[test]
+fn the_daemon_reaches_the_collector_that_the_operator_has_named_and_no_other() {
+    let mut driver = Driver::with_gateway();
+    let refused = driver.daemon(Call::ReachCollector, [0; 6]);
+    assert_eq!(refused.code, ResultCode::InvalidRequest);
+    assert!(refused.descriptors.is_empty());
+    driver.core.trace(Tracing {
+        parent_based: 1,
+        reserved: 0,
+        threshold: 1 << 63,
+    });
+    let reached = driver.daemon(Call::ReachCollector, [0; 6]);
+    assert_eq!(
+        (reached.code, reached.descriptors.as_slice()),
+        (ResultCode::Success, &["collector".to_owned()][..])
+    );
+    let asked = driver.load(Call::ReachCollector, [0; 6], &[], Vec::new());
+    assert_eq!(asked.code, ResultCode::NotPermitted);
 }
 
 #[test]
