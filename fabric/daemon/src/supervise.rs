@@ -213,8 +213,9 @@ impl Supervisor {
                 Event::ShuttingDown { grace } => {
                     self.stops = grace.is_zero();
                     self.drains = true;
-                    if self.tracer.as_ref().is_some_and(|tracer| tracer.hurry()) {
-                        // While there is somebody who can make one.
+                    let is_missing = self.tracer.as_ref().is_some_and(|tracer| tracer.hurry());
+                    // While there is somebody who can make one.
+                    if is_missing && !self.stops {
                         self.reach_collector()?;
                     }
                 }
