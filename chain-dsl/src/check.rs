@@ -230,7 +230,12 @@ fn resolve(
     let settings = file
         .functions
         .iter()
-        .map(|function| limits(&function.settings, &file.defaults, problems))
+        .map(|function| {
+            let limits = limits(&function.settings, &file.defaults, problems);
+            let name = &function.name.value;
+            function.system_calls.check(name, &limits, problems);
+            limits
+        })
         .collect();
     (ingress, settings)
 }
@@ -465,6 +470,8 @@ fn function(tree: &FunctionTree, exec: String, limits: Limits) -> Function {
             .map(|(name, secret)| (name.clone(), secret.value.clone()))
             .collect(),
         stream: tree.streams(),
+        system_calls: tree.system_calls.profile(),
+        jit: tree.system_calls.jit(),
     }
 }
 

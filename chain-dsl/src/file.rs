@@ -21,6 +21,7 @@ use crate::route::{Route, route};
 use crate::section::{Entry, Section, entries, excerpt, string, table_of, too_many, wrong_type};
 use crate::settings::{SettingsTree, settings};
 use crate::source::{Source, Span, Spanned};
+use crate::system_calls::SystemCallsTree;
 use crate::units::ByteSize;
 
 /// What a file says, each value where it was right.
@@ -84,6 +85,7 @@ pub(crate) struct FunctionTree {
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) secrets: BTreeMap<String, Spanned<SecretRef>>,
     pub(crate) stream: Option<Spanned<bool>>,
+    pub(crate) system_calls: SystemCallsTree,
     pub(crate) settings: SettingsTree,
 }
 
@@ -398,6 +400,7 @@ fn function(entry: &Entry<'_>, complete: bool, problems: &mut Problems) -> Optio
             let entry = section.entry(keys::STREAM.name)?;
             Some(Spanned::new(stream, entry.key_span))
         }),
+        system_calls: SystemCallsTree::read(&section, problems),
         settings: settings(&section, &title, problems),
     })
 }

@@ -49,6 +49,33 @@ impl Logs {
     }
 }
 
+/// Which system calls a function has; part of its image, and of the chain digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SystemCalls {
+    /// Those of one process that computes, with files and threads of its own.
+    #[default]
+    Native,
+    /// Also those for starting programs, and for sockets between them.
+    Program,
+}
+
+impl SystemCalls {
+    /// The word in the file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Program => "program",
+        }
+    }
+
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        [Self::Native, Self::Program]
+            .into_iter()
+            .find(|calls| calls.as_str() == word)
+    }
+}
+
 /// What happens after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Retry {
@@ -197,6 +224,8 @@ pub struct Function {
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) secrets: BTreeMap<String, SecretRef>,
     pub(crate) stream: bool,
+    pub(crate) system_calls: SystemCalls,
+    pub(crate) jit: bool,
 }
 
 impl Function {
@@ -301,6 +330,18 @@ impl Function {
     #[must_use]
     pub fn stream(&self) -> bool {
         self.stream
+    }
+
+    /// Which system calls it has.
+    #[must_use]
+    pub fn system_calls(&self) -> SystemCalls {
+        self.system_calls
+    }
+
+    /// Whether memory that was written can become code in it and its programs; never of a native function.
+    #[must_use]
+    pub fn jit(&self) -> bool {
+        self.jit
     }
 
     /// What becomes of its standard output and error.

@@ -442,6 +442,22 @@ pub(crate) const FILES: Key<OwnKind> = Key {
           chooses another place.",
     kind: OwnKind::Files,
 };
+pub(crate) const SYSCALLS: Key<ChoiceKind> = Key {
+    name: "syscalls",
+    doc: "Which system calls the function has: `native` those of one process that computes, with files and threads of its \
+          own; `program` also those for starting programs among its `files`, and for sockets between them, in an empty \
+          network. Part of the chain digest.",
+    kind: ChoiceKind {
+        words: &["native", "program"],
+        default: "native",
+    },
+};
+pub(crate) const JIT: Key<FlagKind> = Key {
+    name: "jit",
+    doc: "Whether memory that was written can be executed, as just-in-time compilers need it. Only with \
+          syscalls = \"program\". Part of the chain digest.",
+    kind: FlagKind { default: false },
+};
 pub(crate) const ENV: Key<OwnKind> = Key {
     name: "env",
     doc: "Environment variables of the function; not for secrets.",
@@ -538,6 +554,8 @@ pub(crate) const FUNCTION_KEYS: &[AnyKey] = &[
     AnyKey::Text(BUILD),
     AnyKey::Own(ARGS),
     AnyKey::Own(FILES),
+    AnyKey::Choice(SYSCALLS),
+    AnyKey::Flag(JIT),
     AnyKey::Own(PORTS),
     AnyKey::Size(MEMORY),
     AnyKey::Duration(TIMEOUT),

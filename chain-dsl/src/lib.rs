@@ -66,6 +66,7 @@ mod section;
 mod settings;
 mod source;
 mod stream_check;
+mod system_calls;
 mod units;
 
 pub use chain::{
@@ -76,7 +77,7 @@ pub use check::{Checked, TlsSpans, check, check_bytes};
 pub use code::{Code, Severity, explain_code};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, MAX_DIAGNOSTICS};
 pub use encoding::is_binary;
-pub use function::{FileRef, Function, Limits, Logs, PortId, Resource, Retry, SecretRef};
+pub use function::{FileRef, Function, Limits, Logs, PortId, Resource, Retry, SecretRef, SystemCalls};
 pub use keys::{
     HEADERS_OF_THE_CONNECTION, MAX_ARGS, MAX_EDGES, MAX_ENV_ENTRIES, MAX_FILE_NAME_BYTES, MAX_FILES,
     MAX_FUNCTIONS, MAX_HEADERS, MAX_JOIN_WIDTH, MAX_NAME_BYTES, MAX_PLACE_BYTES, MAX_PLACE_DEPTH, MAX_PORTS,

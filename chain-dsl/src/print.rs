@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::chain::{Chain, Group};
-use crate::function::{Function, Limits, Retry};
+use crate::function::{Function, Limits, Retry, SystemCalls};
 use crate::units::format_duration;
 
 impl Chain {
@@ -108,6 +108,12 @@ fn write_function(out: &mut String, function: &Function) -> std::fmt::Result {
         let files =
             files.map(|file| format!("{{ from = {}, to = {} }}", quoted(&file.from), quoted(&file.to)));
         writeln!(out, "files = [{}]", files.collect::<Vec<_>>().join(", "))?;
+    }
+    if function.system_calls != SystemCalls::default() {
+        writeln!(out, "syscalls = {}", quoted(function.system_calls.as_str()))?;
+    }
+    if function.jit {
+        writeln!(out, "jit = true")?;
     }
     let ports: Vec<String> = function.ports.iter().map(|port| quoted(port)).collect();
     writeln!(out, "ports = [{}]", ports.join(", "))?;

@@ -30,7 +30,7 @@ fn settings() -> impl Strategy<Value = Vec<String>> {
         proptest::option::of(size.prop_map(|size| format!("memory = \"{size}\""))),
         proptest::option::of(duration.prop_map(|duration| format!("timeout = \"{duration}\""))),
         proptest::option::of((1u32..=64).prop_map(|n| format!("instances = {n}"))),
-        proptest::option::of((1u32..=256).prop_map(|n| format!("threads = {n}"))),
+        proptest::option::of((2u32..=256).prop_map(|n| format!("threads = {n}"))),
         proptest::option::of((1u64..16384).prop_map(|n| format!("outbox = \"{n}MiB\""))),
         proptest::option::of((any::<bool>(), any::<bool>()).prop_map(|(huge, early)| format!("huge_pages = {huge}\nprefault = {early}"))),
         proptest::option::of((0u64..1_000_000).prop_map(|n| format!("scratch = \"{n}B\""))),
@@ -40,8 +40,12 @@ fn settings() -> impl Strategy<Value = Vec<String>> {
                 format!("retry = {{ attempts = {attempts}, backoff = \"{backoff}ms\", factor = {factor:?}, jitter = {jitter} }}")
             }),
         ),
+        proptest::option::of(
+            select(vec!["\"native\"", "\"program\"", "\"program\"\njit = true"])
+                .prop_map(|calls| format!("syscalls = {calls}")),
+        ),
     )
-        .prop_map(|(a, b, c, d, e, f, g, h, i)| [a, b, c, d, e, f, g, h, i].into_iter().flatten().collect())
+        .prop_map(|(a, b, c, d, e, f, g, h, i, j)| [a, b, c, d, e, f, g, h, i, j].into_iter().flatten().collect())
 }
 
 fn function() -> impl Strategy<Value = RandomFunction> {

@@ -29,7 +29,7 @@ use hacher_loader::progress;
 use hacher_loader::protection::in_words;
 use hacher_loader::share;
 use hacher_loader::tls_source::Source;
-use hacher_loader::together::{check_files, check_sums, find_room_for_files, first_conflict};
+use hacher_loader::together::{check_files, check_programs, check_sums, find_room_for_files, first_conflict};
 use hacher_trustlet_host::calls::{Call, LayerEntry, MonitorEntry, tls};
 use hacher_trustlet_host::chosen::doctor::huge_outboxes_missing_because;
 use hacher_trustlet_host::chosen::headroom::shortfall;
@@ -441,6 +441,8 @@ fn read_all(arguments: &ServeArgs, given: &Sockets) -> Result<Vec<(ChainFile, Op
     // Both count files too, so they come after these were looked at.
     let looked_at: Vec<_> = opened.iter().map(|(file, _)| file).collect();
     check_files(&looked_at).map_err(Failed::new)?;
+    let chains: Vec<_> = looked_at.iter().map(|file| file.chain()).collect();
+    check_programs(&chains).map_err(Failed::new)?;
     let past_machine = past_machine(&looked_at);
     for (at, (_, found)) in opened.iter_mut().enumerate() {
         if let Some((_, warning)) = past_machine.as_ref().filter(|(place, _)| *place == at) {

@@ -2,6 +2,7 @@
 //! share: a service on a loopback port of its own, and functions to put into its chains.
 
 pub mod activation;
+pub mod database;
 pub mod gateway_taken_over;
 pub mod generated;
 pub mod hostile;
@@ -10,6 +11,7 @@ pub mod latency;
 pub mod middle;
 pub mod modelled;
 pub mod ordinary;
+pub mod programs;
 mod runtime;
 mod scrape;
 mod service;

@@ -36,6 +36,7 @@ pub fn everything(_input: Input<'_>, output: &mut Output<'_>) -> Result<(), Fail
         File::open("/dev/zero").and_then(|mut zero| zero.read_exact(&mut [1])),
     );
     attempt("a time zone", time_zone());
+    attempt("a database", crate::database::commit());
     attempt("threads", std::thread::Builder::new().spawn(|| ()).map(drop));
     output.send(report.as_bytes())
 }

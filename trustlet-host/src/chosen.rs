@@ -2,4 +2,4 @@
 //! folder beside [`crate::process`], and these lines.
 
 pub use crate::process::platform::{BACKEND, ProcessPlatform as Chosen};
-pub use crate::process::{copy, doctor, files, headroom, layers, seccomp};
+pub use crate::process::{copy, doctor, files, headroom, jail, layers, seccomp};

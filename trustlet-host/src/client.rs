@@ -100,6 +100,13 @@ pub enum Event {
         /// How many.
         chains: u64,
     },
+    /// A system call was refused to an instance, for the first time.
+    CallRefused {
+        /// Its chain.
+        chain: u64,
+        /// Its number.
+        instance: u64,
+    },
     /// The monitor stops.
     ShuttingDown {
         /// How long trustlets have to finish.
@@ -125,6 +132,10 @@ impl Event {
             },
             EventNumber::ChainSealed => Self::ChainSealed { chain: first },
             EventNumber::Loaded => Self::Loaded { chains: first },
+            EventNumber::CallRefused => Self::CallRefused {
+                chain: first,
+                instance: second,
+            },
             EventNumber::ShuttingDown => Self::ShuttingDown {
                 grace: Duration::from_nanos(first),
             },

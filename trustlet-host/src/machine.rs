@@ -111,11 +111,26 @@ pub trait Trustlet {
     /// When it is gone.
     fn flush(&mut self) -> Result<(), PlatformError>;
 
+    /// Readable when calls wait to be refused; `None` if nobody has to refuse any.
+    fn refusals(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Refuses the call that has waited longest; `None` if there will be no more.
+    fn refuse_next(&mut self) -> Option<Refused>;
+
     /// Ends it and waits until it is gone, which is soon.
     fn end(&mut self) -> Option<Exit>;
 
     /// Reaps it if it has ended: how, and how long it lived.
     fn reap(&mut self) -> Option<Exit>;
+}
+
+/// What became of a call that waited to be refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    /// Its number; `None` if its process was gone before the answer.
+    pub number: Option<u64>,
+    /// When the next one may be answered; `None`: at once.
+    pub resumes: Option<Monotonic>,
 }
 
 /// An executable of the service itself, measured.

@@ -31,7 +31,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{DumpableBehavior, WaitId, WaitIdOptions, set_dumpable_behavior, waitid};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -57,6 +57,12 @@ const TESTS: &[Test] = tests![
     without_seccomp_the_other_layers_refuse,
     without_views_of_its_own_landlock_refuses,
     without_namespaces_the_rest_holds,
+    a_function_with_programs_can_do_its_work_and_no_more,
+    a_function_with_programs_is_refused_everything_else,
+    a_program_has_no_way_to_the_function_that_started_it,
+    refused_calls_of_programs_are_told_by_number,
+    programs_end_with_the_function_that_started_them,
+    programs_need_every_layer_that_bounds_them,
     after_lockdown_no_data_becomes_code,
     limits_hold,
     servers_answer_on_the_socket_they_are_given,
@@ -68,6 +74,8 @@ const TESTS: &[Test] = tests![
     a_library_that_cannot_be_shared_is_copied,
     files_are_found_at_their_places_and_cannot_be_changed,
     files_that_cannot_be_shared_are_copied,
+    a_function_finds_what_the_book_says_and_nothing_else,
+    a_function_may_bring_its_own_files_of_etc,
     without_mounts_a_changed_library_is_refused,
     without_mounts_nobody_changes_files_by_their_name_or_owner,
     the_cost_of_a_start,
@@ -219,10 +227,38 @@ impl Fixture {
             .start(role, args, inherit, Output::Fd(write.as_fd()))
             .unwrap();
         drop(write);
-        let mut text = String::new();
-        std::fs::File::from(read).read_to_string(&mut text).unwrap();
+        let (text, _) = hear(&child, &read);
         let exit = child.wait().unwrap();
         (text, exit)
+    }
+}
+
+/// What a process and its programs print until they end, and the numbers of the calls that were refused to
+/// them, as the monitor does it.
+fn hear(child: &Child, read: &OwnedFd) -> (String, Vec<u64>) {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let (mut text, mut refused) = (Vec::new(), Vec::new());
+    let mut refusals = child.refusals();
+    loop {
+        let mut fds = vec![PollFd::new(read, PollFlags::IN)];
+        fds.extend(refusals.map(|refusals| PollFd::from_borrowed_fd(refusals.as_fd(), PollFlags::IN)));
+        poll(&mut fds, None).unwrap();
+        let has_text = !fds[0].revents().is_empty();
+        let has_refusal = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
+        if has_refusal {
+            match refusals.unwrap().refuse_next() {
+                Ok(number) => refused.extend(number),
+                // All of its processes have ended.
+                Err(_) => refusals = None,
+            }
+        }
+        let mut buffer = [0; 4096];
+        if has_text {
+            match rustix::io::read(read, &mut buffer).unwrap() {
+                0 => return (String::from_utf8(text).unwrap(), refused),
+                len => text.extend_from_slice(&buffer[..len]),
+            }
+        }
     }
 }
 
@@ -312,11 +348,32 @@ fn a_function_is_refused_everything_else() {
     }
 }
 
+/// What a function with programs may do of the list of what functions may not: it concerns nobody else.
+const LAWFUL_FOR_PROGRAMS: [&str; 7] = [
+    "internet socket",
+    "unix socket",
+    "kill everybody",
+    "pidfd",
+    "fork",
+    "make a doorbell not block",
+    "symbolic link",
+];
+
 fn check_refusals(fixture: &Fixture) {
+    check_refusals_of(fixture, Role::Function);
+}
+
+fn check_refusals_of(fixture: &Fixture, role: Role) {
+    let is_program = matches!(role, Role::Program { .. });
     let (_ours, theirs) = channel();
     let doorbell = Doorbell::create().unwrap();
     let inherit = [(doorbell.own(), DOORBELL), (theirs.as_fd(), SOCKET)];
-    let (text, exit) = fixture.run(Role::Function, &["refusals"], &inherit);
+    let args = if is_program {
+        &["refusals", "program"][..]
+    } else {
+        &["refusals"]
+    };
+    let (text, exit) = fixture.run(role, args, &inherit);
     println!("{text}");
     assert_eq!(exit, Exit::Code(0), "{text}");
     let outcomes = outcomes(&text);
@@ -324,8 +381,8 @@ fn check_refusals(fixture: &Fixture) {
     for (name, outcome) in outcomes {
         let expected: &[&str] = match name {
             "read its library" => &["ok"],
-            "open /etc/passwd"
-            | "open /../etc/passwd"
+            "open /etc/os-release"
+            | "open /../etc/os-release"
             | "open /proc/self/status"
             | "open /proc/1/mem"
             | "open /dev/mem" => &["ENOENT"],
@@ -333,6 +390,11 @@ fn check_refusals(fixture: &Fixture) {
             "create /new" | "write its library" => &["EACCES", "EROFS"],
             "clone3" => &["ENOSYS"],
             "take the image's number" | "execveat at the image's number" => &["EBADF"],
+            // Nobody is there.
+            "kill everybody" | "signal another" if is_program => &["ESRCH", "ok"],
+            // The scratch directory.
+            "execve" | "execveat" if is_program => &["EACCES"],
+            lawful if is_program && LAWFUL_FOR_PROGRAMS.contains(&lawful) => &["ok"],
             _ => &["EPERM"],
         };
         assert!(expected.contains(&outcome), "{name}: {outcome}, not {expected:?}");
@@ -414,7 +476,7 @@ fn without_views_of_its_own_landlock_refuses() {
     }
     let text = reach_outside(&fixture);
     let outcomes = outcomes(&text);
-    for name in ["open /etc/passwd", "open /proc", "list /", "create /new"] {
+    for name in ["open /etc/os-release", "open /proc", "list /", "create /new"] {
         assert_eq!(outcomes[name], "EACCES", "{name}");
     }
     if fixture.layers.landlock_abi() < 6 {
@@ -462,6 +524,178 @@ fn without_namespaces_the_rest_holds() {
         assert!(status.contains(&format!("{set}0000000000000000")), "{status}");
     }
     assert!(!is_root() || !status.contains("Uid:\t0"), "{status}");
+}
+
+/// A fixture with this executable and a file that is a program among its files, where functions can have
+/// programs here.
+fn with_programs() -> Option<Fixture> {
+    use hacher_trustlet_host::process::jail::programs_missing;
+    let mut fixture = Fixture::new();
+    if let Some(missing) = programs_missing(&fixture.layers) {
+        println!("skipped: {missing}");
+        return None;
+    }
+    let mut given = Files::default();
+    let this = std::fs::File::open("/proc/self/exe").unwrap();
+    let small = tempfile_with_mode(0o755, b"#!/none\n");
+    for (place, file) in [(program::PROGRAM, &this), ("/opt/small", &small)] {
+        let added = fixture
+            .files
+            .add_file(&mut given, Path::new(place), file.as_fd(), 1 << 30);
+        assert!(added.unwrap().executable, "{place}");
+    }
+    fixture.given = Some(given);
+    Some(fixture)
+}
+
+fn tempfile_with_mode(mode: u32, bytes: &[u8]) -> std::fs::File {
+    let mut file =
+        std::fs::File::from(rustix::fs::memfd_create("file", rustix::fs::MemfdFlags::CLOEXEC).unwrap());
+    file.write_all(bytes).unwrap();
+    let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(mode);
+    file.set_permissions(mode).unwrap();
+    file
+}
+
+fn a_function_with_programs_can_do_its_work_and_no_more() {
+    let Some(fixture) = with_programs() else { return };
+    for jit in [false, true] {
+        let (text, exit) = fixture.run(Role::Program { jit }, &["programs"], &[]);
+        println!("{text}");
+        assert_eq!(exit, Exit::Code(0), "{text}");
+        let outcomes = outcomes(&text);
+        assert_eq!(outcomes.len(), 38);
+        for (name, outcome) in outcomes {
+            let expected: &[&str] = match name {
+                "start a program"
+                | "read what it says"
+                | "kill it"
+                | "write a program"
+                | "link"
+                | "connect to 127.0.0.1"
+                | "connect to [::1]"
+                | "UDP"
+                | "a socket in the scratch directory"
+                | "map a library's code"
+                | "take its right to run"
+                | "non-blocking mode"
+                | "blocking mode"
+                | "the same by ioctl"
+                | "lock" => &["ok"],
+                "start it" => &["EACCES"],
+                "connect to the internet" => &["ENETUNREACH"],
+                "connect to a port of the machine" => &["ECONNREFUSED"],
+                "map code" | "map writable code" | "make data code" | "map it writable" | "map it shared"
+                | "give it back"
+                    if jit =>
+                {
+                    &["ok"]
+                }
+                _ => &["EPERM"],
+            };
+            assert!(
+                expected.contains(&outcome),
+                "jit {jit}, {name}: {outcome}, not {expected:?}"
+            );
+        }
+    }
+}
+
+fn a_function_with_programs_is_refused_everything_else() {
+    let Some(fixture) = with_programs() else { return };
+    for jit in [false, true] {
+        check_refusals_of(&fixture, Role::Program { jit });
+    }
+}
+
+fn a_program_has_no_way_to_the_function_that_started_it() {
+    let Some(fixture) = with_programs() else { return };
+    let (text, exit) = fixture.run(Role::Program { jit: true }, &["start", "kin"], &[]);
+    println!("{text}");
+    assert_eq!(exit, Exit::Code(0), "{text}");
+    assert!(text.contains("process 2\n"), "it went through everything: {text}");
+    let outcomes = outcomes(&text);
+    assert_eq!(outcomes.len(), 15, "{text}");
+    for (name, outcome) in outcomes {
+        let expected = match name {
+            // The first process of a namespace takes no such signal from within, and nobody else is there.
+            "signal the function" | "a descriptor of it" => "ok",
+            "signal everybody" => "ESRCH",
+            "open its memory" => "ENOENT",
+            _ => "EPERM",
+        };
+        assert_eq!(outcome, expected, "{name}");
+    }
+}
+
+fn refused_calls_of_programs_are_told_by_number() {
+    let Some(fixture) = with_programs() else { return };
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let role = Role::Program { jit: false };
+    let mut child = fixture
+        .start(role, &["start", "kin"], &[], Output::Fd(write.as_fd()))
+        .unwrap();
+    drop(write);
+    let (_, refused) = hear(&child, &read);
+    assert_eq!(child.wait().unwrap(), Exit::Code(0));
+    for number in [
+        libc::SYS_ptrace,
+        libc::SYS_process_vm_readv,
+        libc::SYS_setsid,
+        libc::SYS_pidfd_getfd,
+    ] {
+        let count = refused
+            .iter()
+            .filter(|refused| **refused == number as u64)
+            .count();
+        assert_eq!(count, 1, "{number} in {refused:?}");
+    }
+    assert!(!refused.contains(&(libc::SYS_kill as u64)));
+    // With the last process it is over, and nobody waits.
+    assert_eq!(child.refusals().unwrap().refuse_next(), Err(Errno::SRCH));
+}
+
+fn programs_end_with_the_function_that_started_them() {
+    let Some(fixture) = with_programs() else { return };
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let role = Role::Program { jit: false };
+    let mut child = fixture
+        .start(role, &["orphan"], &[], Output::Fd(write.as_fd()))
+        .unwrap();
+    drop(write);
+    let mut line = [0; 8];
+    let mut read = std::fs::File::from(read);
+    read.read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"waiting\n");
+    let children = || std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.pid())).unwrap();
+    let program: i32 = children().trim().parse().unwrap();
+    assert!(Path::new(&format!("/proc/{program}")).exists());
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap(), Exit::Signal(libc::SIGKILL));
+    // Reaping the first process of a pid namespace waits for all others.
+    assert!(!Path::new(&format!("/proc/{program}")).exists());
+    assert_eq!(read.read(&mut line).unwrap(), 0, "nobody is left who could write");
+}
+
+fn programs_need_every_layer_that_bounds_them() {
+    let Some(mut fixture) = with_programs() else {
+        return;
+    };
+    let layers = fixture.layers.clone();
+    for layer in [
+        Layer::UserNamespace,
+        Layer::MountNamespace,
+        Layer::PidNamespace,
+        Layer::NetNamespace,
+        Layer::IpcNamespace,
+        Layer::Seccomp,
+        Layer::NonDumpable,
+        Layer::ResourceLimits,
+    ] {
+        fixture.layers = layers.clone().without(layer, "taken away by a test");
+        let refused = fixture.start(Role::Program { jit: false }, &["fail"], &[], Output::Null);
+        assert!(matches!(refused, Err(SpawnError::Request { .. })), "{layer}");
+    }
 }
 
 fn after_lockdown_no_data_becomes_code() {
@@ -515,7 +749,7 @@ fn servers_answer_on_the_socket_they_are_given() {
         for (name, outcome) in outcomes(&text) {
             let expected = match name {
                 "eventfd" | "set non-blocking mode" => "ok",
-                "open /etc/passwd" => "ENOENT",
+                "open /etc/os-release" => "ENOENT",
                 _ => "EPERM",
             };
             assert_eq!(outcome, expected, "{role:?}: {name}");
@@ -812,6 +1046,84 @@ fn files_that_cannot_be_shared_are_copied() {
     fixture.files = MeasuredFiles::new(Shelf::unshared("taken away by a test"));
     add_files(&mut fixture);
     check_files(&fixture);
+}
+
+/// Paths of the table under "Files" of the book, and what each is for.
+fn documented_paths() -> BTreeMap<String, String> {
+    let book = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/functions.md");
+    let text = std::fs::read_to_string(book).unwrap();
+    let (_, section) = text.split_once("\n## Files\n").unwrap();
+    let rows = section.lines().skip_while(|line| !line.starts_with('|'));
+    let mut paths = BTreeMap::new();
+    for row in rows.take_while(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        for path in cells[0].split('`').skip(1).step_by(2) {
+            paths.extend(
+                path.starts_with('/')
+                    .then(|| (path.to_owned(), cells[2].to_owned())),
+            );
+        }
+    }
+    // There if libraries lie outside of the loader's own folders.
+    paths.remove("/image/lib").unwrap();
+    paths
+}
+
+fn a_function_finds_what_the_book_says_and_nothing_else() {
+    let mut fixture = Fixture::new();
+    if !fixture.has(&[Layer::MountNamespace, Layer::Landlock, Layer::Seccomp]) {
+        return;
+    }
+    let mut documented = documented_paths();
+    if !Path::new("/usr/share/zoneinfo/Etc/UTC").exists() {
+        println!("skipped: this machine has no time zones");
+        documented.retain(|path, _| path != "/usr/share/zoneinfo" && path != "/etc/localtime");
+    }
+    let paths: Vec<&str> = documented.keys().map(String::as_str).collect();
+    let args = [&["use"], &paths[..]].concat();
+    let (text, exit) = fixture.run(Role::Function, &args, &[]);
+    assert_eq!(exit, Exit::Code(0), "{text}");
+    let expected: BTreeMap<&str, &str> = documented.iter().map(|(path, use_)| (&**path, &**use_)).collect();
+    assert_eq!(outcomes(&text), expected);
+    // Nobody may list the root, but for where Landlock is away. Then this device is, too.
+    fixture.layers = fixture.layers.without(Layer::Landlock, "taken away by a test");
+    let (text, exit) = fixture.run(Role::Function, &["find"], &[]);
+    assert_eq!(exit, Exit::Code(0), "{text}");
+    let libraries = fixture
+        .libraries
+        .iter()
+        .map(|library| library.path().to_str().unwrap());
+    let mut found: BTreeSet<&str> = text.lines().collect();
+    libraries.for_each(|library| assert!(found.remove(library), "{library}"));
+    let mut expected: BTreeSet<&str> = paths
+        .iter()
+        .copied()
+        .filter(|path| *path != "/dev/zero")
+        .collect();
+    if !documented.contains_key("/etc/localtime") {
+        expected.insert("/etc/localtime");
+    }
+    assert_eq!(found, expected);
+}
+
+fn a_function_may_bring_its_own_files_of_etc() {
+    let mut fixture = Fixture::new();
+    if !fixture.has(&[Layer::MountNamespace]) {
+        return;
+    }
+    let read = |fixture: &Fixture, path: &str| fixture.run(Role::Function, &["read", path], &[]).0;
+    assert!(read(&fixture, "/etc/passwd").contains("function:x:1000:1000:"));
+    let mut file =
+        std::fs::File::from(rustix::fs::memfd_create("own", rustix::fs::MemfdFlags::CLOEXEC).unwrap());
+    file.write_all(b"its own").unwrap();
+    let mut given = Files::default();
+    let added = fixture
+        .files
+        .add_file(&mut given, Path::new("/etc/passwd"), file.as_fd(), 1 << 20);
+    assert_eq!(added.unwrap().len_bytes, 7);
+    fixture.given = Some(given);
+    assert_eq!(read(&fixture, "/etc/passwd"), "its own\n");
+    assert!(read(&fixture, "/etc/group").contains("function:x:1000:"));
 }
 
 fn without_mounts_a_changed_library_is_refused() {

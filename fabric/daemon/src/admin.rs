@@ -111,7 +111,9 @@ pub(super) async fn serve(
         let (tables, own, memory) = (Rc::clone(&tables), own.clone(), Rc::clone(&memory));
         spawn_local(async move {
             let service = service_fn(async |request: Request<Incoming>| {
-                if request.uri().path() == "/metrics" {
+                let path = request.uri().path();
+                let counts_calls = path.starts_with("/status") && tables.borrow().has_programs();
+                if path == "/metrics" || counts_calls {
                     memory.ask().await;
                 }
                 Ok::<_, Infallible>(answer(&request, &tables.borrow(), &own))

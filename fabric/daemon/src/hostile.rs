@@ -102,6 +102,8 @@ fn instance(number: u32, page: PageReader, inbound: u32, ports: u32) -> Instance
         memory_used_bytes: MEMORY_BYTES,
         threads: 1,
         files_bytes: 0,
+        has_programs: false,
+        refused_by_monitor: Vec::new(),
         ring_capacity: 256,
         page,
         inbound: (0..inbound)

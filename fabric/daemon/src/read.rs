@@ -2,12 +2,13 @@
 
 use super::history::{History, LastEnd};
 use super::logs::Printer;
-use super::tables::{Chain, Flow, Gateway, Inbound, Instance, Tables};
+use super::tables::{Chain, Flow, Gateway, Inbound, Instance, Key, Tables};
 use hacher_libos_net::DEFAULT_PORT;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::end::End;
 use hacher_libos_net::layout::PageLayout;
 use hacher_libos_net::mapping;
+use hacher_libos_net::refused_call::RefusedCall;
 use hacher_libos_net::telemetry::{Counter, PageReader};
 use hacher_trustlet_host::calls::{
     Call, ChainEntry, EdgeEntry, FunctionEntry, GatewayEntry, InboundEntry, InstanceEntry, InstanceState,
@@ -15,6 +16,7 @@ use hacher_trustlet_host::calls::{
 };
 use hacher_trustlet_host::client::{Answer, ClientError, MonitorClient};
 use hacher_trustlet_host::hex::hex;
+use hacher_trustlet_host::platform::SystemCalls;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
@@ -105,6 +107,43 @@ pub(super) fn memory(client: &mut MonitorClient, tables: &mut Tables) -> Result<
         }
     }
     Ok(())
+}
+
+/// Reads which system calls the monitor has refused to an instance.
+///
+/// # Errors
+/// When the monitor does not answer, or not as agreed.
+pub(super) fn refused(client: &mut MonitorClient, tables: &mut Tables, key: Key) -> Result<(), ClientError> {
+    let calls = ask_refused(client, [key.0, key.1])?;
+    tables.change(key, |found| found.refused_by_monitor.clone_from(&calls));
+    Ok(())
+}
+
+/// As [`refused`], of all instances that the monitor counts for.
+///
+/// # Errors
+/// As [`refused`].
+pub(super) fn all_refused(client: &mut MonitorClient, tables: &mut Tables) -> Result<(), ClientError> {
+    for chain in &mut tables.chains {
+        let number = u64::from(chain.number);
+        for instance in chain.instances.iter_mut().filter(|found| found.has_programs) {
+            instance.refused_by_monitor = ask_refused(client, [number, u64::from(instance.number)])?;
+        }
+    }
+    Ok(())
+}
+
+fn ask_refused(client: &mut MonitorClient, at: [u64; 2]) -> Result<Vec<RefusedCall>, ClientError> {
+    let answer = client.call(Call::QueryRefused, &at, &[], &[])?;
+    let pairs = answer.operand.chunks_exact(2 * size_of::<u64>());
+    let calls = pairs.filter_map(|pair| {
+        let (number, count) = u64::read_from_prefix(pair).ok()?;
+        Some(RefusedCall {
+            number: (number != u64::MAX).then_some(number),
+            count: u64::read_from_bytes(count).ok()?,
+        })
+    });
+    Ok(calls.collect())
 }
 
 fn read_gateway(
@@ -259,6 +298,7 @@ fn read_instance(
     let layout = PageLayout::new(entry.inbound_count, entry.port_count).ok_or(ClientError::Malformed)?;
     let page = mapping::peer(&page, layout.len_bytes()).map_err(|_| ClientError::Malformed)?;
     let page = PageReader::new(page, layout);
+    let has_programs = function.system_calls != SystemCalls::Native.number();
     let inbound = read_inbound(client, at, entry.inbound_count)?;
     let ports = graph.ports.iter().filter(|port| port.function == entry.function);
     Ok(Instance {
@@ -276,6 +316,12 @@ fn read_instance(
         memory_used_bytes: 0,
         threads: function.definition.limits.threads,
         files_bytes: function.files_bytes,
+        has_programs,
+        refused_by_monitor: if has_programs {
+            ask_refused(client, at)?
+        } else {
+            Vec::new()
+        },
         ring_capacity: entry.ring_capacity,
         page,
         inbound: inbound.iter().map(|inbound| graph.source(inbound)).collect(),

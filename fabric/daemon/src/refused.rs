@@ -28,7 +28,7 @@ impl Told {
     pub(super) fn look(&mut self, tables: &Tables) {
         for chain in &tables.chains {
             for instance in chain.functions() {
-                for call in instance.page.refused_calls() {
+                for call in instance.refused_calls() {
                     self.tell(chain.number, &chain.name, instance, &call);
                 }
             }

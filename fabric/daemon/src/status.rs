@@ -104,8 +104,8 @@ impl Instance {
     }
 
     /// How often each system call was refused, by name.
-    fn refused_calls(&self) -> Value {
-        let calls = self.page.refused_calls();
+    fn refused_by_name(&self) -> Value {
+        let calls = self.refused_calls();
         calls
             .iter()
             .map(|call| (refused::name(call), Value::from(call.count)))
@@ -150,7 +150,7 @@ impl Instance {
             "health": self.health(now).word(), "epoch": self.epoch, "starts": self.epoch,
             "memory_bytes": self.memory_bytes, "fabric_memory_bytes": self.fabric_bytes, "threads": self.threads,
             "files_bytes": self.files_bytes,
-            "refused": self.refused(), "mean_run_ns": mean_run_ns, "refused_calls": self.refused_calls(),
+            "refused": self.refused(), "mean_run_ns": mean_run_ns, "refused_calls": self.refused_by_name(), "programs": self.has_programs,
         });
         if let Some(object) = status.as_object_mut() {
             self.history.add_to(object, now);

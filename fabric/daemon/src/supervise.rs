@@ -157,6 +157,7 @@ impl Supervisor {
                 () = bell.rung() => {}
                 () = memory.is_asked() => {
                     read::memory(&mut self.client, &mut self.tables.borrow_mut())?;
+                    read::all_refused(&mut self.client, &mut self.tables.borrow_mut())?;
                     memory.answer();
                 }
                 () = wants_connection(tracer.as_deref()) => self.reach_collector()?,
@@ -209,6 +210,9 @@ impl Supervisor {
                     ..
                 } => {
                     self.died((chain, instance), end, lived)?;
+                }
+                Event::CallRefused { chain, instance } => {
+                    read::refused(&mut self.client, &mut self.tables.borrow_mut(), (chain, instance))?;
                 }
                 Event::ShuttingDown { grace } => {
                     self.stops = grace.is_zero();

@@ -4,6 +4,7 @@ use super::history::{AtWork, Health, History, LastEnd};
 use hacher_libos_net::clock::{self, Monotonic};
 use hacher_libos_net::end::End;
 use hacher_libos_net::fault::Cause;
+use hacher_libos_net::refused_call::RefusedCall;
 use hacher_libos_net::telemetry::{Counter, PageReader};
 use hacher_trustlet_host::calls::{GATEWAY_PROCESS, InstanceState, tls};
 use hacher_trustlet_host::platform::MEASUREMENT_BYTES;
@@ -70,6 +71,11 @@ pub(super) struct Instance {
     pub threads: u32,
     /// Bytes of the files that its function is given, which all instances share.
     pub files_bytes: u64,
+    /// Whether it may start programs. Then the monitor counts the calls that are refused to it, and else it does so
+    /// itself, in its page.
+    pub has_programs: bool,
+    /// What the monitor has counted, when it was asked last.
+    pub refused_by_monitor: Vec<RefusedCall>,
     /// Descriptors that each ring holds which it writes.
     pub ring_capacity: u32,
     /// What it tells about itself.
@@ -189,6 +195,15 @@ impl Instance {
         self.page.counter(Counter::Succeeded)
     }
 
+    /// System calls that were refused to it.
+    #[must_use]
+    pub(super) fn refused_calls(&self) -> Vec<RefusedCall> {
+        match self.has_programs {
+            true => self.refused_by_monitor.clone(),
+            false => self.page.refused_calls(),
+        }
+    }
+
     /// How it is.
     #[must_use]
     pub(super) fn health(&self, now: Monotonic) -> Health {
@@ -204,6 +219,13 @@ impl Instance {
 }
 
 impl Tables {
+    /// Whether the monitor counts refused calls of any instance.
+    #[must_use]
+    pub(super) fn has_programs(&self) -> bool {
+        let mut instances = self.chains.iter().flat_map(|chain| &chain.instances);
+        instances.any(|instance| instance.has_programs)
+    }
+
     /// Empty ones.
     #[must_use]
     pub(super) fn new() -> Self {

@@ -16,6 +16,7 @@ use hacher_trustlet_host::calls::{
     ANY_CPU, AwaitedSecret, Call, ChainDefinition, EdgeDefinition, FunctionDefinition, GATEWAY_PROCESS,
     GatewayDefinition, file_kind, protection, reading,
 };
+use hacher_trustlet_host::platform::SystemCalls;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::mem::ManuallyDrop;
@@ -296,6 +297,12 @@ fn define_function<D: Definer + ?Sized>(
     let library_path = files.linked.library_path;
     add_libraries(monitor, chain_number, number, &of, files.linked)?;
     add_files(monitor, chain_number, number, &of, &files.trees)?;
+    let calls = system_calls(function);
+    if calls != SystemCalls::Native {
+        let arguments = [chain_number, number, u64::from(calls.number())];
+        let what = format!("the system calls of {of}");
+        ask(monitor, what, Call::SetSystemCalls, &arguments, &[], Vec::new())?;
+    }
     for argument in function.args() {
         let what = format!("an argument of {of}");
         let operand = argument.as_bytes();
@@ -317,6 +324,14 @@ fn define_function<D: Definer + ?Sized>(
         )?;
     }
     Ok(number)
+}
+
+/// In the monitor's terms.
+fn system_calls(function: &Function) -> SystemCalls {
+    match function.system_calls() {
+        hacher_chain_dsl::SystemCalls::Native => SystemCalls::Native,
+        hacher_chain_dsl::SystemCalls::Program => SystemCalls::Program { jit: function.jit() },
+    }
 }
 
 fn add_files<D: Definer + ?Sized>(

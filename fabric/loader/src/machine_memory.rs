@@ -3,7 +3,7 @@
 
 use super::file::ChainFile;
 use super::share;
-use hacher_chain_dsl::{ByteSize, Code, Diagnostic, FunctionId};
+use hacher_chain_dsl::{ByteSize, Code, Diagnostic, FunctionId, SystemCalls};
 use hacher_libos_net::share::fabric_bytes;
 use hacher_trustlet_host::chosen::headroom::machine_memory;
 
@@ -14,10 +14,17 @@ fn bytes_of_function(file: &ChainFile, id: FunctionId) -> u64 {
     let Some(function) = chain.function(id) else {
         return 0;
     };
-    let one = function
+    let process = function
         .memory()
         .bytes()
-        .saturating_add(fabric_bytes(share::of_function(chain, id)))
+        .saturating_add(fabric_bytes(share::of_function(chain, id)));
+    // A limit of the kernel is one process's, and the programs of a function are processes.
+    let processes = match function.system_calls() {
+        SystemCalls::Native => 1,
+        SystemCalls::Program => u64::from(function.threads()),
+    };
+    let one = process
+        .saturating_mul(processes)
         .saturating_add(function.outbox().bytes());
     one.saturating_mul(u64::from(function.instances()))
         .saturating_add(file.given(id).len_bytes)

@@ -5,7 +5,7 @@
 
 use super::gateway_memory::{least_memory_bytes, outbox_bytes};
 use super::protection::is_mapped;
-use hacher_chain_dsl::{ByteSize, Chain, Edge, Source, Target};
+use hacher_chain_dsl::{ByteSize, Chain, Edge, Source, SystemCalls, Target};
 use hacher_trustlet_host::chosen::headroom::{Need, start_memory_bytes};
 
 /// Open files of a monitor besides those of instances and programs: standard ones, event loop, signals, the
@@ -14,6 +14,8 @@ use hacher_trustlet_host::chosen::headroom::{Need, start_memory_bytes};
 const MONITOR_OPEN_FILES: u64 = 32;
 /// An instance's regions, each to write and to read, both ends of its doorbell, channel, pidfd and log.
 const OPEN_FILES_OF_INSTANCE: u64 = 9;
+/// By what the monitor hears of calls that are refused to an instance with programs.
+const OPEN_FILES_OF_REFUSALS: u64 = 1;
 /// A mapped ring's region, to write and to read.
 const OPEN_FILES_OF_MAPPED_RING: u64 = 2;
 /// The sealed copy of an executable.
@@ -63,6 +65,7 @@ pub fn of_chains(chains: &[&Chain]) -> Need {
         + SHARED_LIBRARIES
         // The gateway has regions in each chain.
         + OPEN_FILES_OF_INSTANCE * (instances + chains.len() as u64)
+        + OPEN_FILES_OF_REFUSALS * sum(|totals| totals.with_programs)
         + OPEN_FILES_OF_PROGRAM * (sum(|totals| totals.programs) + 1)
         + OPEN_FILES_OF_FILE * sum(|totals| totals.files)
         + OPEN_FILES_OF_MAPPED_RING * sum(|totals| totals.mapped_rings)
@@ -130,6 +133,8 @@ const fn region_bytes(outbox_bytes: u64) -> u64 {
 /// The figures of one chain.
 struct Totals {
     instances: u64,
+    /// Those that may start programs.
+    with_programs: u64,
     /// Executables with different paths.
     programs: u64,
     /// Files and folders that functions are given.
@@ -160,6 +165,12 @@ impl Totals {
             instances: chain
                 .functions()
                 .iter()
+                .map(|function| u64::from(function.instances()))
+                .sum(),
+            with_programs: chain
+                .functions()
+                .iter()
+                .filter(|function| function.system_calls() == SystemCalls::Program)
                 .map(|function| u64::from(function.instances()))
                 .sum(),
             programs: programs.len() as u64,

@@ -4,9 +4,10 @@
 use super::file::{ChainFile, ChainFileError, Given};
 use super::gateway_memory::check_fit;
 use super::own_gateway::{Elsewhere, address_taken_twice};
-use hacher_chain_dsl::{Chain, Code, Diagnostic};
+use hacher_chain_dsl::{Chain, Code, Diagnostic, Function, SystemCalls};
 use hacher_trustlet_host::chosen::copy::CopyError;
 use hacher_trustlet_host::chosen::files::bound_of_machine;
+use hacher_trustlet_host::chosen::jail::programs_missing_here;
 use hacher_trustlet_host::core::limits::{
     CHAINS_MAX, FILES_TOTAL_MAX, FILES_TOTAL_MAX_BYTES, INSTANCES_TOTAL_MAX,
 };
@@ -74,14 +75,49 @@ fn files_here() -> Result<Option<u64>, &'static str> {
     *FILES_HERE.get_or_init(bound_of_machine)
 }
 
-/// Finds out what this machine takes of files, if these chains have any. To be called before any is opened:
-/// trying isolation starts processes, which would close what is open, and a file system that does not answer
-/// would keep them.
+/// Why functions have no programs of their own on this machine; `None` if they can.
+static NO_PROGRAMS_HERE: OnceLock<Option<String>> = OnceLock::new();
+
+fn no_programs_here() -> Option<&'static str> {
+    NO_PROGRAMS_HERE.get_or_init(programs_missing_here).as_deref()
+}
+
+/// Finds out what this machine takes of files and programs, if these chains have any. To be called before any
+/// is opened: trying isolation starts processes, which would close what is open, and a file system that does
+/// not answer would keep them.
 pub fn find_room_for_files<'a>(chains: impl IntoIterator<Item = &'a Chain>) {
-    let mut functions = chains.into_iter().flat_map(Chain::functions);
-    if functions.any(|function| !function.files().is_empty()) {
+    let functions: Vec<_> = chains.into_iter().flat_map(Chain::functions).collect();
+    if functions.iter().any(|function| !function.files().is_empty()) {
         let _ = files_here();
     }
+    if functions.iter().any(|function| has_programs(function)) {
+        let _ = no_programs_here();
+    }
+}
+
+fn has_programs(function: &Function) -> bool {
+    function.system_calls() == SystemCalls::Program
+}
+
+/// Whether this machine can isolate the programs that functions of these chains start.
+///
+/// # Errors
+/// Says whose, and what is missing.
+pub fn check_programs(chains: &[&Chain]) -> Result<(), String> {
+    check_programs_where(chains, no_programs_here)
+}
+
+fn check_programs_where(
+    chains: &[&Chain],
+    missing: impl FnOnce() -> Option<&'static str>,
+) -> Result<(), String> {
+    let mut functions = chains.iter().flat_map(|chain| chain.functions());
+    let Some(function) = functions.find(|function| has_programs(function)) else {
+        return Ok(());
+    };
+    missing().map_or(Ok(()), |missing| {
+        Err(format!("function `{}`: {missing}", function.name()))
+    })
 }
 
 /// Whether this machine has room for the files of the functions of these chains, which were looked at.
@@ -203,6 +239,20 @@ mod tests {
             check_files_within(&[&file], || Err("no place")),
             Err("no place".to_owned())
         );
+    }
+
+    #[test]
+    fn programs_are_refused_where_they_cannot_be_isolated() {
+        let check = |more: &str| {
+            let text = format!(
+                "chain = \"c\"\nflow = [\"ingress -> a -> egress\"]\n[function.a]\nexec = \"x\"\n{more}"
+            );
+            let checked = hacher_chain_dsl::check(&text, "f").unwrap();
+            check_programs_where(&[checked.chain()], || Some("there is no seccomp"))
+        };
+        assert_eq!(check(""), Ok(()));
+        let refused = check("syscalls = \"program\"\n").unwrap_err();
+        assert_eq!(refused, "function `a`: there is no seccomp");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use hacher_loader::need;
 use hacher_loader::own_gateway::{self, Elsewhere};
 use hacher_loader::progress;
 use hacher_loader::protection::{GIVEN_UP, in_words, mapped_edges};
-use hacher_loader::together::{check_files, check_sums, find_room_for_files, first_conflict};
+use hacher_loader::together::{check_files, check_programs, check_sums, find_room_for_files, first_conflict};
 use hacher_trustlet_host::chosen::headroom::{raise_soft_limits, shortfall};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -122,6 +122,7 @@ fn check_together(reports: &[Report<'_>], text_only: bool) -> Result<(), String>
         return Ok(());
     }
     check_files(&files)?;
+    check_programs(&chains)?;
     raise_soft_limits();
     let mut need = need::of_chains(&chains);
     // This process is not there when they are served.

@@ -3,7 +3,9 @@
 use super::{Failed, print, print_json, read_chain};
 use crate::cli::{ChainArgs, Format};
 use crate::table::{Align, Table, bytes, duration};
-use hacher_chain_dsl::{Chain, Edge, EdgeId, Egress, Function, Route, Source, Target, format_duration};
+use hacher_chain_dsl::{
+    Chain, Edge, EdgeId, Egress, Function, Route, Source, SystemCalls, Target, format_duration,
+};
 use hacher_libos_net::aead;
 use hacher_libos_net::layout::ring_capacity;
 use hacher_libos_net::share::fabric_bytes;
@@ -234,6 +236,7 @@ fn limits(chain: &Chain) -> Vec<Value> {
             "function": function.name(), "memory_bytes": function.memory().bytes(),
             "fabric_memory_bytes": fabric_bytes(share::of_function(chain, id)), "threads": function.threads(),
             "scratch_bytes": function.scratch().bytes(), "args": function.args(), "files": files(function),
+            "syscalls": function.system_calls().as_str(), "jit": function.jit(),
         })
     });
     limits.collect()
@@ -278,6 +281,7 @@ fn limits_in_words(chain: &Chain) -> String {
         ("of the fabric", Align::Right),
         ("threads", Align::Right),
         ("scratch", Align::Right),
+        ("system calls", Align::Left),
     ]);
     for (id, function) in chain.functions_with_ids() {
         table.row([
@@ -286,13 +290,32 @@ fn limits_in_words(chain: &Chain) -> String {
             bytes(fabric_bytes(share::of_function(chain, id))),
             function.threads().to_string(),
             bytes(function.scratch().bytes()),
+            system_calls(function),
         ]);
     }
+    let programs = match chain.functions().iter().any(has_programs) {
+        true => {
+            "  program: starts programs among its files; `threads` counts theirs, and each process has `memory` for itself.\n"
+        }
+        false => "",
+    };
     format!(
         "{}\n  memory: for the function's own; what the fabric needs besides, for stacks of threads and records in hand up to \
-         max_body, comes on top.\n",
+         max_body, comes on top.\n{programs}",
         table.render()
     )
+}
+
+fn has_programs(function: &Function) -> bool {
+    function.system_calls() == SystemCalls::Program
+}
+
+fn system_calls(function: &Function) -> String {
+    let word = function.system_calls().as_str();
+    match function.jit() {
+        true => format!("{word}, jit"),
+        false => word.to_owned(),
+    }
 }
 
 fn estimates(seating: &Seating) -> Vec<Value> {

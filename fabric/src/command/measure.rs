@@ -20,6 +20,7 @@ use hacher_trustlet_host::calls::{Call, FunctionEntry};
 use hacher_trustlet_host::evidence::cryptography::Sha384;
 use hacher_trustlet_host::hex::hex;
 use hacher_trustlet_host::measure::Measurer;
+use hacher_trustlet_host::platform::SystemCalls;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -117,6 +118,15 @@ fn image(function: &FunctionEntry) -> String {
     hex(&function.image)
 }
 
+/// The word of a chain file for its system calls.
+fn system_calls(function: &FunctionEntry) -> Option<&'static str> {
+    match SystemCalls::from_number(u64::from(function.system_calls))? {
+        SystemCalls::Native => Some("native"),
+        SystemCalls::Program { jit: false } => Some("program"),
+        SystemCalls::Program { jit: true } => Some("program, jit"),
+    }
+}
+
 /// What was measured of one chain.
 struct Measured {
     chain: String,
@@ -136,6 +146,7 @@ impl Measured {
                     "function": function.definition.name.to_string(), "sha384": hex(&function.measurement), "image": image(function),
                     "libraries": function.library_count, "files": function.file_count,
                     "files_bytes": function.files_bytes, "arguments": function.argument_count,
+                    "syscalls": system_calls(function),
                 })
             })
             .collect();

@@ -11,7 +11,7 @@ pub(crate) mod refused_call;
 use core::ffi::c_ushort;
 use hacher_data_path::attach::message::CHANNEL_FD;
 use rustix::fd::{BorrowedFd, FromRawFd, OwnedFd};
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags};
 use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
@@ -27,6 +27,8 @@ pub fn take_channel() -> Option<OwnedFd> {
     if is_channel {
         // Nothing that a process may do to itself is refused here; and there are other layers.
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+        // It came through one exec and goes through no other: keys come by it.
+        let _ = rustix::io::fcntl_setfd(fd, FdFlags::CLOEXEC);
     }
     // SAFETY: a descriptor that the monitor made for us at this number; nothing else in this process owns it,
     // as this is called once, before anything was opened.

@@ -128,13 +128,17 @@ impl Mapping {
         }
         .map_err(os)?;
         let base = NonNull::new(base.cast::<u8>()).ok_or(os(Errno::NOMEM))?;
-        Ok(Self { base, len_bytes })
+        let mapping = Self { base, len_bytes };
+        // A forked copy of this process would be a second writer (I1), with the same keys and the same next
+        // nonce (I4).
+        mapping.advise(Advice::LinuxDontFork).map_err(os)?;
+        Ok(mapping)
     }
 
     /// Passes advice on how to back the whole mapping with memory. Not for advice that changes its contents.
     fn advise(&self, advice: Advice) -> Result<(), Errno> {
-        // SAFETY: the range is this mapping, which lives as long as `self`; the two kinds of advice in use
-        // decide only which pages back it and when, and leave its bytes alone.
+        // SAFETY: the range is this mapping, which lives as long as `self`; the kinds of advice in use decide
+        // only which pages back it and when, and who inherits it, and leave its bytes alone.
         unsafe { madvise(self.base.as_ptr().cast(), self.len_bytes, advice) }
     }
 }

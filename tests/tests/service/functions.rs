@@ -21,7 +21,7 @@ fn what_ordinary_libraries_do_works_in_a_function() {
     let report = String::from_utf8(reply.body.to_vec()).unwrap();
     println!("{report}");
     assert_eq!(reply.status, 200);
-    assert_eq!(report.lines().count(), 12);
+    assert_eq!(report.lines().count(), 13);
     assert!(report.lines().all(|line| line.starts_with("ok ")));
     let status = service.status().unwrap();
     let refused = status["chains"][0]["instances"][0]["refused_calls"]

@@ -21,6 +21,7 @@ mod key_broker;
 mod logs;
 mod mapped;
 mod metrics;
+mod programs;
 mod replies;
 mod requests;
 mod said_twice;

@@ -61,6 +61,42 @@ pub enum TrustletRole {
     Gateway,
 }
 
+/// Which system calls a function has, with its word in chain files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum SystemCalls {
+    /// `native`: one process that computes, with files and threads of its own.
+    #[default]
+    Native,
+    /// `program`: it also starts programs, which talk to each other by sockets.
+    Program {
+        /// Whether memory that was written can become code.
+        jit: bool,
+    },
+}
+
+impl SystemCalls {
+    /// The number on the wire and in digests.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Native => 0,
+            Self::Program { jit: false } => 1,
+            Self::Program { jit: true } => 2,
+        }
+    }
+
+    /// The one with this number.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Option<Self> {
+        match number {
+            0 => Some(Self::Native),
+            1 => Some(Self::Program { jit: false }),
+            2 => Some(Self::Program { jit: true }),
+            _ => None,
+        }
+    }
+}
+
 /// What one process may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -105,6 +141,8 @@ pub struct Launch<'a, P: Platform> {
     pub arguments: &'a [String],
     /// Names and values of its environment.
     pub environment: &'a [(String, String)],
+    /// Which system calls it has.
+    pub system_calls: SystemCalls,
     /// What it may use.
     pub limits: Limits,
     /// Whether its standard output and error are forwarded.
@@ -213,6 +251,12 @@ pub trait Platform: Sized {
     fn keeps_apart(&self) -> bool {
         self.layers().iter().all(|layer| layer.missing_because.is_none())
     }
+
+    /// Whether functions can have these system calls here.
+    ///
+    /// # Errors
+    /// Says what is missing.
+    fn admits(&self, calls: SystemCalls) -> Result<(), PlatformError>;
 
     /// Fills `bytes` from the system's random number generator.
     ///

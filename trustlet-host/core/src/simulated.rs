@@ -13,7 +13,7 @@ use crate::evidence::emulated::EmulatedRoot;
 use crate::ids::ProcessId;
 use crate::platform::{
     Asker, Grant, Launch, LayerStatus, Limits, MeasuredFile, Measurement, Platform, PlatformError,
-    PlatformReport, Spawned, TrustletRole,
+    PlatformReport, Spawned, SystemCalls, TrustletRole,
 };
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -113,6 +113,8 @@ pub struct Simulated {
     pub snp: bool,
     /// Whether it says that it keeps processes apart.
     pub keeps_apart: bool,
+    /// Whether functions can have programs of their own.
+    pub admits_programs: bool,
     /// All processes that were ever started.
     pub processes: BTreeMap<ProcessId, SimulatedProcess>,
 }
@@ -135,6 +137,7 @@ impl Simulated {
             backend: "simulated",
             snp: false,
             keeps_apart: true,
+            admits_programs: true,
             processes: BTreeMap::new(),
         }
     }
@@ -197,6 +200,15 @@ impl Platform for Simulated {
 
     fn keeps_apart(&self) -> bool {
         self.keeps_apart
+    }
+
+    fn admits(&self, calls: SystemCalls) -> Result<(), PlatformError> {
+        match calls {
+            SystemCalls::Program { .. } if !self.admits_programs => Err(PlatformError::Unsuitable(
+                "a simulated machine without programs".to_owned(),
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn random(&mut self, bytes: &mut [u8]) -> Result<(), PlatformError> {

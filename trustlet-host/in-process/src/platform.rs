@@ -7,7 +7,7 @@ use hacher_monitor_core::evidence::emulated::EmulatedRoot;
 use hacher_monitor_core::ids::ProcessId;
 use hacher_monitor_core::platform::{
     Asker, Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, PlatformReport,
-    Spawned, TrustletRole,
+    Spawned, SystemCalls, TrustletRole,
 };
 use ring::digest::{SHA384, digest};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -107,6 +107,15 @@ impl Platform for InProcess {
     /// Nothing does; but tests have mapped edges at gateways.
     fn keeps_apart(&self) -> bool {
         true
+    }
+
+    fn admits(&self, calls: SystemCalls) -> Result<(), PlatformError> {
+        match calls {
+            SystemCalls::Native => Ok(()),
+            SystemCalls::Program { .. } => Err(PlatformError::Unsuitable(
+                "functions that are no processes start no programs".to_owned(),
+            )),
+        }
     }
 
     fn random(&mut self, bytes: &mut [u8]) -> Result<(), PlatformError> {

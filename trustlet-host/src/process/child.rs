@@ -14,17 +14,19 @@ use super::image::Image;
 use super::layers::{Layer, Layers};
 use super::library::Library;
 use super::limits::Limits;
-use super::provisions::Provision;
-use super::seccomp::{self, Role, Subject};
+use super::provisions::{FixedFile, Provision};
+use super::seccomp::{Role, StageOne, Subject};
 use super::step::Step;
-use super::{capabilities, landlock, limits, root};
+use super::{capabilities, landlock, limits, network, root};
 use crate::linux::patience::until_readable;
 use ::landlock::{AccessFs, BitFlags};
 use core::time::Duration;
+use hacher_libos_net::attach::seqpacket;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, read, write};
+use rustix::net::SendFlags;
 use rustix::process::{
     DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal, setpgid, setsid, umask,
 };
@@ -65,6 +67,8 @@ pub(super) struct Orders<'a> {
     pub(super) ids: HostIds,
     /// The monitor is not dumpable and has no privilege: see [`wait_for_maps`].
     pub(super) dumpable_for_maps: bool,
+    /// Takes the descriptor by which the monitor hears of refused calls, of a process for which it does.
+    pub(super) notices: Option<BorrowedFd<'a>>,
 }
 
 /// The child's ends of the pipes to its parent.
@@ -183,17 +187,16 @@ fn become_program<'a>(
     if has(Layer::UtsNamespace) {
         at(Step::HostName, sethostname(host_name(orders.name)))?;
     }
+    let is_program = matches!(orders.role, Role::Program { .. });
+    if is_program {
+        at(Step::Network, network::bring_up_loopback())?;
+    }
     let null = at(
         Step::Descriptors,
         open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()),
     )?;
-    let provisions: Vec<Provision> = match orders.role {
-        Role::Function => Provision::found()
-            .filter(|provision| has(Layer::Landlock) || !provision.needs_landlock())
-            .collect(),
-        Role::Gateway | Role::Daemon => Vec::new(),
-    };
-    enter_root(orders, &provisions)?;
+    let found = Found::of(orders);
+    enter_root(orders, &found)?;
     umask(Mode::RWXG | Mode::RWXO);
     let kept = at(Step::Descriptors, place_descriptors(orders, parent, null))?;
     *report_at = kept.report;
@@ -215,7 +218,7 @@ fn become_program<'a>(
     if has(Layer::Landlock) {
         at(
             Step::Landlock,
-            landlock::restrict(&allowed(orders, &provisions, scratch)),
+            landlock::restrict(&allowed(orders, &found, scratch), is_program),
         )?;
     }
     let subject = Subject {
@@ -225,7 +228,7 @@ fn become_program<'a>(
         scratch,
     };
     // Made before the limits: they bound the program, but already refuse memory to this copy of the monitor.
-    let filters = at(Step::Seccomp, seccomp::stage_one(subject))?;
+    let filters = at(Step::Seccomp, StageOne::new(subject))?;
     let argv = pointers(&orders.argv);
     let envp = pointers(&orders.envp);
     if has(Layer::ResourceLimits) {
@@ -238,13 +241,24 @@ fn become_program<'a>(
         at(Step::ParentDeath, die_with_parent(kept.go))?;
     }
     if has(Layer::Seccomp) {
-        at(Step::Seccomp, seccomp::install(&filters))?;
+        at(Step::Seccomp, install(&filters, subject))?;
     }
     Err(Report::Failed {
         step: Step::Execute,
         errno: execute(orders.image_number, &argv, &envp),
         library: 0,
     })
+}
+
+/// Installs the filters, and hands over the descriptor by which the monitor hears of what they refuse. That one
+/// goes by a number which only now can be sent to, and closes with the image's at exec.
+fn install(filters: &StageOne, subject: Subject) -> Result<(), Errno> {
+    let Some(listener) = filters.install()? else {
+        return Ok(());
+    };
+    // SAFETY: `place_descriptors` has placed it at this number, where it is open until exec.
+    let socket = unsafe { BorrowedFd::borrow_raw(subject.notices_number()) };
+    seqpacket::send(socket, b"l", &[listener.as_fd()], SendFlags::empty())
 }
 
 /// Waits until the parent has written the maps of the user namespace.
@@ -295,7 +309,31 @@ fn host_name(name: &str) -> &[u8] {
     bytes.get(..64).unwrap_or(bytes)
 }
 
-fn enter_root(orders: &Orders<'_>, provisions: &[Provision]) -> Result<(), Report> {
+/// What a process finds besides its libraries and files.
+struct Found {
+    provisions: Vec<Provision>,
+    fixed: Vec<FixedFile>,
+}
+
+impl Found {
+    fn of(orders: &Orders<'_>) -> Self {
+        let (mut provisions, mut fixed) = (Vec::new(), Vec::new());
+        if orders.role.is_function() {
+            let has_landlock = orders.layers.has(Layer::Landlock);
+            provisions
+                .extend(Provision::found().filter(|provision| has_landlock || !provision.needs_landlock()));
+            if orders.layers.has(Layer::MountNamespace) {
+                let files = orders.files.iter().flat_map(|files| files.roots());
+                let libraries = orders.libraries.iter().map(Library::path);
+                let taken: Vec<&Path> = files.map(|(path, _)| path).chain(libraries).collect();
+                fixed = FixedFile::beside(&taken);
+            }
+        }
+        Self { provisions, fixed }
+    }
+}
+
+fn enter_root(orders: &Orders<'_>, found: &Found) -> Result<(), Report> {
     let failed = |(library, errno)| Report::Failed {
         step: Step::Libraries,
         errno,
@@ -313,7 +351,7 @@ fn enter_root(orders: &Orders<'_>, provisions: &[Provision]) -> Result<(), Repor
     if let Some(files) = orders.files {
         bound.extend(at(Step::Files, binding::files(files))?);
     }
-    for provision in provisions {
+    for provision in &found.provisions {
         bound.push(at(Step::Root, provision.bind())?);
     }
     // Without a user namespace the change of user comes later.
@@ -323,16 +361,12 @@ fn enter_root(orders: &Orders<'_>, provisions: &[Provision]) -> Result<(), Repor
     };
     at(
         Step::Root,
-        root::enter(&bound, orders.limits.scratch_bytes, owner),
+        root::enter(&bound, &found.fixed, orders.limits.scratch_bytes, owner),
     )
 }
 
 /// What Landlock lets the process use, and for what.
-fn allowed<'a>(
-    orders: &Orders<'a>,
-    provisions: &'a [Provision],
-    scratch: bool,
-) -> Vec<(&'a Path, BitFlags<AccessFs>)> {
+fn allowed<'a>(orders: &Orders<'a>, found: &'a Found, scratch: bool) -> Vec<(&'a Path, BitFlags<AccessFs>)> {
     let libraries = orders.libraries.iter().map(|library| {
         let execute = if library.is_interpreter() {
             BitFlags::from(AccessFs::Execute)
@@ -342,15 +376,26 @@ fn allowed<'a>(
         (library.path(), execute | AccessFs::ReadFile)
     });
     let roots = orders.files.iter().flat_map(|files| files.roots());
-    let roots = roots.map(|(path, is_folder)| match is_folder {
-        true => (path, AccessFs::ReadFile | AccessFs::ReadDir),
-        false => (path, BitFlags::from(AccessFs::ReadFile)),
+    let is_program = matches!(orders.role, Role::Program { .. });
+    let execute = match is_program {
+        true => BitFlags::from(AccessFs::Execute),
+        false => BitFlags::empty(),
+    };
+    let roots = roots.map(move |(path, is_folder)| match is_folder {
+        true => (path, execute | AccessFs::ReadFile | AccessFs::ReadDir),
+        false => (path, execute | AccessFs::ReadFile),
     });
-    let provisions = provisions
-        .iter()
-        .map(|provision| (provision.path(), provision.access()));
-    let scratch = scratch.then(|| (Path::new(root::SCRATCH), landlock::scratch_access()));
-    libraries.chain(roots).chain(provisions).chain(scratch).collect()
+    let provisions = found.provisions.iter();
+    let provisions = provisions.map(|provision| (provision.path(), provision.access()));
+    let fixed = found.fixed.iter();
+    let fixed = fixed.map(|file| (file.path(), BitFlags::from(AccessFs::ReadFile)));
+    let scratch_access = match is_program {
+        true => landlock::scratch_access_of_programs(),
+        false => landlock::scratch_access(),
+    };
+    let scratch = scratch.then(|| (Path::new(root::SCRATCH), scratch_access));
+    let besides = provisions.chain(fixed).chain(scratch);
+    libraries.chain(roots).chain(besides).collect()
 }
 
 /// The pipes, where [`place_descriptors`] put them.
@@ -365,9 +410,9 @@ fn place_descriptors(orders: &Orders<'_>, parent: &Parent<'_>, null: OwnedFd) ->
     raise_limit()?;
     close_unneeded(orders, parent, &null)?;
     let image_number = orders.image_number;
-    let (report_number, go_number) = (image_number + 1, image_number + 2);
+    let (report_number, go_number, notices_number) = (image_number + 1, image_number + 2, image_number + 3);
     // First away from all numbers that are to be filled, then there.
-    let first_free = go_number + 1;
+    let first_free = notices_number + 1;
     let or_null = |output: Output<'_>| match output {
         Output::Null => lift(null.as_fd(), first_free),
         Output::Fd(fd) => lift(fd, first_free),
@@ -380,6 +425,9 @@ fn place_descriptors(orders: &Orders<'_>, parent: &Parent<'_>, null: OwnedFd) ->
         (lift(parent.report, first_free)?, report_number, true),
         (lift(parent.go, first_free)?, go_number, true),
     ];
+    if let Some(notices) = orders.notices {
+        lifted.push((lift(notices, first_free)?, notices_number, true));
+    }
     for &(fd, number) in &orders.inherit {
         lifted.push((lift(fd, first_free)?, number, false));
     }
@@ -408,6 +456,7 @@ fn close_unneeded(orders: &Orders<'_>, parent: &Parent<'_>, null: &OwnedFd) -> R
     });
     let pipes = [parent.report, parent.go, orders.image.memfd(), null.as_fd()];
     let mut needed: Vec<RawFd> = pipes.iter().map(AsRawFd::as_raw_fd).chain(outputs).collect();
+    needed.extend(orders.notices.map(|notices| notices.as_raw_fd()));
     needed.extend(orders.inherit.iter().map(|(fd, _)| fd.as_raw_fd()));
     needed.sort_unstable();
     needed.dedup();

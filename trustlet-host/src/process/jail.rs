@@ -7,7 +7,7 @@
 
 pub use super::descriptors::Output;
 pub use super::limits::Limits;
-pub use super::seccomp::Role;
+pub use super::seccomp::{Refusals, Role};
 pub use super::step::Step;
 
 use super::child::{self, Orders, Parent, Report};
@@ -18,8 +18,10 @@ use super::identity::{HostIds, Lease};
 use super::image::Image;
 use super::layers::{Layer, Layers, Missing};
 use super::library::{LIBRARIES_MAX, Library};
-use rustix::fd::{AsFd, BorrowedFd, RawFd};
+use hacher_libos_net::attach::seqpacket;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::{Errno, write};
+use rustix::net::RecvFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
     DumpableBehavior, Resource, WaitIdOptions, WaitIdStatus, dumpable_behavior, getrlimit,
@@ -31,9 +33,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// Numbers above the jail's descriptor limit that starting it needs besides those for what it inherits: the
-/// image and two pipes at numbers that the program cannot use; duplicates of these and of the standard
-/// descriptors, and as many that may lie in the way.
-const SPARE_NUMBERS: u32 = 3 + 2 * 6;
+/// image, two pipes and a socket at numbers that the program cannot use; duplicates of these and of the
+/// standard descriptors, and as many that may lie in the way.
+const SPARE_NUMBERS: u32 = 4 + 2 * 7;
 /// Fewest descriptors that a process can be given: standard ones, and room for the loader to open libraries.
 const OPEN_FILES_MIN: u32 = 8;
 
@@ -70,6 +72,45 @@ pub struct Spawn<'a> {
     pub inherit: &'a [(BorrowedFd<'a>, RawFd)],
     /// What this machine can enforce.
     pub layers: &'a Layers,
+}
+
+/// The layers without which no function has programs of its own. What these may do is harmless because of
+/// them: signals and sockets end at the namespaces, descriptors and processes are counted for the trustlet
+/// alone, and what it shares with others cannot be opened once more.
+const PROGRAMS_NEED: [Layer; 8] = [
+    Layer::UserNamespace,
+    Layer::MountNamespace,
+    Layer::PidNamespace,
+    Layer::NetNamespace,
+    Layer::IpcNamespace,
+    Layer::Seccomp,
+    Layer::NonDumpable,
+    Layer::ResourceLimits,
+];
+
+/// What a machine with these layers lacks for functions with programs of their own; `None` if nothing.
+#[must_use]
+pub fn programs_missing(layers: &Layers) -> Option<&Missing> {
+    let mut missing = layers.missing().iter();
+    missing.find(|missing| PROGRAMS_NEED.contains(&missing.layer))
+}
+
+/// Why functions have no programs of their own on this machine; `None` if they can. Tries isolation, which
+/// takes some milliseconds.
+#[must_use]
+pub fn programs_missing_here() -> Option<String> {
+    let layers = Layers::probe();
+    // What was not found out is at the start.
+    let missing = programs_missing(&layers).filter(|missing| !missing.untried);
+    missing.map(no_programs)
+}
+
+/// What a machine without a layer says to a function with programs.
+pub(super) fn no_programs(missing: &Missing) -> String {
+    format!(
+        "`syscalls = \"program\"` needs every namespace, seccomp and resource limits, and this machine lacks one ({missing}); \
+         see `hacher-fabric doctor`"
+    )
 }
 
 /// Why a process could not be started. Nothing of it is left.
@@ -147,6 +188,7 @@ pub struct Child {
     forked: Forked,
     exit: Option<Exit>,
     layers_missing: Vec<Missing>,
+    refusals: Option<Refusals>,
     /// Dropped after the process, which is reaped by then.
     _lease: Lease,
 }
@@ -168,6 +210,13 @@ impl Child {
     #[must_use]
     pub fn layers_missing(&self) -> &[Missing] {
         &self.layers_missing
+    }
+
+    /// Where this process hears of calls that are refused to it and to what it starts, and has to answer them:
+    /// of one with programs of its own. They wait until then.
+    #[must_use]
+    pub fn refusals(&self) -> Option<&Refusals> {
+        self.refusals.as_ref()
     }
 
     /// SIGKILL. It has not ended yet when this returns; see [`Child::wait`].
@@ -243,13 +292,18 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
         name: spawn.name.to_owned(),
         problem: "every user id that a process can be given is in use",
     })?;
-    let orders = prepare(spawn, lease.ids())?;
     let failed = |step: Step, errno: Errno| SpawnError::Step {
         name: spawn.name.to_owned(),
         step,
         source: explained(errno),
     };
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(Step::Clone, errno));
+    let notices = match spawn.role {
+        Role::Program { .. } => Some(seqpacket::pair().map_err(|errno| failed(Step::Clone, errno))?),
+        Role::Function | Role::Gateway | Role::Daemon => None,
+    };
+    let mut orders = prepare(spawn, lease.ids())?;
+    orders.notices = notices.as_ref().map(|(_, theirs)| theirs.as_fd());
     let (go_read, go_write) = pipe()?;
     let (report_read, report_write) = pipe()?;
     let forked = {
@@ -263,10 +317,11 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
             .map_err(|error| failed(Step::Clone, errno_of(&error)))?
     };
     drop((go_read, report_write));
-    let child = Child {
+    let mut child = Child {
         forked,
         exit: None,
         layers_missing: spawn.layers.missing().to_vec(),
+        refusals: None,
         _lease: lease,
     };
     if spawn.layers.has(Layer::UserNamespace) {
@@ -286,7 +341,13 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
     }
     write(&go_write, &[1]).map_err(|errno| failed(Step::Handshake, errno))?;
     match Report::receive(&report_read).map_err(|errno| failed(Step::Handshake, errno))? {
-        Report::Silence => Ok(child),
+        Report::Silence => {
+            if let Some((ours, _)) = &notices {
+                let listener = listener(ours).map_err(|errno| failed(Step::Seccomp, errno))?;
+                child.refusals = Some(Refusals::new(listener));
+            }
+            Ok(child)
+        }
         Report::Failed {
             step: Step::Libraries,
             errno: Errno::STALE | Errno::NOENT,
@@ -297,6 +358,13 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
             name: spawn.name.to_owned(),
         }),
     }
+}
+
+/// What the child has sent before its program started to run.
+fn listener(socket: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let received = seqpacket::receive(socket, &mut [0; 2], RecvFlags::DONTWAIT)?;
+    let listener = received.and_then(|(_, mut descriptors)| descriptors.pop());
+    listener.ok_or(Errno::PROTO)
 }
 
 fn changed(spawn: &Spawn<'_>, library: usize) -> SpawnError {
@@ -338,6 +406,11 @@ fn prepare<'a>(spawn: &'a Spawn<'a>, ids: HostIds) -> Result<Orders<'a>, SpawnEr
     if spawn.limits.threads == 0 {
         return Err(refuse("it may not even have one thread"));
     }
+    if matches!(spawn.role, Role::Program { .. }) && programs_missing(spawn.layers).is_some() {
+        return Err(refuse(
+            "it lacks a layer of isolation without which it may have no programs",
+        ));
+    }
     if spawn.libraries.len() > LIBRARIES_MAX {
         return Err(refuse("it has too many libraries"));
     }
@@ -375,6 +448,7 @@ fn prepare<'a>(spawn: &'a Spawn<'a>, ids: HostIds) -> Result<Orders<'a>, SpawnEr
         dumpable_for_maps: !dumpable
             && matches!(ids, HostIds::Own { .. })
             && spawn.layers.has(Layer::UserNamespace),
+        notices: None,
     })
 }
 

@@ -14,14 +14,14 @@ use std::path::Path;
 /// The newest rules that are asked for; an older kernel enforces those that it knows.
 const ABI_WANTED: ABI = ABI::V7;
 
-/// Confines this process to using each path as it says and nothing else, to no TCP port at all, and to its
-/// own signals and abstract sockets.
-pub(super) fn restrict(allowed: &[(&Path, BitFlags<AccessFs>)]) -> Result<(), Errno> {
+/// Confines this process to using each path as it says and nothing else, and to its own signals and abstract
+/// sockets; and to no TCP port at all, unless it has a `network` of its own, whose ports nobody else reaches.
+pub(super) fn restrict(allowed: &[(&Path, BitFlags<AccessFs>)], network: bool) -> Result<(), Errno> {
     let mut opened = Vec::with_capacity(allowed.len());
     for &(path, access) in allowed {
         opened.push((open_path(path)?, access));
     }
-    enforce(opened).map_err(|error| errno_of(&error))
+    enforce(opened, network).map_err(|error| errno_of(&error))
 }
 
 fn open_path(path: &Path) -> Result<OwnedFd, Errno> {
@@ -41,12 +41,17 @@ pub(super) fn scratch_access() -> BitFlags<AccessFs> {
         | AccessFs::Truncate
 }
 
-fn enforce(opened: Vec<(OwnedFd, BitFlags<AccessFs>)>) -> Result<(), landlock::RulesetError> {
-    let mut rules = Ruleset::default()
-        .handle_access(AccessFs::from_all(ABI_WANTED))?
-        .handle_access(AccessNet::from_all(ABI_WANTED))?
-        .scope(Scope::from_all(ABI_WANTED))?
-        .create()?;
+/// What a function with programs of its own may do there besides: make symbolic links and sockets.
+pub(super) fn scratch_access_of_programs() -> BitFlags<AccessFs> {
+    scratch_access() | AccessFs::MakeSym | AccessFs::MakeSock
+}
+
+fn enforce(opened: Vec<(OwnedFd, BitFlags<AccessFs>)>, network: bool) -> Result<(), landlock::RulesetError> {
+    let mut handled = Ruleset::default().handle_access(AccessFs::from_all(ABI_WANTED))?;
+    if !network {
+        handled = handled.handle_access(AccessNet::from_all(ABI_WANTED))?;
+    }
+    let mut rules = handled.scope(Scope::from_all(ABI_WANTED))?.create()?;
     for (path, access) in opened {
         rules = rules.add_rule(PathBeneath::new(path, access))?;
     }

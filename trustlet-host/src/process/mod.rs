@@ -50,6 +50,8 @@ mod identity;
 mod landlock;
 mod limits;
 mod mounts;
+mod network;
+mod pace;
 mod permission;
 mod probe;
 mod provisions;

@@ -5,11 +5,12 @@ use super::copy::CopyError;
 use super::failure::{os, unsuitable};
 use super::files::{AddedFile, Files, NO_PLACE};
 use super::image::Image;
-use super::jail::{Limits, Output, Role, Spawn, spawn};
+use super::jail::{Limits, Output, Role, Spawn, no_programs, programs_missing, spawn};
 use super::layers::{Layer, Layers};
 use super::library::Library;
 use super::measured_files::MeasuredFiles;
 use super::memory;
+use super::pace::Pace;
 use super::region::{Doorbell, Region};
 use super::seccomp::lockdown_program;
 use super::trustlet::Process;
@@ -20,7 +21,7 @@ use crate::linux::report::Reporter;
 use crate::linux::unhurried::{PATIENCE, asked};
 use crate::platform::{
     Asker, Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, PlatformReport,
-    Spawned, TrustletRole,
+    Spawned, SystemCalls, TrustletRole,
 };
 use hacher_libos_net::attach::seqpacket;
 use hacher_libos_net::attach::{CHANNEL_FD, ZeroizingMessage};
@@ -128,13 +129,14 @@ impl ProcessPlatform {
         let output = log
             .as_ref()
             .map_or(Output::Null, |(_, write)| Output::Fd(write.as_fd()));
-        let (role, own, own_min) = match launch.role {
-            TrustletRole::Function => (Role::Function, DESCRIPTORS_OF_ITS_OWN, DESCRIPTORS_OF_ITS_OWN_MIN),
-            TrustletRole::Gateway => (
-                Role::Gateway,
-                DESCRIPTORS_OF_A_GATEWAY,
-                DESCRIPTORS_OF_A_GATEWAY_MIN,
-            ),
+        let (own, own_min) = match launch.role {
+            TrustletRole::Function => (DESCRIPTORS_OF_ITS_OWN, DESCRIPTORS_OF_ITS_OWN_MIN),
+            TrustletRole::Gateway => (DESCRIPTORS_OF_A_GATEWAY, DESCRIPTORS_OF_A_GATEWAY_MIN),
+        };
+        let role = match (launch.role, launch.system_calls) {
+            (TrustletRole::Gateway, _) => Role::Gateway,
+            (TrustletRole::Function, SystemCalls::Native) => Role::Function,
+            (TrustletRole::Function, SystemCalls::Program { jit }) => Role::Program { jit },
         };
         let environment: Vec<(&OsStr, &OsStr)> = launch
             .environment
@@ -185,6 +187,7 @@ impl ProcessPlatform {
             channel: ours,
             born: clock::now(),
             backlog: Backlog::default(),
+            pace: Pace::default(),
             cpu,
             patient: launch.patient,
         };
@@ -211,6 +214,13 @@ impl Platform for ProcessPlatform {
 
     fn layers(&self) -> Vec<LayerStatus> {
         layer_statuses(&self.layers)
+    }
+
+    fn admits(&self, calls: SystemCalls) -> Result<(), PlatformError> {
+        match (calls, programs_missing(&self.layers)) {
+            (SystemCalls::Program { .. }, Some(missing)) => Err(unsuitable(&no_programs(missing))),
+            _ => Ok(()),
+        }
     }
 
     fn random(&mut self, bytes: &mut [u8]) -> Result<(), PlatformError> {
@@ -325,14 +335,27 @@ impl Platform for ProcessPlatform {
     ) -> Result<(), PlatformError> {
         let gone = || unsuitable(&"the process is gone");
         let process = self.processes.get_mut(&process).ok_or_else(gone)?;
-        let descriptors: Vec<BorrowedFd<'_>> = grants
+        // One that may change how its descriptors block gets ends to ring that nobody else has.
+        let own_ends: Vec<Option<OwnedFd>> = grants
             .iter()
             .map(|grant| match grant {
-                Grant::ReadWrite(region) => region.region.as_fd(),
-                Grant::ReadOnly(region) => region.read_only.as_fd(),
-                Grant::Doorbell(doorbell) => doorbell.ringing(),
-                Grant::OwnDoorbell(doorbell) => doorbell.own(),
-                Grant::File(file) => file.as_fd(),
+                Grant::Doorbell(doorbell) if process.child.refusals().is_some() => {
+                    doorbell.ringing_apart().map(Some)
+                }
+                _ => Ok(None),
+            })
+            .collect::<Result<_, _>>()
+            .map_err(os("opening a doorbell"))?;
+        let descriptors: Vec<BorrowedFd<'_>> = grants
+            .iter()
+            .zip(&own_ends)
+            .map(|(grant, own_end)| match (grant, own_end) {
+                (_, Some(own_end)) => own_end.as_fd(),
+                (Grant::ReadWrite(region), None) => region.region.as_fd(),
+                (Grant::ReadOnly(region), None) => region.read_only.as_fd(),
+                (Grant::Doorbell(doorbell), None) => doorbell.ringing(),
+                (Grant::OwnDoorbell(doorbell), None) => doorbell.own(),
+                (Grant::File(file), None) => file.as_fd(),
             })
             .collect();
         match process

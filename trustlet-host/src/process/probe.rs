@@ -12,7 +12,7 @@ use super::image::Image;
 use super::layers::{Layer, Layers, Missing};
 use super::permission::{refusal, setting};
 use super::region::Region;
-use super::seccomp::{self, Role, Subject};
+use super::seccomp::{Role, StageOne, Subject};
 use super::{landlock, limits, root};
 use crate::linux::patience::until_readable;
 use core::time::Duration;
@@ -114,7 +114,7 @@ impl Layers {
 fn try_layer(layer: Layer, found: &Layers) -> Result<(), Lack> {
     let tried = match layer {
         Layer::UserNamespace => return namespace(layer, found, || Ok(())),
-        Layer::MountNamespace => return namespace(layer, found, || root::enter(&[], 4096, None)),
+        Layer::MountNamespace => return namespace(layer, found, || root::enter(&[], &[], 4096, None)),
         Layer::PidNamespace => {
             return namespace(layer, found, || {
                 effect(rustix::process::getpid().as_raw_nonzero().get() == 1)
@@ -285,7 +285,7 @@ fn no_network() -> Result<(), Errno> {
 
 fn confined_by_landlock() -> Result<(), Errno> {
     set_no_new_privs(true)?;
-    landlock::restrict(&[])?;
+    landlock::restrict(&[], false)?;
     let refused = open(
         "/",
         OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
@@ -301,7 +301,7 @@ fn confined_by_seccomp() -> Result<(), Errno> {
         pid: 1,
         scratch: false,
     };
-    seccomp::install(&seccomp::stage_one(subject)?)?;
+    StageOne::new(subject)?.install()?;
     effect(memfd_create("probe", MemfdFlags::CLOEXEC).err() == Some(Errno::PERM))
 }
 

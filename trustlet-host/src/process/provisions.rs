@@ -1,6 +1,7 @@
 //! What every function finds in its file system besides its libraries: the devices that give nothing away,
 //! and the machine's time zones, so that libraries which expect them work. They are bind-mounted read-only
-//! from the machine; which bytes a time zone file holds is not measured.
+//! from the machine; which bytes a time zone file holds is not measured. And a few files of `/etc` whose
+//! content is the same in every function, so they say nothing of the machine.
 
 use super::mounts::Bound;
 use landlock::{AccessFs, BitFlags};
@@ -45,6 +46,52 @@ const PROVISIONS: [Provision; 6] = [
         writable: false,
     },
 ];
+
+/// A file with the same content in every function.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FixedFile {
+    path: &'static str,
+    pub(super) content: &'static str,
+}
+
+/// What name lookups of C libraries read: the user and group of every function (`INSIDE_ID`), the loopback
+/// addresses, and that there is nothing else to ask.
+const FIXED_FILES: [FixedFile; 4] = [
+    FixedFile {
+        path: "/etc/passwd",
+        content: "root:x:0:0:root:/:/sbin/nologin\nfunction:x:1000:1000:function:/tmp:/sbin/nologin\n\
+                  nobody:x:65534:65534:nobody:/:/sbin/nologin\n",
+    },
+    FixedFile {
+        path: "/etc/group",
+        content: "root:x:0:\nfunction:x:1000:\nnogroup:x:65534:\n",
+    },
+    FixedFile {
+        path: "/etc/hosts",
+        content: "127.0.0.1 localhost\n::1 localhost\n",
+    },
+    FixedFile {
+        path: "/etc/nsswitch.conf",
+        content: "passwd: files\ngroup: files\nhosts: files\n",
+    },
+];
+
+impl FixedFile {
+    /// Those whose place is not one of `taken`, nor in or around one: a function may bring its own.
+    pub(super) fn beside(taken: &[&Path]) -> Vec<Self> {
+        let is_free = |file: &Self| {
+            let path = file.path();
+            !taken
+                .iter()
+                .any(|taken| taken.starts_with(path) || path.starts_with(taken))
+        };
+        FIXED_FILES.into_iter().filter(is_free).collect()
+    }
+
+    pub(super) fn path(&self) -> &'static Path {
+        Path::new(self.path)
+    }
+}
 
 impl Provision {
     /// Those that this machine has; a function does without the others.
@@ -101,6 +148,20 @@ fn device_of(number: u64) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_a_function_brings_takes_the_place_of_the_fixed_one() {
+        let beside = |taken: &[&'static str]| -> Vec<&str> {
+            let taken: Vec<&Path> = taken.iter().map(Path::new).collect();
+            let files = FixedFile::beside(&taken);
+            files.iter().map(|file| file.path).collect()
+        };
+        let all = beside(&["/etc/passwords", "/opt"]);
+        assert_eq!(all.len(), FIXED_FILES.len());
+        assert_eq!(beside(&["/etc/passwd"]), all[1..]);
+        assert!(beside(&["/etc"]).is_empty());
+        assert_eq!(beside(&["/etc/hosts/below"]).len(), all.len() - 1);
+    }
 
     #[test]
     fn nothing_is_found_in_the_place_of_a_device_but_the_device() {

@@ -98,6 +98,20 @@ impl Doorbell {
     pub fn ringing(&self) -> BorrowedFd<'_> {
         self.ringing.as_fd()
     }
+
+    /// An end that is rung, opened once more: what its holder makes of blocking mode is nobody else's.
+    ///
+    /// # Errors
+    ///
+    /// No descriptor left, or no `/proc`.
+    pub fn ringing_apart(&self) -> io::Result<OwnedFd> {
+        let path = format!("/proc/self/fd/{}", self.ringing.as_raw_fd());
+        Ok(open(
+            path,
+            OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?)
+    }
 }
 
 #[cfg(test)]
@@ -142,6 +156,23 @@ mod tests {
             Err(Errno::PERM)
         );
         assert_eq!(region.len_bytes(), 4096);
+    }
+
+    #[test]
+    fn an_end_that_was_opened_apart_blocks_or_not_by_itself() {
+        use rustix::fs::{fcntl_getfl, fcntl_setfl};
+        let doorbell = Doorbell::create().unwrap();
+        let apart = doorbell.ringing_apart().unwrap();
+        assert!(fcntl_getfl(&apart).unwrap().contains(OFlags::NONBLOCK));
+        fcntl_setfl(&apart, OFlags::WRONLY).unwrap();
+        assert!(
+            fcntl_getfl(doorbell.ringing())
+                .unwrap()
+                .contains(OFlags::NONBLOCK)
+        );
+        // It is the same bell.
+        assert_eq!(write(&apart, &[1]), Ok(1));
+        assert_eq!(read(doorbell.own(), &mut [0; 8]), Ok(1));
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! The file system of a jail: the measured libraries, read-only, at their own paths; for a function its
-//! files, a few devices and the time zones ([`super::provisions`]); a scratch directory if the chain gives
-//! one; nothing else. No `/proc`, no `/sys`.
+//! files, a few devices, the time zones and fixed files of `/etc` ([`super::provisions`]); a scratch directory
+//! if the chain gives one; nothing else. No `/sys`, and no `/proc`, not even of the process itself: by
+//! `/proc/self/mem` it could write its own code, and by `/proc/self/fd` open a region that it has for reading
+//! once more for writing (I1).
 
 use super::mounts::{Bound, make_private, protect, tmpfs};
+use super::provisions::FixedFile;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat, symlinkat};
-use rustix::io::Errno;
+use rustix::io::{Errno, write};
 use rustix::mount::{MountAttrFlags, MoveMountFlags, UnmountFlags, move_mount, unmount};
 use rustix::process::{chdir, fchdir, pivot_root};
 use std::path::Path;
@@ -24,10 +27,15 @@ const ROOT_INODES: u64 = 4096;
 const SCRATCH_BYTES_PER_INODE: u64 = 4096;
 const SCRATCH_INODES_MIN: u64 = 64;
 
-/// Makes a root of what is `bound` and the scratch directory, and lets this process and its mount namespace
-/// forget the old one. `owner`: user and group of the scratch directory if they are not those of this
-/// process.
-pub(super) fn enter(bound: &[Bound<'_>], scratch_bytes: u64, owner: Option<(u32, u32)>) -> Result<(), Errno> {
+/// Makes a root of what is `bound`, the `fixed` files and the scratch directory, and lets this process and its
+/// mount namespace forget the old one. `owner`: user and group of the scratch directory if they are not those
+/// of this process.
+pub(super) fn enter(
+    bound: &[Bound<'_>],
+    fixed: &[FixedFile],
+    scratch_bytes: u64,
+    owner: Option<(u32, u32)>,
+) -> Result<(), Errno> {
     make_private()?;
     let root = tmpfs(
         &[("size", ROOT_BYTES), ("nr_inodes", ROOT_INODES)],
@@ -42,6 +50,9 @@ pub(super) fn enter(bound: &[Bound<'_>], scratch_bytes: u64, owner: Option<(u32,
     }
     for bound in bound {
         attach(&root, bound)?;
+    }
+    for file in fixed {
+        make_fixed(&root, file)?;
     }
     for (path, target) in LINKS {
         make_folders(&root, Path::new(path))?;
@@ -89,6 +100,15 @@ fn attach(root: &OwnedFd, bound: &Bound<'_>) -> Result<(), Errno> {
         path,
         MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
     )
+}
+
+fn make_fixed(root: &OwnedFd, file: &FixedFile) -> Result<(), Errno> {
+    let path = file.path().strip_prefix("/").map_err(|_| Errno::INVAL)?;
+    make_folders(root, path)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = openat(root, path, flags, Mode::from_raw_mode(0o444))?;
+    // A few dozen bytes: written whole, or there is no room.
+    write(&made, file.content.as_bytes()).map(|_| ())
 }
 
 /// Makes the folders that `path` lies in.

@@ -10,47 +10,84 @@
 //! program has no handler yet. The kernel kills whoever blocks a signal that it must take, and C libraries
 //! block all signals while they start a process. So blocking signals is signalled too, and done by the same
 //! handler, but for `SIGSYS`.
+//!
+//! A function with programs of its own ([`Role::Program`]) has one stage, from before its program starts, and
+//! the monitor itself hears of what is refused ([`Refusals`]).
 
 mod calls;
 mod condition;
+mod memory;
+mod program_rules;
+mod refusals;
 mod role;
 mod rules;
+mod scratch;
 
+pub use refusals::Refusals;
 pub use role::Role;
 pub(super) use role::Subject;
 
 use condition::{Rules, allow, allow_if, number};
 use role::Stage;
 use rules::rules;
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
 
-/// Installs stage 1 in this thread, for good.
-pub(super) fn install(programs: &[BpfProgram]) -> Result<(), Errno> {
-    programs.iter().try_for_each(|program| {
-        apply_filter(program).map_err(|error| match error {
-            seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => {
-                Errno::from_io_error(&error).unwrap_or(Errno::INVAL)
-            }
-            _ => Errno::INVAL,
-        })
-    })
+/// Stage 1, compiled, in the order in which its programs are installed.
+pub(super) struct StageOne {
+    quiet: Vec<BpfProgram>,
+    /// The last one, if the monitor is to hear of what it refuses.
+    noticed: Option<BpfProgram>,
 }
 
-/// Stage 1 for `subject`, to be installed in this order.
-pub(super) fn stage_one(subject: Subject) -> Result<Vec<BpfProgram>, Errno> {
-    let mut absent = Rules::new();
-    allow(&mut absent, &[libc::SYS_clone3]);
-    let mut programs = vec![answer(absent, libc::ENOSYS)?];
-    if subject.role == Role::Function {
-        programs.push(locks_of_one_process()?);
+impl StageOne {
+    /// Stage 1 for `subject`.
+    pub(super) fn new(subject: Subject) -> Result<Self, Errno> {
+        let mut absent = Rules::new();
+        allow(&mut absent, &[libc::SYS_clone3]);
+        let mut quiet = vec![answer(absent, libc::ENOSYS)?];
+        if subject.role == Role::Function {
+            quiet.push(locks_of_one_process()?);
+        }
+        let rules = rules(Stage::Start(subject), subject.role)?;
+        let noticed = match subject.role {
+            Role::Program { .. } => Some(noticed(rules)?),
+            Role::Function | Role::Gateway | Role::Daemon => {
+                let otherwise = SeccompAction::Errno(errno(libc::EPERM));
+                quiet.push(compile(rules, otherwise, SeccompAction::Allow)?);
+                None
+            }
+        };
+        Ok(Self { quiet, noticed })
     }
-    programs.push(compile(
-        rules(Stage::Start(subject), subject.role)?,
-        SeccompAction::Errno(errno(libc::EPERM)),
-        SeccompAction::Allow,
-    )?);
-    Ok(programs)
+
+    /// Installs it in this thread, for good. Where the monitor is to hear of refusals, the descriptor for it.
+    pub(super) fn install(&self) -> Result<Option<OwnedFd>, Errno> {
+        self.quiet.iter().try_for_each(|program| {
+            apply_filter(program).map_err(|error| match error {
+                seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => {
+                    Errno::from_io_error(&error).unwrap_or(Errno::INVAL)
+                }
+                _ => Errno::INVAL,
+            })
+        })?;
+        self.noticed.as_ref().map(refusals::install).transpose()
+    }
+}
+
+/// A program that allows what `rules` say, and has everything else wait for the monitor's answer.
+fn noticed(rules: Rules) -> Result<BpfProgram, Errno> {
+    /// `SECCOMP_RET_TRAP`, in whose place it is put: the compiler does not know the other.
+    const RETURN_TRAP: u32 = libc::SECCOMP_RET_TRAP;
+    let mut program = compile(rules, SeccompAction::Trap, SeccompAction::Allow)?;
+    for instruction in &mut program {
+        let returns = u32::from(instruction.code) == libc::BPF_RET | libc::BPF_K;
+        if returns && instruction.k == RETURN_TRAP {
+            instruction.k = refusals::RETURN_NOTICE;
+        }
+    }
+    Ok(program)
 }
 
 /// Answers a request for a POSIX lock with success. Such locks never conflict within one process, and no
@@ -75,7 +112,7 @@ pub struct AllowedCall {
 }
 
 /// What a process of `role` can call while it serves, in the order of the numbers; of functions, one with a
-/// scratch directory. The daemon is no trustlet, and adds no stage 2.
+/// scratch directory. The daemon is no trustlet, and adds no stage 2; nor does a function with programs.
 ///
 /// # Errors
 ///
@@ -85,16 +122,18 @@ pub fn calls_of(role: Role) -> std::io::Result<Vec<AllowedCall>> {
         role,
         image_number: 0,
         pid: 1,
-        scratch: role == Role::Function,
+        scratch: role.is_function(),
     };
     let start = rules(Stage::Start(subject), role)?;
     let locked = rules(Stage::Locked, role)?;
     let both = start.iter().filter_map(|(&number, at_start)| {
         let later = match role {
-            Role::Daemon => at_start,
+            Role::Daemon | Role::Program { .. } => at_start,
             Role::Function | Role::Gateway => locked.get(&number)?,
         };
-        let answered = number == libc::SYS_clone3;
+        // The latter is for the number of a descriptor that is gone before its program runs.
+        let only_before = role.is_function() && number == libc::SYS_sendmsg;
+        let answered = number == libc::SYS_clone3 || only_before;
         (!answered).then_some(AllowedCall {
             number,
             conditional: !at_start.is_empty() || !later.is_empty(),
@@ -131,7 +170,7 @@ pub fn lockdown_program(role: Role) -> std::io::Result<Vec<u8>> {
 fn lockdown(role: Role) -> Result<BpfProgram, Errno> {
     let otherwise = match role {
         Role::Function => SeccompAction::Trap,
-        Role::Gateway | Role::Daemon => SeccompAction::Errno(errno(libc::EPERM)),
+        Role::Program { .. } | Role::Gateway | Role::Daemon => SeccompAction::Errno(errno(libc::EPERM)),
     };
     compile(rules(Stage::Locked, role)?, otherwise, SeccompAction::Allow)
 }
@@ -158,15 +197,18 @@ mod tests {
 
     #[test]
     fn every_role_has_a_program_that_the_kernel_can_hold() {
-        for role in [Role::Function, Role::Gateway, Role::Daemon] {
+        let programs = [false, true].map(|jit| Role::Program { jit });
+        let roles = [Role::Function, Role::Gateway, Role::Daemon];
+        for role in roles.into_iter().chain(programs) {
             let subject = Subject {
                 role,
                 image_number: 64,
                 pid: 1,
                 scratch: true,
             };
-            let programs = stage_one(subject).unwrap();
-            assert!(programs.iter().map(Vec::len).sum::<usize>() < 4096);
+            let StageOne { quiet, noticed } = StageOne::new(subject).unwrap();
+            assert_eq!(noticed.is_some(), matches!(role, Role::Program { .. }));
+            assert!(quiet.iter().chain(&noticed).map(Vec::len).sum::<usize>() < 4096);
             assert!(lockdown(role).unwrap().len() < 2000);
         }
     }
@@ -183,11 +225,14 @@ mod tests {
 
     /// The rows of the table under "System calls": names, and whether they have conditions.
     #[cfg(target_arch = "x86_64")]
-    fn documented() -> BTreeMap<String, bool> {
+    fn documented(title: &str) -> BTreeMap<String, bool> {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/functions.md");
         let text = std::fs::read_to_string(path).unwrap();
-        let (_, section) = text.split_once("## System calls").unwrap();
-        let rows = section.lines().skip_while(|line| !line.starts_with("| `"));
+        let (_, section) = text.split_once(title).unwrap();
+        let rows = section
+            .lines()
+            .skip_while(|line| !line.starts_with("| calls (x86-64)"));
+        let rows = rows.skip(2);
         let mut calls = BTreeMap::new();
         for row in rows.take_while(|line| line.starts_with("| `")) {
             let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
@@ -216,12 +261,43 @@ mod tests {
                 (name.to_owned(), call.conditional || with_scratch)
             })
             .collect();
-        assert_eq!(documented(), allowed);
+        assert_eq!(documented("## System calls"), allowed);
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn the_documented_calls_of_programs_are_those_of_the_filter() {
+        let calls_of = |role| -> BTreeMap<String, bool> {
+            let calls = calls_of(role).unwrap().into_iter();
+            let named = |call: AllowedCall| {
+                (
+                    call_name(call.number.cast_unsigned()).unwrap().to_owned(),
+                    call.conditional,
+                )
+            };
+            calls.map(named).collect()
+        };
+        let native = calls_of(Role::Function);
+        let documented = documented("## Programs of its own");
+        let program = calls_of(Role::Program { jit: false });
+        // Each differs from the native function's, and nothing is taken away.
+        for (name, conditional) in &documented {
+            assert_eq!(program.get(name), Some(conditional), "{name}");
+        }
+        for (name, conditional) in &program {
+            let is_said = native.contains_key(name) || documented.contains_key(name);
+            assert!(
+                is_said && (native.get(name) == Some(conditional) || documented.contains_key(name)),
+                "{name}"
+            );
+        }
+        assert!(native.keys().all(|name| program.contains_key(name)));
     }
 
     #[test]
     fn without_a_scratch_directory_nobody_changes_files_by_their_name_or_owner() {
-        for role in [Role::Function, Role::Gateway, Role::Daemon] {
+        let program = Role::Program { jit: true };
+        for role in [Role::Function, program, Role::Gateway, Role::Daemon] {
             let subject = Subject {
                 role,
                 image_number: 0,

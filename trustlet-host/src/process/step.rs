@@ -14,6 +14,7 @@ pub enum Step {
     Signals,
     Identity,
     HostName,
+    Network,
     Libraries,
     Files,
     Root,
@@ -29,13 +30,14 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::Clone,
         Self::IdentityMaps,
         Self::Handshake,
         Self::Signals,
         Self::Identity,
         Self::HostName,
+        Self::Network,
         Self::Libraries,
         Self::Files,
         Self::Root,
@@ -64,6 +66,7 @@ impl fmt::Display for Step {
             Self::Signals => "resetting signals",
             Self::Identity => "changing to its user",
             Self::HostName => "setting its host name",
+            Self::Network => "bringing up its loopback interface",
             Self::Libraries => "finding its libraries unchanged",
             Self::Files => "placing its files",
             Self::Root => "building its file system",

@@ -3,7 +3,8 @@
 use super::backlog::Backlog;
 use super::failure::os;
 use super::jail::{Child, Exit};
-use crate::machine::Trustlet;
+use super::pace::Pace;
+use crate::machine::{Refused, Trustlet};
 use crate::platform::PlatformError;
 use hacher_libos_net::clock::{self, Monotonic};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,6 +15,8 @@ pub struct Process {
     pub(super) channel: OwnedFd,
     pub(super) born: Monotonic,
     pub(super) backlog: Backlog,
+    /// Of answers to its refused calls.
+    pub(super) pace: Pace,
     /// The only core that it may run on.
     pub(super) cpu: Option<usize>,
     /// Whether it lets whoever wakes it finish first.
@@ -44,6 +47,17 @@ impl Trustlet for Process {
         self.backlog
             .flush(&self.channel, clock::now())
             .map_err(|errno| os("sending an attachment")(errno.into()))
+    }
+
+    fn refusals(&self) -> Option<BorrowedFd<'_>> {
+        self.child.refusals().map(AsFd::as_fd)
+    }
+
+    fn refuse_next(&mut self) -> Option<Refused> {
+        // Fails once all its processes have ended, which is reported elsewhere.
+        let number = self.child.refusals()?.refuse_next().ok()?;
+        let resumes = self.pace.count(clock::now());
+        Some(Refused { number, resumes })
     }
 
     fn end(&mut self) -> Option<crate::core::Exit> {

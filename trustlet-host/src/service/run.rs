@@ -63,6 +63,7 @@ impl<M: Machine> Service<M> {
             }
             self.adopt_newborn();
             self.watch_slow_readers();
+            self.resume_refusals();
             self.end_overdue();
             self.give_up_loader_if_due();
             self.renewals.look_if_due(&mut self.core);
@@ -112,8 +113,10 @@ impl<M: Machine> Service<M> {
         let given_up = self.deadlines().map(|(_, deadline)| deadline);
         let daemon = self.daemon.as_ref().and_then(|daemon| daemon.exit_due);
         let loader = self.loader.as_ref().and_then(|loader| loader.exit_due);
+        let refusals = self.refusals_due.values().copied().min();
         let due = stage
             .into_iter()
+            .chain(refusals)
             .chain(loader)
             .chain(self.renewals.due())
             .chain(self.daemon_due)
@@ -141,6 +144,7 @@ impl<M: Machine> Service<M> {
             Token::ScribeEnd => self.console.scribe_ended(),
             Token::Channel(process) => self.read_channel(process),
             Token::ProcessEnd(process) => self.process_ended(process),
+            Token::Refusals(process) => self.refuse_call(process),
         }
         Ok(())
     }

@@ -75,6 +75,7 @@ impl<M: Machine> Service<M> {
             shares: None,
             untold: Untold::default(),
             hung_up: BTreeMap::new(),
+            refusals_due: BTreeMap::new(),
             stage: Stage::Running,
             exit_code: 0,
             manager: Manager::of_environment(),

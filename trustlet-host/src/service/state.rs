@@ -50,6 +50,8 @@ pub(super) struct Service<M: Machine> {
     pub(super) untold: Untold,
     /// Processes that have closed their channel, and when they are ended.
     pub(super) hung_up: BTreeMap<ProcessId, Monotonic>,
+    /// Trustlets whose refused calls wait for their turn, and when that is.
+    pub(super) refusals_due: BTreeMap<ProcessId, Monotonic>,
     pub(super) stage: Stage,
     pub(super) exit_code: u8,
     pub(super) manager: Manager,

@@ -16,6 +16,7 @@ pub(super) enum Token {
     ScribeEnd,
     Channel(ProcessId),
     ProcessEnd(ProcessId),
+    Refusals(ProcessId),
 }
 
 impl Token {
@@ -27,8 +28,9 @@ impl Token {
             Self::DaemonSocket => 3,
             Self::DaemonEnd => 4,
             Self::ScribeEnd => 5,
-            Self::Channel(process) => 8 + process.0 * 2,
-            Self::ProcessEnd(process) => 9 + process.0 * 2,
+            Self::Channel(process) => 8 + process.0 * 4,
+            Self::ProcessEnd(process) => 9 + process.0 * 4,
+            Self::Refusals(process) => 10 + process.0 * 4,
         }
     }
 
@@ -40,8 +42,14 @@ impl Token {
             3 => Self::DaemonSocket,
             4 => Self::DaemonEnd,
             5 => Self::ScribeEnd,
-            data if data.is_multiple_of(2) => Self::Channel(ProcessId((data - 8) / 2)),
-            data => Self::ProcessEnd(ProcessId((data - 9) / 2)),
+            data => {
+                let process = ProcessId((data - 8) / 4);
+                match data % 4 {
+                    0 => Self::Channel(process),
+                    1 => Self::ProcessEnd(process),
+                    _ => Self::Refusals(process),
+                }
+            }
         }
     }
 }
@@ -69,7 +77,8 @@ mod tests {
         ]
         .into_iter()
         .chain(processes.map(Token::Channel))
-        .chain(processes.map(Token::ProcessEnd));
+        .chain(processes.map(Token::ProcessEnd))
+        .chain(processes.map(Token::Refusals));
         for token in tokens {
             assert_eq!(Token::unpack(token.pack()), token);
         }

@@ -5,7 +5,7 @@ use super::daemon::DAEMON_EXIT_PATIENCE;
 use super::state::{Service, Stage};
 use super::token::{Token, watch};
 use crate::ids::ProcessId;
-use crate::machine::{Machine, OwnProcess, Shares, Trustlet};
+use crate::machine::{Machine, OwnProcess, Refused, Shares, Trustlet};
 use core::time::Duration;
 use hacher_libos_net::attach::{AskEvidence, Drained, MessageHeader, SAID_MAX_BYTES, kind, seqpacket};
 use hacher_libos_net::clock::{self, Monotonic};
@@ -71,7 +71,11 @@ impl<M: Machine> Service<M> {
                 continue;
             };
             let watched = watch(&self.epoll, found.channel(), Token::Channel(process))
-                .and_then(|()| watch(&self.epoll, found.ended(), Token::ProcessEnd(process)));
+                .and_then(|()| watch(&self.epoll, found.ended(), Token::ProcessEnd(process)))
+                .and_then(|()| match found.refusals() {
+                    Some(refusals) => watch(&self.epoll, refusals, Token::Refusals(process)),
+                    None => Ok(()),
+                });
             if let Err(error) = watched {
                 tell!(Warning: "{error}");
                 if let Some(exit) = found.end() {
@@ -80,6 +84,45 @@ impl<M: Machine> Service<M> {
                 }
             } else if let Some(shares) = &self.shares {
                 shares.adopt(&self.core, process);
+            }
+        }
+    }
+
+    /// Refuses a call that waits for it.
+    pub(super) fn refuse_call(&mut self, process: ProcessId) {
+        let Some(found) = self.core.platform_mut().trustlet_mut(process) else {
+            return;
+        };
+        let refused = found.refuse_next();
+        let Some(refusals) = found.refusals() else { return };
+        // Neither fails for a descriptor that is watched.
+        match refused {
+            None => {
+                let _ = epoll::delete(&self.epoll, refusals);
+            }
+            Some(Refused { number, resumes }) => {
+                if let Some(resumes) = resumes {
+                    let data = epoll::EventData::new_u64(Token::Refusals(process).pack());
+                    let _ = epoll::modify(&self.epoll, refusals, data, epoll::EventFlags::empty());
+                    self.refusals_due.insert(process, resumes);
+                }
+                if let Some(number) = number {
+                    self.core.call_refused(process, number);
+                }
+            }
+        }
+    }
+
+    /// Goes on with those that have made more such calls than are answered at a time.
+    pub(super) fn resume_refusals(&mut self) {
+        let now = clock::now();
+        let due = self.refusals_due.extract_if(.., |_, due| *due <= now);
+        for process in due.map(|(process, _)| process).collect::<Vec<_>>() {
+            let found = self.core.platform_mut().trustlet_mut(process);
+            if let Some(refusals) = found.as_ref().and_then(|found| found.refusals()) {
+                let data = epoll::EventData::new_u64(Token::Refusals(process).pack());
+                // As above.
+                let _ = epoll::modify(&self.epoll, refusals, data, epoll::EventFlags::IN);
             }
         }
     }
@@ -174,6 +217,7 @@ impl<M: Machine> Service<M> {
         };
         let Some(exit) = found.reap() else { return };
         self.hung_up.remove(&process);
+        self.refusals_due.remove(&process);
         let mut is_expected = false;
         if let Stage::Draining(drain) = &mut self.stage {
             drain.ended(process);

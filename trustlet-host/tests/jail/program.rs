@@ -20,13 +20,23 @@ pub(crate) const THREADS: u32 = 4;
 /// Runs `what` with its arguments and ends the process.
 pub(crate) fn run(what: &str, args: &[String]) -> i32 {
     match what {
-        "refusals" => refusals(),
+        "refusals" => refusals(args.first().is_some_and(|role| role == "program")),
         "outside" => outside(args),
         "work" => work(),
         "ordinary" => ordinary(),
         "read" => println!("{}", std::fs::read_to_string(&args[0]).unwrap()),
+        "find" => find(),
+        "use" => args
+            .iter()
+            .for_each(|path| println!("{path}: {}", uses(Path::new(path)))),
         "files" => change_files(&args[0]),
         "change" => println!("{}", changed(Path::new(&args[0]))),
+        "programs" => programs(),
+        "kin" => kin(),
+        "start" => assert!(started(&args[0]).status().unwrap().success()),
+        "orphan" => orphan(),
+        "code" => code(),
+        "say" => println!("said"),
         "lockdown" => lockdown(),
         "exhaust" => exhaust(),
         "wait" => wait(),
@@ -101,14 +111,15 @@ fn map(len: usize, protection: i32, flags: i32, fd: i32) -> Result<usize, Errno>
     )
 }
 
-/// Everything that a function has no business with. All of it must fail.
-fn refusals() {
+/// Everything that a function has no business with. All of it must fail; for one with programs, but for what
+/// the test lists.
+fn refusals(is_program: bool) {
     const READ: i32 = libc::O_RDONLY | libc::O_CLOEXEC;
     const CREATE: i32 = libc::O_CREAT | libc::O_WRONLY | libc::O_CLOEXEC;
     const ANONYMOUS: i32 = libc::MAP_ANONYMOUS;
     const RW: i32 = libc::PROT_READ | libc::PROT_WRITE;
-    say("open /etc/passwd", open(c"/etc/passwd", READ));
-    say("open /../etc/passwd", open(c"/../etc/passwd", READ));
+    say("open /etc/os-release", open(c"/etc/os-release", READ));
+    say("open /../etc/os-release", open(c"/../etc/os-release", READ));
     say("open /proc/self/status", open(c"/proc/self/status", READ));
     say("open /proc/1/mem", open(c"/proc/1/mem", READ));
     say("open /dev/mem", open(c"/dev/mem", READ));
@@ -185,20 +196,25 @@ fn refusals() {
         ),
     );
     say("clone3", call0(libc::SYS_clone3));
-    say(
-        "fork",
-        call(libc::SYS_clone, [libc::SIGCHLD as usize, 0, 0, 0, 0, 0]),
-    );
+    let forked = call(libc::SYS_clone, [libc::SIGCHLD as usize, 0, 0, 0, 0, 0]);
+    if forked == Ok(0) {
+        // SAFETY: ends the child, which has one thread, without running anything of the parent's.
+        unsafe { libc::_exit(0) }
+    }
+    say("fork", forked);
+    // Where programs may be started, the loader is one, and nothing would be tried after it.
+    let executed = if is_program { c"/tmp" } else { &library };
     say(
         "execve",
-        call(libc::SYS_execve, [address(&library), 0, 0, 0, 0, 0]),
+        call(libc::SYS_execve, [address(executed), 0, 0, 0, 0, 0]),
     );
     let loader = open(&library, READ).unwrap();
+    let executed = open(executed, READ).unwrap();
     say(
         "execveat",
         call(
             libc::SYS_execveat,
-            [loader, address(c""), 0, 0, libc::AT_EMPTY_PATH as usize, 0],
+            [executed, address(c""), 0, 0, libc::AT_EMPTY_PATH as usize, 0],
         ),
     );
     let number = OPEN_FILES as usize;
@@ -346,7 +362,7 @@ fn outside(args: &[String]) {
     };
     let monitor: usize = monitor.parse().unwrap();
     let from_io = |error: std::io::Error| Errno::from_io_error(&error).unwrap();
-    say("open /etc/passwd", open(c"/etc/passwd", libc::O_RDONLY));
+    say("open /etc/os-release", open(c"/etc/os-release", libc::O_RDONLY));
     say("open /proc", open(c"/proc/self/status", libc::O_RDONLY));
     say("list /", open(c"/", libc::O_RDONLY | libc::O_DIRECTORY));
     say("create /new", open(c"/new", libc::O_CREAT | libc::O_WRONLY));
@@ -913,7 +929,7 @@ fn serve() {
         "read memory of another",
         call(libc::SYS_process_vm_readv, [2, 0, 0, 0, 0, 0]),
     );
-    say("open /etc/passwd", open(c"/etc/passwd", libc::O_RDONLY));
+    say("open /etc/os-release", open(c"/etc/os-release", libc::O_RDONLY));
     say(
         "attach a program to a socket",
         call(
@@ -954,4 +970,255 @@ fn changed(folder: &Path) -> String {
         "" => "nothing".to_owned(),
         done => done.to_owned(),
     }
+}
+
+/// All that is in the root but what lies below time zones: a line for each file and each empty folder.
+fn find() {
+    let mut waiting = vec![Path::new("/").to_owned()];
+    while let Some(folder) = waiting.pop() {
+        let mut entries = std::fs::read_dir(&folder).unwrap().peekable();
+        let is_end = entries.peek().is_none() || folder.ends_with("zoneinfo");
+        if is_end {
+            println!("{}", folder.display());
+            continue;
+        }
+        for entry in entries.map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                waiting.push(entry.path());
+            } else {
+                println!("{}", entry.path().display());
+            }
+        }
+    }
+}
+
+/// What a file, or what is in a folder, can be opened for.
+fn uses(path: &Path) -> &'static str {
+    let is_folder = path.is_dir();
+    let reads = match is_folder {
+        true => std::fs::read_dir(path).is_ok(),
+        false => std::fs::File::open(path).is_ok(),
+    };
+    let writes = match is_folder {
+        true => std::fs::write(path.join("new"), b"").is_ok(),
+        false => std::fs::OpenOptions::new().write(true).open(path).is_ok(),
+    };
+    match (reads, writes) {
+        (true, true) => "read and write",
+        (true, false) => "read",
+        (false, _) => "nothing",
+    }
+}
+
+/// This executable, among the files of a function that starts it.
+pub(crate) const PROGRAM: &str = "/opt/program";
+
+fn started(what: &str) -> std::process::Command {
+    use std::os::unix::process::CommandExt;
+    let mut command = std::process::Command::new(PROGRAM);
+    command.arg0("jailed").arg(what);
+    command
+}
+
+/// What a function with programs does, and what is next to each and must stay refused.
+fn programs() {
+    let ok = |result: std::io::Result<bool>| match result {
+        Ok(true) => "ok".to_owned(),
+        Ok(false) => "wrong".to_owned(),
+        Err(error) => Errno::from_io_error(&error).map_or_else(|| error.to_string(), errno_name),
+    };
+    let show = |name: &str, result| println!("{name}: {}", ok(result));
+    show(
+        "start a program",
+        started("fail").status().map(|status| status.code() == Some(7)),
+    );
+    let said = started("say").output();
+    show("read what it says", said.map(|output| output.stdout == b"said\n"));
+    let killed = started("wait")
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .and_then(|mut child| {
+            child.kill()?;
+            child.wait().map(|status| !status.success())
+        });
+    show("kill it", killed);
+    let written = std::fs::copy("/opt/small", "/tmp/small").and_then(|_| {
+        let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode;
+        std::fs::set_permissions("/tmp/small", mode(0o700))
+    });
+    show("write a program", written.map(|()| true));
+    show(
+        "start it",
+        std::process::Command::new("/tmp/small").status().map(|_| true),
+    );
+    show(
+        "link",
+        std::os::unix::fs::symlink("/opt/small", "/tmp/link").map(|()| true),
+    );
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        show(
+            &format!("connect to {}", address.trim_end_matches(":0")),
+            over_tcp(address),
+        );
+    }
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| {
+        socket.send_to(b"x", socket.local_addr()?)?;
+        Ok(socket.recv_from(&mut [0; 8])?.0 == 1)
+    });
+    show("UDP", udp);
+    let unix = std::os::unix::net::UnixListener::bind("/tmp/socket").and_then(|listener| {
+        let mut there = std::os::unix::net::UnixStream::connect("/tmp/socket")?;
+        there.write_all(b"x")?;
+        listener.accept()?.0.read_exact(&mut [0])?;
+        Ok(true)
+    });
+    show("a socket in the scratch directory", unix);
+    show(
+        "connect to the internet",
+        std::net::TcpStream::connect("192.0.2.1:80").map(|_| true),
+    );
+    let beyond = std::net::TcpStream::connect(("127.0.0.1", 22));
+    show("connect to a port of the machine", beyond.map(|_| true));
+    code();
+    for (name, family, kind, protocol) in [
+        ("netlink", libc::AF_NETLINK, libc::SOCK_RAW, 0),
+        ("the hypervisor's sockets", libc::AF_VSOCK, libc::SOCK_STREAM, 0),
+        ("packet sockets", libc::AF_PACKET, libc::SOCK_RAW, 0),
+        ("the kernel's ciphers", libc::AF_ALG, libc::SOCK_SEQPACKET, 0),
+        ("raw sockets", libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP),
+        ("SCTP", libc::AF_INET, libc::SOCK_STREAM, 132),
+        ("multipath TCP", libc::AF_INET, libc::SOCK_STREAM, 262),
+    ] {
+        let [family, kind, protocol] = [family, kind, protocol].map(|number| number as usize);
+        say(
+            name,
+            call(libc::SYS_socket, [family, kind, protocol, 0, 0, 0]).map(close),
+        );
+    }
+    let pair = std::os::unix::net::UnixStream::pair().unwrap();
+    let number = pair.0.as_raw_fd() as usize;
+    let flags = |flags: i32| [number, libc::F_SETFL as usize, flags as usize, 0, 0, 0];
+    say(
+        "non-blocking mode",
+        call(libc::SYS_fcntl, flags(libc::O_NONBLOCK)),
+    );
+    say("blocking mode", call(libc::SYS_fcntl, flags(0)));
+    show("the same by ioctl", pair.0.set_nonblocking(true).map(|()| true));
+    say("packets in pipes", call(libc::SYS_fcntl, flags(libc::O_DIRECT)));
+    say(
+        "signals from a descriptor",
+        call(libc::SYS_fcntl, flags(libc::O_ASYNC)),
+    );
+    for (name, option) in [
+        ("linger", libc::SO_LINGER),
+        ("a program for packets", libc::SO_ATTACH_FILTER),
+        ("who the peer is", libc::SO_PEERCRED),
+    ] {
+        let call_number = if name == "who the peer is" {
+            libc::SYS_getsockopt
+        } else {
+            libc::SYS_setsockopt
+        };
+        let arguments = [number, libc::SOL_SOCKET as usize, option as usize, 0, 0, 0];
+        say(name, call(call_number, arguments));
+    }
+    let file = std::fs::File::create("/tmp/locked").unwrap();
+    say("POSIX lock", posix_lock(&file, libc::F_SETLK));
+    say("POSIX lock, waiting", posix_lock(&file, libc::F_SETLKW));
+    show("lock", file.lock().map(|()| true));
+}
+
+fn over_tcp(address: &str) -> std::io::Result<bool> {
+    let listener = std::net::TcpListener::bind(address)?;
+    let mut there = std::net::TcpStream::connect(listener.local_addr()?)?;
+    there.set_nodelay(true)?;
+    there.write_all(b"ping")?;
+    let mut here = [0; 4];
+    listener.accept()?.0.read_exact(&mut here)?;
+    Ok(&here == b"ping")
+}
+
+/// Ways to make code of what was written.
+fn code() {
+    const CODE: i32 = libc::PROT_READ | libc::PROT_EXEC;
+    const RW: i32 = libc::PROT_READ | libc::PROT_WRITE;
+    const ANONYMOUS: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    say("map code", map(4096, CODE, ANONYMOUS, -1));
+    say("map writable code", map(4096, CODE | RW, ANONYMOUS, -1));
+    let page = map(4096, RW, ANONYMOUS, -1).unwrap();
+    let protect =
+        |page: usize, protection: i32| call(libc::SYS_mprotect, [page, 4096, protection as usize, 0, 0, 0]);
+    say("make data code", protect(page, CODE));
+    let library = i32::try_from(open(&own_library(), libc::O_RDONLY | libc::O_CLOEXEC).unwrap()).unwrap();
+    let of_library = map(4096, CODE, libc::MAP_PRIVATE, library);
+    say("map a library's code", of_library);
+    say(
+        "map it writable",
+        map(4096, CODE | RW, libc::MAP_PRIVATE, library),
+    );
+    say("map it shared", map(4096, CODE, libc::MAP_SHARED, library));
+    if let Ok(page) = of_library {
+        say("take its right to run", protect(page, RW));
+        say("give it back", protect(page, CODE));
+    }
+}
+
+/// A program that was started by a function: what it can do to the one that has started it, which is process
+/// 1.
+fn kin() {
+    say(
+        "signal the function",
+        call(libc::SYS_kill, [1, libc::SIGKILL as usize, 0, 0, 0, 0]),
+    );
+    say(
+        "signal everybody",
+        call(libc::SYS_kill, [usize::MAX, libc::SIGKILL as usize, 0, 0, 0, 0]),
+    );
+    say(
+        "trace the function",
+        call(libc::SYS_ptrace, [libc::PTRACE_ATTACH as usize, 1, 0, 0, 0, 0]),
+    );
+    say(
+        "read its memory",
+        call(libc::SYS_process_vm_readv, [1, 0, 0, 0, 0, 0]),
+    );
+    say(
+        "write its memory",
+        call(libc::SYS_process_vm_writev, [1, 0, 0, 0, 0, 0]),
+    );
+    say("open its memory", open(c"/proc/1/mem", libc::O_RDONLY));
+    let pidfd = call(libc::SYS_pidfd_open, [1, 0, 0, 0, 0, 0]);
+    say("a descriptor of it", pidfd);
+    let pidfd = pidfd.unwrap_or(usize::MAX);
+    say(
+        "take its channel",
+        call(libc::SYS_pidfd_getfd, [pidfd, SOCKET as usize, 0, 0, 0, 0]),
+    );
+    say(
+        "advise its memory",
+        call(libc::SYS_process_madvise, [pidfd, 0, 0, 0, 0, 0]),
+    );
+    say("its namespaces", call(libc::SYS_setns, [pidfd, 0, 0, 0, 0, 0]));
+    say(
+        "compare its descriptors",
+        call(libc::SYS_kcmp, [1, 2, 0, 0, 0, 0]),
+    );
+    say("its limits", call(libc::SYS_prlimit64, [1, 0, 0, 0, 0, 0]));
+    say("a session of its own", call0(libc::SYS_setsid));
+    say("outlive the function", prctl(libc::PR_SET_PDEATHSIG, 0));
+    say("become dumpable", prctl(libc::PR_SET_DUMPABLE, 1));
+    println!("process {}", std::process::id());
+}
+
+/// Leaves a program behind that nobody waits for, and says that it runs.
+#[expect(clippy::zombie_processes, reason = "this is what it is for")]
+fn orphan() -> ! {
+    let mut child = started("wait")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = [0; 8];
+    child.stdout.take().unwrap().read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"waiting\n");
+    wait()
 }

@@ -303,9 +303,7 @@ fn tell_instances(scrape: &Register, labels: &[Label], instances: &[&Instance]) 
         figure.count(labels, counted(instances, counter));
     }
     tell_segments_refused(labels, instances);
-    let calls = instances
-        .iter()
-        .flat_map(|instance| instance.page.refused_calls());
+    let calls = instances.iter().flat_map(|instance| instance.refused_calls());
     all::CALLS_REFUSED.count(
         labels,
         calls.fold(0, |sum: u64, call| sum.saturating_add(call.count)),

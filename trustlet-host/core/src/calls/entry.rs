@@ -173,6 +173,10 @@ operand! {
         secret_count: u32,
         /// 1: a carrier.
         carrier: u32,
+        /// The number of a [`crate::platform::SystemCalls`].
+        system_calls: u32,
+        /// Zero.
+        reserved: u32,
     }
 }
 

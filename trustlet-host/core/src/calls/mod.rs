@@ -30,7 +30,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// The protocol of this project.
 pub const PROTOCOL: u32 = 1;
 /// The version of the protocol.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 /// The longest operand: one page.
 pub const OPERAND_MAX_BYTES: usize = 4096;
 

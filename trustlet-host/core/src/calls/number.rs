@@ -65,6 +65,10 @@ numbered! {
         /// the first on, as many as fit, the bytes of private memory that its process has (64 bits); 0 if it
         /// has none, or nobody knows.
         QueryMemory = 10;
+        /// Daemon. Arguments: chain, instance. Operand: for each system call that the monitor has refused to the
+        /// instance's processes, its number and how often (64 bits each); number `u64::MAX` stands for all that
+        /// have no entry of their own. None of a function that counts them in its instance page.
+        QueryRefused = 11;
         /// Loader. Operand: [`super::GatewayDefinition`]; descriptor: the executable. Value 0: the gateway.
         SetGateway = 16;
         /// Loader. Argument: the gateway that serves it. Operand: [`super::ChainDefinition`]. Value 0: the
@@ -154,6 +158,9 @@ numbered! {
         SetRequests = 52;
         /// Loader. Argument: chain. Operand: the name of a header of requests that it carries, in lower case.
         CarryHeader = 53;
+        /// Loader. Arguments: chain, function, the number of a [`crate::platform::SystemCalls`]. Without this call
+        /// it is 0.
+        SetSystemCalls = 54;
     }
 }
 
@@ -172,6 +179,8 @@ numbered! {
         /// The monitor stops; trustlets are about to be told to finish. Value: how long they have, in
         /// nanoseconds.
         ShuttingDown = 0x104;
+        /// A system call was refused that had not been refused to the instance before. Values: chain, instance.
+        CallRefused = 0x105;
     }
 }
 

@@ -14,7 +14,7 @@ use crate::calls::{
     ChainDefinition, EdgeDefinition, FunctionDefinition, GATEWAY_PROCESS, ResultCode, file_kind,
 };
 use crate::ids::{index, number};
-use crate::platform::Platform;
+use crate::platform::{Platform, SystemCalls};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use hacher_data_path::attach::message::SECRET_VALUE_MAX_BYTES;
@@ -155,6 +155,25 @@ impl<P: Platform> Core<P> {
             .program
             .add_argument(argument)?;
         self.text_bytes += argument.len();
+        Ok(Outcome::default())
+    }
+
+    pub(super) fn set_system_calls(
+        &mut self,
+        [chain, function, calls, ..]: [u64; 6],
+    ) -> Result<Outcome, Refusal> {
+        let Some(calls) = SystemCalls::from_number(calls) else {
+            return Err(ResultCode::InvalidParameter.into());
+        };
+        self.platform.admits(calls)?;
+        let function = self
+            .chain_mut(chain)?
+            .open_mut()?
+            .function_mut(function_index(function)?)?;
+        if function.is_carrier && calls != SystemCalls::Native {
+            return refuse(ResultCode::InvalidParameter, "a carrier starts no programs");
+        }
+        function.program.system_calls = calls;
         Ok(Outcome::default())
     }
 

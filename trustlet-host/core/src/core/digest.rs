@@ -43,12 +43,17 @@
 //! of a chain of which an edge says how it is read, and of no other:
 //!   text    "hacher-readings"
 //!   for each edge, in order: u32 0 as its function says, 1 as a stream, 2 whole
+//! of a chain with functions that have other system calls than `native`, and of no other:
+//!   text    "hacher-system-calls"
+//!   list(function): u32 its number, u32 1 `program`, 2 `program` with `jit`
 //!
 //! image     hash of the executable
 //!           list(library): text path, u32 1 if it is the dynamic loader, hash; in the order in which they were added
 //!           hash of the listing of its files
 //!           list(argument): text
 //!           list(variable): text name, text value
+//!           of an image that is measured alone and has other system calls than `native`: text "hacher-system-calls",
+//!           u32 as above
 //! listing   text "hacher-files", list(entry), in the order of the bytes of their paths:
 //!   text    path, from the root of whoever finds it
 //!   u32     0 folder, 1 file, 2 file that may be executed, 3 symbolic link
@@ -70,7 +75,7 @@ use super::program::{FileEntry, Library, Program};
 use super::requests::Requests;
 use crate::calls::{ChainDefinition, FunctionDefinition, GatewayDefinition, reading};
 use crate::ids::{index, number};
-use crate::platform::{MEASUREMENT_BYTES, Measurement, Platform};
+use crate::platform::{MEASUREMENT_BYTES, Measurement, Platform, SystemCalls};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -80,6 +85,8 @@ use hacher_evidence::cryptography::{Sha384, sha384};
 
 /// The version of the encoding.
 const ENCODING_VERSION: u32 = 4;
+/// Begins what is said of system calls.
+const SYSTEM_CALLS: &str = "hacher-system-calls";
 
 /// The digest of a chain, with or without its implicit ports.
 pub(crate) fn chain_digest<P: Platform>(
@@ -101,6 +108,10 @@ pub(crate) fn image_digest<P: Platform>(program: &Program<P>) -> Measurement {
     let mut encoder = Encoder(Sha384::new());
     encoder.text("hacher-image");
     encoder.program(program);
+    if program.system_calls != SystemCalls::Native {
+        encoder.text(SYSTEM_CALLS);
+        encoder.u32(program.system_calls.number());
+    }
     encoder.finish()
 }
 
@@ -217,6 +228,7 @@ impl Encoder {
         self.awaited_secrets(functions);
         self.requests(requests);
         self.readings(edges);
+        self.system_calls(functions);
     }
 
     /// How edges are read that say it themselves; nothing for a chain without such.
@@ -227,6 +239,24 @@ impl Encoder {
         self.text("hacher-readings");
         for Edge { reading, .. } in edges {
             self.u32(*reading);
+        }
+    }
+
+    /// Who has other system calls than all functions had before there were others; nothing for a chain without.
+    fn system_calls<P: Platform>(&mut self, functions: &[Function<P>]) {
+        let others: Vec<(u32, SystemCalls)> = (1..)
+            .zip(functions)
+            .map(|(number, function)| (number, function.program.system_calls))
+            .filter(|(_, calls)| *calls != SystemCalls::Native)
+            .collect();
+        if others.is_empty() {
+            return;
+        }
+        self.text(SYSTEM_CALLS);
+        self.count(others.len());
+        for (number, calls) in others {
+            self.u32(number);
+            self.u32(calls.number());
         }
     }
 
@@ -403,6 +433,8 @@ impl Encoder {
             entries,
             arguments,
             environment,
+            // Listed behind everything else.
+            system_calls: _,
         } = program;
         self.hash(&P::image_measurement(image));
         self.count(libraries.len());

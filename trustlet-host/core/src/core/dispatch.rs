@@ -75,6 +75,7 @@ impl<P: Platform> Core<P> {
             Call::QueryGateway => self.query_gateway(caller, arguments),
             Call::QueryAdmin => self.query_admin(),
             Call::QueryMemory => self.query_memory(arguments),
+            Call::QueryRefused => self.query_refused(arguments),
             Call::SetGateway => self.set_gateway(request.operand, files.next()),
             Call::BeginChain => self.begin_chain(arguments, request.operand),
             Call::AddFunction => self.add_function(false, arguments, request.operand, files.next()),
@@ -91,6 +92,7 @@ impl<P: Platform> Core<P> {
             Call::AddEdge => self.add_edge(arguments, request.operand),
             Call::SetRequests => self.set_requests(arguments, request.operand),
             Call::CarryHeader => self.carry_header(arguments, request.operand),
+            Call::SetSystemCalls => self.set_system_calls(arguments),
             Call::SetPlacement => self.set_placement(arguments),
             Call::SetListener => self.set_listener(arguments, request.operand, files.next()),
             Call::SetTlsFile => self.set_tls_file(arguments, request.operand, files.next()),
@@ -126,6 +128,7 @@ impl<P: Platform> Core<P> {
             Call::QueryInstance
             | Call::QueryAdmin
             | Call::QueryMemory
+            | Call::QueryRefused
             | Call::CreateTrustlet
             | Call::DeleteTrustlet
             | Call::DaemonReady
@@ -147,6 +150,7 @@ impl<P: Platform> Core<P> {
             | Call::AddEdge
             | Call::SetRequests
             | Call::CarryHeader
+            | Call::SetSystemCalls
             | Call::SetPlacement
             | Call::SetListener
             | Call::SetTlsFile

@@ -118,6 +118,13 @@ pub enum Event {
         /// How many there are.
         chain_count: u32,
     },
+    /// A system call was refused to an instance, for the first time.
+    CallRefused {
+        /// To which.
+        chain: ChainId,
+        /// Its number in the chain.
+        instance: InstanceNumber,
+    },
     /// The monitor stops.
     ShuttingDown {
         /// How long trustlets have to finish.
@@ -155,6 +162,10 @@ impl Event {
             }
             Self::ChainSealed { chain } => (EventNumber::ChainSealed, [u64::from(chain.0), 0, 0, 0, 0, 0]),
             Self::Loaded { chain_count } => (EventNumber::Loaded, [u64::from(chain_count), 0, 0, 0, 0, 0]),
+            Self::CallRefused { chain, instance } => {
+                let [chain, instance] = numbers(Owner::Function(chain, instance));
+                (EventNumber::CallRefused, [chain, instance, 0, 0, 0, 0])
+            }
             Self::ShuttingDown { grace_ns } => (EventNumber::ShuttingDown, [grace_ns, 0, 0, 0, 0, 0]),
         };
         let header = ReplyHeader {
@@ -193,6 +204,10 @@ impl Event {
             },
             EventNumber::Loaded => Self::Loaded {
                 chain_count: narrow(first)?,
+            },
+            EventNumber::CallRefused => Self::CallRefused {
+                chain: ChainId(narrow(first)?),
+                instance: InstanceNumber(narrow(second)?),
             },
             EventNumber::ShuttingDown => Self::ShuttingDown { grace_ns: first },
         })
@@ -258,6 +273,10 @@ mod tests {
             },
             Event::ChainSealed { chain: ChainId(1) },
             Event::Loaded { chain_count: 2 },
+            Event::CallRefused {
+                chain: ChainId(3),
+                instance: InstanceNumber(1),
+            },
             Event::ShuttingDown { grace_ns: 9 },
         ] {
             let (header, rest) = ReplyHeader::read_from_prefix(&event.encode())

@@ -9,7 +9,7 @@ use super::reply::Outcome;
 use super::tables::Core;
 use crate::calls::{InstanceState, ResultCode};
 use crate::ids::{ChainId, GatewayId, InstanceNumber, ProcessId, number};
-use crate::platform::{Grant, Launch, Platform, Spawned, TrustletRole};
+use crate::platform::{Grant, Launch, Platform, Spawned, SystemCalls, TrustletRole};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -81,6 +81,7 @@ impl<P: Platform> Core<P> {
             files: &gateway.program.files,
             arguments: &gateway.program.arguments,
             environment: &gateway.program.environment,
+            system_calls: SystemCalls::Native,
             limits: process_limits(
                 definition.memory_bytes,
                 definition.scratch_bytes,

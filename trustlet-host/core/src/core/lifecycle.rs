@@ -12,7 +12,7 @@ use super::sealed::Slot;
 use super::tables::Core;
 use crate::calls::{GATEWAY_PROCESS, InstanceState, ResultCode};
 use crate::ids::{ChainId, GatewayId, InstanceNumber, ProcessId};
-use crate::platform::{Launch, Platform, PlatformError, Spawned, TrustletRole};
+use crate::platform::{Launch, Platform, PlatformError, Spawned, SystemCalls, TrustletRole};
 use alloc::borrow::ToOwned;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -164,6 +164,18 @@ impl<P: Platform> Core<P> {
         self.events.push_back(Event::InstanceDied { owner, epoch, exit });
     }
 
+    /// A system call was refused to a process, and to a program that it has started likewise.
+    pub fn call_refused(&mut self, process: ProcessId, number: u64) {
+        let Some((owner @ Owner::Function(chain, instance), _)) = self.ledger.owner(process) else {
+            return;
+        };
+        let mut is_new = false;
+        self.each_slot_of(owner, |slot| is_new = slot.refused.count(number));
+        if is_new {
+            self.events.push_back(Event::CallRefused { chain, instance });
+        }
+    }
+
     /// Tells the daemon that the monitor stops.
     pub fn shutting_down(&mut self, grace_ns: u64) {
         self.events.push_back(Event::ShuttingDown { grace_ns });
@@ -226,6 +238,7 @@ impl<P: Platform> Core<P> {
             files: &function.program.files,
             arguments: &function.program.arguments,
             environment: &function.program.environment,
+            system_calls: function.program.system_calls,
             limits: process_limits(
                 given
                     .memory_bytes
@@ -259,10 +272,13 @@ impl<P: Platform> Core<P> {
         } else {
             TrustletRole::Function
         };
-        // A gateway's is sent once, before its chains.
-        let lockdown = match role {
-            TrustletRole::Function => self.lockdown(role)?,
-            TrustletRole::Gateway => None,
+        let function = sealed.plan.instance(instance).map(|planned| planned.function);
+        let function = function.and_then(|function| entry.definition.function(function));
+        let lockdown = match function.map(|function| function.program.system_calls) {
+            Some(SystemCalls::Native) => self.lockdown(role)?,
+            // The programs that a function starts need what a lockdown takes away: all that is ever refused to it
+            // is refused from its start on. A gateway's lockdown is sent once, before its chains.
+            Some(SystemCalls::Program { .. }) | None => None,
         };
         let gateway = &self.gateway(entry.gateway)?.definition;
         let attachment = Attachment::new(entry, sealed, gateway, instance, lockdown.as_deref())

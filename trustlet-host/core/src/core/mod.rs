@@ -32,6 +32,7 @@ mod planned;
 mod program;
 mod query;
 mod refusal;
+mod refused;
 mod release;
 mod release_key;
 mod reply;

@@ -4,7 +4,7 @@
 use super::limits;
 use super::refusal::{Refusal, refuse};
 use crate::calls::ResultCode;
-use crate::platform::{Measurement, Platform};
+use crate::platform::{Measurement, Platform, SystemCalls};
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -51,6 +51,7 @@ pub(crate) struct Program<P: Platform> {
     pub(crate) files_bytes: u64,
     pub(crate) arguments: Vec<String>,
     pub(crate) environment: Vec<(String, String)>,
+    pub(crate) system_calls: SystemCalls,
 }
 
 impl<P: Platform> Program<P> {
@@ -64,6 +65,7 @@ impl<P: Platform> Program<P> {
             files_bytes: 0,
             arguments: Vec::new(),
             environment: Vec::new(),
+            system_calls: SystemCalls::default(),
         }
     }
 

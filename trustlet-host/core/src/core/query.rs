@@ -297,6 +297,17 @@ impl<P: Platform> Core<P> {
         Ok(outcome)
     }
 
+    pub(super) fn query_refused(&self, [chain, instance, ..]: [u64; 6]) -> Result<Outcome, Refusal> {
+        let sealed = self.chain(chain)?.sealed()?;
+        let slot = sealed.slots.get(index(narrow(instance)?));
+        let slot = slot.ok_or(ResultCode::InvalidParameter)?;
+        let mut outcome = Outcome::default();
+        for word in slot.refused.entries().flatten() {
+            outcome.operand.extend_from_slice(&word.to_le_bytes());
+        }
+        Ok(outcome)
+    }
+
     pub(super) fn statistics(&self) -> Outcome {
         let counts = &self.counts;
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
@@ -348,6 +359,8 @@ fn function_entry<P: Platform>(
         variable_count: number(program.environment.len()),
         secret_count: number(secrets),
         carrier: 0,
+        system_calls: program.system_calls.number(),
+        reserved: 0,
     }
 }
 

@@ -17,7 +17,7 @@ use hacher_monitor_core::evidence::REPORT_DATA_BYTES;
 use hacher_monitor_core::ids::ProcessId;
 use hacher_monitor_core::platform::{
     Asker, Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, PlatformReport,
-    Spawned, TrustletRole,
+    Spawned, SystemCalls, TrustletRole,
 };
 use zeroize::Zeroizing;
 
@@ -175,6 +175,15 @@ impl<B: Board> Platform for Snp<B> {
 
     fn layers(&self) -> Vec<LayerStatus> {
         self.board.layers()
+    }
+
+    fn admits(&self, calls: SystemCalls) -> Result<(), PlatformError> {
+        match calls {
+            SystemCalls::Native => Ok(()),
+            SystemCalls::Program { .. } => Err(PlatformError::Unsuitable(
+                "without an operating system there are no programs to start".to_owned(),
+            )),
+        }
     }
 
     fn random(&mut self, bytes: &mut [u8]) -> Result<(), PlatformError> {

@@ -207,3 +207,119 @@ pub(super) const NAMESPACE_FLAGS: i32 = libc::CLONE_NEWNS
     | libc::CLONE_NEWCGROUP
     | libc::CLONE_PTRACE
     | libc::CLONE_PARENT;
+
+/// What programs get besides [`EVERYONE`]. Signals, process numbers and sockets reach no further than the
+/// namespaces of the trustlet, without which it does not start. Not here, each for a reason:
+///
+/// - `setsid`: the kernel shares out the processor among sessions first (autogroup, sched(7)), so each new
+///   one would take as much as all trustlets have together;
+/// - `sendmsg` and `sendmmsg`: descriptors could be sent to the monitor, which would then be the one to close
+///   them, however long that takes;
+/// - POSIX locks on files: the kernel keeps as many as are asked for, in memory that no limit counts, and
+///   between several processes they cannot be granted by doing nothing;
+/// - `prlimit64` with a value: a limit of 0 on core dumps has the machine's handler started, which 1 prevents;
+/// - `memfd_create` and shared anonymous memory: no limit counts it.
+pub(super) const PROGRAMS: &[libc::c_long] = &[
+    // Processes.
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    libc::SYS_wait4,
+    libc::SYS_waitid,
+    libc::SYS_kill,
+    libc::SYS_tgkill,
+    libc::SYS_tkill,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_setpgid,
+    libc::SYS_getpgid,
+    libc::SYS_getsid,
+    libc::SYS_getpriority,
+    libc::SYS_sched_getparam,
+    libc::SYS_sched_getscheduler,
+    libc::SYS_sched_get_priority_max,
+    libc::SYS_sched_get_priority_min,
+    // Signals that it sends itself.
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_getitimer,
+    libc::SYS_setitimer,
+    // Sockets, but for making them.
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_bind,
+    libc::SYS_connect,
+    libc::SYS_listen,
+    libc::SYS_recvmmsg,
+    libc::SYS_shutdown,
+    // Files.
+    libc::SYS_fadvise64,
+    libc::SYS_fgetxattr,
+    libc::SYS_flistxattr,
+    libc::SYS_getxattr,
+    libc::SYS_lgetxattr,
+    libc::SYS_listxattr,
+    libc::SYS_llistxattr,
+    libc::SYS_symlinkat,
+];
+
+/// The forms of these that newer architectures do not have any more.
+#[cfg(target_arch = "x86_64")]
+pub(super) const PROGRAMS_LEGACY: &[libc::c_long] = &[
+    libc::SYS_alarm,
+    libc::SYS_fork,
+    libc::SYS_getpgrp,
+    libc::SYS_pause,
+    libc::SYS_symlink,
+    libc::SYS_vfork,
+];
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) const PROGRAMS_LEGACY: &[libc::c_long] = &[];
+
+/// Sockets that programs make. No others: `AF_VSOCK` reaches the hypervisor whatever the namespace, and the
+/// rest is kernel code that nobody here needs.
+pub(super) const FAMILIES: &[i32] = &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
+/// Their types, and what may be set beside these.
+pub(super) const SOCKET_TYPES: &[i32] = &[libc::SOCK_STREAM, libc::SOCK_DGRAM, libc::SOCK_SEQPACKET];
+pub(super) const SOCKET_FLAGS: i32 = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+/// Their protocols: none named, TCP and UDP.
+pub(super) const SOCKET_PROTOCOLS: &[i32] = &[0, libc::IPPROTO_TCP, libc::IPPROTO_UDP];
+/// Options of sockets that programs ask for, by level.
+pub(super) const PROGRAM_OPTIONS_READ: &[(i32, i32)] = &[
+    (libc::SOL_SOCKET, libc::SO_ACCEPTCONN),
+    (libc::SOL_SOCKET, libc::SO_BROADCAST),
+    (libc::SOL_SOCKET, libc::SO_DOMAIN),
+    (libc::SOL_SOCKET, libc::SO_ERROR),
+    (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
+    (libc::SOL_SOCKET, libc::SO_LINGER),
+    (libc::SOL_SOCKET, libc::SO_PROTOCOL),
+    (libc::SOL_SOCKET, libc::SO_RCVBUF),
+    (libc::SOL_SOCKET, libc::SO_RCVTIMEO),
+    (libc::SOL_SOCKET, libc::SO_REUSEADDR),
+    (libc::SOL_SOCKET, libc::SO_REUSEPORT),
+    (libc::SOL_SOCKET, libc::SO_SNDBUF),
+    (libc::SOL_SOCKET, libc::SO_SNDTIMEO),
+    (libc::SOL_SOCKET, libc::SO_TYPE),
+    (libc::IPPROTO_TCP, libc::TCP_MAXSEG),
+    (libc::IPPROTO_TCP, libc::TCP_NODELAY),
+    (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
+];
+/// And that they set. Not `SO_LINGER`, as for servers; and no programs for the kernel to run on packets.
+pub(super) const PROGRAM_OPTIONS_SET: &[(i32, i32)] = &[
+    (libc::SOL_SOCKET, libc::SO_BROADCAST),
+    (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
+    (libc::SOL_SOCKET, libc::SO_RCVBUF),
+    (libc::SOL_SOCKET, libc::SO_RCVTIMEO),
+    (libc::SOL_SOCKET, libc::SO_REUSEADDR),
+    (libc::SOL_SOCKET, libc::SO_REUSEPORT),
+    (libc::SOL_SOCKET, libc::SO_SNDBUF),
+    (libc::SOL_SOCKET, libc::SO_SNDTIMEO),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPCNT),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL),
+    (libc::IPPROTO_TCP, libc::TCP_NODELAY),
+    (libc::IPPROTO_TCP, libc::TCP_QUICKACK),
+    (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT),
+    (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
+];
+/// Flags of open files that `F_SETFL` may not set: packets in pipes, signals, and what regions' descriptors
+/// have in common with the monitor's.
+pub(super) const FILE_FLAGS_REFUSED: i32 = libc::O_DIRECT | libc::O_ASYNC | libc::O_APPEND | libc::O_NOATIME;

@@ -2,12 +2,13 @@
 
 use super::calls::{
     EVERYONE, EVERYONE_LEGACY, FCNTL, FCNTL_LOCKS, IOCTL, NAMESPACE_FLAGS, PAIR_OPTIONS_READ,
-    PAIR_OPTIONS_SET, PR_SET_VMA, PRCTL, PRCTL_LOCKED, SERVERS, SOCKET_OPTIONS, THREAD_FLAGS, UNUSUAL_MODE,
+    PAIR_OPTIONS_SET, PR_SET_VMA, PRCTL, PRCTL_LOCKED, SERVERS, SOCKET_OPTIONS, THREAD_FLAGS,
 };
-use super::condition::{
-    Rules, Width, allow, allow_if, argument, bits, masked, not_executable, number, tsync,
-};
+use super::condition::{Rules, Width, allow, allow_if, argument, bits, masked, number, tsync};
+use super::memory::{Code, memory};
+use super::program_rules::checked_for_programs;
 use super::role::{Role, Stage, Subject};
+use super::scratch::checked_with_scratch;
 use rustix::io::Errno;
 use seccompiler::SeccompCmpOp;
 
@@ -18,12 +19,28 @@ pub(super) fn rules(stage: Stage, role: Role) -> Result<Rules, Errno> {
     // Another program of stage 1 answers it: the first of two filters that both refuse would win or lose by
     // their order.
     allow(&mut rules, &[libc::SYS_clone3]);
-    match stage {
-        Stage::Start(subject) => checked_at_start(&mut rules, subject)?,
-        Stage::Locked => checked_when_locked(&mut rules, role)?,
+    checked_for_everyone(&mut rules)?;
+    if let (Role::Program { jit }, Stage::Start(subject)) = (role, stage) {
+        checked_for_programs(&mut rules, subject, jit)?;
+        return Ok(rules);
     }
-    checked_for_everyone(&mut rules, stage)?;
-    if role == Role::Function {
+    match stage {
+        Stage::Start(subject) => {
+            checked_at_start(&mut rules, subject)?;
+            memory(&mut rules, Code::Any)?;
+        }
+        Stage::Locked => {
+            checked_when_locked(&mut rules, role)?;
+            memory(&mut rules, Code::None)?;
+        }
+    }
+    let thread = bits(THREAD_FLAGS);
+    allow_if(
+        &mut rules,
+        libc::SYS_clone,
+        vec![masked(0, thread | bits(NAMESPACE_FLAGS), thread)?],
+    )?;
+    if role.is_function() {
         checked_for_functions(&mut rules, stage)?;
     } else {
         allow(&mut rules, SERVERS);
@@ -34,7 +51,7 @@ pub(super) fn rules(stage: Stage, role: Role) -> Result<Rules, Errno> {
 
 /// What only a process that is being loaded needs, or what depends on which process it is.
 fn checked_at_start(rules: &mut Rules, subject: Subject) -> Result<(), Errno> {
-    allow(rules, &[libc::SYS_mprotect, libc::SYS_rt_sigprocmask]);
+    allow(rules, &[libc::SYS_rt_sigprocmask]);
     allow_if(
         rules,
         libc::SYS_execveat,
@@ -73,30 +90,13 @@ fn checked_when_locked(rules: &mut Rules, role: Role) -> Result<(), Errno> {
     } else {
         allow(rules, &[libc::SYS_rt_sigprocmask]);
     }
-    allow_if(rules, libc::SYS_mprotect, vec![not_executable()?])?;
     for &option in PRCTL_LOCKED {
         allow_if(rules, libc::SYS_prctl, vec![number(0, option)?])?;
     }
     Ok(())
 }
 
-fn checked_for_everyone(rules: &mut Rules, stage: Stage) -> Result<(), Errno> {
-    // Anonymous memory is private and does not grow by itself: so all of it counts against the memory limit.
-    let anonymous = bits(libc::MAP_ANONYMOUS | libc::MAP_GROWSDOWN);
-    let kind = bits(libc::MAP_TYPE | libc::MAP_GROWSDOWN);
-    for (mask, value) in [(anonymous, 0), (kind, bits(libc::MAP_PRIVATE))] {
-        let mut conditions = vec![masked(3, mask, value)?];
-        if stage == Stage::Locked {
-            conditions.push(not_executable()?);
-        }
-        allow_if(rules, libc::SYS_mmap, conditions)?;
-    }
-    let thread = bits(THREAD_FLAGS);
-    allow_if(
-        rules,
-        libc::SYS_clone,
-        vec![masked(0, thread | bits(NAMESPACE_FLAGS), thread)?],
-    )?;
+fn checked_for_everyone(rules: &mut Rules) -> Result<(), Errno> {
     // Reading its own limits.
     allow_if(
         rules,
@@ -152,30 +152,6 @@ fn checked_for_functions(rules: &mut Rules, stage: Stage) -> Result<(), Errno> {
             masked(3, bits(libc::MSG_OOB), 0)?,
         ],
     )
-}
-
-/// What changes files by their name or their owner's right, where nothing keeps it from files that are not
-/// the function's. A scratch directory is there only in a root of the function's own, where all else is
-/// read-only: without one these calls would reach every file of the user, and the permissions of regions,
-/// which Landlock does not look at.
-fn checked_with_scratch(rules: &mut Rules) -> Result<(), Errno> {
-    // The kernel keeps one lock for each open file, so their number is bounded.
-    allow(rules, &[libc::SYS_flock, libc::SYS_truncate, libc::SYS_utimensat]);
-    // Callers also pass the kind of the file, which the kernel ignores.
-    let unusual = UNUSUAL_MODE;
-    allow_if(rules, libc::SYS_fchmod, vec![masked(1, unusual, 0)?])?;
-    allow_if(rules, libc::SYS_fchmodat, vec![masked(2, unusual, 0)?])?;
-    allow_if(
-        rules,
-        libc::SYS_fchmodat2,
-        vec![
-            masked(2, unusual, 0)?,
-            masked(3, !bits(libc::AT_SYMLINK_NOFOLLOW), 0)?,
-        ],
-    )?;
-    #[cfg(target_arch = "x86_64")]
-    allow_if(rules, libc::SYS_chmod, vec![masked(1, unusual, 0)?])?;
-    Ok(())
 }
 
 fn checked_for_servers(rules: &mut Rules) -> Result<(), Errno> {

@@ -19,6 +19,8 @@ struct FunctionSpec {
     files: Vec<(&'static str, u64, &'static str)>,
     arguments: Vec<&'static str>,
     variables: Vec<(&'static str, &'static str)>,
+    /// The number of a `SystemCalls`.
+    system_calls: u64,
     secrets: Vec<(&'static str, &'static str)>,
     ports: Vec<&'static str>,
 }
@@ -53,6 +55,7 @@ fn spec() -> Spec {
         ],
         arguments: vec!["--one", "--two"],
         variables: vec![("A", "1"), ("B", "2")],
+        system_calls: 0,
         secrets: vec![("KEY", "value")],
         ports: vec!["out", "error"],
     };
@@ -63,6 +66,7 @@ fn spec() -> Spec {
         files: Vec::new(),
         arguments: Vec::new(),
         variables: Vec::new(),
+        system_calls: 0,
         secrets: Vec::new(),
         ports: vec!["out"],
     };
@@ -156,6 +160,8 @@ fn digest(spec: &Spec) -> Vec<u8> {
                 )
                 .ok();
         }
+        let calls = [0, at, function.system_calls, 0, 0, 0];
+        driver.load(Call::SetSystemCalls, calls, &[], vec![]).ok();
         for (key, value) in &function.secrets {
             driver
                 .load(
@@ -313,6 +319,13 @@ const CHANGES: &[Change] = &[
     }),
     ("arguments of another function", |spec| {
         spec.functions[1].arguments = core::mem::take(&mut spec.functions[0].arguments);
+    }),
+    ("programs", |spec| spec.functions[0].system_calls = 1),
+    ("programs with code of their own", |spec| {
+        spec.functions[0].system_calls = 2
+    }),
+    ("programs of another function", |spec| {
+        spec.functions[1].system_calls = 1
     }),
     ("place of a file", |spec| {
         spec.functions[0].files[1].0 = "/app/datb"

@@ -1,0 +1,179 @@
+//! Functions with programs of their own: what these can do, what they cannot, and what is told of it.
+
+use hacher_tests::programs::PROGRAM;
+use hacher_tests::{Service, executable, function, instances};
+use hacher_trustlet_host::chosen::jail::programs_missing_here;
+use rustix::process::Signal;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::time::{Duration, Instant};
+
+/// Only to detect that something never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A chain of the function `f` with programs; `None`, and the reason said, where there can be none.
+fn chain(wanted: &str, more: &str) -> Option<String> {
+    if let Some(missing) = programs_missing_here() {
+        println!("skipped: {missing}");
+        return None;
+    }
+    let program = executable("test-function");
+    let table = format!(
+        "syscalls = \"program\"\ntimeout = \"5s\"\nfiles = [{{ from = \"{}\", to = \"{PROGRAM}\" }}]\n{more}",
+        program.display()
+    );
+    let table = function("f", wanted, &table);
+    Some(format!(
+        "chain = \"t\"\nflow = [\"ingress -> f -> egress\"]\n{table}"
+    ))
+}
+
+fn told(service: &Service, words: &str) -> String {
+    let reply = service.post("t", words.as_bytes().to_vec()).unwrap();
+    let body = String::from_utf8(reply.body.to_vec()).unwrap();
+    assert_eq!(reply.status, 200, "{body}");
+    body
+}
+
+#[test]
+fn a_function_starts_programs_that_get_nothing_of_its_own() {
+    let Some(chain) = chain("programs", "") else {
+        return;
+    };
+    let service = Service::start(&chain).unwrap();
+    for _ in 0..3 {
+        // Standard input, output and error: no channel, no region, no doorbell.
+        assert_eq!(told(&service, "descriptors"), "[0, 1, 2]\n");
+        assert_eq!(told(&service, "environment"), "[(\"FUNCTION\", \"child\")]\n");
+        assert_eq!(told(&service, "network"), "Ok([112, 105, 110, 103])\n");
+    }
+    let status = service.status().unwrap();
+    let instance = instances(&status).next().unwrap();
+    assert_eq!(
+        (&instance["epoch"], &instance["programs"]),
+        (&1.into(), &true.into())
+    );
+}
+
+#[test]
+fn refused_calls_of_programs_are_counted_by_name_and_said_in_the_log() {
+    let Some(chain) = chain("programs", "") else {
+        return;
+    };
+    let service = Service::start(&chain).unwrap();
+    for _ in 0..2 {
+        assert_eq!(told(&service, "refused 3"), "refused\n");
+    }
+    let counted = |status: &serde_json::Value| {
+        instances(status)
+            .next()
+            .is_some_and(|instance| instance["refused_calls"]["setsid"] == 6)
+    };
+    service.status_when("six calls are counted", counted).unwrap();
+    // A daemon that is started again asks for what its predecessor knew.
+    let daemon = service.process("hacher-daemon").unwrap();
+    service.signal(daemon, Signal::KILL);
+    service
+        .status_when("they are counted after a restart", counted)
+        .unwrap();
+    // More than are answered at a time: it waits, and gets every answer.
+    assert_eq!(told(&service, "refused 1000"), "refused\n");
+    let many = |status: &serde_json::Value| {
+        instances(status)
+            .next()
+            .is_some_and(|instance| instance["refused_calls"]["setsid"] == 1006)
+    };
+    service.status_when("all calls are counted", many).unwrap();
+}
+
+#[test]
+fn a_hostile_function_with_programs_is_refused_what_concerns_others() {
+    /// Its own processes, and its own empty network.
+    const LAWFUL: [&str; 4] = [
+        "ALLOWED fork",
+        "ALLOWED kill all others",
+        "ALLOWED make a Unix socket",
+        "ALLOWED send a UDP packet",
+    ];
+    let Some(hostile) = chain("hostile", "") else {
+        return;
+    };
+    let service = Service::start(&hostile).unwrap();
+    let check = |report: &str| {
+        println!("{report}");
+        assert_eq!(report.lines().count(), 16, "{report}");
+        let allowed: BTreeSet<&str> = report
+            .lines()
+            .filter(|line| !line.starts_with("refused"))
+            .collect();
+        assert!(allowed.is_subset(&LAWFUL.into()), "{allowed:?}");
+    };
+    check(&told(&service, service.chain_file().to_str().unwrap()));
+    let status = service.status().unwrap();
+    assert_eq!(
+        status["chains"][0]["instances"][0]["epoch"], 1,
+        "it was not even replaced"
+    );
+    drop(service);
+    let service = Service::start(&chain("programs", "").unwrap()).unwrap();
+    check(&told(&service, "hostile"));
+    let status = service.status().unwrap();
+    assert_eq!(
+        status["chains"][0]["instances"][0]["epoch"], 1,
+        "its program did not end it"
+    );
+}
+
+/// Whether a process has `needle` in its memory.
+fn memory_holds(pid: i32, needle: &[u8]) -> bool {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let mut memory = File::open(format!("/proc/{pid}/mem")).unwrap();
+    maps.lines().filter(|line| !line.contains("[v")).any(|line| {
+        let range = line.split_whitespace().next().unwrap();
+        let (start, end) = range.split_once('-').unwrap();
+        let [start, end] = [start, end].map(|text| u64::from_str_radix(text, 16).unwrap());
+        let mut piece = vec![0; usize::try_from(end - start).unwrap()];
+        memory.seek(SeekFrom::Start(start)).unwrap();
+        memory.read_exact(&mut piece).is_ok() && piece.windows(needle.len()).any(|window| window == needle)
+    })
+}
+
+#[test]
+fn what_a_function_knows_is_not_in_its_programs_which_end_with_it() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can read the memory of processes that are not dumpable");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    // Composed at run time, so that no executable holds it.
+    let value: String = (0..32_u32)
+        .filter_map(|at| char::from_digit((at * 7 + at * at * 3) % 36, 36))
+        .collect();
+    std::fs::write(&secret, &value).unwrap();
+    let more = format!("secrets = {{ KEY = \"file:{}\" }}\n", secret.display());
+    let Some(chain) = chain("programs", &more) else {
+        return;
+    };
+    let service = Service::start(&chain).unwrap();
+    assert_eq!(told(&service, "leave wait"), "waiting\n");
+    let (function, program) = (service.process("f").unwrap(), service.process(PROGRAM).unwrap());
+    let hex = service.ready["chains"][0]["digest"].as_str().unwrap();
+    let digest: Vec<u8> = (0..hex.len() / 2)
+        .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
+        .collect();
+    // Secrets, and the digest that every key is kept beside.
+    for needle in [value.as_bytes(), &digest] {
+        assert!(memory_holds(function, needle), "the search finds what is there");
+        assert!(!memory_holds(program, needle));
+    }
+    let maps = std::fs::read_to_string(format!("/proc/{program}/maps")).unwrap();
+    assert!(!maps.contains("memfd:hacher"), "{maps}");
+    service.signal(function, Signal::KILL);
+    let begun = Instant::now();
+    while service.process(PROGRAM).is_some() {
+        assert!(begun.elapsed() < PATIENCE, "a program outlives its function");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
