@@ -9,7 +9,6 @@
 //! cli               what can be asked, and in which words; command, what is done then
 //! loader            the process that has chains defined, with what `hacher-loader` makes of their files
 //! build             the `build` commands of chain files
-//! collector         where traces are sent to
 //! companion         the executables beside this one; gateway_program, which of them is the gateway
 //! admin_socket      a path where operators are answered
 //! given, policy     what whoever verifies brings: files, and what they say
@@ -25,7 +24,6 @@
 pub mod admin_socket;
 pub mod build;
 pub mod cli;
-pub mod collector;
 pub mod command;
 pub mod companion;
 pub mod content_type;

@@ -4,7 +4,7 @@
 //! on.
 //!
 //! ```text
-//! settings       what the command line says that concerns the daemon
+//! settings       what the command line says that concerns the daemon; collector, where traces are sent to
 //! read           the monitor's tables, and what comes with them
 //! tables         what is known: chains, instances, gateways
 //! history        what became of the processes of an instance; life, when the next one is created
@@ -25,6 +25,7 @@
 mod admin;
 mod announcement;
 mod bell;
+pub mod collector;
 mod filter;
 mod history;
 pub mod hostile;

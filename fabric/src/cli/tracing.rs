@@ -1,7 +1,7 @@
 //! Traces of requests: where they go, and of how many.
 
-use crate::collector::{Asked, ratio};
 use clap::Args;
+use hacher_daemon::collector::{Asked, ratio};
 
 #[derive(Debug, Args)]
 pub struct TracingArgs {

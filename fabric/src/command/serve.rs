@@ -3,8 +3,8 @@
 
 use super::Failed;
 use crate::cli::{Format, ServeArgs};
-use crate::collector;
 use crate::companion::Companion;
+use hacher_daemon::collector;
 use hacher_daemon::settings::{ReadyAs, Settings};
 use hacher_http::admin_address::AdminAddress;
 use hacher_trustlet_host::core::limits::ADMIN_SOCKETS_MAX;

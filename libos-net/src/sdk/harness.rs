@@ -18,9 +18,9 @@ use super::headers::{self, HeaderError, Headers};
 use super::input::{Input, Part, Run, Secret, SegmentSource};
 use super::output::{DEFAULT_PORT, ERROR_PORT, Output};
 use super::port_buffer::PortBuffer;
+use super::renewal;
 use super::run::PANICKED;
 use super::start::Start;
-use super::trace_parent;
 use crate::clock::{self, SystemClock};
 use hacher_data_path::fault::cause::Cause;
 use hacher_data_path::name::Name;
@@ -369,7 +369,7 @@ impl Call {
     {
         let (mut parts, mut late) = self.parts()?;
         let invocation = InvocationId::new(1);
-        trace_parent::renew(&mut parts, invocation, 1, self.attempt);
+        renewal::renew(&mut parts, invocation, 1, self.attempt);
         let mut inherited = Vec::new();
         if let Some(part) = parts.first() {
             headers::inherit(&mut inherited, part.encoded_headers());

@@ -9,6 +9,7 @@ pub(crate) mod input;
 pub(crate) mod output;
 pub(crate) mod place;
 pub(crate) mod port_buffer;
+pub(crate) mod renewal;
 pub(crate) mod run;
 pub(crate) mod start;
 pub mod trace_parent;

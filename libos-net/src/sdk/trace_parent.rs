@@ -3,8 +3,6 @@
 //! its place among the record's headers: what the handler reads there, its outputs inherit.
 
 use super::headers;
-use super::input::Part;
-use hacher_data_path::record::invocation::InvocationId;
 use hacher_data_path::record::span_id::SpanId;
 
 /// The name of the header.
@@ -122,44 +120,6 @@ fn encoded(span: SpanId) -> [u8; 16] {
         let digit = usize::try_from(left & 0xf).unwrap_or(0);
         DIGITS.get(digit).copied().unwrap_or(b'0')
     })
-}
-
-/// The span of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RunSpan {
-    pub(crate) id: SpanId,
-    /// The span that sent its input; of a join, the first part.
-    pub(crate) parent: SpanId,
-    pub(crate) is_sampled: bool,
-}
-
-/// The span of attempt `attempt` of function number `function` on this input; `None` if it has no trace.
-pub(crate) fn of_run(
-    parts: &[Part],
-    invocation: InvocationId,
-    function: u32,
-    attempt: u32,
-) -> Option<RunSpan> {
-    let came = parts.iter().find_map(Part::trace)?;
-    Some(RunSpan {
-        id: SpanId::of_run(came.parent, invocation.halves().0, function, attempt),
-        parent: came.parent,
-        is_sampled: came.is_sampled,
-    })
-}
-
-/// Has the input of that attempt name it as the parent of whatever it causes.
-pub(crate) fn renew(
-    parts: &mut [Part],
-    invocation: InvocationId,
-    function: u32,
-    attempt: u32,
-) -> Option<RunSpan> {
-    let span = of_run(parts, invocation, function, attempt)?;
-    for part in parts {
-        part.renew_trace(span.id);
-    }
-    Some(span)
 }
 
 #[cfg(test)]

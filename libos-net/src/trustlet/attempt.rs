@@ -14,8 +14,8 @@ use crate::sdk::failure::Failure;
 use crate::sdk::headers;
 use crate::sdk::input::{Input, Run};
 use crate::sdk::output::Output;
+use crate::sdk::renewal::{self, RunSpan};
 use crate::sdk::run::run_caught;
-use crate::sdk::trace_parent::{self, RunSpan};
 use hacher_data_path::page::counter::Counter;
 use hacher_data_path::page::telemetry::Outcome;
 use hacher_data_path::region::layout::page_word;
@@ -133,7 +133,7 @@ where
             ran.lost = source.lost;
             return ran;
         }
-        ran.span = trace_parent::renew(
+        ran.span = renewal::renew(
             &mut job.bundle.parts,
             job.invocation,
             place.begin.function_index,

@@ -12,7 +12,7 @@ use crate::sdk::headers;
 use crate::sdk::input::Input;
 use crate::sdk::output::Output;
 use crate::sdk::port_buffer::RecordSink;
-use crate::sdk::trace_parent;
+use crate::sdk::renewal;
 use hacher_data_path::fault::cause::Cause;
 use hacher_data_path::page::counter::Counter;
 use hacher_data_path::record::invocation::InvocationId;
@@ -75,7 +75,7 @@ where
                 .is_some_and(|part| source.open_rest(part).is_ok());
         job.streams = !source.complete;
         // Who takes it from here follows the run that failed.
-        trace_parent::renew(
+        renewal::renew(
             &mut job.bundle.parts,
             job.invocation,
             place.begin.function_index,

@@ -6,7 +6,7 @@ use crate::clock::Monotonic;
 use crate::sdk::failure::Failure;
 use crate::sdk::input::{Input, Part};
 use crate::sdk::output::Output;
-use crate::sdk::trace_parent::{RunSpan, of_run};
+use crate::sdk::renewal::{RunSpan, of_run};
 use hacher_data_path::page::spans::{Span, SpanKind};
 use hacher_data_path::page::telemetry::{Outcome, Trace};
 use hacher_data_path::record::span_id::SpanId;

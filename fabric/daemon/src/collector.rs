@@ -3,7 +3,7 @@
 //! wrongly is passed over with a warning, as that specification has it; what the command line says wrongly is
 //! an error.
 
-use hacher_daemon::settings::CollectorUrl;
+use super::settings::CollectorUrl;
 use hacher_libos_net::attach::Tracing;
 use hacher_trustlet_host::service::Collector;
 use hyper::Uri;
