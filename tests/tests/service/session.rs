@@ -173,7 +173,7 @@ fn a_session_seals_each_request_under_a_key_of_its_own() {
         .chains
         .insert(Digest(digest.try_into().unwrap()));
     let caller = Caller {
-        gateway: service.gateway.to_string().parse().unwrap(),
+        gateway: format!("http://{}", service.gateway).parse().unwrap(),
         trust: Trust::AnyCertificate,
         identity: None,
         chain: "t".to_owned(),
