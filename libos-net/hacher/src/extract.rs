@@ -37,7 +37,8 @@ pub trait FromRecord: Sized {
 /// A parameter of a handler: made of the one record of its input, or of what else the input tells.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a handler",
-    note = "`String`, `Vec<u8>`, and with features `Bytes`, `Json<T>`, `HeaderMap` can; or implement `FromRecord`"
+    note = "`String`, `Vec<u8>`, and with features `Bytes`, `Json<T>`, `HeaderMap` can, and `Result<_, BoxError>` \
+            of them; or implement `FromRecord`, or `FromInput` for what the request tells"
 )]
 pub trait FromInput: Sized {
     /// Reads `input`.
@@ -88,6 +89,28 @@ impl Extract for &Part {
 impl Extract for &mut Input<'_> {
     fn extract<T: FromRecord>(self) -> Result<T, BoxError> {
         T::from_input(self)
+    }
+}
+
+/// What the record is, or why it is none, for a handler that answers that itself.
+///
+/// ```
+/// use hacher::{BoxError, Output, SendRecord, harness::Call};
+///
+/// fn double(number: Result<String, BoxError>, output: &mut Output<'_>) -> Result<(), BoxError> {
+///     let Ok(number) = number else {
+///         output.set_status(422)?;
+///         return output.send_record("that is no text");
+///     };
+///     output.send_record(number.repeat(2))
+/// }
+///
+/// let reply = Call::new().body(&[0xff]).run(double);
+/// assert_eq!(reply.port("out").unwrap().status(), 422);
+/// ```
+impl<T: FromRecord> FromRecord for Result<T, BoxError> {
+    fn from_record(record: &Part) -> Result<Self, BoxError> {
+        Ok(T::from_record(record))
     }
 }
 

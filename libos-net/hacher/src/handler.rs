@@ -44,7 +44,9 @@ use hacher_libos_net::{Failure, Input, Output};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no handler",
     note = "its parameters are `FromInput`, its result is `IntoRecord` or a `Result` of that; or it takes \
-            `Input<'_>, &mut Output<'_>`. Closures need the types of their parameters."
+            `Input<'_>, &mut Output<'_>`. `&Input<'_>` comes first, and needs another parameter beside it, but not \
+            `&mut Output<'_>`, with which `Input<'_>` goes. An `async` function is handed over as \
+            `asynchronous(handler)`. Closures need the types of their parameters."
 )]
 pub trait Handler<Form = ()> {
     /// Runs on one record.

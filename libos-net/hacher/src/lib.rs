@@ -94,5 +94,5 @@ pub use json::Json;
 pub use judge::{BoxError, Judged, OrFail, permanent, retry};
 #[cfg(feature = "tracing")]
 pub use log::LOG_LEVEL;
-pub use record::{ContentType, IntoRecord, SendRecord, To};
+pub use record::{ContentType, Either, IntoRecord, SendRecord, To};
 pub use serve::{serve, serve_with};

@@ -12,6 +12,7 @@ use hacher_libos_net::{DEFAULT_PORT, Output, PortWriter};
 /// | `Json<T>` | `T` as JSON | `application/json` |
 /// | [`ContentType(name, T)`](ContentType) | as `T` | `name` |
 /// | [`To(port, T)`](To) | as `T` | as `T`; leaves by `port` |
+/// | [`Either<A, B>`](Either) | as the one that it is | as that one |
 /// | `(StatusCode, T)`, `(HeaderMap, T)`, `(StatusCode, HeaderMap, T)` | as `T` | as `T`, unless a header says otherwise |
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot become a record",
@@ -47,16 +48,16 @@ pub trait IntoRecord {
 /// assert_eq!(reply.port("reject").unwrap().body(), b"not a number");
 /// ```
 pub trait SendRecord {
-    /// Writes `record` to its port.
+    /// Writes `record` to its port: at most one to each port in a run.
     ///
     /// # Errors
-    /// What keeps it from being written.
+    /// What keeps it from being written; a permanent failure for a second record to one port.
     fn send_record<R: IntoRecord>(&mut self, record: R) -> Result<(), BoxError>;
 }
 
 impl SendRecord for Output<'_> {
     fn send_record<R: IntoRecord>(&mut self, record: R) -> Result<(), BoxError> {
-        let mut writer = self.port(record.port())?;
+        let mut writer = self.whole(record.port())?;
         record.write_to(&mut writer)
     }
 }
@@ -77,6 +78,44 @@ impl<T: IntoRecord> IntoRecord for To<T> {
 
     fn write_to(self, record: &mut PortWriter<'_>) -> Result<(), BoxError> {
         self.1.write_to(record)
+    }
+}
+
+/// One of two records, for a handler that answers in two ways.
+///
+/// ```
+/// use hacher::{ContentType, Either, harness::Call};
+///
+/// fn half(number: String) -> Either<String, ContentType<&'static str>> {
+///     match number.parse::<u32>() {
+///         Ok(number) => Either::Left((number / 2).to_string()),
+///         Err(_) => Either::Right(ContentType("application/problem+json", r#"{"title":"not a number"}"#)),
+///     }
+/// }
+///
+/// assert_eq!(Call::new().body(b"14").run(half).port("out").unwrap().body(), b"7");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Either<A, B> {
+    /// The one.
+    Left(A),
+    /// The other.
+    Right(B),
+}
+
+impl<A: IntoRecord, B: IntoRecord> IntoRecord for Either<A, B> {
+    fn port(&self) -> &str {
+        match self {
+            Self::Left(record) => record.port(),
+            Self::Right(record) => record.port(),
+        }
+    }
+
+    fn write_to(self, record: &mut PortWriter<'_>) -> Result<(), BoxError> {
+        match self {
+            Self::Left(left) => left.write_to(record),
+            Self::Right(right) => right.write_to(record),
+        }
     }
 }
 

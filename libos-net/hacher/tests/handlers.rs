@@ -109,6 +109,60 @@ fn a_handler_with_an_output_writes_what_and_where_it_wants() {
 }
 
 #[test]
+fn a_port_gets_one_record_in_a_run() {
+    fn twice(text: String, output: &mut Output<'_>) -> Result<(), BoxError> {
+        output.set_status(201)?; // of the record to come
+        output.send_record(text.clone())?;
+        match text.as_str() {
+            "typed" => output.send_record(ContentType("text/html", "again")),
+            "bytes" => Ok(output.send(b"again")?),
+            "named" => Ok(output.send_to("out", b"again")?),
+            "added" => Ok(output.out()?.append(b", and more")?),
+            _ => output.send_record(To("other", "a port of its own")),
+        }
+    }
+    let run = |text: &str| {
+        Call::new()
+            .body(text.as_bytes())
+            .ports(&["out", "other"])
+            .run(twice)
+    };
+    for text in ["typed", "bytes", "named"] {
+        let failure = run(text).failure().unwrap();
+        assert!(!failure.is_transient(), "{text}");
+        assert!(
+            failure.reason().contains("second record to one port"),
+            "{text}: {}",
+            failure.reason()
+        );
+    }
+    assert_eq!(run("added").port("out").unwrap().body(), b"added, and more");
+    let both = run("both");
+    assert_eq!(both.port("out").unwrap().body(), b"both");
+    assert_eq!(both.port("other").unwrap().body(), b"a port of its own");
+    assert_eq!(both.port("out").unwrap().status(), 201);
+}
+
+#[test]
+fn a_port_that_is_not_there_and_one_opened_twice_are_told_apart() {
+    fn opens(name: String, output: &mut Output<'_>) -> Result<(), Failure> {
+        let second = if name == "twice" { "out" } else { "nope" };
+        output.ports(["out", second]).map(|_| ())
+    }
+    let reason = |name: &str| {
+        Call::new()
+            .body(name.as_bytes())
+            .run(opens)
+            .failure()
+            .unwrap()
+            .reason()
+            .to_owned()
+    };
+    assert!(reason("twice").contains("opened one port twice"));
+    assert!(reason("nope").contains("does not declare"));
+}
+
+#[test]
 fn status_and_headers_are_those_of_the_crate_http() {
     use http::{HeaderMap, HeaderValue, StatusCode};
     fn make() -> (StatusCode, HeaderMap, Json<u32>) {

@@ -52,7 +52,8 @@ impl<'r> Output<'r> {
         }
     }
 
-    /// A writer to the port named `port`. Asking for a port starts its record, even if nothing is written.
+    /// A writer to the port named `port`. Asking for a port starts its record, even if nothing is written;
+    /// asking again goes on with the same record.
     ///
     /// # Errors
     /// A permanent [`Failure`] when the chain file declares no such port.
@@ -91,9 +92,15 @@ impl<'r> Output<'r> {
         }
         // Names of ports are distinct: a name that is there twice found the port once.
         if found.iter().any(Option::is_none) {
-            return Err(Failure::permanent(
-                "the handler wrote to a port that the chain file does not declare, or opened one twice at once",
-            ));
+            let is_twice = ports
+                .iter()
+                .enumerate()
+                .any(|(at, port)| ports.iter().take(at).any(|earlier| earlier == port));
+            return Err(Failure::permanent(if is_twice {
+                "the handler opened one port twice at once"
+            } else {
+                "the handler wrote to a port that the chain file does not declare (`ports`)"
+            }));
         }
         let (inherited, sink) = (self.inherited, &self.sink);
         let writers = found.map(|slot| {
@@ -125,10 +132,27 @@ impl<'r> Output<'r> {
         self.out()?.set_status(status)
     }
 
+    /// A writer to the port named `port`, for a body that is given in one go: once in a run. Status and headers
+    /// may be there already.
+    ///
+    /// # Errors
+    /// A permanent [`Failure`] when that was done before, since a run sends at most one record to each port;
+    /// and as [`Self::port`].
+    pub fn whole(&mut self, port: &str) -> Result<PortWriter<'_>, Failure> {
+        let writer = self.port(port)?;
+        if writer.buffer.is_whole {
+            return Err(Failure::permanent(
+                "the handler sent a second record to one port: a run sends at most one, which `append` adds to",
+            ));
+        }
+        writer.buffer.is_whole = true;
+        Ok(writer)
+    }
+
     /// Sends `body` to the port `out`, in one go.
     ///
     /// # Errors
-    /// As [`Self::port`].
+    /// As [`Self::whole`].
     pub fn send(&mut self, body: &[u8]) -> Result<(), Failure> {
         self.send_to(DEFAULT_PORT, body)
     }
@@ -144,9 +168,9 @@ impl<'r> Output<'r> {
     /// Sends `body` to `port`, in one go.
     ///
     /// # Errors
-    /// As [`Self::port`].
+    /// As [`Self::whole`].
     pub fn send_to(&mut self, port: &str, body: &[u8]) -> Result<(), Failure> {
-        let mut writer = self.port(port)?;
+        let mut writer = self.whole(port)?;
         writer.append(body)
     }
 }

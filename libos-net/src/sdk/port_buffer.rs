@@ -76,6 +76,8 @@ pub(crate) struct PortBuffer {
     pub(super) plain: Vec<u8>,
     pub(super) used: bool,
     pub(super) streams: bool,
+    /// Whether its body was given in one go.
+    pub(super) is_whole: bool,
     /// Segments already passed on; the record can then only be completed or aborted.
     segments_sent: usize,
     pub(super) place: Option<Place>,
@@ -87,6 +89,7 @@ impl PortBuffer {
             name,
             plain: Vec::new(),
             used: false,
+            is_whole: false,
             streams: false,
             segments_sent: 0,
             place: None,
@@ -97,6 +100,7 @@ impl PortBuffer {
     pub(crate) fn clear(&mut self) {
         self.plain.clear();
         self.used = false;
+        self.is_whole = false;
         self.streams = false;
         self.segments_sent = 0;
         self.place = None;
