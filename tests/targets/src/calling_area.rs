@@ -7,11 +7,12 @@ use hacher_snp::frame::Frame;
 use hacher_snp::ledger::{Boot, PageLedger, Purpose, SpaceId};
 use hacher_snp::rmp::{Permissions, Vmpl};
 use hacher_snp::simulated::{Machine, Processor, Ring};
-use hacher_snp::state::{SVME, level_of, word};
+use hacher_snp::state::{SVME, VMGEXIT, level_of, word};
 use hacher_snp::svsm::area::CallingArea;
 use hacher_snp::svsm::core_protocol::{CoreProtocol, Spoken};
+use hacher_snp::svsm::dispatcher::PagesAlone;
 use hacher_snp::svsm::virtual_processors::VirtualProcessors;
-use hacher_snp::svsm::{Call, Code, Registers};
+use hacher_snp::svsm::{Code, Dispatcher, Registers};
 
 /// Pages: 0 and 1 are the monitor's, then those of the operating system, then some that were not validated.
 const PAGES: u64 = 24;
@@ -27,7 +28,7 @@ struct Guest {
     machine: Machine,
     ledger: PageLedger,
     area: Option<CallingArea>,
-    processors: VirtualProcessors,
+    dispatcher: Dispatcher,
     system: Processor,
     /// Of a trustlet, and of the monitor.
     secret: [Frame; 2],
@@ -81,7 +82,7 @@ impl Guest {
             machine,
             ledger,
             area: None,
-            processors: VirtualProcessors::new(vec![0, 1], FEATURES),
+            dispatcher: Dispatcher::new(VirtualProcessors::new(vec![0, 1], FEATURES)),
             system: Processor::new(Vmpl::OPERATING_SYSTEM, Ring::System),
             secret,
             running: Vec::new(),
@@ -138,9 +139,19 @@ impl Guest {
             r8: u64::from(script.u8() % 4),
         };
         let number = u32::from(script.u8() % 10);
-        let mut area = self.area;
-        self.serve(number, &mut registers, &mut area);
-        self.area = area;
+        CoreProtocol {
+            hardware: &mut self.machine,
+            ledger: &mut self.ledger,
+            area: &mut self.area,
+            processors: &mut self.dispatcher.processors,
+            caller: None,
+            spoken: &[Spoken {
+                protocol: 10,
+                oldest: 1,
+                newest: 1,
+            }],
+        }
+        .serve(number, &mut registers);
         assert!(
             Code::of_rax(registers.rax).is_some(),
             "no code: {:#x}",
@@ -149,21 +160,6 @@ impl Guest {
         if let Some(area) = self.area {
             let _ = area.take(&mut self.machine, &self.ledger);
         }
-    }
-
-    fn serve(&mut self, number: u32, registers: &mut Registers, area: &mut Option<CallingArea>) {
-        CoreProtocol {
-            hardware: &mut self.machine,
-            ledger: &mut self.ledger,
-            area,
-            processors: &mut self.processors,
-            spoken: &[Spoken {
-                protocol: 10,
-                oldest: 1,
-                newest: 1,
-            }],
-        }
-        .serve(number, registers);
     }
 
     /// The hypervisor has a processor run from a page, or stops one.
@@ -182,20 +178,23 @@ impl Guest {
                 (word::RAX, u64::from(script.u8() % 10)),
                 (word::RCX, Self::address(script)),
             ];
-            self.machine.leave(frame, &registers);
+            let exit_code = if script.u8().is_multiple_of(4) {
+                0x60
+            } else {
+                VMGEXIT
+            };
+            self.machine.leave(frame, exit_code, &registers);
         }
     }
 
     /// The monitor looks whether a processor calls.
     fn take(&mut self, script: &mut Script<'_>) {
         let id = u32::from(script.u8() % 3);
-        let Some(mut call) = self.processors.take_call(&mut self.machine, &self.ledger, id) else {
-            return;
+        let mut pages = PagesAlone {
+            hardware: &mut self.machine,
+            ledger: &mut self.ledger,
         };
-        let (mut registers, mut area) = (call.registers, call.area);
-        self.serve(Call::of_rax(registers.rax).number, &mut registers, &mut area);
-        (call.registers, call.area) = (registers, area);
-        self.processors.answer(&mut self.machine, &self.ledger, &call);
+        self.dispatcher.serve(&mut pages, id);
     }
 
     fn check(&mut self) {

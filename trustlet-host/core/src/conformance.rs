@@ -3,8 +3,8 @@
 
 use crate::calls::{
     self, ANY_CPU, Call, ChainDefinition, ChainEntry, EdgeDefinition, FunctionDefinition, FunctionEntry,
-    GatewayDefinition, MESSAGE_MAX_BYTES, MonitorEntry, OPERAND_MAX_BYTES, PROTOCOL, PortEntry, ReplyHeader,
-    RequestHeader, ResultCode, VERSION, protection, reading,
+    GATEWAY_PROCESS, GatewayDefinition, MESSAGE_MAX_BYTES, MonitorEntry, OPERAND_MAX_BYTES, PROTOCOL,
+    PortEntry, ReplyHeader, RequestHeader, ResultCode, Statistics, VERSION, protection, reading,
 };
 use crate::core::Caller;
 use alloc::format;
@@ -23,6 +23,13 @@ pub trait Carrier {
     /// When it does not arrive; in words.
     fn carry(&mut self, caller: Caller, message: &[u8], files: &[Vec<u8>]) -> Result<Vec<u8>, String>;
 
+    /// Tells the monitor that a caller has ended: the loader because it has defined all, the daemon because it
+    /// died.
+    ///
+    /// # Errors
+    /// When the monitor does not take it; in words.
+    fn end(&mut self, caller: Caller) -> Result<(), String>;
+
     /// A file that the platform takes for a program.
     fn program(&self) -> Vec<u8>;
 }
@@ -39,6 +46,7 @@ pub fn run(carrier: &mut dyn Carrier) -> Result<usize, String> {
     suite.questions()?;
     suite.seal()?;
     suite.after_sealing()?;
+    suite.ends()?;
     Ok(suite.calls)
 }
 
@@ -199,6 +207,7 @@ impl Suite<'_> {
 
     /// `ingress -> f -> egress`, with everything in between that is refused.
     fn definition(&mut self) -> Result<(), String> {
+        self.expect_open("nothing was defined")?;
         let loader = |call| (Caller::Loader, call);
         let program = [self.carrier.program()];
         let chain = chain()?;
@@ -237,6 +246,7 @@ impl Suite<'_> {
         self.call(add_port, of_function, port.as_bytes(), &[], ResultCode::NameTaken)?;
         let seal = (Caller::Loader, Call::SealChain);
         self.call(seal, [0; 6], &[], &[], ResultCode::BadGraph)?;
+        self.expect_open("the chain is not sealed")?;
         let edge = EdgeDefinition {
             protection: protection::SEALED,
             carrier: 0,
@@ -317,6 +327,47 @@ impl Suite<'_> {
         let delete = (Caller::Daemon, Call::DeleteTrustlet);
         self.call(delete, [CHAIN, 1, 1, 0, 0, 0], &[], &[], ResultCode::NotRunning)?;
         Ok(())
+    }
+
+    /// The end of the loader, until which no gateway starts, and of a daemon.
+    fn ends(&mut self) -> Result<(), String> {
+        let gateway = (Caller::Daemon, Call::CreateTrustlet);
+        let of_gateway = [GATEWAY_PROCESS, 0, 0, 0, 0, 0];
+        self.call(gateway, of_gateway, &[], &[], ResultCode::InvalidRequest)?;
+        let loaded = self.monitor()?.loaded;
+        self.expect(loaded == 0, "a loader that is there")?;
+        self.carrier.end(Caller::Loader)?;
+        let loaded = self.monitor()?.loaded;
+        self.expect(loaded == 1, "a loader that has finished")?;
+        self.expect_open("the loader has finished")?;
+        let begin = (Caller::Loader, Call::BeginChain);
+        let chain = chain()?;
+        self.call(begin, [0; 6], chain.as_bytes(), &[], ResultCode::InvalidRequest)?;
+        let before = self.daemon_restarts()?;
+        self.carrier.end(Caller::Daemon)?;
+        let after = self.daemon_restarts()?;
+        self.expect(after == before + 1, "a daemon that died")
+    }
+
+    fn monitor(&mut self) -> Result<MonitorEntry, String> {
+        let query = (Caller::Daemon, Call::QueryMonitor);
+        let answer = self.call(query, [0; 6], &[], &[], ResultCode::Success)?;
+        MonitorEntry::read_from_bytes(&answer.operand).map_err(|_| "no monitor".into())
+    }
+
+    fn daemon_restarts(&mut self) -> Result<u64, String> {
+        let query = (Caller::Daemon, Call::Statistics);
+        let answer = self.call(query, [0; 6], &[], &[], ResultCode::Success)?;
+        let counts = Statistics::read_from_bytes(&answer.operand).map_err(|_| "no statistics")?;
+        Ok(counts.daemon_restarts)
+    }
+
+    /// The monitor does not take the loader's end.
+    fn expect_open(&mut self, why: &str) -> Result<(), String> {
+        match self.carrier.end(Caller::Loader) {
+            Ok(()) => Err(format!("the loader could end although {why}")),
+            Err(_) => Ok(()),
+        }
     }
 
     fn expect(&self, holds: bool, what: &str) -> Result<(), String> {

@@ -42,6 +42,9 @@ pub trait Hardware {
     /// Writes a word of a page.
     fn write(&mut self, frame: Frame, index: usize, word: u64);
 
+    /// Writes the two lowest bytes of a word at once, and no others: another processor may be writing those.
+    fn write_low(&mut self, frame: Frame, index: usize, bytes: u16);
+
     /// Makes all processors forget what they remember of page tables and permissions, at every level. Returns
     /// only when each has, and has done what it did by them before; if that cannot be known, it does not
     /// return. Whoever takes a mapping or a permission away calls it before the page gets another use.

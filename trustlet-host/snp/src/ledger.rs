@@ -20,7 +20,7 @@ mod refused;
 pub use purpose::{Purpose, SpaceId};
 pub use refused::Refused;
 
-use crate::frame::Frame;
+use crate::frame::{FRAME_BYTES, Frame};
 use crate::hardware::Hardware;
 use crate::rmp::{Adjustment, Permissions, RmpError, Vmpl};
 use crate::state;
@@ -37,7 +37,10 @@ pub enum Boot {
     System,
     /// Memory that was not validated.
     NotValidated,
-    /// No memory: a device, firmware that cannot be written, a hole.
+    /// Memory that the hypervisor lets nobody write, such as firmware: what it holds is the hypervisor's, but
+    /// firmware and operating systems validate it all the same.
+    ReadOnly,
+    /// No memory: a device, a hole.
     NoMemory,
 }
 
@@ -48,6 +51,10 @@ enum Use {
     None,
     /// Not part of the guest, as far as is known.
     Absent,
+    /// Memory that cannot be written, and was not validated.
+    Unadopted,
+    /// Memory that cannot be written, which the operating system may read and execute.
+    ReadOnly,
     /// The monitor's own, from the start to the end.
     Monitor,
     /// In the middle of a change. If the processor refuses there, it stays so: nobody gets it again, and who
@@ -81,6 +88,8 @@ pub struct PageLedger {
     memory: Range<u64>,
     uses: Vec<Use>,
     spare: Vec<Frame>,
+    /// Whether a page was ever anybody's but the operating system's.
+    has_begun: bool,
 }
 
 impl PageLedger {
@@ -92,6 +101,7 @@ impl PageLedger {
             Boot::Monitor => Use::Monitor,
             Boot::System => Use::System,
             Boot::NotValidated => Use::Absent,
+            Boot::ReadOnly => Use::Unadopted,
             Boot::NoMemory => Use::None,
         };
         let uses: Vec<Use> = memory.clone().map(use_of).collect();
@@ -100,15 +110,59 @@ impl PageLedger {
             spare: Vec::with_capacity(uses.len()),
             uses,
             memory,
+            has_begun: false,
         }
     }
 
-    /// Takes a page into the guest, for the operating system.
+    /// Takes the memory that cannot be written ([`Boot::ReadOnly`]) into the guest, for the operating system
+    /// to read and execute. Such a page cannot be emptied, and the hypervisor may have put a page behind its
+    /// address that is another one of this guest. So this happens once, before pages of the ledger hold
+    /// secrets; `secret` are those that do so from the launch, such as the secrets page. They are looked at
+    /// between validating and giving: one that lies behind another address by then stops the monitor.
+    ///
+    /// # Errors
+    /// When the operating system has lent pages already, or the processor refuses. A guest whose memory was
+    /// refused does not start.
+    pub fn adopt_read_only(
+        &mut self,
+        hardware: &mut impl Hardware,
+        secret: impl IntoIterator<Item = Frame>,
+    ) -> Result<(), Refused> {
+        if self.has_begun {
+            return Err(Refused::InUse);
+        }
+        let numbers = self.memory.clone().zip(&self.uses);
+        let found = numbers.filter(|(_, found)| **found == Use::Unadopted);
+        let found: Vec<Frame> = found
+            .filter_map(|(number, _)| Frame::at(number.checked_mul(FRAME_BYTES as u64)?))
+            .collect();
+        for &frame in &found {
+            self.set(frame, Use::Lost);
+            hardware.validate(frame, true)?;
+        }
+        hardware.flush();
+        for frame in secret {
+            let _ = hardware.read(frame, 0);
+        }
+        for &frame in &found {
+            let level = Vmpl::OPERATING_SYSTEM;
+            let permissions = Permissions::READ_AND_EXECUTE;
+            hardware.adjust(frame, Adjustment { level, permissions })?;
+            self.set(frame, Use::ReadOnly);
+        }
+        Ok(())
+    }
+
+    /// Takes a page into the guest, for the operating system. Memory that cannot be written is so already, and
+    /// is not validated again: it would not be emptied.
     ///
     /// # Errors
     /// When it is in use, is no memory, or the processor refuses. Then the operating system does not get it
     /// from here.
     pub fn accept(&mut self, hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
+        if self.is_read_only(frame) {
+            return Ok(());
+        }
         self.expect(frame, Use::Absent)?;
         if let Err(error) = hardware.validate(frame, true) {
             // What was validated already may have another page in its place.
@@ -124,16 +178,21 @@ impl PageLedger {
         Ok(())
     }
 
-    /// Lets a page of the operating system leave the guest.
+    /// Lets a page of the operating system leave the guest; one that cannot be written for ever.
     ///
     /// # Errors
     /// When it is not the operating system's, or the processor refuses.
     pub fn rescind(&mut self, hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
-        self.expect(frame, Use::System)?;
+        let left = if self.is_read_only(frame) {
+            Use::None
+        } else {
+            self.expect(frame, Use::System)?;
+            Use::Absent
+        };
         self.set(frame, Use::Lost);
         take_from_all(hardware, frame)?;
         hardware.validate(frame, false)?;
-        self.set(frame, Use::Absent);
+        self.set(frame, left);
         Ok(())
     }
 
@@ -276,6 +335,48 @@ impl PageLedger {
         Ok(())
     }
 
+    /// Shows pages of a region, all or none.
+    ///
+    /// # Errors
+    /// As [`PageLedger::show`].
+    pub fn show_all(&mut self, hardware: &mut impl Hardware, frames: &[Frame]) -> Result<(), Refused> {
+        let mut new = Vec::new();
+        for &frame in frames {
+            let was_shown = self.is_shown(frame);
+            if let Err(refused) = self.show(hardware, frame) {
+                new.into_iter().for_each(|frame| self.hide(hardware, frame));
+                return Err(refused);
+            }
+            if !was_shown {
+                new.push(frame);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back what [`PageLedger::show`] gave, and what the operating system has given of it to the level
+    /// below. If the processor refuses, the page counts as shown still.
+    fn hide(&mut self, hardware: &mut impl Hardware, frame: Frame) {
+        let nothing = |level| Adjustment {
+            level,
+            permissions: Permissions::NONE,
+        };
+        let taken = hardware.adjust(frame, nothing(Vmpl::OPERATING_SYSTEM));
+        hardware.flush();
+        let last = hardware.adjust(frame, nothing(Vmpl::Three));
+        // What the lowest level remembers of it.
+        hardware.flush();
+        if let (Ok(()), Ok(()), Ok(found)) = (taken, last, self.taken(frame)) {
+            self.set(
+                frame,
+                Use::Taken(Taken {
+                    shown: false,
+                    ..found
+                }),
+            );
+        }
+    }
+
     /// Whether the operating system may read a page that is not its own.
     #[must_use]
     pub fn is_shown(&self, frame: Frame) -> bool {
@@ -286,6 +387,12 @@ impl PageLedger {
     #[must_use]
     pub fn is_of_system(&self, frame: Frame) -> bool {
         self.use_of(frame) == Ok(Use::System)
+    }
+
+    /// Whether a page is memory that cannot be written, which the operating system may read and execute.
+    #[must_use]
+    pub fn is_read_only(&self, frame: Frame) -> bool {
+        self.use_of(frame) == Ok(Use::ReadOnly)
     }
 
     /// Whether a page is the state of a virtual processor.
@@ -346,6 +453,7 @@ impl PageLedger {
 
     /// The one way to a spare page: taken from everybody, then emptied.
     fn empty(&mut self, hardware: &mut impl Hardware, frame: Frame) -> Result<(), Refused> {
+        self.has_begun = true;
         self.set(frame, Use::Lost);
         take_from_all(hardware, frame)?;
         hardware.zero(frame);
@@ -356,7 +464,7 @@ impl PageLedger {
 
     fn expect(&self, frame: Frame, expected: Use) -> Result<(), Refused> {
         match self.use_of(frame)? {
-            Use::None => Err(Refused::NoSuchPage),
+            Use::None | Use::Unadopted => Err(Refused::NoSuchPage),
             found if found == expected => Ok(()),
             _ => Err(Refused::InUse),
         }

@@ -41,6 +41,8 @@ impl Permissions {
     pub const EXECUTE_USER: Self = Self(1 << 2);
     /// Execute it at CPL0 to CPL2.
     pub const EXECUTE_SUPERVISOR: Self = Self(1 << 3);
+    /// Read it, and execute it at any CPL.
+    pub const READ_AND_EXECUTE: Self = Self(0b1101);
     /// All of these.
     pub const ALL: Self = Self(0b1111);
 

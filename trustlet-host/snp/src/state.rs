@@ -24,10 +24,22 @@ pub mod word {
     pub const R8: usize = 0x340 / 8;
     /// `SEV_FEATURES`.
     pub const FEATURES: usize = 0x3b0 / 8;
+    /// `GUEST_EXIT_CODE`: why the processor left the state, written by the processor itself.
+    pub const EXIT_CODE: usize = 0x3c0 / 8;
 }
 
 /// The bit of EFER without which a processor does not run from a state.
 pub const SVME: u64 = 1 << 12;
+
+/// `GUEST_EXIT_CODE` of a processor that has executed `VMGEXIT`, whether it asks by GHCB or by its MSR.
+pub const VMGEXIT: u64 = 0x403;
+
+/// Whether the processor left a state of its own accord. One that the hypervisor has interrupted may have
+/// anything in its registers.
+#[must_use]
+pub fn left_by_vmgexit(hardware: &impl Hardware, frame: Frame) -> bool {
+    hardware.read(frame, word::EXIT_CODE) == VMGEXIT
+}
 
 /// The level that a state runs at, as it is written there.
 #[must_use]

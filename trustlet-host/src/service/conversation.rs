@@ -87,6 +87,17 @@ mod tests {
             Ok(reply)
         }
 
+        /// What the service does when the process has gone.
+        fn end(&mut self, caller: Caller) -> Result<(), String> {
+            match caller {
+                Caller::Loader => self.core.finish_loading().map_err(|error| error.to_string()),
+                Caller::Daemon => {
+                    self.core.daemon_died();
+                    Ok(())
+                }
+            }
+        }
+
         fn program(&self) -> Vec<u8> {
             std::fs::read("/proc/self/exe").expect("this test")
         }

@@ -164,6 +164,26 @@ numbered! {
     }
 }
 
+impl Call {
+    /// Whether the call looks at a file beside its request. None looks at more than one.
+    #[must_use]
+    pub const fn takes_file(self) -> bool {
+        matches!(
+            self,
+            Self::SetGateway
+                | Self::AddFunction
+                | Self::AddCarrier
+                | Self::AddLibrary
+                | Self::AddFile
+                | Self::AddSecret
+                | Self::OpenSecret
+                | Self::SetListener
+                | Self::SetTlsFile
+                | Self::SetAdmin
+        )
+    }
+}
+
 numbered! {
     /// What the monitor tells the daemon without being asked.
     EventNumber {

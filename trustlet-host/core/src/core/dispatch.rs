@@ -18,6 +18,15 @@ pub enum Caller {
 }
 
 impl<P: Platform> Core<P> {
+    /// Whether a message gets as far as a call that looks at the first of `file_count` files beside it. If
+    /// not, [`Core::call`] gives the same answer whatever the files hold: so a carrier that has to copy them
+    /// need not.
+    pub fn reads_file(&self, caller: Caller, message: &[u8], file_count: usize) -> bool {
+        Request::decode(message, file_count).is_ok_and(|request| {
+            request.call.takes_file() && self.check_permission(caller, request.call).is_ok()
+        })
+    }
+
     /// Answers one message. Never fails: what is wrong with the message is the answer.
     pub fn call(&mut self, caller: Caller, message: &[u8], files: Vec<P::File>) -> Reply<'_, P> {
         let (call, sequence) = Request::peek(message);
@@ -61,7 +70,8 @@ impl<P: Platform> Core<P> {
         files: Vec<P::File>,
     ) -> Result<Outcome, Refusal> {
         self.check_permission(caller, request.call)?;
-        let mut files = files.into_iter();
+        // A call that is not said to take a file gets none, so that `reads_file` says the same.
+        let file = files.into_iter().next().filter(|_| request.call.takes_file());
         let arguments = request.arguments;
         match request.call {
             Call::QueryMonitor => Ok(self.query_monitor()),
@@ -76,27 +86,27 @@ impl<P: Platform> Core<P> {
             Call::QueryAdmin => self.query_admin(),
             Call::QueryMemory => self.query_memory(arguments),
             Call::QueryRefused => self.query_refused(arguments),
-            Call::SetGateway => self.set_gateway(request.operand, files.next()),
+            Call::SetGateway => self.set_gateway(request.operand, file),
             Call::BeginChain => self.begin_chain(arguments, request.operand),
-            Call::AddFunction => self.add_function(false, arguments, request.operand, files.next()),
-            Call::AddCarrier => self.add_function(true, arguments, request.operand, files.next()),
-            Call::AddLibrary => self.add_library(arguments, request.operand, files.next()),
-            Call::AddFile => self.add_file(arguments, request.operand, files.next()),
+            Call::AddFunction => self.add_function(false, arguments, request.operand, file),
+            Call::AddCarrier => self.add_function(true, arguments, request.operand, file),
+            Call::AddLibrary => self.add_library(arguments, request.operand, file),
+            Call::AddFile => self.add_file(arguments, request.operand, file),
             Call::AddArgument => self.add_argument(arguments, request.operand),
             Call::AddVariable => self.add_variable(arguments, request.operand),
-            Call::AddSecret => self.add_secret(arguments, request.operand, files.next()),
+            Call::AddSecret => self.add_secret(arguments, request.operand, file),
             Call::AwaitSecret => self.await_secret(arguments, request.operand),
             Call::AskForSecret => self.ask_for_secret(arguments, request.operand),
-            Call::OpenSecret => self.open_secret(arguments, request.operand, files.next()),
+            Call::OpenSecret => self.open_secret(arguments, request.operand, file),
             Call::AddPort => self.add_port(arguments, request.operand),
             Call::AddEdge => self.add_edge(arguments, request.operand),
             Call::SetRequests => self.set_requests(arguments, request.operand),
             Call::CarryHeader => self.carry_header(arguments, request.operand),
             Call::SetSystemCalls => self.set_system_calls(arguments),
             Call::SetPlacement => self.set_placement(arguments),
-            Call::SetListener => self.set_listener(arguments, request.operand, files.next()),
-            Call::SetTlsFile => self.set_tls_file(arguments, request.operand, files.next()),
-            Call::SetAdmin => self.set_admin(files.next()),
+            Call::SetListener => self.set_listener(arguments, request.operand, file),
+            Call::SetTlsFile => self.set_tls_file(arguments, request.operand, file),
+            Call::SetAdmin => self.set_admin(file),
             Call::TakeSocket => self.take_socket(arguments),
             Call::SealChain => self.seal_chain(arguments),
             Call::CreateTrustlet => self.create_trustlet(arguments),

@@ -32,6 +32,9 @@ pub enum LoadError {
     /// No key broker has released a secret.
     #[error("a secret of the chain {0} was not released by a key broker")]
     Secret(String),
+    /// It has ended before.
+    #[error("the loader has finished")]
+    Finished,
 }
 
 /// A listening socket that a service manager has opened, by the name that it gave it.
@@ -181,6 +184,9 @@ impl<P: Platform> Core<P> {
     /// # Errors
     /// When it left something undone.
     pub fn finish_loading(&mut self) -> Result<(), LoadError> {
+        if self.loaded {
+            return Err(LoadError::Finished);
+        }
         if self.chains.is_empty() {
             return Err(LoadError::NoChain);
         }

@@ -114,6 +114,11 @@ impl Hardware for Machine {
         unsafe { self.word(frame, index).write_volatile(word) };
     }
 
+    fn write_low(&mut self, frame: Frame, index: usize, bytes: u16) {
+        // SAFETY: as in `read`; the lowest bytes of a word are its first.
+        unsafe { self.word(frame, index).cast::<u16>().write_volatile(bytes) };
+    }
+
     fn flush(&mut self) {
         // There is one processor, and no page is mapped as global: taking tables forgets all others.
         // SAFETY: the monitor's own, as they are.

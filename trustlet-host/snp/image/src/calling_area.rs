@@ -1,13 +1,15 @@
 //! Calls of an operating system over a calling area, as the monitor serves them, and the suite of calls
 //! that every carrier has to answer alike.
 //!
-//! No operating system runs here: [`System`] writes into its pages what it would write, and lets the
-//! monitor look. What the monitor does with that is what it does on SNP.
+//! No operating system runs here: [`System`] writes into its pages what it would write, and into the state of
+//! its processor what that would leave there, and lets the monitor look. What the monitor does with that is
+//! what it does on SNP.
 
 use crate::board::Machine;
 use crate::chain::HOSTILE;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 use hacher_monitor_core::conformance::{self, Carrier};
@@ -16,46 +18,26 @@ use hacher_snp::frame::{FRAME_BYTES, Frame};
 use hacher_snp::hardware::Hardware;
 use hacher_snp::ledger::{Boot, PageLedger};
 use hacher_snp::platform::Snp;
-use hacher_snp::svsm::area::CallingArea;
-use hacher_snp::svsm::core_protocol::{self, CoreProtocol, Spoken};
+use hacher_snp::rmp::Vmpl;
+use hacher_snp::state::{SVME, VMGEXIT, word};
 use hacher_snp::svsm::virtual_processors::VirtualProcessors;
-use hacher_snp::svsm::{Call, Code, Registers, chain_protocol};
+use hacher_snp::svsm::{Call, Code, Dispatcher, Registers, chain_protocol, core_protocol};
 
 /// Pages of the operating system: the first of all.
 const SYSTEM_PAGES: u64 = 256;
-/// The protocols that are spoken beside AMD's own.
-const SPOKEN: [Spoken; 1] = [Spoken {
-    protocol: chain_protocol::PROTOCOL,
-    oldest: chain_protocol::VERSION,
-    newest: chain_protocol::VERSION,
-}];
-
-/// Looks whether a call waits, and serves it.
-fn look(core: &mut Core<Snp<Machine>>, area: &mut Option<CallingArea>, registers: &mut Registers) {
-    let (machine, ledger) = core.platform_mut().memory();
-    if !area.is_some_and(|area| area.take(machine, ledger)) {
-        return;
-    }
-    let call = Call::of_rax(registers.rax);
-    match call.protocol {
-        core_protocol::PROTOCOL => CoreProtocol {
-            hardware: machine,
-            ledger,
-            area,
-            // There is one processor, and it makes none.
-            processors: &mut VirtualProcessors::default(),
-            spoken: &SPOKEN,
-        }
-        .serve(call.number, registers),
-        chain_protocol::PROTOCOL => chain_protocol::serve(core, call.number, registers),
-        _ => registers.rax = Code::UnsupportedProtocol.rax(),
-    }
-}
+/// The pages of calling area and state. A state does not begin a page of 2 MiB: then it is the next one.
+const AREA_PAGE: u64 = 0;
+const STATE_PAGE: u64 = 12;
+const PAGES_OF_2_MIB: u64 = 512;
+/// The operating system's processor, and its features.
+const ID: u32 = 0;
+const FEATURES: u64 = 1;
 
 /// An operating system's part of the machine, and the monitor that it calls.
 pub(crate) struct System {
     core: Core<Snp<Machine>>,
-    area: Option<CallingArea>,
+    dispatcher: Dispatcher,
+    state: Frame,
     /// Its first page. Behind the calling area come block, request, reply, lists and files.
     first: u64,
 }
@@ -73,11 +55,26 @@ impl System {
                 .deposit(&mut machine, frame)
                 .map_err(|error| error.to_string())?;
         }
-        let area = CallingArea::at(&ledger, frame(frames.start)?.address());
+        let first = frames.start;
+        let begins_large = (first + STATE_PAGE).is_multiple_of(PAGES_OF_2_MIB);
+        let state = frame(first + STATE_PAGE + u64::from(begins_large))?;
+        for (index, value) in [
+            (word::LEVELS, (Vmpl::OPERATING_SYSTEM as u64) << 16),
+            (word::EFER, SVME),
+            (word::FEATURES, FEATURES),
+        ] {
+            machine.write(state, index, value);
+        }
+        let mut processors = VirtualProcessors::new(vec![ID], FEATURES);
+        let area = frame(first + AREA_PAGE)?.address();
+        processors
+            .create(&mut machine, &mut ledger, state.address(), area, u64::from(ID))
+            .map_err(|code| format!("the first processor: {code:?}"))?;
         Ok(Self {
             core: Core::new(Snp::new(machine, ledger)).map_err(|error| error.to_string())?,
-            area,
-            first: frames.start,
+            dispatcher: Dispatcher::new(processors),
+            state,
+            first,
         })
     }
 
@@ -117,19 +114,26 @@ impl System {
     /// # Errors
     /// When nobody looked.
     pub(crate) fn call(&mut self, call: Call, rcx: u64, rdx: u64) -> Result<Registers, String> {
-        let mut registers = Registers {
-            rax: call.rax(),
-            rcx,
-            rdx,
-            r8: 0,
-        };
-        let area = self.page(0);
+        let area = self.page(AREA_PAGE);
         self.write_words(area, [1])?;
-        look(&mut self.core, &mut self.area, &mut registers);
-        if self.word(area)? & 0xff != 0 {
+        let state = self.state;
+        let (machine, _) = self.core.platform_mut().memory();
+        for (index, value) in [
+            (word::RAX, call.rax()),
+            (word::RCX, rcx),
+            (word::RDX, rdx),
+            (word::R8, 0),
+            (word::EXIT_CODE, VMGEXIT),
+        ] {
+            machine.write(state, index, value);
+        }
+        if !self.dispatcher.serve(&mut self.core, ID) || self.word(area)? & 0xff != 0 {
             return Err("nobody looked at the call".into());
         }
-        Ok(registers)
+        let (machine, _) = self.core.platform_mut().memory();
+        let [rax, rcx, rdx, r8] =
+            [word::RAX, word::RCX, word::RDX, word::R8].map(|index| machine.read(state, index));
+        Ok(Registers { rax, rcx, rdx, r8 })
     }
 
     /// Asks which versions of the chain protocol there are, makes the calls of the suite, and one of no
@@ -200,6 +204,18 @@ impl Carrier for System {
         }
         bytes.truncate(len_bytes);
         Ok(bytes)
+    }
+
+    fn end(&mut self, caller: Caller) -> Result<(), String> {
+        let end = Call {
+            protocol: chain_protocol::PROTOCOL,
+            number: chain_protocol::number::END,
+        };
+        let Registers { rax, .. } = self.call(end, 0, u64::from(caller == Caller::Daemon))?;
+        match Code::of_rax(rax) {
+            Some(Code::Success) => Ok(()),
+            code => Err(format!("{code:?}")),
+        }
     }
 
     fn program(&self) -> Vec<u8> {

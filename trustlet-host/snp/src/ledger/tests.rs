@@ -149,6 +149,8 @@ struct Watched {
     seen: Vec<u64>,
     /// Adjustments until one is refused.
     refuses_in: usize,
+    /// A page that is refused.
+    refuses_at: Option<Frame>,
 }
 
 impl Watched {
@@ -158,6 +160,7 @@ impl Watched {
             system: Processor::new(Vmpl::OPERATING_SYSTEM, Ring::System),
             seen: Vec::new(),
             refuses_in,
+            refuses_at: None,
         }
     }
 }
@@ -168,7 +171,7 @@ impl Hardware for Watched {
     }
 
     fn adjust(&mut self, frame: Frame, adjustment: Adjustment) -> Result<(), RmpError> {
-        if self.refuses_in == 0 {
+        if self.refuses_in == 0 || self.refuses_at == Some(frame) {
             return Err(RmpError::Permission);
         }
         self.refuses_in -= 1;
@@ -196,6 +199,10 @@ impl Hardware for Watched {
 
     fn write(&mut self, frame: Frame, index: usize, word: u64) {
         self.machine.write(frame, index, word);
+    }
+
+    fn write_low(&mut self, frame: Frame, index: usize, bytes: u16) {
+        self.machine.write_low(frame, index, bytes);
     }
 
     fn flush(&mut self) {
@@ -251,4 +258,117 @@ fn a_page_that_has_left_comes_back_empty() {
     assert_eq!(ledger.deposit(&mut machine, frame), Err(Refused::InUse));
     ledger.accept(&mut machine, frame).unwrap();
     assert_eq!(system.load(&machine, frame.address()), Ok(0));
+}
+
+/// A machine of 8 pages, of which the hypervisor lets nobody write to page 5 and 6; and of these the first is
+/// known to be so.
+fn with_firmware() -> (Machine, PageLedger) {
+    let (mut machine, _) = machine();
+    let ledger = PageLedger::new(0..8, |number| match number {
+        0 => Boot::Monitor,
+        1..5 => Boot::System,
+        5 => Boot::ReadOnly,
+        _ => Boot::NotValidated,
+    });
+    for number in [5, 6] {
+        machine.forbid_writing(machine.frame(number));
+    }
+    (machine, ledger)
+}
+
+#[test]
+fn memory_that_cannot_be_written_is_the_systems_to_read_and_it_may_validate_it() {
+    let (mut machine, mut ledger) = with_firmware();
+    let frame = machine.frame(5);
+    assert_eq!(ledger.accept(&mut machine, frame), Err(Refused::NoSuchPage));
+    let secret = machine.frame(0);
+    ledger.adopt_read_only(&mut machine, [secret]).unwrap();
+    for _ in 0..2 {
+        ledger.accept(&mut machine, frame).unwrap();
+    }
+    let mut system = system();
+    assert!(system.load(&machine, frame.address()).is_ok());
+    assert!(system.fetch(&machine, frame.address()).is_ok());
+    assert!(system.store(&mut machine, frame.address(), 1).is_err());
+    assert!(!machine.has_stopped(), "nothing was written there");
+    // It is nothing that the monitor would write to.
+    assert!(!ledger.is_of_system(frame));
+    assert_eq!(ledger.deposit(&mut machine, frame), Err(Refused::InUse));
+    assert_eq!(ledger.lend_state(&mut machine, frame, 1), Err(Refused::InUse));
+    // It may leave, and does not come back: it could not be emptied.
+    ledger.rescind(&mut machine, frame).unwrap();
+    assert!(system.load(&machine, frame.address()).is_err());
+    assert_eq!(ledger.accept(&mut machine, frame), Err(Refused::NoSuchPage));
+    assert!(!machine.has_stopped());
+}
+
+#[test]
+fn the_simulated_machine_stops_a_monitor_that_empties_what_cannot_be_written() {
+    let (mut machine, mut ledger) = with_firmware();
+    let frame = machine.frame(6);
+    let _ = ledger.accept(&mut machine, frame);
+    assert!(machine.has_stopped());
+}
+
+#[test]
+fn a_secret_behind_the_address_of_firmware_stays_one() {
+    // Before the firmware is adopted: the page of the launch is missed.
+    let (mut machine, mut ledger) = with_firmware();
+    let (firmware, secret) = (machine.frame(5), machine.frame(0));
+    machine.write(secret, 1, 0x5ec2e7);
+    machine.exchange(firmware, secret);
+    assert!(ledger.adopt_read_only(&mut machine, [secret]).is_err());
+    assert!(machine.has_stopped());
+    // Afterwards: the firmware is not validated again.
+    let (mut machine, mut ledger) = with_firmware();
+    ledger.adopt_read_only(&mut machine, []).unwrap();
+    machine.write(secret, 1, 0x5ec2e7);
+    machine.exchange(firmware, secret);
+    ledger.accept(&mut machine, firmware).unwrap();
+    let mut system = system();
+    assert_eq!(
+        system.load(&machine, firmware.address() + 8),
+        Err(Fault::NotValidated)
+    );
+    // And once there may be secrets in the ledger's pages, none is adopted.
+    let (mut machine, mut ledger) = with_firmware();
+    let lent = machine.frame(2);
+    ledger.deposit(&mut machine, lent).unwrap();
+    assert_eq!(ledger.adopt_read_only(&mut machine, []), Err(Refused::InUse));
+    assert!(system.reaches(&machine, firmware.address()).is_err());
+}
+
+#[test]
+fn pages_are_shown_together_or_not_at_all() {
+    let (mut machine, mut ledger) = machine();
+    let mut taken = Vec::new();
+    for number in 2..5 {
+        let lent = machine.frame(number);
+        ledger.deposit(&mut machine, lent).unwrap();
+        let purpose = Purpose::Region { writer: None };
+        taken.push(ledger.take(&mut machine, purpose).unwrap());
+    }
+    ledger.show(&mut machine, taken[0]).unwrap();
+    // The third is refused; what the system had before, it keeps.
+    let mut watched = Watched::new(machine, usize::MAX);
+    watched.refuses_at = Some(taken[2]);
+    assert!(ledger.show_all(&mut watched, &taken).is_err());
+    let mut system = system();
+    let reads = |system: &mut Processor, machine: &Machine| {
+        let addresses = taken.iter().map(|frame| frame.address());
+        addresses
+            .map(|at| system.load(machine, at).is_ok())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(reads(&mut system, &watched.machine), [true, false, false]);
+    assert_eq!(
+        taken
+            .iter()
+            .map(|&frame| ledger.is_shown(frame))
+            .collect::<Vec<_>>(),
+        [true, false, false]
+    );
+    watched.refuses_at = None;
+    ledger.show_all(&mut watched, &taken).unwrap();
+    assert_eq!(reads(&mut system, &watched.machine), [true; 3]);
 }

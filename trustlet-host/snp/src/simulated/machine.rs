@@ -73,6 +73,8 @@ pub struct Machine {
     /// The same, to be reached.
     memory: OwnRegion,
     entries: Vec<Entry>,
+    /// Whether the hypervisor lets nobody write there (firmware): who tries does so for ever.
+    read_only: Vec<bool>,
     /// Memory that the hypervisor can put behind the same addresses, with entries of its own in the reverse
     /// map.
     others: Vec<(Words, Entry)>,
@@ -90,6 +92,7 @@ impl Machine {
             memory: OwnRegion::new(Box::new(heap.clone())),
             heap,
             entries: alloc::vec![Entry::new(true); pages],
+            read_only: alloc::vec![false; pages],
             others: (0..pages)
                 .map(|_| (Words::new([0; FRAME_WORDS]), Entry::new(true)))
                 .collect(),
@@ -220,12 +223,13 @@ impl Machine {
         Some(level)
     }
 
-    /// The processor that runs from a page leaves to the hypervisor. It leaves these registers, by their
-    /// words.
-    pub fn leave(&mut self, frame: Frame, registers: &[(usize, u64)]) {
+    /// The processor that runs from a page leaves to the hypervisor, for the reason that this code says. It
+    /// leaves these registers, by their words.
+    pub fn leave(&mut self, frame: Frame, exit_code: u64, registers: &[(usize, u64)]) {
         let entry = &mut self.entries[place(frame)];
         if core::mem::take(&mut entry.runs) {
-            for &(index, word) in registers {
+            let exit = (state::word::EXIT_CODE, exit_code);
+            for &(index, word) in registers.iter().chain([&exit]) {
                 self.word(frame, index).store(word, Ordering::Relaxed);
             }
         }
@@ -235,6 +239,11 @@ impl Machine {
     #[cfg(test)]
     pub(super) fn mark(&mut self, frame: Frame) {
         self.entries[place(frame)].is_state = true;
+    }
+
+    /// From now on the hypervisor lets nobody write to a page, whatever the reverse map says.
+    pub fn forbid_writing(&mut self, frame: Frame) {
+        self.read_only[place(frame)] = true;
     }
 
     /// Whether a page is marked as the state of a virtual processor, and whether one runs from it.
@@ -290,7 +299,8 @@ impl Machine {
         if !page.validated {
             return Err(Fault::NotValidated);
         }
-        if page.permissions[level as usize].contain(needs) {
+        let is_forbidden = needs.contain(Permissions::WRITE) && self.read_only[place(frame)];
+        if page.permissions[level as usize].contain(needs) && !is_forbidden {
             Ok(())
         } else {
             Err(Fault::ReverseMap)
@@ -368,6 +378,14 @@ impl Hardware for Machine {
     fn write(&mut self, frame: Frame, index: usize, word: u64) {
         if self.reach(frame, Permissions::WRITE) {
             self.word(frame, index).store(word, Ordering::Relaxed);
+        }
+    }
+
+    fn write_low(&mut self, frame: Frame, index: usize, bytes: u16) {
+        if self.reach(frame, Permissions::WRITE) {
+            let with = |word| Some(word & !0xffff | u64::from(bytes));
+            let word = self.word(frame, index);
+            let _ = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with);
         }
     }
 

@@ -1,8 +1,9 @@
-//! The calling area (58019, section 5): a page of the operating system's memory that both sides write.
+//! The calling area: a word of the operating system's memory that both sides write.
 //!
 //! Byte 0 says that a call waits. The caller sets it, and leaves to the hypervisor to let the monitor run;
-//! the monitor takes it back, and looks at the registers only if it was set. A caller that finds it set
-//! afterwards knows that nobody has looked. Byte 1 says that the monitor has memory to return.
+//! the monitor clears it, and looks at the registers only if it was set. A caller that finds it set
+//! afterwards knows that nobody has looked. Byte 1 says that the monitor has memory to return. The monitor
+//! writes no other byte of an area in use.
 
 use crate::frame::Frame;
 use crate::hardware::Hardware;
@@ -10,8 +11,8 @@ use crate::ledger::PageLedger;
 
 /// Where in the first word a call is said to wait.
 const PENDING: u64 = 0xff;
-/// Where it says that memory can be withdrawn.
-const AVAILABLE: u64 = 0xff << 8;
+/// Byte 1, where it says that memory can be withdrawn.
+const AVAILABLE: u16 = 1 << 8;
 
 /// A calling area.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +41,8 @@ impl CallingArea {
             return false;
         }
         let word = hardware.read(self.frame, self.index);
-        let available = if ledger.spare() > 0 { 1 << 8 } else { 0 };
-        let answered = word & !PENDING & !AVAILABLE | available;
-        hardware.write(self.frame, self.index, answered);
+        let available = if ledger.spare() > 0 { AVAILABLE } else { 0 };
+        hardware.write_low(self.frame, self.index, available);
         word & PENDING == 1
     }
 
@@ -51,3 +51,6 @@ impl CallingArea {
         hardware.write(self.frame, self.index, 0);
     }
 }
+
+#[cfg(test)]
+mod tests;

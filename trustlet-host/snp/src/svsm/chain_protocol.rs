@@ -5,6 +5,7 @@
 //! |---|---|---|---|---|
 //! | 0 | exchange | address of a block | 0 loader, 1 daemon | the reply lies in the block's pages |
 //! | 1 | event | address of a block | must be 1 | as 0; the reply has 0 bytes if nothing has happened |
+//! | 2 | end | must be 0 | 0 loader, 1 daemon | the loader has defined all, or the daemon is gone |
 //!
 //! A **block** lies within one page, at a multiple of 8. Its words:
 //!
@@ -20,9 +21,12 @@
 //!
 //! A page of a list holds the addresses of 511 pages and then that of the next page of the list, or 0. In the
 //! page of word 6 there is for each descriptor of the reply a word: how many pages it has; and then their
-//! addresses. The operating system may read these from then on. What is no region has no pages.
+//! addresses. The operating system may read these from then on. What is no region has no pages. A region that
+//! cannot be shown, or has no room there, has [`NOT_SHOWN`] in place of the number, and none of its pages is
+//! shown: the reply arrives all the same, because its call was made.
 //!
-//! All of it has to be the operating system's memory, and is copied once.
+//! All of it has to be the operating system's memory, and is copied once. Files are looked at last, and only
+//! if the request gets as far as a call that takes one.
 
 use super::call::Registers;
 use super::code::Code;
@@ -32,7 +36,7 @@ use crate::platform::{Board, Snp};
 use crate::program;
 use alloc::vec::Vec;
 use hacher_monitor_core::calls::{DESCRIPTORS_MAX, MESSAGE_MAX_BYTES, ReplyHeader};
-use hacher_monitor_core::core::{Caller, Core, ReplyDescriptor};
+use hacher_monitor_core::core::{Caller, Core, LoadError, ReplyDescriptor};
 
 /// The protocol's number.
 pub const PROTOCOL: u32 = 10;
@@ -47,6 +51,26 @@ pub mod number {
     pub const EXCHANGE: u32 = 0;
     /// What has happened since.
     pub const EVENT: u32 = 1;
+    /// The caller's end.
+    pub const END: u32 = 2;
+}
+
+/// In place of the number of a region's pages: none is shown.
+pub const NOT_SHOWN: u64 = u64::MAX;
+
+/// Result codes of this protocol.
+pub mod code {
+    use crate::svsm::code::Code;
+
+    /// The monitor's heap has no room for the request or its file. Not [`Code::Busy`], which callers repeat
+    /// for ever.
+    pub const NO_ROOM: Code = Code::Protocol(0x20);
+    /// The loader ends, and there is no chain.
+    pub const NO_CHAIN: Code = Code::Protocol(0x21);
+    /// The loader ends, and a chain is not sealed.
+    pub const CHAIN_NOT_SEALED: Code = Code::Protocol(0x22);
+    /// The loader ends, and a secret was not released by its key broker.
+    pub const SECRET_NOT_RELEASED: Code = Code::Protocol(0x23);
 }
 
 /// Words of a block, without those of files.
@@ -67,6 +91,8 @@ pub fn serve<B: Board>(core: &mut Core<Snp<B>>, number: u32, registers: &mut Reg
         number::EXCHANGE => exchange(core, caller, registers.rcx),
         number::EVENT if caller == Caller::Daemon => event(core, registers.rcx),
         number::EVENT => Err(Code::InvalidParameter),
+        number::END if registers.rcx == 0 => end(core, caller),
+        number::END => Err(Code::InvalidParameter),
         _ => Err(Code::UnsupportedCall),
     });
     registers.rax = match served {
@@ -76,15 +102,21 @@ pub fn serve<B: Board>(core: &mut Core<Snp<B>>, number: u32, registers: &mut Reg
 }
 
 fn exchange<B: Board>(core: &mut Core<Snp<B>>, caller: Caller, address: u64) -> Result<(), Code> {
-    let (block, request, files) = {
+    let (block, request) = {
         let (board, ledger) = core.platform_mut().memory();
         let memory = Memory { board, ledger };
         let block = Block::copy(&memory, address)?;
         let request = memory.bytes(&block.request_pages, block.request_bytes)?;
-        let files = block.files.iter().map(|file| memory.file(*file));
-        let files: Vec<Vec<u8>> = files.collect::<Result<_, _>>()?;
-        (block, request, files)
+        (block, request)
     };
+    // The others are counted, and not looked at.
+    let mut files = alloc::vec![Vec::new(); block.files.len()];
+    if core.reads_file(caller, &request, files.len())
+        && let (Some(file), Some(&named)) = (files.first_mut(), block.files.first())
+    {
+        let (board, ledger) = core.platform_mut().memory();
+        *file = Memory { board, ledger }.file(named)?;
+    }
     let reply = core.call(caller, &request, files);
     let shown: Vec<Vec<Frame>> = reply.descriptors.iter().map(frames_of).collect();
     let bytes = reply.bytes;
@@ -98,6 +130,22 @@ fn event<B: Board>(core: &mut Core<Snp<B>>, address: u64) -> Result<(), Code> {
     };
     let event = core.next_event().map(|event| event.encode());
     block.answer(core, event.as_deref().unwrap_or(&[]), &[])
+}
+
+/// What a socket tells by closing.
+fn end<B: Board>(core: &mut Core<Snp<B>>, caller: Caller) -> Result<(), Code> {
+    match caller {
+        Caller::Loader => core.finish_loading().map_err(|error| match error {
+            LoadError::NoChain => code::NO_CHAIN,
+            LoadError::Open(_) => code::CHAIN_NOT_SEALED,
+            LoadError::Secret(_) => code::SECRET_NOT_RELEASED,
+            _ => Code::InvalidRequest,
+        }),
+        Caller::Daemon => {
+            core.daemon_died();
+            Ok(())
+        }
+    }
 }
 
 fn frames_of<B: Board>(descriptor: &ReplyDescriptor<'_, Snp<B>>) -> Vec<Frame> {
@@ -147,7 +195,7 @@ impl<B: Board> Memory<'_, B> {
 
     fn bytes(&self, pages: &[Frame], len_bytes: usize) -> Result<Vec<u8>, Code> {
         let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len_bytes).map_err(|_| Code::Busy)?;
+        bytes.try_reserve_exact(len_bytes).map_err(|_| code::NO_ROOM)?;
         for (at, &page) in (0..len_bytes).step_by(FRAME_BYTES).zip(pages) {
             self.append(&mut bytes, page, (len_bytes - at).min(FRAME_BYTES));
         }
@@ -163,12 +211,9 @@ impl<B: Board> Memory<'_, B> {
     }
 
     fn file(&self, file: File) -> Result<Vec<u8>, Code> {
-        if file.len_bytes > FILE_MAX_BYTES {
-            return Err(Code::InvalidParameter);
-        }
         let len_bytes = usize::try_from(file.len_bytes).map_err(|_| Code::InvalidParameter)?;
         let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len_bytes).map_err(|_| Code::Busy)?;
+        bytes.try_reserve_exact(len_bytes).map_err(|_| code::NO_ROOM)?;
         let mut list = file.list;
         // Each page of the list brings some bytes, so this ends.
         while bytes.len() < len_bytes {
@@ -219,7 +264,10 @@ impl Block {
             .into_iter()
             .take(request_bytes.div_ceil(FRAME_BYTES));
         let (pairs, _) = files.as_chunks::<2>();
-        let file = |&[len_bytes, list]: &[u64; 2]| File { len_bytes, list };
+        let file = |&[len_bytes, list]: &[u64; 2]| match len_bytes {
+            ..=FILE_MAX_BYTES => Ok(File { len_bytes, list }),
+            _ => Err(Code::InvalidParameter),
+        };
         Ok(Self {
             frame,
             index,
@@ -230,7 +278,7 @@ impl Block {
                 0 => None,
                 address => Some(memory.frame(address)?),
             },
-            files: pairs.iter().take(count).map(file).collect(),
+            files: pairs.iter().take(count).map(file).collect::<Result<_, _>>()?,
         })
     }
 
@@ -242,8 +290,8 @@ impl Block {
         shown: &[Vec<Frame>],
     ) -> Result<(), Code> {
         let (board, ledger) = core.platform_mut().memory();
-        // No call of this protocol takes a page from the operating system, but one that was made meanwhile
-        // might have.
+        // They were when the block was copied, and no call of this protocol takes a page from the operating
+        // system: whatever comes to do so must not have the monitor write there.
         let pages = [self.frame]
             .into_iter()
             .chain(self.reply_pages)
@@ -259,15 +307,7 @@ impl Block {
             }
         }
         if let Some(page) = self.beside {
-            let mut words = Vec::new();
-            for frames in shown {
-                words.push(frames.len() as u64);
-                for &frame in frames {
-                    ledger.show(board, frame)?;
-                    words.push(frame.address());
-                }
-            }
-            for (index, word) in words.into_iter().take(FRAME_WORDS).enumerate() {
+            for (index, word) in show(board, ledger, shown).into_iter().enumerate() {
                 board.write(page, index, word);
             }
         }
@@ -275,6 +315,23 @@ impl Block {
         board.write(self.frame, self.index + 3, reply.len() as u64);
         Ok(())
     }
+}
+
+/// Shows regions, each as a whole or not at all; the words that say which.
+fn show<B: Board>(board: &mut B, ledger: &mut PageLedger, regions: &[Vec<Frame>]) -> Vec<u64> {
+    let mut words = Vec::new();
+    for (at, frames) in regions.iter().enumerate() {
+        // Each descriptor behind this one has its word.
+        let room = FRAME_WORDS.saturating_sub(words.len() + regions.len() - at);
+        if frames.len() <= room && ledger.show_all(board, frames).is_ok() {
+            words.push(frames.len() as u64);
+            words.extend(frames.iter().map(|frame| frame.address()));
+        } else {
+            words.push(NOT_SHOWN);
+        }
+    }
+    words.truncate(FRAME_WORDS);
+    words
 }
 
 const _: () = {

@@ -1,4 +1,7 @@
-//! Result codes (58019, table 2).
+//! Result codes.
+//!
+//! Linux repeats a call without end, and with interrupts off, if it is answered with [`Code::Incomplete`] or
+//! [`Code::Busy`]. So the first is for calls that come to an end when repeated, and the second is not used.
 
 use crate::ledger::Refused;
 use crate::rmp::RmpError;
@@ -23,7 +26,7 @@ pub enum Code {
     InvalidParameter,
     /// It cannot be done in this state.
     InvalidRequest,
-    /// It cannot be done now.
+    /// It cannot be done now. The monitor does not answer so: callers repeat the call for ever.
     Busy,
     /// An error of the protocol, by its number.
     Protocol(u16),
@@ -31,8 +34,8 @@ pub enum Code {
 
 /// The first of the errors that mean something in one protocol only.
 const PROTOCOL_BASE: u64 = 0x8000_1000;
-/// What `PVALIDATE` says by its carry flag, as an error of the core protocol. 58019 gives it no number; this
-/// is the one that coconut-svsm uses.
+/// What `PVALIDATE` says by its carry flag, as an error of the core protocol: the number that coconut-svsm
+/// uses.
 const UNCHANGED: u16 = 0x10;
 /// A processor runs from the state that shall be given up (`FAIL_INUSE`).
 const IN_USE: u16 = 3;
@@ -78,8 +81,7 @@ impl From<Refused> for Code {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::NoSuchPage => Self::InvalidAddress,
-            Refused::InUse | Refused::NotTaken | Refused::Mapped => Self::InvalidRequest,
-            Refused::NoMemory => Self::Busy,
+            Refused::InUse | Refused::NotTaken | Refused::Mapped | Refused::NoMemory => Self::InvalidRequest,
             Refused::NoState => Self::InvalidParameter,
             Refused::Running => Self::Protocol(IN_USE),
             Refused::Processor(RmpError::Input) => Self::Protocol(1),

@@ -1,4 +1,4 @@
-//! Protocol 0 (58019, section 6): memory that the guest takes in and gives away, memory that the operating
+//! Protocol 0: memory that the guest takes in and gives away, memory that the operating
 //! system lends the monitor, its virtual processors, and which protocols there are.
 //!
 //! | call | name | RCX |
@@ -71,6 +71,8 @@ pub struct CoreProtocol<'a, H> {
     pub area: &'a mut Option<CallingArea>,
     /// The operating system's virtual processors.
     pub processors: &'a mut VirtualProcessors,
+    /// The caller's APIC id; `None` if it is none of them.
+    pub caller: Option<u32>,
     /// All protocols but this one.
     pub spoken: &'a [Spoken],
 }
@@ -108,6 +110,7 @@ impl<H: Hardware> CoreProtocol<'_, H> {
 
     fn remap_area(&mut self, address: u64) -> Code {
         match CallingArea::at(self.ledger, address) {
+            Some(area) if self.processors.is_area_of_other(self.caller, area) => Code::InvalidAddress,
             Some(area) => {
                 area.clear(self.hardware);
                 *self.area = Some(area);

@@ -11,11 +11,13 @@ use super::code::Code;
 use crate::frame::{FRAME_BYTES, Frame};
 use crate::hardware::Hardware;
 use crate::ledger::PageLedger;
-use crate::state::{SVME, word};
+use crate::state::{self, SVME, word};
 use alloc::vec::Vec;
 
 /// States of one processor at a time: Linux makes a new one before it gives the old one up.
 const STATES_EACH: usize = 2;
+/// Pages of 4 KiB in one of 2 MiB.
+const PAGES_OF_2_MIB: u64 = 512;
 
 /// The operating system's virtual processors.
 #[derive(Debug, Default)]
@@ -74,13 +76,22 @@ impl VirtualProcessors {
         if !ledger.is_of_system(state) || area_frame == state {
             return Err(Code::InvalidAddress);
         }
+        // An erratum: where a large page begins at a state, some processors take an access to the one for an
+        // access to the other.
+        if state.number().is_multiple_of(PAGES_OF_2_MIB) {
+            return Err(Code::InvalidAddress);
+        }
         // As for others that serve this call, the upper half has no meaning.
         let id = u32::try_from(id & u64::from(u32::MAX)).map_err(|_| Code::InvalidParameter)?;
         if !self.ids.contains(&id) {
             return Err(Code::InvalidParameter);
         }
         if self.all.iter().filter(|one| one.id == id).count() >= STATES_EACH {
-            return Err(Code::Busy);
+            // Not busy: Linux would call again for ever, and nobody deletes one meanwhile.
+            return Err(Code::InvalidRequest);
+        }
+        if self.is_area_of_other(Some(id), area) {
+            return Err(Code::InvalidAddress);
         }
         ledger.lend_state(hardware, state, self.features)?;
         area.clear(hardware);
@@ -109,8 +120,14 @@ impl VirtualProcessors {
         Ok(returned?)
     }
 
+    /// Whether an area is another processor's: two callers would take each other's answers.
+    pub(super) fn is_area_of_other(&self, id: Option<u32>, area: CallingArea) -> bool {
+        self.all.iter().any(|one| Some(one.id) != id && one.area == area)
+    }
+
     /// Takes the call of the processor with an APIC id, of several states the newest; `None` if none waits,
-    /// or the hypervisor has it run.
+    /// the hypervisor has it run, or has interrupted it before it asked for the monitor. In the last case the
+    /// area is as it was: the call is taken when the caller has gone on and asks.
     pub fn take_call(
         &mut self,
         hardware: &mut impl Hardware,
@@ -121,7 +138,8 @@ impl VirtualProcessors {
         if !hardware.park(one.state) {
             return None;
         }
-        if !one.area.take(hardware, ledger) {
+        // First: what is cleared in the area counts as answered.
+        if !state::left_by_vmgexit(hardware, one.state) || !one.area.take(hardware, ledger) {
             resume(hardware, one.state);
             return None;
         }

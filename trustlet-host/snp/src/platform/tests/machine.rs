@@ -5,7 +5,7 @@ use crate::hardware::Hardware;
 use crate::ledger::{Boot, PageLedger};
 use crate::platform::{Board, Snp};
 use crate::program::tests::{CODE, DATA, file};
-use crate::rmp::{Adjustment, RmpError, Vmpl};
+use crate::rmp::{Adjustment, Permissions, RmpError, Vmpl};
 use crate::simulated::{ENCRYPTED, Machine};
 use hacher_data_path::attach::limits::FunctionLimits;
 use hacher_data_path::name::Name;
@@ -24,6 +24,8 @@ pub(crate) struct Bench {
     pub(crate) machine: Machine,
     random: u64,
     pub(crate) now_ns: u64,
+    /// Whether the processor refuses to let the operating system read a page.
+    pub(crate) refuses_to_show: bool,
 }
 
 impl Hardware for Bench {
@@ -32,6 +34,9 @@ impl Hardware for Bench {
     }
 
     fn adjust(&mut self, frame: Frame, adjustment: Adjustment) -> Result<(), RmpError> {
+        if self.refuses_to_show && adjustment.permissions == Permissions::READ {
+            return Err(RmpError::Permission);
+        }
         self.machine.adjust(frame, adjustment)
     }
 
@@ -53,6 +58,10 @@ impl Hardware for Bench {
 
     fn write(&mut self, frame: Frame, index: usize, word: u64) {
         self.machine.write(frame, index, word);
+    }
+
+    fn write_low(&mut self, frame: Frame, index: usize, bytes: u16) {
+        self.machine.write_low(frame, index, bytes);
     }
 
     fn flush(&mut self) {
@@ -147,6 +156,7 @@ impl Monitor {
             machine,
             random: 7,
             now_ns: 1,
+            refuses_to_show: false,
         };
         Self {
             core: Core::new(Snp::new(board, ledger)).unwrap(),
@@ -174,6 +184,13 @@ impl Monitor {
     }
 
     pub(crate) fn define(&mut self) -> Result<(), String> {
+        self.begin()?;
+        self.seal()?;
+        self.core.finish_loading().map_err(|error| error.to_string())
+    }
+
+    /// Begins the chain.
+    pub(crate) fn begin(&mut self) -> Result<(), String> {
         let gateway = GatewayDefinition {
             role: name("gateway"),
             memory_bytes: 1 << 20,
@@ -195,7 +212,11 @@ impl Monitor {
             in_flight: 8,
             protection: protection::SEALED,
         };
-        self.load(Call::BeginChain, [0; 6], chain.as_bytes(), false)?;
+        self.load(Call::BeginChain, [0; 6], chain.as_bytes(), false)
+    }
+
+    /// Defines the rest of the chain, and seals it.
+    pub(crate) fn seal(&mut self) -> Result<(), String> {
         for (number, function) in (1..).zip(FUNCTIONS) {
             let definition = FunctionDefinition {
                 name: name(function),
@@ -228,8 +249,7 @@ impl Monitor {
                 false,
             )?;
         }
-        self.load(Call::SealChain, [CHAIN, 0, 0, 0, 0, 0], &[], false)?;
-        self.core.finish_loading().map_err(|error| error.to_string())
+        self.load(Call::SealChain, [CHAIN, 0, 0, 0, 0, 0], &[], false)
     }
 
     /// Starts an instance: 0 is the gateway.

@@ -320,6 +320,12 @@ impl Hardware for Saboteur {
         self.between(frame);
     }
 
+    fn write_low(&mut self, frame: Frame, index: usize, bytes: u16) {
+        self.between(frame);
+        self.inner().machine.write_low(frame, index, bytes);
+        self.between(frame);
+    }
+
     fn flush(&mut self) {
         self.inner().go_on();
         if !self.has(Fault::NoFlush) {

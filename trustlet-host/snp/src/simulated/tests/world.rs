@@ -6,9 +6,10 @@ use crate::frame::Frame;
 use crate::ledger::{Boot, PageLedger, Purpose, SpaceId};
 use crate::rmp::{Permissions, Vmpl};
 use crate::space::{Access, Space};
-use crate::state::{SVME, level_of, word};
+use crate::state::{SVME, VMGEXIT, level_of, word};
 use crate::svsm::area::CallingArea;
 use crate::svsm::core_protocol::{CoreProtocol, number};
+use crate::svsm::dispatcher::{Dispatcher, PagesAlone};
 use crate::svsm::virtual_processors::VirtualProcessors;
 use crate::svsm::{Call, Code, Registers};
 use std::collections::BTreeMap;
@@ -22,6 +23,9 @@ const REGIONS_MAX: usize = 4;
 /// The operating system's processors, and their features.
 const IDS: [u32; 2] = [0, 1];
 const FEATURES: u64 = 1;
+/// Firmware: the last page, which nobody can write.
+const READ_ONLY: u64 = PAGES as u64 - 1;
+
 struct Trustlet {
     space: Space,
     /// What was mapped, and how.
@@ -38,7 +42,7 @@ pub(super) struct World {
     hardware: Saboteur,
     ledger: PageLedger,
     area: Option<CallingArea>,
-    processors: VirtualProcessors,
+    dispatcher: Dispatcher,
     /// Where processors run from.
     running: Vec<Frame>,
     trustlets: Vec<Trustlet>,
@@ -64,18 +68,23 @@ impl World {
             let frame = machine.frame(usize::try_from(number).unwrap());
             machine.launch(frame, level);
         }
+        let mut ledger = PageLedger::new(0..PAGES as u64, |number| match number {
+            ..MONITORS => Boot::Monitor,
+            MONITORS..LAUNCHED => Boot::System,
+            READ_ONLY => Boot::ReadOnly,
+            _ => Boot::NotValidated,
+        });
+        machine.forbid_writing(machine.frame(PAGES - 1));
+        let adopted = ledger.adopt_read_only(&mut machine, []);
+        adopted.expect("memory that nobody has touched");
         let mut random = fastrand::Rng::with_seed(seed);
         Self {
             // In every fourth world hypervisor and processor do what they should: there everything succeeds.
             has_hypervisor: !seed.is_multiple_of(4),
             hardware: Saboteur::new(machine, random.fork(), seed % 4 == 3, fault),
-            ledger: PageLedger::new(0..PAGES as u64, |number| match number {
-                ..MONITORS => Boot::Monitor,
-                MONITORS..LAUNCHED => Boot::System,
-                _ => Boot::NotValidated,
-            }),
+            ledger,
             area: None,
-            processors: VirtualProcessors::new(IDS.to_vec(), FEATURES),
+            dispatcher: Dispatcher::new(VirtualProcessors::new(IDS.to_vec(), FEATURES)),
             running: Vec::new(),
             trustlets: Vec::new(),
             regions: Vec::new(),
@@ -178,7 +187,8 @@ impl World {
             hardware: &mut self.hardware,
             ledger: &mut self.ledger,
             area: &mut self.area,
-            processors: &mut self.processors,
+            processors: &mut self.dispatcher.processors,
+            caller: None,
             spoken: &[],
         }
         .serve(number, &mut registers);
@@ -237,22 +247,19 @@ impl World {
                     number: random.u32(..9),
                 };
                 let registers = [(word::RAX, call.rax()), (word::RCX, frame.address())];
-                self.hardware.inner().machine.leave(stopped, &registers);
+                let exit_code = if random.bool() { VMGEXIT } else { 0x60 };
+                self.hardware
+                    .inner()
+                    .machine
+                    .leave(stopped, exit_code, &registers);
             }
             1 => {
                 let id = random.u32(..3);
-                let called = self.processors.take_call(&mut self.hardware, &self.ledger, id);
-                if let Some(mut call) = called {
-                    CoreProtocol {
-                        hardware: &mut self.hardware,
-                        ledger: &mut self.ledger,
-                        area: &mut call.area,
-                        processors: &mut self.processors,
-                        spoken: &[],
-                    }
-                    .serve(Call::of_rax(call.registers.rax).number, &mut call.registers);
-                    self.processors.answer(&mut self.hardware, &self.ledger, &call);
-                }
+                let mut pages = PagesAlone {
+                    hardware: &mut self.hardware,
+                    ledger: &mut self.ledger,
+                };
+                self.dispatcher.serve(&mut pages, id);
             }
             // States are few, so it looks for some.
             _ => {
@@ -609,6 +616,12 @@ impl World {
             let fits = self.ledger.is_lost(frame)
                 || match self.ledger.purpose(frame) {
                     Some(purpose) => is_apart && purpose.permissions().contain(trustlets),
+                    None if self.ledger.is_read_only(frame) => {
+                        trustlets == Permissions::NONE
+                            && below
+                                .into_iter()
+                                .all(|of| Permissions::READ_AND_EXECUTE.contain(of))
+                    }
                     None if self.ledger.is_of_system(frame) => trustlets == Permissions::NONE,
                     None => is_apart && trustlets == Permissions::NONE,
                 };

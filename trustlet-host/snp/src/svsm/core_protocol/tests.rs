@@ -49,6 +49,7 @@ impl Guest {
             ledger: &mut self.ledger,
             area: &mut self.area,
             processors: &mut self.processors,
+            caller: None,
             spoken: &[Spoken {
                 protocol: 10,
                 oldest: 1,
