@@ -4,16 +4,18 @@
 
 mod topology;
 
-use hacher_in_process::{Draft, Monitor, Node, Runner};
+use hacher_in_process::{Draft, Monitor, Node, Runner, after};
 use hacher_libos_net::attach::{Attachment, outbox_flag};
 use hacher_libos_net::error::{Exhausted, SendError};
 use hacher_libos_net::inlet::{RecordPlace, Step};
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::layout::{cursor_word, page_word};
+use hacher_libos_net::seal::RecordContext;
 use hacher_libos_net::telemetry::Counter;
 use hacher_libos_net::{Failure, Input, Output};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use topology::{SEGMENT, Taken, answers, record, send, with_headers};
 
 /// `a -> b`, of which `b` reads streams.
@@ -152,6 +154,26 @@ fn a_reader_that_is_replaced_in_the_middle_passes_over_the_rest_and_says_so_once
         );
         assert_eq!(pair.monitor.reader(pair.b, 0).counter(Counter::Abandoned), 0);
     }
+}
+
+#[test]
+fn a_stream_that_a_replacement_gives_up_itself_was_interrupted_by_nobody() {
+    let mut pair = Pair::new(false, 1);
+    pair.send(1, b"whole", true).unwrap();
+    take(&mut pair.consumers[0], &mut Vec::new()).unwrap();
+    pair.consumers.clear();
+    let mut consumer = pair.monitor.attach(pair.b, 0);
+    pair.send(2, b"beginning", false).unwrap();
+    let (place, _) = take(&mut consumer, &mut Vec::new()).unwrap();
+    consumer.receiver.give_up_arriving(0);
+    consumer.receiver.release(&consumer.own, place);
+    pair.send(2, b"middle", false).unwrap();
+    pair.send(2, b"end", true).unwrap();
+    pair.send(3, b"next", true).unwrap();
+    let mut taken = Taken::default();
+    taken.take(&mut consumer, true);
+    assert_eq!(taken.interrupted, []);
+    assert_eq!(taken.bodies(), [b"next"]);
 }
 
 #[test]
@@ -348,6 +370,10 @@ struct Chain {
 
 impl Chain {
     fn new() -> Self {
+        Self::trying_again_after(Duration::ZERO)
+    }
+
+    fn trying_again_after(backoff: Duration) -> Self {
         let mut draft = Draft::new();
         let gateway = draft.gateway(&["out"]);
         let f = draft.function("f", &["out", "error"]);
@@ -357,6 +383,8 @@ impl Chain {
         let limits = draft.limits(f);
         limits.outbox_flags = outbox_flag::STREAMS;
         limits.retry_attempts = 3;
+        limits.retry_backoff = backoff;
+        limits.retry_max = limits.retry_max.max(backoff);
         let mut monitor = draft.define();
         let gateway = monitor.attach(gateway, 0);
         Self { monitor, f, gateway }
@@ -409,6 +437,68 @@ fn a_stream_is_tried_again_until_its_second_segment_is_asked_for_and_then_never(
             [(2, b"short".to_vec())]
         );
     }
+}
+
+#[test]
+fn a_stream_whose_client_has_gone_keeps_nobody_waiting_for_its_next_attempt() {
+    let mut chain = Chain::trying_again_after(Duration::from_secs(10));
+    let mut runner =
+        chain.run(
+            |mut input: Input<'_>, output: &mut Output<'_>| match input.invocation().as_u128() {
+                1 => Err(Failure::retry("as the test wants")),
+                _ => output.send(input.bytes()?),
+            },
+        );
+    send(
+        &mut chain.gateway,
+        0,
+        &record(1),
+        &with_headers(&[5; 3 * SEGMENT]),
+    )
+    .unwrap();
+    send(&mut chain.gateway, 0, &record(2), &with_headers(b"next")).unwrap();
+    runner.settle();
+    assert_eq!(
+        answers(&mut chain.gateway).bodies,
+        [],
+        "the next one waits behind it"
+    );
+    chain.gateway.own.close(InvocationId::new(1));
+    runner.settle();
+    assert_eq!(answers(&mut chain.gateway).bodies, [(2, b"next".to_vec())]);
+    assert_eq!(chain.monitor.reader(chain.f, 0).counter(Counter::Cancelled), 1);
+}
+
+#[test]
+fn a_record_that_is_placed_has_the_time_that_its_stream_has() {
+    let mut draft = Draft::new();
+    let gateway = draft.gateway(&["out"]);
+    let f = draft.function("f", &["out"]);
+    let g = draft.function("g", &["out"]);
+    draft.edge((gateway, "out"), f);
+    draft.mapped_edge((f, "out"), g);
+    draft.edge((g, "out"), gateway);
+    draft.limits(f).outbox_flags = outbox_flag::STREAMS;
+    let mut monitor = draft.define();
+    let mut gateway = monitor.attach(gateway, 0);
+    let place = |_: Input<'_>, output: &mut Output<'_>| output.place(4)?.write_at(0, b"body");
+    let mut runner = Runner::new(place, monitor.attach(f, 0));
+    let mut consumer = monitor.attach(g, 0);
+    // The chain's deadline is 30 s, and this is what is left of it.
+    let almost_late = RecordContext {
+        deadline: after(Duration::from_secs(10)),
+        ..record(1)
+    };
+    send(&mut gateway, 0, &almost_late, &with_headers(b"x")).unwrap();
+    runner.settle();
+    let step = consumer.receiver.step(&consumer.own, 0, &mut Vec::new());
+    let Step::Opened(opened) = step else {
+        panic!("{step:?}");
+    };
+    assert!(
+        opened.descriptor.deadline > almost_late.deadline,
+        "each step of a stream renews it"
+    );
 }
 
 #[test]

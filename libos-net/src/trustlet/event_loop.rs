@@ -17,6 +17,9 @@ use hacher_data_path::page::counter::Counter;
 use hacher_data_path::place::making::Place;
 use hacher_data_path::region::layout::page_word;
 
+/// How often a function looks whether the stream is still wanted that it is to try again.
+const UNWANTED_LOOK: Duration = Duration::from_millis(50);
+
 /// A function at its place in a chain. [`serve`](crate::serve) turns it for as long as its process lives;
 /// whoever drives it himself, as tests do, turns it step by step.
 pub struct Trustlet<H> {
@@ -110,6 +113,9 @@ where
         }
         if let Some(job) = self.take_due() {
             self.run(job);
+        } else if let Some(job) = self.take_unwanted() {
+            self.place.own.count(Counter::Cancelled, 1);
+            self.drop_job(job);
         } else if self.waits_for_retry() {
             return false;
         } else if let Some(ring) = self.place.receiver.ring_with_news() {
@@ -135,8 +141,9 @@ where
         // Who waits for the rest of a record that has none is told as soon as there is room, which rings the
         // bell.
         if let Some(due) = until.filter(|_| self.reads_streams && !self.delayed.is_empty()) {
-            // Whatever comes meanwhile waits.
-            place.own.bell().wait(Some(due));
+            // Whatever comes meanwhile waits; but nobody rings when its client goes.
+            let look = place.own.now().after(UNWANTED_LOOK);
+            place.own.bell().wait(Some(due.min(look)));
         } else if !owes_aborts || place.sender.announce_starved() {
             place.receiver.wait(&place.own, until);
         }
@@ -156,6 +163,18 @@ where
         }
         let now = self.place.own.now();
         let index = self.delayed.iter().position(|delayed| delayed.due <= now)?;
+        Some(self.delayed.swap_remove(index).job)
+    }
+
+    /// A stream that waits for its next attempt, and whose client has gone: what lies behind it on its ring
+    /// need not wait for it.
+    fn take_unwanted(&mut self) -> Option<Job> {
+        if !self.waits_for_retry() {
+            return None;
+        }
+        let own = &self.place.own;
+        let is_unwanted = |delayed: &Delayed| own.is_closed(delayed.job.invocation);
+        let index = self.delayed.iter().position(is_unwanted)?;
         Some(self.delayed.swap_remove(index).job)
     }
 

@@ -82,8 +82,12 @@ impl<'a> Sealing<'a> {
         }
     }
 
-    /// Before a segment of a stream is sent: waits for it as long as the stream has from now on.
-    fn begin_step(&mut self, stream: &Stream<'_>) -> Result<(), Failure> {
+    /// Before a step that may wait for room, in a function that streams: it has as long as the stream has
+    /// from now on.
+    fn begin_step(&mut self) -> Result<(), Failure> {
+        let Some(stream) = self.stream else {
+            return Ok(());
+        };
         if stream.is_unwanted() {
             self.is_unwanted = true;
             return Err(Failure::permanent("nobody waits for the output"));
@@ -92,6 +96,13 @@ impl<'a> Sealing<'a> {
         self.until = stream.deadline();
         self.context.deadline = self.until;
         Ok(())
+    }
+
+    /// The step is done, and the stream has moved.
+    fn end_step(&self) {
+        if let Some(stream) = self.stream {
+            stream.moves();
+        }
     }
 
     pub(super) fn abort(&mut self, port: usize) {
@@ -117,9 +128,7 @@ impl RecordSink for Sealing<'_> {
         // Timing every segment costs little beside sealing 64 KiB; a record of one segment is timed by the
         // caller.
         let start = (!last).then(|| self.own.now());
-        if let Some(stream) = self.stream {
-            self.begin_step(stream)?;
-        }
+        self.begin_step()?;
         let context = self.context;
         // What flows to readers that release it as they read lies in the outbox within a window.
         let flows = !last && self.sender.streams(port);
@@ -129,9 +138,7 @@ impl RecordSink for Sealing<'_> {
             }
             sender.send(own, port, &context, plain, last)
         })?;
-        if let Some(stream) = self.stream {
-            stream.moves();
-        }
+        self.end_step();
         self.out_bytes += plain.len() as u64;
         if let Some(start) = start {
             self.seal_ns += self.own.ns_since(start);
@@ -148,9 +155,11 @@ impl RecordSink for Sealing<'_> {
     }
 
     fn place(&mut self, port: usize, len_bytes: usize) -> Result<bool, Failure> {
+        self.begin_step()?;
         let invocation = self.context.invocation;
         let placed =
             self.once_there_is_room(len_bytes, |sender, _| sender.place(port, invocation, len_bytes))?;
+        self.end_step();
         if placed {
             self.out_bytes += len_bytes as u64;
         }
@@ -162,8 +171,11 @@ impl RecordSink for Sealing<'_> {
     }
 
     fn send_placed(&mut self, port: usize) -> Result<(), Failure> {
+        self.begin_step()?;
         let context = self.context;
-        self.once_there_is_room(0, |sender, own| sender.send_placed(own, port, &context))
+        self.once_there_is_room(0, |sender, own| sender.send_placed(own, port, &context))?;
+        self.end_step();
+        Ok(())
     }
 }
 

@@ -62,9 +62,9 @@ pub(crate) struct Inlet {
     held: HeldRecords,
     /// How many positions they may take: what the ring has, or nothing while this end has paused.
     held_max: u64,
-    /// A process before this one had released the beginning of a record whose rest is still to come, or to
-    /// be passed over.
-    is_interrupted: bool,
+    /// Epoch and sequence of the record of which a process before this one may have released the beginning,
+    /// until that was told: its rest is passed over, if it has one.
+    interrupted_record: Option<(u32, u64)>,
     /// The corrupt slot that was refused last.
     corrupt_at: Option<u64>,
     /// Up to where its producer had published when this process began.
@@ -159,7 +159,7 @@ impl Inlet {
             next: 0,
             held: HeldRecords::default(),
             held_max: capacity as u64,
-            is_interrupted: false,
+            interrupted_record: None,
             corrupt_at: None,
             published_to: 0,
             producer_process: 0,

@@ -93,7 +93,13 @@ impl Inlet {
                     return Ok(Peeked { descriptor, begins });
                 }
                 Ok(Place::Skipped) => {
-                    if core::mem::take(&mut self.is_interrupted) {
+                    let record = (descriptor.epoch, descriptor.sequence);
+                    // Others are passed over because this process gave them up.
+                    if self
+                        .interrupted_record
+                        .take_if(|interrupted| *interrupted == record)
+                        .is_some()
+                    {
                         // It stays where it is, and the next look passes over it.
                         return Err(Step::Interrupted { claimed: descriptor });
                     }

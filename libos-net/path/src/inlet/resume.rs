@@ -46,7 +46,7 @@ impl Inlet {
             && let Some((epoch, sequence)) = self.interrupted(slots, next, (epoch, sequence))
         {
             self.order.skip_rest_of(epoch, sequence);
-            self.is_interrupted = true;
+            self.interrupted_record = Some((epoch, sequence));
         }
         if let Some(cursor) = page.word(self.cursor.word_at(cursor_word::RELEASED)) {
             ring::release(cursor, self.next);
