@@ -69,7 +69,7 @@ impl History {
 }
 
 /// What the gateway's part of a status says of requests.
-const REQUESTS: [(&str, Counter); 6] = [
+const REQUESTS: [(&str, Counter); 7] = [
     (
         "requests_shed",
         Counter::RequestsRefused(RequestRefusal::InFlight),
@@ -83,6 +83,7 @@ const REQUESTS: [(&str, Counter); 6] = [
         Counter::Requests(RequestOutcome::Disconnected),
     ),
     ("replies_2xx", Counter::Requests(RequestOutcome::Success)),
+    ("replies_3xx", Counter::Requests(RequestOutcome::Redirected)),
     ("replies_4xx", Counter::Requests(RequestOutcome::ClientError)),
     ("replies_5xx", Counter::Requests(RequestOutcome::ServerError)),
 ];

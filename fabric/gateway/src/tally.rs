@@ -27,7 +27,8 @@ impl<'a> Tally<'a> {
     /// It is answered with this.
     pub(super) fn end(mut self, reply: &Reply) {
         let outcome = match reply.status().as_u16() {
-            200..400 => RequestOutcome::Success,
+            200..300 => RequestOutcome::Success,
+            300..400 => RequestOutcome::Redirected,
             400..500 => RequestOutcome::ClientError,
             _ => RequestOutcome::ServerError,
         };

@@ -89,7 +89,7 @@ fn every_series_is_there_before_anything_has_happened() {
         }
     }
     let of_chain = |name: &str, label: &str| scrape.sum(name, &["chain=\"t\"", label]);
-    for outcome in ["2xx", "4xx", "5xx", "disconnected"] {
+    for outcome in ["2xx", "3xx", "4xx", "5xx", "disconnected"] {
         let outcome = format!("outcome=\"{outcome}\"");
         assert_eq!(of_chain("hacher_requests_total", &outcome), Some(0.0));
     }
@@ -174,6 +174,27 @@ fn each_request_is_counted_once_and_under_its_reason() {
     assert_eq!(timed, Some(3.0), "all but the refused ones");
     let death = ["cause=\"signalled\"", "code=\"6\"", "function=\"a\""];
     assert_eq!(scrape.sum("hacher_trustlet_deaths_total", &death), Some(1.0));
+}
+
+#[test]
+fn a_reply_is_counted_in_the_class_of_its_status() {
+    let functions = functions(["a"], "status", "");
+    let service = Service::start(&chain("", "ingress -> a -> egress", &functions)).unwrap();
+    for status in ["200", "204", "303", "304", "308", "404", "503"] {
+        let reply = post(&service, "", status);
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status}")), "{reply}");
+    }
+    let scrape = Scrape::of(&service, "").unwrap();
+    for (outcome, count) in [("2xx", 2.0), ("3xx", 3.0), ("4xx", 1.0), ("5xx", 1.0)] {
+        let label = format!("outcome=\"{outcome}\"");
+        assert_eq!(
+            scrape.sum("hacher_requests_total", &["chain=\"t\"", &label]),
+            Some(count),
+            "{outcome}"
+        );
+    }
+    // What a function chose is no failure of the request.
+    assert_eq!(scrape.sum("hacher_requests_failed_total", &[]), Some(0.0));
 }
 
 #[test]

@@ -39,6 +39,8 @@ labelled! {
     RequestOutcome {
         /// With a status of success.
         Success = "2xx",
+        /// With a status that redirects the client, or says that what it has is current.
+        Redirected = "3xx",
         /// With a status that blames the client.
         ClientError = "4xx",
         /// With a status that blames the server.
