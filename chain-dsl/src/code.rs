@@ -229,7 +229,9 @@ codes! {
     RouteTaken "E0513" "a route that two chains want"
         "Of the chains that one gateway serves, each has the requests to its route for itself. Where two routes take one path, \
          the one has it that is literal where the other captures, so `/a/b` may stand beside `/a/{x}`; but `/a/{x}` and \
-         `/a/{y}` are the same."
+         `/a/{y}` are the same. \
+         What begins with /chains, /evidence, /healthz or /readyz is the gateway's, whatever a route such as `/{*rest}` \
+         would take besides."
     UnconnectedPort "W0601" "a port that leads nowhere"
         "A port is declared, but no flow line takes from it: a record written there goes no further. \
          Connect it, or drop it from `ports`."
@@ -261,6 +263,12 @@ codes! {
          read; another needs the whole record until it is done, so the record is held in its producer's outbox as long \
          as that takes, and one that is larger than the outbox is refused. So are the parts of a reply that is joined at \
          `egress`: the gateway holds each until all have come, up to `max_reply` together."
+    RouteOverlap "W0609" "a route that takes paths of another chain's route"
+        "Two chains that one gateway serves have routes that take the same paths, as `/a/{x}` and `/a/b` do. Each of these \
+         paths goes to one of them: to the route that is literal at the first segment where they differ, and of two \
+         captures, to `{x}` before `{*rest}`. A chain loses requests where another one is served beside it that it would \
+         get alone. If that is not meant, choose routes of which no path is both, or give one of the chains a gateway of \
+         its own (`listen`)."
     CertificateDoubtful "W0611" "a certificate that clients will not like"
         "The certificate can be served, but has expired, is not valid yet, or is not for servers, so that clients which check \
          it refuse the connection."

@@ -61,8 +61,8 @@ pub(crate) const MAX_ROUTE_BYTES: usize = 256;
 pub(crate) const MAX_ROUTE_SEGMENTS: usize = 16;
 /// The longest name of a capture.
 pub(crate) const MAX_CAPTURE_BYTES: usize = 32;
-/// First segments of paths that are the gateway's own.
-pub(crate) const RESERVED_PATHS: &[&str] = &["chains", "evidence", "healthz", "readyz"];
+/// First segments of paths that are the gateway's own: no route begins with one, nor gets a request to it.
+pub const RESERVED_PATHS: &[&str] = &["chains", "evidence", "healthz", "readyz"];
 /// What a chain answers that names no methods.
 pub(crate) const DEFAULT_METHOD: &str = "POST";
 /// How names of headers begin that are the system's.

@@ -54,6 +54,25 @@ impl Route {
         };
         self.segments.len() == other.segments.len() && self.segments.iter().zip(&other.segments).all(is_same)
     }
+
+    /// Whether both routes take one path: which of them has it, [`Self::conflicts_with`] tells.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        overlap(&self.segments, &other.segments)
+    }
+}
+
+fn overlap(one: &[Segment], other: &[Segment]) -> bool {
+    let pairs = one.iter().zip(other);
+    for pair in pairs {
+        match pair {
+            // It takes whatever follows, and something does.
+            (Segment::Rest(_), _) | (_, Segment::Rest(_)) => return true,
+            (Segment::Literal(one), Segment::Literal(other)) if one != other => return false,
+            _ => {}
+        }
+    }
+    one.len() == other.len()
 }
 
 /// The route that an entry holds.
@@ -237,6 +256,27 @@ mod tests {
         ] {
             assert_eq!(of(one).conflicts_with(&of(other)), conflicts, "{one} {other}");
             assert_eq!(of(other).conflicts_with(&of(one)), conflicts, "{other} {one}");
+        }
+    }
+
+    #[test]
+    fn routes_overlap_where_a_path_is_both() {
+        for (one, other, overlaps) in [
+            ("/a", "/a", true),
+            ("/a/{x}", "/a/b", true),
+            ("/a/{x}", "/a/{*x}", true),
+            ("/a/{x}/c", "/{y}/b/c", true),
+            ("/a/{*x}", "/{y}/b/c", true),
+            ("/{*x}", "/a", true),
+            ("/a", "/b", false),
+            ("/a", "/a/{x}", false),
+            ("/a", "/a/{*x}", false),
+            ("/", "/{*x}", false),
+            ("/a/{x}/c", "/a/{x}/d", false),
+            ("/a/b/{*x}", "/a/c/{*x}", false),
+        ] {
+            assert_eq!(of(one).overlaps(&of(other)), overlaps, "{one} {other}");
+            assert_eq!(of(other).overlaps(&of(one)), overlaps, "{other} {one}");
         }
     }
 }

@@ -100,6 +100,7 @@ fn every_code_that_the_checker_can_give_stands_in_the_corpus() {
         Code::RouteTaken,
         Code::CertificateDoubtful,
         Code::MemoryPastMachine,
+        Code::RouteOverlap,
     ];
     let too_large_for_the_corpus = [Code::FileTooLarge, Code::TooMany, Code::ChainTooLarge];
     let mut seen: BTreeSet<Code> = found_by_the_caller

@@ -27,6 +27,7 @@ use hacher_loader::own_gateway;
 use hacher_loader::placement::{Front, Seating, seat_all, usable_cpus};
 use hacher_loader::progress;
 use hacher_loader::protection::in_words;
+use hacher_loader::routes::overlaps;
 use hacher_loader::share;
 use hacher_loader::tls_source::Source;
 use hacher_loader::together::{check_files, check_programs, check_sums, find_room_for_files, first_conflict};
@@ -443,10 +444,13 @@ fn read_all(arguments: &ServeArgs, given: &Sockets) -> Result<Vec<(ChainFile, Op
     check_files(&looked_at).map_err(Failed::new)?;
     let chains: Vec<_> = looked_at.iter().map(|file| file.chain()).collect();
     check_programs(&chains).map_err(Failed::new)?;
-    let past_machine = past_machine(&looked_at);
+    let mut together = overlaps(&looked_at);
+    together.extend(past_machine(&looked_at));
     for (at, (_, found)) in opened.iter_mut().enumerate() {
-        if let Some((_, warning)) = past_machine.as_ref().filter(|(place, _)| *place == at) {
-            found.warnings = found.warnings.with_more([warning.clone()]);
+        let of_this = together.iter().filter(|(place, _)| *place == at);
+        let of_this: Vec<_> = of_this.map(|(_, warning)| warning.clone()).collect();
+        if !of_this.is_empty() {
+            found.warnings = found.warnings.with_more(of_this);
         }
         if !found.warnings.is_empty() {
             complain(&found.warnings.render(stderr_has_colours()))?;

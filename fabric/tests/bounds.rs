@@ -5,6 +5,7 @@
 use hacher_chain_dsl::{
     self as language, MAX_ARGS, MAX_ENV_ENTRIES, MAX_FILES, MAX_NAME_BYTES, MAX_PLACE_BYTES, MAX_VALUE_BYTES,
 };
+use hacher_http::own_paths;
 use hacher_libos_net::attach::{HEADERS_MAX, method};
 use hacher_libos_net::headers;
 use hacher_libos_net::layout::{OUTBOX_MAX_BYTES, OUTBOX_MIN_BYTES};
@@ -33,6 +34,7 @@ fn the_language_and_the_gateway_know_the_same_methods_and_headers() {
     assert_eq!(language::Methods::NAMES, method::NAMES);
     assert_eq!(language::HEADERS_OF_THE_CONNECTION, headers::OF_THE_CONNECTION);
     assert_eq!(language::MAX_HEADERS, HEADERS_MAX);
+    assert_eq!(language::RESERVED_PATHS, own_paths::FIRST_SEGMENTS);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The route of a chain: which paths are its, and what they capture. The chain language has checked it
 //! (`chain-dsl/src/route.rs`).
 
+use hacher_http::own_paths::is_own;
+
 /// A route, segment by segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern(Vec<Segment>);
@@ -39,8 +41,11 @@ impl Pattern {
         Self(segments(path).map(Segment::new).collect())
     }
 
-    /// Whether a path is this route's.
+    /// Whether a path is this route's. The gateway's own paths are no route's, however much it would take.
     pub(super) fn takes(&self, path: &str) -> Option<Match> {
+        if is_own(path) {
+            return None;
+        }
         let mut rest = Some(path.strip_prefix('/')?).filter(|path| !path.is_empty());
         let mut captures = Vec::new();
         for segment in &self.0 {
@@ -138,6 +143,10 @@ mod tests {
             ("/t/{*rest}", "/t/"),
             ("/{*all}", "/"),
             ("/t", "*"),
+            ("/{page}", "/chains"),
+            ("/{*rest}", "/healthz/x"),
+            ("/{*rest}", "/chains/t"),
+            ("/{a}/{b}", "/evidence/x"),
         ] {
             assert_eq!(taken(route, path), None, "{route} {path}");
         }

@@ -11,6 +11,7 @@
 //! magic             what a file is instead that is no executable
 //! tls_source        the files of TLS; own_gateway, who listens where
 //! together          what chains of one service must not have in common, and need together
+//! routes            where they stand, and which take the same paths
 //! need              of this machine's limits; machine_memory, gateway_memory and share, of memory
 //! placement         which core each instance runs on
 //! protection        which edges are mapped
@@ -35,6 +36,7 @@ pub mod own_gateway;
 pub mod placement;
 pub mod progress;
 pub mod protection;
+pub mod routes;
 pub mod secret;
 pub mod share;
 pub mod tls_source;

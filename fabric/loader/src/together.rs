@@ -4,7 +4,8 @@
 use super::file::{ChainFile, ChainFileError, Given};
 use super::gateway_memory::check_fit;
 use super::own_gateway::{Elsewhere, address_taken_twice};
-use hacher_chain_dsl::{Chain, Code, Diagnostic, Function, SystemCalls};
+use super::routes;
+use hacher_chain_dsl::{Chain, Function, SystemCalls};
 use hacher_trustlet_host::chosen::copy::CopyError;
 use hacher_trustlet_host::chosen::files::bound_of_machine;
 use hacher_trustlet_host::chosen::jail::programs_missing_here;
@@ -22,37 +23,9 @@ pub fn first_conflict(
 ) -> Option<(usize, ChainFileError)> {
     let name = name_taken_twice(files);
     let address = elsewhere.and_then(|elsewhere| address_taken_twice(files, elsewhere));
-    let route = route_taken_twice(files);
+    let route = routes::taken_twice(files);
     let all = name.into_iter().chain(address).chain(route);
     all.min_by_key(|(at, _)| *at)
-}
-
-/// Of chains that one gateway serves: each has its route for itself. A gateway of a chain's own serves no
-/// other.
-fn route_taken_twice(files: &[&ChainFile]) -> Option<(usize, ChainFileError)> {
-    let route = |file: &&ChainFile| {
-        let ingress = file.chain().ingress();
-        ingress.route().filter(|_| ingress.listen().is_none()).cloned()
-    };
-    files.iter().enumerate().find_map(|(at, file)| {
-        let wanted = route(file)?;
-        let mut before = files.iter().take(at);
-        let first = before.find(|other| route(other).is_some_and(|taken| taken.conflicts_with(&wanted)))?;
-        let span = file.checked().route_span().unwrap_or_default();
-        let message = format!(
-            "chain `{}` wants the route {}, and chain `{}` has it",
-            file.chain().name(),
-            wanted.as_str(),
-            first.chain().name()
-        );
-        let help = format!(
-            "choose another route, or give one of the chains a gateway of its own (`listen`); the other chain is in `{}`",
-            first.path().display()
-        );
-        let problem = Diagnostic::new(Code::RouteTaken, span, message, "taken already").with_help(help);
-        let problems = file.checked().with_found([problem]);
-        Some((at, ChainFileError::Problems(Box::new(problems))))
-    })
 }
 
 fn name_taken_twice(files: &[&ChainFile]) -> Option<(usize, ChainFileError)> {

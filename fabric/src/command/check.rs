@@ -2,7 +2,7 @@
 
 use super::{Failed, complain, print, print_json, stderr_has_colours};
 use crate::cli::{CheckArgs, Format};
-use hacher_chain_dsl::{Chain, Diagnostics, explain_code};
+use hacher_chain_dsl::{Chain, Diagnostic, Diagnostics, explain_code};
 use hacher_loader::beneath::Folders;
 use hacher_loader::file::{ChainFile, ChainFileError};
 use hacher_loader::gateway_memory::check_fit;
@@ -12,6 +12,7 @@ use hacher_loader::need;
 use hacher_loader::own_gateway::{self, Elsewhere};
 use hacher_loader::progress;
 use hacher_loader::protection::{GIVEN_UP, in_words, mapped_edges};
+use hacher_loader::routes::overlaps;
 use hacher_loader::together::{check_files, check_programs, check_sums, find_room_for_files, first_conflict};
 use hacher_trustlet_host::chosen::headroom::{raise_soft_limits, shortfall};
 use serde_json::{Value, json};
@@ -37,9 +38,10 @@ pub fn check(arguments: &CheckArgs) -> Result<(), Failed> {
         .collect();
     check_conflicts(&mut checked, &arguments.elsewhere());
     let together = check_together(&checked, arguments.text_only);
-    if !arguments.text_only {
-        warn_of_memory(&mut checked);
-    }
+    warn_of(&mut checked, |files| {
+        let memory = (!arguments.text_only).then(|| past_machine(files)).flatten();
+        overlaps(files).into_iter().chain(memory).collect()
+    });
     match arguments.format.format {
         Format::Human => {
             checked.iter().try_for_each(print_human)?;
@@ -130,15 +132,14 @@ fn check_together(reports: &[Report<'_>], text_only: bool) -> Result<(), String>
     shortfall(&need).map_or(Ok(()), Err)
 }
 
-/// Warns where the functions of all these chains may take more memory than this machine has.
-fn warn_of_memory(reports: &mut [Report<'_>]) {
+/// Adds what `find` warns of where all these chains are served together.
+fn warn_of(reports: &mut [Report<'_>], find: impl FnOnce(&[&ChainFile]) -> Vec<(usize, Diagnostic)>) {
     let (places, files) = good(reports);
-    let Some((nth, warning)) = past_machine(&files) else {
-        return;
-    };
-    let report = places.get(nth).and_then(|at| reports.get_mut(*at));
-    if let Some(Ok((_, warnings))) = report.map(|report| &mut report.outcome) {
-        *warnings = warnings.with_more([warning]);
+    for (nth, warning) in find(&files) {
+        let report = places.get(nth).and_then(|at| reports.get_mut(*at));
+        if let Some(Ok((_, warnings))) = report.map(|report| &mut report.outcome) {
+            *warnings = warnings.with_more([warning]);
+        }
     }
 }
 
