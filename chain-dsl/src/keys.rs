@@ -67,13 +67,15 @@ pub const RESERVED_PATHS: &[&str] = &["chains", "evidence", "healthz", "readyz"]
 pub(crate) const DEFAULT_METHOD: &str = "POST";
 /// How names of headers begin that are the system's.
 pub(crate) const OWN_HEADERS: &str = "hacher-";
-/// Headers that speak of one connection, or of its framing; no record has them.
+/// Headers that speak of one connection, of its framing, or of the whole origin; no record has them.
 pub const HEADERS_OF_THE_CONNECTION: &[&str] = &[
+    "alt-svc",
     "connection",
     "content-length",
     "http2-settings",
     "keep-alive",
     "proxy-authenticate",
+    "proxy-authentication-info",
     "proxy-authorization",
     "proxy-connection",
     "te",

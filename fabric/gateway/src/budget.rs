@@ -14,12 +14,13 @@
 //! Sealed records lie in the outboxes, which are no private memory and have bounds of their own.
 
 use super::framing::HEAD_MAX_BYTES;
+use core::task::Waker;
 use hacher_libos_net::headers::ENCODED_MAX_BYTES;
 use hacher_libos_net::layout::SEGMENT_BYTES;
 use hacher_sealed_request::head;
 use hacher_sealed_request::segments::{OVERHEAD_BYTES, SEGMENT_MAX_BYTES};
 use rustix::process::{Resource, getrlimit};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// What a gateway may use: bodies of requests and replies in flight are its own memory.
@@ -49,6 +50,16 @@ pub(super) const HTTP_2_STREAM_BYTES: u64 = 4 << 10;
 /// What one request costs besides its body: its task, who waits for it, and a problem that answers it.
 pub(super) const REQUEST_BYTES: u64 = 8 << 10;
 
+/// What an upload holds at most that is handed on as it arrives: a piece that is on its way, one that fills,
+/// and what its connection gives at a time.
+pub(super) const UPLOAD_BYTES: u64 = 3 * SEGMENT_BYTES as u64;
+/// What a reply holds at most that leaves as it is made, beside its first segment: what waits for its client,
+/// a segment that comes, and what is being written.
+pub(super) const FLOW_BYTES: u64 = FLOW_WAITING_BYTES as u64 + 2 * SEGMENT_BYTES as u64;
+/// What of it may wait: enough for one write of the socket while the ring, which has a window of its own, is
+/// filled again.
+pub(super) const FLOW_WAITING_BYTES: usize = 4 * SEGMENT_BYTES;
+
 /// What all accounts may borrow, and what they have.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -64,6 +75,10 @@ pub(super) struct Account {
     budget: Rc<Budget>,
     reserved: u64,
     used: Cell<u64>,
+    /// Woken when something is given back.
+    waiter: RefCell<Option<Waker>>,
+    /// What pays for it, if it is a part of another.
+    _paid_by: Option<Charge>,
 }
 
 /// Bytes that are held; given back when dropped.
@@ -108,11 +123,34 @@ impl Budget {
             budget: Rc::clone(self),
             reserved,
             used: Cell::new(0),
+            waiter: RefCell::default(),
+            _paid_by: None,
         })
     }
 }
 
 impl Account {
+    /// An account of what `charge` has paid for: it holds no more than that, and costs no more.
+    pub(super) fn of(charge: Charge) -> Rc<Self> {
+        let budget = Budget {
+            total: charge.bytes,
+            common: Cell::new(0),
+            borrowed: Cell::new(0),
+        };
+        Rc::new(Self {
+            budget: Rc::new(budget),
+            reserved: charge.bytes,
+            used: Cell::new(0),
+            waiter: RefCell::default(),
+            _paid_by: Some(charge),
+        })
+    }
+
+    /// Wakes `waker` once something is given back.
+    pub(super) fn wake_when_freed(&self, waker: &Waker) {
+        *self.waiter.borrow_mut() = Some(waker.clone());
+    }
+
     /// Bytes that are held.
     pub(super) const fn used_bytes(&self) -> u64 {
         self.used.get()
@@ -158,6 +196,9 @@ impl Account {
         let borrowed = self.budget.borrowed.get();
         self.budget.borrowed.set(borrowed.saturating_sub(less));
         self.used.set(left);
+        if let Some(waiter) = self.waiter.take() {
+            waiter.wake();
+        }
     }
 
     /// Charges `bytes`; `None` if there is no room for them.
@@ -184,8 +225,17 @@ impl Charge {
         &self.account
     }
 
-    /// Charges `bytes` in all, for memory that was asked for by [`Account::has_room`] and is held now. The
-    /// allocator may have given somewhat more than was asked for, so this does not fail.
+    /// Charges `bytes` in all; `false`, and nothing changes, if there is no room for them.
+    #[must_use]
+    pub(super) fn try_set(&mut self, bytes: u64) -> bool {
+        let has_room = self.account.has_room(bytes.saturating_sub(self.bytes));
+        if has_room {
+            self.set(bytes);
+        }
+        has_room
+    }
+
+    /// Charges `bytes` in all, for memory that was asked for by [`Account::has_room`] and is held now.
     pub(super) fn set(&mut self, bytes: u64) {
         if bytes > self.bytes {
             self.account.add(bytes - self.bytes);
@@ -213,6 +263,19 @@ pub(super) const fn record_bytes(body_bytes: u64) -> u64 {
     (body_bytes + ENCODED_MAX_BYTES as u64).next_multiple_of(SEGMENT_BYTES as u64) + 2 * SEGMENT_BYTES as u64
 }
 
+/// Memory of the largest request, collected whole or handed on as it arrives.
+const fn request_bytes(max_body_bytes: u64) -> u64 {
+    let whole = record_bytes(max_body_bytes);
+    if whole > UPLOAD_BYTES { whole } else { UPLOAD_BYTES }
+}
+
+/// Memory of the largest reply, collected whole or as it leaves while it is made.
+pub(super) const fn reply_bytes(max_reply_bytes: u64) -> u64 {
+    let whole = record_bytes(max_reply_bytes);
+    let flow = FLOW_BYTES + SEGMENT_BYTES as u64;
+    if whole > flow { whole } else { flow }
+}
+
 /// What a sealed request holds besides its record while it arrives: a segment that is not whole, the
 /// plaintext of one, and a head inside that is not whole.
 const SEALED_BYTES: u64 = (2 * SEGMENT_MAX_BYTES + OVERHEAD_BYTES + 2 * head::HEAD_MAX_BYTES) as u64;
@@ -223,8 +286,8 @@ pub const fn chain_bytes(max_body_bytes: u64, max_reply_bytes: u64) -> u64 {
     REQUEST_BYTES
         + HEAD_MAX_BYTES as u64
         + SEALED_BYTES
-        + record_bytes(max_body_bytes)
-        + record_bytes(max_reply_bytes)
+        + request_bytes(max_body_bytes)
+        + reply_bytes(max_reply_bytes)
 }
 
 /// What is reserved for connections.

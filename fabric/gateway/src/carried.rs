@@ -2,10 +2,11 @@
 
 use super::pattern::Captured;
 use super::problem::Problem;
+use super::target::connection_options;
 use hacher_http::percent;
 use hacher_libos_net::headers::{self, HeaderError, is_single};
 use hacher_libos_net::telemetry::RequestRefusal;
-use hyper::header::{CONNECTION, COOKIE, HOST, HeaderName, HeaderValue};
+use hyper::header::{COOKIE, HOST, HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -80,21 +81,13 @@ pub(super) fn carry(
     plain: &mut Vec<u8>,
 ) -> Result<(), Problem> {
     put(plain, headers::METHOD, asked.method)?;
-    if !asked.path.is_empty() {
-        put(plain, headers::PATH, asked.path)?;
-    }
-    for (name, captured) in asked.captures {
-        capture(name, captured, plain)?;
-    }
-    if let Some(query) = asked.query {
-        put(plain, headers::QUERY, query)?;
-    }
+    target(asked, plain)?;
     let ended = of_this_connection(from);
     for name in from.keys() {
         let has_own_rules =
             ["host", "traceparent", "tracestate", headers::FORWARDED_FOR].contains(&name.as_str());
         let is_carried = travels(name.as_str()) || chosen.contains(name);
-        if is_carried && !has_own_rules && !ended.contains(name) {
+        if is_carried && !has_own_rules && !ended.contains(name.as_str()) {
             put_all(from, name, plain)?;
         }
     }
@@ -107,13 +100,38 @@ pub(super) fn carry(
     forwarded(from, &ended, asked.peer, plain)
 }
 
-/// The headers that the client names as those of its connection (RFC 9110, section 7.6.1): they end here.
-fn of_this_connection(from: &HeaderMap) -> HashSet<HeaderName> {
-    let lines = from.get_all(CONNECTION).iter();
-    let options = lines.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    options
-        .filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
-        .collect()
+/// Puts what the target of a request says.
+fn target(asked: Asked<'_>, plain: &mut Vec<u8>) -> Result<(), Problem> {
+    let put = |plain: &mut Vec<u8>, name: &str, value: &str| {
+        set(plain, name, value).map_err(|error| match error {
+            HeaderError::Invalid => has_control(name),
+            _ => {
+                let detail = format!(
+                    "path, query and what the route captures of them have at most {} bytes together, names and lengths included",
+                    headers::CARRIED_MAX_BYTES
+                );
+                let status = StatusCode::URI_TOO_LONG;
+                Problem::new(status, "the target is too long", detail).refusal(RequestRefusal::Headers)
+            }
+        })
+    };
+    if !asked.path.is_empty() {
+        put(plain, headers::PATH, asked.path)?;
+    }
+    for (name, captured) in asked.captures {
+        let name = [headers::CAPTURE_PREFIX, name].concat();
+        put(plain, &name, &capture(captured)?)?;
+    }
+    match asked.query {
+        Some(query) => put(plain, headers::QUERY, query),
+        None => Ok(()),
+    }
+}
+
+/// The headers that the client names as those of its connection: they end here.
+fn of_this_connection(from: &HeaderMap) -> HashSet<String> {
+    let options = connection_options(from).filter_map(|option| str::from_utf8(option).ok());
+    options.map(str::to_ascii_lowercase).collect()
 }
 
 /// Puts all values of a header.
@@ -142,13 +160,13 @@ fn put_all(from: &HeaderMap, name: &HeaderName, plain: &mut Vec<u8>) -> Result<(
 /// Where the request came from: what the client says, and who the client is.
 fn forwarded(
     from: &HeaderMap,
-    ended: &HashSet<HeaderName>,
+    ended: &HashSet<String>,
     peer: Option<IpAddr>,
     plain: &mut Vec<u8>,
 ) -> Result<(), Problem> {
     let name = HeaderName::from_static(headers::FORWARDED_FOR);
     let mut list = Vec::new();
-    if !ended.contains(&name) {
+    if !ended.contains(headers::FORWARDED_FOR) {
         for value in from.get_all(&name) {
             list.push(text(&name, value)?);
         }
@@ -163,20 +181,25 @@ fn forwarded(
     }
 }
 
-/// What a route captured: a segment decoded, the rest of a path as it is.
-fn capture(name: &str, captured: &Captured, plain: &mut Vec<u8>) -> Result<(), Problem> {
-    let name = [headers::CAPTURE_PREFIX, name].concat();
-    match captured {
-        Captured::Rest(path) => put(plain, &name, path),
-        Captured::Segment(segment) => {
-            let decoded = decoded(segment).ok_or_else(|| {
-                let detail = "a captured segment of the path is not UTF-8 once it is decoded";
-                Problem::new(StatusCode::BAD_REQUEST, "malformed request", detail)
-                    .refusal(RequestRefusal::Headers)
-            })?;
-            put(plain, &name, &decoded)
-        }
+/// What a route captured: a segment decoded, the rest of a path as it is. A segment that holds slashes once
+/// it is decoded is a path to whoever joins it to another, so it has no dot segments either.
+fn capture(captured: &Captured) -> Result<Cow<'_, str>, Problem> {
+    let malformed = |detail: &'static str| {
+        let status = StatusCode::BAD_REQUEST;
+        Problem::new(status, "malformed request", detail).refusal(RequestRefusal::Headers)
+    };
+    let segment = match captured {
+        Captured::Rest(path) => return Ok(Cow::Borrowed(path)),
+        Captured::Segment(segment) => segment,
+    };
+    let decoded = decoded(segment)
+        .ok_or_else(|| malformed("a captured segment of the path is not UTF-8 once it is decoded"))?;
+    if decoded.split(['/', '\\']).any(|part| matches!(part, "." | "..")) {
+        return Err(malformed(
+            "a captured segment of the path has no parts `.` and `..` once it is decoded",
+        ));
     }
+    Ok(decoded)
 }
 
 /// A segment of a path without its percent-encoding, if it is text.
@@ -202,16 +225,28 @@ fn text<'a>(name: &HeaderName, value: &'a HeaderValue) -> Result<&'a str, Proble
     })
 }
 
+/// Sets a header. What a request brings has a bound of its own, below that of a record: however much it is,
+/// the functions have room for theirs.
+fn set(plain: &mut Vec<u8>, name: &str, value: &str) -> Result<(), HeaderError> {
+    headers::set(plain, name, value)?;
+    if plain.len() > headers::PREFIX_BYTES + headers::CARRIED_MAX_BYTES {
+        return Err(HeaderError::TooLong);
+    }
+    Ok(())
+}
+
+fn has_control(name: &str) -> Problem {
+    let detail = format!("the value of `{name}` has a control character");
+    Problem::new(StatusCode::BAD_REQUEST, "malformed header", detail).refusal(RequestRefusal::Headers)
+}
+
 pub(super) fn put(plain: &mut Vec<u8>, name: &str, value: &str) -> Result<(), Problem> {
-    headers::set(plain, name, value).map_err(|error| match error {
-        HeaderError::Invalid => {
-            let detail = format!("the value of `{name}` has a control character");
-            Problem::new(StatusCode::BAD_REQUEST, "malformed header", detail).refusal(RequestRefusal::Headers)
-        }
+    set(plain, name, value).map_err(|error| match error {
+        HeaderError::Invalid => has_control(name),
         _ => {
             let detail = format!(
-                "the headers that a chain carries have at most {} bytes",
-                headers::HEADERS_MAX_BYTES
+                "what a chain carries of a request, its path and query included, has at most {} bytes",
+                headers::CARRIED_MAX_BYTES
             );
             let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
             Problem::new(status, "headers too large", detail).refusal(RequestRefusal::Headers)
@@ -310,6 +345,71 @@ mod tests {
         assert_eq!(found, Ok(pairs(&expected)));
         let latin_1 = carried(&[("ce-subject", b"gr\xfcn")]);
         assert_eq!(latin_1, Err(StatusCode::BAD_REQUEST));
+    }
+
+    #[test]
+    fn what_a_request_brings_leaves_room_for_what_functions_set() {
+        let longest = |name: &str, status: StatusCode| {
+            let (mut fits, mut fails) = (0, 9000);
+            while fits + 1 < fails {
+                let middle = (fits + fails) / 2;
+                let text = "a".repeat(middle);
+                let asked_for = Asked {
+                    path: if name == "path" { &text } else { "/a" },
+                    query: (name == "query").then_some(&*text),
+                    ..Asked::POST
+                };
+                let baggage = [("baggage", text.as_bytes())];
+                let fields = if name == "baggage" { &baggage[..] } else { &[] };
+                match asked(fields, asked_for, &[]) {
+                    Ok(_) => fits = middle,
+                    Err(refused) => {
+                        assert_eq!(refused, status, "{name}");
+                        fails = middle;
+                    }
+                }
+            }
+            fits
+        };
+        for (name, status) in [
+            ("baggage", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+            ("path", StatusCode::URI_TOO_LONG),
+            ("query", StatusCode::URI_TOO_LONG),
+        ] {
+            let longest = longest(name, status);
+            assert!(
+                (8_000..headers::CARRIED_MAX_BYTES).contains(&longest),
+                "{name}: {longest}"
+            );
+        }
+        let mut plain = vec![0, 0];
+        let long = vec![b'a'; 8_000];
+        carry(&map(&[("baggage", &long)]), Asked::POST, &[], &mut plain).unwrap();
+        headers::set(&mut plain, "x-own", &"a".repeat(4_000)).unwrap();
+    }
+
+    #[test]
+    fn a_captured_segment_is_no_way_out_of_a_folder() {
+        for (segment, is_carried) in [
+            ("..%2Fa", false),
+            ("a%2f%2E%2e", false),
+            ("a%2F.%2Fb", false),
+            ("..%5Ca", false),
+            ("..a%2Fb..", true),
+            ("a%2Fb", true),
+            ("...", true),
+        ] {
+            let captures = [("a".to_owned(), Captured::Segment(segment.to_owned()))];
+            let asked_for = Asked {
+                captures: &captures,
+                ..Asked::POST
+            };
+            let carried = asked(&[], asked_for, &[]);
+            match is_carried {
+                true => assert!(carried.is_ok(), "{segment}"),
+                false => assert_eq!(carried, Err(StatusCode::BAD_REQUEST), "{segment}"),
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //! waits.
 
 use super::arriving::Arriving;
+use super::begin_queue::BeginQueue;
 use super::budget::{self, Account, Budget, Charge};
+use super::client::Client;
 use super::ids::Ids;
 use super::in_flight::InFlight;
 use super::pace::BYTES_AT_ONCE;
@@ -35,7 +37,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::futures::Notified;
-use tokio::sync::{Mutex, MutexGuard, Notify, oneshot};
+use tokio::sync::{Mutex, Notify, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
@@ -114,7 +116,9 @@ pub(crate) struct Endpoint {
     in_flight: Cell<u32>,
     /// Whether every function has served once, under this or an earlier gateway.
     has_started: Cell<bool>,
-    /// One record at a time leaves; the queue is fair.
+    /// Who begins next with a record.
+    pub(super) queue: Rc<BeginQueue>,
+    /// One record at a time leaves.
     pub(super) sending: Mutex<()>,
     /// Requests that wait for room in the outbox.
     starving: Cell<usize>,
@@ -197,6 +201,7 @@ impl Endpoint {
             left: RefCell::default(),
             in_flight: Cell::new(0),
             has_started: Cell::new(begin.instance_epoch > 1),
+            queue: BeginQueue::new(),
             sending: Mutex::new(()),
             starving: Cell::new(0),
             room: Notify::new(),
@@ -238,7 +243,7 @@ impl Endpoint {
     /// Whether `bytes` more of requests may be held: beside the largest reply, so that what uploads take is
     /// never missing for the answer to a request whose functions have run.
     pub(super) fn has_room_for_request(&self, bytes: u64) -> bool {
-        let reply = budget::record_bytes(self.begin.max_reply_bytes);
+        let reply = budget::reply_bytes(self.begin.max_reply_bytes);
         self.account.has_room(bytes.saturating_add(reply))
     }
 
@@ -295,10 +300,11 @@ impl Endpoint {
         }
     }
 
-    /// Seals a request towards the first functions, waiting for room until `until`.
-    pub(crate) async fn send(
+    /// Seals a request of this client towards the first functions, waiting for room until `until`.
+    pub(super) async fn send(
         &self,
         invocation: InvocationId,
+        client: Client,
         until: Instant,
         mut request: Record,
     ) -> Result<(), NotSent> {
@@ -308,9 +314,11 @@ impl Endpoint {
             deadline: clock::now().after(left),
             attempt: 1,
         };
-        let turn = timeout_at(until, self.turn_to_begin())
-            .await
-            .map_err(|_| NotSent::Full)?;
+        let turn = async {
+            let turn = self.queue.turn(client).await;
+            (turn, self.sending.lock().await)
+        };
+        let turn = timeout_at(until, turn).await.map_err(|_| NotSent::Full)?;
         let unfinished = Unfinished {
             endpoint: self,
             record: &record,
@@ -341,25 +349,17 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Waits for the turn to send a record, and for functions that can begin with one: none is in the middle
-    /// of an upload that flows.
-    async fn turn_to_begin(&self) -> MutexGuard<'_, ()> {
-        loop {
-            let room = self.room.notified();
-            let turn = self.sending.lock().await;
-            if self.sender.borrow().may_begin(INGRESS) {
-                return turn;
-            }
-            drop(turn);
-            room.await;
-        }
-    }
-
     /// Says which records will not end, as far as there is room. Functions may be free then to begin with
     /// another.
     pub(super) fn say_aborts(&self, sender: &mut Sender) {
         sender.say_aborts(&self.own);
-        self.room.notify_waiters();
+        self.queue.set_open(sender.may_begin(INGRESS));
+    }
+
+    /// A record of an upload has begun, gone on or ended: the functions that can begin with another are
+    /// others now.
+    pub(super) fn note_begun(&self) {
+        self.queue.set_open(self.sender.borrow().may_begin(INGRESS));
     }
 
     /// Waits until something was released, or `until`.

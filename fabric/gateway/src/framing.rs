@@ -11,12 +11,10 @@
 //! ```
 
 use super::problem::Problem;
-use super::target;
+use super::target::{self, TARGET_MAX_BYTES};
 use hyper::StatusCode;
 use std::io;
 
-/// The longest target of a request (RFC 9110, section 4.1 asks for at least 8,000 bytes).
-const TARGET_MAX_BYTES: usize = 8 * 1024;
 /// The longest line that tells a chunk's size, its extensions included: nobody has a use for them.
 const CHUNK_LINE_MAX_BYTES: usize = 256;
 /// Most bytes of all trailers of a message. They are dropped.
@@ -200,7 +198,7 @@ fn head(bytes: &[u8], scanned: &mut usize) -> Result<Option<(usize, Stage)>, Ref
     let Some(len) = end_of_head(bytes, scanned)? else {
         let is_in_line = !bytes.get(empty..).unwrap_or(&[]).contains(&b'\n');
         if is_in_line && bytes.len() > empty + TARGET_MAX_BYTES + 64 {
-            return Err(target_too_long().into());
+            return Err(target::too_long().into());
         }
         if bytes.len() > HEAD_MAX_BYTES {
             return Err(head_too_long("bytes", HEAD_MAX_BYTES).into());
@@ -245,11 +243,6 @@ fn end_of_head(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Probl
     Ok(None)
 }
 
-fn target_too_long() -> Problem {
-    let detail = format!("a target has at most {TARGET_MAX_BYTES} bytes");
-    Problem::new(StatusCode::URI_TOO_LONG, "the target is too long", detail)
-}
-
 /// The refusal of a head that is past one of its bounds.
 pub(super) fn head_too_long(what: &str, limit: usize) -> Problem {
     let detail = format!("the head of a request has at most {limit} {what}");
@@ -285,11 +278,10 @@ fn judge_head(head: &[u8]) -> Result<Stage, Problem> {
             ));
         }
     }
-    let path = request.path.unwrap_or_default();
-    if path.len() > TARGET_MAX_BYTES {
-        return Err(target_too_long());
-    }
-    target::judge_raw(request.method.unwrap_or_default(), path)?;
+    target::judge_raw(
+        request.method.unwrap_or_default(),
+        request.path.unwrap_or_default(),
+    )?;
     let is_1_1 = request.version == Some(1);
     let mut found = Fields::default();
     for field in request.headers.iter() {

@@ -5,7 +5,7 @@
 //! released at once, and the client gets it while its function makes more.
 
 use super::arriving::{Arriving, Judgement};
-use super::endpoint::{Answer, Endpoint};
+use super::endpoint::{Answer, Endpoint, Waiter};
 use super::pace::BYTES_AT_ONCE;
 use super::parts::{Added, Part};
 use super::record::Record;
@@ -190,7 +190,18 @@ impl Endpoint {
         };
         progress.moves();
         self.own.count(Counter::BytesIn, record.len_bytes() as u64);
-        let flow = Flow::new(&self.account, &progress);
+        let Some(flow) = Flow::new(&self.account, &progress) else {
+            self.waiters.borrow_mut().insert(
+                invocation,
+                Waiter {
+                    progress: Some(progress),
+                    ..waiter
+                },
+            );
+            self.refuse(receiver, place.ring, Judgement::NoRoom, invocation);
+            receiver.give_up_arriving(place.ring);
+            return receiver.release(&self.own, place);
+        };
         arriving.put_flow(place.ring, place, invocation, &flow);
         receiver.release_part(&self.own, place);
         let source = Rc::clone(self) as Rc<dyn FlowSource>;
@@ -258,7 +269,10 @@ impl Endpoint {
     fn drop_left(&self, receiver: &mut Receiver, arriving: &mut Arriving) {
         for (ring, invocation) in self.left.take() {
             self.drop_arriving(receiver, arriving, invocation);
-            receiver.set_paused(ring, false);
+            // Of another flow that has begun on the ring since, its own reader says when there is room.
+            if arriving.flow(ring).is_none() {
+                receiver.set_paused(ring, false);
+            }
         }
     }
 

@@ -23,7 +23,10 @@
 //! taken         which requests a chain takes
 //! sampling      which requests are traced
 //! request       one request to a chain: admit, collect, seal towards the first functions, await the answer
-//! request_body  the body of a request, within its limits
+//! request_body  the body of a request
+//! client_wait   how long a client is waited for that sends one
+//! collecting    a body that is taken in before its request is handed on
+//! begin_queue   which request begins next, where functions are in the middle of uploads
 //! upload        a body that is handed on as it arrives
 //! progress      how long a request may stand still whose body or reply is handed on
 //! request_key   what opens sealed requests, each once
@@ -56,9 +59,12 @@
 
 mod access;
 mod arriving;
+mod begin_queue;
 pub mod budget;
 mod carried;
 mod client;
+mod client_wait;
+mod collecting;
 mod connection;
 mod departure;
 mod drain;
@@ -95,6 +101,8 @@ mod sampling;
 mod screen;
 mod sealed_reply;
 mod sealed_request;
+#[cfg(test)]
+mod stream_tests;
 mod taken;
 mod tally;
 mod target;

@@ -224,7 +224,7 @@ async fn serve(
     request: Request<Incoming>,
 ) -> Reply {
     let (parts, incoming) = request.into_parts();
-    let mut body = RequestBody::new(&parts.headers, incoming);
+    let mut body = RequestBody::new(&parts, incoming);
     let turn = RequestTurn::new(connection, &gateway.places, &gateway.drain);
     let is_http_2 = parts.version == Version::HTTP_2;
     let request = Request::from_parts(parts, ());
@@ -245,13 +245,13 @@ async fn serve(
     drop(request);
     // A short request is read to its end before the reply, so that one that breaks the rules there is told
     // so. On HTTP/2 a longer one is reset without an error (RFC 9113, section 8.1).
-    let upload = turn.uploads();
+    let awaited = turn.body().awaits();
     let is_read = tokio::select! {
         biased;
         is_read = body.skip() => is_read,
         () = gateway.drain.cuts() => false,
     };
-    drop(upload);
+    drop(awaited);
     if !is_http_2 {
         connection.writable().await;
     }

@@ -393,7 +393,7 @@ mod tests {
     fn an_upload_that_stalls_gives_way_and_a_request_that_is_answered_does_not() {
         let (places, busy) = crowded();
         let (turn, place) = busy.last().unwrap();
-        let upload = turn.uploads();
+        let upload = turn.body().awaits();
         assert!(
             places.take(Client::HERE).connection.is_spare,
             "it has not stalled yet"

@@ -118,6 +118,7 @@ impl Record {
             let next = Piece::new(rest, self.last.charge.account());
             self.full.push_back(core::mem::replace(&mut self.last, next));
         }
+        self.last.bytes.shrink_to(SEGMENT_BYTES);
         self.last.settle();
     }
 
@@ -152,8 +153,13 @@ impl Piece {
         piece
     }
 
+    /// Charges what it takes. A vector grows by more than it is asked for; what the budget has no room for is
+    /// given back, so that nothing beyond what was asked for is held.
     fn settle(&mut self) {
-        self.charge.set(self.bytes.capacity() as u64);
+        if !self.charge.try_set(self.bytes.capacity() as u64) {
+            self.bytes.shrink_to_fit();
+            self.charge.set(self.bytes.capacity() as u64);
+        }
     }
 
     /// Makes room for `more` bytes: twice what was there, up to a segment. So a body in many small chunks is

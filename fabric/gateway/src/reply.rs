@@ -63,6 +63,9 @@ pub(super) enum NoReply {
     /// A header that is the gateway's to write.
     #[error("it set `{0}`, which speaks of the connection or its framing")]
     OfTheConnection(&'static str),
+    /// A second value of a header that has one.
+    #[error("it set `{0}` twice, which stands once")]
+    Repeated(String),
     /// No header of HTTP.
     #[error("it set a header whose name or value HTTP cannot carry")]
     Header,
@@ -106,7 +109,7 @@ pub(super) struct Head {
 pub(super) fn read_head(first: &[u8], origin: Origin) -> Result<Head, NoReply> {
     let (encoded, body) = headers::split(first).map_err(|_| NoReply::Malformed)?;
     let body_at = first.len() - body.len();
-    let mut status = StatusCode::OK;
+    let mut status = None;
     let mut reply_headers = HeaderMap::new();
     for (name, value) in Headers::new(encoded) {
         if origin == Origin::FailedInput && !leaves(name, origin) {
@@ -115,13 +118,19 @@ pub(super) fn read_head(first: &[u8], origin: Origin) -> Result<Head, NoReply> {
         }
         if name == STATUS {
             let code = headers::status_of(value).ok_or(NoReply::Status)?;
-            status = StatusCode::from_u16(code).map_err(|_| NoReply::Status)?;
+            let code = StatusCode::from_u16(code).map_err(|_| NoReply::Status)?;
+            if status.replace(code).is_some() {
+                return Err(NoReply::Repeated(STATUS.to_owned()));
+            }
         } else if let Some(name) = headers::OF_THE_CONNECTION.iter().find(|known| **known == name) {
             return Err(NoReply::OfTheConnection(name));
         } else if leaves(name, origin) {
             let is_single = headers::is_single(name);
             let name = HeaderName::from_lowercase(name.as_bytes()).map_err(|_| NoReply::Header)?;
             let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| NoReply::Header)?;
+            if is_single && origin == Origin::Made && reply_headers.contains_key(&name) {
+                return Err(NoReply::Repeated(name.as_str().to_owned()));
+            }
             if is_single {
                 reply_headers.insert(name, value);
             } else {
@@ -129,6 +138,7 @@ pub(super) fn read_head(first: &[u8], origin: Origin) -> Result<Head, NoReply> {
             }
         }
     }
+    let status = status.unwrap_or(StatusCode::OK);
     if has_content(status) {
         reply_headers.entry(CONTENT_TYPE).or_insert(UNDESCRIBED);
     }
@@ -308,6 +318,15 @@ mod tests {
         for name in headers::OF_THE_CONNECTION {
             let reply = of_record(record(&[(name, "1")], b"body"), Origin::Made);
             assert_eq!(reply.err(), Some(NoReply::OfTheConnection(name)));
+        }
+    }
+
+    #[test]
+    fn what_stands_once_and_stands_twice_makes_no_reply() {
+        for (name, value) in [("hacher-status", "201"), ("content-type", "a/b"), ("ce-id", "7")] {
+            let twice = [(name, value), ("link", "<a>"), (name, value)];
+            let reply = of_record(record(&twice, b"body"), Origin::Made);
+            assert_eq!(reply.err(), Some(NoReply::Repeated(name.to_owned())));
         }
     }
 

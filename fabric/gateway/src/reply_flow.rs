@@ -9,7 +9,7 @@
 //! record is given up by its function, the body ends with an error: over HTTP/1 a chunked body without its
 //! last chunk, over HTTP/2 a reset stream.
 
-use super::budget::Account;
+use super::budget::{Account, FLOW_BYTES, FLOW_WAITING_BYTES};
 use super::progress::Progress;
 use super::record::{Piece, Record};
 use core::fmt;
@@ -23,15 +23,11 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// What of a flow may wait for its client here: enough for one write of the socket while the ring, which has
-/// a window of its own, is filled again.
-const WAITING_MAX_BYTES: usize = 4 * SEGMENT_BYTES;
-
 /// A record that comes to egress and is handed on meanwhile.
 pub(super) struct Flow {
     waiting: RefCell<Record>,
-    /// Who is charged for it.
-    account: Rc<Account>,
+    /// What it may hold, waiting or on its way to the client, was asked for when it began.
+    held: Rc<Account>,
     outcome: Cell<Option<Outcome>>,
     is_paused: Cell<bool>,
     reader: RefCell<Option<Waker>>,
@@ -81,16 +77,17 @@ impl fmt::Display for BrokenOff {
 impl std::error::Error for BrokenOff {}
 
 impl Flow {
-    /// One of which nothing waits yet.
-    pub(super) fn new(account: &Rc<Account>, progress: &Rc<Progress>) -> Rc<Self> {
-        Rc::new(Self {
-            waiting: RefCell::new(Record::empty(account)),
-            account: Rc::clone(account),
+    /// One of which nothing waits yet; `None` if there is no room for what it may hold.
+    pub(super) fn new(account: &Rc<Account>, progress: &Rc<Progress>) -> Option<Rc<Self>> {
+        let held = Account::of(account.charge(FLOW_BYTES)?);
+        Some(Rc::new(Self {
+            waiting: RefCell::new(Record::empty(&held)),
+            held,
             outcome: Cell::new(None),
             is_paused: Cell::new(false),
             reader: RefCell::default(),
             progress: Rc::clone(progress),
-        })
+        }))
     }
 
     /// Opens its next segment by `step`, behind what waits.
@@ -107,12 +104,10 @@ impl Flow {
         step
     }
 
-    /// Whether no more is to be taken in before some was read: enough waits, or others have taken the memory.
-    /// One segment has room in any case, so that every flow moves.
+    /// Whether no more is to be taken in before some was read: enough waits, or too much is being written.
     pub(super) fn is_full(&self) -> bool {
-        let waiting_bytes = self.waiting.borrow().len_bytes();
-        let has_room = waiting_bytes == 0 || self.account.has_room(SEGMENT_BYTES as u64);
-        waiting_bytes >= WAITING_MAX_BYTES || !has_room
+        let has_room = self.held.has_room(SEGMENT_BYTES as u64);
+        self.waiting.borrow().len_bytes() >= FLOW_WAITING_BYTES || !has_room
     }
 
     /// Notes whether its ring is paused.
@@ -124,6 +119,8 @@ impl Flow {
     pub(super) fn end(&self, outcome: Outcome) {
         if self.outcome.get().is_none() {
             self.outcome.set(Some(outcome));
+            // The ring is another record's from now on.
+            self.is_paused.set(false);
             self.wake();
         }
     }
@@ -175,6 +172,10 @@ impl FlowReader {
             None => {}
         }
         self.flow.reader.replace(Some(context.waker().clone()));
+        // What is being written may have taken the room.
+        if self.is_still_paused() {
+            self.flow.held.wake_when_freed(context.waker());
+        }
         loop {
             let until = self.flow.progress.until();
             if Instant::now() >= until {
@@ -193,11 +194,17 @@ impl FlowReader {
     pub(super) fn take_piece(&mut self) -> Option<Piece> {
         let piece = self.flow.waiting.borrow_mut().take_piece()?;
         self.flow.progress.moves();
+        let _ = self.is_still_paused();
+        Some(piece)
+    }
+
+    /// Goes on with the ring, if it is paused and there is room again; whether it stays paused.
+    fn is_still_paused(&self) -> bool {
         if self.flow.is_paused.get() && !self.flow.is_full() {
             self.flow.set_paused(false);
             self.source.resume_flow(self.ring);
         }
-        Some(piece)
+        self.flow.is_paused.get()
     }
 }
 

@@ -1,7 +1,9 @@
 //! One request to a chain: taken in, sealed, answered.
 
-use super::budget::REQUEST_BYTES;
+use super::budget::{Account, Charge, REQUEST_BYTES, UPLOAD_BYTES};
 use super::carried::{Asked, HEAD_EXPECTED_BYTES, carry};
+use super::client::Client;
+use super::collecting::{begin, collect};
 use super::endpoint::{Admission, Answer, Endpoint, Waiting, deadline};
 use super::gateway::Gateway;
 use super::held;
@@ -14,20 +16,18 @@ use super::progress::Progress;
 use super::record::Record;
 use super::reply::{self, NoReply, Origin, Reply};
 use super::request_body::{PlainBody, RequestBody, no_room, refused, shed};
-use super::sealed_request::{SealedRequest, is_sealed};
+use super::sealed_request::{SealedRequest, Terms, is_sealed};
 use super::traced::put_trace;
-use super::turn::{Pacer, RequestTurn, UploadTurn};
+use super::turn::{BodyTurn, RequestTurn};
 use super::upload::{Upload, Uploading};
 use hacher_libos_net::headers;
 use hacher_libos_net::inlet::Upstream;
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::name::Name;
 use hacher_libos_net::telemetry::RequestFailure;
-use hacher_sealed_request::reply::Owed;
 use hyper::header::HeaderValue;
 use hyper::http::uri::Authority;
 use hyper::{HeaderMap, Request, StatusCode, Version};
-use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -44,8 +44,8 @@ pub(super) struct Arrival<'a> {
     pub(super) peer: Option<IpAddr>,
     /// Its body.
     pub(super) body: &'a mut RequestBody,
-    /// What seals the reply, from the moment on at which a sealed request was opened and is no replay.
-    pub(super) owed: &'a Cell<Option<Owed>>,
+    /// What a sealed request says of its reply.
+    pub(super) terms: &'a Terms,
 }
 
 /// Puts a request through its chain.
@@ -58,16 +58,31 @@ pub(super) async fn invoke(gateway: &Gateway, endpoint: Rc<Endpoint>, arrival: A
     let until = deadline(&endpoint.begin);
     match endpoint.charge_request(REQUEST_BYTES + head_bytes(arrival.request)) {
         None => no_room().with("chain", chain).response(),
-        Some(mut head) => {
-            let mut reply = exchange(gateway, &endpoint, &chain, arrival, until).await;
-            if reply.body().is_uncharged() {
-                let bytes = reply.body().len_bytes() as u64 + fields_bytes(reply.headers());
-                head.set(REQUEST_BYTES.max(bytes));
-                reply.body_mut().hold_charge(head);
-            }
-            reply
+        Some(head) => {
+            let reply = exchange(gateway, &endpoint, &chain, arrival, until).await;
+            charged(reply, head, &chain)
         }
     }
+}
+
+/// A reply that holds `head`, for its headers and the memory of a text, until its last byte was written.
+fn charged(mut reply: Reply, mut head: Charge, chain: &str) -> Reply {
+    let text = reply.body().is_uncharged().then(|| reply.body().len_bytes());
+    let bytes = text.unwrap_or(0) as u64 + fields_bytes(reply.headers());
+    if !head.try_set(REQUEST_BYTES.max(bytes)) {
+        let invocation = reply.headers_mut().remove(INVOCATION_HEADER);
+        reply = no_room()
+            .failure(RequestFailure::ReplyMemory)
+            .with("chain", chain)
+            .response();
+        reply
+            .headers_mut()
+            .extend(invocation.map(|id| (INVOCATION_HEADER, id)));
+        // Smaller than what was charged when the request came.
+        head.set(REQUEST_BYTES);
+    }
+    reply.body_mut().hold_charge(head);
+    reply
 }
 
 /// What a head holds while its request is answered.
@@ -99,6 +114,7 @@ async fn exchange(
     let turn = arrival.turn;
     let progress =
         may_flow(&arrival).then(|| Progress::new(Duration::from_nanos(endpoint.begin.deadline_ns)));
+    let client = arrival.turn.client();
     let taken_in = match take_in(endpoint, arrival, until, progress.is_some()).await {
         Ok(taken_in) => taken_in,
         Err(problem) => return problem.with("chain", chain).response(),
@@ -117,15 +133,20 @@ async fn exchange(
                 invocation,
                 record,
                 body: rest.body,
-                pacer: rest.pacer,
                 turn: rest.turn,
+                client,
                 progress: Rc::clone(&progress),
             };
             let upload = Upload::begin(uploading);
             pass_through(endpoint, chain, waiting, upload, &progress, admission).await
         }
         (TakenIn::Whole(record) | TakenIn::Begun(record, _), _) => {
-            put_through(endpoint, chain, waiting, record, until, admission).await
+            let asking = Asking {
+                waiting,
+                client,
+                admission,
+            };
+            put_through(endpoint, chain, asking, record, until).await
         }
     };
     with_invocation(reply, invocation)
@@ -142,8 +163,14 @@ enum TakenIn {
 /// What is needed to read the rest of a body.
 struct Rest {
     body: RequestBody,
-    pacer: Pacer,
-    turn: UploadTurn,
+    turn: BodyTurn,
+}
+
+/// A request that has a place.
+struct Asking {
+    waiting: Waiting,
+    client: Client,
+    admission: Admission,
 }
 
 /// What a request takes until the end of its reply.
@@ -173,11 +200,11 @@ async fn take_in(
         location,
         peer,
         body,
-        owed,
+        terms,
     } = arrival;
     if is_sealed(request, location)? {
-        let mut sealed = SealedRequest::new(endpoint, peer, owed, turn.traced())?;
-        body.collect(turn, &mut sealed, until).await?;
+        let mut sealed = SealedRequest::new(endpoint, peer, terms, turn.traced())?;
+        collect(body, &turn.body(), &mut sealed, until).await?;
         return sealed.finish().map(TakenIn::Whole);
     }
     let mut head = Vec::with_capacity(HEAD_EXPECTED_BYTES);
@@ -194,20 +221,22 @@ async fn take_in(
     carry(request.headers(), asked, endpoint.taken.headers(), &mut head)?;
     turn.traced()
         .set(put_trace(request.headers(), endpoint, &mut head)?);
-    let mut plain = PlainBody::new(endpoint, Record::beginning_with(head, &endpoint.account));
     if may_flow && body.is_long(endpoint.begin.max_body_bytes) && endpoint.takes_streams() {
-        let mut plain = plain.flowing();
-        if body.begin(turn, &mut plain, until).await? {
+        // All that it may ever hold is asked for here: what others do later does not end it in the middle.
+        let held = endpoint.charge_request(UPLOAD_BYTES).ok_or_else(no_room)?;
+        let record = Record::beginning_with(head, &Account::of(held));
+        let mut plain = PlainBody::new(endpoint, record).flowing();
+        if begin(body, &turn.body(), &mut plain, until).await? {
             return Ok(TakenIn::Whole(plain.finish()));
         }
         let rest = Rest {
             body: body.take_rest(),
-            pacer: turn.pacer(),
-            turn: turn.uploads(),
+            turn: turn.body(),
         };
         return Ok(TakenIn::Begun(plain.finish(), rest));
     }
-    body.collect(turn, &mut plain, until).await?;
+    let mut plain = PlainBody::new(endpoint, Record::beginning_with(head, &endpoint.account));
+    collect(body, &turn.body(), &mut plain, until).await?;
     Ok(TakenIn::Whole(plain.finish()))
 }
 
@@ -239,13 +268,17 @@ async fn pass_through(
 async fn put_through(
     endpoint: &Rc<Endpoint>,
     chain: &str,
-    mut waiting: Waiting,
+    asking: Asking,
     record: Record,
     until: tokio::time::Instant,
-    admission: Admission,
 ) -> Reply {
     let size = record.len_bytes();
-    if let Err(not_sent) = endpoint.send(waiting.invocation, until, record).await {
+    let Asking {
+        mut waiting,
+        client,
+        admission,
+    } = asking;
+    if let Err(not_sent) = endpoint.send(waiting.invocation, client, until, record).await {
         waiting.give_up();
         return refused(not_sent, size).with("chain", chain).response();
     }

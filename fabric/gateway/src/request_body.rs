@@ -1,30 +1,23 @@
-//! The body of a request: read piece by piece, within the chain's limit, its deadline, the budget, and a
-//! least speed.
+//! The body of a request as it comes, and what becomes of it within the chain's limit and the budget.
 
 use super::endpoint::{Endpoint, NotSent};
 use super::held;
 use super::problem::{Problem, RETRY_AFTER_S};
 use super::record::Record;
-use super::turn::RequestTurn;
 use bytes::Bytes;
 use hacher_libos_net::layout::SEGMENT_BYTES;
 use hacher_libos_net::telemetry::RequestRefusal;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::header::EXPECT;
-use hyper::{HeaderMap, StatusCode};
+use hyper::http::request::Parts;
+use hyper::{StatusCode, Version};
 use std::cell::Cell;
-use std::pin::pin;
+use std::future::ready;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::timeout;
 
-/// Within so long at least so much of a body arrives; the deadline is the other limit.
-const WINDOW: Duration = Duration::from_secs(10);
-const WINDOW_MIN_BYTES: usize = 10 << 10;
-/// A client that has sent something and then pauses for so long is not waited for any longer where its body
-/// may be handed on in parts.
-const PAUSE: Duration = Duration::from_millis(5);
 /// A body that nobody will look at is read all the same if it is at most this long, so that its connection
 /// can be used again.
 const SKIPPED_MAX_BYTES: u64 = 64 << 10;
@@ -35,17 +28,19 @@ const SKIPPED_WITHIN: Duration = Duration::from_secs(1);
 pub(super) struct RequestBody {
     /// Nothing, once it was taken to be read beside the reply.
     incoming: Option<Incoming>,
+    version: Version,
     is_awaited: bool,
     has_ended: Rc<Cell<bool>>,
     received_bytes: Rc<Cell<u64>>,
 }
 
 impl RequestBody {
-    /// The body of a request with these headers.
-    pub(super) fn new(headers: &HeaderMap, incoming: Incoming) -> Self {
+    /// The body of a request with this head.
+    pub(super) fn new(head: &Parts, incoming: Incoming) -> Self {
         Self {
             has_ended: Rc::new(Cell::new(incoming.is_end_stream())),
-            is_awaited: headers.contains_key(EXPECT),
+            is_awaited: head.headers.contains_key(EXPECT),
+            version: head.version,
             received_bytes: Rc::default(),
             incoming: Some(incoming),
         }
@@ -55,21 +50,23 @@ impl RequestBody {
     pub(super) fn take_rest(&mut self) -> Self {
         Self {
             incoming: self.incoming.take(),
+            version: self.version,
             is_awaited: self.is_awaited,
             has_ended: Rc::clone(&self.has_ended),
             received_bytes: Rc::clone(&self.received_bytes),
         }
     }
 
-    /// The next bytes; `None` at the end.
-    pub(super) async fn next(&mut self) -> Option<Result<Bytes, hyper::Error>> {
+    /// The next bytes; `None` once the client has sent all of them.
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, CutShort>> {
         loop {
-            match self.incoming.as_mut()?.frame().await {
-                None => {
+            let incoming = self.incoming.as_mut()?;
+            match incoming.frame().await {
+                None if is_whole(incoming, self.version) => {
                     self.has_ended.set(true);
                     return None;
                 }
-                Some(Err(error)) => return Some(Err(error)),
+                None | Some(Err(_)) => return Some(Err(CutShort)),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         let received = self.received_bytes();
@@ -93,7 +90,7 @@ impl RequestBody {
     }
 
     /// Bytes that are announced; `None` if their number is not.
-    fn announced_bytes(&self) -> Option<u64> {
+    pub(super) fn announced_bytes(&self) -> Option<u64> {
         self.incoming.as_ref()?.size_hint().exact()
     }
 
@@ -133,78 +130,26 @@ impl RequestBody {
         self.has_ended.get()
     }
 
-    /// Has `intake` take the beginning of a long body: a segment of it, or less if the client pauses; whether
-    /// that is all of it.
-    pub(super) async fn begin(
-        &mut self,
-        turn: &RequestTurn,
-        intake: &mut impl Intake,
-        until: Instant,
-    ) -> Result<bool, Problem> {
-        let upload = turn.uploads();
-        let mut received = 0_usize;
-        while received < SEGMENT_BYTES {
-            let patience = match received {
-                0 => until.min(Instant::now() + WINDOW),
-                _ => until.min(Instant::now() + PAUSE),
-            };
-            match timeout_at(patience, self.next()).await {
-                Ok(None) => return Ok(true),
-                Ok(Some(Ok(data))) => {
-                    received += data.len();
-                    intake.take(&data)?;
-                }
-                Ok(Some(Err(_))) => return Err(broke_off()),
-                Err(_) if received == 0 => return Err(too_slow()),
-                Err(_) => break,
-            }
+    /// The next bytes, if they are here already.
+    pub(super) async fn next_at_once(&mut self) -> Option<Option<Result<Bytes, CutShort>>> {
+        tokio::select! {
+            biased;
+            next = self.next() => Some(next),
+            () = ready(()) => None,
         }
-        drop(upload);
-        Ok(false)
     }
+}
 
-    /// Has `intake` take the body as it comes.
-    pub(super) async fn collect(
-        &mut self,
-        turn: &RequestTurn,
-        intake: &mut impl Intake,
-        until: Instant,
-    ) -> Result<(), Problem> {
-        if let Some(announced) = self.announced_bytes() {
-            intake.expect(announced)?;
-        }
-        let upload = turn.uploads();
-        let mut received = 0_usize;
-        let mut window_at = 0_usize;
-        let mut window = pin!(sleep_until(until.min(Instant::now() + WINDOW)));
-        loop {
-            let next = tokio::select! {
-                biased;
-                next = self.next() => next,
-                () = window.as_mut() => {
-                    let now = Instant::now();
-                    if now >= until || received - window_at < WINDOW_MIN_BYTES {
-                        return Err(too_slow());
-                    }
-                    window_at = received;
-                    window.as_mut().reset(until.min(now + WINDOW));
-                    continue;
-                }
-            };
-            let data = match next {
-                None => break,
-                Some(Ok(data)) => data,
-                Some(Err(_)) => return Err(broke_off()),
-            };
-            if received > SEGMENT_BYTES {
-                turn.pace(data.len()).await;
-            }
-            received += data.len();
-            intake.take(&data)?;
-        }
-        drop(upload);
-        Ok(())
-    }
+/// A body stopped before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CutShort;
+
+/// Whether a body that gives no more bytes has had its last one. hyper reports an HTTP/2 stream that its
+/// client resets with NO_ERROR as one that has ended, but only END_STREAM ends a request (RFC 9113, section
+/// 8.1). Over HTTP/1 a body that stops early is an error already.
+fn is_whole(incoming: &Incoming, version: Version) -> bool {
+    let has_ended = version != Version::HTTP_2 || incoming.is_end_stream();
+    has_ended && incoming.size_hint().exact().is_none_or(|left| left == 0)
 }
 
 /// What becomes of a body as it comes.
@@ -225,6 +170,8 @@ pub(super) struct PlainBody<'a> {
     received_bytes: u64,
     /// How many are taken, all in all.
     limit_bytes: u64,
+    /// What is held of it was paid for before.
+    is_paid: bool,
 }
 
 impl<'a> PlainBody<'a> {
@@ -235,12 +182,15 @@ impl<'a> PlainBody<'a> {
             record: headers,
             received_bytes: 0,
             limit_bytes: endpoint.begin.max_body_bytes,
+            is_paid: false,
         }
     }
 
-    /// The same of any length: what limits a body limits what is held of it, and this one is handed on.
+    /// The same of any length: what limits a body limits what is held of it, and this one is handed on. Its
+    /// record has an account of its own.
     pub(super) const fn flowing(mut self) -> Self {
         self.limit_bytes = u64::MAX;
+        self.is_paid = true;
         self
     }
 
@@ -268,7 +218,8 @@ impl Intake for PlainBody<'_> {
         if self.received_bytes > limit {
             return Err(too_large(None, limit));
         }
-        if !self.endpoint.has_room_for_request(data.len() as u64) || !self.record.append(data) {
+        let has_room = self.is_paid || self.endpoint.has_room_for_request(data.len() as u64);
+        if !has_room || !self.record.append(data) {
             return Err(no_room());
         }
         Ok(())

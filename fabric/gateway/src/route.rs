@@ -13,7 +13,7 @@ use super::request::{Arrival, invoke};
 use super::request_body::RequestBody;
 use super::screen::Exchange;
 use super::sealed_reply;
-use super::sealed_request::says_sealed;
+use super::sealed_request::{Form, Terms, says_sealed};
 use super::tally::Tally;
 use super::target::{self, CHAINS};
 use super::turn::RequestTurn;
@@ -21,7 +21,6 @@ use hacher_libos_net::telemetry::{Counter, EvidenceOutcome, Reject, RequestRefus
 use hacher_trustlet_host::evidence::envelope::MEDIA_TYPE;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use std::cell::Cell;
 use std::rc::Rc;
 
 /// Chains that one reply names, so that it stays short whatever is served.
@@ -138,14 +137,14 @@ async fn route(
         Resource::Readiness => readiness(gateway),
         Resource::Evidence => evidence(gateway, exchange, turn, request.uri().query()).await,
         Resource::Chain(location) => {
-            let owed = Cell::new(None);
+            let terms = Terms::default();
             let arrival = Arrival {
                 turn,
                 request,
                 body,
                 location: &location,
                 peer: exchange.peer(),
-                owed: &owed,
+                terms: &terms,
             };
             of_chain(gateway, arrival).await
         }
@@ -160,7 +159,7 @@ async fn route(
 
 /// What a chain answers, sealed if it was asked so.
 async fn of_chain(gateway: &Gateway, arrival: Arrival<'_>) -> Reply {
-    let Arrival { turn, owed, .. } = arrival;
+    let Arrival { turn, terms, .. } = arrival;
     let endpoint = Rc::clone(&arrival.location.endpoint);
     let tally = Tally::begin(&endpoint.own);
     let reply = if turn.is_spare() {
@@ -180,8 +179,13 @@ async fn of_chain(gateway: &Gateway, arrival: Arrival<'_>) -> Reply {
             }
         }
     };
+    let reply = match terms.form.get() {
+        Form::Whole => reply,
+        Form::Head => reply::without_content(reply),
+        Form::Options => options(endpoint.taken.allow_header()),
+    };
     tally.end(&reply);
-    match owed.take() {
+    match terms.owed.take() {
         Some(owed) => sealed_reply::seal(reply, owed, &endpoint.account),
         None => reply,
     }

@@ -36,6 +36,16 @@ pub(super) fn is_sealed(request: &Request<()>, location: &Location) -> Result<bo
     if !says_sealed(headers) {
         return Ok(false);
     }
+    if *request.method() != Method::POST {
+        let detail = format!(
+            "a sealed request is posted; the method of what is sealed is said inside, as `{METHOD_FIELD}`"
+        );
+        return Err(
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail)
+                .allow(HeaderValue::from_static("POST"))
+                .refusal(RequestRefusal::Headers),
+        );
+    }
     let types = headers.get_all(CONTENT_TYPE);
     if types.iter().nth(1).is_some() {
         let detail = "`content-type` may stand in a request once";
@@ -83,6 +93,26 @@ fn is_sealed_type(value: &HeaderValue) -> bool {
         .eq_ignore_ascii_case(REQUEST_MEDIA_TYPE.as_bytes())
 }
 
+/// What a sealed request has said of its reply so far.
+#[derive(Default)]
+pub(super) struct Terms {
+    /// What seals the reply, from the moment on at which the request was opened and is no replay.
+    pub(super) owed: Cell<Option<Owed>>,
+    pub(super) form: Cell<Form>,
+}
+
+/// What kind of reply the method inside asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Form {
+    /// All of what the chain answers.
+    #[default]
+    Whole,
+    /// HEAD: its head alone.
+    Head,
+    /// OPTIONS of a chain that does not answer it: the gateway does.
+    Options,
+}
+
 /// A sealed request that arrives.
 pub(super) struct SealedRequest<'a> {
     endpoint: &'a Endpoint,
@@ -104,7 +134,7 @@ struct Content<'a> {
     /// What will seal the reply, until the request is admitted.
     reply: Option<Owed>,
     /// And from then on: whatever the answer is, it is for who asked alone.
-    owed: &'a Cell<Option<Owed>>,
+    terms: &'a Terms,
     /// The trace that it belongs to, once its head is here.
     traced: &'a Cell<Option<Traced>>,
     /// Whether a segment was opened, and the request is no replay.
@@ -116,12 +146,12 @@ struct Content<'a> {
 }
 
 impl<'a> SealedRequest<'a> {
-    /// One of which nothing came yet. What seals its reply is put into `owed` once it is known to be no
+    /// One of which nothing came yet. What seals its reply is put into `terms` once it is known to be no
     /// replay.
     pub(super) fn new(
         endpoint: &'a Endpoint,
         peer: Option<IpAddr>,
-        owed: &'a Cell<Option<Owed>>,
+        terms: &'a Terms,
         traced: &'a Cell<Option<Traced>>,
     ) -> Result<Self, Problem> {
         let key = endpoint.request_key.as_ref().ok_or_else(|| {
@@ -140,7 +170,7 @@ impl<'a> SealedRequest<'a> {
                 key,
                 claim: None,
                 reply: None,
-                owed,
+                terms,
                 traced,
                 is_admitted: false,
                 head: Vec::new(),
@@ -235,7 +265,7 @@ impl Content<'_> {
             let has_room = |bytes| self.endpoint.has_room_for_request(bytes);
             self.key.admit(claim, has_room)?;
             self.is_admitted = true;
-            self.owed.set(self.reply.take());
+            self.terms.owed.set(self.reply.take());
         }
         if self.record.is_some() {
             return self.take_body(plaintext);
@@ -247,7 +277,7 @@ impl Content<'_> {
         let Some(read) = head::decode(&self.head)? else {
             return Ok(());
         };
-        let (record, traced) = record_of(&read.fields, self.endpoint, self.peer)?;
+        let (record, traced) = record_of(&read.fields, self.endpoint, self.peer, self.terms)?;
         self.traced.set(traced);
         // The head was not whole before this segment, so its end lies in it.
         let of_segment = read.len_bytes.saturating_sub(before);
@@ -259,7 +289,7 @@ impl Content<'_> {
 
     /// What is not as it was sealed is said in the clear: whoever altered it could have said so, too.
     fn refuse(&self, fault: Refused) -> Problem {
-        drop(self.owed.take());
+        drop(self.terms.owed.take());
         refused(fault, self.is_admitted)
     }
 
@@ -314,13 +344,21 @@ impl<'f> Inside<'f> {
         Ok(inside)
     }
 
-    /// The method, which the chain has to answer as it would outside.
-    fn method(&self, endpoint: &Endpoint) -> Result<&'f str, Problem> {
-        let method = self.method.unwrap_or("POST");
-        let is_answered =
-            Method::from_bytes(method.as_bytes()).is_ok_and(|method| endpoint.taken.answers(&method));
-        if is_answered {
-            return Ok(method);
+    /// The method, which the chain has to answer as it would outside; and what kind of reply it asks for.
+    fn method(&self, endpoint: &Endpoint, form: &Cell<Form>) -> Result<&'f str, Problem> {
+        let said = self.method.unwrap_or("POST");
+        let method = Method::from_bytes(said.as_bytes()).ok();
+        if method.as_ref() == Some(&Method::HEAD) {
+            form.set(Form::Head);
+        }
+        if method
+            .as_ref()
+            .is_some_and(|method| endpoint.taken.answers(method))
+        {
+            return Ok(said);
+        }
+        if method == Some(Method::OPTIONS) {
+            form.set(Form::Options);
         }
         let detail = format!("only {} is answered here", endpoint.taken.allow());
         Err(
@@ -330,16 +368,20 @@ impl<'f> Inside<'f> {
         )
     }
 
-    /// The path, as strict as outside.
+    /// The path, as strict as outside, and the query with it.
     fn path(&self) -> Result<Cow<'f, str>, Problem> {
         let path = self.path.unwrap_or_default();
-        let is_path = path.is_empty() || (path.starts_with('/') && target::judge_raw("POST", path).is_ok());
-        if !is_path || path.contains('?') {
+        let refused = |problem: Problem| problem.refusal(RequestRefusal::Headers);
+        if !(path.is_empty() || path.starts_with('/')) || path.contains('?') {
             let detail = format!("`{PATH_FIELD}` is a path that begins with `/`, without a query");
-            let problem = Problem::new(StatusCode::BAD_REQUEST, "malformed request", detail);
-            return Err(problem.refusal(RequestRefusal::Headers));
+            return Err(refused(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "malformed request",
+                detail,
+            )));
         }
-        target::path_of(path).map_err(|problem| problem.refusal(RequestRefusal::Headers))
+        target::judge_path_and_query(path, self.query).map_err(refused)?;
+        target::path_of(path).map_err(refused)
     }
 }
 
@@ -348,6 +390,7 @@ fn record_of(
     fields: &[(&str, &str)],
     endpoint: &Endpoint,
     peer: Option<IpAddr>,
+    terms: &Terms,
 ) -> Result<(Record, Option<Traced>), Fault> {
     if fields.len() > FIELDS_MAX {
         return Err(head_too_long("fields", FIELDS_MAX)
@@ -359,7 +402,7 @@ fn record_of(
     let found = endpoint.taken.route().and_then(|route| route.takes(&path));
     let captures = found.map(|found| found.captures).unwrap_or_default();
     let asked = Asked {
-        method: inside.method(endpoint)?,
+        method: inside.method(endpoint, &terms.form)?,
         path: &path,
         query: inside.query,
         captures: &captures,

@@ -3,21 +3,51 @@
 
 use super::problem::Problem;
 use hacher_http::percent;
-use hyper::header::{EXPECT, HOST, HeaderValue};
-use hyper::http::uri::{Authority, Scheme};
-use hyper::{Method, Request, StatusCode, Version};
+use hyper::header::{CONNECTION, EXPECT, HOST, HeaderValue};
+use hyper::http::uri::{Authority, PathAndQuery, Scheme};
+use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use std::borrow::Cow;
 
 /// The path of a chain.
 pub(super) const CHAINS: &str = "/chains/";
+/// The longest target of a request (RFC 9110, section 4.1 asks for at least 8,000 bytes).
+pub(super) const TARGET_MAX_BYTES: usize = 8 * 1024;
+/// Headers that a client may not call options of its connection (RFC 9110, section 7.6.1): whoever drops what
+/// `Connection` names would then read another message.
+const NEVER_OPTIONS: [&str; 2] = ["content-length", "host"];
 
 fn malformed(detail: &'static str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "malformed request", detail)
 }
 
-/// Judges a target as it stands in an HTTP/1 head: hyper drops fragments, and takes forms that a method does
-/// not have.
+/// A target longer than [`TARGET_MAX_BYTES`].
+pub(super) fn too_long() -> Problem {
+    let detail = format!("a target has at most {TARGET_MAX_BYTES} bytes");
+    Problem::new(StatusCode::URI_TOO_LONG, "the target is too long", detail)
+}
+
+/// Judges path and query where they are no part of a head that hyper reads: as strictly as there.
+pub(super) fn judge_path_and_query(path: &str, query: Option<&str>) -> Result<(), Problem> {
+    let path = if path.is_empty() { "/" } else { path };
+    let target = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    judge_raw("POST", &target)?;
+    let parsed = target.parse::<PathAndQuery>();
+    if parsed.is_ok_and(|parsed| parsed.path() == path && parsed.query() == query) {
+        Ok(())
+    } else {
+        Err(malformed("path and query have characters that no URI has"))
+    }
+}
+
+/// Judges a target as it stands in a head: hyper drops fragments, and takes forms that a method does not
+/// have.
 pub(super) fn judge_raw(method: &str, target: &str) -> Result<(), Problem> {
+    if target.len() > TARGET_MAX_BYTES {
+        return Err(too_long());
+    }
     if !target.bytes().all(|byte| matches!(byte, 33..=126)) {
         return Err(malformed("a target is ASCII"));
     }
@@ -69,6 +99,9 @@ pub(super) fn judge<B>(request: &Request<B>, over_tls: bool) -> Result<(), Probl
     let headers = request.headers();
     let uri = request.uri();
     if request.version() == Version::HTTP_2 {
+        if let Some(target) = uri.path_and_query() {
+            judge_raw(request.method().as_str(), target.as_str())?;
+        }
         judge_fields_2(request)?;
     } else if uri.scheme().is_some_and(|scheme| !is_served(scheme, over_tls)) {
         let detail = "`https` is answered over TLS, `http` anywhere, and no other scheme";
@@ -78,6 +111,11 @@ pub(super) fn judge<B>(request: &Request<B>, over_tls: bool) -> Result<(), Probl
     if let Some(authority) = uri.authority().filter(|_| request.method() != Method::CONNECT) {
         judge_host(authority.as_str().as_bytes())?;
     }
+    if connection_options(headers).any(is_never_option) {
+        return Err(malformed(
+            "`Connection` names a header that is for all who read the message",
+        ));
+    }
     let expects = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"100-continue");
     if request.version() != Version::HTTP_10 && headers.get_all(EXPECT).iter().any(expects) {
         let detail = "the only expectation is `100-continue`";
@@ -85,6 +123,19 @@ pub(super) fn judge<B>(request: &Request<B>, over_tls: bool) -> Result<(), Probl
         return Err(Problem::new(status, "expectation failed", detail));
     }
     Ok(())
+}
+
+/// The headers that a client names as those of its connection (RFC 9110, section 7.6.1).
+pub(super) fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(CONNECTION).iter();
+    let options = lines.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    options.map(<[u8]>::trim_ascii)
+}
+
+fn is_never_option(option: &[u8]) -> bool {
+    NEVER_OPTIONS
+        .iter()
+        .any(|name| option.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 fn is_served(scheme: &Scheme, over_tls: bool) -> bool {
@@ -180,6 +231,77 @@ mod tests {
             "/t/..",
         ] {
             assert!(path_of(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn path_and_query_are_judged_apart_as_they_are_in_a_head() {
+        for (path, query) in [
+            ("", None),
+            ("", Some("")),
+            ("/a/b%2F", Some("c=d&e=%20?/")),
+            ("/a", None),
+        ] {
+            assert!(judge_path_and_query(path, query).is_ok(), "{path} {query:?}");
+        }
+        for (path, query) in [
+            ("/a", Some("b c")),
+            ("/a", Some("b#c")),
+            ("/a", Some("\u{fc}")),
+            ("/a", Some("b\tc")),
+            ("/\u{fc}", None),
+            ("/a b", None),
+            ("/a<b>", None),
+            ("/a", Some("<b>")),
+        ] {
+            assert!(judge_path_and_query(path, query).is_err(), "{path} {query:?}");
+        }
+        let (path, query) = ("/".repeat(TARGET_MAX_BYTES / 2), "q".repeat(TARGET_MAX_BYTES / 2));
+        let problem = judge_path_and_query(&path, Some(&query)).unwrap_err();
+        assert_eq!(problem.response().status(), 414);
+    }
+
+    #[test]
+    fn over_http_2_a_target_is_as_long_and_as_ascii_as_over_http_1() {
+        let judged = |target: &str, fields: &[(&'static str, &str)]| {
+            let uri = format!("http://x{target}");
+            let mut request = Request::post(uri).version(Version::HTTP_2);
+            for (name, value) in fields {
+                request = request.header(*name, *value);
+            }
+            judge(&request.body(()).unwrap(), false).map_err(|problem| problem.response().status().as_u16())
+        };
+        assert_eq!(
+            judged(&format!("/{}", "a".repeat(TARGET_MAX_BYTES - 1)), &[]),
+            Ok(())
+        );
+        assert_eq!(
+            judged(&format!("/{}", "a".repeat(TARGET_MAX_BYTES)), &[]),
+            Err(414)
+        );
+        assert_eq!(judged("/\u{fc}", &[]), Err(400));
+        assert_eq!(judged("/a?\u{fc}", &[]), Err(400));
+    }
+
+    #[test]
+    fn a_connection_has_no_options_that_say_whom_a_message_is_for_or_where_it_ends() {
+        let judged = |options: &[&str]| {
+            let mut request = Request::post("/a").header(HOST, "x");
+            for option in options {
+                request = request.header(CONNECTION, *option);
+            }
+            judge(&request.body(()).unwrap(), false).map_err(|problem| problem.response().status().as_u16())
+        };
+        for options in [&["host"][..], &["close, Host"], &["close", "x,\tCONTENT-LENGTH "]] {
+            assert_eq!(judged(options), Err(400), "{options:?}");
+        }
+        for options in [
+            &[][..],
+            &["close"],
+            &["keep-alive, x-hosts"],
+            &["traceparent", "te"],
+        ] {
+            assert_eq!(judged(options), Ok(()), "{options:?}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Trace context as W3C has it: `traceparent` travels if it is one, `tracestate` only beside it. What is
 //! wrong with either never costs a request its answer.
 
+use super::target::connection_options;
 use hyper::HeaderMap;
 use hyper::header::HeaderValue;
 
@@ -17,8 +18,15 @@ pub(super) struct TraceContext<'m> {
 }
 
 impl<'m> TraceContext<'m> {
-    /// Of the headers of a request; `None` if there is none, or none that is valid.
+    /// Of the headers of a request; `None` if there is none, or none that is valid. What the client names as its
+    /// connection's ends here.
     pub(super) fn of(headers: &'m HeaderMap) -> Option<Self> {
+        let ends_here = |name: &str| {
+            connection_options(headers).any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        if ends_here("traceparent") {
+            return None;
+        }
         let mut parents = headers.get_all("traceparent").iter();
         let parent = text(parents.next()?).filter(|parent| is_parent(parent))?;
         // Of two, nobody knows which is meant.
@@ -27,7 +35,7 @@ impl<'m> TraceContext<'m> {
         }
         Some(Self {
             parent,
-            state: state(headers),
+            state: state(headers).filter(|_| !ends_here("tracestate")),
         })
     }
 }
@@ -124,6 +132,21 @@ mod tests {
             );
         }
         TraceContext::of(&map).map(|context| (context.parent.to_owned(), context.state))
+    }
+
+    #[test]
+    fn a_trace_that_is_named_as_the_connections_ends_here() {
+        let with = |option| {
+            context(&[
+                ("traceparent", PARENT),
+                ("tracestate", "a=1"),
+                ("connection", option),
+            ])
+        };
+        let state = |state: Option<&str>| Some((PARENT.to_owned(), state.map(str::to_owned)));
+        assert_eq!(with("close"), state(Some("a=1")));
+        assert_eq!(with("close, TraceState"), state(None));
+        assert_eq!(with("traceparent"), None);
     }
 
     fn is_taken(parent: &str) -> bool {

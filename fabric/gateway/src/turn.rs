@@ -31,11 +31,15 @@ pub(super) struct ReplyTurn {
     number: u64,
 }
 
-/// A request whose body is being read.
-pub(super) struct UploadTurn(Rc<Connection>);
+/// A client that is waited for: the rest of a body of its is to come.
+pub(super) struct Awaited(Rc<Connection>);
 
-/// How fast the long bodies of all connections move.
-pub(super) struct Pacer(Rc<Places>);
+/// What a body goes by that is read: how fast the bodies of all connections move, and when its client is
+/// waited for.
+pub(super) struct BodyTurn {
+    connection: Rc<Connection>,
+    places: Rc<Places>,
+}
 
 impl RequestTurn {
     /// On one of these places, to be answered before the gateway ends.
@@ -88,20 +92,12 @@ impl RequestTurn {
         self.connection.is_spare
     }
 
-    /// Waits until `bytes` of a long body may move.
-    pub(super) async fn pace(&self, bytes: usize) {
-        self.places.pace().turn(bytes).await;
-    }
-
-    /// The body is awaited from now on.
-    pub(super) fn uploads(&self) -> UploadTurn {
-        self.connection.begin_upload();
-        UploadTurn(Rc::clone(&self.connection))
-    }
-
-    /// What a body goes by that is read beside its reply.
-    pub(super) fn pacer(&self) -> Pacer {
-        Pacer(Rc::clone(&self.places))
+    /// What its body goes by, which may be read beside its reply.
+    pub(super) fn body(&self) -> BodyTurn {
+        BodyTurn {
+            connection: Rc::clone(&self.connection),
+            places: Rc::clone(&self.places),
+        }
     }
 
     /// The reply is there, with so many bytes.
@@ -167,14 +163,20 @@ impl Drop for ReplyTurn {
     }
 }
 
-impl Pacer {
+impl BodyTurn {
     /// Waits until `bytes` of a long body may move.
     pub(super) async fn pace(&self, bytes: usize) {
-        self.0.pace().turn(bytes).await;
+        self.places.pace().turn(bytes).await;
+    }
+
+    /// The client is waited for, until this is dropped.
+    pub(super) fn awaits(&self) -> Awaited {
+        self.connection.begin_upload();
+        Awaited(Rc::clone(&self.connection))
     }
 }
 
-impl Drop for UploadTurn {
+impl Drop for Awaited {
     fn drop(&mut self) {
         self.0.end_upload();
     }

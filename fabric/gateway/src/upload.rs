@@ -8,26 +8,24 @@
 //! If the function is slow, its window fills, nothing more is read from the client, and its socket fills.
 //! Where the function has several instances, several requests flow at a time, each to an instance of its own.
 
+use super::begin_queue::UnderWay;
+use super::client::Client;
+use super::client_wait::ClientWait;
 use super::endpoint::{Endpoint, INGRESS, NotSent};
 use super::problem::Problem;
 use super::progress::Progress;
 use super::record::Record;
-use super::request_body::{RequestBody, broke_off, no_room, refused, too_slow};
-use super::turn::{Pacer, UploadTurn};
+use super::request_body::{RequestBody, broke_off, no_room, refused};
+use super::turn::BodyTurn;
 use hacher_libos_net::clock;
 use hacher_libos_net::error::{Exhausted, SendError};
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::seal::RecordContext;
-use std::future::{pending, ready};
+use std::future::pending;
 use std::rc::Rc;
-use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, timeout_at};
-
-/// In so much time that a client is waited for, at least so much of its body arrives.
-const WAITED: Duration = Duration::from_secs(10);
-const WAITED_MIN_BYTES: u64 = 10 << 10;
 
 /// A body that flows into its chain. Dropped, it ends: whoever has its beginning is told to drop it.
 pub(super) struct Upload {
@@ -43,8 +41,8 @@ pub(super) struct Uploading {
     pub(super) record: Record,
     /// The rest.
     pub(super) body: RequestBody,
-    pub(super) pacer: Pacer,
-    pub(super) turn: UploadTurn,
+    pub(super) turn: BodyTurn,
+    pub(super) client: Client,
     pub(super) progress: Rc<Progress>,
 }
 
@@ -52,8 +50,10 @@ pub(super) struct Uploading {
 struct Outgoing {
     endpoint: Rc<Endpoint>,
     invocation: InvocationId,
+    client: Client,
     progress: Rc<Progress>,
-    is_begun: bool,
+    /// Once it has begun, as long as it has not ended.
+    under_way: Option<UnderWay>,
 }
 
 impl Upload {
@@ -98,34 +98,30 @@ impl Uploading {
             invocation,
             mut record,
             mut body,
-            pacer,
             turn,
+            client,
             progress,
         } = self;
         let mut outgoing = Outgoing {
-            endpoint: Rc::clone(&endpoint),
+            endpoint,
             invocation,
+            client,
             progress: Rc::clone(&progress),
-            is_begun: false,
+            under_way: None,
         };
-        let mut waited = Waited::default();
+        let mut wait = ClientWait::of(&body);
         loop {
             while let Some(piece) = record.take_full() {
                 outgoing.send(piece.bytes(), false).await?;
             }
-            let at_once = tokio::select! {
-                biased;
-                next = body.next() => Some(next),
-                () = ready(()) => None,
-            };
-            let next = match at_once {
+            let next = match body.next_at_once().await {
                 Some(next) => next,
                 None => {
                     // Nothing more is here: what is goes on, however little it is.
                     if let Some(piece) = record.take_piece() {
                         outgoing.send(piece.bytes(), false).await?;
                     }
-                    waited.next(&mut body, &progress).await?
+                    wait.next(&mut body, &turn, || progress.until()).await?
                 }
             };
             let data = match next {
@@ -134,12 +130,12 @@ impl Uploading {
                 Some(Err(_)) => return Err(broke_off()),
             };
             progress.moves();
-            pacer.pace(data.len()).await;
-            if !endpoint.has_room_for_request(data.len() as u64) || !record.append(&data) {
+            turn.pace(data.len()).await;
+            // It has an account of its own, with room for what can have come since the last piece left.
+            if !record.append(&data) {
                 return Err(no_room());
             }
         }
-        drop(turn);
         while let Some(piece) = record.take_full() {
             outgoing.send(piece.bytes(), false).await?;
         }
@@ -149,62 +145,36 @@ impl Uploading {
     }
 }
 
-/// How long a client was waited for, and what it sent meanwhile.
-#[derive(Default)]
-struct Waited {
-    time: Duration,
-    received_before: u64,
-}
-
-impl Waited {
-    /// Waits for the next bytes of a body.
-    async fn next(
-        &mut self,
-        body: &mut RequestBody,
-        progress: &Progress,
-    ) -> Result<Option<Result<bytes::Bytes, hyper::Error>>, Problem> {
-        let begun = Instant::now();
-        let until = progress.until().min(begun + WAITED.saturating_sub(self.time));
-        let next = timeout_at(until, body.next()).await;
-        self.time += begun.elapsed();
-        if self.time >= WAITED {
-            let received = body.received_bytes();
-            if received - self.received_before < WAITED_MIN_BYTES {
-                return Err(too_slow());
-            }
-            (self.time, self.received_before) = (Duration::ZERO, received);
-        }
-        match next {
-            Ok(next) => Ok(next),
-            Err(_) if Instant::now() >= progress.until() => Err(too_slow()),
-            // The time was up by which so much had to come, and it has.
-            Err(_) => timeout_at(progress.until(), body.next())
-                .await
-                .map_err(|_| too_slow()),
-        }
-    }
-}
-
 impl Outgoing {
     /// Sends the next segment, as soon as there is room for it.
     async fn send(&mut self, bytes: &[u8], last: bool) -> Result<(), Problem> {
         let endpoint = Rc::clone(&self.endpoint);
+        let turn = match self.under_way {
+            Some(_) => None,
+            None => {
+                let turn = timeout_at(self.progress.until(), endpoint.queue.turn(self.client)).await;
+                Some(turn.map_err(|_| refused(NotSent::Full, 0))?)
+            }
+        };
         loop {
             let room = endpoint.room.notified();
-            let sent = {
-                let turn = timeout_at(self.progress.until(), endpoint.sending.lock()).await;
-                let _turn = turn.map_err(|_| refused(NotSent::Full, 0))?;
-                self.try_send(bytes, last)
-            };
-            match sent {
-                Ok(()) => break,
-                Err(error) if error.is_transient() => {}
-                Err(SendError::Exhausted(Exhausted::TooLarge { outbox_bytes })) => {
-                    return Err(refused(NotSent::TooLarge { outbox_bytes }, bytes.len()));
+            let waited = match timeout_at(self.progress.until(), endpoint.sending.lock()).await {
+                Err(_) => Err(NotSent::Full),
+                Ok(turn) => {
+                    let sent = self.try_send(bytes, last);
+                    drop(turn);
+                    match sent {
+                        Ok(()) => break,
+                        Err(error) if error.is_transient() => {
+                            endpoint.wait_for_room(room, self.progress.until()).await
+                        }
+                        Err(SendError::Exhausted(Exhausted::TooLarge { outbox_bytes })) => {
+                            return Err(refused(NotSent::TooLarge { outbox_bytes }, bytes.len()));
+                        }
+                        Err(_) => return Err(refused(NotSent::Exhausted, 0)),
+                    }
                 }
-                Err(_) => return Err(refused(NotSent::Exhausted, 0)),
-            }
-            let waited = endpoint.wait_for_room(room, self.progress.until()).await;
+            };
             match waited {
                 // The reply has moved meanwhile.
                 Err(NotSent::Full) if Instant::now() < self.progress.until() => {}
@@ -214,10 +184,10 @@ impl Outgoing {
         self.progress.moves();
         endpoint.receiver.borrow_mut().make_room(&endpoint.own);
         if last {
-            self.is_begun = false;
-            // The function behind it may begin with another.
-            endpoint.room.notify_waiters();
+            self.under_way = None;
         }
+        endpoint.note_begun();
+        drop(turn);
         Ok(())
     }
 
@@ -227,7 +197,8 @@ impl Outgoing {
         if sender.owes_aborts() {
             endpoint.say_aborts(&mut sender);
         }
-        let may_go_on = match self.is_begun {
+        let is_begun = self.under_way.is_some();
+        let may_go_on = match is_begun {
             true => sender.go_on(INGRESS, self.invocation) && (last || !sender.is_ahead(INGRESS)),
             false => sender.may_begin(INGRESS),
         };
@@ -241,8 +212,10 @@ impl Outgoing {
             true => sender.send(&endpoint.own, INGRESS, &record, bytes, last),
             false => Err(Exhausted::Full.into()),
         };
-        self.is_begun |= sent.is_ok();
-        if self.is_begun {
+        if sent.is_ok() && !is_begun {
+            self.under_way = Some(endpoint.queue.count(self.client));
+        }
+        if self.under_way.is_some() {
             sender.set_aside(INGRESS);
         }
         sent
@@ -251,7 +224,7 @@ impl Outgoing {
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        if self.is_begun {
+        if self.under_way.is_some() {
             let mut sender = self.endpoint.sender.borrow_mut();
             sender.abort_aside(INGRESS, self.invocation);
             self.endpoint.owed.notify_one();

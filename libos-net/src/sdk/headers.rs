@@ -14,8 +14,13 @@ pub use names::{
     is_single, status_of,
 };
 
-/// Most bytes that the headers of one record may take, their lengths included, but for [`EXPLANATION`].
-pub const HEADERS_MAX_BYTES: usize = 8 * 1024;
+/// Most bytes that a request may bring as headers of its record, their lengths included: the method, path,
+/// query and captures, and the client's headers. The gateway answers more with 414 or 431.
+pub const CARRIED_MAX_BYTES: usize = 8 * 1024;
+
+/// Most bytes that the headers of one record may take, their lengths included, but for [`EXPLANATION`]: so
+/// many more than a request brings that functions always have room for some of their own.
+pub const HEADERS_MAX_BYTES: usize = CARRIED_MAX_BYTES + 4 * 1024;
 
 /// Longest value of one of [`EXPLANATION`].
 pub const EXPLANATION_VALUE_MAX_BYTES: usize = REASON_MAX_BYTES;
@@ -35,7 +40,7 @@ fn is_explanation(name: &str) -> bool {
 }
 
 /// Bytes of the prefix that hold the length of the headers.
-pub(crate) const PREFIX_BYTES: usize = 2;
+pub const PREFIX_BYTES: usize = 2;
 
 /// A record's headers could not be read or would not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -4,7 +4,7 @@
 use crate::script::Script;
 use hacher_gateway::hostile::{self, Refusal};
 use hacher_libos_net::fault::Notice;
-use hacher_libos_net::headers::{self, HEADERS_MAX_BYTES, Headers};
+use hacher_libos_net::headers::{self, CARRIED_MAX_BYTES, HEADERS_MAX_BYTES, Headers};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 
@@ -70,7 +70,7 @@ fn request(bytes: &[u8]) {
     }
     if let Some(plain) = hostile::carried(&sent) {
         let (encoded, body) = headers::split(&plain).expect("what is carried can be read");
-        assert!(body.is_empty() && encoded.len() <= HEADERS_MAX_BYTES);
+        assert!(body.is_empty() && encoded.len() <= CARRIED_MAX_BYTES);
         for (name, _) in Headers::new(encoded) {
             let is_own = name == headers::METHOD;
             assert!(

@@ -2,7 +2,7 @@
 //! the limit.
 
 use bytes::Bytes;
-use hacher_tests::{Service, functions};
+use hacher_tests::{Scrape, Service, functions};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame};
 use hyper::client::conn::http2::{SendRequest, handshake};
@@ -33,11 +33,14 @@ struct Client {
     received: Vec<u8>,
     /// Bytes of replies.
     data_bytes: usize,
+    /// Answers to PING.
+    pongs: usize,
 }
 
 mod kind {
     pub(super) const DATA: u8 = 0;
     pub(super) const HEADERS: u8 = 1;
+    pub(super) const RST_STREAM: u8 = 3;
     pub(super) const SETTINGS: u8 = 4;
     pub(super) const PING: u8 = 6;
     pub(super) const WINDOW_UPDATE: u8 = 8;
@@ -56,6 +59,7 @@ impl Client {
             stream,
             received: Vec::new(),
             data_bytes: 0,
+            pongs: 0,
         };
         // SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113, section 6.5.2).
         let [a, b, c, d] = window.to_be_bytes();
@@ -71,17 +75,22 @@ impl Client {
         self.stream.write_all(&frame)
     }
 
-    /// Begins a request; with a body, which the gateway's windows have room for, it is a POST.
-    fn request(&mut self, stream: u32, path: &str, body: &[u8]) {
+    /// Sends the head of a request.
+    fn head(&mut self, stream: u32, path: &str, is_post: bool, ends: u8) {
         // Indexed fields of the static table (RFC 7541, appendix A): method and scheme; literals for path and
         // authority.
-        let mut head = vec![if body.is_empty() { 0x82 } else { 0x83 }, 0x86, 0x04];
+        let mut head = vec![if is_post { 0x83 } else { 0x82 }, 0x86, 0x04];
         head.push(u8::try_from(path.len()).unwrap());
         head.extend_from_slice(path.as_bytes());
         head.extend_from_slice(&[0x01, 1, b'x']);
-        let ends = if body.is_empty() { END_STREAM } else { 0 };
         self.send(kind::HEADERS, END_HEADERS | ends, stream, &head)
             .unwrap();
+    }
+
+    /// Begins a request; with a body, which the gateway's windows have room for, it is a POST.
+    fn request(&mut self, stream: u32, path: &str, body: &[u8]) {
+        let ends = if body.is_empty() { END_STREAM } else { 0 };
+        self.head(stream, path, !body.is_empty(), ends);
         let mut chunks = body.chunks(16_384).peekable();
         while let Some(chunk) = chunks.next() {
             let ends = if chunks.peek().is_none() { END_STREAM } else { 0 };
@@ -108,11 +117,21 @@ impl Client {
             match (head[3], head[4] & ACK) {
                 (kind::DATA, _) => self.data_bytes += len,
                 (kind::SETTINGS, 0) => self.send(kind::SETTINGS, ACK, 0, &[])?,
+                (kind::PING, ACK) => self.pongs += 1,
                 (kind::PING, 0) => self.send(kind::PING, ACK, 0, &payload)?,
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Waits until the gateway has read all that was sent, and done what it asks for at once.
+    fn round_trip(&mut self) {
+        let before = self.pongs;
+        self.send(kind::PING, 0, 0, &[0; 8]).unwrap();
+        while self.pongs == before {
+            self.take_in().unwrap();
+        }
     }
 
     /// Keeps the connection busy, with `more` bytes of window for stream 1 each time, until the gateway ends
@@ -182,6 +201,45 @@ fn a_reply_whose_last_piece_has_no_window_is_ended() {
         }
     });
     assert_eq!(service.post("t", long).unwrap().status, 200);
+}
+
+#[test]
+fn an_upload_that_its_client_resets_without_an_error_is_not_taken_for_whole() {
+    let runs = |scrape: &Scrape, outcome: &str| {
+        let label = format!("outcome=\"{outcome}\"");
+        scrape.sum("hacher_runs_total", &["function=\"a\"", &label])
+    };
+    for (what, more) in [("echo", ""), ("stream-digest", "stream = true")] {
+        let functions = functions(["a"], what, more);
+        let flow = "chain = \"t\"\nflow = [\"ingress -> a -> egress\"]";
+        let service = Service::start(&format!("{flow}\n{functions}")).unwrap();
+        let mut client = Client::open(service.gateway, 65_535);
+        for number in 0..5 {
+            let stream = 4 * number + 1;
+            client.head(stream, "/chains/t", true, 0);
+            client.send(kind::DATA, 0, stream, b"beginning").unwrap();
+            client.round_trip();
+            if what == "stream-digest" {
+                Scrape::when(&service, "its upload has begun", |scrape| {
+                    scrape.sum("hacher_requests_in_flight", &[]) == Some(1.0)
+                })
+                .unwrap();
+            }
+            // NO_ERROR, as a server says that needs no more of a request (RFC 9113, section 8.1).
+            client.send(kind::RST_STREAM, 0, stream, &[0; 4]).unwrap();
+            // The next one is behind it in every queue.
+            let before = client.data_bytes;
+            client.request(stream + 2, "/chains/t", b"whole");
+            while client.data_bytes == before {
+                client.take_in().unwrap();
+            }
+        }
+        let scrape = Scrape::when(&service, "the whole ones", |scrape| {
+            runs(scrape, "succeeded") >= Some(5.0)
+        })
+        .unwrap();
+        assert_eq!(runs(&scrape, "succeeded"), Some(5.0), "{what}: {}", scrape.text);
+    }
 }
 
 fn within<T>(future: impl Future<Output = T>) -> T {

@@ -3,11 +3,11 @@
 
 use hacher_fabric::http::Connection;
 use hacher_tests::tenants::{command, write};
-use hacher_tests::{Service, function, without_parent};
+use hacher_tests::{Scrape, Service, function, without_parent};
 use hyper::Method;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -280,15 +280,23 @@ fn a_chain_stands_at_a_path_of_its_own_and_functions_see_what_it_captures() {
     assert_eq!(ask(service.gateway, "GET", "/thumbs/1/2", "", "").status, 200);
     assert_eq!(ask(service.gateway, "GET", "/healthz", "", "").content, "ok\n");
     assert_eq!(post("/healthz").status, 405);
-    assert_eq!(post("/chains/nobody").status, 404);
-    for target in ["/thumbs/%ff", "/thumbs/%00", "/thumbs/..", "/thumbs/a%0db"] {
+    for target in ["/chains/nobody", "/chains", "/healthz/x", "/evidence/x/y"] {
+        assert_eq!(post(target).status, 404, "{target}");
+    }
+    for target in [
+        "/thumbs/%ff",
+        "/thumbs/%00",
+        "/thumbs/..",
+        "/thumbs/a%0db",
+        "/thumbs/..%2Fa",
+    ] {
         assert_eq!(post(target).status, 400, "{target}");
     }
     let long = format!("/thumbs/{}", "a".repeat(8000));
     assert_eq!(
         post(&long).status,
-        431,
-        "path and capture are more than a record's headers may have"
+        414,
+        "path and capture are more than a request may bring"
     );
 }
 
@@ -311,7 +319,19 @@ fn two_chains_that_want_one_route_are_refused_together_and_not_where_each_has_a_
             assert!(err.contains(word), "{word}: {err}");
         }
     }
-    assert_eq!(command(&["check", &one, &three, &four]).unwrap().0, Some(0));
+    // Beside a route that takes its paths a chain is served, and somebody is told.
+    let (code, _, err) = command(&["check", &one, &three, &four]).unwrap();
+    assert_eq!(code, Some(0), "{err}");
+    for word in [
+        "W0609",
+        "/thumbs/small",
+        "/thumbs/{size}",
+        "chain `one`",
+        "four.toml:5:9",
+    ] {
+        assert!(err.contains(word), "{word}: {err}");
+    }
+    assert_eq!(err.matches("W0609").count(), 1, "{err}");
 }
 
 #[test]
@@ -386,6 +406,33 @@ fn a_trace_that_is_none_is_dropped_and_the_request_begins_one() {
         assert!(begun.starts_with("00-") && begun.ends_with("*-00"), "{begun}");
         assert_ne!(begun.get(..36), went_on.get(..36), "{lines}");
         assert_eq!(state, None, "{lines}");
+    }
+}
+
+#[test]
+fn a_body_that_stops_before_its_end_is_no_request() {
+    for (what, more) in [("echo", ""), ("stream-digest", "stream = true")] {
+        let tables = function("a", what, more);
+        let service = Service::start(&chain("t", "", "ingress -> a -> egress", &tables)).unwrap();
+        for (framing, part) in [
+            ("content-length: 100000", "short".repeat(100)),
+            ("transfer-encoding: chunked", "5\r\nshort\r\n".to_owned()),
+            ("transfer-encoding: chunked", "5\r\nsho".to_owned()),
+            ("transfer-encoding: chunked", "5\r\nshort\r\n0\r\n".to_owned()),
+        ] {
+            let mut client = TcpStream::connect(service.gateway).unwrap();
+            client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            let head = format!("POST /chains/t HTTP/1.1\r\nhost: x\r\n{framing}\r\n\r\n{part}");
+            client.write_all(head.as_bytes()).unwrap();
+            client.shutdown(Shutdown::Write).unwrap();
+            let mut reply = String::new();
+            let _ = client.read_to_string(&mut reply);
+            assert!(!reply.starts_with("HTTP/1.1 200"), "{what}: {framing}: {reply}");
+        }
+        assert_eq!(service.post("t", "whole").unwrap().status, 200);
+        let succeeded = |scrape: &Scrape| scrape.sum("hacher_runs_total", &["outcome=\"succeeded\""]);
+        let scrape = Scrape::when(&service, "the whole one", |scrape| succeeded(scrape) >= Some(1.0));
+        assert_eq!(succeeded(&scrape.unwrap()), Some(1.0), "{what}");
     }
 }
 

@@ -511,6 +511,71 @@ fn what_is_said_outside_may_not_change_what_is_inside() {
 }
 
 #[test]
+fn what_is_asked_inside_is_judged_and_answered_as_outside() {
+    let taken = "[ingress]\nmethods = [\"GET\", \"PUT\"]\n";
+    let service = Service::start(&chain("headers").replace("[ingress]\n", taken)).unwrap();
+    let known = Known::of(service.gateway);
+    let ask = |inside: &[(&str, &str)]| {
+        let sealed = known.seal(inside, b"x");
+        let (status, fields, body) = known.post("", &sealed.bytes()).open(sealed.reply);
+        (status, fields, String::from_utf8(body).unwrap())
+    };
+    let (status, _, seen) = ask(&[
+        ("hacher-method", "GET"),
+        ("hacher-path", "/a"),
+        ("hacher-query", "b?/"),
+    ]);
+    assert_eq!(status, 200, "{seen}");
+    for line in ["hacher-method: GET", "hacher-path: /a", "hacher-query: b?/"] {
+        assert!(seen.lines().any(|found| found == line), "{line} in {seen}");
+    }
+    let (status, fields, body) = ask(&[("hacher-method", "HEAD"), ("hacher-path", "/a")]);
+    assert_eq!((status, body.as_str()), (200, ""));
+    let length = field(&fields, "content-length").and_then(|length| length.parse::<usize>().ok());
+    assert!(length > Some(0), "{fields:?}");
+    let (status, fields, body) = ask(&[("hacher-method", "OPTIONS")]);
+    assert_eq!((status, body.as_str()), (204, ""));
+    assert_eq!(field(&fields, "allow"), Some("GET, HEAD, PUT, OPTIONS"));
+    let long = "q".repeat(9000);
+    for (name, value, refused) in [
+        ("hacher-method", "POST", 405),
+        ("hacher-path", "/\u{fc}", 400),
+        ("hacher-path", "/a#b", 400),
+        ("hacher-path", "/a<b>", 400),
+        ("hacher-path", "/a/..", 400),
+        ("hacher-query", "a b", 400),
+        ("hacher-query", "a#b", 400),
+        ("hacher-query", "\u{fc}", 400),
+        ("hacher-query", "<", 400),
+        ("hacher-query", &long, 414),
+    ] {
+        let inside = [("hacher-method", "GET"), (name, value)];
+        let inside = if name == "hacher-method" {
+            &inside[1..]
+        } else {
+            &inside
+        };
+        let (status, _, problem) = ask(inside);
+        assert_eq!(status, refused, "{name}: {value}: {problem}");
+    }
+    // Outside it is posted, whatever the chain answers.
+    let sealed = known.seal(&[("hacher-method", "PUT")], b"x");
+    let bytes = sealed.bytes();
+    let mut client = TcpStream::connect(service.gateway).unwrap();
+    let head = head_of("/chains/t", "", bytes.len()).replacen("POST", "PUT", 1);
+    client.write_all(head.as_bytes()).unwrap();
+    let _ = client.write_all(&bytes);
+    let answer = Answer::read(client);
+    assert_eq!(answer.problem().0, 405);
+    assert!(answer.head.contains("allow: post"), "{}", answer.head);
+    assert_eq!(
+        known.post("", &bytes).open(sealed.reply).0,
+        200,
+        "nothing of it was opened"
+    );
+}
+
+#[test]
 fn sealed_requests_are_served_over_http_2_too() {
     let service = Service::start(&chain("echo")).unwrap();
     let known = Known::of(service.gateway);

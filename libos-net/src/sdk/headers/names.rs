@@ -71,14 +71,17 @@ const OF_THE_REQUEST: [&str; 7] = [
 /// Headers that say how the bytes of a body are to be read.
 pub const OF_THE_BODY: [&str; 2] = [CONTENT_TYPE, "content-encoding"];
 
-/// Headers that speak of one connection (RFC 9110, section 7.6.1, and those that RFC 2616 named besides), and
-/// the length, which its framing says. They never travel with a record.
-pub const OF_THE_CONNECTION: [&str; 12] = [
+/// Headers that speak of one connection (RFC 9110, section 7.6.1, and those that RFC 2616 named besides), the
+/// length, which its framing says, and where else the gateway's origin is served (RFC 7838), which is not for
+/// one chain to say. They never travel with a record.
+pub const OF_THE_CONNECTION: [&str; 14] = [
+    "alt-svc",
     "connection",
     "content-length",
     "http2-settings",
     "keep-alive",
     "proxy-authenticate",
+    "proxy-authentication-info",
     "proxy-authorization",
     "proxy-connection",
     "te",
