@@ -337,7 +337,7 @@ fn measure_writes_a_policy_once_and_verify_takes_it() {
     assert_eq!(code, Some(1));
     assert_eq!(
         failures(&verdict),
-        ["platform", "chain-digest", "logs", "protections"]
+        ["platform", "monitor", "chain-digest", "logs", "protections"]
     );
 }
 
