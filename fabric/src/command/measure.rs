@@ -160,6 +160,7 @@ impl Measured {
             ("files", Align::Right),
             ("of files", Align::Right),
             ("arguments", Align::Right),
+            ("system calls", Align::Left),
         ]);
         let mut measurements = Table::new(&[
             ("measurement of", Align::Left),
@@ -174,6 +175,7 @@ impl Measured {
                 function.file_count.to_string(),
                 bytes(function.files_bytes),
                 function.argument_count.to_string(),
+                system_calls(function).unwrap_or_default().to_owned(),
             ]);
             measurements.row([name.clone(), "image".to_owned(), image(function)]);
             measurements.row([name, "executable".to_owned(), hex(&function.measurement)]);

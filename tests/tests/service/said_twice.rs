@@ -111,6 +111,7 @@ const STATUS: MachineOnly = &[
         "follows from the chain file: `explain` has it",
     ),
     ("memory_bytes", "follows from the chain file: `explain` has it"),
+    ("programs", "follows from the chain file: `explain` has it"),
     ("monitor_sha384", "is compared with a file, by a program"),
     ("daemon_sha384", "is compared with a file, by a program"),
     ("mean_run_ns", "of the gateway: a metric"),
