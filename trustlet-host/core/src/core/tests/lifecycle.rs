@@ -403,7 +403,8 @@ fn nothing_is_added_to_a_sealed_chain() {
         (Call::AddVariable, b"".to_vec(), vec![]),
         (Call::AddSecret, name("S").as_bytes().to_vec(), vec![text("p")]),
         (Call::AddPort, name("p").as_bytes().to_vec(), vec![]),
-        (Call::AddEdge, vec![1, 0, 0, 0, 0, 0, 0, 0], vec![]),
+        (Call::AddEdge, vec![1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], vec![]),
+        (Call::SetSystemCalls, vec![], vec![]),
         (Call::SetPlacement, vec![], vec![]),
     ] {
         let answer = driver.call(Caller::Loader, call, here, &operand, files);

@@ -28,6 +28,7 @@ fn each_caller_has_its_calls_and_no_others() {
             Call::QueryInstance,
             Call::QueryAdmin,
             Call::QueryMemory,
+            Call::QueryRefused,
             Call::CreateTrustlet,
             Call::DeleteTrustlet,
             Call::DaemonReady,
