@@ -15,7 +15,6 @@
 //! demands, verdict  what is demanded of evidence, and what came of it, in words
 //! content_type      what a file probably holds
 //! tree              a whole service, for commands that need one
-//! trusted_base      how much code executables really have, and what they may ask of the kernel
 //! key_broker        has secrets of functions released, for the loader
 //! table, failed     how results are printed, and failures
 //! ```
@@ -36,7 +35,6 @@ pub mod loader;
 pub mod policy;
 pub mod table;
 pub mod tree;
-pub mod trusted_base;
 pub mod verdict;
 
 pub use hacher_client::{http, multipart};

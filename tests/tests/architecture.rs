@@ -30,6 +30,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // For tests and benchmarks: none of the others may import it.
     ("hacher-in-process", &["hacher-libos-net", "hacher-monitor-core"]),
     ("hacher-watched", &[]),
+    ("hacher-trusted-base", &["hacher-trustlet-host"]),
     ("hacher-http", &[]),
     ("hacher-sealed-request", &[]),
     (
@@ -81,6 +82,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "hacher-gateway",
             "hacher-daemon",
             "hacher-loader",
+            "hacher-trusted-base",
             "hacher-verifier",
         ],
     ),
@@ -89,9 +91,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// Most lines of a file, but for tests and data.
 const LINES_MAX: usize = 600;
 
-/// Most lines of code of the monitor's core, which every platform runs: without comments, tests and what
-/// tests share.
-const CORE_LINES_MAX: usize = 6_000;
+/// Most lines of code of the monitor's core, which every platform runs, as they stand in its sources: without
+/// comments, tests and what tests share. `trusted_base.rs` bounds what of the whole monitor is linked.
+const CORE_LINES_MAX: usize = 6_200;
 
 /// The folders of the packages that nothing imports.
 const LEAVES: [&str; 3] = ["benches", "tests", "examples"];

@@ -14,7 +14,7 @@
 
 use super::environment::Environment;
 use super::failure::Failure;
-use super::headers::{self, HeaderError, Headers};
+use super::headers::{self, HeaderError};
 use super::input::{Input, Part, Run, Secret, SegmentSource};
 use super::output::{DEFAULT_PORT, ERROR_PORT, Output};
 use super::port_buffer::PortBuffer;
@@ -26,12 +26,14 @@ use hacher_data_path::fault::cause::Cause;
 use hacher_data_path::name::Name;
 use hacher_data_path::record::invocation::InvocationId;
 use hacher_data_path::region::layout::SEGMENT_BYTES;
+pub use record::Record;
 use records::Records;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
+mod record;
 mod records;
 
 /// The outbox of a function whose chain file does not say otherwise.
@@ -101,15 +103,6 @@ impl core::fmt::Debug for Call {
 pub struct Reply {
     result: Result<(), Failure>,
     records: Vec<Record>,
-}
-
-/// A record that a handler wrote.
-#[derive(Debug)]
-pub struct Record {
-    port: String,
-    plain: Vec<u8>,
-    segments: usize,
-    complete: bool,
 }
 
 impl Call {
@@ -465,58 +458,6 @@ impl SegmentSource for LateSegments {
         let len = self.rest.len().min(self.segment_bytes);
         part.plain_mut().extend(self.rest.drain(..len));
         Ok(self.rest.is_empty() && !self.breaks_off)
-    }
-}
-
-impl Record {
-    fn new(port: String) -> Self {
-        Self {
-            port,
-            plain: Vec::new(),
-            segments: 0,
-            complete: false,
-        }
-    }
-
-    fn split(&self) -> (&[u8], &[u8]) {
-        headers::split(&self.plain).unwrap_or((&[], &[]))
-    }
-
-    /// The body.
-    #[must_use]
-    pub fn body(&self) -> &[u8] {
-        self.split().1
-    }
-
-    /// A header's first value.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        headers::find(self.split().0, name)
-    }
-
-    /// All headers.
-    #[must_use]
-    pub fn headers(&self) -> Headers<'_> {
-        Headers::new(self.split().0)
-    }
-
-    /// What the handler says the body is.
-    #[must_use]
-    pub fn content_type(&self) -> Option<&str> {
-        self.header(headers::CONTENT_TYPE)
-    }
-
-    /// The status of the reply that the record makes at `egress`.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        let chosen = self.header(headers::STATUS).and_then(headers::status_of);
-        chosen.unwrap_or(200)
-    }
-
-    /// How many segments the record left in.
-    #[must_use]
-    pub fn segments(&self) -> usize {
-        self.segments
     }
 }
 

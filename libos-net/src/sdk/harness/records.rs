@@ -1,6 +1,6 @@
 //! Where the records of a handler under test go, within the bounds that they would meet in a chain.
 
-use super::Record;
+use super::record::Record;
 use crate::sdk::failure::Failure;
 use crate::sdk::port_buffer::RecordSink;
 

@@ -4,7 +4,7 @@
 //! others the compiler says which file a crate begins with (`fabric/src/lib.rs/@/...`), and the crate is
 //! named after its folder (`fabric`), beneath the one that all such folders have in common.
 
-use super::path::joined;
+use crate::path::joined;
 use std::collections::BTreeSet;
 
 /// Whose code it is.

@@ -1,7 +1,7 @@
 //! One executable: what it is for, what it consists of, and what it may ask of the kernel.
 
-use super::linked::{CountError, Lines, LinkedLines};
-use super::origin::{Crate, Owner};
+use crate::linked::{CountError, Lines, LinkedLines};
+use crate::origin::{Crate, Owner};
 use hacher_trustlet_host::chosen::seccomp::{AllowedCall, Role, calls_of};
 use object::{Object, ObjectSection, SectionFlags, SectionKind, elf};
 use std::collections::BTreeMap;

@@ -3,6 +3,7 @@
 //! [`linked`] reads which source lines have instructions in an executable, [`origin`] says which crate a
 //! source file is of, [`component`] puts both beside the system calls that the product's filters leave to it,
 //! and [`stock`] has what distributions ship, counted in the same way.
+#![forbid(unsafe_code)]
 
 pub mod component;
 pub mod linked;

@@ -2,7 +2,7 @@
 //! `benches/trusted-base/stock` prints. Packages do not change once they are published, so they were counted
 //! once.
 
-use super::linked::Lines;
+use crate::linked::Lines;
 
 /// Packages of which distribution, counted when and by what.
 pub const COUNTED_WITH: &str = "packages of Debian 12, by benches/trusted-base/stock";

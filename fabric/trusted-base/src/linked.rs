@@ -5,8 +5,8 @@
 //! executed is attributed to it. Comments, declarations and what the linker has left out have no such byte.
 //! Where the compiler says that an instruction is of no line, none is counted.
 
-use super::origin::{Crate, Origins};
-use super::path::joined;
+use crate::origin::{Crate, Origins};
+use crate::path::joined;
 use gimli::{AttributeValue, Dwarf, EndianSlice, LineProgramHeader, LittleEndian, Unit};
 use object::{Object, ObjectSection, SectionFlags, elf};
 use std::borrow::Cow;
