@@ -52,7 +52,12 @@ impl CollectorUrl {
 
 impl fmt::Display for CollectorUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.path)
+        // A query may hold what is nobody's business.
+        let path = self
+            .path
+            .split_once('?')
+            .map_or(self.path.as_str(), |(path, _)| path);
+        write!(f, "http://{}{path}", self.authority)
     }
 }
 

@@ -38,6 +38,8 @@ enum What {
 /// Records in part, by their ring.
 pub(super) struct Arriving {
     rings: Vec<Option<Part>>,
+    /// By ring, which way to a reply it belongs to, once a join's record has come.
+    groups: Vec<u32>,
     /// How many there are.
     count: usize,
     /// The part that was taken off last, to be put back if nothing was added.
@@ -48,6 +50,7 @@ impl Arriving {
     pub(super) fn new(rings: usize) -> Self {
         Self {
             rings: core::iter::repeat_with(|| None).take(rings).collect(),
+            groups: vec![u32::MAX; rings],
             count: 0,
             taken: None,
         }
@@ -133,9 +136,18 @@ impl Arriving {
         }
     }
 
-    /// Bytes that have arrived for this request over other rings than this one.
+    /// Notes which way to a reply a ring belongs to.
+    pub(super) fn note_group(&mut self, ring: usize, group: u32) {
+        if let Some(known) = self.groups.get_mut(ring) {
+            *known = group;
+        }
+    }
+
+    /// Bytes that have arrived for this request over other rings of this one's join.
     pub(super) fn bytes_beside(&self, ring: usize, invocation: InvocationId) -> u64 {
+        let group = self.groups.get(ring);
         let others = (0..).zip(&self.rings).filter(|(at, _)| *at != ring);
+        let others = others.filter(|(at, _)| self.groups.get(*at) == group);
         let others = others.filter_map(|(_, part)| part.as_ref());
         let of_request = others.filter(|part| part.invocation == invocation);
         let bytes = of_request.map(|part| match &part.what {

@@ -11,10 +11,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use tokio::sync::oneshot;
 
+/// So many who have gone may stand in a queue in any case.
+const GONE_MAX: usize = 16;
+
 /// The queue in front of one chain.
 #[derive(Default)]
 pub(super) struct BeginQueue {
     waiting: RefCell<VecDeque<Waiting>>,
+    /// How long it is when it is looked through for those who have gone.
+    looks_at: Cell<usize>,
     /// Uploads under way, by client.
     uploads: RefCell<BTreeMap<Client, u32>>,
     /// Whether a record could begin now.
@@ -52,12 +57,23 @@ impl BeginQueue {
                 return self.tell();
             }
             let (told, turn) = oneshot::channel();
-            self.waiting.borrow_mut().push_back(Waiting { client, told });
+            self.push(Waiting { client, told });
             // Fails only if the queue lets go of somebody who waits, which it does not.
             if let Ok(turn) = turn.await {
                 return turn;
             }
         }
+    }
+
+    /// Adds one who waits. Those who have gone leave when twice as many stand here as did when they last left:
+    /// a queue that stays closed is no longer than twice those who wait.
+    fn push(&self, next: Waiting) {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.len() >= self.looks_at.get().max(GONE_MAX) {
+            waiting.retain(|waiting| !waiting.told.is_closed());
+            self.looks_at.set(2 * waiting.len());
+        }
+        waiting.push_back(next);
     }
 
     /// Says whether a record could begin now.
@@ -125,6 +141,22 @@ mod tests {
     use super::*;
     use core::pin::{Pin, pin};
     use core::task::{Context, Poll, Waker};
+
+    #[test]
+    fn who_has_gone_leaves_a_queue_that_stays_closed() {
+        let queue = BeginQueue::new();
+        queue.set_open(false);
+        let mut context = Context::from_waker(Waker::noop());
+        let mut stays = pin!(queue.turn(client(1)));
+        assert!(stays.as_mut().poll(&mut context).is_pending());
+        for _ in 0..10_000 {
+            let mut goes = Box::pin(queue.turn(client(2)));
+            assert!(goes.as_mut().poll(&mut context).is_pending());
+        }
+        assert!(queue.waiting.borrow().len() <= 2 * GONE_MAX);
+        queue.set_open(true);
+        assert!(stays.as_mut().poll(&mut context).is_ready());
+    }
 
     fn client(last: u8) -> Client {
         Client::at([192, 0, 2, last].into())

@@ -13,6 +13,17 @@ use tokio::time::{Instant, timeout_at};
 /// may be handed on in parts.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// Waits for the first bytes of a long body: memory for it is asked for when it comes, and not when it is
+/// announced.
+pub(super) async fn arrives(body: &mut RequestBody, turn: &BodyTurn, until: Instant) -> Result<(), Problem> {
+    let _awaited = turn.awaits();
+    match timeout_at(until.min(Instant::now() + WINDOW), body.arrives()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(broke_off()),
+        Err(_) => Err(too_slow()),
+    }
+}
+
 /// Has `intake` take the beginning of a long body: a segment of it, or less if the client pauses; whether
 /// that is all of it.
 pub(super) async fn begin(

@@ -14,7 +14,7 @@ use hacher_libos_net::descriptor::Descriptor;
 use hacher_libos_net::fault::Notice;
 use hacher_libos_net::headers::{self, ENCODED_MAX_BYTES};
 use hacher_libos_net::hop::Receiver;
-use hacher_libos_net::inlet::{Opened, RecordPlace, Step, Taking};
+use hacher_libos_net::inlet::{Opened, RecordPlace, Step, Taking, Upstream};
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::layout::SEGMENT_BYTES;
 use hacher_libos_net::telemetry::Counter;
@@ -48,10 +48,14 @@ impl Endpoint {
                 .take(ring)
                 .unwrap_or_else(|| Record::empty(&self.account));
             let had_bytes = record.len_bytes();
-            let width = receiver.upstream(ring).map_or(1, |upstream| upstream.group_width);
+            let part_of = receiver.upstream(ring).copied();
+            let part_of = part_of.filter(|upstream| upstream.group_width > 1);
+            if let Some(upstream) = &part_of {
+                arriving.note_group(ring, upstream.group);
+            }
             let mut judgement = Judgement::Welcome;
             let step = receiver.step_choosing(&self.own, ring, record.tail(), |descriptor| {
-                judgement = self.judge(&arriving, ring, width, had_bytes, descriptor);
+                judgement = self.judge(&arriving, ring, part_of.as_ref(), had_bytes, descriptor);
                 if judgement == Judgement::Welcome {
                     Taking::Copy
                 } else {
@@ -103,12 +107,12 @@ impl Endpoint {
     }
 
     /// Whether a segment is taken in. What nobody waits for is not kept, whoever sends it; nor what is too
-    /// large.
+    /// large. `part_of`: of a record that a joined reply has a part of, who sent it.
     fn judge(
         &self,
         arriving: &Arriving,
         ring: usize,
-        group_width: u32,
+        part_of: Option<&Upstream>,
         had_bytes: usize,
         descriptor: &Descriptor,
     ) -> Judgement {
@@ -121,11 +125,17 @@ impl Endpoint {
             .begin
             .max_reply_bytes
             .saturating_add(ENCODED_MAX_BYTES as u64 + PREFIX_BYTES);
-        if group_width > 1 {
+        if let Some(upstream) = part_of {
+            if waiter.parts.has(upstream) {
+                return Judgement::Unawaited;
+            }
             // Parts make the reply together; each may have headers.
-            let others = u64::from(group_width - 1);
+            let others = u64::from(upstream.group_width.saturating_sub(1));
             limit = limit.saturating_add(others * (ENCODED_MAX_BYTES as u64 + PREFIX_BYTES));
-            bytes += waiter.parts.body_bytes() + arriving.bytes_beside(ring, descriptor.invocation);
+            let beside = arriving.bytes_beside(ring, descriptor.invocation);
+            bytes = bytes
+                .saturating_add(waiter.parts.bytes_of(upstream.group))
+                .saturating_add(beside);
         }
         if bytes > limit {
             Judgement::TooLarge(bytes)
@@ -202,6 +212,9 @@ impl Endpoint {
             receiver.give_up_arriving(place.ring);
             return receiver.release(&self.own, place);
         };
+        // Another way was first: what has come of a joined reply is dropped.
+        self.count_dropped(waiter.parts.count());
+        self.drop_arriving(receiver, arriving, invocation);
         arriving.put_flow(place.ring, place, invocation, &flow);
         receiver.release_part(&self.own, place);
         let source = Rc::clone(self) as Rc<dyn FlowSource>;
@@ -351,8 +364,12 @@ impl Endpoint {
         let Some(waiter) = waiters.get_mut(&invocation) else {
             return true;
         };
+        if waiter.parts.has(&part.upstream) {
+            self.count_dropped(1);
+            return false;
+        }
         let function = part.upstream.function;
-        let body_bytes = waiter.parts.body_bytes() + part.body_bytes();
+        let body_bytes = waiter.parts.bytes_of(part.upstream.group) + part.body_bytes();
         let answer = if body_bytes > self.begin.max_reply_bytes {
             // Those that are here are dropped with the waiter, and so is this one.
             self.count_dropped(waiter.parts.count() + 1);

@@ -6,9 +6,11 @@ use super::parts::Part;
 use super::record::{Piece, Record};
 use super::reply::{Head, NoReply, Origin, Reply, read_head};
 use super::reply_body::ReplyBody;
-use hacher_libos_net::headers::{PART_FUNCTION, PART_PORT, STATUS};
+use hacher_libos_net::headers::{PART_FUNCTION, PART_PORT, PARTS, STATUS};
 use hacher_libos_net::name::Name;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HeaderName, HeaderValue, PRAGMA, SET_COOKIE, VARY,
+};
 use hyper::{HeaderMap, Response, StatusCode};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::rc::Rc;
@@ -17,6 +19,9 @@ use std::rc::Rc;
 const BOUNDARY_BYTES: usize = 16;
 /// What the reply has of its first part: it speaks of the request, as in every reply.
 const OF_THE_REQUEST: [&str; 3] = ["traceparent", "tracestate", "baggage"];
+
+/// By what a part may keep a cache from giving it to others.
+const LIMIT_CACHING: [HeaderName; 5] = [CACHE_CONTROL, EXPIRES, PRAGMA, VARY, SET_COOKIE];
 
 /// Why parts make no reply.
 pub(super) enum Unsent {
@@ -32,6 +37,7 @@ pub(super) fn of_parts(parts: Vec<Part>, account: &Rc<Account>) -> Result<Reply,
     let mut reply = Outer::default();
     let mut joined = Record::empty(account);
     let mut separator = String::new();
+    reply.parts = parts.len();
     for part in parts {
         let origin = Origin::of_port(&part.upstream);
         let Head {
@@ -68,6 +74,8 @@ struct Outer {
     /// Of the request, as the first part has it.
     headers: Option<HeaderMap>,
     limits_caching: bool,
+    /// How many there are.
+    parts: usize,
 }
 
 impl Outer {
@@ -75,7 +83,7 @@ impl Outer {
         if status.as_u16() >= 400 {
             self.error = self.error.max(Some(status));
         }
-        self.limits_caching |= headers.contains_key(CACHE_CONTROL);
+        self.limits_caching |= LIMIT_CACHING.iter().any(|name| headers.contains_key(name));
         self.headers.get_or_insert_with(|| {
             let fields = headers.iter();
             let kept = fields.filter(|(name, _)| OF_THE_REQUEST.contains(&name.as_str()));
@@ -91,6 +99,9 @@ impl Outer {
         if let Ok(content_type) = HeaderValue::from_str(&content_type) {
             response.headers_mut().insert(CONTENT_TYPE, content_type);
         }
+        // Only the gateway writes it: without it, the names in parts are a function's own words.
+        let parts = HeaderValue::from(self.parts);
+        response.headers_mut().insert(PARTS, parts);
         if self.limits_caching {
             // What a part says of caching, no cache sees: the reply must not be kept longer than any of them.
             let no_store = HeaderValue::from_static("no-store");

@@ -16,12 +16,13 @@ pub(crate) struct Part {
 #[derive(Default)]
 pub(super) struct Parts {
     joins: Vec<Join>,
-    body_bytes: u64,
 }
 
 /// One way to a reply: a record of each of its members.
 struct Join {
     group: u32,
+    /// Of the bodies that are here.
+    body_bytes: u64,
     /// By the place of the member in the chain file.
     members: Vec<Option<Part>>,
 }
@@ -48,9 +49,19 @@ impl Part {
 }
 
 impl Parts {
-    /// Bytes of the bodies that are here.
-    pub(super) const fn body_bytes(&self) -> u64 {
-        self.body_bytes
+    /// Bytes of the bodies that are here of one join.
+    pub(super) fn bytes_of(&self, group: u32) -> u64 {
+        self.join(group).map_or(0, |join| join.body_bytes)
+    }
+
+    /// Whether this member has brought its record.
+    pub(super) fn has(&self, upstream: &Upstream) -> bool {
+        let members = self.join(upstream.group).map(|join| &join.members);
+        members.is_some_and(|members| matches!(members.get(upstream.member as usize), Some(Some(_))))
+    }
+
+    fn join(&self, group: u32) -> Option<&Join> {
+        self.joins.iter().find(|join| join.group == group)
     }
 
     /// How many records are here.
@@ -71,7 +82,11 @@ impl Parts {
         let at = at.unwrap_or_else(|| {
             let members = core::iter::repeat_with(|| None).take(group_width as usize);
             let members = members.collect();
-            self.joins.push(Join { group, members });
+            self.joins.push(Join {
+                group,
+                body_bytes: 0,
+                members,
+            });
             self.joins.len() - 1
         });
         let body_bytes = part.body_bytes();
@@ -83,7 +98,7 @@ impl Parts {
             Some(place @ None) => *place = Some(part),
             Some(Some(_)) | None => return Added::Duplicate,
         }
-        self.body_bytes += body_bytes;
+        join.body_bytes += body_bytes;
         if join.members.iter().any(Option::is_none) {
             return Added::Waiting;
         }
@@ -142,7 +157,13 @@ mod tests {
             parts.add(part("x", 1, 2, b"no such member")),
             Added::Duplicate
         ));
-        assert_eq!((parts.body_bytes(), parts.count()), (5, 2));
+        // What another join holds does not count against this one's limit.
+        assert_eq!(
+            (parts.bytes_of(1), parts.bytes_of(0), parts.bytes_of(2)),
+            (4, 1, 0)
+        );
+        assert_eq!(parts.count(), 2);
+        assert!(parts.has(&part("b", 1, 1, b"").upstream) && !parts.has(&part("a", 1, 0, b"").upstream));
         let Added::Complete(whole) = parts.add(part("a", 1, 0, b"first")) else {
             panic!("both are here");
         };

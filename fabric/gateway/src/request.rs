@@ -3,7 +3,7 @@
 use super::budget::{Account, Charge, REQUEST_BYTES, UPLOAD_BYTES};
 use super::carried::{Asked, HEAD_EXPECTED_BYTES, carry};
 use super::client::Client;
-use super::collecting::{begin, collect};
+use super::collecting::{arrives, begin, collect};
 use super::endpoint::{Admission, Answer, Endpoint, Waiting, deadline};
 use super::gateway::Gateway;
 use super::held;
@@ -222,6 +222,7 @@ async fn take_in(
     turn.traced()
         .set(put_trace(request.headers(), endpoint, &mut head)?);
     if may_flow && body.is_long(endpoint.begin.max_body_bytes) && endpoint.takes_streams() {
+        arrives(body, &turn.body(), until).await?;
         // All that it may ever hold is asked for here: what others do later does not end it in the middle.
         let held = endpoint.charge_request(UPLOAD_BYTES).ok_or_else(no_room)?;
         let record = Record::beginning_with(head, &Account::of(held));

@@ -29,6 +29,8 @@ pub(super) struct RequestBody {
     /// Nothing, once it was taken to be read beside the reply.
     incoming: Option<Incoming>,
     version: Version,
+    /// Bytes that have come and were not taken.
+    first: Option<Bytes>,
     is_awaited: bool,
     has_ended: Rc<Cell<bool>>,
     received_bytes: Rc<Cell<u64>>,
@@ -41,6 +43,7 @@ impl RequestBody {
             has_ended: Rc::new(Cell::new(incoming.is_end_stream())),
             is_awaited: head.headers.contains_key(EXPECT),
             version: head.version,
+            first: None,
             received_bytes: Rc::default(),
             incoming: Some(incoming),
         }
@@ -51,14 +54,24 @@ impl RequestBody {
         Self {
             incoming: self.incoming.take(),
             version: self.version,
+            first: self.first.take(),
             is_awaited: self.is_awaited,
             has_ended: Rc::clone(&self.has_ended),
             received_bytes: Rc::clone(&self.received_bytes),
         }
     }
 
+    /// Waits for the first bytes, or the end, and keeps them for [`Self::next`].
+    pub(super) async fn arrives(&mut self) -> Result<(), CutShort> {
+        self.first = self.next().await.transpose()?;
+        Ok(())
+    }
+
     /// The next bytes; `None` once the client has sent all of them.
     pub(super) async fn next(&mut self) -> Option<Result<Bytes, CutShort>> {
+        if let Some(first) = self.first.take() {
+            return Some(Ok(first));
+        }
         loop {
             let incoming = self.incoming.as_mut()?;
             match incoming.frame().await {

@@ -267,6 +267,43 @@ fn an_upload_that_finds_something_released_leaves_others_announced_and_tells_the
 }
 
 #[test]
+fn an_upload_that_stands_still_is_not_cut_while_its_reply_moves() {
+    run(async {
+        let mut chain = Chain::new(1);
+        let (asked, progress) = (Asked::new(), Progress::new(Duration::from_millis(300)));
+        let (mut client, body) = body().await;
+        let mut upload = upload(&chain, &asked, body, &progress);
+        let moving = Rc::clone(&progress);
+        let reply = spawn_local(async move {
+            loop {
+                moving.moves();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        let sending = spawn_local(async move {
+            for _ in 0..40 {
+                send(&mut client, SEGMENT_BYTES).await;
+            }
+            client.write_all(b"0\r\n\r\n").await.unwrap();
+            client
+        });
+        // Each wait for room ends at the deadline as it was when the wait began.
+        while chain.waits() < 3 {
+            tokio::select! {
+                problem = upload.fails() => panic!("{problem:?}"),
+                () = yield_now() => {}
+            }
+        }
+        while !sending.is_finished() {
+            chain.read();
+            yield_now().await;
+        }
+        sending.await.unwrap();
+        reply.abort();
+    });
+}
+
+#[test]
 fn a_client_is_not_taken_for_stalled_whose_function_is_slow() {
     run(async {
         let mut chain = Chain::new(1);

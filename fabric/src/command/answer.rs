@@ -83,7 +83,10 @@ pub fn show(reply: &Reply, arguments: &ReplyArgs, format: Format) -> Result<(), 
 
 /// The parts of a reply that joins several; none if it does not.
 fn parts(reply: &Reply) -> Option<Vec<Part>> {
-    multipart::parts(reply.header("content-type")?, &reply.body)
+    // Only the gateway writes how many there are: without it, a function's own words stand in the parts.
+    let announced = reply.header("hacher-parts")?;
+    let parts = multipart::parts(reply.header("content-type")?, &reply.body)?;
+    (parts.len().to_string() == announced).then_some(parts)
 }
 
 fn part_named(reply: &Reply, source: &str) -> Result<Part, Failed> {

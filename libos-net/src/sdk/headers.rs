@@ -10,8 +10,8 @@ mod names;
 pub(in crate::sdk) use names::lower_case;
 pub use names::{
     CAPTURE_PREFIX, CONTENT_TYPE, ERROR_PREFIX, EXPLANATION, FORWARDED_FOR, INVOCATION, METHOD, OF_THE_BODY,
-    OF_THE_CONNECTION, OWN_PREFIX, PART_FUNCTION, PART_PORT, PATH, QUERY, STATUS, STATUSES, is_inherited,
-    is_single, status_of,
+    OF_THE_CONNECTION, OWN_PREFIX, PART_FUNCTION, PART_PORT, PARTS, PATH, QUERY, STATUS, STATUSES,
+    is_inherited, is_single, status_of,
 };
 
 /// Most bytes that a request may bring as headers of its record, their lengths included: the method, path,

@@ -3,7 +3,7 @@
 use super::backoff::backoff_ns;
 use super::job::{Delayed, Job};
 use super::join::{Bundle, Joins, Pool};
-use super::stream::reads_streams;
+use super::stream::{is_stream, reads_streams};
 use super::suspects::{self, Suspects};
 use crate::attach::attachment::Attachment;
 use crate::clock::Monotonic;
@@ -128,7 +128,11 @@ where
 
     /// Whether a stream is to be tried again before anything else: it holds what comes behind it on its ring.
     fn waits_for_retry(&self) -> bool {
-        self.reads_streams && !self.delayed.is_empty()
+        self.reads_streams
+            && self
+                .delayed
+                .iter()
+                .any(|delayed| is_stream(&self.place.receiver, delayed.job.record.ring))
     }
 
     /// Does what comes before sleep, and sleeps until there is something to do.
@@ -136,11 +140,12 @@ where
         self.ended = None;
         self.drop_expired_joins();
         let until = self.next_timer();
-        let place = &mut self.place;
-        let owes_aborts = place.sender.owes_aborts();
+        let owes_aborts = self.place.sender.owes_aborts();
         // Who waits for the rest of a record that has none is told as soon as there is room, which rings the
         // bell.
-        if let Some(due) = until.filter(|_| self.reads_streams && !self.delayed.is_empty()) {
+        let waits_for_retry = self.waits_for_retry();
+        let place = &mut self.place;
+        if let Some(due) = until.filter(|_| waits_for_retry) {
             // Whatever comes meanwhile waits; but nobody rings when its client goes.
             let look = place.own.now().after(UNWANTED_LOOK);
             place.own.bell().wait(Some(due.min(look)));

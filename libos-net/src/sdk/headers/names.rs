@@ -51,6 +51,10 @@ pub const EXPLANATION: [&str; 4] = [
     "hacher-error-attempts",
 ];
 
+/// How many parts a reply has that joins several. The gateway alone writes it: without it, a body of
+/// `multipart/mixed` is some function's own, with whatever names of functions in it.
+pub const PARTS: &str = "hacher-parts";
+
 /// Which function has sent a part of a reply that joins several. The gateway writes it into the part.
 pub const PART_FUNCTION: &str = "hacher-function";
 

@@ -134,12 +134,7 @@ pub(super) const EVERYONE_LEGACY: &[libc::c_long] = &[
 pub(super) const EVERYONE_LEGACY: &[libc::c_long] = &[];
 
 /// Allowed to gateway and daemon as well: what an asynchronous runtime needs, but for making sockets.
-pub(super) const SERVERS: &[libc::c_long] = &[
-    libc::SYS_accept4,
-    libc::SYS_getsockopt,
-    libc::SYS_sendmsg,
-    libc::SYS_sendto,
-];
+pub(super) const SERVERS: &[libc::c_long] = &[libc::SYS_accept4, libc::SYS_getsockopt];
 
 pub(super) const FCNTL: &[i32] = &[
     libc::F_DUPFD,
@@ -276,12 +271,23 @@ pub(super) const PROGRAMS_LEGACY: &[libc::c_long] = &[];
 
 /// Sockets that programs make. No others: `AF_VSOCK` reaches the hypervisor whatever the namespace, and the
 /// rest is kernel code that nobody here needs.
-pub(super) const FAMILIES: &[i32] = &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
-/// Their types, and what may be set beside these.
-pub(super) const SOCKET_TYPES: &[i32] = &[libc::SOCK_STREAM, libc::SOCK_DGRAM, libc::SOCK_SEQPACKET];
+///
+/// By family, type and protocol.
+pub(super) const SOCKETS: &[(i32, i32, i32)] = &[
+    (libc::AF_UNIX, libc::SOCK_STREAM, 0),
+    (libc::AF_UNIX, libc::SOCK_DGRAM, 0),
+    (libc::AF_UNIX, libc::SOCK_SEQPACKET, 0),
+    (libc::AF_INET, libc::SOCK_STREAM, 0),
+    (libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_TCP),
+    (libc::AF_INET, libc::SOCK_DGRAM, 0),
+    (libc::AF_INET, libc::SOCK_DGRAM, libc::IPPROTO_UDP),
+    (libc::AF_INET6, libc::SOCK_STREAM, 0),
+    (libc::AF_INET6, libc::SOCK_STREAM, libc::IPPROTO_TCP),
+    (libc::AF_INET6, libc::SOCK_DGRAM, 0),
+    (libc::AF_INET6, libc::SOCK_DGRAM, libc::IPPROTO_UDP),
+];
+/// What may be set beside a socket's type.
 pub(super) const SOCKET_FLAGS: i32 = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-/// Their protocols: none named, TCP and UDP.
-pub(super) const SOCKET_PROTOCOLS: &[i32] = &[0, libc::IPPROTO_TCP, libc::IPPROTO_UDP];
 /// Options of sockets that programs ask for, by level.
 pub(super) const PROGRAM_OPTIONS_READ: &[(i32, i32)] = &[
     (libc::SOL_SOCKET, libc::SO_ACCEPTCONN),

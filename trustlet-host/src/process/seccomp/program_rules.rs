@@ -2,8 +2,8 @@
 //! load code all their lives, and they inherit whatever holds for it.
 
 use super::calls::{
-    FAMILIES, FILE_FLAGS_REFUSED, NAMESPACE_FLAGS, PRCTL_LOCKED, PROGRAM_OPTIONS_READ, PROGRAM_OPTIONS_SET,
-    PROGRAMS, PROGRAMS_LEGACY, SOCKET_FLAGS, SOCKET_PROTOCOLS, SOCKET_TYPES,
+    FILE_FLAGS_REFUSED, NAMESPACE_FLAGS, PRCTL_LOCKED, PROGRAM_OPTIONS_READ, PROGRAM_OPTIONS_SET, PROGRAMS,
+    PROGRAMS_LEGACY, SOCKET_FLAGS, SOCKETS,
 };
 use super::condition::{Rules, Width, allow, allow_if, argument, bits, masked, number};
 use super::memory::{Code, memory};
@@ -61,20 +61,17 @@ pub(super) fn checked_for_programs(rules: &mut Rules, subject: Subject, jit: boo
 
 fn sockets(rules: &mut Rules) -> Result<(), Errno> {
     let kind = !bits(SOCKET_FLAGS) & u64::from(u32::MAX);
-    for &family in FAMILIES {
-        for &socket_type in SOCKET_TYPES {
-            for &protocol in SOCKET_PROTOCOLS {
-                allow_if(
-                    rules,
-                    libc::SYS_socket,
-                    vec![
-                        number(0, family)?,
-                        masked(1, kind, bits(socket_type))?,
-                        number(2, protocol)?,
-                    ],
-                )?;
-            }
-        }
+    // By triples: for one that does not exist the kernel has a helper of the machine's root look for a module.
+    for &(family, socket_type, protocol) in SOCKETS {
+        allow_if(
+            rules,
+            libc::SYS_socket,
+            vec![
+                number(0, family)?,
+                masked(1, kind, bits(socket_type))?,
+                number(2, protocol)?,
+            ],
+        )?;
     }
     allow_if(rules, libc::SYS_socketpair, vec![number(0, libc::AF_UNIX)?])?;
     allow_if(rules, libc::SYS_sendto, vec![masked(3, bits(libc::MSG_OOB), 0)?])?;

@@ -170,6 +170,18 @@ fn checked_for_servers(rules: &mut Rules) -> Result<(), Errno> {
     // The end of what it sends, and no other: a listening socket whose reading end is shut listens no more,
     // for nobody who has it.
     allow_if(rules, libc::SYS_shutdown, vec![number(1, libc::SHUT_WR)?])?;
+    // Over a connection that is there. Sending with MSG_FASTOPEN connects, and asks none of the layers that
+    // connect(2) asks.
+    let fast_open = bits(libc::MSG_FASTOPEN);
+    allow_if(
+        rules,
+        libc::SYS_sendto,
+        vec![
+            argument(4, Width::Long, SeccompCmpOp::Eq, 0)?,
+            masked(3, fast_open, 0)?,
+        ],
+    )?;
+    allow_if(rules, libc::SYS_sendmsg, vec![masked(2, fast_open, 0)?])?;
     for &(level, option) in SOCKET_OPTIONS {
         allow_if(
             rules,
