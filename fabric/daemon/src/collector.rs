@@ -267,8 +267,11 @@ mod tests {
         );
         assert_eq!(
             url(None, &[BASE, OWN, name]).as_deref(),
-            Some("[::1]:4318 http://[::1]:4318/own?a=b shop")
+            Some("[::1]:4318 http://[::1]:4318/own shop"),
+            "its query is not shown"
         );
+        let (asked_for, _) = found(&Asked::default(), &[OWN]).unwrap();
+        assert_eq!(asked_for.unwrap().1.path, "/own?a=b");
         assert_eq!(
             url(
                 Some("http://127.0.0.2:1/a"),
