@@ -66,7 +66,7 @@ fn overlap(one: &[Segment], other: &[Segment]) -> bool {
     let pairs = one.iter().zip(other);
     for pair in pairs {
         match pair {
-            // It takes whatever follows, and something does.
+            // A catch-all matches any rest that is not empty.
             (Segment::Rest(_), _) | (_, Segment::Rest(_)) => return true,
             (Segment::Literal(one), Segment::Literal(other)) if one != other => return false,
             _ => {}

@@ -62,9 +62,9 @@ pub struct Cli {
 pub enum Command {
     /// Serve one chain, put one input through it, show where the time went, and stop
     ///
-    /// Starts all processes (monitor, daemon, gateway, functions) on a free loopback port, regardless of `listen`
-    /// in the chain file, sends the input, writes the output, prints a table with a row for each hop, and
-    /// leaves nothing behind.
+    /// Starts all processes (monitor, daemon, gateway, functions) on a free loopback port, regardless of
+    /// `listen` in the chain file, sends the input, writes the output, prints a table with a row for each
+    /// hop, and leaves nothing behind.
     Run(RunArgs),
     /// Serve chains over HTTP until told to stop
     ///
@@ -85,11 +85,12 @@ pub enum Command {
     /// and `gateways`; hardware evidence also needs --expect-launch, or `launch` in the policy. Exit codes: 0
     /// success, 1 no reply or an error reply, 2 wrong usage, 4 evidence refused or reply not authentic.
     Call(CallArgs),
-    /// Get evidence of what a service runs: its functions, their isolation, and the platform that attests them
+    /// Get evidence of what a service runs: its functions, their isolation, and the platform that attests
+    /// them
     ///
-    /// The service answers with a manifest and a platform report over that manifest and your nonce, so an older
-    /// report cannot be replayed. Evidence proves nothing until it is verified. On a terminal the manifest is
-    /// printed, otherwise the evidence itself; docs/evidence.md specifies every byte.
+    /// The service answers with a manifest and a platform report over that manifest and your nonce, so an
+    /// older report cannot be replayed. Evidence proves nothing until it is verified. On a terminal the
+    /// manifest is printed, otherwise the evidence itself; docs/evidence.md specifies every byte.
     Evidence(EvidenceArgs),
     /// Show what a running daemon serves, its health, and its problems
     ///
@@ -182,8 +183,8 @@ const DRAIN_MAX_S: i64 = 3600;
 
 #[derive(Debug, Args)]
 pub struct DrainArgs {
-    /// How long requests are still served after SIGTERM while /readyz says 503, in seconds: longer than a load
-    /// balancer takes to notice. SIGINT skips it
+    /// How long requests are still served after SIGTERM while /readyz says 503, in seconds: longer than a
+    /// load balancer takes to notice. SIGINT skips it
     #[arg(
         long,
         default_value_t = 2,
@@ -192,8 +193,8 @@ pub struct DrainArgs {
         overrides_with = "drain_delay"
     )]
     pub drain_delay: u32,
-    /// How long requests in flight may take after that, in seconds, while new ones get 503. The exit code is 3 if
-    /// any had to be cut
+    /// How long requests in flight may take after that, in seconds, while new ones get 503. The exit code is
+    /// 3 if any had to be cut
     #[arg(
         long,
         alias = "grace",
@@ -207,8 +208,8 @@ pub struct DrainArgs {
 
 #[derive(Debug, Args)]
 pub struct SecretsArgs {
-    /// Read secrets only from files beneath this folder, after resolving links; by default from any file that this
-    /// user can read
+    /// Read secrets only from files beneath this folder, after resolving links; by default from any file
+    /// that this user can read
     #[arg(long, value_name = "DIR")]
     pub secrets_dir: Option<PathBuf>,
 
@@ -259,8 +260,8 @@ pub struct ServeArgs {
     /// The chain files, or folders: of a folder all files `*.toml`, by name
     #[arg(required = true)]
     pub chains: Vec<PathBuf>,
-    /// Where the shared gateway listens, for all chains without a `listen` of their own; not opened if there are
-    /// none [default: 127.0.0.1:8080]. Addresses beyond loopback need --tls-cert and --tls-key
+    /// Where the shared gateway listens, for all chains without a `listen` of their own; not opened if there
+    /// are none [default: 127.0.0.1:8080]. Addresses beyond loopback need --tls-cert and --tls-key
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
     /// Serve every chain at --listen, whatever its own `listen` and `tls` say

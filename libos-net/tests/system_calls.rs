@@ -111,8 +111,8 @@ fn hear(gateway: &mut Attachment, plain: &mut Vec<u8>) {
     gateway.receiver.release(&gateway.own, opened.record);
 }
 
-/// Has forked copies of this process find its regions, which they do not by themselves: here they take part, and
-/// this process no more.
+/// Has forked copies of this process find its regions, which they do not by themselves: here they take part,
+/// and this process no more.
 fn let_copies_have_regions() {
     for line in std::fs::read_to_string("/proc/self/maps").unwrap().lines() {
         let mut words = line.split_whitespace();

@@ -1,4 +1,5 @@
-//! What an embedded database does with its files: locks on bytes of them, a mapping that it writes, a journal.
+//! What an embedded database does with its files: locks on bytes of them, a mapping that it writes, a
+//! journal.
 #![allow(
     unsafe_code,
     reason = "takes locks and maps a file as a C library does, for which there is no safe interface"

@@ -1,10 +1,14 @@
 //! The parts of a reply that joins several records (`multipart/mixed`, RFC 2046, section 5.1).
 
+use crate::http::Reply;
 use bytes::Bytes;
 use core::ops::Range;
 
 /// The media type of such a reply.
 pub const MEDIA_TYPE: &str = "multipart/mixed";
+/// The header of a joined reply that says how many parts it has. Only the gateway writes it: without it, a
+/// body of [`MEDIA_TYPE`] is one function's own, with whatever names of functions in it.
+pub const COUNT_HEADER: &str = "hacher-parts";
 /// A chain joins no more records than this.
 const PARTS_MAX: usize = 64;
 /// The longest boundary (RFC 2046, section 5.1.1).
@@ -41,7 +45,16 @@ impl Part {
     }
 }
 
-/// The parts of a body; `None` if `content_type` is not [`MEDIA_TYPE`], or the body does not keep to it.
+/// The parts of a reply that joins several; `None` if it does not.
+#[must_use]
+pub fn of_reply(reply: &Reply) -> Option<Vec<Part>> {
+    let announced = reply.header(COUNT_HEADER)?;
+    let parts = parts(reply.header("content-type")?, &reply.body)?;
+    (parts.len().to_string() == announced).then_some(parts)
+}
+
+/// The parts of a body, whoever wrote it; `None` if `content_type` is not [`MEDIA_TYPE`], or the body does
+/// not keep to it.
 #[must_use]
 pub fn parts(content_type: &str, body: &Bytes) -> Option<Vec<Part>> {
     let delimiter = format!("\r\n--{}", boundary(content_type)?).into_bytes();
@@ -127,6 +140,22 @@ mod tests {
         assert_eq!(found[0].header("x-own"), Some("1: 2"));
         let bodies: Vec<&[u8]> = found.iter().map(|part| &part.body[..]).collect();
         assert_eq!(bodies, [&b"one\r\n--x\r\n"[..], b"", b"bare"]);
+    }
+
+    #[test]
+    fn a_reply_has_the_parts_that_the_gateway_counted_and_no_others() {
+        let mut reply = Reply {
+            status: hyper::StatusCode::OK,
+            headers: [(hyper::header::CONTENT_TYPE, TYPE.parse().unwrap())]
+                .into_iter()
+                .collect(),
+            body: Bytes::from_static(b"--xy\r\nhacher-function: a\r\n\r\none\r\n--xy--\r\n"),
+        };
+        assert_eq!(of_reply(&reply), None, "a function wrote it");
+        for (count, is_joined) in [("1", true), ("2", false), ("", false)] {
+            reply.headers.insert(COUNT_HEADER, count.parse().unwrap());
+            assert_eq!(of_reply(&reply).is_some(), is_joined, "{count:?}");
+        }
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl Printer {
 /// All pipes that are forwarded.
 pub(super) struct Logs {
     tables: Rc<RefCell<Tables>>,
-    /// Who is told of requests that are traced.
+    /// Receives the access-log lines of traced requests.
     tracer: Option<Rc<Tracer>>,
     room: Rc<Room>,
     tasks: Vec<JoinHandle<()>>,

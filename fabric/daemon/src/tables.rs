@@ -71,8 +71,8 @@ pub(super) struct Instance {
     pub threads: u32,
     /// Bytes of the files that its function is given, which all instances share.
     pub files_bytes: u64,
-    /// Whether it may start programs. Then the monitor counts the calls that are refused to it, and else it does so
-    /// itself, in its page.
+    /// Whether it may start programs. Then the monitor counts the calls that are refused to it, and else it
+    /// does so itself, in its page.
     pub has_programs: bool,
     /// What the monitor has counted, when it was asked last.
     pub refused_by_monitor: Vec<RefusedCall>,

@@ -65,8 +65,8 @@ impl BeginQueue {
         }
     }
 
-    /// Adds one who waits. Those who have gone leave when twice as many stand here as did when they last left:
-    /// a queue that stays closed is no longer than twice those who wait.
+    /// Adds one who waits. Those who have gone leave when twice as many stand here as did when they last
+    /// left: a queue that stays closed is no longer than twice those who wait.
     fn push(&self, next: Waiting) {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() >= self.looks_at.get().max(GONE_MAX) {

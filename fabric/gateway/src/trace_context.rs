@@ -18,8 +18,8 @@ pub(super) struct TraceContext<'m> {
 }
 
 impl<'m> TraceContext<'m> {
-    /// Of the headers of a request; `None` if there is none, or none that is valid. What the client names as its
-    /// connection's ends here.
+    /// Of the headers of a request; `None` if there is none, or none that is valid. What the client names as
+    /// its connection's ends here.
     pub(super) fn of(headers: &'m HeaderMap) -> Option<Self> {
         let ends_here = |name: &str| {
             connection_options(headers).any(|option| option.eq_ignore_ascii_case(name.as_bytes()))

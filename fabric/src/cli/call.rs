@@ -24,7 +24,8 @@ pub struct CallArgs {
     /// URL of the gateway: http:// or https://, host, port
     #[arg(long, value_name = "URL", conflicts_with = "gateway")]
     pub url: Option<GatewayUrl>,
-    /// Trust certificates signed by these authorities (PEM). Without it, https requires --expect-digest or --policy
+    /// Trust certificates signed by these authorities (PEM). Without it, https requires --expect-digest or
+    /// --policy
     #[arg(long, value_name = "FILE", requires = "url")]
     pub ca: Option<PathBuf>,
     /// Client certificate (PEM), shown only to a gateway whose certificate --ca has verified
@@ -39,7 +40,8 @@ pub struct CallArgs {
     /// terminate TLS in between
     #[arg(long, requires = "url")]
     pub bound: bool,
-    /// Report on standard error what was verified and that the request was sealed, even if it is not a terminal
+    /// Report on standard error what was verified and that the request was sealed, even if it is not a
+    /// terminal
     #[arg(long, short)]
     pub verbose: bool,
     /// Refuse replies with a longer body, such as 64MiB

@@ -26,8 +26,8 @@ pub struct RequestArgs {
 
 #[derive(Debug, Args)]
 pub struct ReplyArgs {
-    /// Write the body of a successful reply to this file instead of standard output. With --format json the report
-    /// then goes to standard output, otherwise to standard error in one line
+    /// Write the body of a successful reply to this file instead of standard output. With --format json the
+    /// report then goes to standard output, otherwise to standard error in one line
     #[arg(long, short)]
     pub output: Option<PathBuf>,
     /// Show status and headers before the body, on standard output

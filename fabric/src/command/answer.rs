@@ -13,7 +13,7 @@ use crate::content_type::content_type_of;
 use bytes::Bytes;
 use hacher_client::caller::Question;
 use hacher_client::http::{PROBLEM_MEDIA_TYPE, Reply};
-use hacher_client::multipart::{self, Part};
+use hacher_client::multipart::{Part, of_reply};
 use hacher_trustlet_host::lines;
 use hyper::Method;
 use serde_json::{Map, Value, json};
@@ -81,16 +81,8 @@ pub fn show(reply: &Reply, arguments: &ReplyArgs, format: Format) -> Result<(), 
     }
 }
 
-/// The parts of a reply that joins several; none if it does not.
-fn parts(reply: &Reply) -> Option<Vec<Part>> {
-    // Only the gateway writes how many there are: without it, a function's own words stand in the parts.
-    let announced = reply.header("hacher-parts")?;
-    let parts = multipart::parts(reply.header("content-type")?, &reply.body)?;
-    (parts.len().to_string() == announced).then_some(parts)
-}
-
 fn part_named(reply: &Reply, source: &str) -> Result<Part, Failed> {
-    let Some(parts) = parts(reply) else {
+    let Some(parts) = of_reply(reply) else {
         return Err(Failed::new(format!(
             "the reply has no part `{source}`: it is one record ({})",
             summary(reply)
@@ -163,7 +155,7 @@ pub fn data(reply: &Reply, arguments: &ReplyArgs) -> Map<String, Value> {
         "headers": headers,
         "content_type": reply.header("content-type"),
         "bytes": reply.body.len(),
-        "parts": parts(reply).map(|parts| parts.iter().map(part_data).collect::<Vec<_>>()),
+        "parts": of_reply(reply).map(|parts| parts.iter().map(part_data).collect::<Vec<_>>()),
         "invocation": reply.header("hacher-invocation"),
         "problem": if is_problem(reply) { reply.json() } else { Value::Null },
         // Of an error that is nowhere else.
@@ -187,7 +179,7 @@ fn part_data(part: &Part) -> Value {
 
 /// A line for each part of a reply that joins several.
 fn parts_in_words(reply: &Reply) -> String {
-    let parts = parts(reply).unwrap_or_default();
+    let parts = of_reply(reply).unwrap_or_default();
     parts.iter().fold(String::new(), |mut text, part| {
         let (source, status) = (part.source(), part.header("hacher-status").unwrap_or("?"));
         let content_type = part.header("content-type").map(|said| format!(", {said}"));

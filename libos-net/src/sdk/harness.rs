@@ -262,9 +262,9 @@ impl Call {
         self
     }
 
-    /// Says that somebody who reads what leaves by `port` holds it: a function without `stream = true`, a join, or
-    /// `egress` behind such a function. Then [`flush`](std::io::Write::flush) passes nothing on, and a streamed
-    /// record is bounded by the outbox, too. Other ports are read as streams.
+    /// Says that somebody who reads what leaves by `port` holds it: a function without `stream = true`, a
+    /// join, or `egress` behind such a function. Then [`flush`](std::io::Write::flush) passes nothing on,
+    /// and a streamed record is bounded by the outbox, too. Other ports are read as streams.
     ///
     /// # Panics
     /// When the handler is run, if there is no such port.

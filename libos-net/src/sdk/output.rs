@@ -132,8 +132,8 @@ impl<'r> Output<'r> {
         self.out()?.set_status(status)
     }
 
-    /// A writer to the port named `port`, for a body that is given in one go: once in a run. Status and headers
-    /// may be there already.
+    /// A writer to the port named `port`, for a body that is given in one go: once in a run. Status and
+    /// headers may be there already.
     ///
     /// # Errors
     /// A permanent [`Failure`] when that was done before, since a run sends at most one record to each port;

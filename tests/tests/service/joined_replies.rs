@@ -1,5 +1,5 @@
-//! Replies of several records (`egress = "join"`): a part for each edge, over every version of HTTP and sealed;
-//! and what becomes of the request where a part does not come, and of records that are not needed.
+//! Replies of several records (`egress = "join"`): a part for each edge, over every version of HTTP and
+//! sealed; and what becomes of the request where a part does not come, and of records that are not needed.
 
 use bytes::Bytes;
 use hacher_fabric::http::Reply;

@@ -1,5 +1,5 @@
-//! Commands say the same things to people and to programs: each figure of the data is in the text, or stands in
-//! a list here with the reason why people are not told.
+//! Commands say the same things to people and to programs: each figure of the data is in the text, or stands
+//! in a list here with the reason why people are not told.
 
 use hacher_fabric::table::{bytes, duration};
 use hacher_tests::tenants::command;

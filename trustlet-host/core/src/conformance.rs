@@ -23,8 +23,8 @@ pub trait Carrier {
     /// When it does not arrive; in words.
     fn carry(&mut self, caller: Caller, message: &[u8], files: &[Vec<u8>]) -> Result<Vec<u8>, String>;
 
-    /// Tells the monitor that a caller has ended: the loader because it has defined all, the daemon because it
-    /// died.
+    /// Tells the monitor that a caller has ended: the loader because it has defined all, the daemon because
+    /// it died.
     ///
     /// # Errors
     /// When the monitor does not take it; in words.

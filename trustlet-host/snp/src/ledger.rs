@@ -153,8 +153,8 @@ impl PageLedger {
         Ok(())
     }
 
-    /// Takes a page into the guest, for the operating system. Memory that cannot be written is so already, and
-    /// is not validated again: it would not be emptied.
+    /// Takes a page into the guest, for the operating system. Memory that cannot be written is so already,
+    /// and is not validated again: it would not be emptied.
     ///
     /// # Errors
     /// When it is in use, is no memory, or the processor refuses. Then the operating system does not get it

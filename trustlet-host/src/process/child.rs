@@ -250,8 +250,8 @@ fn become_program<'a>(
     })
 }
 
-/// Installs the filters, and hands over the descriptor by which the monitor hears of what they refuse. That one
-/// goes by a number which only now can be sent to, and closes with the image's at exec.
+/// Installs the filters, and hands over the descriptor by which the monitor hears of what they refuse. That
+/// one goes by a number which only now can be sent to, and closes with the image's at exec.
 fn install(filters: &StageOne, subject: Subject) -> Result<(), Errno> {
     let Some(listener) = filters.install()? else {
         return Ok(());

@@ -212,8 +212,8 @@ impl Child {
         &self.layers_missing
     }
 
-    /// Where this process hears of calls that are refused to it and to what it starts, and has to answer them:
-    /// of one with programs of its own. They wait until then.
+    /// Where this process hears of calls that are refused to it and to what it starts, and has to answer
+    /// them: of one with programs of its own. They wait until then.
     #[must_use]
     pub fn refusals(&self) -> Option<&Refusals> {
         self.refusals.as_ref()

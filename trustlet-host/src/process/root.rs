@@ -1,8 +1,8 @@
 //! The file system of a jail: the measured libraries, read-only, at their own paths; for a function its
-//! files, a few devices, the time zones and fixed files of `/etc` ([`super::provisions`]); a scratch directory
-//! if the chain gives one; nothing else. No `/sys`, and no `/proc`, not even of the process itself: by
-//! `/proc/self/mem` it could write its own code, and by `/proc/self/fd` open a region that it has for reading
-//! once more for writing (I1).
+//! files, a few devices, the time zones and fixed files of `/etc` ([`super::provisions`]); a scratch
+//! directory if the chain gives one; nothing else. No `/sys`, and no `/proc`, not even of the process itself:
+//! by `/proc/self/mem` it could write its own code, and by `/proc/self/fd` open a region that it has for
+//! reading once more for writing (I1).
 
 use super::mounts::{Bound, make_private, protect, tmpfs};
 use super::provisions::FixedFile;
@@ -27,9 +27,9 @@ const ROOT_INODES: u64 = 4096;
 const SCRATCH_BYTES_PER_INODE: u64 = 4096;
 const SCRATCH_INODES_MIN: u64 = 64;
 
-/// Makes a root of what is `bound`, the `fixed` files and the scratch directory, and lets this process and its
-/// mount namespace forget the old one. `owner`: user and group of the scratch directory if they are not those
-/// of this process.
+/// Makes a root of what is `bound`, the `fixed` files and the scratch directory, and lets this process and
+/// its mount namespace forget the old one. `owner`: user and group of the scratch directory if they are not
+/// those of this process.
 pub(super) fn enter(
     bound: &[Bound<'_>],
     fixed: &[FixedFile],

@@ -38,7 +38,7 @@ impl Dropped {
         }
     }
 
-    /// Counts so many.
+    /// Adds to the count of spans dropped for this reason.
     pub(crate) fn count(self, spans: u64) {
         metrics::counter!(SPANS_DROPPED.name, "reason" => self.label()).increment(spans);
     }

@@ -95,7 +95,7 @@ impl Connector {
         let made = handshake(TokioIo::new(stream)).await;
         let (open, connection) = made.map_err(|error| error.to_string())?;
         spawn_local(async move {
-            // Whoever sends over it learns how it ended.
+            // The sender gets the error that ended it.
             let _ = connection.await;
         });
         Ok(open)

@@ -35,7 +35,7 @@ pub(super) struct Exporter {
     /// Whether it was said that the collector does not take spans.
     is_said: Cell<bool>,
     is_hurried: Cell<bool>,
-    /// The daemon ends: what is left is sent by whoever ends it.
+    /// Set once the daemon ends: the drain then sends what is left.
     is_finishing: Cell<bool>,
     hurried: Notify,
     /// A batch is done.

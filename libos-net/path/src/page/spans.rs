@@ -68,38 +68,16 @@ const KIND_SHIFT: u32 = 32;
 const OUTCOME_WORD: usize = 2;
 
 impl Span {
+    /// Those of the run, with the kind above its outcome, and at their end what a run alone does not have.
     fn words(&self) -> [u64; TRACE_WORDS - 1] {
-        let [
-            invocation,
-            place,
-            outcome,
-            seen,
-            queued,
-            hand_over,
-            open,
-            run,
-            seal,
-            in_bytes,
-            out_bytes,
-            ..,
-        ] = self.run.words();
-        [
-            invocation,
-            place,
-            outcome | self.kind.code() << KIND_SHIFT,
-            seen,
-            queued,
-            hand_over,
-            open,
-            run,
-            seal,
-            in_bytes,
-            out_bytes,
-            self.id.as_u64(),
-            self.parent.as_u64(),
-            self.started_ns,
-            self.ended_ns,
-        ]
+        let mut words = self.run.words();
+        let [_, _, outcome, .., id, parent, started_ns, ended_ns] = &mut words;
+        *outcome |= self.kind.code() << KIND_SHIFT;
+        *id = self.id.as_u64();
+        *parent = self.parent.as_u64();
+        *started_ns = self.started_ns;
+        *ended_ns = self.ended_ns;
+        words
     }
 
     /// `None` if no instance that keeps to its part has written them.

@@ -242,7 +242,8 @@ impl Encoder {
         }
     }
 
-    /// Who has other system calls than all functions had before there were others; nothing for a chain without.
+    /// Who has other system calls than all functions had before there were others; nothing for a chain
+    /// without.
     fn system_calls<P: Platform>(&mut self, functions: &[Function<P>]) {
         let others: Vec<(u32, SystemCalls)> = (1..)
             .zip(functions)

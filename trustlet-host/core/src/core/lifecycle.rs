@@ -276,8 +276,9 @@ impl<P: Platform> Core<P> {
         let function = function.and_then(|function| entry.definition.function(function));
         let lockdown = match function.map(|function| function.program.system_calls) {
             Some(SystemCalls::Native) => self.lockdown(role)?,
-            // The programs that a function starts need what a lockdown takes away: all that is ever refused to it
-            // is refused from its start on. A gateway's lockdown is sent once, before its chains.
+            // The programs that a function starts need what a lockdown takes away: all that is ever refused
+            // to it is refused from its start on. A gateway's lockdown is sent once, before its
+            // chains.
             Some(SystemCalls::Program { .. }) | None => None,
         };
         let gateway = &self.gateway(entry.gateway)?.definition;

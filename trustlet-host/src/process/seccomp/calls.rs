@@ -212,7 +212,8 @@ pub(super) const NAMESPACE_FLAGS: i32 = libc::CLONE_NEWNS
 ///   them, however long that takes;
 /// - POSIX locks on files: the kernel keeps as many as are asked for, in memory that no limit counts, and
 ///   between several processes they cannot be granted by doing nothing;
-/// - `prlimit64` with a value: a limit of 0 on core dumps has the machine's handler started, which 1 prevents;
+/// - `prlimit64` with a value: a limit of 0 on core dumps has the machine's handler started, which 1
+///   prevents;
 /// - `memfd_create` and shared anonymous memory: no limit counts it.
 pub(super) const PROGRAMS: &[libc::c_long] = &[
     // Processes.

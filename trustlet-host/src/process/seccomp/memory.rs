@@ -15,8 +15,8 @@ pub(super) enum Code {
     None,
 }
 
-/// Mapping and protecting memory. Anonymous memory is private and does not grow by itself: so all of it counts
-/// against the memory limit.
+/// Mapping and protecting memory. Anonymous memory is private and does not grow by itself: so all of it
+/// counts against the memory limit.
 pub(super) fn memory(rules: &mut Rules, code: Code) -> Result<(), Errno> {
     let anonymous = bits(libc::MAP_ANONYMOUS | libc::MAP_GROWSDOWN);
     let kind = bits(libc::MAP_TYPE | libc::MAP_GROWSDOWN);

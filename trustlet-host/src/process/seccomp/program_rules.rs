@@ -61,7 +61,8 @@ pub(super) fn checked_for_programs(rules: &mut Rules, subject: Subject, jit: boo
 
 fn sockets(rules: &mut Rules) -> Result<(), Errno> {
     let kind = !bits(SOCKET_FLAGS) & u64::from(u32::MAX);
-    // By triples: for one that does not exist the kernel has a helper of the machine's root look for a module.
+    // By triples: for one that does not exist the kernel has a helper of the machine's root look for a
+    // module.
     for &(family, socket_type, protocol) in SOCKETS {
         allow_if(
             rules,

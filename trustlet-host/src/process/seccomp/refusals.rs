@@ -18,14 +18,15 @@ use seccompiler::BpfProgram;
 /// `SECCOMP_RET_USER_NOTIF` (linux/seccomp.h).
 pub(super) const RETURN_NOTICE: u32 = 0x7fc0_0000;
 
-/// Installs a program in this thread, for good, and returns the descriptor by which its refusals are heard of.
+/// Installs a program in this thread, for good, and returns the descriptor by which its refusals are heard
+/// of.
 pub(super) fn install(program: &BpfProgram) -> Result<OwnedFd, Errno> {
     let program = libc::sock_fprog {
         len: u16::try_from(program.len()).map_err(|_| Errno::INVAL)?,
         filter: program.as_ptr().cast::<libc::sock_filter>().cast_mut(),
     };
-    // SAFETY: `program` points to `len` instructions of the kernel's layout, which it copies and checks before
-    // it returns.
+    // SAFETY: `program` points to `len` instructions of the kernel's layout, which it copies and checks
+    // before it returns.
     let result = unsafe {
         libc::syscall(
             libc::SYS_seccomp,
@@ -49,13 +50,14 @@ impl Refusals {
         Self(listener)
     }
 
-    /// Has the call that has waited longest fail with `EPERM`: its number. `None` if none waits, or its process is
-    /// gone. Does not wait itself.
+    /// Has the call that has waited longest fail with `EPERM`: its number. `None` if none waits, or its
+    /// process is gone. Does not wait itself.
     ///
     /// # Errors
     /// `Errno::SRCH` once no process of the trustlet is left; else what the kernel says.
     pub fn refuse_next(&self) -> Result<Option<u64>, Errno> {
-        // The kernel may keep whoever asks for a call where none waits; that one is there, nobody else takes it.
+        // The kernel may keep whoever asks for a call where none waits; that one is there, nobody else takes
+        // it.
         let mut waiting = [PollFd::new(&self.0, PollFlags::IN)];
         poll(&mut waiting, Some(&Timespec::default()))?;
         let [waiting] = waiting.map(|waiting| waiting.revents());

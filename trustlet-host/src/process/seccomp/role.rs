@@ -5,8 +5,8 @@
 pub enum Role {
     /// Runs a handler: memory, threads, files in its scratch directory, the descriptors it is given.
     Function,
-    /// Runs a handler that starts programs, which may talk to each other by sockets. What is said of functions
-    /// holds for it unless it says otherwise.
+    /// Runs a handler that starts programs, which may talk to each other by sockets. What is said of
+    /// functions holds for it unless it says otherwise.
     Program {
         /// Whether memory that was written can become code.
         jit: bool,
