@@ -19,6 +19,7 @@ use hacher_libos_net::inlet::Step;
 use hacher_libos_net::process::lock_down;
 use hacher_libos_net::telemetry::Counter;
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use topology::{record, with_headers};
 
@@ -111,6 +112,9 @@ fn hear(gateway: &mut Attachment, plain: &mut Vec<u8>) {
     gateway.receiver.release(&gateway.own, opened.record);
 }
 
+/// Both tests change what is mapped, and go through all of it: one at a time.
+static MAPPINGS: Mutex<()> = Mutex::new(());
+
 /// Has forked copies of this process find its regions, which they do not by themselves: here they take part,
 /// and this process no more.
 fn let_copies_have_regions() {
@@ -130,6 +134,7 @@ fn let_copies_have_regions() {
 
 /// Runs `ingress -> copy -> egress` in two processes; how the one with the function ended.
 fn run_two_processes(spin: Duration, mapped: bool) -> WaitStatus {
+    let _alone = MAPPINGS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut draft = Draft::new();
     let gateway_node = draft.gateway(&["out"]);
     let copy = draft.function("copy", &["out"]);
