@@ -17,6 +17,7 @@ use super::layers::{Layer, Layers};
 use super::scheduling;
 use super::shelf::Shelf;
 use crate::linux::report::Source;
+use crate::linux::unhurried::{PATIENCE, Question, answered};
 use rustix::fd::{FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -81,24 +82,32 @@ fn sev_snp() -> Finding {
 /// What evidence comes from.
 fn evidence() -> Finding {
     const NAME: &str = "evidence";
-    match Source::find() {
-        Ok(Some(source)) => Finding::new(
+    // A device or a file system that does not answer is a finding, and nothing to wait for.
+    let found = Question::of_paths(Source::find).and_then(|question| answered(question, PATIENCE)?);
+    match found {
+        Ok(Ok(Some(source))) => Finding::new(
             NAME,
             Status::Ok,
             format!("`snp`: the hardware vouches for it, through {}", source.name()),
             "",
         ),
-        Ok(None) => Finding::new(
+        Ok(Ok(None)) => Finding::new(
             NAME,
             Status::Missing,
             "`emulated`: nothing vouches for this machine, so verifiers refuse its evidence unless told to take it",
             "an SEV-SNP guest with configfs-tsm (Linux 6.7 or later, configfs mounted) or /dev/sev-guest",
         ),
-        Err(fault) => Finding::new(
+        Ok(Err(fault)) => Finding::new(
             NAME,
             Status::Missing,
             format!("none: {fault}"),
             "run the monitor as root, or give its user access to what is named",
+        ),
+        Err(error) => Finding::new(
+            NAME,
+            Status::Missing,
+            format!("none: what vouches for this machine does not answer: {error}"),
+            "see whether /sys/kernel/config and /dev/sev-guest answer",
         ),
     }
 }
