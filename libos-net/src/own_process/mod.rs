@@ -45,10 +45,12 @@ struct Program {
 /// Bytes of one `struct sock_filter`.
 const INSTRUCTION_BYTES: usize = 8;
 
-/// Installs a seccomp program, for this thread and all that it starts.
+/// Installs a seccomp program, for all threads of this process: a function in another language may have started
+/// some while it was loaded.
 ///
 /// # Errors
-/// `Errno::INVAL` for bytes that are no program, else what the kernel says.
+/// `Errno::INVAL` for bytes that are no program, `Errno::SRCH` if a thread has programs of its own, else what
+/// the kernel says.
 pub fn lock_down(program: &[u8]) -> Result<(), Errno> {
     let count = program.len() / INSTRUCTION_BYTES;
     if count == 0 || !program.len().is_multiple_of(INSTRUCTION_BYTES) {
@@ -63,12 +65,16 @@ pub fn lock_down(program: &[u8]) -> Result<(), Errno> {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
-            0,
+            libc::SECCOMP_FILTER_FLAG_TSYNC,
             core::ptr::from_ref(&program),
         )
     };
     if result == 0 {
         return Ok(());
+    }
+    // The number of the thread that could not follow.
+    if result > 0 {
+        return Err(Errno::SRCH);
     }
     let code = std::io::Error::last_os_error()
         .raw_os_error()
