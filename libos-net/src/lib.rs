@@ -61,7 +61,7 @@ pub mod telemetry {
 
 pub use hacher_data_path::fault::cause::Cause;
 pub use sdk::failure::{Failure, with_causes};
-pub use sdk::input::{Cancellation, Input, Part, Reader};
+pub use sdk::input::{Cancellation, Input, Part, Position, Reader};
 pub use sdk::output::{DEFAULT_PORT, ERROR_PORT, Output, PortWriter};
 pub use sdk::place::Placed;
 pub use sdk::start::Start;

@@ -180,6 +180,12 @@ impl Part {
         self.complete
     }
 
+    /// Goes on with a copy; the buffer that its bytes were in until now.
+    fn replace_buffer(&mut self) -> Vec<u8> {
+        let copy = self.plain.clone();
+        core::mem::replace(&mut self.plain, copy)
+    }
+
     pub(crate) fn encoded_headers(&self) -> &[u8] {
         self.plain.get(headers::PREFIX_BYTES..self.body_at).unwrap_or(&[])
     }
@@ -459,11 +465,23 @@ impl<'r> Input<'r> {
         if let Some(part) = self.parts.first_mut().filter(|part| part.is_in_place()) {
             part.plain.truncate(at); // an earlier reader's piece
         }
+        self.reader_at(Position { at, next: 0 })
+    }
+
+    /// Goes on where another reader of this input has stopped, for code that cannot hold one: an iterator of
+    /// another language. A position of before another [`Self::reader`] reads other bytes, but nothing else.
+    pub fn reader_at(&mut self, position: Position) -> Reader<'_, 'r> {
         Reader {
             input: self,
-            at,
-            next: 0,
+            position,
         }
+    }
+
+    /// Goes on with copies of what has been opened, and gives away the buffers it was in: for a language in
+    /// which views of a body may outlive the run, and read memory that the next record would be opened into.
+    #[must_use]
+    pub fn replace_buffers(&mut self) -> Vec<Vec<u8>> {
+        self.parts.iter_mut().map(Part::replace_buffer).collect()
     }
 }
 
@@ -512,10 +530,24 @@ impl Cancellation<'_> {
 #[derive(Debug)]
 pub struct Reader<'i, 'r> {
     input: &'i mut Input<'r>,
-    /// How far into the part's buffer this reader has come.
+    position: Position,
+}
+
+/// How far a [`Reader`] has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// In the part's buffer.
     at: usize,
-    /// How far into a body in place its copies have come.
+    /// Of a body in place: how much of it was copied.
     next: usize,
+}
+
+impl Reader<'_, '_> {
+    /// Where [`Input::reader_at`] goes on.
+    #[must_use]
+    pub const fn position(&self) -> Position {
+        self.position
+    }
 }
 
 impl Read for Reader<'_, '_> {
@@ -539,10 +571,10 @@ impl BufRead for Reader<'_, '_> {
         let Some(part) = self.input.parts.first_mut() else {
             return Ok(&[]);
         };
-        while self.at >= part.plain.len() {
-            if part.copy_piece(self.next) {
-                self.at = part.body_at;
-                self.next += part.plain.len() - part.body_at;
+        while self.position.at >= part.plain.len() {
+            if part.copy_piece(self.position.next) {
+                self.position.at = part.body_at;
+                self.position.next += part.plain.len() - part.body_at;
                 break;
             }
             let Some(source) = self.input.source.as_mut().filter(|_| !part.complete) else {
@@ -550,13 +582,13 @@ impl BufRead for Reader<'_, '_> {
             };
             // What was read is not needed again: keep the headers, make room for the next segment.
             part.plain.truncate(part.body_at);
-            self.at = part.body_at;
+            self.position.at = part.body_at;
             part.complete = source.open_next(part)?;
         }
-        Ok(part.plain.get(self.at..).unwrap_or(&[]))
+        Ok(part.plain.get(self.position.at..).unwrap_or(&[]))
     }
 
     fn consume(&mut self, len_bytes: usize) {
-        self.at = self.at.saturating_add(len_bytes);
+        self.position.at = self.position.at.saturating_add(len_bytes);
     }
 }
