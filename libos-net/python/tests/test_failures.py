@@ -1,0 +1,105 @@
+"""What becomes of a run whose handler raises."""
+
+import json
+import logging
+import subprocess
+import sys
+
+import hacher
+import pytest
+from hacher.testing import Call
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "is_transient"),
+    [
+        (OSError("/secret"), "the handler raised OSError", True),
+        (KeyError("secret"), "the handler raised KeyError", True),
+        (MemoryError(), "the handler raised MemoryError", True),
+        (ValueError("secret"), "the handler raised ValueError", False),
+        (json.JSONDecodeError("secret", "", 0), "the handler raised JSONDecodeError", False),
+        (SystemExit(3), "the handler raised SystemExit", True),
+    ],
+)
+def test_an_exception_is_a_failed_attempt_with_its_type_and_never_its_message(error, reason, is_transient):
+    def fail(body: bytes):
+        raise error
+
+    reply = Call().body(b"").run(fail)
+    assert (reply.reason, reply.is_transient, reply.exception) == (reason, is_transient, error)
+    with pytest.raises(type(error)):
+        reply.body
+
+
+def test_a_reason_that_is_a_literal_travels():
+    def permanent(body: bytes):
+        raise hacher.Permanent("no picture")
+
+    def retry(body: bytes):
+        error = hacher.Retry("not yet")
+        raise error
+
+    reply = Call().body(b"").run(permanent)
+    assert (reply.reason, reply.is_transient) == ("no picture", False)
+    reply = Call().body(b"").run(retry)
+    assert (reply.reason, reply.is_transient) == ("not yet", True)
+
+
+def test_a_reason_that_was_put_together_does_not():
+    def quote(body: bytes):
+        raise hacher.Permanent(f"cannot read {body.decode()}")
+
+    def payload(body: bytes):
+        raise hacher.Retry(body.decode())
+
+    assert Call().body(b"secret").run(quote).reason == "Permanent"
+    assert Call().body(b"secret").run(payload).reason == "Retry"
+
+    class NoPicture(hacher.Permanent):
+        pass
+
+    def subclass(body: bytes):
+        raise NoPicture(body)
+
+    reply = Call().body(b"secret").run(subclass)
+    assert reply.reason.endswith("NoPicture") and not reply.is_transient
+
+
+def test_reasons_of_one_process_are_bounded():
+    # Each is kept for good, so in a process of its own.
+    code = """
+from hacher.testing import Call
+for index in range(300):
+    def fail(body, kind=type(f"Kind{index}", (Exception,), {})):
+        raise kind
+    reason = Call().body(b"").run(fail).reason
+    if index == 200:
+        print(reason)
+print(reason)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "the handler raised Kind200\nthe handler raised an exception\n", done.stderr
+
+
+def test_the_log_has_the_traceback_with_request_and_attempt(caplog):
+    from hacher._log import Formatter
+
+    lines = []
+
+    class Keep(logging.Handler):
+        def emit(self, record):
+            lines.append(Formatter().format(record))
+
+    keep = Keep()
+    logging.getLogger().addHandler(keep)
+
+    def fail(body: bytes):
+        logging.getLogger("mine").warning("about to")
+        raise KeyError("told to the log")
+
+    Call().body(b"").attempt(2).run(fail)
+    logging.getLogger().removeHandler(keep)
+    assert lines[0] == "WARNING run{invocation=0000000000000001 attempt=2}: mine: about to"
+    assert lines[1].startswith("ERROR run{invocation=0000000000000001 attempt=2}: hacher: the run failed\nTraceback")
+    assert "KeyError: 'told to the log'" in lines[1] and "in fail" in lines[1]
+    assert hacher._log.current_run() is None

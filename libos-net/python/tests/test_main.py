@@ -1,0 +1,31 @@
+"""`python3 -m hacher`, as far as it goes without a service."""
+
+import subprocess
+import sys
+
+
+def run(*arguments, cwd):
+    command = [sys.executable, "-m", "hacher", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60)
+
+
+def test_outside_of_a_chain_it_says_so(tmp_path):
+    (tmp_path / "app.py").write_text("import hacher\n@hacher.function\ndef handler(body):\n    return body\n")
+    for named in ("app.py", "app.py:handler"):
+        done = run(named, cwd=tmp_path)
+        assert done.returncode == 2 and "hacher-fabric starts" in done.stderr
+
+
+def test_what_cannot_be_loaded_ends_with_a_traceback_and_a_code_of_its_own(tmp_path):
+    (tmp_path / "app.py").write_text("import sibling\ndef handler(body):\n    return body\ndef none():\n    pass\n")
+    for arguments, told in [
+        (["app.py:handler"], "No module named 'sibling'"),
+        (["--preload=json,no_such_module", "app.py:handler"], "No module named 'no_such_module'"),
+        (["gone.py:handler"], "No such file"),
+    ]:
+        done = run(*arguments, cwd=tmp_path)
+        assert done.returncode == 78 and told in done.stderr
+    (tmp_path / "sibling.py").write_text("")
+    assert "no attribute 'other'" in run("app.py:other", cwd=tmp_path).stderr
+    assert "a handler takes the body" in run("app.py:none", cwd=tmp_path).stderr
+    assert run(cwd=tmp_path).returncode == 1
