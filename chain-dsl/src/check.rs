@@ -17,6 +17,8 @@ use crate::function::{Function, Limits, PortId};
 use crate::graph::{self, Graph, NodeId, Port};
 use crate::graph_check;
 use crate::keys;
+use crate::program::Program;
+use crate::python::PythonSpans;
 use crate::settings::{limits, or};
 use crate::source::{Source, Span};
 use crate::stream_check;
@@ -34,6 +36,7 @@ pub struct Checked {
 #[derive(Debug, Clone, Default)]
 struct Spans {
     execs: Vec<Span>,
+    pythons: BTreeMap<FunctionId, PythonSpans>,
     files: BTreeMap<FunctionId, Vec<Span>>,
     secrets: BTreeMap<(FunctionId, String), Span>,
     route: Option<Span>,
@@ -131,10 +134,16 @@ impl Checked {
         &self.warnings
     }
 
-    /// Where a function's `exec` stands in the file.
+    /// Where a function's `exec`, or what it has in its place, stands in the file.
     #[must_use]
     pub fn exec_span(&self, function: FunctionId) -> Option<Span> {
         self.spans.execs.get(function.index()).copied()
+    }
+
+    /// Where what a function in Python names stands in the file.
+    #[must_use]
+    pub fn python_spans(&self, function: FunctionId) -> Option<PythonSpans> {
+        self.spans.pythons.get(&function).copied()
     }
 
     /// Where one of a function's `files` stands in the file, by its place in [`Function::files`].
@@ -404,8 +413,15 @@ fn assemble(
     };
     for (tree, limits) in file.functions.iter().zip(limits) {
         let id = FunctionId(u16::try_from(functions.len()).ok()?);
-        let exec = tree.exec.as_ref()?;
-        spans.execs.push(exec.span);
+        let (program, span) = match (&tree.exec, &tree.python) {
+            (Some(exec), None) => (Program::Executable(exec.value.clone()), exec.span),
+            (None, Some(python)) => (Program::Python(python.python.clone()), python.spans.python),
+            _ => return None,
+        };
+        spans.execs.push(span);
+        spans
+            .pythons
+            .extend(tree.python.as_ref().map(|python| (id, python.spans)));
         spans
             .files
             .insert(id, tree.files.iter().map(|file| file.span).collect());
@@ -414,7 +430,7 @@ fn assemble(
                 .iter()
                 .map(|(name, secret)| ((id, name.clone()), secret.span)),
         );
-        functions.push(function(tree, exec.value.clone(), limits));
+        functions.push(function(tree, program, limits));
     }
     let chain = Chain {
         name: file.name.clone()?,
@@ -448,7 +464,7 @@ fn tls_spans(tree: &TlsTree) -> Option<TlsSpans> {
     })
 }
 
-fn function(tree: &FunctionTree, exec: String, limits: Limits) -> Function {
+fn function(tree: &FunctionTree, program: Program, limits: Limits) -> Function {
     let ports = match &tree.ports {
         PortsTree::Default => vec![keys::DEFAULT_PORT.to_owned()],
         PortsTree::Listed(ports) | PortsTree::Broken(ports) => {
@@ -457,7 +473,7 @@ fn function(tree: &FunctionTree, exec: String, limits: Limits) -> Function {
     };
     Function {
         name: tree.name.value.clone(),
-        exec,
+        program,
         build: tree.build.clone(),
         ports,
         limits,

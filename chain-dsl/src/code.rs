@@ -78,7 +78,7 @@ codes! {
          a slip, or stands in the wrong table. Keys that belong to the whole file stand above the first \
          `[table]` line."
     MissingKey "E0202" "a key is missing"
-        "`chain`, `flow`, and `exec` in each function have no default and must be written."
+        "`chain`, `flow`, and `exec` or `python` in each function have no default and must be written."
     WrongType "E0203" "a value of the wrong type"
         "The value has another type than its key expects. Sizes and durations are strings with a unit; \
          `flow` and `ports` are arrays of strings."
@@ -219,6 +219,10 @@ codes! {
         "Something that `files` names is missing, cannot be read, is too large, holds a link that leads out of it, or is \
          neither file nor folder nor link; or its place in the function is taken by the executable's libraries. Files are \
          read when the chain is loaded, and what happens to them later does not matter."
+    PythonNotUsable "E0506" "a function in Python that cannot be loaded"
+        "Something that a function in Python needs was not found: its file, the handler in it, the interpreter or its library, \
+         the virtual environment, or the package `hacher`; or the interpreter is older than Python 3.9. Nothing of it is run to \
+         find that out: the version is that of the folder `lib/pythonX.Y` beside the interpreter."
     TlsNotUsable "E0511" "a TLS file that cannot be used"
         "A file that `tls` names is missing, is no regular file, is empty or too large, is not PEM, holds something else, or \
          the key does not belong to the certificate. An encrypted key cannot be used either: nobody is there to type its \
@@ -272,6 +276,9 @@ codes! {
     CertificateDoubtful "W0611" "a certificate that clients will not like"
         "The certificate can be served, but has expired, is not valid yet, or is not for servers, so that clients which check \
          it refuse the connection."
+    LibraryMissing "W0612" "a library that an extension module links and that is not here"
+        "An extension module of Python links a library that is in none of the folders where the dynamic loader looks. What \
+         imports the module fails; if nothing does, nothing is wrong. Otherwise install the library on this machine."
 }
 
 impl Code {

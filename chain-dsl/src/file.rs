@@ -13,9 +13,10 @@ use crate::diagnostic::{Diagnostic, Problems};
 use crate::environment::{env, secrets};
 use crate::flow::LineText;
 use crate::function::{FileRef, SecretRef};
-use crate::image::{args, files};
+use crate::image::{args, files as files_of};
 use crate::keys;
 use crate::name::check_name;
+use crate::python::{self, PythonTree};
 use crate::request::{RequestTree, request};
 use crate::route::{Route, route};
 use crate::section::{Entry, Section, entries, excerpt, string, table_of, too_many, wrong_type};
@@ -76,6 +77,7 @@ pub(crate) struct EdgeTree {
 pub(crate) struct FunctionTree {
     pub(crate) name: Spanned<String>,
     pub(crate) exec: Option<Spanned<String>>,
+    pub(crate) python: Option<PythonTree>,
     pub(crate) build: Option<String>,
     /// Whether a flow line could name it at all.
     pub(crate) nameable: bool,
@@ -364,7 +366,8 @@ fn function(entry: &Entry<'_>, complete: bool, problems: &mut Problems) -> Optio
     };
     let title = format!("[function.{}]", excerpt(name));
     let section = Section::open(format!("`{title}`"), table, keys::FUNCTION_KEYS, problems);
-    if complete && section.entry(keys::EXEC.name).is_none() {
+    let has = |key: &str| section.entry(key).is_some();
+    if complete && !has(keys::EXEC.name) && !has(keys::PYTHON.name) {
         let message = format!("function `{}` has no `exec`", excerpt(name));
         problems.push(
             Diagnostic::new(Code::MissingKey, entry.key_span, message, "which program is it?")
@@ -372,9 +375,24 @@ fn function(entry: &Entry<'_>, complete: bool, problems: &mut Problems) -> Optio
                 .with_help(format!("add exec = \"{}\" to {title}", keys::EXEC.kind.example)),
         );
     }
+    let python = PythonTree::read(&section, &title, problems);
+    let files = section.entry(keys::FILES.name);
+    let files = files.map(|entry| files_of(&entry, problems)).unwrap_or_default();
+    let env_entry = section.entry(keys::ENV.name);
+    let env = env_entry
+        .as_ref()
+        .map(|entry| env(entry, problems))
+        .unwrap_or_default();
+    if let Some(python) = &python {
+        python.check(&files, problems);
+        if let Some(entry) = &env_entry {
+            python::check_env(entry, env.keys().cloned(), problems);
+        }
+    }
     Some(FunctionTree {
         name: Spanned::new(name.to_owned(), entry.key_span),
         exec: section.text(&keys::EXEC, problems),
+        python,
         build: section.text(&keys::BUILD, problems).map(|text| text.value),
         nameable,
         ports: section
@@ -384,14 +402,8 @@ fn function(entry: &Entry<'_>, complete: bool, problems: &mut Problems) -> Optio
             .entry(keys::ARGS.name)
             .map(|entry| args(&entry, problems))
             .unwrap_or_default(),
-        files: section
-            .entry(keys::FILES.name)
-            .map(|entry| files(&entry, problems))
-            .unwrap_or_default(),
-        env: section
-            .entry(keys::ENV.name)
-            .map(|entry| env(&entry, problems))
-            .unwrap_or_default(),
+        files,
+        env,
         secrets: section
             .entry(keys::SECRETS.name)
             .map(|entry| secrets(&entry, problems))

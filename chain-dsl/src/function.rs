@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::keys;
+use crate::program::{Program, Python};
 use crate::units::ByteSize;
 
 /// An output port of one function: its place in [`Function::ports`], or the `error` port.
@@ -215,7 +216,7 @@ impl fmt::Display for SecretRef {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Function {
     pub(crate) name: String,
-    pub(crate) exec: String,
+    pub(crate) program: Program,
     pub(crate) build: Option<String>,
     pub(crate) ports: Vec<String>,
     pub(crate) limits: Limits,
@@ -235,10 +236,28 @@ impl Function {
         &self.name
     }
 
-    /// The path of its executable, as written: relative to the chain file.
+    /// What it is.
     #[must_use]
-    pub fn exec(&self) -> &str {
-        &self.exec
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The path of its executable, as written: relative to the chain file. `None` if it is no executable.
+    #[must_use]
+    pub fn exec(&self) -> Option<&str> {
+        match &self.program {
+            Program::Executable(path) => Some(path),
+            Program::Python(_) => None,
+        }
+    }
+
+    /// What it is made of, if it is in Python.
+    #[must_use]
+    pub fn python(&self) -> Option<&Python> {
+        match &self.program {
+            Program::Python(python) => Some(python),
+            Program::Executable(_) => None,
+        }
     }
 
     /// The command that builds it.

@@ -185,7 +185,7 @@ fn file_table(item: &Entry<'_>, table: &DeTable<'_>, problems: &mut Problems) ->
 }
 
 /// Why a text is no place for a file.
-enum Misplaced {
+pub(crate) enum Misplaced {
     Relative,
     Climbs,
     Root,
@@ -194,7 +194,7 @@ enum Misplaced {
 }
 
 impl Misplaced {
-    fn diagnostic(&self, item: &Entry<'_>, text: &str) -> Diagnostic {
+    pub(crate) fn diagnostic(&self, item: &Entry<'_>, text: &str) -> Diagnostic {
         const EXPECTED: &str = "an absolute path such as \"/opt/models\"";
         let label = match self {
             Self::Relative => format!("expected {EXPECTED}"),
@@ -214,7 +214,7 @@ impl Misplaced {
 }
 
 /// The canonical form of a place: a slash before each name and nowhere else.
-fn place(text: &str) -> Result<String, Misplaced> {
+pub(crate) fn place(text: &str) -> Result<String, Misplaced> {
     if !text.starts_with('/') {
         return Err(Misplaced::Relative);
     }
@@ -242,7 +242,7 @@ fn place(text: &str) -> Result<String, Misplaced> {
 }
 
 /// Whether two places are one, or one holds the other.
-fn overlap(one: &str, other: &str) -> bool {
+pub(crate) fn overlap(one: &str, other: &str) -> bool {
     let holds = |folder: &str, place: &str| {
         place
             .strip_prefix(folder)

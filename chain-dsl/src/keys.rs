@@ -10,6 +10,10 @@ use crate::kinds::{
     Tables, TextKind,
 };
 use crate::units::ByteSize;
+pub(crate) use python::{INTERPRETER, MAX_MODULE_BYTES, PRELOAD, PYTHON, PYTHON_VARIABLES, VENV};
+pub use python::{MAX_PRELOAD, PYTHON_PLACE};
+
+mod python;
 
 /// The bound of a chain file.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
@@ -50,6 +54,7 @@ pub const MAX_NAME_BYTES: usize = 63;
 /// The longest path, command or description, and the longest name and value of an environment variable
 /// together: what one message to the monitor holds.
 pub const MAX_VALUE_BYTES: usize = 4096;
+const _: () = assert!(MAX_VALUE_BYTES == python::MAX_PATH_BYTES);
 
 /// Environment names that begin so belong to the system.
 pub(crate) const RESERVED_ENV_PREFIX: &str = "HACHER_";
@@ -413,7 +418,7 @@ pub(crate) const EXEC: Key<TextKind> = Key {
     doc: "The executable, relative to this file.",
     kind: TextKind {
         max_bytes: MAX_VALUE_BYTES,
-        required: true,
+        required: false,
         example: "../target/release/decode",
     },
 };
@@ -553,6 +558,10 @@ pub(crate) const DEFAULTS_KEYS: &[AnyKey] = &[
 /// The keys of `[function.NAME]`.
 pub(crate) const FUNCTION_KEYS: &[AnyKey] = &[
     AnyKey::Text(EXEC),
+    AnyKey::Text(PYTHON),
+    AnyKey::Text(VENV),
+    AnyKey::Text(INTERPRETER),
+    AnyKey::Own(PRELOAD),
     AnyKey::Text(BUILD),
     AnyKey::Own(ARGS),
     AnyKey::Own(FILES),

@@ -108,6 +108,8 @@ pub(crate) enum OwnKind {
     Instances(IntegerKind),
     /// Arguments.
     Args,
+    /// Modules of Python.
+    Modules,
     /// Files and folders.
     Files,
     /// Environment variables.

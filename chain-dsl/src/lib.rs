@@ -58,6 +58,8 @@ mod name;
 mod nearest;
 mod policy;
 mod print;
+mod program;
+mod python;
 mod render;
 mod request;
 mod route;
@@ -81,9 +83,11 @@ pub use function::{FileRef, Function, Limits, Logs, PortId, Resource, Retry, Sec
 pub use keys::{
     HEADERS_OF_THE_CONNECTION, MAX_ARGS, MAX_EDGES, MAX_ENV_ENTRIES, MAX_FILE_NAME_BYTES, MAX_FILES,
     MAX_FUNCTIONS, MAX_HEADERS, MAX_JOIN_WIDTH, MAX_NAME_BYTES, MAX_PLACE_BYTES, MAX_PLACE_DEPTH, MAX_PORTS,
-    MAX_TEXT_BYTES, MAX_VALUE_BYTES, RESERVED_PATHS, RESERVED_PLACES,
+    MAX_PRELOAD, MAX_TEXT_BYTES, MAX_VALUE_BYTES, PYTHON_PLACE, RESERVED_PATHS, RESERVED_PLACES,
 };
 pub use policy::{Floor, Listed, PolicyFile, check_policy, check_policy_bytes};
+pub use program::{Program, Python};
+pub use python::PythonSpans;
 pub use request::Methods;
 pub use route::Route;
 pub use schema::{policy_schema, schema};

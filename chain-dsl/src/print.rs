@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use crate::chain::{Chain, Group};
 use crate::function::{Function, Limits, Retry, SystemCalls};
+use crate::program::{Program, Python};
 use crate::units::format_duration;
 
 impl Chain {
@@ -95,7 +96,10 @@ impl Chain {
 
 fn write_function(out: &mut String, function: &Function) -> std::fmt::Result {
     writeln!(out, "\n[function.{}]", function.name)?;
-    writeln!(out, "exec = {}", quoted(&function.exec))?;
+    match &function.program {
+        Program::Executable(path) => writeln!(out, "exec = {}", quoted(path))?,
+        Program::Python(python) => write_python(out, python)?,
+    }
     if let Some(build) = &function.build {
         writeln!(out, "build = {}", quoted(build))?;
     }
@@ -139,6 +143,21 @@ fn write_function(out: &mut String, function: &Function) -> std::fmt::Result {
         writeln!(out, "stream = true")?;
     }
     write_limits(out, &function.limits)
+}
+
+fn write_python(out: &mut String, python: &Python) -> std::fmt::Result {
+    writeln!(out, "python = {}", quoted(&python.named()))?;
+    if let Some(venv) = &python.venv {
+        writeln!(out, "venv = {}", quoted(venv))?;
+    }
+    if let Some(interpreter) = &python.interpreter {
+        writeln!(out, "interpreter = {}", quoted(interpreter))?;
+    }
+    if !python.preload.is_empty() {
+        let modules = quoted_list(python.preload.iter().map(String::as_str));
+        writeln!(out, "preload = [{modules}]")?;
+    }
+    Ok(())
 }
 
 fn write_limits(out: &mut String, limits: &Limits) -> std::fmt::Result {

@@ -17,6 +17,7 @@ const DURATION_PATTERN: &str = "^[0-9]+(us|ms|s|m|h)$";
 const ADDRESS_PATTERN: &str = "^([0-9.]+|\\[[0-9A-Fa-f:.%]+\\]):[0-9]+$";
 const HEADER_PATTERN: &str = "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,63}$";
 const ENV_NAME_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_]{0,62}$";
+const MODULE_PATTERN: &str = r"^[A-Za-z_][0-9A-Za-z_]*(\.[A-Za-z_][0-9A-Za-z_]*)*$";
 
 /// The schema of a chain file.
 #[must_use]
@@ -179,6 +180,13 @@ fn own(kind: OwnKind) -> Value {
             "default": [],
             "examples": [["--quality", "80"]],
         }),
+        OwnKind::Modules => json!({
+            "type": "array",
+            "maxItems": keys::MAX_PRELOAD,
+            "items": { "type": "string", "pattern": MODULE_PATTERN, "maxLength": keys::MAX_MODULE_BYTES },
+            "default": [],
+            "examples": [["numpy", "PIL.Image"]],
+        }),
         OwnKind::Files => {
             let path = json!({ "type": "string", "minLength": 1, "maxLength": keys::MAX_VALUE_BYTES });
             json!({
@@ -241,7 +249,7 @@ fn own(kind: OwnKind) -> Value {
             "minProperties": 1,
             "maxProperties": keys::MAX_FUNCTIONS,
             "propertyNames": { "pattern": NAME_PATTERN, "not": { "enum": keys::RESERVED_FUNCTIONS } },
-            "additionalProperties": table(function_keys),
+            "additionalProperties": either(table(function_keys), &[keys::EXEC.name, keys::PYTHON.name]),
         }),
         OwnKind::Edges(edge_keys) => json!({
             "type": "object",
@@ -250,6 +258,13 @@ fn own(kind: OwnKind) -> Value {
             "additionalProperties": without_defaults(table(edge_keys)),
         }),
     }
+}
+
+/// An object that has one of these keys, and not another.
+fn either(mut table: Value, one_of: &[&str]) -> Value {
+    let forms: Vec<Value> = one_of.iter().map(|key| json!({ "required": [key] })).collect();
+    insert(&mut table, "oneOf", json!(forms));
+    table
 }
 
 /// What an edge does not say is as the chain or a function says it, so no value is its default.

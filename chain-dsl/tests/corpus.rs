@@ -95,6 +95,8 @@ fn every_code_that_the_checker_can_give_stands_in_the_corpus() {
         Code::SecretUnresolvable,
         Code::ExecNotUsable,
         Code::FileNotUsable,
+        Code::PythonNotUsable,
+        Code::LibraryMissing,
         Code::TlsNotUsable,
         Code::AddressTaken,
         Code::RouteTaken,

@@ -20,7 +20,7 @@ fn the_chain_of_the_design_reads_as_it_is_written() {
     assert_eq!(chain.ingress().max_body(), ByteSize::new(32 << 20));
     let (id, decode) = chain.function_named("decode").unwrap();
     assert_eq!(decode.ports(), ["out", "reject"]);
-    assert_eq!(decode.exec(), "../../target/release/thumb-decode");
+    assert_eq!(decode.exec().unwrap(), "../../target/release/thumb-decode");
     assert_eq!(decode.build(), Some("cargo build --release -p thumbnails"));
     assert_eq!(decode.secrets()["API_KEY"].path(), "/run/secrets/api");
     assert_eq!(decode.secrets()["API_KEY"].to_string(), "file:/run/secrets/api");
@@ -108,7 +108,7 @@ fn the_error_port_is_there_without_being_declared() {
 fn the_caller_adds_what_only_it_can_find_at_the_right_place() {
     let checked = check(THUMBNAILS, "chain.toml").unwrap();
     let (id, decode) = checked.chain().function_named("decode").unwrap();
-    let message = format!("`{}` does not exist", decode.exec());
+    let message = format!("`{}` does not exist", decode.exec().unwrap());
     let missing = Diagnostic::new(
         Code::ExecMissing,
         checked.exec_span(id).unwrap(),

@@ -100,6 +100,10 @@ fn matches(pattern: &str, text: &str) -> bool {
                     .iter()
                     .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+.^_`|~-".contains(b))
         }
+        r"^[A-Za-z_][0-9A-Za-z_]*(\.[A-Za-z_][0-9A-Za-z_]*)*$" => text.split('.').all(|name| {
+            let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
+            name.bytes().next().is_some_and(letter) && name.bytes().all(|b| letter(b) || b.is_ascii_digit())
+        }),
         "^HACHER_" => text.starts_with("HACHER_"),
         other => panic!("a pattern that this test does not know: {other}"),
     }
@@ -230,6 +234,7 @@ fn mistakes_that_a_schema_can_see_are_refused_by_it() {
         "listen-addresses",
         "listen-tls-incomplete",
         "args-and-files",
+        "python",
     ];
     for file in files {
         let text = text("wrong", &format!("{file}.toml"));
@@ -255,6 +260,12 @@ fn every_key_of_the_schema_is_known_to_the_checker_and_its_default_is_accepted()
             }
             keys += 1;
             let line = format!("{key} = {value}\n");
+            // What only a function in Python has.
+            let exec = match key.as_str() {
+                "python" => "",
+                "venv" | "interpreter" | "preload" => "python = \"app.py:handler\"\n",
+                _ => exec,
+            };
             let text = match header {
                 "" => format!("{line}{base}[function.a]\nexec = \"x\"\n"),
                 "[function.a]" => format!("{base}[function.a]\n{exec}{line}"),

@@ -303,13 +303,13 @@ fn define_function<D: Definer + ?Sized>(
         let what = format!("the system calls of {of}");
         ask(monitor, what, Call::SetSystemCalls, &arguments, &[], Vec::new())?;
     }
-    for argument in function.args() {
+    for argument in files.args.iter().chain(function.args()) {
         let what = format!("an argument of {of}");
         let operand = argument.as_bytes();
         let arguments = [chain_number, number];
         ask(monitor, what, Call::AddArgument, &arguments, operand, Vec::new())?;
     }
-    add_environment(monitor, chain_number, number, function, library_path)?;
+    add_environment(monitor, chain_number, number, function, &files.env, library_path)?;
     add_secrets(monitor, chain_number, number, &of, files.secrets, awaited)?;
     for port in ports_of(chain, id, function) {
         let what = format!("the port `{port}` of {of}");
@@ -368,11 +368,13 @@ fn add_environment<D: Definer + ?Sized>(
     chain_number: u64,
     number: u64,
     function: &Function,
+    besides: &[(&'static str, String)],
     library_path: Option<&'static str>,
 ) -> Result<(), DefineError> {
     let of = format!("function `{}`", function.name());
     let given = function.env().iter().filter(|(key, _)| *key != LIBRARY_PATH);
     let given = given.map(|(key, value)| (key.as_str(), value.as_str()));
+    let given = given.chain(besides.iter().map(|(key, value)| (*key, value.as_str())));
     for (key, value) in given.chain(library_path.map(|path| (LIBRARY_PATH, path))) {
         let operand = format!("{key}{value}");
         let arguments = [chain_number, number, key.len() as u64];

@@ -1,15 +1,16 @@
 //! A chain file together with what it names on this machine: executables and secrets.
 
 use super::beneath::{Beneath, Folders};
-use super::linked::{LIBRARY_PATH, LinkedFiles, linked};
+use super::linked::{ElfError, LIBRARY_PATH, LinkedFiles, Loadable, linked_with};
 use super::magic;
 use super::progress::asking;
+use super::python::{Asked, Found};
 use super::secret;
 use super::tls_source::Source;
 use super::tree::Tree;
 use hacher_chain_dsl::{
-    Chain, Checked, Code, Diagnostic, Diagnostics, Function, FunctionId, MAX_TEXT_BYTES, Resource, Severity,
-    check_bytes, is_binary,
+    Chain, Checked, Code, Diagnostic, Diagnostics, Function, FunctionId, MAX_TEXT_BYTES, Program, Python,
+    Resource, Severity, check_bytes, is_binary,
 };
 use hacher_trustlet_host::core::limits::{FILES_MAX, FILES_MAX_BYTES};
 use rustix::fs::OFlags;
@@ -72,6 +73,10 @@ pub struct FunctionFiles {
     pub linked: LinkedFiles,
     /// The files and folders that it is given.
     pub trees: Vec<Tree>,
+    /// Arguments before its own.
+    pub args: Vec<String>,
+    /// Variables besides its own.
+    pub env: Vec<(&'static str, String)>,
     /// Its secrets.
     pub secrets: Vec<SecretSource>,
 }
@@ -193,18 +198,18 @@ impl ChainFile {
         // Also of what is closed again.
         let _going = asking(&self.path);
         let (functions, mut problems) = self.functions_and_problems();
+        let is_doubt = |found: &&Diagnostic| found.severity() == Severity::Warning;
+        let mut doubts: Vec<_> = problems.iter().filter(is_doubt).cloned().collect();
         let tls = self.open_tls().unwrap_or_else(|found| {
             problems.extend(found);
             None
         });
-        let doubts = tls
+        let of_tls = tls
             .as_ref()
             .map_or_else(Vec::new, |source| self.tls_warnings(source));
-        problems.extend(doubts.iter().cloned());
-        if problems
-            .iter()
-            .any(|problem| problem.severity() == Severity::Error)
-        {
+        problems.extend(of_tls.iter().cloned());
+        doubts.extend(of_tls);
+        if has_errors(&problems) {
             return Err(self.with_problems(problems));
         }
         Ok(Opened {
@@ -221,10 +226,10 @@ impl ChainFile {
     pub fn open_functions(&self) -> Result<Vec<FunctionFiles>, ChainFileError> {
         let _going = asking(&self.path);
         let (opened, problems) = self.functions_and_problems();
-        if problems.is_empty() {
-            return Ok(opened);
+        if has_errors(&problems) {
+            return Err(self.with_problems(problems));
         }
-        Err(self.with_problems(problems))
+        Ok(opened)
     }
 
     fn with_problems(&self, problems: Vec<Diagnostic>) -> ChainFileError {
@@ -236,8 +241,21 @@ impl ChainFile {
         let mut opened = Vec::new();
         for (id, function) in self.chain().functions_with_ids() {
             let library_path = function.env().get(LIBRARY_PATH).map(String::as_str);
-            let executable =
-                self.open_executable(id, function.exec(), function.build().is_some(), library_path);
+            let mut python = None;
+            let executable = match function.program() {
+                Program::Python(named) => match self.find_python(id, function, named) {
+                    Ok(found) => Some(python.insert(found).interpreter.clone()),
+                    Err(found) => {
+                        problems.extend(found);
+                        None
+                    }
+                },
+                _ => function.exec().map(|exec| self.folder().join(exec)),
+            };
+            let loadable = python.as_ref().map_or(Loadable::NONE, Found::loadable);
+            let executable = executable.map(|path| {
+                self.open_executable(id, &path, function.build().is_some(), library_path, loadable)
+            });
             let secrets: Vec<_> = function
                 .secrets()
                 .iter()
@@ -258,24 +276,76 @@ impl ChainFile {
                 .collect();
             let trees = self.read_trees(id, function);
             match executable {
-                Ok((executable, linked)) => {
+                Some(Ok((executable, linked, missing))) => {
                     problems.extend(self.taken_places(id, function, &linked));
+                    problems.extend(missing.iter().map(|error| self.missing_library(id, error)));
                     let (trees, found): (Vec<_>, Vec<_>) = trees.into_iter().partition(Result::is_ok);
                     problems.extend(found.into_iter().filter_map(Result::err).map(|problem| *problem));
-                    opened.push(FunctionFiles {
+                    let mut opening = FunctionFiles {
                         executable,
                         linked,
                         trees: trees.into_iter().flatten().collect(),
+                        args: Vec::new(),
+                        env: Vec::new(),
                         secrets,
-                    });
+                    };
+                    if let Some(python) = python {
+                        self.count(id, &python.trees);
+                        opening.trees.extend(python.trees);
+                        (opening.args, opening.env) = (python.args, python.env);
+                    }
+                    opened.push(opening);
                 }
-                Err(problem) => {
-                    problems.push(*problem);
+                other => {
+                    problems.extend(other.and_then(Result::err).map(|problem| *problem));
                     problems.extend(trees.into_iter().filter_map(Result::err).map(|problem| *problem));
                 }
             }
         }
         (opened, problems)
+    }
+
+    /// Finds what a function in Python is made of.
+    fn find_python(
+        &self,
+        id: FunctionId,
+        function: &Function,
+        python: &Python,
+    ) -> Result<Found, Vec<Diagnostic>> {
+        let spans = self.checked.python_spans(id);
+        let bound = self.bound_of_files();
+        let (Some(spans), Ok(bound)) = (spans, bound) else {
+            return Err(Vec::new()); // of the folder, `files` complain
+        };
+        let asked = Asked {
+            python,
+            spans,
+            folder: self.folder(),
+            files: function.files(),
+            bound: bound.as_ref(),
+        };
+        asked.find()
+    }
+
+    /// A library that an extension module links, and that is not there.
+    fn missing_library(&self, id: FunctionId, error: &ElfError) -> Diagnostic {
+        let span = self.checked.exec_span(id).unwrap_or_default();
+        Diagnostic::new(
+            Code::LibraryMissing,
+            span,
+            error.to_string(),
+            "importing what needs it will fail",
+        )
+    }
+
+    /// Counts what a function is given besides its `files`.
+    fn count(&self, id: FunctionId, trees: &[Tree]) {
+        let mut given = self.given.borrow_mut();
+        let given = given.entry(id).or_default();
+        for tree in trees {
+            given.entries += tree.entries().len();
+            given.len_bytes = given.len_bytes.saturating_add(tree.len_bytes());
+        }
     }
 
     /// Looks at the files and folders that a function is given.
@@ -354,20 +424,20 @@ impl ChainFile {
     fn open_executable(
         &self,
         function: FunctionId,
-        exec: &str,
+        path: &Path,
         can_build: bool,
         library_path: Option<&str>,
-    ) -> Result<(File, LinkedFiles), Box<Diagnostic>> {
-        let path = self.folder().join(exec);
+        loadable: Loadable<'_>,
+    ) -> Result<(File, LinkedFiles, Vec<ElfError>), Box<Diagnostic>> {
         let span = self.checked.exec_span(function).unwrap_or_default();
         let shown = path.display();
         let problem = |code, message: String, label: &str| Diagnostic::new(code, span, message, label);
-        let _going = asking(&path);
+        let _going = asking(path);
         // Opening a pipe would wait for its writer.
         let opened = File::options()
             .read(true)
             .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-            .open(&path);
+            .open(path);
         let found = opened.and_then(|file| file.metadata().map(|metadata| (file, metadata)));
         let (file, metadata) = found.map_err(|error| {
             let message = match error.kind() {
@@ -399,14 +469,14 @@ impl ChainFile {
             let not = problem(Code::ExecNotUsable, message, "named here");
             return Err(Box::new(not.with_help(misfit.help)));
         }
-        let linked = linked(&file, &path, library_path).map_err(|error| {
+        let found = linked_with(&file, path, library_path, loadable).map_err(|error| {
             Box::new(problem(
                 Code::ExecNotUsable,
                 format!("cannot run `{shown}`: {error}"),
                 "named here",
             ))
         })?;
-        Ok((file, linked))
+        Ok((file, found.0, found.1))
     }
 
     fn open_secret(&self, function: FunctionId, name: &str, path: &str) -> Result<File, Box<Diagnostic>> {
@@ -422,4 +492,10 @@ impl ChainFile {
             ))
         })
     }
+}
+
+fn has_errors(problems: &[Diagnostic]) -> bool {
+    problems
+        .iter()
+        .any(|problem| problem.severity() == Severity::Error)
 }

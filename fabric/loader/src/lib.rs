@@ -7,6 +7,7 @@
 //! secret            secrets of functions, from files
 //! tree              files and folders that functions are given
 //! beneath           folders that bound where these lie
+//! python            what a function in Python is made of besides
 //! linked            the libraries of an executable, as its dynamic loader finds them (elf, folders)
 //! magic             what a file is instead that is no executable
 //! tls_source        the files of TLS; own_gateway, who listens where
@@ -36,6 +37,7 @@ pub mod own_gateway;
 pub mod placement;
 pub mod progress;
 pub mod protection;
+mod python;
 pub mod routes;
 pub mod secret;
 pub mod share;

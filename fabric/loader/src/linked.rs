@@ -123,7 +123,39 @@ pub struct LinkedFiles {
 /// # Errors
 /// [`ElfError`].
 pub fn linked(executable: &File, path: &Path, library_path: Option<&str>) -> Result<LinkedFiles, ElfError> {
-    find_all(&System::this(), executable, path, library_path)
+    let (found, _) = find_all(&System::this(), executable, path, library_path, Loadable::NONE)?;
+    Ok(found)
+}
+
+/// What a program loads by itself, and brings along.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Loadable<'a> {
+    /// Libraries, as they lie on this machine.
+    pub(super) modules: &'a [PathBuf],
+    /// The folders that they lie in: what they link there is found beside them, in the trustlet too.
+    pub(super) folders: &'a [PathBuf],
+}
+
+impl Loadable<'_> {
+    /// Nothing.
+    pub(super) const NONE: Self = Self {
+        modules: &[],
+        folders: &[],
+    };
+}
+
+/// The same, with what the executable may load by itself: what these link comes with it. Also what of that is
+/// not there, since nobody may ever load what needs it.
+///
+/// # Errors
+/// [`ElfError`] of the executable itself.
+pub(super) fn linked_with(
+    executable: &File,
+    path: &Path,
+    library_path: Option<&str>,
+    loadable: Loadable<'_>,
+) -> Result<(LinkedFiles, Vec<ElfError>), ElfError> {
+    find_all(&System::this(), executable, path, library_path, loadable)
 }
 
 /// A file whose libraries are to be found.
@@ -142,13 +174,14 @@ fn find_all(
     executable: &File,
     path: &Path,
     library_path: Option<&str>,
-) -> Result<LinkedFiles, ElfError> {
+    loadable: Loadable<'_>,
+) -> Result<(LinkedFiles, Vec<ElfError>), ElfError> {
     let links = read_links(executable, path).map_err(|unfit| ElfError::NotElf {
         path: path.to_owned(),
         reason: unfit.into_reason(),
     })?;
     let Some(interpreter) = links.interpreter.clone().map(PathBuf::from) else {
-        return without_interpreter(&links, path);
+        return without_interpreter(&links, path).map(|found| (found, Vec::new()));
     };
     let no_loader = |source| ElfError::NoLoader {
         loader: interpreter.clone(),
@@ -162,7 +195,7 @@ fn find_all(
         interpreter: true,
     });
     if links.needed.is_empty() {
-        return Ok(found);
+        return Ok((found, Vec::new()));
     }
     let unknown = || ElfError::Unsupported {
         by: path.to_owned(),
@@ -182,6 +215,8 @@ fn find_all(
         loader,
         library_path: library_path.unwrap_or_default(),
         known: BTreeMap::new(),
+        asked: BTreeSet::new(),
+        next: 0,
         objects: vec![Object {
             links,
             path: path.to_owned(),
@@ -195,7 +230,8 @@ fn find_all(
         .map(|name| name.to_string_lossy().into_owned());
     search.known.extend(name.map(|name| (name, ())));
     search.run()?;
-    Ok(search.found)
+    let missing = search.load_for(loadable);
+    Ok((search.found, missing))
 }
 
 fn without_interpreter(links: &Links, path: &Path) -> Result<LinkedFiles, ElfError> {
@@ -219,6 +255,10 @@ struct Search<'a> {
     library_path: &'a str,
     /// Names under which something is loaded already: as it was asked for, and as it calls itself.
     known: BTreeMap<String, ()>,
+    /// Names that something links.
+    asked: BTreeSet<String>,
+    /// The first object whose links were not looked at.
+    next: usize,
     /// The executable, then libraries in the order in which they are loaded.
     objects: Vec<Object>,
     found: LinkedFiles,
@@ -228,10 +268,8 @@ impl Search<'_> {
     /// Breadth first, as loaders do.
     fn run(&mut self) -> Result<(), ElfError> {
         let mut waiting: VecDeque<(usize, String)> = VecDeque::new();
-        let mut asked: BTreeSet<String> = BTreeSet::new();
-        let mut next = 0;
         loop {
-            while let Some(object) = self.objects.get(next) {
+            while let Some(object) = self.objects.get(self.next) {
                 if object.links.is_filter {
                     return Err(ElfError::Unsupported {
                         by: object.path.clone(),
@@ -240,15 +278,15 @@ impl Search<'_> {
                     });
                 }
                 for name in &object.links.needed {
-                    if asked.insert(name.clone()) {
-                        waiting.push_back((next, name.clone()));
+                    if self.asked.insert(name.clone()) {
+                        waiting.push_back((self.next, name.clone()));
                     }
                     // A library is asked for by the name of its file, and perhaps by its own.
-                    if asked.len() > 2 * LIBRARIES_MAX {
+                    if self.asked.len() > 2 * LIBRARIES_MAX {
                         return Err(ElfError::TooMany);
                     }
                 }
-                next += 1;
+                self.next += 1;
             }
             let Some((by, name)) = waiting.pop_front() else {
                 return Ok(());
@@ -259,15 +297,68 @@ impl Search<'_> {
         }
     }
 
+    /// Finds what modules link that a program loads by itself; what of it is not there.
+    fn load_for(&mut self, loadable: Loadable<'_>) -> Vec<ElfError> {
+        let mut missing = Vec::new();
+        for path in loadable.modules {
+            let Some(links) = open(path).ok().and_then(|file| read_links(&file, path).ok()) else {
+                continue; // of another machine, or no library: importing it fails anywhere
+            };
+            let by = self.objects.len();
+            let needed = links.needed.clone();
+            self.objects.push(Object {
+                links: Links {
+                    needed: Vec::new(),
+                    ..links
+                },
+                path: path.clone(),
+                origin: path.parent().unwrap_or(Path::new("/")).to_owned(),
+                loaded_by: Some(0),
+            });
+            for name in needed {
+                if !self.known.contains_key(&name)
+                    && let Err(error) = self.load_unless_beside(by, &name, loadable.folders)
+                {
+                    missing.push(error);
+                }
+            }
+        }
+        missing
+    }
+
+    /// Loads a library, and what it links, unless it lies where the module that links it will find it.
+    fn load_unless_beside(&mut self, by: usize, name: &str, folders: &[PathBuf]) -> Result<(), ElfError> {
+        let found = self.find(by, name)?;
+        let real = found.2.canonicalize().unwrap_or_else(|_| found.2.clone());
+        if folders.iter().any(|folder| real.starts_with(folder)) {
+            return Ok(());
+        }
+        self.keep(by, name, found)?;
+        self.run()
+    }
+
     fn load(&mut self, by: usize, name: &str) -> Result<(), ElfError> {
+        let found = self.find(by, name)?;
+        self.keep(by, name, found)
+    }
+
+    fn find(&self, by: usize, name: &str) -> Result<(File, Links, PathBuf), ElfError> {
+        if name.contains('$') || name.contains('/') {
+            self.by_path(by, name)
+        } else {
+            self.by_name(by, name)
+        }
+    }
+
+    fn keep(
+        &mut self,
+        by: usize,
+        name: &str,
+        (file, links, found_at): (File, Links, PathBuf),
+    ) -> Result<(), ElfError> {
         if self.found.files.len() >= LIBRARIES_MAX {
             return Err(ElfError::TooMany);
         }
-        let (file, links, found_at) = if name.contains('$') || name.contains('/') {
-            self.by_path(by, name)?
-        } else {
-            self.by_name(by, name)?
-        };
         self.known.insert(name.to_owned(), ());
         if let Some(soname) = &links.soname {
             self.known.insert(soname.clone(), ());

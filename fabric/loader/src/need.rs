@@ -5,7 +5,8 @@
 
 use super::gateway_memory::{least_memory_bytes, outbox_bytes};
 use super::protection::is_mapped;
-use hacher_chain_dsl::{ByteSize, Chain, Edge, Source, SystemCalls, Target};
+use super::python::PLACES_MAX;
+use hacher_chain_dsl::{ByteSize, Chain, Edge, Function, Program, Source, SystemCalls, Target};
 use hacher_trustlet_host::chosen::headroom::{Need, start_memory_bytes};
 
 /// Open files of a monitor besides those of instances and programs: standard ones, event loop, signals, the
@@ -151,13 +152,17 @@ struct Totals {
     address_bytes: u64,
 }
 
+/// The executable of a function, or what chooses its interpreter.
+fn executable_of(function: &Function) -> &str {
+    match function.program() {
+        Program::Python(python) => python.interpreter().or(python.venv()).unwrap_or_default(),
+        _ => function.exec().unwrap_or_default(),
+    }
+}
+
 impl Totals {
     fn of(chain: &Chain) -> Self {
-        let mut programs: Vec<&str> = chain
-            .functions()
-            .iter()
-            .map(hacher_chain_dsl::Function::exec)
-            .collect();
+        let mut programs: Vec<&str> = chain.functions().iter().map(executable_of).collect();
         programs.sort_unstable();
         programs.dedup();
         let rings = |edge: &Edge| instances_of(chain, edge.from()) * instances_at(chain, edge.to());
@@ -177,7 +182,7 @@ impl Totals {
             files: chain
                 .functions()
                 .iter()
-                .map(|function| function.files().len() as u64)
+                .map(|function| function.files().len() as u64 + function.python().map_or(0, |_| PLACES_MAX))
                 .sum(),
             mapped_rings: chain
                 .edges()

@@ -60,7 +60,8 @@ fn no_programs_here() -> Option<&'static str> {
 /// not answer would keep them.
 pub fn find_room_for_files<'a>(chains: impl IntoIterator<Item = &'a Chain>) {
     let functions: Vec<_> = chains.into_iter().flat_map(Chain::functions).collect();
-    if functions.iter().any(|function| !function.files().is_empty()) {
+    let has_files = |function: &&Function| !function.files().is_empty() || function.python().is_some();
+    if functions.iter().any(has_files) {
         let _ = files_here();
     }
     if functions.iter().any(|function| has_programs(function)) {

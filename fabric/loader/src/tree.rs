@@ -8,17 +8,21 @@
 //! the start fail, but leads nowhere else; and what the monitor measures is its copy.
 
 use super::beneath::{Beneath, Outside, by_number, in_words, open_beneath};
+use super::folders::open;
 use super::progress::{Going, asking};
 use hacher_trustlet_host::chosen::copy::is_made_up;
 use hacher_trustlet_host::core::limits::{
     FILE_DEPTH_MAX, FILE_MAX_BYTES, FILE_NAME_MAX_BYTES, FILES_MAX, FILES_MAX_BYTES,
 };
 use rustix::fs::{Mode, OFlags, readlinkat};
+pub(super) use selection::Selection;
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+
+mod selection;
 
 /// Longest path of a file from a function's root, with where it leads if it is a link: one message to the
 /// monitor, and what a function can open.
@@ -36,6 +40,7 @@ pub struct Tree {
     /// In the order of their paths, so that what is in a folder comes after it. The first is the top itself.
     entries: Vec<Entry>,
     len_bytes: u64,
+    selection: Selection,
     /// The last to go: closing the file waits for its file system as well.
     closing: Option<Going<'static>>,
 }
@@ -59,6 +64,8 @@ enum Kind {
     Folder,
     File,
     Link(String),
+    /// A file to which a link leads out of the tree, where it really lies.
+    Elsewhere(PathBuf),
 }
 
 /// What the monitor is given for an entry.
@@ -168,6 +175,16 @@ impl Tree {
     /// # Errors
     /// [`TreeError`], of the first thing that a function cannot be given.
     pub fn read(path: &Path, place: &str, bound: Option<&Beneath>) -> Result<Self, TreeError> {
+        Self::select(path, place, bound, Selection::All)
+    }
+
+    /// The same of what `selection` takes. Beneath a bound no link leads out, whatever it says.
+    pub(super) fn select(
+        path: &Path,
+        place: &str,
+        bound: Option<&Beneath>,
+        selection: Selection,
+    ) -> Result<Self, TreeError> {
         let _going = asking(path);
         let shown = || Shown(path.to_owned());
         let failed = |source: io::Error| TreeError::Io {
@@ -203,6 +220,7 @@ impl Tree {
             top: File::open(by_number(&found)).map_err(failed)?,
             entries: Vec::new(),
             len_bytes: 0,
+            selection,
             closing: None,
         };
         if kind.is_dir() {
@@ -210,7 +228,7 @@ impl Tree {
                 within: String::new(),
                 kind: Kind::Folder,
             });
-            tree.read_folders()?;
+            tree.read_folders(selection.follows_links() && bound.is_none())?;
             tree.entries.sort_by(|one, other| one.within.cmp(&other.within));
         } else {
             let len_bytes = tree.top.metadata().map_err(failed)?.len();
@@ -261,11 +279,30 @@ impl Tree {
                 Ok(Content::File(file.into()))
             }
             Kind::File => Ok(Content::File(self.open_file(&entry.within)?.into())),
+            Kind::Elsewhere(path) => match open(path) {
+                Ok(file) => Ok(Content::File(file.into())),
+                Err(source) => Err(self.io(&entry.within, source)),
+            },
         }
     }
 
+    /// Where the libraries in it lie on this machine that a program may load by itself.
+    pub(super) fn extension_modules(&self) -> Vec<PathBuf> {
+        let is_library = |within: &str| {
+            let name = within.rsplit('/').next().unwrap_or(within);
+            Path::new(name).extension().is_some_and(|ending| ending == "so") || name.contains(".so.")
+        };
+        let libraries = self.entries.iter().filter(|entry| is_library(&entry.within));
+        let paths = libraries.filter_map(|entry| match &entry.kind {
+            Kind::File => Some(self.named.join(&entry.within)),
+            Kind::Elsewhere(path) => Some(path.clone()),
+            Kind::Folder | Kind::Link(_) => None,
+        });
+        paths.collect()
+    }
+
     /// Looks into all folders, from the top on.
-    fn read_folders(&mut self) -> Result<(), TreeError> {
+    fn read_folders(&mut self, follows: bool) -> Result<(), TreeError> {
         let mut waiting = vec![String::new()];
         while let Some(folder) = waiting.pop() {
             let _going = asking(&self.named.join(&folder));
@@ -282,6 +319,9 @@ impl Tree {
                     "" => name.to_owned(),
                     folder => format!("{folder}/{name}"),
                 };
+                if !self.selection.takes(&within) {
+                    continue;
+                }
                 let _going = asking(&self.named.join(&within));
                 let metadata = found.metadata().map_err(|source| self.io(&within, source))?;
                 let kind = metadata.file_type();
@@ -289,8 +329,11 @@ impl Tree {
                     waiting.push(within.clone());
                     self.add(within, Kind::Folder, 0)?;
                 } else if kind.is_symlink() {
-                    let target = self.read_link(&opened, name, &within)?;
-                    self.add(within, Kind::Link(target), 0)?;
+                    match self.read_link(&opened, name, &within) {
+                        Ok(target) => self.add(within, Kind::Link(target), 0)?,
+                        Err(TreeError::Leaves { .. }) if follows => self.follow(within)?,
+                        Err(error) => return Err(error),
+                    }
                 } else if kind.is_file() {
                     // Whether it can be read is found out before anything starts.
                     self.open_file(&within)?;
@@ -306,10 +349,45 @@ impl Tree {
         Ok(())
     }
 
+    /// Adds what a link leads to that leaves the tree; nothing, if it leads nowhere: what was not installed is
+    /// not imported.
+    fn follow(&mut self, within: String) -> Result<(), TreeError> {
+        let link = self.named.join(&within);
+        let Ok(real) = link.canonicalize() else {
+            return Ok(());
+        };
+        let metadata = real.metadata().map_err(|source| self.io(&within, source))?;
+        let kind = metadata.file_type();
+        if kind.is_file() {
+            return self.add(within, Kind::Elsewhere(real), metadata.len());
+        }
+        if !kind.is_dir() {
+            return Err(TreeError::Special {
+                path: self.shown(&within, Path::new("")),
+                what: in_words(kind),
+            });
+        }
+        self.add(within.clone(), Kind::Folder, 0)?;
+        let names = std::fs::read_dir(&real).map_err(|source| self.io(&within, source))?;
+        for found in names {
+            let found = found.map_err(|source| self.io(&within, source))?;
+            let name = found.file_name();
+            let name = name.to_str().ok_or_else(|| TreeError::NotText {
+                path: self.shown(&within, Path::new(&name)),
+            })?;
+            let below = format!("{within}/{name}");
+            // Through the link, and so with all links below: depth is bounded.
+            if self.selection.takes(&below) {
+                self.follow(below)?;
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, within: String, kind: Kind, len_bytes: u64) -> Result<(), TreeError> {
         let target_bytes = match &kind {
             Kind::Link(target) => target.len(),
-            Kind::Folder | Kind::File => 0,
+            Kind::Folder | Kind::File | Kind::Elsewhere(_) => 0,
         };
         let depth = |path: &str| path.split('/').filter(|name| !name.is_empty()).count();
         let fits = self.place.len() + 1 + within.len() + target_bytes <= PATH_MAX_BYTES

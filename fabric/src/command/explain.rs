@@ -4,7 +4,7 @@ use super::{Failed, print, print_json, read_chain};
 use crate::cli::{ChainArgs, Format};
 use crate::table::{Align, Table, bytes, duration};
 use hacher_chain_dsl::{
-    Chain, Edge, EdgeId, Egress, Function, Route, Source, SystemCalls, Target, format_duration,
+    Chain, Edge, EdgeId, Egress, Function, Python, Route, Source, SystemCalls, Target, format_duration,
 };
 use hacher_libos_net::aead;
 use hacher_libos_net::layout::ring_capacity;
@@ -237,9 +237,31 @@ fn limits(chain: &Chain) -> Vec<Value> {
             "fabric_memory_bytes": fabric_bytes(share::of_function(chain, id)), "threads": function.threads(),
             "scratch_bytes": function.scratch().bytes(), "args": function.args(), "files": files(function),
             "syscalls": function.system_calls().as_str(), "jit": function.jit(),
+            "python": function.python().map(python),
         })
     });
     limits.collect()
+}
+
+/// What a function in Python is made of, as the chain file names it.
+fn python(python: &Python) -> Value {
+    json!({
+        "file": python.file(), "handler": python.handler(), "to": python.place(), "venv": python.venv(),
+        "interpreter": python.interpreter(), "preload": python.preload(),
+    })
+}
+
+fn python_in_words(python: &Python) -> String {
+    let mut text = format!("{} of {}", python.handler(), python.place());
+    for (what, path) in [("venv", python.venv()), ("interpreter", python.interpreter())] {
+        if let Some(path) = path {
+            let _ = write!(text, ", {what} {}", path.escape_debug());
+        }
+    }
+    if !python.preload().is_empty() {
+        let _ = write!(text, ", preloads {}", python.preload().join(", "));
+    }
+    text
 }
 
 /// What a function is given besides its executable, and where it finds it.
@@ -250,7 +272,7 @@ fn files(function: &Function) -> Vec<Value> {
         .collect()
 }
 
-/// A line for each function that has arguments or files.
+/// A line for each function that is in Python, and for arguments and files.
 fn images_in_words(chain: &Chain) -> String {
     let mut text = String::new();
     for function in chain.functions() {
@@ -259,6 +281,10 @@ fn images_in_words(chain: &Chain) -> String {
         let files =
             files.map(|file| format!("{} (of {})", file.to().escape_debug(), file.from().escape_debug()));
         for (what, list) in [
+            (
+                "is in Python",
+                function.python().map(python_in_words).into_iter().collect(),
+            ),
             ("arguments", args.collect::<Vec<_>>()),
             ("finds", files.collect()),
         ] {

@@ -85,10 +85,11 @@ impl Input {
         Ok(made?.bind(py).clone())
     }
 
-    /// The whole body where it was opened, without a copy of it; over a mapped edge, a copy that is made once.
+    /// The whole body where it was opened, without a copy of it; over a mapped edge, a copy that is made
+    /// once.
     ///
-    /// It is released when the handler returns, and reading it then raises `ValueError`. A run fails for good if anything that
-    /// was made of a view (a slice, an array) outlives it.
+    /// It is released when the handler returns, and reading it then raises `ValueError`. A run fails for good
+    /// if anything that was made of a view (a slice, an array) outlives it.
     fn view<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         view(py, &self.run)
     }
@@ -132,7 +133,8 @@ impl Input {
         self.text(|input| input.content_type())
     }
 
-    /// The address that the request came from, as the gateway saw it; the first functions of a chain alone have it.
+    /// The address that the request came from, as the gateway saw it; the first functions of a chain alone
+    /// have it.
     #[getter]
     fn client_address(&self) -> PyResult<Option<String>> {
         self.text(|input| input.client_address())

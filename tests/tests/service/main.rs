@@ -22,6 +22,7 @@ mod logs;
 mod mapped;
 mod metrics;
 mod programs;
+mod python;
 mod replies;
 mod requests;
 mod said_twice;

@@ -101,7 +101,14 @@ impl Tree {
         let path = self.real("/opt/app/bin/main");
         self.put("/opt/app/bin/main", &forge(MACHINE, Some(loader), entries));
         let file = File::open(&path).unwrap();
-        find_all(&System::at(self.0.path()), &file, &path, library_path)
+        find_all(
+            &System::at(self.0.path()),
+            &file,
+            &path,
+            library_path,
+            Loadable::NONE,
+        )
+        .map(|(found, _)| found)
     }
 
     /// Where a library is seen, and what its own name says of where it was found.

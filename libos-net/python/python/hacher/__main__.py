@@ -33,7 +33,8 @@ def load(named: str) -> Callable[..., Any]:
     path, _, name = named.partition(":")
     path = os.path.abspath(path)
     folder, file = os.path.split(path)
-    sys.path.insert(0, folder)
+    # Before all others, and once: `-m` has put the current folder there.
+    sys.path[:] = [folder, *(one for one in sys.path if one != folder)]
     module_name = os.path.splitext(file)[0]
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:

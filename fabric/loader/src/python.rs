@@ -1,0 +1,202 @@
+//! What a function in Python is made of on this machine: the interpreter with its library, packages, the file
+//! with the handler, and what extension modules of these link.
+//!
+//! Nothing is executed to find it: whoever wrote the chain file must not choose what runs with the rights of
+//! whoever starts the service. Where things lie is told by the interpreter's own folder and by `pyvenv.cfg`.
+
+mod asked;
+mod handler;
+mod installation;
+
+use super::beneath::Beneath;
+use super::linked::Loadable;
+use super::tree::{Selection, Tree};
+pub(super) use asked::Asked;
+use asked::problem;
+use hacher_chain_dsl::{Diagnostic, FileRef, PYTHON_PLACE};
+use installation::Installation;
+use std::path::{Path, PathBuf};
+
+/// The oldest version that is served.
+const VERSION_MIN: (u32, u32) = (3, 9);
+/// Most places that a function in Python takes besides those of its `files`: its file, the library, packages.
+pub(super) const PLACES_MAX: u64 = 6;
+
+/// What a function in Python is made of.
+pub(super) struct Found {
+    /// The interpreter, where it really lies.
+    pub(super) interpreter: PathBuf,
+    pub(super) trees: Vec<Tree>,
+    /// Arguments of the interpreter, before those of the function.
+    pub(super) args: Vec<String>,
+    /// Variables that the function has besides its own.
+    pub(super) env: Vec<(&'static str, String)>,
+    /// Extension modules, as they lie on this machine.
+    pub(super) modules: Vec<PathBuf>,
+    /// The folders that the function has whole: what lies in them is found beside what links it.
+    pub(super) folders: Vec<PathBuf>,
+}
+
+impl Found {
+    /// What it loads by itself.
+    pub(super) fn loadable(&self) -> Loadable<'_> {
+        Loadable {
+            modules: &self.modules,
+            folders: &self.folders,
+        }
+    }
+}
+
+impl Asked<'_> {
+    /// Finds all of it.
+    ///
+    /// # Errors
+    /// All that is missing, each where the chain file names it.
+    pub(super) fn find(&self) -> Result<Found, Vec<Diagnostic>> {
+        let mut problems = Vec::new();
+        let file = self.file().unwrap_or_else(|found| {
+            problems.push(*found);
+            None
+        });
+        let installation = match Installation::find(self) {
+            Ok(installation) => installation,
+            Err(found) => {
+                problems.push(*found);
+                return Err(problems);
+            }
+        };
+        if let Err(found) = self.check(&installation) {
+            problems.push(*found);
+        }
+        let mut trees = Vec::from_iter(file);
+        let mut packages = Vec::new();
+        let library = format!("{PYTHON_PLACE}/{}", installation.library_within);
+        let library = (installation.library.clone(), library, Selection::PythonLibrary);
+        let places = installation.packages.iter().enumerate().map(|(at, folder)| {
+            let place = format!(
+                "{PYTHON_PLACE}/packages{}",
+                if at == 0 { String::new() } else { at.to_string() }
+            );
+            packages.push(place.clone());
+            (folder.clone(), place, Selection::PythonPackages)
+        });
+        let mut folders = vec![library];
+        folders.extend(places);
+        let mut modules = Vec::new();
+        for (folder, place, selection) in &folders {
+            match Tree::select(folder, place, self.bound_of(&installation, folder), *selection) {
+                Ok(tree) => {
+                    modules.extend(tree.extension_modules());
+                    trees.push(tree);
+                }
+                Err(error) => problems.push(problem(self.spans.venv, error.to_string(), "for this function")),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let handler = format!("{}:{}", self.python.place(), self.python.handler());
+        let mut args = vec!["-m".to_owned(), "hacher".to_owned()];
+        let preload = self.python.preload().join(",");
+        if !preload.is_empty() {
+            args.push(format!("--preload={preload}"));
+        }
+        args.push(handler);
+        Ok(Found {
+            interpreter: installation.interpreter,
+            trees,
+            args,
+            env: vec![
+                ("PYTHONHOME", PYTHON_PLACE.to_owned()),
+                ("PYTHONPATH", packages.join(":")),
+                ("PYTHONNOUSERSITE", "1".to_owned()),
+                ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
+            ],
+            modules,
+            folders: folders.into_iter().map(|(folder, ..)| folder).collect(),
+        })
+    }
+
+    /// The function's own file, unless it comes with its `files`.
+    fn file(&self) -> Result<Option<Tree>, Box<Diagnostic>> {
+        let (python, span) = (self.python, self.spans.python);
+        let place = python.place();
+        let holds = |file: &&FileRef| {
+            place
+                .strip_prefix(file.to())
+                .is_some_and(|rest| rest.starts_with('/'))
+        };
+        let holder = self.files.iter().find(holds);
+        let path = match holder {
+            Some(holder) => {
+                let within = place.strip_prefix(holder.to()).unwrap_or_default();
+                self.folder
+                    .join(holder.from())
+                    .join(within.trim_start_matches('/'))
+            }
+            None => self.folder.join(python.file()),
+        };
+        let tree = Tree::read(&path, place, self.bound).map_err(|error| {
+            Box::new(problem(
+                span,
+                error.to_string(),
+                "named here, relative to this file",
+            ))
+        })?;
+        handler::check(&path, python.handler(), span)?;
+        Ok(holder.is_none().then_some(tree))
+    }
+
+    /// Folders of the interpreter lie where the machine has it, as its libraries do; those of an environment
+    /// where files may.
+    fn bound_of(&self, installation: &Installation, folder: &Path) -> Option<&Beneath> {
+        self.bound.filter(|_| {
+            installation
+                .environment
+                .as_ref()
+                .is_some_and(|own| folder.starts_with(own))
+        })
+    }
+
+    /// Whether the version will do, and the package is there.
+    fn check(&self, installation: &Installation) -> Result<(), Box<Diagnostic>> {
+        let (major, minor) = installation.version;
+        if installation.version < VERSION_MIN {
+            let message = format!(
+                "`{}` is Python {major}.{minor}, and functions need {}.{} or later",
+                installation.interpreter.display(),
+                VERSION_MIN.0,
+                VERSION_MIN.1
+            );
+            let old = problem(self.spans.interpreter, message, "too old");
+            return Err(Box::new(
+                old.with_help("name a later one: interpreter = \"/usr/bin/python3.11\""),
+            ));
+        }
+        let has = |folder: &PathBuf| {
+            let package = folder.join("hacher");
+            package.join("__init__.py").is_file() && package.join("_native.abi3.so").is_file()
+        };
+        if installation.packages.iter().any(has) {
+            return Ok(());
+        }
+        let whose = installation.environment.as_ref().map_or_else(
+            || format!("`{}`", installation.interpreter.display()),
+            |folder| format!("the virtual environment `{}`", folder.display()),
+        );
+        let message = format!("the package `hacher` is not installed for {whose}");
+        let missing = problem(self.spans.venv, message, "a handler in Python is served by it");
+        Err(Box::new(missing.with_help(match &installation.environment {
+            Some(folder) => format!(
+                "{}/bin/pip install HACHER/libos-net/python, with HACHER where Hacher's sources are",
+                folder.display()
+            ),
+            None => "python3 -m venv .venv && .venv/bin/pip install HACHER/libos-net/python, with HACHER where Hacher's \
+                     sources are; and venv = \".venv\""
+                .to_owned(),
+        })))
+    }
+}
+
+#[cfg(test)]
+mod tests;

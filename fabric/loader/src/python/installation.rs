@@ -1,0 +1,217 @@
+//! Where an interpreter of Python and its packages lie.
+
+use super::super::progress::asking;
+use super::asked::{Asked, problem};
+use hacher_chain_dsl::Diagnostic;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// What a virtual environment says of itself.
+const CONFIGURATION: &str = "pyvenv.cfg";
+const CONFIGURATION_MAX_BYTES: u64 = 64 * 1024;
+/// A module that every library has: by it interpreters find theirs.
+const LANDMARK: &str = "os.py";
+
+/// An interpreter with all that it finds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Installation {
+    pub(super) interpreter: PathBuf,
+    pub(super) version: (u32, u32),
+    /// The standard library.
+    pub(super) library: PathBuf,
+    /// The same from the folder that the interpreter is installed in: `lib/python3.11`.
+    pub(super) library_within: String,
+    /// Folders of packages, in the order in which they are searched.
+    pub(super) packages: Vec<PathBuf>,
+    /// The virtual environment, if there is one.
+    pub(super) environment: Option<PathBuf>,
+}
+
+impl Installation {
+    /// Finds what a chain file asks for.
+    pub(super) fn find(asked: &Asked<'_>) -> Result<Self, Box<Diagnostic>> {
+        let search = std::env::var_os("PATH").unwrap_or_default();
+        Self::find_in(asked, &std::env::split_paths(&search).collect::<Vec<_>>())
+    }
+
+    /// The same, with these folders of programs.
+    pub(super) fn find_in(asked: &Asked<'_>, programs: &[PathBuf]) -> Result<Self, Box<Diagnostic>> {
+        let (python, spans) = (asked.python, asked.spans);
+        let refuse = |span, message: String, label: &str| Box::new(problem(span, message, label));
+        let named = python.venv().map(|venv| asked.folder.join(venv));
+        if let Some(folder) = &named
+            && configuration(folder).is_none()
+        {
+            let message = format!(
+                "`{}` is no virtual environment: it has no {CONFIGURATION}",
+                folder.display()
+            );
+            let made = python.venv().unwrap_or_default();
+            let none = problem(spans.venv, message, "named here, relative to this file");
+            return Err(Box::new(
+                none.with_help(format!("make one: python3 -m venv {made}")),
+            ));
+        }
+        let interpreter = match (python.interpreter(), &named) {
+            (Some(path), _) => Some(asked.folder.join(path)),
+            (None, Some(folder)) => ["python3", "python"]
+                .map(|name| folder.join("bin").join(name))
+                .into_iter()
+                .find(|path| path.exists()),
+            (None, None) => programs
+                .iter()
+                .map(|folder| folder.join("python3"))
+                .find(|path| path.is_file()),
+        };
+        let no_interpreter = |what: String| {
+            let none = problem(spans.interpreter, what, "an interpreter of Python is needed");
+            Box::new(none.with_help("name one: interpreter = \"/usr/bin/python3\""))
+        };
+        let interpreter = interpreter.ok_or_else(|| match &named {
+            Some(folder) => no_interpreter(format!("`{}` has no interpreter in `bin`", folder.display())),
+            None => no_interpreter("there is no `python3` in the folders of PATH".to_owned()),
+        })?;
+        let _going = asking(&interpreter);
+        let real = interpreter
+            .canonicalize()
+            .map_err(|error| no_interpreter(format!("cannot find `{}`: {error}", interpreter.display())))?;
+        // One that lies in an environment is its, as when it is activated.
+        let around = interpreter.parent().and_then(Path::parent);
+        let environment = named.or_else(|| {
+            around
+                .filter(|folder| configuration(folder).is_some())
+                .map(PathBuf::from)
+        });
+        let (library_within, version) = library_of(&real).ok_or_else(|| no_interpreter(no_library(&real)))?;
+        let base = base_of(&real);
+        let mut packages = Vec::new();
+        let configured = environment.as_deref().and_then(configuration);
+        let also_system = configured.as_ref().is_none_or(|text| includes_system(text));
+        let version_folder = format!("python{}.{}", version.0, version.1);
+        if let Some(folder) = &environment {
+            let found =
+                ["lib", "lib64"].map(|lib| folder.join(lib).join(&version_folder).join("site-packages"));
+            add_folders(&mut packages, found);
+            if packages.is_empty() {
+                let message = format!(
+                    "the virtual environment `{}` has no packages for Python {}.{}, which `{}` is",
+                    folder.display(),
+                    version.0,
+                    version.1,
+                    real.display()
+                );
+                return Err(refuse(spans.venv, message, "made for another version?"));
+            }
+        }
+        if also_system {
+            // Debian's interpreter has its packages elsewhere than others.
+            add_folders(
+                &mut packages,
+                [
+                    base.join("local/lib").join(&version_folder).join("dist-packages"),
+                    base.join("lib").join(&version_folder).join("site-packages"),
+                    base.join("lib64").join(&version_folder).join("site-packages"),
+                    base.join("lib/python3/dist-packages"),
+                ],
+            );
+        }
+        let library = base.join(&library_within);
+        Ok(Self {
+            library: library.canonicalize().unwrap_or(library),
+            interpreter: real,
+            version,
+            library_within,
+            packages,
+            environment: environment.map(|folder| folder.canonicalize().unwrap_or(folder)),
+        })
+    }
+}
+
+/// Adds those that are there, each once.
+fn add_folders(packages: &mut Vec<PathBuf>, folders: impl IntoIterator<Item = PathBuf>) {
+    for folder in folders {
+        let _going = asking(&folder);
+        if let Ok(real) = folder.canonicalize()
+            && real.is_dir()
+            && !packages.contains(&real)
+        {
+            packages.push(real);
+        }
+    }
+}
+
+/// The folder that an interpreter is installed in: it lies in `bin` there.
+fn base_of(interpreter: &Path) -> PathBuf {
+    let folder = interpreter.parent().and_then(Path::parent);
+    folder.unwrap_or(Path::new("/")).to_owned()
+}
+
+fn no_library(interpreter: &Path) -> String {
+    format!(
+        "`{}` is no interpreter of Python: it is not called so, or has no library in `{base}/lib/pythonX.Y`, or several of which \
+         none has its name",
+        interpreter.display(),
+        base = base_of(interpreter).display()
+    )
+}
+
+/// The standard library of an interpreter, from its base on, and its version.
+fn library_of(interpreter: &Path) -> Option<(String, (u32, u32))> {
+    let base = base_of(interpreter);
+    // Other programs may lie beside a library, too.
+    let own = interpreter.file_name()?.to_str()?;
+    if !own.starts_with("python") {
+        return None;
+    }
+    let mut found = Vec::new();
+    for lib in ["lib", "lib64"] {
+        let folder = base.join(lib);
+        let _going = asking(&folder);
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let Some(version) = version_of(name) else { continue };
+            // `lib64` may be a link to `lib`.
+            let is_new = |known: &(String, (u32, u32))| known.1 != version;
+            if folder.join(name).join(LANDMARK).is_file() && found.iter().all(is_new) {
+                found.push((format!("{lib}/{name}"), version));
+            }
+        }
+    }
+    let by_name = version_of(own);
+    match found.len() {
+        1 => found
+            .pop()
+            .filter(|(_, version)| by_name.is_none_or(|own| own == *version)),
+        _ => found.into_iter().find(|(_, version)| by_name == Some(*version)),
+    }
+}
+
+/// The version that `python3.11` names. That of free-threaded interpreters (`python3.13t`) is none: they have
+/// another ABI.
+fn version_of(name: &str) -> Option<(u32, u32)> {
+    let (major, minor) = name.strip_prefix("python")?.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// The text of an environment's configuration, if `folder` is one.
+fn configuration(folder: &Path) -> Option<String> {
+    let path = folder.join(CONFIGURATION);
+    let _going = asking(&path);
+    if !path.is_file() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).ok()?;
+    file.take(CONFIGURATION_MAX_BYTES).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Whether an environment has the interpreter's packages, too.
+fn includes_system(configuration: &str) -> bool {
+    configuration.lines().any(|line| {
+        line.split_once('=').is_some_and(|(key, value)| {
+            key.trim() == "include-system-site-packages" && value.trim().eq_ignore_ascii_case("true")
+        })
+    })
+}
