@@ -6,13 +6,14 @@ import os
 
 import hacher
 
-# All that a run needs: once a function serves, it can load no code.
-from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin  # noqa: F401
+from PIL import Image, ImageOps
 
 log = logging.getLogger(__name__)
 
 WIDTH = int(os.environ["WIDTH"])
 QUALITY = int(os.environ["QUALITY"])
+# Once a function serves it can load no code, and Pillow loads its common formats when the first image is opened.
+Image.preinit()
 # As in ../thumbnails: what the memory of a function is for.
 Image.MAX_IMAGE_PIXELS = 25_000_000
 

@@ -5,6 +5,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use tempfile::TempDir;
 
+/// Takes something away.
+type Spoil = fn(&Machine);
+
 /// A machine's interpreter with its library, and an environment that is made for it.
 struct Machine(TempDir);
 
@@ -177,7 +180,7 @@ fn a_file_that_comes_with_its_folder_is_not_given_twice() {
 
 #[test]
 fn what_is_missing_is_told_with_what_would_do() {
-    let cases: [(&str, &str, fn(&Machine)); 8] = [
+    let cases: [(&str, &str, Spoil); 8] = [
         ("venv = \"none\"", "python3 -m venv none", |_| ()),
         (
             "venv = \"venv\"",
