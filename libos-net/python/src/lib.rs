@@ -11,6 +11,7 @@
 
 mod body;
 mod failure;
+mod handler;
 mod input;
 mod lent;
 mod output;
@@ -34,5 +35,5 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<testing::Reply>()?;
     module.add_class::<testing::Record>()?;
     module.add_function(wrap_pyfunction!(serve::serve, module)?)?;
-    module.add_function(wrap_pyfunction!(run::current_run, module)?)
+    module.add_function(wrap_pyfunction!(handler::current_run, module)?)
 }

@@ -183,7 +183,7 @@ impl Port {
     /// Of a streamed record, passes on what was written so far.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
         self.with(py, |writer| {
-            Ok(unlocked(py, || writer.flush().map_err(Failure::from))?)
+            unlocked(py, || writer.flush().map_err(Failure::from))
         })
     }
 

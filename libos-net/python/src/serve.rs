@@ -1,7 +1,7 @@
 //! Serves a handler as the function of a chain.
 
+use crate::handler::{Form, Handler};
 use crate::lent::unlocked;
-use crate::run::{Form, Handler};
 use hacher_libos_net as sdk;
 use hacher_libos_net::{Failure, INITIALISATION_FAILED, Start};
 use pyo3::prelude::*;

@@ -1,7 +1,7 @@
 //! `hacher.testing`: runs a handler without any fabric, by the harness of the Rust SDK and its rules.
 
+use crate::handler::{Form, Handler};
 use crate::lent::unlocked;
-use crate::run::{Form, Handler};
 use hacher_libos_net::{Cause, Failure, harness};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
