@@ -258,7 +258,8 @@ codes! {
          take it all at the same time, nothing is wrong; if they do, the kernel ends one of them."
     EgressRace "W0607" "several records for one reply"
         "A request has one reply, and more than one record of it may reach `egress`, because nothing in between chooses: no \
-         function writes to one port rather than another. The record that is complete first is the reply, and the others are \
+         function writes to one port rather than another. (A function with `stream = true` may have several ports open at a \
+         time, so its ports choose nothing.) The record that is complete first is the reply, and the others are \
          dropped when they come. If that is meant (two ways of which the faster one counts), write `egress = \"first\"` at the top of the file. \
          To answer with all of them, write `egress = \"join\"` and join them in a flow line (`a & b -> egress`), or let a \
          function join them (`a & b -> pack -> egress`). To answer with one of them, choose by ports."

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::chain::Egress;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
-use crate::file::FileTree;
+use crate::file::{FileTree, FunctionTree};
 use crate::graph::{From, Graph, Group, NodeId, Port, To};
 use crate::source::Span;
 
@@ -16,7 +16,8 @@ const PAIRS_MAX: usize = 1 << 15;
 /// What has to happen for a record to come.
 #[derive(Debug, Clone, Default)]
 struct Need {
-    /// Each of these functions writes to one of these ports.
+    /// Each of these functions writes to one of these ports, and not to another: those that stream may have
+    /// several open at a time, and are not among them.
     ports: BTreeMap<NodeId, BTreeSet<Port>>,
     /// Some function fails.
     failure: bool,
@@ -25,12 +26,14 @@ struct Need {
 /// What the file says of several records against what the flow does.
 pub(crate) fn report(file: &FileTree, graph: &Graph, order: &[NodeId], problems: &mut Problems) {
     match &file.egress {
-        Some(egress) if egress.value == Egress::First => {}
-        Some(egress) if !graph.groups_to(To::Egress).any(|group| group.len > 1) => {
+        Some(egress)
+            if egress.value == Egress::Join && !graph.groups_to(To::Egress).any(|group| group.len > 1) =>
+        {
             problems.push(nothing_to_join(graph, egress.span));
         }
-        Some(_) => report_races(graph, order, problems),
-        None => report_races(graph, order, problems),
+        // The file says what becomes of several: the way that is complete first is the reply.
+        Some(_) => {}
+        None => report_races(file, graph, order, problems),
     }
 }
 
@@ -64,13 +67,14 @@ fn nothing_to_join(graph: &Graph, span: Span) -> Diagnostic {
 }
 
 /// Warns of the first two ways into `egress` that may both bring a reply for one request. They exclude each
-/// other where a function has to write to different ports for the one and for the other. What comes only when
+/// other where a function has to write to different ports for the one and for the other, unless it streams:
+/// what it writes to one port has left when it writes to the next. What comes only when
 /// something fails comes instead of something else.
-fn report_races(graph: &Graph, order: &[NodeId], problems: &mut Problems) {
-    let needs = needs(graph, order);
+fn report_races(file: &FileTree, graph: &Graph, order: &[NodeId], problems: &mut Problems) {
+    let needs = Needs::of(file, graph, order);
     let ends: Vec<(&Group, Need)> = graph
         .groups_to(To::Egress)
-        .map(|group| (group, need_of_all(graph, &needs, group)))
+        .map(|group| (group, needs.of_all(graph, group)))
         .filter(|(_, need)| !need.failure)
         .collect();
     let mut pairs = (1..)
@@ -99,35 +103,57 @@ fn report_races(graph: &Graph, order: &[NodeId], problems: &mut Problems) {
     }
 }
 
-/// What each function needs to run: in a join all that its members need, over alternatives what all of them
-/// need.
-fn needs(graph: &Graph, order: &[NodeId]) -> BTreeMap<NodeId, Need> {
-    let mut needs: BTreeMap<NodeId, Need> = BTreeMap::new();
-    for id in order {
-        let mut of_all: Option<Need> = None;
-        for group in graph.groups_into(*id) {
-            let joined = need_of_all(graph, &needs, group);
-            of_all = Some(match of_all {
-                None => joined,
-                Some(others) => either(others, &joined),
-            });
-        }
-        needs.insert(*id, of_all.unwrap_or_default());
-    }
-    needs
+/// What each function needs to run.
+struct Needs<'f> {
+    file: &'f FileTree,
+    of: BTreeMap<NodeId, Need>,
 }
 
-/// What the members of a group need together.
-fn need_of_all(graph: &Graph, needs: &BTreeMap<NodeId, Need>, group: &Group) -> Need {
-    let mut joined = Need::default();
-    for edge in graph.edges_of(group) {
-        let member = need_of(needs, edge.from);
-        joined.failure |= member.failure;
-        for (function, ports) in member.ports {
-            joined.ports.entry(function).or_default().extend(ports);
+impl<'f> Needs<'f> {
+    /// In a join all that its members need, over alternatives what all of them need.
+    fn of(file: &'f FileTree, graph: &Graph, order: &[NodeId]) -> Self {
+        let mut needs = Self {
+            file,
+            of: BTreeMap::new(),
+        };
+        for id in order {
+            let mut of_all: Option<Need> = None;
+            for group in graph.groups_into(*id) {
+                let joined = needs.of_all(graph, group);
+                of_all = Some(match of_all {
+                    None => joined,
+                    Some(others) => either(others, &joined),
+                });
+            }
+            needs.of.insert(*id, of_all.unwrap_or_default());
         }
+        needs
     }
-    joined
+
+    /// What the members of a group need together.
+    fn of_all(&self, graph: &Graph, group: &Group) -> Need {
+        let mut joined = Need::default();
+        for edge in graph.edges_of(group) {
+            let member = self.of_record(edge.from);
+            joined.failure |= member.failure;
+            for (function, ports) in member.ports {
+                joined.ports.entry(function).or_default().extend(ports);
+            }
+        }
+        joined
+    }
+
+    fn of_record(&self, from: From) -> Need {
+        let From::Node(id, port) = from else {
+            return Need::default();
+        };
+        let mut need = self.of.get(&id).cloned().unwrap_or_default();
+        need.failure |= port == Port::Error;
+        if !self.file.functions.get(id.0).is_some_and(FunctionTree::streams) {
+            need.ports.entry(id).or_default().insert(port);
+        }
+        need
+    }
 }
 
 /// What is needed whichever of two comes.
@@ -139,16 +165,6 @@ fn either(mut one: Need, other: &Need) -> Need {
         others.is_some()
     });
     one
-}
-
-fn need_of(needs: &BTreeMap<NodeId, Need>, from: From) -> Need {
-    let From::Node(id, port) = from else {
-        return Need::default();
-    };
-    let mut need = needs.get(&id).cloned().unwrap_or_default();
-    need.failure |= port == Port::Error;
-    need.ports.entry(id).or_default().insert(port);
-    need
 }
 
 /// Whether some function has to write to different ports for the one and for the other.
