@@ -59,6 +59,7 @@ const TESTS: &[Test] = tests![
     without_namespaces_the_rest_holds,
     a_function_with_programs_can_do_its_work_and_no_more,
     a_function_with_programs_is_refused_everything_else,
+    programs_make_sockets_of_the_kinds_that_exist_and_no_others,
     a_program_has_no_way_to_the_function_that_started_it,
     refused_calls_of_programs_are_told_by_number,
     programs_end_with_the_function_that_started_them,
@@ -605,6 +606,32 @@ fn a_function_with_programs_is_refused_everything_else() {
     let Some(fixture) = with_programs() else { return };
     for jit in [false, true] {
         check_refusals_of(&fixture, Role::Program { jit });
+    }
+}
+
+fn programs_make_sockets_of_the_kinds_that_exist_and_no_others() {
+    const KINDS: [&str; 11] = [
+        "unix stream default",
+        "unix datagram default",
+        "unix seqpacket default",
+        "IPv4 stream default",
+        "IPv4 stream TCP",
+        "IPv4 datagram default",
+        "IPv4 datagram UDP",
+        "IPv6 stream default",
+        "IPv6 stream TCP",
+        "IPv6 datagram default",
+        "IPv6 datagram UDP",
+    ];
+    let Some(fixture) = with_programs() else { return };
+    let (text, exit) = fixture.run(Role::Program { jit: false }, &["sockets"], &[]);
+    assert_eq!(exit, Exit::Code(0), "{text}");
+    let outcomes = outcomes(&text);
+    assert_eq!(outcomes.len(), 3 * 6 * 12 * 2);
+    for (name, outcome) in outcomes {
+        let kind = name.trim_end_matches(", with flags");
+        let expected = if KINDS.contains(&kind) { "ok" } else { "EPERM" };
+        assert_eq!(outcome, expected, "{name}");
     }
 }
 

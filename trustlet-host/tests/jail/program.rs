@@ -32,6 +32,7 @@ pub(crate) fn run(what: &str, args: &[String]) -> i32 {
         "files" => change_files(&args[0]),
         "change" => println!("{}", changed(Path::new(&args[0]))),
         "programs" => programs(),
+        "sockets" => sockets(),
         "kin" => kin(),
         "start" => assert!(started(&args[0]).status().unwrap().success()),
         "orphan" => orphan(),
@@ -623,6 +624,52 @@ fn ordinary() {
     devices();
 }
 
+/// Sockets of every kind that exists of the families that programs may use, and kinds that the kernel would
+/// look for a module for.
+fn sockets() {
+    let families = [
+        ("unix", libc::AF_UNIX),
+        ("IPv4", libc::AF_INET),
+        ("IPv6", libc::AF_INET6),
+    ];
+    let kinds = [
+        ("stream", libc::SOCK_STREAM),
+        ("datagram", libc::SOCK_DGRAM),
+        ("seqpacket", libc::SOCK_SEQPACKET),
+        ("raw", libc::SOCK_RAW),
+        ("rdm", libc::SOCK_RDM),
+        ("dccp", libc::SOCK_DCCP),
+    ];
+    let protocols = [
+        ("default", 0),
+        ("ICMP", libc::IPPROTO_ICMP),
+        ("TCP", libc::IPPROTO_TCP),
+        ("UDP", libc::IPPROTO_UDP),
+        ("DCCP", libc::IPPROTO_DCCP),
+        ("GRE", libc::IPPROTO_GRE),
+        ("ICMPv6", libc::IPPROTO_ICMPV6),
+        ("SCTP", libc::IPPROTO_SCTP),
+        ("UDP-Lite", libc::IPPROTO_UDPLITE),
+        ("raw", libc::IPPROTO_RAW),
+        ("MPTCP", libc::IPPROTO_MPTCP),
+        ("none", 300),
+    ];
+    for (family_name, family) in families {
+        for (kind_name, kind) in kinds {
+            for (protocol_name, protocol) in protocols {
+                let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+                for (flags_name, flags) in [("", 0), (", with flags", flags)] {
+                    let [family, kind, protocol] =
+                        [family, kind | flags, protocol].map(|number| number as usize);
+                    let made = call(libc::SYS_socket, [family, kind, protocol, 0, 0, 0]);
+                    let name = format!("{family_name} {kind_name} {protocol_name}{flags_name}");
+                    say(&name, made.map(close));
+                }
+            }
+        }
+    }
+}
+
 fn posix_lock(file: &std::fs::File, command: i32) -> Result<usize, Errno> {
     let lock = [0_u64; 4];
     call(
@@ -897,6 +944,7 @@ fn serve() {
     let mut request = [0; 4];
     connection.read_exact(&mut request).unwrap();
     connection.write_all(&request).unwrap();
+    connecting_by_sending(connection.as_raw_fd());
     connection.shutdown(std::net::Shutdown::Write).unwrap();
     println!("served");
     say(
@@ -943,6 +991,32 @@ fn serve() {
                 0,
             ],
         ),
+    );
+}
+
+/// Sends in ways that connect a socket which is not connected, and would to wherever an address says.
+fn connecting_by_sending(socket: i32) {
+    let socket = socket as usize;
+    let fast_open = (libc::MSG_FASTOPEN | libc::MSG_NOSIGNAL) as usize;
+    // SAFETY: zeros are an address of no family, and a message of nothing to no address.
+    let (address, message): (libc::sockaddr_in, libc::msghdr) = unsafe { std::mem::zeroed() };
+    let address = (&raw const address).expose_provenance();
+    let message = (&raw const message).expose_provenance();
+    let len = size_of::<libc::sockaddr_in>();
+    let text = c"x".as_ptr().expose_provenance();
+    for (name, args) in [
+        ("send with fast open", [socket, text, 1, fast_open, 0, 0]),
+        ("send to an address", [socket, text, 1, 0, address, len]),
+        (
+            "send to an address with fast open",
+            [socket, text, 1, fast_open, address, len],
+        ),
+    ] {
+        say(name, call(libc::SYS_sendto, args));
+    }
+    say(
+        "send a message with fast open",
+        call(libc::SYS_sendmsg, [socket, message, fast_open, 0, 0, 0]),
     );
 }
 

@@ -26,18 +26,19 @@ struct Gateway {
 
 impl Gateway {
     fn new(change: impl FnOnce(&mut Chain)) -> Self {
+        Self::asking_over(&[Way::sealed(GATEWAY, FUNCTION)], change)
+    }
+
+    /// One whose function is asked over these edges.
+    fn asking_over(asking: &[Way], change: impl FnOnce(&mut Chain)) -> Self {
         let faults = Way {
             streams: false,
             port: "fault",
             fault: true,
             ..Way::sealed(FUNCTION, GATEWAY)
         };
-        let ways = [
-            Way::sealed(GATEWAY, FUNCTION),
-            Way::sealed(FUNCTION, GATEWAY),
-            faults,
-        ];
-        let mut chain = Chain::new(&ways);
+        let answering = [Way::sealed(FUNCTION, GATEWAY), faults];
+        let mut chain = Chain::new(&[asking, &answering].concat());
         chain.set_gateway(GATEWAY);
         change(&mut chain);
         let place = chain.attach(GATEWAY).unwrap();
@@ -57,6 +58,11 @@ impl Gateway {
 
     /// Asks, for so long.
     fn ask(&mut self, count: u128, body: &[u8], deadline_ns: u64) {
+        self.ask_over(0, count, body, deadline_ns);
+    }
+
+    /// Asks over the edge at this place.
+    fn ask_over(&mut self, port: usize, count: u128, body: &[u8], deadline_ns: u64) {
         let record = RecordContext {
             invocation: InvocationId::new(count),
             deadline: self.now().after(Duration::from_nanos(deadline_ns)),
@@ -65,7 +71,7 @@ impl Gateway {
         // No headers.
         let plain = [&[0, 0], body].concat();
         let Place { own, sender, .. } = &mut self.place;
-        sender.send(own, 0, &record, &plain, true).unwrap();
+        sender.send(own, port, &record, &plain, true).unwrap();
     }
 
     /// What has come over ring `ring`, which stays held.
@@ -163,6 +169,41 @@ fn a_failed_run_is_tried_again_when_it_is_due_and_others_run_meanwhile() {
     let expected = [(b'a', 1, 0), (b'b', 1, 0), (b'a', 2, 10), (b'a', 3, 30)];
     assert_eq!(*runs.borrow(), expected);
     assert_eq!(gateway.chain.bell(FUNCTION).slept_for_good(), 0);
+}
+
+#[test]
+fn a_retry_holds_up_others_only_where_a_stream_is_to_be_tried_again() {
+    const WHOLE: usize = 0;
+    const STREAM: usize = 1;
+    for (failing, expected) in [(WHOLE, "fails, other, fails"), (STREAM, "fails, fails, other")] {
+        let stream = Way {
+            port: "stream",
+            streams: true,
+            ..Way::sealed(GATEWAY, FUNCTION)
+        };
+        let mut gateway = Gateway::asking_over(&[Way::sealed(GATEWAY, FUNCTION), stream], |chain| {
+            let limits = chain.limits_mut();
+            (limits.retry_attempts, limits.retry_backoff_ns) = (2, 10 * MS_NS);
+            limits.retry_max_ns = 10 * MS_NS;
+        });
+        let runs = RefCell::new(Vec::new());
+        let mut trustlet = gateway.trustlet(|mut input: Input<'_>, output: &mut Output<'_>| {
+            if input.attempt() == 1 && runs.borrow().is_empty() {
+                runs.borrow_mut().push("fails".to_owned());
+                return Err(Failure::retry("not yet"));
+            }
+            let body = input.bytes()?;
+            runs.borrow_mut().push(String::from_utf8_lossy(body).into_owned());
+            output.send(body)
+        });
+        gateway.ask_over(failing, 1, b"fails", 1000 * MS_NS);
+        settle(&mut trustlet);
+        gateway.ask_over(WHOLE + STREAM - failing, 2, b"other", 1000 * MS_NS);
+        settle(&mut trustlet);
+        trustlet.rest();
+        settle(&mut trustlet);
+        assert_eq!(runs.borrow().join(", "), expected);
+    }
 }
 
 #[test]
