@@ -39,10 +39,7 @@ pub fn find(asked: &Asked, variable: impl Fn(&str) -> Option<String>) -> Result<
     };
     let Some((address, url)) = environment.url(asked)? else {
         if asked.ratio.is_some() {
-            return Err(
-                "--trace-ratio says which requests are traced, and --otlp where to: give that, too"
-                    .to_owned(),
-            );
+            return Err("--trace-ratio needs --otlp, which says where traces are sent".to_owned());
         }
         return Ok((None, environment.warnings));
     };
@@ -96,7 +93,7 @@ impl Environment<'_> {
             self.warnings.push(warning);
         }
         let (address, authority, path) =
-            read(&text, whose == of_traces).map_err(|why| format!("{whose} {text}: {why}"))?;
+            read(&text, whose == of_traces).map_err(|why| format!("{whose} {}: {why}", shown(&text)))?;
         let service = self
             .variable("OTEL_SERVICE_NAME")
             .unwrap_or_else(|| SERVICE.to_owned());
@@ -174,7 +171,7 @@ impl Environment<'_> {
             }
             _ => {
                 let warning = format!(
-                    "OTEL_TRACES_SAMPLER={sampler} is none that is known here; all are traced, or as clients say"
+                    "OTEL_TRACES_SAMPLER={sampler} is not a sampler that is supported; all are traced, or as clients say"
                 );
                 self.warnings.push(warning);
                 tracing(true, ALL)
@@ -192,6 +189,19 @@ impl Environment<'_> {
 )]
 fn threshold(ratio: f64) -> u64 {
     ((ratio * ALL as f64) as u64).min(ALL)
+}
+
+/// What of a URL may stand in a message: neither a user with a password, nor a query, nor a fragment.
+fn shown(url: &str) -> String {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let (shown, _) = url.split_at(end);
+    let (scheme, rest) = match shown.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), shown),
+    };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}{host}{path}")
 }
 
 /// Reads a URL: the address, host and port as requests name them, and the path. `is_whole`: nothing is put
@@ -312,7 +322,25 @@ mod tests {
                 ratio: None,
             };
             let error = found(&asked, &[]).unwrap_err();
-            assert!(error.starts_with(&format!("--otlp {wrong}: ")), "{error}");
+            let shown = wrong.replace("user:secret@", "");
+            assert!(error.starts_with(&format!("--otlp {shown}: ")), "{error}");
+        }
+        for wrong in [
+            "https://127.0.0.1:4318/own?key=secret",
+            "http://192.0.2.1/#secret",
+            "a b?secret",
+            "user:secret@127.0.0.1:4318",
+            "http://user:secret@a@127.0.0.1/",
+        ] {
+            let asked = Asked {
+                url: Some(wrong.to_owned()),
+                ratio: None,
+            };
+            let error = found(&asked, &[]).unwrap_err();
+            assert!(
+                error.starts_with("--otlp ") && !error.contains("secret"),
+                "{error}"
+            );
         }
         let alone = Asked {
             url: None,

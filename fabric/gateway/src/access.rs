@@ -18,7 +18,7 @@ use hacher_libos_net::attach::Tracing;
 use hacher_libos_net::clock::{self, Monotonic};
 use hacher_libos_net::span_id::SpanId;
 use hacher_watched::watch_room;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -83,23 +83,25 @@ impl AccessLog {
         if !is_logged && !self.sampling.is_on() {
             return None;
         }
-        let path = request.uri().path();
-        let decoded = path_of(path).ok();
-        let chain = decoded.as_deref().and_then(chain_at).unwrap_or_default();
-        let told = if is_logged { path } else { "" };
+        let mut record = Record {
+            is_logged,
+            ..Record::default()
+        };
+        // Of one that may be traced, this is told by its trace, if that is recorded.
+        if is_logged {
+            let path = request.uri().path();
+            let decoded = path_of(path).ok();
+            record.chain = decoded.as_deref().and_then(chain_at).unwrap_or_default();
+            cut(path, PATH_MAX_BYTES).clone_into(&mut record.path);
+        }
         Some(Entry {
             log: Rc::clone(self),
             begun: clock::now(),
+            method: request.method().clone(),
             reply_bytes: None,
-            received: Rc::default(),
+            received: None,
             traced: Rc::clone(traced),
-            record: Record {
-                chain,
-                method: cut(request.method().as_str(), METHOD_MAX_BYTES).to_owned(),
-                path: cut(told, PATH_MAX_BYTES).to_owned(),
-                is_logged,
-                ..Record::default()
-            },
+            record,
         })
     }
 
@@ -150,10 +152,11 @@ fn cut(text: &str, max_bytes: usize) -> &str {
 pub(super) struct Entry {
     log: Rc<AccessLog>,
     begun: Monotonic,
+    method: Method,
     /// Bytes of the reply's body, once there is one.
     reply_bytes: Option<u64>,
-    /// Bytes of the request's body that have come.
-    received: Rc<Cell<u64>>,
+    /// Bytes of the request's body that have come, once there is a reply.
+    received: Option<Rc<Cell<u64>>>,
     /// The trace that the request belongs to, once that is known.
     traced: Rc<Cell<Option<Traced>>>,
     record: Record,
@@ -162,7 +165,7 @@ pub(super) struct Entry {
 impl Entry {
     /// Bytes of the request's body that had arrived when the reply's last byte was written.
     pub(super) fn receives(&mut self, bytes: Rc<Cell<u64>>) {
-        self.received = bytes;
+        self.received = Some(bytes);
     }
 
     /// All of a reply was taken over whose length was not known.
@@ -204,9 +207,13 @@ impl Drop for Entry {
             return;
         }
         let ended = clock::now();
-        record.received_bytes = self.received.get();
+        record.received_bytes = self.received.as_ref().map_or(0, |bytes| bytes.get());
+        cut(self.method.as_str(), METHOD_MAX_BYTES).clone_into(&mut record.method);
         record.duration_us = ended.ns_since(self.begun) / 1000;
         if let Some(traced) = traced {
+            if record.chain.is_empty() {
+                record.chain = traced.chain.to_string();
+            }
             record.invocation = traced.invocation;
             record.span = Some(Span {
                 trace: traced.trace_halves(),
@@ -226,6 +233,7 @@ impl Drop for Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hacher_libos_net::name::Name;
 
     fn entry(log: &Rc<AccessLog>) -> Option<Entry> {
         let path = format!("/chains/{}?secret=1", "x".repeat(1000));
@@ -252,6 +260,36 @@ mod tests {
         assert!(record.is_bounded());
         assert_eq!((record.status, record.cause.as_str()), (0, "the client has gone"));
         assert!(!String::from_utf8_lossy(line).contains("secret"));
+    }
+
+    #[test]
+    fn of_a_request_that_is_not_logged_nothing_is_read_and_its_trace_says_what_is_told() {
+        let log = Rc::new(AccessLog::default());
+        log.sampling.begin(Tracing {
+            parent_based: 1,
+            reserved: 0,
+            threshold: 1 << 63,
+        });
+        for is_recorded in [false, true] {
+            let traced = Rc::new(Cell::new(None));
+            let request = Request::post("/chains/orders/1?secret=1").body(()).unwrap();
+            let entry = log.entry(&request, &traced, |_| panic!("it is not logged"));
+            traced.set(Some(Traced {
+                chain: Name::new("orders").unwrap(),
+                trace: 1,
+                span: SpanId::new(2).unwrap(),
+                parent: None,
+                is_recorded,
+                invocation: Some(3),
+            }));
+            drop(entry);
+            assert_eq!(log.waiting.borrow().is_empty(), !is_recorded);
+        }
+        let waiting = log.waiting.borrow();
+        let record: Record = serde_json::from_slice(waiting.get(1..).unwrap()).unwrap();
+        let told = (&*record.chain, &*record.method, &*record.path);
+        assert_eq!(told, ("orders", "POST", ""));
+        assert_eq!(record.span.unwrap().trace, [0, 1]);
     }
 
     #[test]

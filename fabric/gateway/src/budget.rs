@@ -269,25 +269,45 @@ const fn request_bytes(max_body_bytes: u64) -> u64 {
     if whole > UPLOAD_BYTES { whole } else { UPLOAD_BYTES }
 }
 
-/// Memory of the largest reply, collected whole or as it leaves while it is made.
-pub(super) const fn reply_bytes(max_reply_bytes: u64) -> u64 {
-    let whole = record_bytes(max_reply_bytes);
+/// Memory of the largest reply, collected whole or as it leaves while it is made. `parts`: how many records it
+/// joins at most, 1 if it joins none.
+pub(super) const fn reply_bytes(max_reply_bytes: u64, parts: u64) -> u64 {
+    let whole = if parts > 1 {
+        joined_bytes(max_reply_bytes, parts)
+    } else {
+        record_bytes(max_reply_bytes)
+    };
     let flow = FLOW_BYTES + SEGMENT_BYTES as u64;
     if whole > flow { whole } else { flow }
+}
+
+/// What stands before a part of a joined reply: its headers once more, as lines of text, each a byte longer
+/// than the five or more that a header takes in a record. A vector that grew may be half empty.
+const PART_HEAD_BYTES: u64 = 2 * (ENCODED_MAX_BYTES as u64 * 6 / 5 + PART_NAMES_BYTES);
+/// The boundary, and which function's port and what status a part has.
+const PART_NAMES_BYTES: u64 = 512;
+
+/// Memory of a reply that joins so many records, whose bodies together are no longer than a reply may be:
+/// each is one of its own, with headers and with pieces that are not full.
+const fn joined_bytes(max_reply_bytes: u64, parts: u64) -> u64 {
+    let beside_body = record_bytes(0) + SEGMENT_BYTES as u64 + PART_HEAD_BYTES;
+    // And the boundary at the end.
+    max_reply_bytes + parts * beside_body + PART_NAMES_BYTES
 }
 
 /// What a sealed request holds besides its record while it arrives: a segment that is not whole, the
 /// plaintext of one, and a head inside that is not whole.
 const SEALED_BYTES: u64 = (2 * SEGMENT_MAX_BYTES + OVERHEAD_BYTES + 2 * head::HEAD_MAX_BYTES) as u64;
 
-/// What a chain needs to serve its largest request with its largest reply.
+/// What a chain needs to serve its largest request with its largest reply, which joins so many records at
+/// most; 1 if it joins none.
 #[must_use]
-pub const fn chain_bytes(max_body_bytes: u64, max_reply_bytes: u64) -> u64 {
+pub const fn chain_bytes(max_body_bytes: u64, max_reply_bytes: u64, reply_parts: u64) -> u64 {
     REQUEST_BYTES
         + HEAD_MAX_BYTES as u64
         + SEALED_BYTES
         + request_bytes(max_body_bytes)
-        + reply_bytes(max_reply_bytes)
+        + reply_bytes(max_reply_bytes, reply_parts)
 }
 
 /// What is reserved for connections.
@@ -325,7 +345,7 @@ mod tests {
 
     #[test]
     fn the_least_memory_is_enough_and_a_little_less_is_not() {
-        let needed = 3 * chain_bytes(32 << 20, 1 << 20);
+        let needed = 3 * chain_bytes(32 << 20, 1 << 20, 1);
         let least = least_memory_bytes(needed);
         assert!(room_for_chains(least) >= needed);
         assert!(room_for_chains(least - 64) < needed);

@@ -106,6 +106,8 @@ pub(crate) struct Endpoint {
     pub(crate) own: Own,
     /// What requests and replies of this chain hold.
     pub(super) account: Rc<Account>,
+    /// What its largest reply holds.
+    reply_bytes: u64,
     pub(super) sender: RefCell<Sender>,
     pub(super) receiver: RefCell<Receiver>,
     pub(super) waiters: RefCell<HashMap<InvocationId, Waiter>>,
@@ -185,10 +187,15 @@ impl Endpoint {
         // It is heard when the event loop says that it has rung, which may not be true any more.
         fcntl_setfl(&doorbell, fcntl_getfl(&doorbell)? | OFlags::NONBLOCK)?;
         let bell = watch_shared(&doorbell)?;
-        let needed = budget::chain_bytes(begin.max_body_bytes, begin.max_reply_bytes);
+        let reply_parts = (0..receiver.ring_count())
+            .filter_map(|ring| receiver.upstream(ring))
+            .map(|upstream| u64::from(upstream.group_width))
+            .fold(1, u64::max);
+        let needed = budget::chain_bytes(begin.max_body_bytes, begin.max_reply_bytes, reply_parts);
         let account = budget.account(needed);
         let request_key = request_key.map(|secret| RequestKey::new(&secret, &begin, &account));
         let endpoint = Rc::new(Self {
+            reply_bytes: budget::reply_bytes(begin.max_reply_bytes, reply_parts),
             begin,
             own,
             account,
@@ -243,8 +250,7 @@ impl Endpoint {
     /// Whether `bytes` more of requests may be held: beside the largest reply, so that what uploads take is
     /// never missing for the answer to a request whose functions have run.
     pub(super) fn has_room_for_request(&self, bytes: u64) -> bool {
-        let reply = budget::reply_bytes(self.begin.max_reply_bytes);
-        self.account.has_room(bytes.saturating_add(reply))
+        self.account.has_room(bytes.saturating_add(self.reply_bytes))
     }
 
     /// Charges `bytes` of a request; `None` if there is no room for them.

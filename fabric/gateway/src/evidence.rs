@@ -161,7 +161,7 @@ impl Evidence {
             return;
         };
         let said = match part.status {
-            _ if is_too_long => Answer::Refused("the evidence is longer than any".to_owned()),
+            _ if is_too_long => Answer::Refused("the evidence is too long".to_owned()),
             _ if !has_room => Answer::NoRoom,
             evidence_status::LAST => Answer::Evidence(Rc::new(Kept::new(bytes, charge))),
             evidence_status::BUSY => Answer::Busy,

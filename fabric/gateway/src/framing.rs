@@ -304,7 +304,7 @@ fn version(head: &[u8]) -> Problem {
         Problem::new(
             StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             "version not supported",
-            "HTTP/1.0, HTTP/1.1 and HTTP/2 are spoken here",
+            "the gateway speaks HTTP/1.0, HTTP/1.1 and HTTP/2",
         )
     } else {
         malformed("the first line is a method, a target and a version, with one space between them")
@@ -357,7 +357,7 @@ fn length_of(length: &[u8]) -> Result<u64, Problem> {
             Problem::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "the body is too large",
-                "nobody can have a body of that size",
+                "no body can be that large",
             )
         })
 }

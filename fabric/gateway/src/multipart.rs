@@ -140,7 +140,7 @@ fn boundary() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::budget::Budget;
+    use super::super::budget::{Budget, reply_bytes};
     use super::*;
     use bytes::Buf;
     use core::pin::Pin;
@@ -157,7 +157,7 @@ mod tests {
         let mut record = Record::beginning_with(plain, account);
         assert!(record.append(body));
         let upstream = Upstream {
-            function: Name::new(["split", "score", "late"][member as usize]).unwrap(),
+            function: Name::new(["split", "score", "late"].get(member as usize).unwrap_or(&"more")).unwrap(),
             port: Name::new(port).unwrap(),
             function_index: member + 1,
             group: 0,
@@ -226,6 +226,54 @@ mod tests {
         assert!(account.is_used());
         assert!(written(body) == expected);
         assert!(!account.is_used(), "all of it is given back");
+    }
+
+    #[test]
+    fn what_keeps_caches_from_one_part_keeps_them_from_the_reply() {
+        let account = Budget::of_this_process().account(1 << 20);
+        let cache_control = |fields: &[(&str, &str)]| {
+            let parts = vec![
+                part(&account, "out", 0, &[], b"one"),
+                part(&account, "out", 1, fields, b"two"),
+            ];
+            let Ok(reply) = of_parts(parts, &account) else {
+                panic!("there is room")
+            };
+            reply.headers().get(CACHE_CONTROL).cloned()
+        };
+        for field in [
+            ("cache-control", "private"),
+            ("expires", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            ("pragma", "no-cache"),
+            ("vary", "accept-language"),
+            ("set-cookie", "name=value"),
+        ] {
+            let told = cache_control(&[field]);
+            assert_eq!(told, Some(HeaderValue::from_static("no-store")), "{field:?}");
+        }
+        assert_eq!(cache_control(&[("etag", "\"1\"")]), None);
+    }
+
+    #[test]
+    fn many_parts_with_long_headers_hold_no_more_than_is_reserved_for_a_reply() {
+        const PARTS: u32 = 32;
+        let account = Budget::of_this_process().account(1 << 20);
+        let value = "v".repeat(1000);
+        let names: Vec<String> = (0..7).map(|at| format!("x-{at}")).collect();
+        let fields: Vec<_> = names.iter().map(|name| (&**name, &*value)).collect();
+        let body = vec![7; 10_000];
+        let parts = (0..PARTS).map(|member| part(&account, "out", member, &fields, &body));
+        let Ok(reply) = of_parts(parts.collect(), &account) else {
+            panic!("there is room")
+        };
+        let max_reply_bytes = u64::from(PARTS) * body.len() as u64;
+        let (held, one) = (account.used_bytes(), reply_bytes(max_reply_bytes, 1));
+        assert!(held <= reply_bytes(max_reply_bytes, PARTS.into()), "{held} bytes");
+        assert!(
+            held > one,
+            "a reply that joins none has {one} bytes, which these need"
+        );
+        drop(reply);
     }
 
     #[test]

@@ -97,11 +97,14 @@ impl Problem {
     /// What a function said when it gave up.
     pub(crate) fn of_notice(chain: &str, function: &str, notice: &Notice) -> Self {
         let plural = if notice.attempts == 1 { "" } else { "s" };
+        let cause = notice.cause.with(notice.code);
         let mut detail = format!(
-            "{} in function `{function}`, after {} attempt{plural}",
-            notice.cause.with(notice.code),
+            "{cause} in function `{function}`, after {} attempt{plural}",
             notice.attempts
         );
+        if let Some(hint) = cause.limit_hint(function, notice.cause_limit) {
+            detail = format!("{detail}; {hint}");
+        }
         if let Some((size, limit)) = notice.sizes_bytes {
             let limit = held::limit(limit, &format!("function.{function}.outbox"), Some(size));
             detail = format!("{detail}: at least {size} bytes; {limit}");

@@ -58,7 +58,7 @@ pub(super) enum NoReply {
     #[error("its record has malformed headers")]
     Malformed,
     /// A status outside of [`headers::STATUSES`].
-    #[error("it chose a status that is none of 200 to 599")]
+    #[error("it set a status outside 200 to 599")]
     Status,
     /// A header that is the gateway's to write.
     #[error("it set `{0}`, which speaks of the connection or its framing")]

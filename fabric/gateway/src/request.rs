@@ -153,7 +153,7 @@ async fn exchange(
 }
 
 /// What was taken in of a request before it takes a place.
-enum TakenIn {
+pub(super) enum TakenIn {
     /// All of it.
     Whole(Record),
     /// The beginning, as the rest is handed on as it arrives.
@@ -161,7 +161,7 @@ enum TakenIn {
 }
 
 /// What is needed to read the rest of a body.
-struct Rest {
+pub(super) struct Rest {
     body: RequestBody,
     turn: BodyTurn,
 }
@@ -220,25 +220,37 @@ async fn take_in(
     };
     carry(request.headers(), asked, endpoint.taken.headers(), &mut head)?;
     turn.traced()
-        .set(put_trace(request.headers(), endpoint, &mut head)?);
+        .set(put_trace(request.headers(), endpoint, false, &mut head)?);
     if may_flow && body.is_long(endpoint.begin.max_body_bytes) && endpoint.takes_streams() {
-        arrives(body, &turn.body(), until).await?;
-        // All that it may ever hold is asked for here: what others do later does not end it in the middle.
-        let held = endpoint.charge_request(UPLOAD_BYTES).ok_or_else(no_room)?;
-        let record = Record::beginning_with(head, &Account::of(held));
-        let mut plain = PlainBody::new(endpoint, record).flowing();
-        if begin(body, &turn.body(), &mut plain, until).await? {
-            return Ok(TakenIn::Whole(plain.finish()));
-        }
-        let rest = Rest {
-            body: body.take_rest(),
-            turn: turn.body(),
-        };
-        return Ok(TakenIn::Begun(plain.finish(), rest));
+        return take_in_beginning(endpoint, body, turn.body(), head, until).await;
     }
     let mut plain = PlainBody::new(endpoint, Record::beginning_with(head, &endpoint.account));
     collect(body, &turn.body(), &mut plain, until).await?;
     Ok(TakenIn::Whole(plain.finish()))
+}
+
+/// The record that begins with `head` and a long body, as soon as the body's beginning is here: its rest may
+/// be handed on as it arrives.
+pub(super) async fn take_in_beginning(
+    endpoint: &Endpoint,
+    body: &mut RequestBody,
+    turn: BodyTurn,
+    head: Vec<u8>,
+    until: tokio::time::Instant,
+) -> Result<TakenIn, Problem> {
+    arrives(body, &turn, until).await?;
+    // All that it may ever hold is asked for here: what others do later does not end it in the middle.
+    let held = endpoint.charge_request(UPLOAD_BYTES).ok_or_else(no_room)?;
+    let record = Record::beginning_with(head, &Account::of(held));
+    let mut plain = PlainBody::new(endpoint, record).flowing();
+    if begin(body, &turn, &mut plain, until).await? {
+        return Ok(TakenIn::Whole(plain.finish()));
+    }
+    let rest = Rest {
+        body: body.take_rest(),
+        turn,
+    };
+    Ok(TakenIn::Begun(plain.finish(), rest))
 }
 
 /// Makes a reply of what comes back for a request while its body is handed on.

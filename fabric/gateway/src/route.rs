@@ -14,6 +14,7 @@ use super::request_body::RequestBody;
 use super::screen::Exchange;
 use super::sealed_reply;
 use super::sealed_request::{Form, Terms, says_sealed};
+use super::taken;
 use super::tally::Tally;
 use super::target::{self, CHAINS};
 use super::turn::RequestTurn;
@@ -293,7 +294,7 @@ fn readiness(gateway: &Gateway) -> Reply {
 }
 
 fn not_allowed(allowed: HeaderValue) -> Reply {
-    let detail = format!("only {} is answered here", allowed.to_str().unwrap_or_default());
+    let detail = taken::only(allowed.to_str().unwrap_or_default());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail)
         .allow(allowed)
         .response()

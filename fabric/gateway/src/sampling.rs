@@ -2,6 +2,7 @@
 
 use hacher_libos_net::attach::Tracing;
 use hacher_libos_net::invocation::InvocationId;
+use hacher_libos_net::name::Name;
 use hacher_libos_net::span_id::SpanId;
 use std::cell::Cell;
 
@@ -22,10 +23,17 @@ impl Sampling {
 
     /// Whether a trace is recorded. `asked`: what the client says of it, if it is the client's. Where nobody
     /// collects, it is as the client says, for those who come after this service.
-    pub(super) fn is_recorded(&self, trace: u128, asked: Option<bool>) -> bool {
+    ///
+    /// `is_sealed`: it said so where the gateway alone can read it. OpenTelemetry's `always_on` records against
+    /// the word of a client, and W3C leaves that to a service; but whoever seals a request hides it, so "not
+    /// recorded" holds there, whatever the sampler.
+    pub(super) fn is_recorded(&self, trace: u128, asked: Option<bool>, is_sealed: bool) -> bool {
         let Some(tracing) = self.0.get() else {
             return asked.unwrap_or(false);
         };
+        if is_sealed && asked == Some(false) {
+            return false;
+        }
         let of_ratio = low_half(trace) >> 1 < tracing.threshold;
         match asked {
             Some(recorded) if tracing.parent_based == 1 => recorded,
@@ -37,6 +45,8 @@ impl Sampling {
 /// What is told of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Traced {
+    /// The chain that it is for.
+    pub(super) chain: Name,
     pub(super) trace: u128,
     /// The request's own span.
     pub(super) span: SpanId,
@@ -87,17 +97,33 @@ mod tests {
     #[test]
     fn a_client_decides_for_its_own_trace_if_it_may_and_the_ratio_for_others() {
         let nobody = Sampling::default();
-        assert!(!nobody.is_on() && !nobody.is_recorded(1, None));
-        assert!(nobody.is_recorded(1, Some(true)), "for those who come after");
+        assert!(!nobody.is_on() && !nobody.is_recorded(1, None, false));
+        assert!(
+            nobody.is_recorded(1, Some(true), false),
+            "for those who come after"
+        );
         let (all, none) = (sampling(1, 1 << 63), sampling(1, 0));
         for trace in [1, u128::MAX, 1 << 64] {
-            assert!(all.is_recorded(trace, None) && !all.is_recorded(trace, Some(false)));
-            assert!(!none.is_recorded(trace, None) && none.is_recorded(trace, Some(true)));
-            assert!(!sampling(0, 0).is_recorded(trace, Some(true)), "whatever it says");
-            assert!(sampling(0, 1 << 63).is_recorded(trace, Some(false)));
+            assert!(all.is_recorded(trace, None, false) && !all.is_recorded(trace, Some(false), false));
+            assert!(!none.is_recorded(trace, None, false) && none.is_recorded(trace, Some(true), false));
+            assert!(
+                !sampling(0, 0).is_recorded(trace, Some(true), false),
+                "whatever it says"
+            );
+            assert!(sampling(0, 1 << 63).is_recorded(trace, Some(false), false));
         }
         let half = sampling(1, 1 << 62);
-        assert!(half.is_recorded(u128::from(u64::MAX / 2), None));
-        assert!(!half.is_recorded(u128::from(u64::MAX / 2 + 1), None));
+        assert!(half.is_recorded(u128::from(u64::MAX / 2), None, false));
+        assert!(!half.is_recorded(u128::from(u64::MAX / 2 + 1), None, false));
+    }
+
+    #[test]
+    fn a_sealed_request_that_is_not_to_be_recorded_is_not_whatever_the_sampler_says() {
+        for parent_based in [0, 1] {
+            let all = sampling(parent_based, 1 << 63);
+            assert!(!all.is_recorded(1, Some(false), true));
+            assert!(all.is_recorded(1, Some(true), true) && all.is_recorded(1, None, true));
+        }
+        assert!(!sampling(0, 0).is_recorded(1, Some(true), true), "always off");
     }
 }

@@ -360,7 +360,7 @@ impl<'f> Inside<'f> {
         if method == Some(Method::OPTIONS) {
             form.set(Form::Options);
         }
-        let detail = format!("only {} is answered here", endpoint.taken.allow());
+        let detail = endpoint.taken.only_these();
         Err(
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail)
                 .allow(endpoint.taken.allow_header())
@@ -412,7 +412,7 @@ fn record_of(
     let mut head = Vec::with_capacity(HEAD_EXPECTED_BYTES);
     headers::start(&mut head, &[]);
     carry(&inside.headers, asked, endpoint.taken.headers(), &mut head)?;
-    let traced = put_trace(&inside.headers, endpoint, &mut head)?;
+    let traced = put_trace(&inside.headers, endpoint, true, &mut head)?;
     Ok((Record::beginning_with(head, &endpoint.account), traced))
 }
 

@@ -2,7 +2,7 @@
 //! what is held, and who is waited for.
 
 use super::begin_queue::Turn;
-use super::budget::{Budget, FLOW_BYTES};
+use super::budget::{Budget, FLOW_BYTES, UPLOAD_BYTES};
 use super::client::Client;
 use super::connection::Connection;
 use super::drain::Draining;
@@ -11,6 +11,7 @@ use super::places::{Place, Places};
 use super::progress::Progress;
 use super::record::Record;
 use super::reply_flow::FlowReader;
+use super::request::take_in_beginning;
 use super::request_body::RequestBody;
 use super::turn::RequestTurn;
 use super::upload::{Upload, Uploading};
@@ -84,6 +85,28 @@ impl Chain {
         }
     }
 
+    /// `f & g -> egress`, and `h -> egress`, of which `h` streams.
+    fn joined() -> Self {
+        let mut draft = Draft::new();
+        let gateway = draft.gateway(&["out"]);
+        let functions = ["f", "g", "h"].map(|name| draft.function(name, &["out"]));
+        let [f, g, h] = functions;
+        for function in functions {
+            draft.edge((gateway, "out"), function);
+        }
+        draft.join(&[(f, "out"), (g, "out")], gateway);
+        draft.edge((h, "out"), gateway);
+        draft.limits(h).outbox_flags = outbox_flag::STREAMS;
+        let mut monitor = draft.define();
+        let attachment = monitor.attach(gateway, 0);
+        Self {
+            endpoint: Endpoint::start(attachment, &Budget::of_this_process(), &Rc::default()).unwrap(),
+            functions: functions.map(|function| monitor.attach(function, 0)).into(),
+            monitor,
+            gateway,
+        }
+    }
+
     /// Has every instance read and release what it has: how many segments, and how many records were given
     /// up.
     fn read(&mut self) -> (usize, usize) {
@@ -122,13 +145,22 @@ impl Chain {
         }
     }
 
+    fn counter(&self, counter: Counter) -> u64 {
+        self.monitor.reader(self.gateway, 0).counter(counter)
+    }
+
     fn waits(&self) -> u64 {
-        self.monitor.reader(self.gateway, 0).counter(Counter::Waited)
+        self.counter(Counter::Waited)
     }
 
     /// Sends a segment of the answer to a request.
     fn answer(&mut self, waiting: &Waiting, body: &[u8], last: bool) {
-        let Attachment { own, sender, .. } = &mut self.functions[0];
+        self.answer_of(0, waiting, body, last);
+    }
+
+    /// Has the function at this place send one.
+    fn answer_of(&mut self, at: usize, waiting: &Waiting, body: &[u8], last: bool) {
+        let Attachment { own, sender, .. } = &mut self.functions[at];
         let record = record(waiting.invocation);
         sender.send(own, 0, &record, body, last).unwrap();
     }
@@ -270,16 +302,9 @@ fn an_upload_that_finds_something_released_leaves_others_announced_and_tells_the
 fn an_upload_that_stands_still_is_not_cut_while_its_reply_moves() {
     run(async {
         let mut chain = Chain::new(1);
-        let (asked, progress) = (Asked::new(), Progress::new(Duration::from_millis(300)));
+        let (asked, progress) = (Asked::new(), Progress::new(Duration::from_secs(1)));
         let (mut client, body) = body().await;
         let mut upload = upload(&chain, &asked, body, &progress);
-        let moving = Rc::clone(&progress);
-        let reply = spawn_local(async move {
-            loop {
-                moving.moves();
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        });
         let sending = spawn_local(async move {
             for _ in 0..40 {
                 send(&mut client, SEGMENT_BYTES).await;
@@ -287,19 +312,60 @@ fn an_upload_that_stands_still_is_not_cut_while_its_reply_moves() {
             client.write_all(b"0\r\n\r\n").await.unwrap();
             client
         });
-        // Each wait for room ends at the deadline as it was when the wait began.
-        while chain.waits() < 3 {
+        let reply_moves = async |upload: &mut Upload| {
+            progress.moves();
             tokio::select! {
+                biased;
                 problem = upload.fails() => panic!("{problem:?}"),
                 () = yield_now() => {}
+            }
+        };
+        while chain.waits() == 0 {
+            reply_moves(&mut upload).await;
+        }
+        // A wait for room ends at the deadline as it was when the wait began, and another one begins.
+        for _ in 0..2 {
+            let (waits, until) = (chain.waits(), progress.until());
+            while chain.waits() == waits || Instant::now() < until {
+                reply_moves(&mut upload).await;
             }
         }
         while !sending.is_finished() {
             chain.read();
-            yield_now().await;
+            reply_moves(&mut upload).await;
         }
         sending.await.unwrap();
-        reply.abort();
+    });
+}
+
+#[test]
+fn memory_for_an_upload_is_asked_for_when_its_first_bytes_are_here() {
+    run(async {
+        let chain = Chain::new(1);
+        let asked = Asked::new();
+        let (mut client, mut body) = body().await;
+        let base = chain.endpoint.account.used_bytes();
+        let used = || chain.endpoint.account.used_bytes() - base;
+        let (turn, until) = (asked.turn.body(), Instant::now() + PATIENCE);
+        let mut taken = pin!(take_in_beginning(
+            &chain.endpoint,
+            &mut body,
+            turn,
+            Vec::new(),
+            until
+        ));
+        // Its head has announced a body, of which nothing comes.
+        for _ in 0..10 {
+            assert!(look(taken.as_mut()).is_pending());
+            yield_now().await;
+        }
+        assert_eq!(used(), 0);
+        send(&mut client, 1000).await;
+        while used() == 0 {
+            assert!(look(taken.as_mut()).is_pending());
+            yield_now().await;
+        }
+        assert_eq!(used(), UPLOAD_BYTES);
     });
 }
 
@@ -452,7 +518,7 @@ fn a_flow_that_is_left_late_does_not_unpause_the_one_behind_it() {
             chain.answer(&second, &full, false);
         }
         (0..8).for_each(|_| endpoint.take_in());
-        let taken = || chain.monitor.reader(chain.gateway, 0).counter(Counter::BytesIn);
+        let taken = || chain.counter(Counter::BytesIn);
         let before = taken();
         assert!(before < 8 * SEGMENT_BYTES as u64, "it is paused");
         drop(left);
@@ -467,5 +533,38 @@ fn a_flow_that_is_left_late_does_not_unpause_the_one_behind_it() {
         assert!(rest.take_piece().is_some());
         endpoint.take_in();
         assert!(taken() > before);
+    });
+}
+
+#[test]
+fn a_flow_that_is_first_drops_and_counts_what_has_come_of_a_joined_reply() {
+    run(async {
+        let mut chain = Chain::joined();
+        let endpoint = Rc::clone(&chain.endpoint);
+        let mut waiting = endpoint.expect(Some(Progress::new(PATIENCE)));
+        let base = endpoint.account.used_bytes();
+        let used = || endpoint.account.used_bytes() - base;
+        let full = [0; SEGMENT_BYTES];
+        // One part whole, and the beginning of the other.
+        chain.answer_of(0, &waiting, &full, true);
+        chain.answer_of(1, &waiting, &full, false);
+        endpoint.take_in();
+        assert!(used() >= 2 * SEGMENT_BYTES as u64, "{}", used());
+        chain.answer_of(2, &waiting, &[0; 100], false);
+        let mut rest = flow_of(&endpoint, &mut waiting).await;
+        assert_eq!(chain.counter(Counter::Cancelled), 2);
+        assert_eq!(used(), FLOW_BYTES, "the flow alone is held");
+        // What is still to come of that part is passed over.
+        chain.answer_of(1, &waiting, &full, true);
+        chain.answer_of(2, &waiting, b"end", true);
+        endpoint.take_in();
+        assert_eq!(used(), FLOW_BYTES);
+        assert!(
+            rest.poll_ready(&mut Context::from_waker(Waker::noop()))
+                .is_ready()
+        );
+        assert_eq!(rest.take_piece().unwrap().bytes(), b"end");
+        assert!(rest.is_over());
+        assert_eq!(chain.counter(Counter::Cancelled), 2);
     });
 }

@@ -47,12 +47,12 @@ impl Taken {
         self.methods & method::bit(method.as_str()) != 0
     }
 
-    /// The methods that are answered, as a list.
-    pub(super) fn allow(&self) -> &str {
-        &self.allow
+    /// The methods that are answered, in a sentence.
+    pub(super) fn only_these(&self) -> String {
+        only(&self.allow)
     }
 
-    /// The same as a header.
+    /// The same as a header's list.
     pub(super) fn allow_header(&self) -> HeaderValue {
         HeaderValue::from_str(&self.allow).unwrap_or(HeaderValue::from_static("OPTIONS"))
     }
@@ -65,5 +65,26 @@ impl Taken {
     /// The path of its own.
     pub(super) fn route(&self) -> Option<&Pattern> {
         self.route.as_ref()
+    }
+}
+
+/// Says which methods are answered, of a list as `Allow` has it.
+pub(super) fn only(allow: &str) -> String {
+    match allow.rsplit_once(", ") {
+        Some((others, last)) => format!("only {others} and {last} are answered here"),
+        None => format!("only {allow} is answered here"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_method_is_answered_and_several_are() {
+        assert_eq!(only("GET"), "only GET is answered here");
+        assert_eq!(only("GET, HEAD"), "only GET and HEAD are answered here");
+        let three = "only GET, POST and OPTIONS are answered here";
+        assert_eq!(only("GET, POST, OPTIONS"), three);
     }
 }

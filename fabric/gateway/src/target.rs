@@ -104,7 +104,7 @@ pub(super) fn judge<B>(request: &Request<B>, over_tls: bool) -> Result<(), Probl
         }
         judge_fields_2(request)?;
     } else if uri.scheme().is_some_and(|scheme| !is_served(scheme, over_tls)) {
-        let detail = "`https` is answered over TLS, `http` anywhere, and no other scheme";
+        let detail = "the scheme is `http`, or `https` over TLS";
         let status = StatusCode::MISDIRECTED_REQUEST;
         return Err(Problem::new(status, "misdirected request", detail));
     }
@@ -112,9 +112,7 @@ pub(super) fn judge<B>(request: &Request<B>, over_tls: bool) -> Result<(), Probl
         judge_host(authority.as_str().as_bytes())?;
     }
     if connection_options(headers).any(is_never_option) {
-        return Err(malformed(
-            "`Connection` names a header that is for all who read the message",
-        ));
+        return Err(malformed("`Connection` names an end-to-end header"));
     }
     let expects = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"100-continue");
     if request.version() != Version::HTTP_10 && headers.get_all(EXPECT).iter().any(expects) {

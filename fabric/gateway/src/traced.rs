@@ -15,10 +15,11 @@ use hyper::HeaderMap;
 const RANDOM: u8 = 2;
 
 /// Puts the trace of a request into its record. `None` if there is no room for one that the client has not
-/// asked for.
+/// asked for. `is_sealed`: the headers are those inside of a sealed request.
 pub(super) fn put_trace(
     from: &HeaderMap,
     endpoint: &Endpoint,
+    is_sealed: bool,
     plain: &mut Vec<u8>,
 ) -> Result<Option<Traced>, Problem> {
     let context = TraceContext::of(from);
@@ -32,9 +33,8 @@ pub(super) fn put_trace(
             None => ids.trace(),
         }
     };
-    let is_recorded = endpoint
-        .sampling
-        .is_recorded(trace, client.map(|client| client.is_sampled()));
+    let asked = client.map(|client| client.is_sampled());
+    let is_recorded = endpoint.sampling.is_recorded(trace, asked, is_sealed);
     let random = client.map_or(0, |client| client.flags & RANDOM);
     let value = TraceParent {
         trace,
@@ -51,6 +51,7 @@ pub(super) fn put_trace(
         put(plain, "tracestate", &state)?;
     }
     Ok(Some(Traced {
+        chain: endpoint.begin.chain,
         trace,
         span,
         parent: client.map(|client| client.parent),

@@ -1,7 +1,7 @@
 //! Memory of a gateway: its outboxes, and whether what it has for its own is enough for the chains that it
 //! serves.
 
-use hacher_chain_dsl::{ByteSize, Chain, Source};
+use hacher_chain_dsl::{ByteSize, Chain, Source, Target};
 use hacher_gateway::budget::{self, MEMORY_BYTES, chain_bytes, room_for_chains};
 
 /// Smallest outbox of the gateway.
@@ -29,13 +29,42 @@ pub fn outbox_bytes(chain: &Chain) -> u64 {
     )
 }
 
-/// The least memory of a gateway that serves chains with these largest bodies and replies: one request of
-/// each, and all connections.
+/// What one request and its reply may hold of a gateway's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exchange {
+    /// The largest body of a request.
+    pub max_body: ByteSize,
+    /// The largest body of a reply.
+    pub max_reply: ByteSize,
+    /// Records that a reply joins at most; 1 if it joins none.
+    pub reply_parts: u64,
+}
+
+impl Exchange {
+    /// The largest of a chain.
+    #[must_use]
+    pub fn of(chain: &Chain) -> Self {
+        let ingress = chain.ingress();
+        let ways = chain.groups_into(Target::Egress);
+        Self {
+            max_body: ingress.max_body(),
+            max_reply: ingress.max_reply(),
+            reply_parts: ways.fold(1, |most, (_, way)| most.max(way.edges().len() as u64)),
+        }
+    }
+
+    /// Bytes of it.
+    fn bytes(self) -> u64 {
+        chain_bytes(self.max_body.bytes(), self.max_reply.bytes(), self.reply_parts)
+    }
+}
+
+/// The least memory of a gateway that serves chains of which these are the largest exchanges: one of each, and
+/// all connections.
 #[must_use]
-pub fn least_memory_bytes(chains: impl IntoIterator<Item = (ByteSize, ByteSize)>) -> u64 {
-    let needed = chains.into_iter().fold(0_u64, |sum, (body, reply)| {
-        sum.saturating_add(chain_bytes(body.bytes(), reply.bytes()))
-    });
+pub fn least_memory_bytes(chains: impl IntoIterator<Item = Exchange>) -> u64 {
+    let exchanges = chains.into_iter();
+    let needed = exchanges.fold(0_u64, |sum, exchange| sum.saturating_add(exchange.bytes()));
     budget::least_memory_bytes(needed)
 }
 
@@ -57,10 +86,7 @@ pub struct DoesNotFit {
 /// # Errors
 /// [`DoesNotFit`], with the sum and its parts.
 pub fn check_fit<'a>(chains: impl Iterator<Item = &'a Chain> + Clone) -> Result<(), DoesNotFit> {
-    let needs = |chain: &Chain| {
-        let ingress = chain.ingress();
-        chain_bytes(ingress.max_body().bytes(), ingress.max_reply().bytes())
-    };
+    let needs = |chain: &Chain| Exchange::of(chain).bytes();
     let needed = chains
         .clone()
         .fold(0_u64, |sum, chain| sum.saturating_add(needs(chain)));
@@ -89,4 +115,28 @@ pub fn check_fit<'a>(chains: impl Iterator<Item = &'a Chain> + Clone) -> Result<
 
 fn in_mebibytes(bytes: u64) -> String {
     ByteSize::new(bytes >> 20 << 20).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_every_part_of_a_joined_reply_are_counted() {
+        let least = |head: &str, flow: &str| {
+            let text = format!(
+                "chain = \"t\"\nversion = \"1\"\n{head}\nflow = [\"ingress -> a & b & c\", {flow}]\n\
+                 [function.a]\nexec = \"a\"\n[function.b]\nexec = \"b\"\n[function.c]\nexec = \"c\"\n"
+            );
+            let chain = hacher_chain_dsl::check(&text, "t.toml").unwrap().into_chain();
+            (
+                Exchange::of(&chain).reply_parts,
+                least_memory_bytes([Exchange::of(&chain)]),
+            )
+        };
+        let (parts, joined) = least("egress = \"join\"", "\"a & b & c -> egress\"");
+        let (one, first) = least("egress = \"first\"", "\"a | b | c -> egress\"");
+        assert_eq!((parts, one), (3, 1));
+        assert!(joined > first, "{joined} bytes, and {first} for one record");
+    }
 }

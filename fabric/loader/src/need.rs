@@ -3,7 +3,7 @@
 //! An estimate from above where a chain file cannot say more: which libraries an executable links is seen
 //! later.
 
-use super::gateway_memory::{least_memory_bytes, outbox_bytes};
+use super::gateway_memory::{Exchange, least_memory_bytes, outbox_bytes};
 use super::protection::is_mapped;
 use super::python::PLACES_MAX;
 use hacher_chain_dsl::{ByteSize, Chain, Edge, Function, Program, Source, SystemCalls, Target};
@@ -90,12 +90,16 @@ pub fn of_chains(chains: &[&Chain]) -> Need {
 
 /// Memory of the gateway that needs most, at least.
 fn gateway_memory_bytes(chains: &[&Chain]) -> u64 {
-    let sizes = |chain: &&Chain| (chain.ingress().max_body(), chain.ingress().max_reply());
+    let exchange = |chain: &&Chain| Exchange::of(chain);
     let (own, shared): (Vec<&Chain>, Vec<&Chain>) = chains
         .iter()
         .partition(|chain| chain.ingress().listen().is_some());
-    let own = own.iter().map(|chain| least_memory_bytes([sizes(chain)])).max();
-    own.unwrap_or(0).max(least_memory_bytes(shared.iter().map(sizes)))
+    let own = own
+        .iter()
+        .map(|chain| least_memory_bytes([exchange(chain)]))
+        .max();
+    own.unwrap_or(0)
+        .max(least_memory_bytes(shared.iter().map(exchange)))
 }
 
 /// What `doctor` looks for where no chain is named: a chain of one function.
@@ -103,7 +107,12 @@ fn gateway_memory_bytes(chains: &[&Chain]) -> u64 {
 pub fn of_a_small_chain() -> Need {
     let outbox_bytes = 64 << 20;
     let body = ByteSize::new(32 << 20);
-    let gateway_bytes = least_memory_bytes([(body, body)]);
+    let exchange = Exchange {
+        max_body: body,
+        max_reply: body,
+        reply_parts: 1,
+    };
+    let gateway_bytes = least_memory_bytes([exchange]);
     let least = Need::to_start();
     Need {
         whose: "a chain of one function".to_owned(),

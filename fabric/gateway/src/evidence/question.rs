@@ -85,8 +85,7 @@ const NONCE: Fault = "nonce must be 128 hex digits: 64 bytes that you have used 
 
 const RANDOM: Fault =
     "session must be 64 hex digits: 32 random bytes that you have used for no other session";
-const UNBOUND: Fault =
-    "evidence for a session is of one connection over TLS 1.3 that ends at this gateway, and this is none";
+const UNBOUND: Fault = "evidence for a session is bound to a TLS 1.3 connection that ends at this gateway, and this request came over another";
 
 fn decode<const N: usize>(digits: &str) -> Option<[u8; N]> {
     let (pairs, odd) = digits.as_bytes().as_chunks::<2>();
