@@ -37,8 +37,8 @@ pub trait FromRecord: Sized {
 /// A parameter of a handler: made of the one record of its input, or of what else the input tells.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a handler",
-    note = "`String`, `Vec<u8>`, and with features `Bytes`, `Json<T>`, `HeaderMap` can, and `Result<_, BoxError>` \
-            of them; or implement `FromRecord`, or `FromInput` for what the request tells"
+    note = "`String`, `Vec<u8>`, and with features `Bytes`, `Json<T>`, `Query<T>`, `Captures<T>`, `HeaderMap`, \
+            `Method` can, and `Result<_, BoxError>` of most; or implement `FromRecord`, or `FromInput` for what the request tells"
 )]
 pub trait FromInput: Sized {
     /// Reads `input`.
@@ -150,5 +150,18 @@ impl FromRecord for http::HeaderMap {
             );
         }
         Ok(headers)
+    }
+}
+
+/// The method of the request. The body is not waited for.
+#[cfg(feature = "http")]
+impl FromInput for http::Method {
+    fn from_input(input: &mut Input<'_>) -> Result<Self, BoxError> {
+        let method = Self::from_bytes(input.method().as_bytes());
+        method.map_err(|error| {
+            permanent(error)
+                .because("the method of the request is none")
+                .into()
+        })
     }
 }

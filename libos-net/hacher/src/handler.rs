@@ -15,7 +15,7 @@ use hacher_libos_net::{Failure, Input, Output};
 /// | parameters | result | |
 /// |---|---|---|
 /// | none, `A`, `A, B`, up to four | `R` | typed input, one record |
-/// | `&Input<'_>, A`, `&Input<'_>, A, B` | `R` | and attempt, secrets, time left |
+/// | `&Input<'_>`, `&Input<'_>, A`, `&Input<'_>, A, B` | `R` | and attempt, secrets, time left; alone without the body |
 /// | `Input<'_>` | `R` | joins, streamed input |
 /// | `A, &mut Output<'_>`, `A, B, &mut Output<'_>` | `Result<(), E>` | several ports, headers, streamed output |
 /// | `Input<'_>, &mut Output<'_>` | `Result<(), E>` | everything |
@@ -44,8 +44,8 @@ use hacher_libos_net::{Failure, Input, Output};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no handler",
     note = "its parameters are `FromInput`, its result is `IntoRecord` or a `Result` of that; or it takes \
-            `Input<'_>, &mut Output<'_>`. `&Input<'_>` comes first, and needs another parameter beside it, but not \
-            `&mut Output<'_>`, with which `Input<'_>` goes. An `async` function is handed over as \
+            `Input<'_>, &mut Output<'_>`. `&Input<'_>` comes first, and not with `&mut Output<'_>`, with which \
+            `Input<'_>` goes. An `async` function is handed over as \
             `asynchronous(handler)`. Closures need the types of their parameters."
 )]
 pub trait Handler<Form = ()> {
@@ -132,6 +132,17 @@ where
 {
     fn handle(&mut self, input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
         send(output, self(input))
+    }
+}
+
+/// What the input tells beside its body, which is not waited for.
+impl<F, R> Handler<form::Beside<(), R>> for F
+where
+    F: FnMut(&Input<'_>) -> R,
+    R: IntoOutcome,
+{
+    fn handle(&mut self, input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+        send(output, self(&input))
     }
 }
 

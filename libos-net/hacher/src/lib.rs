@@ -57,10 +57,13 @@
 //! | `aws-lc` (default) | bulk sealing by AWS-LC, faster than by `ring` | `aws-lc-sys` |
 //! | `json` | `Json` | `serde`, `serde_json` and theirs |
 //! | `bytes` | `Bytes` as bodies | `bytes` |
-//! | `http` | `StatusCode`, `HeaderMap` | `http`, `bytes`, `itoa` |
+//! | `http` | `StatusCode`, `HeaderMap`, `Method` | `http`, `bytes`, `itoa` |
+//! | `query` | `Query`, `Captures` | `serde` and its, `form_urlencoded`, `percent-encoding` |
 //! | `tokio` | `asynchronous` handlers | `tokio` (`rt`, `time`), `pin-project-lite` |
 //! | `tracing` | events on standard error, with request and attempt | `tracing`, `tracing-subscriber` and theirs |
 
+#[cfg(feature = "query")]
+mod asked;
 #[cfg(feature = "tokio")]
 mod asynchronous;
 /// Its snippets are compiled and run.
@@ -68,7 +71,20 @@ mod asynchronous;
 #[doc = include_str!("../../../README.md")]
 mod readme {}
 mod extract;
+// Of two definitions of a link the first one counts: those of the file lead to files, which are not here.
+/// [chain]: #pages-beside-this-one
+/// [deaths]: #pages-beside-this-one
+/// [headers]: #pages-beside-this-one
+/// [http]: #pages-beside-this-one
+/// [secrets]: #pages-beside-this-one
+/// [security]: #pages-beside-this-one
+///
 #[doc = include_str!("../../../docs/functions.md")]
+///
+/// # Pages beside this one
+///
+/// `chain.md`, `deaths.md`, `evidence.md` and `http.md` are in the folder `docs` of the repository, where
+/// this page is `functions.md`; `SECURITY.md` is at its top.
 pub mod guide {}
 mod handler;
 pub mod harness;
@@ -81,6 +97,8 @@ mod log;
 mod record;
 mod serve;
 
+#[cfg(feature = "query")]
+pub use asked::{Captures, Query};
 #[cfg(feature = "tokio")]
 pub use asynchronous::{Async, AsyncHandler, asynchronous};
 pub use extract::{Extract, FromInput, FromRecord};

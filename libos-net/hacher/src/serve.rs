@@ -19,9 +19,11 @@ use std::process::ExitCode;
 /// One run follows another, on one thread, so a handler may change what it has captured. What it has
 /// half-changed when it panics, its next run finds so.
 pub fn serve<Form, H: Handler<Form>>(mut handler: H) -> ExitCode {
-    #[cfg(feature = "tracing")]
-    log::begin();
-    hacher_libos_net::serve(move |input: Input<'_>, output: &mut Output<'_>| run(&mut handler, input, output))
+    hacher_libos_net::serve_with(|_: &Start<'_>| {
+        #[cfg(feature = "tracing")]
+        log::begin()?;
+        Ok::<_, BoxError>(move |input: Input<'_>, output: &mut Output<'_>| run(&mut handler, input, output))
+    })
 }
 
 /// Serves the handler that `initialise` makes: once in the life of each process, before the first record. The
@@ -53,9 +55,9 @@ pub fn serve<Form, H: Handler<Form>>(mut handler: H) -> ExitCode {
 pub fn serve_with<Form, H: Handler<Form>>(
     initialise: impl FnOnce(&Start<'_>) -> Result<H, BoxError>,
 ) -> ExitCode {
-    #[cfg(feature = "tracing")]
-    log::begin();
     hacher_libos_net::serve_with(|start: &Start<'_>| {
+        #[cfg(feature = "tracing")]
+        log::begin()?;
         let mut handler = initialise(start)?;
         Ok::<_, BoxError>(move |input: Input<'_>, output: &mut Output<'_>| run(&mut handler, input, output))
     })

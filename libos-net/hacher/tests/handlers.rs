@@ -8,8 +8,8 @@
 
 use hacher::harness::{Call, Reply};
 use hacher::{
-    BoxError, ContentType, Extract, Failure, FromRecord, Input, Json, OrFail, Output, SendRecord, To,
-    permanent, retry,
+    BoxError, Captures, ContentType, Extract, Failure, FromRecord, Input, Json, OrFail, Output, Query,
+    SendRecord, To, permanent, retry,
 };
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +66,106 @@ fn the_input_is_there_besides_typed_parameters() {
     assert_eq!(text(&reply), "x 3 2");
     let without = Call::new().body(b"x").run(sign);
     assert_eq!(without.failure(), Some(Failure::permanent("there is no key")));
+}
+
+#[test]
+fn the_input_alone_is_a_parameter_and_its_body_is_not_waited_for() {
+    fn tell(input: &Input<'_>) -> String {
+        format!("{} {:?} {}", input.method(), input.query(), input.attempt())
+    }
+    let call = || Call::new().body(b"x").method("GET").query("a=1");
+    assert_eq!(text(&call().run(tell)), "GET Some(\"a=1\") 1");
+    let reply = call().run(|input: &Input<'_>| -> Result<String, BoxError> {
+        Ok(input.secret("KEY").ok_or("there is no key")?.len().to_string())
+    });
+    assert!(reply.failure().unwrap().is_transient());
+    // Two segments, of which the second never comes.
+    let broken = Call::new()
+        .body(&vec![0; 100_000])
+        .breaks_off()
+        .run(|_: &Input<'_>| "answered");
+    assert_eq!(text(&broken), "answered");
+}
+
+#[test]
+fn queries_and_captures_are_the_fields_of_a_type() {
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename_all = "lowercase")]
+    enum Order {
+        Up,
+        Down,
+    }
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Meters(f64);
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Asked {
+        name: String,
+        page: Option<u32>,
+        #[serde(default)]
+        order: Option<Order>,
+        far: Option<Meters>,
+        #[serde(default)]
+        all: bool,
+        offset: Option<i8>,
+    }
+    let read = |query: &str| {
+        let mut asked = None;
+        let reply = Call::new()
+            .body(b"x")
+            .query(query)
+            .run(|found: Result<Query<Asked>, BoxError>| {
+                asked = Some(found.map(|Query(asked)| asked));
+                "x"
+            });
+        assert!(reply.failure().is_none());
+        asked.unwrap()
+    };
+    let asked = read("name=a%26b+c%C3%BC&page=2&order=down&far=1.5&all=true&offset=-3&more=x").unwrap();
+    let expected = Asked {
+        name: "a&b c\u{fc}".to_owned(),
+        page: Some(2),
+        order: Some(Order::Down),
+        far: Some(Meters(1.5)),
+        all: true,
+        offset: Some(-3),
+    };
+    assert_eq!(asked, expected);
+    assert_eq!(read("name=").unwrap().name, "");
+    for wrong in [
+        "",
+        "page=1",
+        "name=a&page=-1",
+        "name=a&page=4294967296",
+        "name=a&name=b",
+        "name=a&order=sideways",
+        "name=a&all=yes",
+        "name=a&far=",
+    ] {
+        let error = read(wrong).unwrap_err();
+        assert!(error.to_string().contains("the query is not"), "{wrong}: {error}");
+        assert!(error.source().is_some(), "{wrong}: why");
+    }
+
+    #[derive(Deserialize)]
+    struct Place {
+        user: u64,
+        path: String,
+    }
+    let tell = |Captures(place): Captures<Place>, method: http::Method| {
+        format!("{method} {} {}", place.user, place.path)
+    };
+    let call = Call::new().body(b"").method("PUT").capture("user", "7");
+    assert_eq!(text(&call.capture("path", "a%2Fb").run(tell)), "PUT 7 a%2Fb");
+    let failure = Call::new()
+        .body(b"")
+        .capture("user", "x")
+        .run(tell)
+        .failure()
+        .unwrap();
+    assert!(
+        !failure.is_transient() && failure.reason().contains("route"),
+        "{failure}"
+    );
 }
 
 #[test]
