@@ -112,8 +112,7 @@ pub(super) async fn serve(
         spawn_local(async move {
             let service = service_fn(async |request: Request<Incoming>| {
                 let path = request.uri().path();
-                let counts_calls = path.starts_with("/status") && tables.borrow().has_programs();
-                if path == "/metrics" || counts_calls {
+                if matches!(path, "/metrics" | "/status") {
                     memory.ask().await;
                 }
                 Ok::<_, Infallible>(answer(&request, &tables.borrow(), &own))

@@ -40,7 +40,7 @@ impl Filter {
                 .ok_or_else(|| format!("the value of `{}` is not encoded as a query is", shown(key)))?;
             if !keys.contains(&key) {
                 return Err(format!(
-                    "there is no filter `{}` here, but {}",
+                    "there is no filter `{}` here; known filters: {}",
                     shown(key),
                     keys.join(", ")
                 ));

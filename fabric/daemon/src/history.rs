@@ -1,9 +1,10 @@
 //! What became of the processes of an instance, or of a gateway, and whether it is fit to serve: `status` and
 //! `/readyz` say so.
 
+use hacher_libos_net::attach::FunctionLimits;
 use hacher_libos_net::clock::{self, Monotonic};
 use hacher_libos_net::end::Signal;
-use hacher_libos_net::fault::Cause;
+use hacher_libos_net::fault::{Cause, Described};
 use hacher_trustlet_host::calls::InstanceState;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -187,8 +188,16 @@ impl History {
     }
 }
 
-/// What became of a process, as the rest of a sentence about its function.
-pub(super) fn how_it_ended(cause: Cause, code: u32) -> String {
+/// A cause in words, and what there is to say of the limit that it names.
+pub(super) fn with_limit(cause: Described, function: &str, limits: &FunctionLimits) -> String {
+    match cause.limit_hint(function, cause.limit_of(limits)) {
+        Some(hint) => format!("{cause}; {hint}"),
+        None => cause.to_string(),
+    }
+}
+
+/// What became of a process of `function`, as the rest of a sentence about that.
+pub(super) fn how_it_ended(cause: Cause, code: u32, function: &str, limits: &FunctionLimits) -> String {
     match cause {
         Cause::Exited => format!("exited with code {code}"),
         Cause::Signalled if Signal(code).comes_from_outside() => format!(
@@ -196,7 +205,7 @@ pub(super) fn how_it_ended(cause: Cause, code: u32) -> String {
             Signal(code)
         ),
         Cause::Signalled => format!("was ended by signal {}", Signal(code)),
-        _ => format!("has ended: {}", cause.with(code)),
+        _ => format!("has ended: {}", with_limit(cause.with(code), function, limits)),
     }
 }
 

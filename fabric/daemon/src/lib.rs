@@ -33,6 +33,7 @@ mod life;
 mod logs;
 mod memory;
 mod metrics;
+mod printed_level;
 mod read;
 mod readiness;
 mod refused;

@@ -13,6 +13,7 @@
 
 use super::history::AtWork;
 use super::metrics;
+use super::printed_level::{level_of, level_of_event};
 use super::tables::{Chain, Key, Tables};
 use super::tracing::Tracer;
 use ::metrics::Counter;
@@ -397,7 +398,7 @@ impl Forwarder {
                 let (level, text) = match self.printer.instance {
                     // It is a program of ours.
                     None => level_of(&text),
-                    Some(_) => (Level::Info, &*text),
+                    Some(_) => (level_of_event(&text), &*text),
                 };
                 // A newline is no part of it.
                 self.line(level, text, self.record).pieces()
@@ -470,15 +471,6 @@ async fn read(pipe: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// The level of what a gateway prints, and the rest.
-fn level_of(text: &str) -> (Level, &str) {
-    let levels = [(Level::Error, "error: "), (Level::Warning, "warning: ")];
-    let found = levels
-        .into_iter()
-        .find_map(|(level, word)| Some((level, text.strip_prefix(word)?)));
-    found.unwrap_or((Level::Info, text))
-}
-
 /// A line of the access log.
 fn access_line(record: &Record) -> Vec<String> {
     let status = match record.status {
@@ -520,13 +512,6 @@ fn access_line(record: &Record) -> Vec<String> {
 mod tests {
     use super::*;
     use hacher_libos_net::clock;
-
-    #[test]
-    fn what_a_gateway_prints_has_the_level_that_it_says() {
-        assert_eq!(level_of("error: x"), (Level::Error, "x"));
-        assert_eq!(level_of("warning: error: x"), (Level::Warning, "error: x"));
-        assert_eq!(level_of("x error: "), (Level::Info, "x error: "));
-    }
 
     #[test]
     fn who_prints_without_end_uses_up_its_allowance() {

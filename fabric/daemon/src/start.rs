@@ -105,7 +105,7 @@ impl Stillborn<'_> {
     /// The message. `logs_shown`: what it printed has been shown.
     pub(super) fn reason(&self, who: &str, logs_shown: bool) -> String {
         let printed = if logs_shown {
-            "what it printed stands above"
+            "its output is above"
         } else {
             "`logs = \"forward\"` in its table shows what it prints"
         };
@@ -115,7 +115,7 @@ impl Stillborn<'_> {
                     Some(0) => format!("{SERVE_HINT}; {printed}"),
                     Some(code) if code == u32::from(INITIALISATION_FAILED) => {
                         let told = if logs_shown {
-                            "its error stands above"
+                            "its error is above"
                         } else {
                             "`logs = \"forward\"` in its table shows its error"
                         };

@@ -2,9 +2,10 @@
 //! fields, which may grow and do not change.
 
 use super::filter::Filter;
-use super::history::{AtWork, Health, History};
+use super::history::{AtWork, Health, History, with_limit};
 use super::refused;
 use super::tables::{Chain, Instance, Tables};
+use hacher_libos_net::attach::FunctionLimits;
 use hacher_libos_net::clock::{self, Monotonic};
 use hacher_libos_net::refusal::Refusal;
 use hacher_libos_net::telemetry::{Counter, Outcome, Phase, RequestFailure, RequestOutcome, RequestRefusal};
@@ -42,7 +43,7 @@ impl AtWork {
 }
 
 impl History {
-    fn add_to(&self, data: &mut Map<String, Value>, now: Monotonic) {
+    fn add_to(&self, function: &str, limits: &FunctionLimits, data: &mut Map<String, Value>, now: Monotonic) {
         let mut add = |name: &str, value: Value| drop(data.insert(name.to_owned(), value));
         add("deaths", self.deaths.into());
         if let Some(at) = self.serving_since {
@@ -57,7 +58,7 @@ impl History {
         }
         if let Some(end) = self.last_end {
             let mut last_end = json!({
-                "cause": end.cause.word(), "code": end.code, "detail": end.cause.with(end.code).to_string(),
+                "cause": end.cause.word(), "code": end.code, "detail": with_limit(end.cause.with(end.code), function, limits),
                 "at": of_monotonic(end.at), "ago_ms": since(end.at, now), "lived_ms": milliseconds(end.lived),
             });
             if let Some(record) = end.record {
@@ -149,12 +150,13 @@ impl Instance {
         let mut status = json!({
             "function": self.function, "ordinal": self.ordinal, "state": self.state.text(),
             "health": self.health(now).word(), "epoch": self.epoch, "starts": self.epoch,
-            "memory_bytes": self.memory_bytes, "fabric_memory_bytes": self.fabric_bytes, "threads": self.threads,
+            "memory_used_bytes": self.memory_used_bytes, "memory_limit_bytes": self.memory_limit_bytes(),
+            "fabric_memory_bytes": self.fabric_bytes, "threads": self.threads,
             "files_bytes": self.files_bytes,
             "refused": self.refused(), "mean_run_ns": mean_run_ns, "refused_calls": self.refused_by_name(), "programs": self.has_programs,
         });
         if let Some(object) = status.as_object_mut() {
-            self.history.add_to(object, now);
+            self.history.add_to(&self.function, &self.limits(), object, now);
             let optional = [
                 ("running", self.running(now)),
                 ("last_failure", self.last_failure(now)),
@@ -184,7 +186,8 @@ impl Instance {
         let who = format!("{}#{}", self.function, self.ordinal);
         let end = self.history.last_end;
         let after = end.map_or_else(String::new, |end| {
-            format!(", last because {}", end.cause.with(end.code))
+            let cause = with_limit(end.cause.with(end.code), &self.function, &self.limits());
+            format!(", last because {cause}")
         });
         let said = match health {
             _ if health.is_fit() => return None,
@@ -294,7 +297,7 @@ impl Tables {
         {
             let names = self.chains.iter().map(|chain| chain.name.as_str()).collect();
             return Err(format!(
-                "there is no chain `{}`, but {}",
+                "there is no chain `{}`; known chains: {}",
                 chain.escape_debug(),
                 list(names)
             ));
@@ -307,7 +310,7 @@ impl Tables {
             names.dedup();
             if !names.contains(&function.as_str()) {
                 return Err(format!(
-                    "there is no function `{}`, but {}",
+                    "there is no function `{}`; known functions: {}",
                     function.escape_debug(),
                     list(names)
                 ));

@@ -457,7 +457,8 @@ impl Supervisor {
         self.tables.borrow_mut().set_state(key, InstanceState::Absent);
         let (chain, function) = self.tables.borrow().name(key);
         let (cause, code, on_record) = self.tables.borrow_mut().note_end(key, end, lived);
-        let how = how_it_ended(cause, code);
+        let limits = self.tables.borrow().limits(key);
+        let how = how_it_ended(cause, code, &function, &limits);
         let labels = metrics::of_death(&chain, &function, cause, code);
         ::metrics::counter!(metrics::TRUSTLET_DEATHS.name, &labels).increment(1);
         if self.drains && key.0 == GATEWAY_PROCESS {

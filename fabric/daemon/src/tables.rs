@@ -1,6 +1,7 @@
 //! What the daemon knows: the monitor's tables, and a reader for each instance's page.
 
 use super::history::{AtWork, Health, History, LastEnd};
+use hacher_libos_net::attach::FunctionLimits;
 use hacher_libos_net::clock::{self, Monotonic};
 use hacher_libos_net::end::End;
 use hacher_libos_net::fault::Cause;
@@ -210,6 +211,23 @@ impl Instance {
         self.history.health(self.state, self.runs(), now)
     }
 
+    /// The limits that a cause of an end may name.
+    #[must_use]
+    pub(super) fn limits(&self) -> FunctionLimits {
+        FunctionLimits {
+            timeout_ns: u64::try_from(self.timeout.as_nanos()).unwrap_or(u64::MAX),
+            memory_bytes: self.memory_bytes,
+            threads: self.threads,
+            ..FunctionLimits::NONE
+        }
+    }
+
+    /// Bytes of private memory that its process may have: the function's own, and what the fabric needs.
+    #[must_use]
+    pub(super) fn memory_limit_bytes(&self) -> u64 {
+        self.memory_bytes.saturating_add(self.fabric_bytes)
+    }
+
     /// What its process is at work on, as it says, or was last if it has begun with nothing else.
     #[must_use]
     pub(super) fn last_record(&self) -> Option<AtWork> {
@@ -219,13 +237,6 @@ impl Instance {
 }
 
 impl Tables {
-    /// Whether the monitor counts refused calls of any instance.
-    #[must_use]
-    pub(super) fn has_programs(&self) -> bool {
-        let mut instances = self.chains.iter().flat_map(|chain| &chain.instances);
-        instances.any(|instance| instance.has_programs)
-    }
-
     /// Empty ones.
     #[must_use]
     pub(super) fn new() -> Self {
@@ -348,6 +359,13 @@ impl Tables {
     #[must_use]
     pub(super) fn ordinal(&self, (chain, instance): Key) -> Option<u32> {
         self.instance(chain, instance).map(|found| found.ordinal)
+    }
+
+    /// The limits that a cause of its end may name.
+    #[must_use]
+    pub(super) fn limits(&self, (chain, instance): Key) -> FunctionLimits {
+        let found = self.instance(chain, instance);
+        found.map_or(FunctionLimits::NONE, Instance::limits)
     }
 
     /// What its last process was at work on when it ended.

@@ -6,6 +6,7 @@ use hacher_client::http::{Connection, HttpError, Reply};
 use hacher_http::admin_address::AdminAddress;
 use hacher_http::percent;
 use serde_json::Value;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 /// How long a daemon may take to answer.
@@ -52,17 +53,39 @@ impl<'a> Question<'a> {
         let reply: Result<Reply, HttpError> = runtime
             .block_on(async { tokio::time::timeout(PATIENCE, ask).await })
             .map_err(|_| Failed::new(format!("the daemon at {} does not answer", self.admin)))?;
-        let reply = reply?;
+        let reply = reply.map_err(|error| self.not_connected(error))?;
         let answer = reply.json();
         if reply.status.is_success() && answer.is_object() {
             return Ok(answer);
         }
         let said = answer.get("error").and_then(Value::as_str);
         let said = said.map_or_else(
-            || format!("{} answers with {}, as no daemon does", self.admin, reply.status),
+            || {
+                format!(
+                    "{} answered with {}, which no daemon does: is this the address of `serve --admin`?",
+                    self.admin, reply.status
+                )
+            },
             str::to_owned,
         );
         Err(Failed::new(said))
+    }
+
+    /// Says what to do where nobody listens, or not for this user.
+    fn not_connected(&self, error: HttpError) -> Failed {
+        let (HttpError::Connect { source, .. } | HttpError::ConnectPath { source, .. }) = &error else {
+            return error.into();
+        };
+        let advice = match source.kind() {
+            ErrorKind::PermissionDenied => {
+                "a socket of operators lets in the user alone that runs the service"
+            }
+            _ => {
+                "is the service running (`hacher-fabric serve`, or `systemctl status hacher-fabric`)? --admin has to name \
+                 the address that `serve --admin` has"
+            }
+        };
+        Failed::new(format!("{error}; {advice}"))
     }
 }
 

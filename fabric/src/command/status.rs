@@ -3,7 +3,7 @@
 use super::operator::{Question, list, number, text};
 use super::{Failed, print, print_json};
 use crate::cli::StatusArgs;
-use crate::table::{Align, Table, duration};
+use crate::table::{Align, Table, bytes, duration};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -151,6 +151,7 @@ fn instances(chain: &Value) -> Table {
         ("failed", Align::Right),
         ("refused", Align::Right),
         ("mean run", Align::Right),
+        ("memory", Align::Right),
     ]);
     for instance in list(chain, "instances") {
         let serving = instance.get("serving_ms").and_then(Value::as_u64);
@@ -165,6 +166,11 @@ fn instances(chain: &Value) -> Table {
             number(instance, "records_failed").to_string(),
             number(instance, "refused").to_string(),
             duration(number(instance, "mean_run_ns")),
+            format!(
+                "{} of {}",
+                bytes(number(instance, "memory_used_bytes")),
+                bytes(number(instance, "memory_limit_bytes"))
+            ),
         ]);
     }
     table
@@ -189,7 +195,7 @@ fn write_trouble(out: &mut String, instance: &Value) {
     if let Some(end) = instance.get("last_end") {
         let _ = writeln!(
             out,
-            "  {name} ended last because: {}, {} ago ({}), after {}{}",
+            "  {name} last ended because: {}, {} ago ({}), after {}{}",
             text(end, "detail"),
             lasted(number(end, "ago_ms")),
             text(end, "at"),
@@ -200,7 +206,7 @@ fn write_trouble(out: &mut String, instance: &Value) {
     if let Some(failure) = instance.get("last_failure") {
         let _ = writeln!(
             out,
-            "  {name} gave a record up last {} ago ({}){}",
+            "  {name} last gave up a record {} ago ({}){}",
             lasted(number(failure, "ago_ms")),
             text(failure, "at"),
             record(failure)

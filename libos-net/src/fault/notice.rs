@@ -2,6 +2,7 @@
 //! port of their own that every function has.
 
 use crate::sdk::failure::{Failure, REASON_MAX_BYTES};
+use hacher_data_path::attach::limits::FunctionLimits;
 use hacher_data_path::fault::cause::Cause;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -65,6 +66,7 @@ struct Wire {
     kept_back: u32,
     size_bytes: u64,
     limit_bytes: u64,
+    cause_limit: u64,
     reason: [u8; REASON_MAX_BYTES],
 }
 
@@ -86,6 +88,10 @@ pub struct Notice {
     /// Of what is too large, be it an output or the record on its way to the `error` port: its size, as far
     /// as it is known, and the size of the outbox.
     pub sizes_bytes: Option<(u64, u64)>,
+    /// The limit that the cause names, as [`Described::limit_of`] gives it; 0 if it names none.
+    ///
+    /// [`Described::limit_of`]: hacher_data_path::fault::cause::Described::limit_of
+    pub cause_limit: u64,
 }
 
 /// Why a record is given up, with what there is to say about it.
@@ -110,8 +116,14 @@ impl From<Cause> for Fault {
     }
 }
 
-/// Encodes a notice into `body`.
-pub(crate) fn encode(function: u32, attempts: u32, fault: &Fault, body: &mut Vec<u8>) {
+/// Encodes a notice of function number `function` into `body`, which has `limits`.
+pub(crate) fn encode(
+    function: u32,
+    limits: &FunctionLimits,
+    attempts: u32,
+    fault: &Fault,
+    body: &mut Vec<u8>,
+) {
     let text = fault.reason.as_ref().map_or("", Failure::reason);
     let (size_bytes, limit_bytes) = fault.sizes_bytes.unwrap_or((0, 0));
     let mut end = text.len().min(REASON_MAX_BYTES);
@@ -128,6 +140,7 @@ pub(crate) fn encode(function: u32, attempts: u32, fault: &Fault, body: &mut Vec
         kept_back: fault.kept_back.map_or(0, KeptBack::code),
         size_bytes,
         limit_bytes,
+        cause_limit: fault.cause.with(fault.code).limit_of(limits),
         reason: [0; REASON_MAX_BYTES],
     };
     for (to, from) in wire.reason.iter_mut().zip(text.bytes()) {
@@ -150,6 +163,7 @@ impl Notice {
             reason: core::str::from_utf8(reason).ok()?.to_owned(),
             kept_back: KeptBack::from_code(wire.kept_back),
             sizes_bytes: (wire.limit_bytes > 0).then_some((wire.size_bytes, wire.limit_bytes)),
+            cause_limit: wire.cause_limit,
         })
     }
 }
@@ -163,8 +177,13 @@ mod tests {
         for cause in Cause::ALL {
             let mut body = Vec::new();
             let reason = Some(Failure::permanent("not a photograph"));
+            let limits = FunctionLimits {
+                timeout_ns: 5,
+                ..FunctionLimits::NONE
+            };
             encode(
                 7,
+                &limits,
                 3,
                 &Fault {
                     cause,
@@ -180,6 +199,7 @@ mod tests {
             assert_eq!((notice.code, notice.kept_back), (9, Some(KeptBack::Fatal)));
             assert_eq!(notice.reason, "not a photograph");
             assert_eq!(notice.sizes_bytes, Some((10, 5)));
+            assert_eq!(notice.cause_limit, if cause == Cause::TimedOut { 5 } else { 0 });
         }
     }
 
@@ -196,7 +216,7 @@ mod tests {
     #[test]
     fn other_bytes_are_no_notice() {
         let mut body = Vec::new();
-        encode(7, 3, &Cause::Died.into(), &mut body);
+        encode(7, &FunctionLimits::NONE, 3, &Cause::Died.into(), &mut body);
         assert!(Notice::decode(&body[1..]).is_none());
         body[8] = 99;
         assert!(Notice::decode(&body).is_none());

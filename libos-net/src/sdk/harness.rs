@@ -143,7 +143,7 @@ impl Call {
         let call = self
             .input_on(upstream, ERROR_PORT, body)
             .header(function, upstream)
-            .header(told, cause.text());
+            .header(told, cause.word());
         let call = if reason.is_empty() {
             call
         } else {

@@ -135,7 +135,8 @@ where
         };
         let mut plain = Vec::new();
         headers::start(&mut plain, &[]);
-        notice::encode(place.begin.function_index, attempts, fault, &mut plain);
+        let begin = &place.begin;
+        notice::encode(begin.function_index, &begin.limits, attempts, fault, &mut plain);
         let context = RecordContext {
             invocation,
             deadline,
@@ -149,13 +150,12 @@ where
 
 /// Puts into the headers of a record why it is given up. They have room for that.
 fn explain(plain: &mut Vec<u8>, function: &str, attempts: u32, fault: &Fault) {
-    let cause = fault.cause.with(fault.code).to_string();
     let reason = fault.reason.as_ref().map_or("", Failure::reason);
     let attempts = attempts.to_string();
     for (name, value) in
         headers::EXPLANATION
             .into_iter()
-            .zip([function, cause.as_str(), reason, attempts.as_str()])
+            .zip([function, fault.cause.word(), reason, attempts.as_str()])
     {
         let mut end = value.len().min(headers::EXPLANATION_VALUE_MAX_BYTES);
         while !value.is_char_boundary(end) {

@@ -45,6 +45,22 @@ fn ready_of_gateway(service: &Service) -> (u16, String) {
 }
 
 #[test]
+fn without_a_service_the_message_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = format!("unix:{}", folder.path().join("admin.sock").display());
+    for command_name in ["status", "traces"] {
+        // Port 1 is nobody's.
+        for admin in ["127.0.0.1:1", &path] {
+            let (code, _, said) = command(&[command_name, "--admin", admin]).unwrap();
+            assert_eq!(code, Some(1));
+            for part in [admin, "is the service running", "`serve --admin`"] {
+                assert!(said.contains(part), "{part}: {said}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_healthy_service_says_since_when_and_exits_with_0() {
     let service = Service::start(&chain("echo", "")).unwrap();
     assert_eq!(service.post("t", "x").unwrap().status.as_u16(), 200);

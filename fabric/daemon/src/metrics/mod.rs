@@ -274,9 +274,7 @@ fn tell_instances(scrape: &Register, labels: &[Label], instances: &[&Instance]) 
         .iter()
         .filter(|instance| instance.page.running().is_some());
     all::INSTANCES_BUSY.set(labels, busy.count() as u64);
-    let limits = instances
-        .iter()
-        .map(|instance| instance.memory_bytes.saturating_add(instance.fabric_bytes));
+    let limits = instances.iter().map(|instance| instance.memory_limit_bytes());
     all::MEMORY_LIMIT.set(labels, limits.max().unwrap_or(0));
     let used = instances.iter().map(|instance| instance.memory_used_bytes);
     all::MEMORY.set(labels, used.max().unwrap_or(0));

@@ -116,17 +116,17 @@ impl Exporter {
                 Dropped::Refused.count(rejected);
                 Queue::count_exported(count - rejected);
                 if self.is_said.replace(false) {
-                    tell!(Info: "the collector of traces at {} takes them again", self.url);
+                    tell!(Info: "the collector of traces at {} accepts spans again", self.url);
                 }
                 None
             }
             Sent::Refused(status) => {
                 Dropped::Refused.count(count);
-                self.say(&format!("refuses them with {status}; these are dropped"));
+                self.say(&format!("refused spans with {status}: they are dropped"));
                 None
             }
             Sent::NotNow { why, after } => {
-                self.say(&format!("does not take them: {why}; it is tried again"));
+                self.say(&format!("does not accept spans: {why}; retrying"));
                 let backoff = self.backoff.get();
                 self.backoff.set((backoff * 2).min(BACKOFF_MAX));
                 Some(after.unwrap_or(backoff))

@@ -1,7 +1,13 @@
 //! Why a record is given up, as a word for programs and in words for people.
 
 use super::signal::Signal;
+use crate::attach::limits::FunctionLimits;
 use core::fmt;
+
+/// The longest timeout, the most memory and the most threads that a chain file can give a function.
+const TIMEOUT_MAX_NS: u64 = 3600 * 1_000_000_000;
+const MEMORY_MAX_BYTES: u64 = 1 << 40;
+const THREADS_MAX: u64 = 256;
 
 /// Why a record was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +143,90 @@ pub struct Described {
     code: u32,
 }
 
+/// The limit that a function has run into: its value, its key in the chain file, and a value to try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitHint<'f> {
+    function: &'f str,
+    key: &'static str,
+    unit: Unit,
+    limit: u64,
+    max: u64,
+}
+
+/// What a limit is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Nanoseconds,
+    Bytes,
+    One,
+}
+
+impl Described {
+    /// The key of the limit that it names, its unit, and the most that it can be.
+    const fn limited_by(self) -> Option<(&'static str, Unit, u64)> {
+        match self.cause {
+            Cause::TimedOut => Some(("timeout", Unit::Nanoseconds, TIMEOUT_MAX_NS)),
+            Cause::OutOfMemory => Some(("memory", Unit::Bytes, MEMORY_MAX_BYTES)),
+            Cause::LimitReached if self.code == limit::THREADS => Some(("threads", Unit::One, THREADS_MAX)),
+            _ => None,
+        }
+    }
+
+    /// Which of these limits it names: nanoseconds, bytes or a number; 0 if it names none.
+    #[must_use]
+    pub fn limit_of(self, limits: &FunctionLimits) -> u64 {
+        match self.limited_by() {
+            Some((_, Unit::Nanoseconds, _)) => limits.timeout_ns,
+            Some((_, Unit::Bytes, _)) => limits.memory_bytes,
+            Some((_, Unit::One, _)) => limits.threads.into(),
+            None => 0,
+        }
+    }
+
+    /// What there is to say of the limit that it names, if it names one: `limit` as [`Self::limit_of`] gives
+    /// it, of `function`.
+    #[must_use]
+    pub fn limit_hint(self, function: &str, limit: u64) -> Option<LimitHint<'_>> {
+        let (key, unit, max) = self.limited_by().filter(|_| limit > 0)?;
+        Some(LimitHint {
+            function,
+            key,
+            unit,
+            limit,
+            max,
+        })
+    }
+}
+
+impl Unit {
+    /// A value as chain files write it, in the largest unit that it is a whole number of.
+    fn write(self, formatter: &mut fmt::Formatter<'_>, value: u64) -> fmt::Result {
+        let units: &[(u64, &str)] = match self {
+            Self::Nanoseconds => &[(1_000_000_000, "s"), (1_000_000, "ms"), (1000, "us")],
+            Self::Bytes => &[(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")],
+            Self::One => return write!(formatter, "{value}"),
+        };
+        let whole = units.iter().find(|(unit, _)| value.is_multiple_of(*unit));
+        let (unit, name) = whole.or(units.last()).copied().unwrap_or((1, ""));
+        write!(formatter, "\"{}{name}\"", value / unit)
+    }
+}
+
+impl fmt::Display for LimitHint<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the limit is ")?;
+        self.unit.write(formatter, self.limit)?;
+        write!(formatter, " (`function.{}.{}`)", self.function, self.key)?;
+        // How much would do, nobody knows: half of it did not.
+        let more = self.limit.saturating_mul(2).min(self.max);
+        if more <= self.limit {
+            return formatter.write_str(", the most that it can be");
+        }
+        formatter.write_str(", try ")?;
+        self.unit.write(formatter, more)
+    }
+}
+
 impl fmt::Display for Described {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let code = self.code;
@@ -162,6 +252,57 @@ impl fmt::Display for Described {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_is_told_with_its_key_and_a_value_to_try() {
+        let limits = FunctionLimits {
+            timeout_ns: 1_500_000_000,
+            memory_bytes: 256 << 20,
+            threads: 16,
+            ..FunctionLimits::NONE
+        };
+        let told = |cause: Cause, code, limits: &FunctionLimits| {
+            let described = cause.with(code);
+            let hint = described.limit_hint("f", described.limit_of(limits));
+            hint.map(|hint| hint.to_string())
+        };
+        for (cause, code, expected) in [
+            (
+                Cause::TimedOut,
+                0,
+                "the limit is \"1500ms\" (`function.f.timeout`), try \"3s\"",
+            ),
+            (
+                Cause::OutOfMemory,
+                0,
+                "the limit is \"256MiB\" (`function.f.memory`), try \"512MiB\"",
+            ),
+            (
+                Cause::LimitReached,
+                limit::THREADS,
+                "the limit is 16 (`function.f.threads`), try 32",
+            ),
+        ] {
+            assert_eq!(told(cause, code, &limits).as_deref(), Some(expected));
+        }
+        assert_eq!(told(Cause::LimitReached, limit::DESCRIPTORS, &limits), None);
+        assert_eq!(told(Cause::Panicked, 0, &limits), None);
+        assert_eq!(told(Cause::TimedOut, 0, &FunctionLimits::NONE), None);
+        let most = FunctionLimits {
+            threads: 256,
+            timeout_ns: 3_000_000_000_000,
+            ..limits
+        };
+        assert_eq!(
+            told(Cause::LimitReached, limit::THREADS, &most).as_deref(),
+            Some("the limit is 256 (`function.f.threads`), the most that it can be")
+        );
+        assert!(
+            told(Cause::TimedOut, 0, &most)
+                .unwrap()
+                .ends_with("try \"3600s\"")
+        );
+    }
 
     #[test]
     fn a_cause_is_told_with_its_code() {
