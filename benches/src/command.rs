@@ -61,7 +61,7 @@ fn fabric() -> Result<PathBuf, Failed> {
     match Companion::Fabric.built_beside(Companion::Bench) {
         Ok(Some(found)) => Ok(found.path),
         Ok(None) => Err(Failed::new(format!(
-            "the chains are served by {}, which does not lie beside this executable. In the source tree it is \
+            "the chains are served by {}, which is not installed beside this executable. In the source tree it is \
              built by\n  {}",
             Companion::Fabric.name(),
             Companion::Fabric.build_command()

@@ -169,7 +169,7 @@ fn a_value_that_cannot_be_is_found() {
     assert_refused(
         &format!("[chain]\ndigests = [\"{}g\"]", &A[1..]),
         Code::BadText,
-        "`g` is no hexadecimal digit",
+        "`g` is not a hexadecimal digit",
     );
     assert_refused(
         "[chain]\nlogs = \"droped\"",

@@ -31,7 +31,7 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
-                "there is a file that is no socket",
+                "there is a file that is not a socket",
             ));
         }
         Ok(_) if is_in_use(path)? => {

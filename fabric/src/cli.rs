@@ -460,7 +460,7 @@ impl core::str::FromStr for Nonce {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(other) = text.chars().find(|c| !c.is_ascii_hexdigit()) {
-            return Err(format!("`{other}` is no hex digit; a nonce has 128 of them"));
+            return Err(format!("`{other}` is not a hex digit; a nonce has 128 of them"));
         }
         if text.len() != 128 {
             return Err(format!(

@@ -48,7 +48,7 @@ pub enum CompanionError {
     },
     /// Somebody else may have put it there.
     #[error(
-        "{} is not used: {why}, so somebody else may have put it there; remove it, or install all executables \
+        "{} is not used: {why}, so another user may have put it there; remove it, or install all executables \
          as one user", .path.display()
     )]
     Doubtful {

@@ -65,7 +65,7 @@ fn narrow(
     let is_stranger = |digest: &&Digest| !accepted.is_empty() && !accepted.contains(digest);
     match expected.iter().find(is_stranger) {
         Some(stranger) => Err(Failed::usage(format!(
-            "{option} {stranger} is none of those that the policy accepts"
+            "{option} {stranger} is not among those that the policy accepts"
         ))),
         None if expected.is_empty() => Ok(accepted.clone()),
         None => Ok(expected.iter().copied().collect()),

@@ -89,7 +89,7 @@ fn in_der(
         Ok(found) if !found.is_empty() => Ok(found),
         Ok(_) => Err(Failed::new(format!("there is no {what} in `{}`", path.display()))),
         Err(error) => Err(Failed::new(format!(
-            "`{}` is no PEM file of a {what}: {error}",
+            "`{}` is not a PEM file of a {what}: {error}",
             path.display()
         ))),
     }

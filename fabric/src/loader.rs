@@ -155,7 +155,7 @@ fn key_broker(arguments: &ServeArgs, files: &[(ChainFile, Opened)]) -> Result<Op
         (Some(url), _) => KeyBroker::new(url, arguments.broker.kbs_ca.as_deref()).map(Some),
         (None, None) => Ok(None),
         (None, Some((function, name, secret))) => Err(Failed::new(format!(
-            "secret `{name}` of function `{function}` is `{secret}`, and no key broker is given: --kbs URL says which"
+            "secret `{name}` of function `{function}` is `{secret}`, and there is no key broker: add --kbs URL"
         ))),
     }
 }

@@ -93,8 +93,7 @@ fn summary_in_words(summary: &Summary) -> String {
     }
     if *platform == Some(Kind::Emulated) {
         text.push_str(
-            "\nwarning: the evidence was emulated. It fits together, and proves nothing: whoever controls that machine can \
-             have made it.\n",
+            "\nwarning: the evidence was emulated. It is consistent, but proves nothing: anyone who controls that machine can have made it.\n",
         );
     }
     text
@@ -115,7 +114,7 @@ fn seen_by(manifest: &Manifest) -> String {
     }
     text.push_str("    the monitor, which has the keys\n");
     if manifest.trust == Trust::OperatingSystem {
-        text.push_str("    the operating system of that machine, and whoever is root on it\n");
+        text.push_str("    the operating system of that machine, and anyone who is root on it\n");
     }
     text.push_str("  and not by the daemon, nor by what ends TLS on the way.\n");
     text

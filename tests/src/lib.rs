@@ -13,6 +13,7 @@ pub mod modelled;
 pub mod ordinary;
 pub mod programs;
 mod runtime;
+pub mod said_twice;
 mod scrape;
 mod service;
 pub mod silent_file_system;

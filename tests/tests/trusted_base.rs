@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_tests::executable;
+use hacher_tests::said_twice::{MachineOnly, compare};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -11,6 +12,17 @@ use tempfile::TempDir;
 
 /// Most lines of the monitor's own that may have code in it.
 const OWN_LINES_MAX: u64 = 6_000;
+
+/// What `tcb` tells programs alone.
+const MACHINE_ONLY: MachineOnly = &[
+    ("name", "system calls by name are for programs that compare them"),
+    ("conditional", "as their names"),
+    ("times_smaller_tenths", "people see it as a decimal number"),
+    (
+        "times_smaller_tenths_without_assembly",
+        "people see it as a decimal number",
+    ),
+];
 
 /// The product's executables under their names, and a function.
 fn installed() -> TempDir {
@@ -54,6 +66,8 @@ fn the_table_is_twice_the_same_and_the_monitor_s_own_code_is_small() {
     assert_eq!(json, printed(tcb(folder.path(), &[function, "--format", "json"])));
 
     let report: Value = serde_json::from_str(&json).unwrap();
+    let table_of_all = printed(tcb(folder.path(), &[function, "--all"]));
+    compare("tcb", &table_of_all, &report, MACHINE_ONLY);
     let executables = report["executables"].as_array().unwrap();
     let part = |name: &str| {
         let mut found = executables.iter().filter(|found| found["name"] == name);

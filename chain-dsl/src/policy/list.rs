@@ -132,7 +132,7 @@ fn no_hex<const N: usize>(text: &str, what: &str, key: &Key<ListKind>, item: &En
     let message = format!("`{}` holds something that is not {what}", key.name);
     let stranger = text.chars().find(|c| !c.is_ascii_hexdigit());
     let label = match stranger {
-        Some(stranger) => format!("`{}` is no hexadecimal digit", stranger.escape_debug()),
+        Some(stranger) => format!("`{}` is not a hexadecimal digit", stranger.escape_debug()),
         None => format!("it has {} digits, not {}", text.len(), 2 * N),
     };
     Diagnostic::new(Code::BadText, item.span(), message, label)

@@ -78,8 +78,7 @@ pub enum EvidenceError {
     /// Evidence of any chain, or of any gateway in front of it, would do: what asks for it would learn
     /// nothing of what sees its data.
     #[error(
-        "the policy names no chain: it needs `digests`, or both `functions` and `gateways`, as whoever loads chains \
-         chooses all that is left open"
+        "the policy names no chain: it needs `digests`, or both `functions` and `gateways`, as the operator who loads chains decides all that it leaves open"
     )]
     Undemanded,
     /// There is no randomness, or no time.

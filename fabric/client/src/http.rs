@@ -59,7 +59,7 @@ pub enum HttpError {
         source: hyper::Error,
     },
     /// Nothing has moved on the connection for as long as may be.
-    #[error("nothing came from {address} any more, and the time for that is over")]
+    #[error("{address} sent nothing for too long")]
     Idle {
         /// Where.
         address: AdminAddress,

@@ -92,8 +92,8 @@ impl FromStr for GatewayUrl {
     fn from_str(text: &str) -> Result<Self, String> {
         Origin::read(text).map(Self).map_err(|fault| match fault {
             NotAnOrigin::Form(reason) => reason,
-            NotAnOrigin::Scheme => "a URL here begins with http:// or https://".to_owned(),
-            NotAnOrigin::More => "only scheme, host and port of the gateway are given".to_owned(),
+            NotAnOrigin::Scheme => "the URL begins with http:// or https://".to_owned(),
+            NotAnOrigin::More => "give only scheme, host and port of the gateway".to_owned(),
         })
     }
 }

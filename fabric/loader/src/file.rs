@@ -34,7 +34,7 @@ pub enum ChainFileError {
         source: io::Error,
     },
     /// It is no text.
-    #[error("`{}` is no chain file, but a program or other binary data; a chain file is text in TOML", .0.display())]
+    #[error("`{}` is not a chain file but a program or other binary data; a chain file is TOML", .0.display())]
     Binary(PathBuf),
     /// No gateway has the memory that it takes.
     #[error("{0}")]

@@ -73,7 +73,7 @@ fn misfit_of(head: &[u8]) -> Option<Misfit> {
     }
     if !head.starts_with(b"\x7fELF") {
         let other = OTHERS.iter().find(|(magic, _)| head.starts_with(magic));
-        let what = other.map_or("no ELF file, but something else", |(_, what)| what);
+        let what = other.map_or("not an ELF file", |(_, what)| what);
         return misfit(format!("it is {what}"), BUILD_HELP);
     }
     if head.get(ELF_CLASS_AT) != Some(&ELF_CLASS_64) {
@@ -123,7 +123,7 @@ mod tests {
             (Vec::new(), "empty"),
             (b"#!/bin/sh\nexit\n".to_vec(), "a script for `/bin/sh`"),
             (b"#!\x1b[2J".to_vec(), r"a script for `\u{1b}[2J`"),
-            (b"hello".to_vec(), "no ELF file"),
+            (b"hello".to_vec(), "not an ELF file"),
             (b"MZ\x90".to_vec(), "Windows"),
             (b"\x7fELF\x02".to_vec(), "ends within"),
             (elf(1, 2, 3), "32-bit"),

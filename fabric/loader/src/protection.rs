@@ -3,9 +3,9 @@
 use hacher_chain_dsl::{Chain, Edge, Protection};
 
 /// What a `mapped` edge gives up against a `sealed` one.
-pub const GIVEN_UP: &str = "no cipher between its two ends, so whoever reads all memory (the guest's kernel and root, or a \
-                            process that a flaw of the monitor lets in) sees these records, and a change of them by such \
-                            a one is not noticed";
+pub const GIVEN_UP: &str = "no cipher between its two ends: an attacker who can read all memory (the guest's kernel and root, \
+                            or a process that a flaw of the monitor lets in) sees these records, and can change them \
+                            unnoticed";
 
 /// The edges of a chain that are `mapped`, as the file writes them.
 #[must_use]

@@ -33,7 +33,7 @@ fn name_taken_twice(files: &[&ChainFile]) -> Option<(usize, ChainFileError)> {
         let name = file.chain().name();
         let first = files.iter().take(at).find(|other| other.chain().name() == name)?;
         let message = format!(
-            "the chain `{name}` of `{}` is named as that of `{}`; requests find a chain by its name",
+            "the chain `{name}` of `{}` has the name of that of `{}`; each chain of a service needs a name of its own",
             file.path().display(),
             first.path().display()
         );

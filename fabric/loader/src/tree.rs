@@ -151,7 +151,7 @@ pub enum TreeError {
         path: Shown,
     },
     /// It is something else by now.
-    #[error("{path} has become something else since it was looked at")]
+    #[error("{path} was replaced while it was read")]
     Changed {
         /// What.
         path: Shown,

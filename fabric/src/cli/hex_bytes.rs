@@ -3,7 +3,10 @@
 /// So many bytes in hexadecimal.
 pub(super) fn hex_bytes<const N: usize>(text: &str) -> Result<[u8; N], String> {
     if let Some(stranger) = text.chars().find(|c| !c.is_ascii_hexdigit()) {
-        return Err(format!("`{}` is no hexadecimal digit", stranger.escape_debug()));
+        return Err(format!(
+            "`{}` is not a hexadecimal digit",
+            stranger.escape_debug()
+        ));
     }
     if text.len() != 2 * N {
         return Err(format!("it has {} hexadecimal digits, not {}", text.len(), 2 * N));

@@ -38,5 +38,5 @@ pub struct VerifyArgs {
 }
 
 fn time(text: &str) -> Result<UnixTime, String> {
-    UnixTime::parse(text).ok_or_else(|| "a time is written so: 2026-11-26T10:00:00Z".to_owned())
+    UnixTime::parse(text).ok_or_else(|| "a time looks like 2026-11-26T10:00:00Z".to_owned())
 }

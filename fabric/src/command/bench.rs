@@ -15,7 +15,7 @@ use std::process::Command;
 pub fn bench(arguments: impl Iterator<Item = OsString>) -> Result<Infallible, Failed> {
     let Some(found) = Companion::Bench.built_beside(Companion::Fabric)? else {
         return Err(Failed::new(format!(
-            "`bench` is done by {}, which does not lie beside this executable. In the source tree it is built by\n  \
+            "`bench` is done by {}, which is not installed beside this executable. In the source tree it is built by\n  \
              {}\nor, with this one, by\n  cargo run --release -- bench",
             Companion::Bench.name(),
             Companion::Bench.build_command()

@@ -43,8 +43,7 @@ pub fn call(arguments: &CallArgs) -> Result<(), Failed> {
     let question = answer::question(&arguments.request)?;
     if way == Way::AsItIs && !caller.gateway.is_tls() && !caller.gateway.is_here() {
         complain(&format!(
-            "{} nothing is verified: {} is another machine, and anybody on the way can read and change request and \
-             reply; say what is expected with --policy or --expect-digest, and the request is sealed\n",
+            "{} nothing is verified: {} is another machine, and anyone in between can read and change request and reply; with --policy or --expect-digest the request is sealed\n",
             paint("warning:", "1;33"),
             caller.gateway
         ))?;
@@ -146,12 +145,12 @@ fn way_of(arguments: &CallArgs) -> Result<Way, Failed> {
     ];
     if let Some((_, option)) = brings.into_iter().find(|(is_given, _)| *is_given) {
         return Err(Failed::usage(format!(
-            "{option} alone demands nothing: say what is expected, with --expect-digest or --policy"
+            "{option} alone demands nothing: add --expect-digest or --policy"
         )));
     }
     if arguments.ca.is_none() && is_tls {
         return Err(Failed::usage(
-            "https needs something to know the gateway by: --expect-digest or --policy, or an authority with --ca",
+            "https needs something to authenticate the gateway by: --expect-digest, --policy or --ca",
         ));
     }
     Ok(Way::AsItIs)

@@ -68,13 +68,13 @@ fn companions() -> (Vec<Finding>, Option<CompanionError>) {
             figures: None,
         }
     };
-    let played = "does not lie beside this executable, which plays its part";
+    let played = "is not installed beside this executable, which plays its part";
     let findings = vec![
         find(Companion::Monitor, played),
         find(Companion::Gateway, played),
         find(
             Companion::Bench,
-            "does not lie beside this executable; `bench` needs it",
+            "is not installed beside this executable; `bench` needs it",
         ),
     ];
     (findings, unusable)

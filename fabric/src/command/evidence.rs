@@ -120,7 +120,7 @@ fn as_json(evidence: &Evidence, nonce: &str) -> serde_json::Value {
 fn as_text(evidence: &Evidence) -> String {
     let worth = match evidence.kind {
         Kind::Emulated => "signed by the service itself: nothing vouches for its machine",
-        Kind::Snp | Kind::SnpSvsm => "signed by the hardware, says the service; nobody has checked it here",
+        Kind::Snp | Kind::SnpSvsm => "signed by the hardware, according to the service; not verified here",
     };
     let manifest = String::from_utf8_lossy(&evidence.manifest);
     format!("{manifest}\n{} evidence, {worth}.\n", evidence.kind.word(),)

@@ -119,7 +119,7 @@ fn wake(seating: &Seating) -> &'static str {
     match seating.chosen {
         Chosen::Packed => "the doorbell of the reader, on the same core, only if it sleeps",
         Chosen::Spread if seating.take_turns => {
-            "none for who was woken ahead: each function that has handed over wakes the next one on its core"
+            "none where the reader was woken ahead: each function that has handed over wakes the next one on its core"
         }
         Chosen::Spread => "none while the reader looks for work; else its doorbell, on another core",
         Chosen::Floating => "the doorbell of the reader, only if it sleeps",

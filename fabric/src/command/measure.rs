@@ -81,7 +81,7 @@ fn write_policy(path: &Path, measured: &[Measured]) -> Result<(), Failed> {
     let failed = |error: io::Error| {
         Failed::new(match error.kind() {
             io::ErrorKind::AlreadyExists => format!(
-                "`{}` is there already: a policy is never overwritten; move it away first",
+                "`{}` exists: a policy is never overwritten; move it away first",
                 path.display()
             ),
             _ => format!("cannot write `{}`: {error}", path.display()),

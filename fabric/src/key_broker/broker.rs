@@ -72,7 +72,7 @@ impl KeyBroker {
             let peer = stream.peer_addr().map_err(failed)?;
             if !peer.ip().to_canonical().is_loopback() {
                 return Err(Failed::new(format!(
-                    "`{}` leads to {peer}: plain HTTP is spoken to a key broker on this machine alone",
+                    "`{}` leads to {peer}: plain HTTP is for a key broker on this machine only",
                     self.url.0.host
                 )));
             }

@@ -45,12 +45,12 @@ impl Exchange {
         let challenge = read(&answer, "authentication")?;
         let nonce = challenge.get("nonce").and_then(Value::as_str).unwrap_or_default();
         if !is_broker_nonce(nonce) {
-            return Err(Failed::new("its challenge has no nonce of base64"));
+            return Err(Failed::new("its challenge has no base64 nonce"));
         }
         let selected = challenge.pointer("/extra-params/selected-hash-algorithm");
         if let Some(other) = selected.filter(|selected| !is_our_hash(selected)) {
             return Err(Failed::new(format!(
-                "it demands the hash algorithm {}, and {HASH} is what evidence has",
+                "it demands the hash algorithm {}, and evidence uses {HASH}",
                 words(&other.to_string())
             )));
         }
@@ -136,7 +136,9 @@ fn read(answer: &Answer, to_what: &str) -> Result<Value, Failed> {
     if *status == StatusCode::OK {
         return match body {
             Value::Object(_) => Ok(body),
-            _ => Err(Failed::new(format!("its answer to {to_what} is no JSON object"))),
+            _ => Err(Failed::new(format!(
+                "its answer to {to_what} is not a JSON object"
+            ))),
         };
     }
     let words_of_broker = body

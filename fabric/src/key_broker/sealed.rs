@@ -37,7 +37,7 @@ impl Sealed {
         ] {
             if header.pointer(name).and_then(Value::as_str) != Some(value) {
                 return Err(Failed::new(format!(
-                    "its answer is not sealed as was asked for: `{}` is not `{value}`",
+                    "its answer is not sealed as requested: `{}` is not `{value}`",
                     name.trim_start_matches('/')
                 )));
             }
@@ -46,7 +46,7 @@ impl Sealed {
             .iter()
             .any(|name| header.get(name).is_some())
         {
-            return Err(Failed::new("its answer is sealed in a way that is not known"));
+            return Err(Failed::new("its answer is sealed in an unknown way"));
         }
         let epk = header.get("epk").unwrap_or(&Value::Null);
         let ciphertext = decode(text(answer, "ciphertext")?, "ciphertext")?;
@@ -71,7 +71,7 @@ impl Sealed {
 
 fn text<'a>(object: &'a Value, name: &str) -> Result<&'a str, Failed> {
     let found = object.get(name).and_then(Value::as_str);
-    found.ok_or_else(|| Failed::new(format!("its answer has no text `{name}`")))
+    found.ok_or_else(|| Failed::new(format!("its answer has no string `{name}`")))
 }
 
 fn decode(text: &str, name: &str) -> Result<Vec<u8>, Failed> {
@@ -83,7 +83,7 @@ fn decode(text: &str, name: &str) -> Result<Vec<u8>, Failed> {
 fn part<const BYTES: usize>(object: &Value, name: &str) -> Result<[u8; BYTES], Failed> {
     let decoded = decode(text(object, name)?, name)?;
     let part = decoded.try_into();
-    part.map_err(|_| Failed::new(format!("`{name}` of its answer has not {BYTES} bytes")))
+    part.map_err(|_| Failed::new(format!("`{name}` of its answer does not have {BYTES} bytes")))
 }
 
 #[cfg(test)]

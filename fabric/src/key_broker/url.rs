@@ -16,14 +16,12 @@ impl FromStr for BrokerUrl {
         let origin = Origin::read(text).map_err(|fault| match fault {
             NotAnOrigin::Form(reason) => reason,
             NotAnOrigin::Scheme => "a key broker's URL begins with https:// or http://".to_owned(),
-            NotAnOrigin::More => "only scheme, host and port of a key broker are given".to_owned(),
+            NotAnOrigin::More => "give only scheme, host and port of the key broker".to_owned(),
         })?;
         let host = &origin.host;
         let is_here = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
         if !origin.is_tls && !is_here {
-            return Err(
-                "plain HTTP is spoken to a key broker on this machine alone: use https://".to_owned(),
-            );
+            return Err("plain HTTP is for a key broker on this machine only: use https://".to_owned());
         }
         Ok(Self(origin))
     }

@@ -51,7 +51,7 @@ impl Sockets {
     /// Those that the monitor was started with.
     ///
     /// # Errors
-    /// When one is no listening TCP socket, or the monitor does not answer.
+    /// When one is not a listening TCP socket, or the monitor does not answer.
     pub(super) fn given(monitor: &mut MonitorClient) -> Result<Self, Failed> {
         let mut given = Vec::new();
         for number in 0.. {
@@ -71,7 +71,7 @@ impl Sockets {
                 .and_then(|address| SocketAddr::try_from(address).ok());
             let Some(address) = address.filter(|_| is_listener) else {
                 return Err(Failed::new(format!(
-                    "socket `{name}` of the service manager is no listening TCP socket (`ListenStream=` with an address and a port)"
+                    "socket `{name}` of the service manager is not a listening TCP socket (`ListenStream=` with an address and a port)"
                 )));
             };
             given.push(Given {
@@ -145,7 +145,7 @@ impl Sockets {
             return Ok(());
         }
         Err(Failed::new(format!(
-            "nobody listens on a socket that the service manager has opened: {}; `FileDescriptorName=` is `{GATEWAY}`, `{ADMIN}` or the name \
+            "a socket that the service manager has opened is not used: {}; `FileDescriptorName=` is `{GATEWAY}`, `{ADMIN}` or the name \
              of a chain with `listen` of its own, or the address is that of `--listen`, `--admin` or `listen`",
             left.join(", ")
         )))

@@ -160,7 +160,7 @@ fn brokers_that_misbehave_end_the_start_with_a_reason() {
         (Behaviour::Redirects(elsewhere.address), "302"),
         (Behaviour::Silent, "within 2s"),
         (Behaviour::Endless, "length limit exceeded"),
-        (Behaviour::Garbled, "is no JSON object"),
+        (Behaviour::Garbled, "is not a JSON object"),
         (Behaviour::SealsForAnother, "sealed for another key"),
         (Behaviour::OtherHash, "sha256"),
     ] {

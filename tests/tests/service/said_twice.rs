@@ -1,70 +1,10 @@
 //! Commands say the same things to people and to programs: each figure of the data is in the text, or stands
 //! in a list here with the reason why people are not told.
 
-use hacher_fabric::table::{bytes, duration};
+use hacher_tests::said_twice::{MachineOnly, compare};
 use hacher_tests::tenants::command;
 use hacher_tests::{Service, function};
 use serde_json::Value;
-
-/// What programs alone are told of: the last name on the way to it, and why.
-type MachineOnly = &'static [(&'static str, &'static str)];
-
-/// All values that are neither empty nor a refusal, with the names that lead to them.
-fn leaves(value: &Value, path: &str, found: &mut Vec<(String, Value)>) {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members {
-                leaves(member, &format!("{path}.{name}"), found);
-            }
-        }
-        Value::Array(members) => {
-            for member in members {
-                leaves(member, path, found);
-            }
-        }
-        Value::Null | Value::Bool(false) => {}
-        leaf => found.push((path.to_owned(), leaf.clone())),
-    }
-}
-
-/// Whether a text for people has this value in one of the forms that people read.
-fn is_said(text: &str, leaf: &Value) -> bool {
-    match leaf {
-        Value::String(said) => said.lines().all(|line| text.contains(line.trim())),
-        Value::Number(number) => {
-            let whole = number.as_u64().unwrap_or(0);
-            let forms = [
-                number.to_string(),
-                bytes(whole),
-                duration(whole),
-                duration(whole.saturating_mul(1_000_000)),
-                format!("{}s", whole / 1000),
-                format!("{}.{} µs", whole / 1000, whole % 1000 / 100),
-            ];
-            forms.iter().any(|form| text.contains(form.as_str()))
-        }
-        _ => false,
-    }
-}
-
-/// Compares what a command says in both formats.
-fn compare(name: &str, text: &str, data: &Value, only: MachineOnly) {
-    let mut found = Vec::new();
-    leaves(data, "", &mut found);
-    assert!(!found.is_empty(), "{name} says something");
-    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
-    let unsaid: Vec<String> = found
-        .iter()
-        .filter(|(path, _)| only.iter().all(|(known, _)| *known != last(path)))
-        .filter(|(_, leaf)| !is_said(text, leaf))
-        .map(|(path, leaf)| format!("{path} = {leaf}"))
-        .collect();
-    assert!(
-        unsaid.is_empty(),
-        "`{name}` tells people nothing of\n{}\nbut\n{text}",
-        unsaid.join("\n")
-    );
-}
 
 /// A chain with something of everything.
 fn chain() -> String {
@@ -79,7 +19,13 @@ fn chain() -> String {
 }
 
 fn both(arguments: &[&str]) -> (String, Value) {
-    let (_, text, err) = command(arguments).unwrap();
+    both_of(arguments, arguments)
+}
+
+/// What people are told by one command, and programs by another.
+fn both_of(for_people: &[&str], for_programs: &[&str]) -> (String, Value) {
+    let arguments = for_programs;
+    let (_, text, err) = command(for_people).unwrap();
     let (_, data, _) = command(&[arguments, &["--format", "json"]].concat()).unwrap();
     let data = serde_json::from_str(&data).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {data}"));
     (text + &err, data)
@@ -110,7 +56,7 @@ const STATUS: MachineOnly = &[
         "fabric_memory_bytes",
         "follows from the chain file: `explain` has it",
     ),
-    ("memory_bytes", "follows from the chain file: `explain` has it"),
+    ("memory_used_bytes", "has moved on between the two questions"),
     ("programs", "follows from the chain file: `explain` has it"),
     ("monitor_sha384", "is compared with a file, by a program"),
     ("daemon_sha384", "is compared with a file, by a program"),
@@ -132,6 +78,14 @@ const STATUS: MachineOnly = &[
     ("serving_since", "for how long is said instead"),
     ("time", "has moved on between the two questions"),
 ];
+const DOCTOR: MachineOnly = &[("help", "people are told where something is missing")];
+const EVIDENCE: MachineOnly = &[
+    ("nonce", "it is in the command, and in the manifest"),
+    ("report", "bytes for a program that verifies them"),
+    ("certificates", "bytes for a program that verifies them"),
+    ("service_manifest", "bytes for a program that verifies them"),
+];
+const VERIFY: MachineOnly = &[("passed", "the first line has the word")];
 const TRACES: MachineOnly = &[("seen_ns", "`seen` is the same time by the clock")];
 
 #[test]
@@ -152,4 +106,16 @@ fn each_command_says_the_same_things_in_both_formats() {
         let (text, data) = both(&arguments);
         compare(arguments[0], &text, &data, only);
     }
+    let (folder, nonce) = (tempfile::tempdir().unwrap(), "ab".repeat(64));
+    let evidence = folder.path().join("evidence");
+    let (gateway, evidence) = (service.gateway.to_string(), evidence.to_str().unwrap());
+    let asks = ["evidence", "--gateway", &gateway, "--nonce", &nonce];
+    let (text, data) = both_of(&[&asks[..], &["--output", evidence]].concat(), &asks);
+    compare("evidence", &text, &data, EVIDENCE);
+    for more in [&["--allow-emulated"][..], &[]] {
+        let (text, data) = both(&[&["verify", evidence, "--nonce", &nonce], more].concat());
+        compare("verify", &text, &data, VERIFY);
+    }
+    let (text, data) = both(&["doctor", file]);
+    compare("doctor", &text, &data, DOCTOR);
 }

@@ -117,7 +117,7 @@ fn what_an_exec_is_instead_of_a_function_is_said_alike_by_check_run_and_serve() 
         ("plain", "`./plain` is not executable"),
         ("script", "it is a script for `/usr/bin/python3`"),
         ("empty", "it is empty"),
-        ("text", "no ELF file"),
+        ("text", "not an ELF file"),
         ("short", "cannot run `./short`"),
         ("other", "it is built for mips"),
     ];
@@ -216,7 +216,7 @@ fn an_initialisation_that_fails_ends_run_and_serve_with_its_error_where_logs_are
             "forward",
             &[
                 "initialisation failed: there is no model: No such file",
-                "its error stands above",
+                "its error is above",
             ][..],
             None,
         ),

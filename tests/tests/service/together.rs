@@ -150,7 +150,7 @@ fn what_is_no_text_is_refused_in_one_sentence() {
             assert_eq!(code, Some(1), "{words:?}: {out}{err}");
             assert_eq!(err.trim_end().lines().count(), 1, "{words:?}: {err}");
             assert!(
-                err.contains(path) && err.contains("is no chain file"),
+                err.contains(path) && err.contains("is not a chain file"),
                 "{words:?}: {err}"
             );
             assert!(err.is_ascii(), "{words:?}: {err}");

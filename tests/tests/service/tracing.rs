@@ -283,11 +283,11 @@ fn a_collector_that_is_not_there_is_said_once_holds_nobody_up_and_gets_all_when_
         panic!("three lines, not {text}")
     };
     assert!(
-        missing.contains("does not take them") && missing.contains(&url),
+        missing.contains("does not accept spans") && missing.contains(&url),
         "{missing}"
     );
-    assert!(there.contains("takes them again"), "{there}");
-    assert!(refused.contains("refuses them with 400"), "{refused}");
+    assert!(there.contains("accepts spans again"), "{there}");
+    assert!(refused.contains("refused spans with 400"), "{refused}");
 }
 
 #[test]

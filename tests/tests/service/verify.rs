@@ -119,7 +119,7 @@ fn a_launch_measurement_is_expected_without_a_policy() {
     let policy = ["--policy", policy.to_str().unwrap(), "--expect-launch", &launch];
     let (code, _, said) = run(&[&["verify"], &common[..], &policy].concat());
     assert_eq!(code, Some(2));
-    assert!(said.contains("none of those that the policy accepts"), "{said}");
+    assert!(said.contains("among those that the policy accepts"), "{said}");
 }
 
 #[test]
@@ -208,7 +208,10 @@ fn every_chain_has_to_have_the_digest_that_is_expected() {
     let against = [&one[..], &["--policy", policy.to_str().unwrap()]].concat();
     let (code, _, err) = run(&[&["verify"], &against[..]].concat());
     assert_eq!(code, Some(2));
-    assert!(err.contains("is none of those that the policy accepts"), "{err}");
+    assert!(
+        err.contains("is not among those that the policy accepts"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -289,7 +292,7 @@ fn a_bad_policy_and_bad_arguments_are_explained() {
     );
     for (arguments, words) in [
         (&["--nonce", "00"][..], "it has 2 hexadecimal digits, not 128"),
-        (&["--nonce", "xy"], "`x` is no hexadecimal digit"),
+        (&["--nonce", "xy"], "`x` is not a hexadecimal digit"),
         (&[], "--nonce"),
         (&["--nonce", &nonce, "--at", "tomorrow"], "2026-11-26T10:00:00Z"),
     ] {

@@ -38,14 +38,14 @@ fn is_for_purpose(found: Purpose, expected: Purpose) -> Result<String, String> {
         (Purpose::Secret, Purpose::Secret) => Ok("for a key broker, by the monitor itself".to_owned()),
         (Purpose::Session, Purpose::Session) => Ok("for a connection, by the gateway at its end".to_owned()),
         (Purpose::Session, Purpose::Nonce) => Err(
-            "for a nonce that was sent, and not for a connection: somebody in between can have sent it on"
+            "bound to a nonce that was sent, not to a connection: it can have been relayed"
                 .to_owned(),
         ),
         (Purpose::Nonce, Purpose::Session) => {
             Err("for a connection of the gateway's, and not for a nonce that was sent".to_owned())
         }
         (Purpose::Secret, Purpose::Nonce | Purpose::Session) => Err(
-            "not for a key broker: whoever asked for it can have chosen the key that a secret would be sealed for"
+            "not bound to a key broker's challenge: its requester can have chosen the key that a secret would be sealed to"
                 .to_owned(),
         ),
         (Purpose::Nonce | Purpose::Session, Purpose::Secret) => {

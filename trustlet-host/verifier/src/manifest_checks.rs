@@ -121,7 +121,7 @@ fn check_named(checks: &mut Checks, name: CheckName, accepted: &BTreeSet<Digest>
         match others.is_empty() {
             true => Ok(format!("{} as the policy names", found.len())),
             false => Err(format!(
-                "{}, which is none of the {} that are accepted",
+                "{}, which is not among the {} that are accepted",
                 others.join("; "),
                 accepted.len()
             )),

@@ -105,7 +105,7 @@ pub(crate) fn check_accepted_chip(
         match is_named {
             true => Ok(format!("the policy names {}", short(&chip.0))),
             false => Err(format!(
-                "{} is none of the {} chips that the policy names",
+                "{} is not among the {} chips that the policy names",
                 short(&chip.0),
                 policy.chips.len()
             )),

@@ -85,7 +85,7 @@ fn check_author(report: &Report, policy: &SnpPolicy, checks: &mut Checks) {
         match (report.has_author_key(), policy.author_keys.contains(&digest)) {
             (false, _) => Err("no author's key has certified the guest".to_owned()),
             (true, true) => Ok(digest.to_string()),
-            (true, false) => Err(format!("{digest} is none that the policy names")),
+            (true, false) => Err(format!("{digest} is not among those that the policy names")),
         },
     );
 }
@@ -102,7 +102,7 @@ fn check_launch(report: &Report, policy: &SnpPolicy, has_manifest: bool, checks:
             match accepted.contains(&measurement) {
                 true => Ok(measurement.to_string()),
                 false => Err(format!(
-                    "{measurement} is none of the {} that the policy names",
+                    "{measurement} is not among the {} that the policy names",
                     accepted.len()
                 )),
             },

@@ -60,8 +60,7 @@ impl RevocationList {
         }
         let Some(next) = list.next_update else {
             return Err(format!(
-                "the revocation list of {name} does not say when the next one is due, so nobody can tell whether \
-                 it is stale"
+                "the revocation list of {name} does not say when the next one is due, so whether it is stale cannot be told"
             ));
         };
         if time < UnixTime(list.this_update.to_unix_duration().as_secs()) {

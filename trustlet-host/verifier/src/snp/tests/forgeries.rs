@@ -257,7 +257,7 @@ fn generation_and_chip_have_to_be_accepted() {
     assert_fails(
         &judge(&Forgery::default(), &chip),
         &[N::Chip],
-        "none of the 1 chips",
+        "not among the 1 chips",
     );
 }
 
@@ -354,7 +354,7 @@ fn launch_and_author_have_to_be_those_that_are_named() {
     assert_fails(
         &judge(&Forgery::default(), &launch(1)),
         &[N::LaunchMeasurement],
-        "none of the 1 that the policy names",
+        "not among the 1 that the policy names",
     );
     let author = policy(|policy| policy.snp.author_keys = BTreeSet::from([Digest([5; 48])]));
     assert_fails(
@@ -370,7 +370,7 @@ fn launch_and_author_have_to_be_those_that_are_named() {
     assert_fails(
         &judge(&other, &author),
         &[N::AuthorKey],
-        "is none that the policy names",
+        "not among those that the policy names",
     );
 }
 
