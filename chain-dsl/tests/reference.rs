@@ -164,7 +164,10 @@ fn the_examples_of_the_reference_are_accepted() {
                 ("## [ingress]", "tls") => {
                     text = text.replace(example, &format!("{example}\nlisten = \"0.0.0.0:1\""))
                 }
-                (_, "exec") => text = text.replacen("exec = \"x\"\n", "", 1),
+                (_, "exec" | "python") => text = text.replacen("exec = \"x\"\n", "", 1),
+                (_, "venv" | "interpreter" | "preload") => {
+                    text = text.replacen("exec = \"x\"", "python = \"app.py:handler\"", 1);
+                }
                 _ => {}
             }
             check(&text, "f").unwrap_or_else(|problems| panic!("{heading}, {name}:\n{text}\n{problems}"));

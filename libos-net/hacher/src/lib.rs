@@ -76,6 +76,8 @@ mod extract;
 /// [deaths]: #pages-beside-this-one
 /// [headers]: #pages-beside-this-one
 /// [http]: #pages-beside-this-one
+/// [python-example]: #pages-beside-this-one
+/// [python-readme]: #pages-beside-this-one
 /// [secrets]: #pages-beside-this-one
 /// [security]: #pages-beside-this-one
 ///
@@ -84,7 +86,7 @@ mod extract;
 /// # Pages beside this one
 ///
 /// `chain.md`, `deaths.md`, `evidence.md` and `http.md` are in the folder `docs` of the repository, where
-/// this page is `functions.md`; `SECURITY.md` is at its top.
+/// this page is `functions.md`; `SECURITY.md`, `examples` and `libos-net/python` are at its top.
 pub mod guide {}
 mod handler;
 pub mod harness;
