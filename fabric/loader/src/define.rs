@@ -5,7 +5,7 @@ use super::file::{ChainFile, FunctionFiles, SecretOrigin, SecretSource};
 use super::gateway_memory::outbox_bytes;
 use super::linked::{LIBRARY_PATH, LinkedFiles};
 use super::placement::Seating;
-use super::progress::handing;
+use super::progress::{Steps, handing};
 use super::tree::{Content, Tree, TreeError};
 use hacher_chain_dsl::{
     Chain, Function, FunctionId, Ingress, Limits, Logs, Protection, Resource, Retry, Source, Target,
@@ -341,6 +341,8 @@ fn add_files<D: Definer + ?Sized>(
     of: &str,
     trees: &[Tree],
 ) -> Result<(), DefineError> {
+    let total = trees.iter().map(|tree| tree.entries().len()).sum();
+    let mut steps = Steps::new(of, total);
     for tree in trees {
         for entry in tree.entries() {
             let place = tree.place_of(entry);
@@ -358,6 +360,7 @@ fn add_files<D: Definer + ?Sized>(
             let arguments = [chain, function, kind, place_bytes];
             let file = file.into_iter().collect();
             ask(monitor, what, Call::AddFile, &arguments, &operand, file)?;
+            steps.step();
         }
     }
     Ok(())
@@ -374,7 +377,11 @@ fn add_environment<D: Definer + ?Sized>(
     let of = format!("function `{}`", function.name());
     let given = function.env().iter().filter(|(key, _)| *key != LIBRARY_PATH);
     let given = given.map(|(key, value)| (key.as_str(), value.as_str()));
-    let given = given.chain(besides.iter().map(|(key, value)| (*key, value.as_str())));
+    // What the chain file says itself counts.
+    let besides = besides
+        .iter()
+        .filter(|(key, _)| !function.env().contains_key(*key));
+    let given = given.chain(besides.map(|(key, value)| (*key, value.as_str())));
     for (key, value) in given.chain(library_path.map(|path| (LIBRARY_PATH, path))) {
         let operand = format!("{key}{value}");
         let arguments = [chain_number, number, key.len() as u64];

@@ -8,7 +8,7 @@
 use hacher_trustlet_host::tell;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest wait for one answer of a file system.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -55,6 +55,37 @@ pub fn asking(path: &Path) -> Going<'static> {
 /// This is handed to the monitor.
 pub(super) fn handing(what: &str) -> Going<'static> {
     LOADING.begin(Doing::Handing(what.to_owned()))
+}
+
+/// How far many short steps have come: said where they take long together.
+#[derive(Debug)]
+pub(super) struct Steps {
+    of: String,
+    done: usize,
+    total: usize,
+    said: Instant,
+}
+
+impl Steps {
+    /// Before the first of `total` steps that are the files of this.
+    pub(super) fn new(of: &str, total: usize) -> Self {
+        let (of, said) = (of.to_owned(), Instant::now());
+        Self {
+            of,
+            done: 0,
+            total,
+            said,
+        }
+    }
+
+    /// After each of them.
+    pub(super) fn step(&mut self) {
+        self.done += 1;
+        if self.said.elapsed() >= SAID_AFTER {
+            self.said = Instant::now();
+            tell!(Info: "loading the files of {}: {} of {}", self.of, self.done, self.total);
+        }
+    }
 }
 
 impl Progress {

@@ -264,7 +264,9 @@ def f(body: bytes) -> bytes:
     return _bz2.BZ2Compressor().compress(body) + b'loaded'
 ";
     let Some(app) = App::new(source) else { return };
-    let service = app.serve("retry = { attempts = 1 }");
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let chain = app.chain("retry = { attempts = 1 }");
+    let service = Service::start_telling(&chain, &[], Stdio::from(log.reopen().unwrap())).unwrap();
     let reply = service.post("t", "x").unwrap();
     assert_eq!(reply.status, 502);
     assert!(
@@ -279,6 +281,14 @@ def f(body: bytes) -> bytes:
         })
         .unwrap();
     assert_eq!(status["chains"][0]["instances"][0]["epoch"], 1, "{status}");
+    let begun = Instant::now();
+    while !fs::read_to_string(log.path())
+        .unwrap()
+        .contains("name _bz2, or what imports it, in `preload`")
+    {
+        assert!(begun.elapsed() < PATIENCE, "the log does not say what to do");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     drop(service);
     let service = app.serve("preload = [\"_bz2\"]");
     assert!(told(&service, "x").ends_with("loaded"));

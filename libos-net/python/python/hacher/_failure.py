@@ -30,6 +30,9 @@ class Permanent(Failure):
 def judge(error: BaseException) -> tuple[bool, str]:
     """Logs ``error``; whether another attempt may help, and the reason that travels."""
     _log.error("the run failed", exc_info=error)
+    if isinstance(error, ImportError) and "failed to map segment" in str(error):
+        module = f"{error.name}, or what imports it," if error.name else "the module"
+        _log.error("once a function serves, it can load no code: name %s in `preload` of the chain file", module)
     name = type(error).__qualname__
     if isinstance(error, Failure):
         return not isinstance(error, Permanent), _fixed_reason(error) or name
