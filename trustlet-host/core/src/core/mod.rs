@@ -32,13 +32,13 @@ mod planned;
 mod program;
 mod query;
 mod refusal;
-mod refused;
 mod release;
 mod release_key;
 mod reply;
 mod requests;
 mod rings;
 mod sealed;
+mod system_call_counts;
 mod tables;
 mod whom;
 

@@ -7,7 +7,7 @@ use super::gateway::Gateway;
 use super::identity::RequestKey;
 use super::plan::Plan;
 use super::refusal::{Refusal, refuse};
-use super::refused::RefusedCalls;
+use super::system_call_counts::SystemCallCounts;
 use crate::calls::ResultCode;
 use crate::ids::GatewayId;
 use crate::platform::{MEASUREMENT_BYTES, Measurement, Platform};
@@ -35,7 +35,7 @@ pub(crate) struct Slot<P: Platform> {
     pub(crate) died_ns: u64,
     pub(crate) log: Option<P::Log>,
     /// What the monitor has refused to all its processes.
-    pub(crate) refused: RefusedCalls,
+    pub(crate) refused: SystemCallCounts,
 }
 
 /// What sealing adds to a definition.
@@ -142,7 +142,7 @@ fn seal<P: Platform>(
             ready_ns: 0,
             died_ns: 0,
             log: None,
-            refused: RefusedCalls::default(),
+            refused: SystemCallCounts::default(),
         });
     }
     let functions = definition.functions.iter();

@@ -7,12 +7,12 @@ const NUMBERS_MAX: usize = 15;
 
 /// Counts of one instance.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct RefusedCalls {
+pub(crate) struct SystemCallCounts {
     numbers: BTreeMap<u64, u64>,
     others: u64,
 }
 
-impl RefusedCalls {
+impl SystemCallCounts {
     /// Counts a call; whether it is the first with an entry of its own, or the first without.
     pub(crate) fn count(&mut self, number: u64) -> bool {
         let has_room = self.numbers.len() < NUMBERS_MAX;
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn calls_are_counted_by_number_and_those_without_room_together() {
-        let mut calls = RefusedCalls::default();
+        let mut calls = SystemCallCounts::default();
         let first: Vec<bool> = [7, 7, 3].map(|number| calls.count(number)).to_vec();
         assert_eq!(first, [true, false, true]);
         assert_eq!(calls.entries().collect::<Vec<_>>(), [[3, 1], [7, 2]]);
