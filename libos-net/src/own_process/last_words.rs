@@ -11,12 +11,18 @@
 //! - a failed allocation leaves `ENOMEM` in `errno`, which [`begin_run`] has set to 0; or memory is so short
 //!   that not even a page can be had now.
 //!
+//! A signal that another process has sent says nothing: programs that the function starts can send it any. The
+//! kernel says where a signal comes from, in a word that no other process can make up: a fault has a positive
+//! code, and a signal to a thread (`SI_TKILL`) names its sender (`do_rt_sigqueueinfo` in the kernel's
+//! kernel/signal.c). Nor does a copy of the process say anything, which has the handlers until it executes
+//! something else.
+//!
 //! Who is out of threads or descriptors panics, as a rule, in an `unwrap`. The hook reads the number of the
 //! error in the panic's message, and tries whether a thread can be started now.
 #![allow(unsafe_code, reason = "handles a signal, and asks the C library for errno")]
 
 use core::cell::Cell;
-use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use hacher_data_path::fault::end::LastWords;
 use hacher_data_path::hop::Own;
 use hacher_data_path::region::layout::page_word;
@@ -29,6 +35,8 @@ static WORD: AtomicPtr<AtomicU64> = AtomicPtr::new(core::ptr::null_mut());
 /// the word.
 static PANICKED: AtomicU64 = AtomicU64::new(0);
 
+/// The process that says them.
+static PROCESS: AtomicI32 = AtomicI32::new(0);
 /// About where the stack of the first thread ends.
 static STACK_END: AtomicUsize = AtomicUsize::new(0);
 /// How SIGSEGV was handled before.
@@ -49,6 +57,7 @@ thread_local! {
 /// Has this process say last words in the page of `own`, for good.
 pub(crate) fn install(own: &Own) {
     if let Some(word) = own.word(page_word::LAST_WORDS) {
+        PROCESS.store(process_id(), Ordering::Relaxed);
         WORD.store(core::ptr::from_ref(word).cast_mut(), Ordering::Release);
     }
     let print = std::panic::take_hook();
@@ -63,8 +72,9 @@ pub(crate) fn install(own: &Own) {
 fn handle_abort() {
     // SAFETY: `sigaction` is plain data, for which all zeros is a valid value.
     let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
-    let handler: extern "C" fn(libc::c_int) = on_abort;
+    let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) = on_abort;
     action.sa_sigaction = handler as libc::sighandler_t;
+    action.sa_flags = libc::SA_SIGINFO;
     // No SA_ONSTACK: the handler stays on the stack of whoever aborts, and sees which that is.
     // SAFETY: `on_abort` does what is safe in a handler alone: system calls, and loads and stores of atomics.
     let _ = unsafe { libc::sigaction(libc::SIGABRT, &raw const action, core::ptr::null_mut()) };
@@ -102,6 +112,10 @@ extern "C" fn on_fault(_signal: libc::c_int, info: *mut libc::siginfo_t, _contex
     let end = STACK_END.load(Ordering::Relaxed);
     // SAFETY: null, or what the kernel tells a handler that asked for it.
     if let Some(info) = unsafe { info.as_ref() } {
+        if info.si_code <= 0 {
+            // A process has sent it: nothing has happened, and nothing happens again.
+            return;
+        }
         // SAFETY: the address is there for SIGSEGV.
         let at = unsafe { info.si_addr() }.addr();
         if at.abs_diff(end) < STACK_END_NEAR_BYTES {
@@ -116,6 +130,11 @@ extern "C" fn on_fault(_signal: libc::c_int, info: *mut libc::siginfo_t, _contex
 
 /// Writes the words.
 fn say(words: LastWords) {
+    if process_id() != PROCESS.load(Ordering::Relaxed) {
+        // A copy, in which the page is not mapped; or one that shares all memory, and is about to execute
+        // something else.
+        return;
+    }
     let word = WORD.load(Ordering::Acquire);
     // SAFETY: null, or the address of a word in the instance page, which is never unmapped while the trustlet
     // serves.
@@ -143,6 +162,11 @@ fn set_errno(number: libc::c_int) {
     unsafe { at.write(number) };
 }
 
+fn process_id() -> libc::c_int {
+    // SAFETY: a system call without arguments.
+    unsafe { libc::getpid() }
+}
+
 fn thread_id() -> u64 {
     // SAFETY: a system call without arguments.
     let id = unsafe { libc::syscall(libc::SYS_gettid) };
@@ -150,7 +174,11 @@ fn thread_id() -> u64 {
 }
 
 /// Runs on the thread that aborts, and returns: the C library then ends the process.
-extern "C" fn on_abort(_signal: libc::c_int) {
+extern "C" fn on_abort(_signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    // SAFETY: null, or what the kernel tells a handler that asked for it.
+    if !unsafe { info.as_ref() }.is_some_and(is_own) {
+        return;
+    }
     let errno = errno();
     let panicked = PANICKED.load(Ordering::Relaxed);
     let words = if panicked >> 8 == thread_id() {
@@ -164,6 +192,12 @@ extern "C" fn on_abort(_signal: libc::c_int) {
     };
     say(words);
     set_errno(errno);
+}
+
+/// Whether a signal comes from `abort`, or something like it, in this process.
+fn is_own(info: &libc::siginfo_t) -> bool {
+    // SAFETY: the sender is there with this code, as the kernel has it.
+    info.si_code == libc::SI_TKILL && unsafe { info.si_pid() } == process_id()
 }
 
 fn on_alternate_stack() -> bool {
