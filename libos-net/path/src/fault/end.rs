@@ -20,6 +20,9 @@ pub enum End {
     Unwanted,
     /// The service ended it for another reason: it stops, or the process broke a rule.
     Ended,
+    /// The kernel ended it for the service, because it and what it had started took more memory than they may
+    /// have together.
+    OutOfMemory,
 }
 
 impl End {
@@ -32,6 +35,7 @@ impl End {
             Self::Overran => (3, 0),
             Self::Unwanted => (4, 0),
             Self::Ended => (5, 0),
+            Self::OutOfMemory => (6, 0),
         }
     }
 
@@ -44,6 +48,7 @@ impl End {
             3 => Self::Overran,
             4 => Self::Unwanted,
             5 => Self::Ended,
+            6 => Self::OutOfMemory,
             _ => return None,
         })
     }
@@ -61,6 +66,7 @@ impl End {
             (Self::Overran, _) => (Cause::TimedOut, 0),
             (Self::Unwanted, _) => (Cause::Unwanted, 0),
             (Self::Ended, _) => (Cause::Died, 0),
+            (Self::OutOfMemory, _) => (Cause::OutOfMemory, 0),
         }
     }
 }
@@ -139,6 +145,7 @@ mod tests {
             End::Overran,
             End::Unwanted,
             End::Ended,
+            End::OutOfMemory,
         ] {
             let (kind, code) = end.encode();
             assert_eq!(End::decode(kind, code), Some(end));
@@ -159,6 +166,7 @@ mod tests {
             );
             assert_eq!(End::Exited(3).cause(Some(words)), (Cause::Exited, 3));
             assert_eq!(End::Overran.cause(Some(words)), (Cause::TimedOut, 0));
+            assert_eq!(End::OutOfMemory.cause(Some(words)), (Cause::OutOfMemory, 0));
         }
         assert_eq!(LastWords::from_word(0), None);
         assert_eq!(LastWords::from_word(u64::MAX), None);
