@@ -274,6 +274,10 @@ codes! {
          captures, to `{x}` before `{*rest}`. A chain loses requests where another one is served beside it that it would \
          get alone. If that is not meant, choose routes of which no path is both, or give one of the chains a gateway of \
          its own (`listen`)."
+    ProgramLibraryMissing "W0610" "a program among the files that lacks a library"
+        "A function with `syscalls = \"program\"` is given an executable whose libraries are neither among its files nor on this \
+         machine where its dynamic loader would look, so that it will not start. Give the library with `files`, at a place \
+         where the program looks; or start it with `LD_LIBRARY_PATH`, if it is there under another name."
     CertificateDoubtful "W0611" "a certificate that clients will not like"
         "The certificate can be served, but has expired, is not valid yet, or is not for servers, so that clients which check \
          it refuse the connection."

@@ -102,6 +102,7 @@ fn every_code_that_the_checker_can_give_stands_in_the_corpus() {
         Code::RouteTaken,
         Code::CertificateDoubtful,
         Code::MemoryPastMachine,
+        Code::ProgramLibraryMissing,
         Code::RouteOverlap,
     ];
     let too_large_for_the_corpus = [Code::FileTooLarge, Code::TooMany, Code::ChainTooLarge];

@@ -3,6 +3,7 @@
 use super::beneath::{Beneath, Folders};
 use super::linked::{ElfError, LIBRARY_PATH, LinkedFiles, Loadable, linked_with};
 use super::magic;
+use super::program_libraries;
 use super::progress::asking;
 use super::python::{Asked, Found};
 use super::secret;
@@ -10,7 +11,7 @@ use super::tls_source::Source;
 use super::tree::Tree;
 use hacher_chain_dsl::{
     Chain, Checked, Code, Diagnostic, Diagnostics, Function, FunctionId, MAX_TEXT_BYTES, Program, Python,
-    Resource, Severity, check_bytes, is_binary,
+    Resource, Severity, SystemCalls, check_bytes, is_binary,
 };
 use hacher_trustlet_host::core::limits::{FILES_MAX, FILES_MAX_BYTES};
 use rustix::fs::OFlags;
@@ -276,15 +277,31 @@ impl ChainFile {
                 .collect();
             let trees = self.read_trees(id, function);
             match executable {
-                Some(Ok((executable, linked, missing))) => {
-                    problems.extend(self.taken_places(id, function, &linked));
+                Some(Ok((executable, mut linked, missing))) => {
                     problems.extend(missing.iter().map(|error| self.missing_library(id, error)));
                     let (trees, found): (Vec<_>, Vec<_>) = trees.into_iter().partition(Result::is_ok);
+                    let is_whole = found.is_empty();
                     problems.extend(found.into_iter().filter_map(Result::err).map(|problem| *problem));
+                    let trees: Vec<Tree> = trees.into_iter().flatten().collect();
+                    if is_whole && function.system_calls() == SystemCalls::Program {
+                        let missing = program_libraries::add(&mut linked, &trees, library_path);
+                        problems.extend(missing.into_iter().map(|(at, text)| {
+                            let span = self.checked.file_span(id, at).unwrap_or_default();
+                            let message =
+                                format!("a library of a program among the files is missing: {text}");
+                            Diagnostic::new(
+                                Code::ProgramLibraryMissing,
+                                span,
+                                message,
+                                "starting it will fail",
+                            )
+                        }));
+                    }
+                    problems.extend(self.taken_places(id, function, &linked));
                     let mut opening = FunctionFiles {
                         executable,
                         linked,
-                        trees: trees.into_iter().flatten().collect(),
+                        trees,
                         args: Vec::new(),
                         env: Vec::new(),
                         secrets,

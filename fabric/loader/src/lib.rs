@@ -35,6 +35,7 @@ pub mod named;
 pub mod need;
 pub mod own_gateway;
 pub mod placement;
+mod program_libraries;
 pub mod progress;
 pub mod protection;
 mod python;

@@ -264,6 +264,14 @@ impl Tree {
         }
     }
 
+    /// Where an entry is on this machine.
+    pub(super) fn named_of(&self, entry: &Entry) -> PathBuf {
+        match entry.within.as_str() {
+            "" => self.named.clone(),
+            within => self.named.join(within),
+        }
+    }
+
     /// What the monitor is to be given for an entry; a file is opened for it.
     ///
     /// # Errors
