@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -111,10 +111,38 @@ impl Service {
     /// # Errors
     /// [`ServiceError`].
     pub fn start_telling(chain: &str, arguments: &[&str], told: Stdio) -> Result<Self, ServiceError> {
+        Self::start_by(
+            Command::new(executable("fabric-under-test")),
+            chain,
+            arguments,
+            told,
+        )
+    }
+
+    /// Serves a chain in the control group at `group`, from its first instruction on.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub fn start_within(group: &Path, chain: &str) -> Result<Self, ServiceError> {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""])
+            .arg(group)
+            .arg(executable("fabric-under-test"));
+        Self::start_by(command, chain, &[], Stdio::inherit())
+    }
+
+    /// `command` becomes the service, given the arguments of that.
+    fn start_by(
+        mut command: Command,
+        chain: &str,
+        arguments: &[&str],
+        told: Stdio,
+    ) -> Result<Self, ServiceError> {
         let folder = TempDir::new()?;
         let path = folder.path().join("chain.toml");
         std::fs::write(&path, chain)?;
-        let mut monitor = Command::new(executable("fabric-under-test"))
+        let mut monitor = command
             .arg("serve")
             .arg(&path)
             .args([

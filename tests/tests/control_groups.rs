@@ -1,8 +1,10 @@
-//! Chains of a service that has a control group of its own to divide. One test, for which its process must be
-//! alone where it was started.
+//! Chains and instances of a service that has a control group of its own to divide. One test, for which its
+//! process must be alone where it was started.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
-use hacher_tests::{executable, function, until};
+use hacher_tests::programs::PROGRAM;
+use hacher_tests::{Service, executable, function, until};
+use hacher_trustlet_host::chosen::jail::programs_missing_here;
 use rustix::fs::{XattrFlags, setxattr};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -45,7 +47,7 @@ impl Group {
         let made = fs::create_dir(&group.path)
             .and_then(|()| fs::create_dir(&group.aside))
             .and_then(|()| fs::write(group.aside.join("cgroup.procs"), std::process::id().to_string()))
-            .and_then(|()| fs::write(group.around.join("cgroup.subtree_control"), "+cpu"))
+            .and_then(|()| fs::write(group.around.join("cgroup.subtree_control"), "+cpu +memory +pids"))
             .and_then(|()| Ok(setxattr(&group.path, "user.delegate", b"1", XattrFlags::empty())?));
         match made {
             Ok(()) => Ok(group),
@@ -100,7 +102,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let _ = fs::write(self.around.join("cgroup.subtree_control"), "-cpu");
+        let _ = fs::write(self.around.join("cgroup.subtree_control"), "-cpu -memory -pids");
         let _ = fs::write(self.around.join("cgroup.procs"), std::process::id().to_string());
         let _ = fs::remove_dir(&self.path);
         let _ = fs::remove_dir(&self.aside);
@@ -108,7 +110,7 @@ impl Drop for Group {
 }
 
 #[test]
-fn chains_have_control_groups_of_the_same_weight_where_the_service_has_one_to_divide() {
+fn chains_and_instances_have_control_groups_where_the_service_has_one_to_divide() {
     let group = match Group::make() {
         Ok(group) => group,
         Err(why) => {
@@ -131,9 +133,24 @@ fn chains_have_control_groups_of_the_same_weight_where_the_service_has_one_to_di
 
     let parts = ["", "hacher-service", "hacher-chain-echo", "hacher-chain-spin"];
     let [left, of_service, echo, spin] = parts.map(|part| group.names(part));
-    assert!(left.is_empty(), "{left:?}");
-    assert_eq!(echo, ["echof", "echof"]);
-    assert_eq!(spin, ["spinf", "spinf"]);
+    for left in [left, echo, spin] {
+        assert!(left.is_empty(), "{left:?}");
+    }
+    let instance = |function: &str, ordinal: u32| {
+        format!(
+            "hacher-chain-{}/hacher-instance-{function}-{ordinal}",
+            function.trim_end_matches('f')
+        )
+    };
+    for (function, ordinal) in [("echof", 0), ("echof", 1), ("spinf", 0), ("spinf", 1)] {
+        let part = instance(function, ordinal);
+        assert_eq!(group.names(&part), [function]);
+        let bytes: u64 = group.read(&part, "memory.max").trim().parse().unwrap();
+        assert!((64 << 20..1 << 30).contains(&bytes), "{bytes}");
+        assert_eq!(group.read(&part, "memory.oom.group").trim(), "1");
+        let threads: u64 = group.read(&part, "pids.max").trim().parse().unwrap();
+        assert!(threads > 0);
+    }
     for name in ["hacher-daemon", "hacher-gateway", "hacher-scribe"] {
         assert!(
             of_service.iter().any(|found| found == name),
@@ -147,24 +164,104 @@ fn chains_have_control_groups_of_the_same_weight_where_the_service_has_one_to_di
     assert_eq!(weights[1..], ["1000", "100", "100"]);
 
     // A replacement goes where its predecessor was.
-    let victim = group.read("hacher-chain-echo", "cgroup.procs");
+    let echo = instance("echof", 1);
+    let victim = group.read(&echo, "cgroup.procs");
     let victim = Pid::from_raw(victim.lines().next().unwrap().parse().unwrap()).unwrap();
     kill_process(victim, Signal::KILL).unwrap();
     until("the replacement is in the group", || {
-        let present = group.read("hacher-chain-echo", "cgroup.procs");
+        let present = group.read(&echo, "cgroup.procs");
         !present
             .lines()
             .any(|pid| pid == victim.as_raw_nonzero().to_string())
-            && present.lines().count() == 2
+            && present.lines().count() == 1
     });
 
     kill_process(Pid::from_child(&service), Signal::TERM).unwrap();
     assert!(service.wait().unwrap().success());
-    let left: Vec<_> = fs::read_dir(&group.path)
-        .unwrap()
-        .flatten()
-        .filter(|entry| entry.file_type().unwrap().is_dir())
-        .map(|entry| entry.file_name())
-        .collect();
-    assert!(left.is_empty(), "{left:?}");
+    group.is_as_it_was();
+    everything_of_an_instance_is_bounded_as_one(&group);
+    group.is_as_it_was();
+}
+
+/// What the function of a chain with programs says of `words`: status, and text or problem.
+fn told(service: &Service, words: &str) -> (u16, String) {
+    let reply = service.post("t", words.as_bytes().to_vec()).unwrap();
+    (
+        reply.status.as_u16(),
+        String::from_utf8_lossy(&reply.body).into_owned(),
+    )
+}
+
+fn everything_of_an_instance_is_bounded_as_one(group: &Group) {
+    if let Some(missing) = programs_missing_here() {
+        println!("skipped: {missing}");
+        return;
+    }
+    let program = executable("test-function");
+    let more = format!(
+        "syscalls = \"program\"\nmemory = \"64MiB\"\noutbox = \"4MiB\"\nthreads = 12\nretry = {{ attempts = 1 }}\ntimeout = \"30s\"\n\
+         files = [{{ from = \"{}\", to = \"{PROGRAM}\" }}]",
+        program.display()
+    );
+    let table = function("f", "programs", &more);
+    let chain = format!(
+        "chain = \"t\"\nflow = [\"ingress -> f -> egress\"]\n[ingress]\ndeadline = \"40s\"\nmax_body = \"1MiB\"\n{table}"
+    );
+    let service = Service::start_within(&group.path, &chain).unwrap();
+    let part = "hacher-chain-t/hacher-instance-f-0";
+    let most: u64 = group.read(part, "memory.max").trim().parse().unwrap();
+    let members = || group.read(part, "cgroup.procs").lines().count();
+    let members_are = |wanted: usize| {
+        until("all have ended, and one has taken their place", || {
+            members() == wanted
+        })
+    };
+
+    // What a program starts is in the group from its beginning.
+    assert_eq!(told(&service, "leave hold 1 4"), (200, "holding\n".to_owned()));
+    assert_eq!(members(), 5);
+    // Of 12 threads that there may be, these five, and the program that counts.
+    let (status, started) = told(&service, "multiply");
+    assert_eq!((status, started.as_str()), (200, "6\n"));
+
+    // Each program takes less than a process may, and all together more: all of them are ended as one.
+    let each = (most / 4) >> 20;
+    let (status, problem) = told(&service, &format!("leave hold {each} 6"));
+    assert!(
+        status == 502 && problem.contains("out_of_memory"),
+        "{status} {problem}"
+    );
+    members_are(1);
+
+    // Memory of the kernel: what was sent over connections that nobody accepts.
+    let (status, problem) = told(&service, "flood 50");
+    assert!(
+        status == 502 && problem.contains("out_of_memory"),
+        "{status} {problem}"
+    );
+    members_are(1);
+    assert_eq!(told(&service, "descriptors"), (200, "[0, 1, 2]\n".to_owned()));
+
+    // A function that is ended takes all that it has started along.
+    assert_eq!(told(&service, "leave hold 1 4"), (200, "holding\n".to_owned()));
+    let victims = group.read(part, "cgroup.procs");
+    service.signal(service.process("f").unwrap(), Signal::KILL);
+    until("all have ended, and a replacement is there", || {
+        let present = group.read(part, "cgroup.procs");
+        let is_left = |pid: &str| victims.lines().any(|victim| victim == pid);
+        present.lines().count() == 1 && !present.lines().any(is_left)
+    });
+    assert_eq!(service.stop().unwrap(), Some(0));
+}
+
+impl Group {
+    /// Nothing of a service is left in it.
+    fn is_as_it_was(&self) {
+        let entries = fs::read_dir(&self.path).unwrap().flatten();
+        let left: Vec<_> = entries
+            .filter(|entry| entry.file_type().unwrap().is_dir())
+            .map(|entry| entry.file_name())
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
 }

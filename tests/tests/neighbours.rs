@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_fabric::http::Connection;
-use hacher_tests::{Service, function, until};
+use hacher_tests::programs::PROGRAM;
+use hacher_tests::{Service, executable, function, until};
+use hacher_trustlet_host::chosen::jail::programs_missing_here;
 use hyper::Method;
 use rustix::process::{Resource, getrlimit};
 use std::fs;
@@ -125,4 +127,48 @@ fn a_chain_that_is_alone_is_never_in_the_background() {
         std::thread::sleep(Duration::from_millis(50));
     }
     spinner.join().unwrap();
+}
+
+#[test]
+fn programs_that_spin_take_their_functions_chain_behind_another() {
+    if !can_bring_back() {
+        println!("skipped: this user may not bring processes back from the background");
+        return;
+    }
+    if let Some(missing) = programs_missing_here() {
+        println!("skipped: {missing}");
+        return;
+    }
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("echo.toml");
+    fs::write(&other, chain("echo", "echo", 1)).unwrap();
+    let program = executable("test-function");
+    let more = format!(
+        "timeout = \"60s\"\nthreads = 8\nsyscalls = \"program\"\nfiles = [{{ from = \"{}\", to = \"{PROGRAM}\" }}]",
+        program.display()
+    );
+    let starts = format!(
+        "chain = \"starts\"\nversion = \"1\"\nflow = [\"ingress -> f -> egress\"]\n[ingress]\ndeadline = \"60s\"\n{}",
+        function("f", "programs", &more)
+    );
+    let service = Service::start_with(&starts, &[other.to_str().unwrap()]).unwrap();
+    let gateway = service.gateway;
+    let client = works(gateway, &STOP);
+    let spinner = std::thread::spawn(move || {
+        let runtime = hacher_tests::runtime();
+        runtime.block_on(post(gateway, "starts", "spin 8000 4"));
+    });
+    let is_behind = |policy: &i32| *policy == BACKGROUND;
+    until("the programs go to the background", || {
+        let policies = policies(&service, PROGRAM);
+        policies.len() == 4 && policies.iter().all(is_behind)
+    });
+    assert!(!policies(&service, "echof").iter().any(is_behind));
+    spinner.join().unwrap();
+    until("their function comes back", || {
+        !policies(&service, "f").iter().any(is_behind)
+    });
+    STOP.store(true, Ordering::Relaxed);
+    client.join().unwrap();
 }

@@ -13,6 +13,7 @@ pub mod lines;
 pub mod linux;
 pub mod machine;
 pub mod measure;
+mod pace;
 pub mod process;
 pub mod scribe;
 pub mod service;

@@ -195,14 +195,12 @@ impl fmt::Display for OwnExit {
 
 /// How chains share the processors.
 pub trait Shares<M: Machine>: Sized {
-    /// Before anybody is started, who would be left without a share.
-    fn divide() -> Self;
+    /// Before anybody is started, who would be left without a share. The machine has what it starts share from
+    /// then on.
+    fn divide(machine: &mut M) -> Self;
 
     /// All chains are loaded.
     fn begin(&mut self, core: &Core<M>);
-
-    /// A trustlet was started.
-    fn adopt(&self, core: &Core<M>, process: ProcessId);
 
     /// When [`Shares::look_if_due`] has something to do.
     fn due(&self) -> Option<Monotonic>;

@@ -218,6 +218,7 @@ impl Fixture {
             stderr: Output::Fd(std::io::stderr().as_fd()),
             inherit,
             layers: &self.layers,
+            group: None,
         })
     }
 

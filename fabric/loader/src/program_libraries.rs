@@ -121,13 +121,8 @@ mod tests {
         let given = format!("{{ from = \"{}\", to = \"/opt/program\" }}", program.display());
         let has = |calls: &str, files: &str| {
             let opened = chain_file(folder.path(), files, calls).open_functions().unwrap();
-            let count = opened[0]
-                .linked
-                .files
-                .iter()
-                .filter(|file| file.path == library)
-                .count();
-            count
+            let files = opened[0].linked.files.iter();
+            files.filter(|file| file.path == library).count()
         };
         assert_eq!(has("program", &given), 1);
         assert_eq!(has("native", &given), 0, "it can start none");

@@ -1,8 +1,10 @@
 //! Functions with programs of their own: what these can do, what they cannot, and what is told of it.
 
+use hacher_fabric::http::Connection;
 use hacher_tests::programs::PROGRAM;
 use hacher_tests::{Service, executable, function, instances};
 use hacher_trustlet_host::chosen::jail::programs_missing_here;
+use hyper::Method;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -176,4 +178,71 @@ fn what_a_function_knows_is_not_in_its_programs_which_end_with_it() {
         assert!(begun.elapsed() < PATIENCE, "a program outlives its function");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+#[test]
+fn signals_of_a_program_do_not_say_why_its_function_ended() {
+    let Some(chain) = chain("programs", "retry = { attempts = 1 }") else {
+        return;
+    };
+    let service = Service::start(&chain).unwrap();
+    // What nobody but the kernel may say of a signal is refused.
+    assert_eq!(told(&service, "forge"), "[0, 0] 0 -1\n");
+    let reply = service.post("t", "fault forge").unwrap();
+    let problem: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!(reply.status, 502, "{problem}");
+    assert_eq!(
+        (&problem["cause"], &problem["signal"]),
+        (&"signalled".into(), &libc::SIGSEGV.into()),
+        "{problem}"
+    );
+}
+
+/// Whether the network of a function can be told how many connections may wait.
+fn backlogs_are_bounded() -> bool {
+    let tried = std::process::Command::new("unshare")
+        .args(["-Urn", "test", "-w", "/proc/sys/net/core/somaxconn"])
+        .status();
+    tried.is_ok_and(|status| status.success())
+}
+
+#[test]
+fn no_more_connections_wait_at_a_socket_than_a_functions_network_allows() {
+    let Some(chain) = chain("programs", "") else {
+        return;
+    };
+    if !backlogs_are_bounded() {
+        println!("skipped: this kernel has no such setting for a network of a user's own");
+        return;
+    }
+    let service = Service::start(&chain).unwrap();
+    // One more than the setting, as the kernel counts.
+    assert_eq!(told(&service, "backlog"), "Ok(129)\n");
+}
+
+#[test]
+fn refused_calls_of_many_instances_wait_for_their_turn_and_are_all_answered() {
+    const INSTANCES: u64 = 8;
+    let Some(chain) = chain("programs", &format!("instances = {INSTANCES}")) else {
+        return;
+    };
+    let service = Service::start(&chain).unwrap();
+    let gateway = service.gateway;
+    // Together many more than are answered in one window, and each more than its own instance is.
+    let ask = move || {
+        hacher_tests::runtime().block_on(async {
+            let mut connection = Connection::open(gateway).await.unwrap();
+            let sent = connection.send(Method::POST, "/chains/t", None, "refused 600".into());
+            sent.await.unwrap().status.as_u16()
+        })
+    };
+    let clients: Vec<_> = (0..INSTANCES).map(|_| std::thread::spawn(ask)).collect();
+    for client in clients {
+        assert_eq!(client.join().unwrap(), 200);
+    }
+    let all = |status: &serde_json::Value| {
+        let counts = instances(status).filter_map(|instance| instance["refused_calls"]["setsid"].as_u64());
+        counts.sum::<u64>() == INSTANCES * 600
+    };
+    service.status_when("every call is counted", all).unwrap();
 }

@@ -152,6 +152,11 @@ pub struct Launch<'a, P: Platform> {
     /// Whether it lets whoever wakes it finish first: on a core with many others, taking it away from the
     /// one that rang only adds a switch.
     pub patient: bool,
+    /// Its number among the instances of its function.
+    pub ordinal: u32,
+    /// Bytes of the regions that it writes and nobody else, which its instance keeps from one process to the
+    /// next.
+    pub regions_bytes: u64,
 }
 
 /// A descriptor that goes to a trustlet beside a message.

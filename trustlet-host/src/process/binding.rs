@@ -79,6 +79,24 @@ fn own_file_system(lengths: impl Iterator<Item = u64>, others: u64) -> Result<Ow
     Ok(folder)
 }
 
+/// Bytes of what a process of these has to copy for itself, because it cannot be shared.
+pub(super) fn copied_bytes(libraries: &[Library], files: Option<&Files>) -> u64 {
+    let copies = libraries
+        .iter()
+        .filter(|library| matches!(library.source(), Ok(Source::Copy(_))));
+    let libraries = copies.map(Library::len_bytes);
+    let located = files.and_then(|files| files.located().ok().flatten());
+    let entries = match located {
+        Some(Located::Copy { entries, .. }) => entries,
+        Some(Located::Mount(_)) | None => &[],
+    };
+    let files = entries.iter().map(|entry| match entry.kind {
+        Kind::File { len_bytes, .. } => len_bytes,
+        Kind::Folder | Kind::Link(_) => 0,
+    });
+    libraries.chain(files).fold(0, u64::saturating_add)
+}
+
 /// A copy of `len_bytes` of `memory`, from `from` on.
 fn copy(
     memory: &OwnedFd,

@@ -1,11 +1,13 @@
 //! The control group of version 2 that this process was started in, where it was left to this process to
-//! divide, and its parts: one for the service itself, one for the functions of each chain (cgroup-v2.rst,
-//! "Delegation").
+//! divide, and its parts: one for the service itself, one for the functions of each chain, and in that one for
+//! each instance (cgroup-v2.rst, "Delegation").
 
+use super::controllers::{Controllers, Undivided, write};
+use super::instance_group::{Bounds, InstanceGroup};
 use rustix::fs::getxattr;
 use rustix::io::Errno;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,9 @@ const DELEGATED: [&str; 2] = ["user.delegate", "trusted.delegate"];
 const SERVICE: &str = "hacher-service";
 /// The part of a chain, before its name.
 const CHAIN: &str = "hacher-chain-";
+/// The part of an instance within that of its chain, before the function's name. No file of the kernel's
+/// begins like this, so a function of any name has a part.
+const INSTANCE: &str = "hacher-instance-";
 /// What the service itself gets before any one chain, whose parts have 100: all chains wait for it, and it
 /// takes little.
 const SERVICE_WEIGHT: &str = "1000";
@@ -34,32 +39,7 @@ pub(super) fn own() -> Option<(PathBuf, bool)> {
 #[derive(Debug)]
 pub struct ControlGroup {
     path: PathBuf,
-}
-
-/// Why the processors are not shared by control groups.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Undivided {
-    /// There is no hierarchy of version 2, or this process is in none of it.
-    #[error("no control groups of version 2 here")]
-    NotThere,
-    /// The controller is that of version 1, or stays above.
-    #[error("{0} does not have the cpu controller")]
-    NoController(PathBuf),
-    /// It belongs to whoever started this process.
-    #[error("{0} is not delegated to this service")]
-    NotDelegated(PathBuf),
-    /// Processes that are none of the service would be left without a part.
-    #[error("other processes are in {0}")]
-    NotAlone(PathBuf),
-    /// Something could not be written.
-    #[error("{path}: {source}")]
-    Os {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    controllers: Controllers,
 }
 
 impl ControlGroup {
@@ -69,8 +49,8 @@ impl ControlGroup {
     /// [`Undivided`] where it is not this process's to divide.
     pub fn delegated() -> Result<Self, Undivided> {
         let (path, is_root) = own().ok_or(Undivided::NotThere)?;
-        let controllers = fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default();
-        if !controllers.split_whitespace().any(|name| name == "cpu") {
+        let controllers = Controllers::of(&path);
+        if controllers.change('+').is_empty() {
             return Err(Undivided::NoController(path));
         }
         // Where names and mounts are of two namespaces, this is another group, or none.
@@ -79,7 +59,7 @@ impl ControlGroup {
         if !members.lines().any(|member| member == own) || !is_delegated(&path, is_root) {
             return Err(Undivided::NotDelegated(path));
         }
-        Ok(Self { path })
+        Ok(Self { path, controllers })
     }
 
     /// Where it is.
@@ -88,29 +68,41 @@ impl ControlGroup {
         &self.path
     }
 
+    /// What its parts can have.
+    #[must_use]
+    pub const fn controllers(&self) -> Controllers {
+        self.controllers
+    }
+
     /// Makes the part of the service, which this process and its children to come are in from now on, and has
     /// all parts share the processors.
     ///
     /// # Errors
     /// [`Undivided`]; everything is then as it was.
     pub fn divide(self) -> Result<Divided, Undivided> {
-        let divided = Divided { path: self.path };
+        let divided = Divided {
+            path: self.path,
+            controllers: self.controllers,
+        };
         let own = divided.make(SERVICE)?;
         let control = divided.path.join("cgroup.subtree_control");
         if enter(&own, std::process::id()).is_err() {
             // A predecessor that was killed has left its group divided, and this process was put into it
             // besides.
-            write(&control, "-cpu")?;
+            divided.remove_chains();
+            write(&control, &self.controllers.change('-'))?;
             enter(&own, std::process::id())?;
         }
         // Refused while processes are left that are in no part.
-        match write(&control, "+cpu") {
+        match write(&control, &self.controllers.change('+')) {
             Err(Undivided::Os { source, .. }) if Errno::from_io_error(&source) == Some(Errno::BUSY) => {
                 Err(Undivided::NotAlone(divided.path.clone()))
             }
             done => done,
         }?;
-        write(&own.join("cpu.weight"), SERVICE_WEIGHT)?;
+        if self.controllers.cpu {
+            write(&own.join("cpu.weight"), SERVICE_WEIGHT)?;
+        }
         Ok(divided)
     }
 }
@@ -120,21 +112,47 @@ impl ControlGroup {
 #[derive(Debug)]
 pub struct Divided {
     path: PathBuf,
+    controllers: Controllers,
 }
 
 impl Divided {
-    /// Moves a process into the part of a chain, with the same weight as every other chain's.
+    /// What the parts have.
+    #[must_use]
+    pub const fn controllers(&self) -> Controllers {
+        self.controllers
+    }
+
+    /// The part of one instance of a function, with these bounds, in the part of its chain, which has the same
+    /// weight as every other chain's. Processes of one instance come and go in the same part: what the regions
+    /// that they share have in memory stays counted there.
     ///
     /// # Errors
-    /// [`Undivided::Os`], also for a process that has ended.
-    pub fn give(&self, chain: &str, process: i32) -> Result<(), Undivided> {
-        let part = self.make(&format!("{CHAIN}{chain}"))?;
-        write(&part.join("cgroup.procs"), &process.to_string())
+    /// [`Undivided::Os`].
+    pub fn instance(
+        &self,
+        chain: &str,
+        function: &str,
+        ordinal: u32,
+        bounds: Bounds,
+    ) -> Result<InstanceGroup, Undivided> {
+        let chain = format!("{CHAIN}{chain}");
+        let part = self.make(&chain)?;
+        let handed_on = self.controllers.of_instances();
+        let change = handed_on.change('+');
+        if !change.is_empty() {
+            write(&part.join("cgroup.subtree_control"), &change)?;
+        }
+        let path = self.make_within(&part, &format!("{INSTANCE}{function}-{ordinal}"))?;
+        InstanceGroup::bounded(path, handed_on, bounds)
     }
 
     /// The part with this name, which may be there.
     fn make(&self, name: &str) -> Result<PathBuf, Undivided> {
-        let path = self.path.join(name);
+        self.make_within(&self.path, name)
+    }
+
+    fn make_within(&self, around: &Path, name: &str) -> Result<PathBuf, Undivided> {
+        let path = around.join(name);
         // The loader has seen to that, and a loader that was taken over has not.
         if name.contains('/') {
             let source = io::ErrorKind::InvalidFilename.into();
@@ -147,23 +165,44 @@ impl Divided {
             _ => Ok(path),
         }
     }
+
+    /// Removes the parts of chains, and of instances in them, as far as they are empty.
+    fn remove_chains(&self) {
+        // None of these matters to anybody: an empty group costs little, and one in use stays.
+        for chain in parts(&self.path, CHAIN) {
+            for instance in parts(&chain, INSTANCE) {
+                let _ = fs::remove_dir(instance);
+            }
+            let _ = write(
+                &chain.join("cgroup.subtree_control"),
+                &self.controllers.of_instances().change('-'),
+            );
+            let _ = fs::remove_dir(chain);
+        }
+    }
 }
 
 impl Drop for Divided {
     fn drop(&mut self) {
-        // None of these matters to anybody: an empty group costs little, and one in use stays.
-        let _ = write(&self.path.join("cgroup.subtree_control"), "-cpu");
+        self.remove_chains();
+        // As above.
+        let _ = write(
+            &self.path.join("cgroup.subtree_control"),
+            &self.controllers.change('-'),
+        );
         let _ = enter(&self.path, std::process::id());
-        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let is_part = name
-                .to_str()
-                .is_some_and(|name| name == SERVICE || name.starts_with(CHAIN));
-            if is_part {
-                let _ = fs::remove_dir(entry.path());
-            }
-        }
+        let _ = fs::remove_dir(self.path.join(SERVICE));
     }
+}
+
+/// The groups within `around` whose names begin like this.
+fn parts(around: &Path, prefix: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(around).into_iter().flatten().flatten();
+    let named = entries.filter(|entry| {
+        let name = entry.file_name();
+        name.to_str().is_some_and(|name| name.starts_with(prefix))
+    });
+    named.map(|entry| entry.path()).collect()
 }
 
 /// Whether whoever made a group has left it to this process: by systemd's mark, by giving it to this user, or
@@ -187,14 +226,4 @@ fn is_delegated(path: &Path, is_root: bool) -> bool {
 
 fn enter(group: &Path, process: u32) -> Result<(), Undivided> {
     write(&group.join("cgroup.procs"), &process.to_string())
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Undivided> {
-    // Not made where it is not there: such a folder is no control group.
-    let file = fs::File::options().write(true).open(path);
-    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|source| Undivided::Os {
-        path: path.to_owned(),
-        source,
-    })
 }

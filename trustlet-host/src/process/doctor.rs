@@ -13,6 +13,7 @@ pub use finding::{Figures, Finding, Status};
 
 use super::control_group::ControlGroup;
 use super::headroom::Need;
+use super::jail::programs_missing;
 use super::layers::{Layer, Layers};
 use super::scheduling;
 use super::shelf::Shelf;
@@ -32,6 +33,7 @@ pub fn findings(need: &Need) -> Vec<Finding> {
     let mut findings = vec![kernel(), sev_snp(), evidence(), vmpl()];
     let found = Layers::probe();
     findings.extend(layers(&found));
+    findings.push(programs(&found));
     findings.push(copies(&found));
     findings.extend([
         secret_memory(),
@@ -42,6 +44,7 @@ pub fn findings(need: &Need) -> Vec<Finding> {
     ]);
     findings.extend(cpu());
     findings.push(processor_shares());
+    findings.push(instances());
     findings.extend(limits::findings(need));
     findings
 }
@@ -51,6 +54,73 @@ fn kernel() -> Finding {
     let release = uname.release().to_string_lossy().into_owned();
     let machine = uname.machine().to_string_lossy().into_owned();
     Finding::new("kernel", Status::Info, format!("Linux {release}, {machine}"), "")
+}
+
+/// Whether functions can have programs of their own (`syscalls = "program"`).
+fn programs(layers: &Layers) -> Finding {
+    const NAME: &str = "programs of functions";
+    match programs_missing(layers) {
+        None => Finding::new(
+            NAME,
+            Status::Ok,
+            "every namespace, seccomp and limits are there, and the monitor can be told of refused calls (tried)",
+            "",
+        ),
+        Some(missing) if missing.untried => Finding::new(
+            NAME,
+            Status::TooLow,
+            format!("could not be tried: {missing}"),
+            "the limits below say what is short",
+        ),
+        Some(missing) => Finding::new(
+            NAME,
+            Status::Missing,
+            format!("`syscalls = \"program\"` is refused: {missing}"),
+            match layers.has(missing.layer) {
+                false => missing.layer.help(),
+                true => {
+                    "a kernel of 5.0 or later; in a container, its runtime must not listen for system calls itself \
+                     (no SCMP_ACT_NOTIFY in its seccomp profile)"
+                }
+            },
+        ),
+    }
+}
+
+/// Whether what an instance has is counted and bounded as one.
+fn instances() -> Finding {
+    const NAME: &str = "bounds of instances";
+    const HELP: &str = "under systemd, Delegate=cpu memory pids in the unit; in a container, control groups of version 2 that it may write to";
+    let per_process = "limits bound each process, so a function with programs may take its memory once for each of \
+                       its threads, and buffers of its sockets and pipes besides";
+    let group = match ControlGroup::delegated() {
+        Ok(group) => group,
+        Err(undivided) => {
+            let detail = format!("{per_process}: {undivided}");
+            return Finding::new(NAME, Status::Missing, detail, HELP);
+        }
+    };
+    let has = group.controllers();
+    let at = group.path().display();
+    if has.memory && has.pids {
+        let detail = format!(
+            "each instance has a control group for its memory, that of the kernel among it, and its processes, in {at}, if the \
+             service is alone there"
+        );
+        return Finding::new(NAME, Status::Ok, detail, "");
+    }
+    let lacks = match (has.memory, has.pids) {
+        (false, false) => "memory and pids",
+        (false, true) => "memory",
+        _ => "pids",
+    };
+    let detail = match has.memory {
+        false => format!("{per_process}: {at} does not have the controllers {lacks}"),
+        true => format!(
+            "memory is bounded for each instance, processes by the limits of each user alone: {at} does not have {lacks}"
+        ),
+    };
+    Finding::new(NAME, Status::Missing, detail, HELP)
 }
 
 fn copies(layers: &Layers) -> Finding {
@@ -323,6 +393,9 @@ fn cpu() -> Vec<Finding> {
 fn processor_shares() -> Finding {
     const HELP: &str = "under systemd, Delegate=cpu in the unit, or LimitNICE=+0";
     let undivided = match ControlGroup::delegated() {
+        Ok(group) if !group.controllers().cpu => {
+            format!("{} does not have the cpu controller", group.path().display())
+        }
         Ok(group) => {
             let detail = format!(
                 "chains share the processors by control groups in {}, if the service is alone there",
@@ -330,7 +403,7 @@ fn processor_shares() -> Finding {
             );
             return Finding::new("processor shares", Status::Ok, detail, "");
         }
-        Err(undivided) => undivided,
+        Err(undivided) => undivided.to_string(),
     };
     let (status, detail) = match scheduling::can_bring_back() {
         true => (

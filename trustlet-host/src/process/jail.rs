@@ -6,6 +6,7 @@
 //! found.
 
 pub use super::descriptors::Output;
+pub use super::instance_group::{Bounds, InstanceGroup};
 pub use super::limits::Limits;
 pub use super::seccomp::{Refusals, Role};
 pub use super::step::Step;
@@ -72,6 +73,8 @@ pub struct Spawn<'a> {
     pub inherit: &'a [(BorrowedFd<'a>, RawFd)],
     /// What this machine can enforce.
     pub layers: &'a Layers,
+    /// The control group that it is in before its program starts, and so whatever that starts.
+    pub group: Option<&'a InstanceGroup>,
 }
 
 /// The layers without which no function has programs of its own. What these may do is harmless because of
@@ -92,7 +95,8 @@ const PROGRAMS_NEED: [Layer; 8] = [
 #[must_use]
 pub fn programs_missing(layers: &Layers) -> Option<&Missing> {
     let mut missing = layers.missing().iter();
-    missing.find(|missing| PROGRAMS_NEED.contains(&missing.layer))
+    let layer = missing.find(|missing| PROGRAMS_NEED.contains(&missing.layer));
+    layer.or(layers.no_notices())
 }
 
 /// Why functions have no programs of their own on this machine; `None` if they can. Tries isolation, which
@@ -189,6 +193,7 @@ pub struct Child {
     exit: Option<Exit>,
     layers_missing: Vec<Missing>,
     refusals: Option<Refusals>,
+    group: Option<InstanceGroup>,
     /// Dropped after the process, which is reaped by then.
     _lease: Lease,
 }
@@ -219,7 +224,13 @@ impl Child {
         self.refusals.as_ref()
     }
 
-    /// SIGKILL. It has not ended yet when this returns; see [`Child::wait`].
+    /// The control group that it and whatever it starts are in, if there is one.
+    #[must_use]
+    pub const fn group(&self) -> Option<&InstanceGroup> {
+        self.group.as_ref()
+    }
+
+    /// SIGKILL, to whatever it has started as well. It has not ended yet when this returns; see [`Child::wait`].
     ///
     /// # Errors
     ///
@@ -227,6 +238,9 @@ impl Child {
     pub fn kill(&self) -> io::Result<()> {
         if self.exit.is_some() {
             return Ok(());
+        }
+        if let Some(group) = &self.group {
+            group.kill();
         }
         self.forked.kill()
     }
@@ -322,8 +336,16 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
         exit: None,
         layers_missing: spawn.layers.missing().to_vec(),
         refusals: None,
+        group: spawn.group.cloned(),
         _lease: lease,
     };
+    // It waits for `go`, and until then runs nothing but a few lines of the monitor's: so it has started
+    // nothing that could be left outside.
+    if let Some(group) = spawn.group {
+        group
+            .admit(child.pid())
+            .map_err(|errno| failed(Step::ControlGroup, errno))?;
+    }
     if spawn.layers.has(Layer::UserNamespace) {
         if orders.dumpable_for_maps {
             match Report::receive(&report_read).map_err(|errno| failed(Step::Handshake, errno))? {

@@ -146,6 +146,9 @@ impl fmt::Display for Missing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layers {
     pub(super) missing: Vec<Missing>,
+    /// Why the monitor cannot hear of calls that are refused to programs, if it cannot. Other functions count
+    /// theirs themselves.
+    pub(super) no_notices: Option<Missing>,
     pub(super) landlock_abi: u32,
 }
 
@@ -173,6 +176,12 @@ impl Layers {
     #[must_use]
     pub fn missing(&self) -> &[Missing] {
         &self.missing
+    }
+
+    /// Why the monitor cannot hear of calls that are refused to programs (seccomp_unotify(2)), if it cannot.
+    #[must_use]
+    pub const fn no_notices(&self) -> Option<&Missing> {
+        self.no_notices.as_ref()
     }
 
     /// The first layer of which it was not found out whether it is there.

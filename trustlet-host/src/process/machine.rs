@@ -101,6 +101,7 @@ impl Machine for ProcessPlatform {
             stderr,
             inherit: &[(launch.channel, CHANNEL_FD)],
             layers: &self.layers,
+            group: None,
         })
         .map_err(|error| unsuitable(&error))
     }

@@ -18,6 +18,7 @@
 //! that means for processes that are started meanwhile.
 
 pub mod control_group;
+pub mod controllers;
 pub mod copy;
 pub mod doctor;
 pub mod files;
@@ -47,11 +48,12 @@ mod failure;
 mod file_identity;
 mod fork;
 mod identity;
+mod instance_group;
 mod landlock;
 mod limits;
+mod members;
 mod mounts;
 mod network;
-mod pace;
 mod permission;
 mod probe;
 mod provisions;

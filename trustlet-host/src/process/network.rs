@@ -14,12 +14,18 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 /// are megabytes, which no limit of a process counts.
 const SOCKET_BYTES: &[u8] = b"4096 65536 262144";
 
+/// Connections that wait on a listening socket to be accepted, of any family. What was sent over each of them
+/// stays in memory, also when its sender has gone, so without this bound one socket could hold gigabytes. A
+/// program that asks for more gets as many.
+const BACKLOG: &[u8] = b"128";
+
 /// Brings up the loopback interface of this process's network namespace. Needs capabilities over it, and the
 /// machine's own `/proc`.
 pub(super) fn bring_up_loopback() -> Result<(), Errno> {
-    for file in ["tcp_rmem", "tcp_wmem"] {
-        bound_sockets(file)?;
+    for file in ["ipv4/tcp_rmem", "ipv4/tcp_wmem"] {
+        set(file, SOCKET_BYTES)?;
     }
+    set("core/somaxconn", BACKLOG)?;
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     // SAFETY: plain data, for which all zeros is a valid value.
     let mut request: libc::ifreq = unsafe { core::mem::zeroed() };
@@ -35,12 +41,13 @@ pub(super) fn bring_up_loopback() -> Result<(), Errno> {
     Ok(())
 }
 
-/// A setting of this network namespace. In a container whose runtime has made these files read-only, what the
+/// Changes a setting of this network namespace. Some are not there before Linux 6.9 unless root owns the
+/// namespace; and in a container whose runtime has made these files read-only, what the
 /// machine gives all its sockets together is the only bound.
-fn bound_sockets(file: &str) -> Result<(), Errno> {
-    let path = format!("/proc/sys/net/ipv4/{file}");
+fn set(file: &str, value: &[u8]) -> Result<(), Errno> {
+    let path = format!("/proc/sys/net/{file}");
     match openat(CWD, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
-        Ok(setting) => write(&setting, SOCKET_BYTES).map(|_| ()),
+        Ok(setting) => write(&setting, value).map(|_| ()),
         Err(Errno::NOENT | Errno::ROFS | Errno::ACCESS) => Ok(()),
         Err(errno) => Err(errno),
     }

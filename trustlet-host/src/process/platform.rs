@@ -1,16 +1,17 @@
 //! The process platform: what the core asks for, carried out with Linux processes, memfds and pipes.
 
 use super::backlog::Backlog;
+use super::binding;
+use super::control_group::Divided;
 use super::copy::CopyError;
 use super::failure::{os, unsuitable};
 use super::files::{AddedFile, Files, NO_PLACE};
 use super::image::Image;
-use super::jail::{Limits, Output, Role, Spawn, no_programs, programs_missing, spawn};
+use super::jail::{Bounds, InstanceGroup, Limits, Output, Role, Spawn, no_programs, programs_missing, spawn};
 use super::layers::{Layer, Layers};
 use super::library::Library;
 use super::measured_files::MeasuredFiles;
 use super::memory;
-use super::pace::Pace;
 use super::region::{Doorbell, Region};
 use super::seccomp::lockdown_program;
 use super::trustlet::Process;
@@ -19,6 +20,7 @@ use crate::evidence::emulated::EmulatedRoot;
 use crate::ids::ProcessId;
 use crate::linux::report::Reporter;
 use crate::linux::unhurried::{PATIENCE, asked};
+use crate::pace::Pace;
 use crate::platform::{
     Asker, Grant, Launch, LayerStatus, MeasuredFile, Measurement, Platform, PlatformError, PlatformReport,
     Spawned, SystemCalls, TrustletRole,
@@ -55,6 +57,14 @@ const DESCRIPTORS_OF_A_GATEWAY_MIN: u32 = 24;
 /// Room for attachment messages that a process has not read yet.
 const CHANNEL_BYTES: usize = 4 * 1024 * 1024;
 
+/// Memory that the kernel may need for the processes of an instance, beside theirs: buffers of pipes and
+/// sockets, descriptors, files. A process has 64 descriptors of its own, and most of them have no buffer.
+const KERNEL_BYTES: u64 = 16 * 1024 * 1024;
+/// Likewise for each thread, or process: its stack in the kernel, and what describes it.
+const KERNEL_BYTES_PER_THREAD: u64 = 64 * 1024;
+/// Of what is mapped, the part that page tables take, and as much again where it is mapped sparsely.
+const PAGE_TABLES_PER: u64 = 64;
+
 /// A region and its read-only descriptor, opened once.
 pub struct SharedRegion {
     region: Region,
@@ -77,6 +87,8 @@ pub struct ProcessPlatform {
     pub(super) processes: BTreeMap<ProcessId, Process>,
     /// Processes started since the event loop last looked.
     pub(super) newborn: Vec<ProcessId>,
+    /// Where functions have control groups of their own; else the limits of each process are what bounds it.
+    pub(super) groups: Option<Rc<Divided>>,
 }
 
 impl ProcessPlatform {
@@ -98,6 +110,7 @@ impl ProcessPlatform {
             measured,
             processes: BTreeMap::new(),
             newborn: Vec::new(),
+            groups: None,
         })
     }
 
@@ -112,6 +125,18 @@ impl ProcessPlatform {
             return Ok(());
         }
         Err(PlatformError::Unsuitable(NO_PLACE.to_owned()))
+    }
+
+    /// The control group of a function's instance, where functions have such.
+    fn group(&self, launch: &Launch<'_, Self>) -> Result<Option<InstanceGroup>, PlatformError> {
+        let (TrustletRole::Function, Some(groups)) = (launch.role, &self.groups) else {
+            return Ok(None);
+        };
+        let bounds = bounds_of_instance(launch);
+        let group = groups.instance(launch.chain, launch.function, launch.ordinal, bounds);
+        group
+            .map(Some)
+            .map_err(|error| unsuitable(&format_args!("cannot make a control group: {error}")))
     }
 
     fn start(&mut self, launch: &Launch<'_, Self>) -> Result<(Process, Option<OwnedFd>), PlatformError> {
@@ -157,6 +182,7 @@ impl ProcessPlatform {
             chain => format!("{chain}/{}", launch.function),
         };
         let cpu = launch.cpu.and_then(|cpu| usize::try_from(cpu).ok());
+        let group = self.group(launch)?;
         let child = spawn(&Spawn {
             name: &name,
             image: launch.image,
@@ -180,6 +206,7 @@ impl ProcessPlatform {
             stderr: output,
             inherit: &[(theirs.as_fd(), CHANNEL_FD)],
             layers: &self.layers,
+            group: group.as_ref(),
         })
         .map_err(|error| unsuitable(&error))?;
         let process = Process {
@@ -187,7 +214,7 @@ impl ProcessPlatform {
             channel: ours,
             born: clock::now(),
             backlog: Backlog::default(),
-            pace: Pace::default(),
+            pace: Pace::of_one(),
             cpu,
             patient: launch.patient,
         };
@@ -377,7 +404,10 @@ impl Platform for ProcessPlatform {
     }
 
     fn memory_bytes(&self, process: ProcessId) -> Option<u64> {
-        memory::private_bytes(self.processes.get(&process)?.child.pid())
+        let child = &self.processes.get(&process)?.child;
+        // Of one with programs, what all of them have together.
+        let programs = child.refusals().and_then(|_| child.group()?.memory_bytes());
+        programs.or_else(|| memory::private_bytes(child.pid()))
     }
 
     fn report(
@@ -386,6 +416,22 @@ impl Platform for ProcessPlatform {
         data: &[u8; REPORT_DATA_BYTES],
     ) -> Result<PlatformReport, PlatformError> {
         self.reporter.report(asker, data)
+    }
+}
+
+/// What the processes of an instance may have together: what its function may have, what its regions and
+/// folders hold, and what the kernel needs for them.
+fn bounds_of_instance(launch: &Launch<'_, ProcessPlatform>) -> Bounds {
+    let limits = &launch.limits;
+    let copies = binding::copied_bytes(launch.libraries, Some(launch.files));
+    let theirs = [limits.scratch_bytes, launch.regions_bytes, copies];
+    let theirs = theirs.into_iter().fold(limits.memory_bytes, u64::saturating_add);
+    let kernel = KERNEL_BYTES + KERNEL_BYTES_PER_THREAD * u64::from(limits.threads);
+    Bounds {
+        memory_bytes: theirs
+            .saturating_add(theirs / PAGE_TABLES_PER)
+            .saturating_add(kernel),
+        threads: limits.threads,
     }
 }
 

@@ -94,6 +94,7 @@ impl Layers {
     pub fn probe() -> Self {
         let mut layers = Self {
             missing: Vec::new(),
+            no_notices: None,
             landlock_abi: landlock_abi(),
         };
         for layer in Layer::ALL {
@@ -105,6 +106,16 @@ impl Layers {
                     untried,
                 });
             }
+        }
+        if layers.has(Layer::Seccomp)
+            && let Err(failure) = in_child(0, told_of_refusals)
+        {
+            let Lack { reason, untried } = failure.into();
+            layers.no_notices = Some(Missing {
+                layer: Layer::Seccomp,
+                reason: format!("the monitor cannot be told of refused calls: {reason}"),
+                untried,
+            });
         }
         layers
     }
@@ -303,6 +314,17 @@ fn confined_by_seccomp() -> Result<(), Errno> {
     };
     StageOne::new(subject)?.install()?;
     effect(memfd_create("probe", MemfdFlags::CLOEXEC).err() == Some(Errno::PERM))
+}
+
+/// A process can have one listener of this kind, so this fails where a container's runtime has one already.
+fn told_of_refusals() -> Result<(), Errno> {
+    let subject = Subject {
+        role: Role::Program { jit: false },
+        image_number: 1,
+        pid: 1,
+        scratch: false,
+    };
+    effect(StageOne::new(subject)?.install()?.is_some())
 }
 
 fn bounded_by_limits() -> Result<(), Errno> {

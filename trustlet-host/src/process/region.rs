@@ -146,6 +146,37 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_in_a_region_is_not_executed() {
+        use crate::process::fork::fork;
+        let region = Region::create("outbox", 4096).unwrap();
+        assert_eq!(pwrite(&region, b"#!/bin/true\n", 0), Ok(12));
+        for fd in [region.read_only().unwrap(), region.into()] {
+            // Of a copy, in whose place the program would be.
+            let mut child = fork(0, || {
+                let none = [std::ptr::null::<libc::c_char>()];
+                // SAFETY: the path is NUL-terminated, and both arrays end with a null pointer.
+                unsafe {
+                    libc::syscall(
+                        libc::SYS_execveat,
+                        fd.as_raw_fd(),
+                        c"".as_ptr(),
+                        none.as_ptr(),
+                        none.as_ptr(),
+                        libc::AT_EMPTY_PATH,
+                    )
+                };
+                io::Error::last_os_error().raw_os_error().unwrap_or(0)
+            })
+            .unwrap();
+            let status = child
+                .wait(rustix::process::WaitIdOptions::empty())
+                .unwrap()
+                .unwrap();
+            assert_eq!(status.exit_status(), Some(libc::EACCES));
+        }
+    }
+
+    #[test]
     fn nobody_changes_the_length_of_a_region() {
         let region = Region::create("outbox", 4096).unwrap();
         for len_bytes in [0, 8192] {

@@ -9,6 +9,7 @@ use std::fmt;
 #[non_exhaustive]
 pub enum Step {
     Clone,
+    ControlGroup,
     IdentityMaps,
     Handshake,
     Signals,
@@ -30,8 +31,9 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::Clone,
+        Self::ControlGroup,
         Self::IdentityMaps,
         Self::Handshake,
         Self::Signals,
@@ -61,6 +63,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Clone => "cloning into new namespaces",
+            Self::ControlGroup => "moving it into its control group",
             Self::IdentityMaps => "mapping its user and group",
             Self::Handshake => "waiting for its monitor",
             Self::Signals => "resetting signals",

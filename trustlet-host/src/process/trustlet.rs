@@ -2,9 +2,10 @@
 
 use super::backlog::Backlog;
 use super::failure::os;
-use super::jail::{Child, Exit};
-use super::pace::Pace;
+use super::jail::{Child, Exit, InstanceGroup};
+use crate::core::EndReason;
 use crate::machine::{Refused, Trustlet};
+use crate::pace::Pace;
 use crate::platform::PlatformError;
 use hacher_libos_net::clock::{self, Monotonic};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -73,11 +74,12 @@ impl Trustlet for Process {
             Exit::Signal(signal) => (true, signal),
         };
         let lived_ns = clock::now().ns_since(self.born);
+        let out_of_memory = self.child.group().is_some_and(InstanceGroup::was_out_of_memory);
         Some(crate::core::Exit {
             signalled,
             code: u32::try_from(code).unwrap_or(u32::MAX),
             lived_ns,
-            asked: None,
+            asked: out_of_memory.then_some(EndReason::OutOfMemory),
         })
     }
 }

@@ -14,6 +14,7 @@ use crate::core::{Caller, Core, NamedSocket};
 use crate::linux::loaded::loaded_libraries;
 use crate::linux::patience::is_asked_to_stop;
 use crate::machine::{Machine, Shares};
+use crate::pace::Pace;
 use crate::socket_file::SocketFile;
 use core::time::Duration;
 use hacher_libos_net::clock;
@@ -76,6 +77,7 @@ impl<M: Machine> Service<M> {
             untold: Untold::default(),
             hung_up: BTreeMap::new(),
             refusals_due: BTreeMap::new(),
+            refusals_pace: Pace::of_all(),
             stage: Stage::Running,
             exit_code: 0,
             manager: Manager::of_environment(),
@@ -91,7 +93,7 @@ impl<M: Machine> Service<M> {
             return Err(ServiceError::Untried(untried));
         }
         // Before anybody is started, who would be left without a part.
-        service.shares = Some(M::Shares::divide());
+        service.shares = Some(M::Shares::divide(service.core.platform_mut()));
         // Before the loader, which sees what is left of the machine's limits, and would only add that its
         // monitor is gone.
         service.start_scribe()?;

@@ -11,6 +11,7 @@ use super::renewal::Renewals;
 use crate::core::Core;
 use crate::ids::ProcessId;
 use crate::machine::{Machine, OwnProgram};
+use crate::pace::Pace;
 use crate::socket_file::SocketFile;
 use core::time::Duration;
 use hacher_libos_net::clock::Monotonic;
@@ -52,6 +53,8 @@ pub(super) struct Service<M: Machine> {
     pub(super) hung_up: BTreeMap<ProcessId, Monotonic>,
     /// Trustlets whose refused calls wait for their turn, and when that is.
     pub(super) refusals_due: BTreeMap<ProcessId, Monotonic>,
+    /// Of answers to all of them together.
+    pub(super) refusals_pace: Pace,
     pub(super) stage: Stage,
     pub(super) exit_code: u8,
     pub(super) manager: Manager,

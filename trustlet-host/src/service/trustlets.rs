@@ -5,7 +5,7 @@ use super::daemon::DAEMON_EXIT_PATIENCE;
 use super::state::{Service, Stage};
 use super::token::{Token, watch};
 use crate::ids::ProcessId;
-use crate::machine::{Machine, OwnProcess, Refused, Shares, Trustlet};
+use crate::machine::{Machine, OwnProcess, Refused, Trustlet};
 use core::time::Duration;
 use hacher_libos_net::attach::{AskEvidence, Drained, MessageHeader, SAID_MAX_BYTES, kind, seqpacket};
 use hacher_libos_net::clock::{self, Monotonic};
@@ -82,18 +82,27 @@ impl<M: Machine> Service<M> {
                     self.core.died(process, exit);
                     self.core.platform_mut().forget(process);
                 }
-            } else if let Some(shares) = &self.shares {
-                shares.adopt(&self.core, process);
             }
         }
     }
 
-    /// Refuses a call that waits for it.
+    /// Refuses a call that waits for it, unless so many were refused lately that it waits on.
     pub(super) fn refuse_call(&mut self, process: ProcessId) {
+        let now = clock::now();
+        let used_up = self.refusals_pace.used_up_until(now);
         let Some(found) = self.core.platform_mut().trustlet_mut(process) else {
             return;
         };
-        let refused = found.refuse_next();
+        let refused = match used_up {
+            Some(resumes) => Some(Refused {
+                number: None,
+                resumes: Some(resumes),
+            }),
+            None => {
+                self.refusals_pace.count(now);
+                found.refuse_next()
+            }
+        };
         let Some(refusals) = found.refusals() else { return };
         // Neither fails for a descriptor that is watched.
         match refused {

@@ -16,6 +16,9 @@ pub enum EndReason {
     Overran,
     /// Nobody waits for what it runs any more.
     Unwanted,
+    /// It and what it had started took more memory than they may have together. The platform says so; nobody
+    /// can ask for it.
+    OutOfMemory,
     /// Anything else: it broke a rule, never served, or the service stops.
     Other,
 }
@@ -25,7 +28,7 @@ impl EndReason {
     #[must_use]
     pub const fn number(self) -> u64 {
         match self {
-            Self::Other => 0,
+            Self::Other | Self::OutOfMemory => 0,
             Self::Overran => 1,
             Self::Unwanted => 2,
         }
@@ -51,7 +54,7 @@ pub struct Exit {
     pub code: u32,
     /// How long it lived, in nanoseconds.
     pub lived_ns: u64,
-    /// Why the service had ended it, if it had.
+    /// Why the service had ended it, if it had, or the kernel in its place.
     pub asked: Option<EndReason>,
 }
 
@@ -63,6 +66,7 @@ impl Exit {
         match (self.signalled, self.code, self.asked) {
             (true, SIGKILL, Some(EndReason::Overran)) => End::Overran,
             (true, SIGKILL, Some(EndReason::Unwanted)) => End::Unwanted,
+            (true, SIGKILL, Some(EndReason::OutOfMemory)) => End::OutOfMemory,
             (true, SIGKILL, Some(EndReason::Other)) => End::Ended,
             (true, number, _) => End::Signalled(number),
             (false, code, _) => End::Exited(code),
@@ -77,6 +81,7 @@ impl Exit {
             End::Signalled(number) => (true, number, None),
             End::Overran => (true, SIGKILL, Some(EndReason::Overran)),
             End::Unwanted => (true, SIGKILL, Some(EndReason::Unwanted)),
+            End::OutOfMemory => (true, SIGKILL, Some(EndReason::OutOfMemory)),
             _ => (true, SIGKILL, Some(EndReason::Other)),
         };
         Self {

@@ -91,6 +91,9 @@ impl<P: Platform> Core<P> {
             forward_logs: definition.logs == 1,
             cpu: cpu_hint(definition.cpu)?,
             patient: false,
+            ordinal: 0,
+            // Of its own chains, of which there may be many; it is not bounded by what they hold.
+            regions_bytes: 0,
         };
         let Spawned { log } = self.platform.spawn(launch)?;
         gateway.log = log;

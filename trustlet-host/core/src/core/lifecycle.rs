@@ -146,7 +146,7 @@ impl<P: Platform> Core<P> {
 
     /// The process is gone and reaped: its instance can be created again.
     pub fn died(&mut self, process: ProcessId, mut exit: Exit) {
-        exit.asked = self.ending.remove(&process);
+        exit.asked = self.ending.remove(&process).or(exit.asked);
         let Some((owner, epoch)) = self.ledger.release(process) else {
             return;
         };
@@ -250,6 +250,8 @@ impl<P: Platform> Core<P> {
             forward_logs: given.logs == 1,
             cpu: entry.definition.placement(planned.function, planned.ordinal).cpu,
             patient: planned.on_core >= limits::PATIENT_FROM || planned.takes_turns,
+            ordinal: planned.ordinal,
+            regions_bytes: planned.regions_bytes(),
         };
         let Spawned { log } = self.platform.spawn(launch)?;
         if let Some(slot) = entry.sealed_mut()?.slots.get_mut(instance.at()) {

@@ -91,6 +91,16 @@ impl PlannedInstance {
         number(3 + 2 * (self.rings.len() + self.inbound.len() + usize::from(self.ahead.is_some())) + mapped)
     }
 
+    /// Bytes of the regions that it writes: its outbox, its page, and one for each mapped ring.
+    pub(crate) fn regions_bytes(&self) -> u64 {
+        let mapped = self.mapped_rings().map(|_| self.mapped.len_bytes());
+        let regions = [self.outbox.len_bytes(), self.page.len_bytes()].into_iter();
+        let lengths = regions
+            .chain(mapped)
+            .map(|len_bytes| u64::try_from(len_bytes).unwrap_or(u64::MAX));
+        lengths.fold(0, u64::saturating_add)
+    }
+
     /// The numbers of the mapped rings that it writes.
     pub(crate) fn mapped_rings(&self) -> impl Iterator<Item = u32> {
         (0..)

@@ -55,14 +55,6 @@ impl<P: Platform> Core<P> {
         Some(self.whom(process)?.to_string())
     }
 
-    /// The chain of a function's process.
-    pub fn chain_of_function(&self, process: ProcessId) -> Option<&str> {
-        let Owner::Function(chain, _) = self.ledger.owner(process)?.0 else {
-            return None;
-        };
-        Some(self.chains.get(chain.at())?.definition.chain.name.as_str())
-    }
-
     /// What people call a gateway.
     pub fn gateway_name(&self, id: GatewayId) -> String {
         self.whom_of_gateway(id).to_string()

@@ -225,7 +225,6 @@ pub(super) const PROGRAMS: &[libc::c_long] = &[
     libc::SYS_tgkill,
     libc::SYS_tkill,
     libc::SYS_pidfd_open,
-    libc::SYS_pidfd_send_signal,
     libc::SYS_setpgid,
     libc::SYS_getpgid,
     libc::SYS_getsid,
@@ -309,15 +308,14 @@ pub(super) const PROGRAM_OPTIONS_READ: &[(i32, i32)] = &[
     (libc::IPPROTO_TCP, libc::TCP_NODELAY),
     (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
 ];
-/// And that they set. Not `SO_LINGER`, as for servers; and no programs for the kernel to run on packets.
+/// And that they set. Not `SO_LINGER`, as for servers; no sizes, whose bounds are the machine's and not the
+/// instance's ([`super::super::network`]); and no programs for the kernel to run on packets.
 pub(super) const PROGRAM_OPTIONS_SET: &[(i32, i32)] = &[
     (libc::SOL_SOCKET, libc::SO_BROADCAST),
     (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
-    (libc::SOL_SOCKET, libc::SO_RCVBUF),
     (libc::SOL_SOCKET, libc::SO_RCVTIMEO),
     (libc::SOL_SOCKET, libc::SO_REUSEADDR),
     (libc::SOL_SOCKET, libc::SO_REUSEPORT),
-    (libc::SOL_SOCKET, libc::SO_SNDBUF),
     (libc::SOL_SOCKET, libc::SO_SNDTIMEO),
     (libc::IPPROTO_TCP, libc::TCP_KEEPCNT),
     (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE),

@@ -35,6 +35,12 @@ pub(super) fn checked_for_programs(rules: &mut Rules, subject: Subject, jit: boo
             vec![number(0, option)?, number(1, value)?],
         )?;
     }
+    // What the receiver is told of a signal is the kernel's word, and not the sender's.
+    allow_if(
+        rules,
+        libc::SYS_pidfd_send_signal,
+        vec![argument(2, Width::Long, SeccompCmpOp::Eq, 0)?],
+    )?;
     allow_if(rules, libc::SYS_fcntl, vec![number(1, libc::F_GETLK)?])?;
     // Every descriptor that it shares with others has an open file of its own here, so that blocking mode is
     // its own affair.

@@ -8,8 +8,9 @@
 
 use crate::core::Core;
 use crate::ids::{ChainId, ProcessId};
+use crate::process::jail::InstanceGroup;
 use crate::process::platform::ProcessPlatform;
-use crate::process::scheduling::{self, Class, Taken, taken};
+use crate::process::scheduling::{self, Class, Taken, taken, taken_with_programs};
 use core::time::Duration;
 use hacher_libos_net::clock::{self, Monotonic};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,7 +38,7 @@ const KEPT_WAITING: f64 = 0.1;
 
 /// Who takes how much, and who is in the background.
 #[derive(Debug)]
-pub struct Classes {
+pub(super) struct Classes {
     processors: f64,
     due: Option<Monotonic>,
     looked: Monotonic,
@@ -76,6 +77,34 @@ struct Subject {
     pid: i32,
     cpu: Option<usize>,
     patient: bool,
+    has_programs: bool,
+    /// What its control group counts of the processors, if it has one.
+    counted: Option<Duration>,
+}
+
+impl Subject {
+    /// What it took, with all that it has started; `None` if it has ended.
+    fn taken(&self) -> Option<Taken> {
+        match self.has_programs {
+            true => {
+                let taken = taken_with_programs(self.pid)?;
+                Some(match self.counted {
+                    Some(ran) => taken.counted(ran),
+                    None => taken,
+                })
+            }
+            false => taken(self.pid),
+        }
+    }
+
+    fn set_class(&self, class: Class) {
+        if self.has_programs {
+            scheduling::set_class_with_programs(self.pid, class);
+        } else {
+            // Fails for one that has ended.
+            let _ = scheduling::set_class(self.pid, class);
+        }
+    }
 }
 
 impl Classes {
@@ -132,8 +161,7 @@ impl Classes {
                 },
                 false => continue,
             };
-            // Fails for one that has ended.
-            let _ = scheduling::set_class(subject.pid, class);
+            subject.set_class(class);
         }
         self.background = background;
         let done = clock::now();
@@ -154,12 +182,13 @@ impl Classes {
         let mut cores: BTreeMap<usize, Resource> = BTreeMap::new();
         let mut seen = BTreeMap::new();
         for subject in subjects {
-            let Some(taken) = taken(subject.pid) else { continue };
+            let Some(taken) = subject.taken() else { continue };
             // A process that is new began at nothing.
-            let before = self.seen.get(&subject.process).copied().unwrap_or_default();
+            let before = self.seen.remove(&subject.process).unwrap_or_default();
+            let (ran, waited) = taken.since(&before);
             let rate = Rate {
-                ran: taken.ran.saturating_sub(before.ran).as_secs_f64() / passed,
-                waited: taken.waited.saturating_sub(before.waited).as_secs_f64() / passed,
+                ran: ran.as_secs_f64() / passed,
+                waited: waited.as_secs_f64() / passed,
             };
             seen.insert(subject.process, taken);
             all.add(subject.chain, rate);
@@ -268,6 +297,8 @@ fn subjects(core: &Core<ProcessPlatform>) -> Vec<Subject> {
                 pid: found.child.pid(),
                 cpu: found.cpu,
                 patient: found.patient,
+                has_programs: found.child.refusals().is_some(),
+                counted: found.child.group().and_then(InstanceGroup::ran),
             })
         })
         .collect()
