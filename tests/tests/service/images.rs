@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 /// Only to detect that something never comes.
@@ -145,23 +145,29 @@ fn comes_back(service: &Service, starts: u64) {
     }
 }
 
-/// What `command` says of a chain file with this function, and whether it is content.
-fn said(command: &str, folder: &Path, more: &str) -> (bool, String) {
+/// Runs `command` for a chain file with this function.
+fn run(command: &str, folder: &Path, more: &str) -> Output {
     let path = folder.join("chain.toml");
     fs::write(&path, chain(&function("f", "image", more))).unwrap();
-    let output = Command::new(executable("fabric-under-test"))
+    Command::new(executable("fabric-under-test"))
         .args([command, "--format", "json"])
         .arg(&path)
         .output()
-        .unwrap();
+        .unwrap()
+}
+
+/// What `command` says of a chain file with this function, and whether it is content.
+fn said(command: &str, folder: &Path, more: &str) -> (bool, String) {
+    let output = run(command, folder, more);
     let all = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(all).unwrap())
 }
 
 fn digest(folder: &Path, more: &str) -> String {
-    let (good, text) = said("measure", folder, more);
-    assert!(good, "{text}");
-    let data: Value = serde_json::from_str(&text).unwrap();
+    let output = run("measure", folder, more);
+    assert!(output.status.success(), "{output:?}");
+    // Beside it, standard error tells of files that take their time.
+    let data: Value = serde_json::from_slice(&output.stdout).unwrap();
     let chain = data.as_array().map_or(&data, |chains| &chains[0]);
     chain["digest"].as_str().unwrap().to_owned()
 }
