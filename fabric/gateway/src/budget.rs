@@ -269,8 +269,8 @@ const fn request_bytes(max_body_bytes: u64) -> u64 {
     if whole > UPLOAD_BYTES { whole } else { UPLOAD_BYTES }
 }
 
-/// Memory of the largest reply, collected whole or as it leaves while it is made. `parts`: how many records it
-/// joins at most, 1 if it joins none.
+/// Memory of the largest reply, collected whole or as it leaves while it is made. `parts`: how many records
+/// it joins at most, 1 if it joins none.
 pub(super) const fn reply_bytes(max_reply_bytes: u64, parts: u64) -> u64 {
     let whole = if parts > 1 {
         joined_bytes(max_reply_bytes, parts)

@@ -59,8 +59,8 @@ impl Exchange {
     }
 }
 
-/// The least memory of a gateway that serves chains of which these are the largest exchanges: one of each, and
-/// all connections.
+/// The least memory of a gateway that serves chains of which these are the largest exchanges: one of each,
+/// and all connections.
 #[must_use]
 pub fn least_memory_bytes(chains: impl IntoIterator<Item = Exchange>) -> u64 {
     let exchanges = chains.into_iter();

@@ -11,8 +11,8 @@ use serde::forward_to_deserialize_any;
 use std::borrow::Cow;
 
 /// The query of the request, `?page=2&size=10`, as the fields of a `T`. A field that may be missing is an
-/// `Option`, or has `#[serde(default)]`; what `T` does not name is passed over; a field that comes twice is an
-/// error. Without a query all fields are missing.
+/// `Option`, or has `#[serde(default)]`. Fields that `T` does not name are ignored; a field that comes twice
+/// is an error. Without a query all fields are missing.
 ///
 /// A query that is no `T` is a permanent failure; as a parameter, `Result<Query<T>, BoxError>` leaves it to
 /// the handler, which may answer with 400. The body is not waited for.

@@ -15,7 +15,7 @@ use hacher_libos_net::{Failure, Input, Output};
 /// | parameters | result | |
 /// |---|---|---|
 /// | none, `A`, `A, B`, up to four | `R` | typed input, one record |
-/// | `&Input<'_>`, `&Input<'_>, A`, `&Input<'_>, A, B` | `R` | and attempt, secrets, time left; alone without the body |
+/// | `&Input<'_>`, `&Input<'_>, A`, `&Input<'_>, A, B` | `R` | attempt, secrets, time left; body only as `A` |
 /// | `Input<'_>` | `R` | joins, streamed input |
 /// | `A, &mut Output<'_>`, `A, B, &mut Output<'_>` | `Result<(), E>` | several ports, headers, streamed output |
 /// | `Input<'_>, &mut Output<'_>` | `Result<(), E>` | everything |
