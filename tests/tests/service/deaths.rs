@@ -73,10 +73,18 @@ fn every_end_of_a_function_is_told_as_what_it_is() {
         assert_eq!(problem["cause"], cause, "{body}: {problem}");
         assert_eq!(problem[member], value, "{body}: {problem}");
         assert_eq!(problem["attempts"], 2, "{body}: {problem}");
+        let hint = match cause {
+            "out_of_memory" => "the limit is \"64MiB\" (`function.a.memory`), try \"128MiB\"",
+            "limit_reached" if value == "threads" => "the limit is 8 (`function.a.threads`), try 16",
+            _ => "",
+        };
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(hint), "{body}: {detail}");
         assert_eq!(service.post("t", "x").unwrap().body, "x", "after {body}");
         if matches!(body, "abort" | "exit" | "memory" | "stack") {
             let end = instance(&service)["last_end"].clone();
             assert_eq!(end["cause"], cause, "{body}: {end}");
+            assert!(end["detail"].as_str().unwrap().contains(hint), "{body}: {end}");
             let counted = format!("cause=\"{cause}\",code=\"");
             let metrics = metrics(&service);
             assert!(
