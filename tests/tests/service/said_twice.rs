@@ -56,6 +56,7 @@ const STATUS: MachineOnly = &[
         "fabric_memory_bytes",
         "follows from the chain file: `explain` has it",
     ),
+    ("memory_limit_bytes", "of the gateway: one bound for all of them"),
     ("memory_used_bytes", "has moved on between the two questions"),
     ("programs", "follows from the chain file: `explain` has it"),
     ("monitor_sha384", "is compared with a file, by a program"),

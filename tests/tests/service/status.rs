@@ -261,9 +261,9 @@ fn status_and_traces_find_the_failed_request_by_the_id_that_the_client_has() {
 fn a_filter_that_finds_nothing_or_means_nothing_is_said() {
     let service = Service::start(&chain("echo", "")).unwrap();
     for (path, status, word) in [
-        ("/status?chain=u", 404, "but t"),
-        ("/status?function=b", 404, "but a"),
-        ("/traces?chain=u", 404, "but t"),
+        ("/status?chain=u", 404, "known chains: t"),
+        ("/status?function=b", 404, "known functions: a"),
+        ("/traces?chain=u", 404, "known chains: t"),
         ("/status?colour=red", 400, "chain, function, failed"),
         ("/status?invocation=0011223344556677", 400, "no filter"),
         ("/traces?invocation=12", 400, "hacher-invocation"),
@@ -279,9 +279,12 @@ fn a_filter_that_finds_nothing_or_means_nothing_is_said() {
     let reply = service.operator("/status?failed").unwrap().json();
     assert_eq!(reply["chains"].as_array().unwrap().len(), 0, "nothing has failed");
     for (arguments, word) in [
-        (&["status", "u"][..], "no chain `u`, but t"),
-        (&["status", "--function", "b"], "no function `b`, but a"),
-        (&["traces", "--chain", "u"], "no chain `u`, but t"),
+        (&["status", "u"][..], "no chain `u`; known chains: t"),
+        (
+            &["status", "--function", "b"],
+            "no function `b`; known functions: a",
+        ),
+        (&["traces", "--chain", "u"], "no chain `u`; known chains: t"),
         (&["traces", "--invocation", "x"], "hacher-invocation"),
     ] {
         let (code, out, err) = ask(&service, arguments);
