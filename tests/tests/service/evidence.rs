@@ -398,7 +398,7 @@ fn the_command_gets_evidence_and_explains_what_is_wrong_with_a_nonce() {
         (Some("emulated"), Some(text.as_str()))
     );
     assert_eq!(value["manifest"].as_str().unwrap().as_bytes(), manifest.encode());
-    for (wrong, word) in [("abc", "has 3"), (&"xy".repeat(64), "no hex digit")] {
+    for (wrong, word) in [("abc", "has 3"), (&"xy".repeat(64), "not a hex digit")] {
         let (code, _, said) = command(&["evidence", "--gateway", &gateway, "--nonce", wrong]).unwrap();
         assert_eq!(code, Some(2));
         assert!(said.contains(word), "{said}");

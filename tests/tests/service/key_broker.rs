@@ -333,5 +333,5 @@ fn without_a_broker_a_chain_is_checked_and_measured_and_not_served() {
     // Plain HTTP stays on this machine.
     let (code, _, err) = command(&["serve", file, "--kbs", "http://kbs.example.org"]).unwrap();
     assert_eq!(code, Some(2));
-    assert!(err.contains("on this machine alone"), "{err}");
+    assert!(err.contains("on this machine only"), "{err}");
 }

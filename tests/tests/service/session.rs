@@ -824,7 +824,7 @@ fn a_gateway_that_goes_silent_is_given_up() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
     // The kernel accepts, and nobody answers.
-    call(SECRET, &["--gateway", &address, "--timeout", "1"]).fails(1, "the time for that is over");
+    call(SECRET, &["--gateway", &address, "--timeout", "1"]).fails(1, "sent nothing for too long");
     drop(silent);
 }
 
