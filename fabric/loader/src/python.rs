@@ -10,7 +10,7 @@ mod installation;
 
 use super::beneath::Beneath;
 use super::linked::Loadable;
-use super::tree::{Selection, Tree};
+use super::tree::{Bound, Selection, Tree, TreeError};
 pub(super) use asked::Asked;
 use asked::problem;
 use hacher_chain_dsl::{Diagnostic, FileRef, PYTHON_PLACE};
@@ -53,12 +53,18 @@ impl Asked<'_> {
     /// # Errors
     /// All that is missing, each where the chain file names it.
     pub(super) fn find(&self) -> Result<Found, Vec<Diagnostic>> {
+        let search = std::env::var_os("PATH").unwrap_or_default();
+        self.find_in(&std::env::split_paths(&search).collect::<Vec<_>>())
+    }
+
+    /// The same, with these folders of programs.
+    fn find_in(&self, programs: &[PathBuf]) -> Result<Found, Vec<Diagnostic>> {
         let mut problems = Vec::new();
         let file = self.file().unwrap_or_else(|found| {
             problems.push(*found);
             None
         });
-        let installation = match Installation::find(self) {
+        let installation = match Installation::find_in(self, programs) {
             Ok(installation) => installation,
             Err(found) => {
                 problems.push(*found);
@@ -71,25 +77,52 @@ impl Asked<'_> {
         let mut trees = Vec::from_iter(file);
         let mut packages = Vec::new();
         let library = format!("{PYTHON_PLACE}/{}", installation.library_within);
-        let library = (installation.library.clone(), library, Selection::PythonLibrary);
-        let places = installation.packages.iter().enumerate().map(|(at, folder)| {
+        let around = self.bound_around(&installation).map_err(|found| vec![*found])?;
+        let around = match (&around, self.bound) {
+            (Some(base), _) => Bound::WithLinks(base),
+            (None, Some(bound)) => Bound::Strict(bound),
+            (None, None) => Bound::None,
+        };
+        let library = (
+            installation.library.clone(),
+            library,
+            Selection::PythonLibrary,
+            around,
+        );
+        let places = installation.packages.iter().enumerate().map(|(at, found)| {
             let place = format!(
                 "{PYTHON_PLACE}/packages{}",
                 if at == 0 { String::new() } else { at.to_string() }
             );
             packages.push(place.clone());
-            (folder.clone(), place, Selection::PythonPackages)
+            let bound = match self.bound {
+                Some(bound) if found.is_of_environment => Bound::Strict(bound),
+                _ => around,
+            };
+            (found.folder.clone(), place, Selection::PythonPackages, bound)
         });
         let mut folders = vec![library];
         folders.extend(places);
         let mut modules = Vec::new();
-        for (folder, place, selection) in &folders {
-            match Tree::select(folder, place, self.bound_of(&installation, folder), *selection) {
+        for (folder, place, selection, bound) in &folders {
+            match Tree::select(folder, place, *bound, *selection) {
                 Ok(tree) => {
                     modules.extend(tree.extension_modules());
                     trees.push(tree);
                 }
-                Err(error) => problems.push(problem(self.spans.venv, error.to_string(), "for this function")),
+                Err(error) => {
+                    let is_strict = matches!(bound, Bound::Strict(_));
+                    let refused = problem(self.spans.venv, error.to_string(), "for this function");
+                    problems.push(match error {
+                        TreeError::Outside { .. } if is_strict && !installation.is_of_service => refused
+                            .with_help(format!(
+                                "or have the service find the interpreter by its own PATH: \
+                                 PATH={}/bin:$PATH, where the service is started",
+                                installation.base.display()
+                            )),
+                        _ => refused,
+                    });
+                }
             }
         }
         if !problems.is_empty() {
@@ -143,19 +176,24 @@ impl Asked<'_> {
                 "named here, relative to this file",
             ))
         })?;
-        handler::check(&path, python.handler(), span)?;
+        handler::check(&tree, &path, python.handler(), span)?;
         Ok(holder.is_none().then_some(tree))
     }
 
-    /// Folders of the interpreter lie where the machine has it, as its libraries do; those of an environment
-    /// where files may.
-    fn bound_of(&self, installation: &Installation, folder: &Path) -> Option<&Beneath> {
-        self.bound.filter(|_| {
-            installation
-                .environment
-                .as_ref()
-                .is_some_and(|own| folder.starts_with(own))
-        })
+    /// Where a bound is given, it holds for all that the chain file chooses, whatever links lead to. What lies
+    /// around an interpreter that the service itself would start was chosen by who set up the machine, and may
+    /// lie in its folder.
+    fn bound_around(&self, installation: &Installation) -> Result<Option<Beneath>, Box<Diagnostic>> {
+        if self.bound.is_none() || !installation.is_of_service {
+            return Ok(None);
+        }
+        let base = &installation.base;
+        Beneath::new("the interpreter's folder", base)
+            .map(Some)
+            .map_err(|error| {
+                let message = format!("cannot use `{}`: {error}", base.display());
+                Box::new(problem(self.spans.interpreter, message, "for this function"))
+            })
     }
 
     /// Whether the version will do, and the package is there.
@@ -173,11 +211,11 @@ impl Asked<'_> {
                 old.with_help("name a later one: interpreter = \"/usr/bin/python3.11\""),
             ));
         }
-        let has = |folder: &PathBuf| {
+        let has = |folder: &Path| {
             let package = folder.join("hacher");
             package.join("__init__.py").is_file() && package.join("_native.abi3.so").is_file()
         };
-        if installation.packages.iter().any(has) {
+        if installation.packages.iter().any(|found| has(&found.folder)) {
             return Ok(());
         }
         let whose = installation.environment.as_ref().map_or_else(

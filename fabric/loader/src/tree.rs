@@ -8,7 +8,6 @@
 //! the start fail, but leads nowhere else; and what the monitor measures is its copy.
 
 use super::beneath::{Beneath, Outside, by_number, in_words, open_beneath};
-use super::folders::open;
 use super::progress::{Going, asking};
 use hacher_trustlet_host::chosen::copy::is_made_up;
 use hacher_trustlet_host::core::limits::{
@@ -17,7 +16,7 @@ use hacher_trustlet_host::core::limits::{
 use rustix::fs::{Mode, OFlags, readlinkat};
 pub(super) use selection::Selection;
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, FileType};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -41,6 +40,7 @@ pub struct Tree {
     entries: Vec<Entry>,
     len_bytes: u64,
     selection: Selection,
+    follows: Follows,
     /// The last to go: closing the file waits for its file system as well.
     closing: Option<Going<'static>>,
 }
@@ -49,6 +49,28 @@ impl Drop for Tree {
     fn drop(&mut self) {
         self.closing = Some(asking(&self.named));
     }
+}
+
+/// What becomes of a link that leads out of its folder.
+#[derive(Debug)]
+enum Follows {
+    /// It is refused.
+    Never,
+    /// It stands for what it leads to.
+    Anywhere,
+    /// Likewise, beneath this folder alone.
+    Beneath(Beneath),
+}
+
+/// Where a selection of a folder may lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Bound<'a> {
+    /// Anywhere, and so may what its links lead to.
+    None,
+    /// Beneath this folder. No link leads out of the selected one.
+    Strict(&'a Beneath),
+    /// Beneath this folder, and so may what its links lead to.
+    WithLinks(&'a Beneath),
 }
 
 /// Something in a tree.
@@ -175,15 +197,30 @@ impl Tree {
     /// # Errors
     /// [`TreeError`], of the first thing that a function cannot be given.
     pub fn read(path: &Path, place: &str, bound: Option<&Beneath>) -> Result<Self, TreeError> {
-        Self::select(path, place, bound, Selection::All)
+        Self::find(path, place, bound, Selection::All, Follows::Never)
     }
 
-    /// The same of what `selection` takes. Beneath a bound no link leads out, whatever it says.
+    /// The same of what `selection` takes.
     pub(super) fn select(
+        path: &Path,
+        place: &str,
+        bound: Bound<'_>,
+        selection: Selection,
+    ) -> Result<Self, TreeError> {
+        let (bound, follows) = match bound {
+            Bound::None => (None, Follows::Anywhere),
+            Bound::Strict(bound) => (Some(bound), Follows::Never),
+            Bound::WithLinks(bound) => (Some(bound), Follows::Beneath(bound.clone())),
+        };
+        Self::find(path, place, bound, selection, follows)
+    }
+
+    fn find(
         path: &Path,
         place: &str,
         bound: Option<&Beneath>,
         selection: Selection,
+        follows: Follows,
     ) -> Result<Self, TreeError> {
         let _going = asking(path);
         let shown = || Shown(path.to_owned());
@@ -191,29 +228,7 @@ impl Tree {
             path: shown(),
             source,
         };
-        // Found first, without what opening does to a pipe or a device.
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let found = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
-        let mut found = File::from(found);
-        if let Some(bound) = bound {
-            found = bound.find(&found).map_err(|source| TreeError::Outside {
-                path: shown(),
-                source,
-            })?;
-        }
-        let kind = found.metadata().map_err(failed)?.file_type();
-        if !kind.is_file() && !kind.is_dir() {
-            return Err(TreeError::Special {
-                path: shown(),
-                what: in_words(kind),
-            });
-        }
-        if is_made_up(found.as_fd()).map_err(|errno| failed(errno.into()))? {
-            return Err(TreeError::Special {
-                path: shown(),
-                what: "made up by the kernel whenever it is read (procfs, sysfs)",
-            });
-        }
+        let (found, kind) = look_at(path, bound, shown)?;
         let mut tree = Self {
             place: place.to_owned(),
             named: path.to_owned(),
@@ -221,6 +236,7 @@ impl Tree {
             entries: Vec::new(),
             len_bytes: 0,
             selection,
+            follows,
             closing: None,
         };
         if kind.is_dir() {
@@ -228,7 +244,7 @@ impl Tree {
                 within: String::new(),
                 kind: Kind::Folder,
             });
-            tree.read_folders(selection.follows_links() && bound.is_none())?;
+            tree.read_folders()?;
             tree.entries.sort_by(|one, other| one.within.cmp(&other.within));
         } else {
             let len_bytes = tree.top.metadata().map_err(failed)?.len();
@@ -287,10 +303,15 @@ impl Tree {
                 Ok(Content::File(file.into()))
             }
             Kind::File => Ok(Content::File(self.open_file(&entry.within)?.into())),
-            Kind::Elsewhere(path) => match open(path) {
-                Ok(file) => Ok(Content::File(file.into())),
-                Err(source) => Err(self.io(&entry.within, source)),
-            },
+            Kind::Elsewhere(path) => {
+                let (file, kind) = self.look_elsewhere(path, &entry.within)?;
+                if !kind.is_file() {
+                    return Err(TreeError::Changed {
+                        path: self.shown(&entry.within, Path::new("")),
+                    });
+                }
+                Ok(Content::File(file.into()))
+            }
         }
     }
 
@@ -309,8 +330,14 @@ impl Tree {
         paths.collect()
     }
 
+    /// The top, opened once more: with a position of its own.
+    pub(super) fn open_top(&self) -> io::Result<File> {
+        let _going = asking(&self.named);
+        File::open(by_number(&self.top))
+    }
+
     /// Looks into all folders, from the top on.
-    fn read_folders(&mut self, follows: bool) -> Result<(), TreeError> {
+    fn read_folders(&mut self) -> Result<(), TreeError> {
         let mut waiting = vec![String::new()];
         while let Some(folder) = waiting.pop() {
             let _going = asking(&self.named.join(&folder));
@@ -339,7 +366,9 @@ impl Tree {
                 } else if kind.is_symlink() {
                     match self.read_link(&opened, name, &within) {
                         Ok(target) => self.add(within, Kind::Link(target), 0)?,
-                        Err(TreeError::Leaves { .. }) if follows => self.follow(within)?,
+                        Err(TreeError::Leaves { .. }) if !matches!(self.follows, Follows::Never) => {
+                            self.follow(within)?;
+                        }
                         Err(error) => return Err(error),
                     }
                 } else if kind.is_file() {
@@ -364,19 +393,14 @@ impl Tree {
         let Ok(real) = link.canonicalize() else {
             return Ok(());
         };
-        let metadata = real.metadata().map_err(|source| self.io(&within, source))?;
-        let kind = metadata.file_type();
+        // Opened here, so whether it can be read is found out before anything starts.
+        let (file, kind) = self.look_elsewhere(&real, &within)?;
         if kind.is_file() {
+            let metadata = file.metadata().map_err(|source| self.io(&within, source))?;
             return self.add(within, Kind::Elsewhere(real), metadata.len());
         }
-        if !kind.is_dir() {
-            return Err(TreeError::Special {
-                path: self.shown(&within, Path::new("")),
-                what: in_words(kind),
-            });
-        }
         self.add(within.clone(), Kind::Folder, 0)?;
-        let names = std::fs::read_dir(&real).map_err(|source| self.io(&within, source))?;
+        let names = std::fs::read_dir(by_number(&file)).map_err(|source| self.io(&within, source))?;
         for found in names {
             let found = found.map_err(|source| self.io(&within, source))?;
             let name = found.file_name();
@@ -390,6 +414,17 @@ impl Tree {
             }
         }
         Ok(())
+    }
+
+    /// Opens a file or folder to which a link at `within` leads out of the tree.
+    fn look_elsewhere(&self, real: &Path, within: &str) -> Result<(File, FileType), TreeError> {
+        let bound = match &self.follows {
+            Follows::Never | Follows::Anywhere => None,
+            Follows::Beneath(bound) => Some(bound),
+        };
+        let (found, kind) = look_at(real, bound, || self.shown(within, Path::new("")))?;
+        let file = File::open(by_number(&found)).map_err(|source| self.io(within, source))?;
+        Ok((file, kind))
     }
 
     fn add(&mut self, within: String, kind: Kind, len_bytes: u64) -> Result<(), TreeError> {
@@ -479,6 +514,41 @@ impl Tree {
         let path = path.filter(|path| !path.as_os_str().is_empty());
         Shown(path.fold(self.named.clone(), |path, part| path.join(part)))
     }
+}
+
+/// Finds a file or folder, beneath `bound` if there is one, without what opening does to a pipe or a device.
+fn look_at(
+    path: &Path,
+    bound: Option<&Beneath>,
+    shown: impl Fn() -> Shown,
+) -> Result<(File, FileType), TreeError> {
+    let failed = |source: io::Error| TreeError::Io {
+        path: shown(),
+        source,
+    };
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let found = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
+    let mut found = File::from(found);
+    if let Some(bound) = bound {
+        found = bound.find(&found).map_err(|source| TreeError::Outside {
+            path: shown(),
+            source,
+        })?;
+    }
+    let kind = found.metadata().map_err(failed)?.file_type();
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(TreeError::Special {
+            path: shown(),
+            what: in_words(kind),
+        });
+    }
+    if is_made_up(found.as_fd()).map_err(|errno| failed(errno.into()))? {
+        return Err(TreeError::Special {
+            path: shown(),
+            what: "made up by the kernel whenever it is read (procfs, sysfs)",
+        });
+    }
+    Ok((found, kind))
 }
 
 /// Whether a link at `within` leads to no place above the top, taken by its names.

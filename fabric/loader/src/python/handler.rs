@@ -1,6 +1,7 @@
 //! Whether a file of Python has a name at all: a look at its lines, which finds slips before anything starts.
 //! What the name stands for, the process of the function finds out.
 
+use super::super::tree::Tree;
 use super::asked::problem;
 use hacher_chain_dsl::{Diagnostic, Span};
 use std::io::Read;
@@ -12,9 +13,11 @@ const FILE_MAX_BYTES: u64 = 4 << 20;
 const SHOWN_MAX: usize = 8;
 
 /// Refuses a file in which nothing is called `handler`.
-pub(super) fn check(path: &Path, handler: &str, span: Span) -> Result<(), Box<Diagnostic>> {
+pub(super) fn check(tree: &Tree, path: &Path, handler: &str, span: Span) -> Result<(), Box<Diagnostic>> {
     let mut bytes = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(FILE_MAX_BYTES).read_to_end(&mut bytes));
+    let read = tree
+        .open_top()
+        .and_then(|file| file.take(FILE_MAX_BYTES).read_to_end(&mut bytes));
     if read.is_err() || bytes.len() as u64 >= FILE_MAX_BYTES {
         return Ok(());
     }

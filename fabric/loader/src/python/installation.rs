@@ -16,25 +16,32 @@ const LANDMARK: &str = "os.py";
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Installation {
     pub(super) interpreter: PathBuf,
+    /// The folder that it is installed in.
+    pub(super) base: PathBuf,
+    /// Whether the service finds it by its own search path: what lies around it is the operator's choice, not
+    /// the chain file's.
+    pub(super) is_of_service: bool,
     pub(super) version: (u32, u32),
     /// The standard library.
     pub(super) library: PathBuf,
     /// The same from the folder that the interpreter is installed in: `lib/python3.11`.
     pub(super) library_within: String,
     /// Folders of packages, in the order in which they are searched.
-    pub(super) packages: Vec<PathBuf>,
+    pub(super) packages: Vec<Packages>,
     /// The virtual environment, if there is one.
     pub(super) environment: Option<PathBuf>,
 }
 
-impl Installation {
-    /// Finds what a chain file asks for.
-    pub(super) fn find(asked: &Asked<'_>) -> Result<Self, Box<Diagnostic>> {
-        let search = std::env::var_os("PATH").unwrap_or_default();
-        Self::find_in(asked, &std::env::split_paths(&search).collect::<Vec<_>>())
-    }
+/// A folder of packages.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Packages {
+    pub(super) folder: PathBuf,
+    /// Whether it was looked for in the virtual environment, wherever a link has led from there.
+    pub(super) is_of_environment: bool,
+}
 
-    /// The same, with these folders of programs.
+impl Installation {
+    /// Finds what a chain file asks for, with these folders of programs.
     pub(super) fn find_in(asked: &Asked<'_>, programs: &[PathBuf]) -> Result<Self, Box<Diagnostic>> {
         let (python, spans) = (asked.python, asked.spans);
         let refuse = |span, message: String, label: &str| Box::new(problem(span, message, label));
@@ -91,7 +98,7 @@ impl Installation {
         if let Some(folder) = &environment {
             let found =
                 ["lib", "lib64"].map(|lib| folder.join(lib).join(&version_folder).join("site-packages"));
-            add_folders(&mut packages, found);
+            add_folders(&mut packages, true, found);
             if packages.is_empty() {
                 let message = format!(
                     "the virtual environment `{}` has no packages for Python {}.{}, which `{}` is",
@@ -107,6 +114,7 @@ impl Installation {
             // Debian's interpreter has its packages elsewhere than others.
             add_folders(
                 &mut packages,
+                false,
                 [
                     base.join("local/lib").join(&version_folder).join("dist-packages"),
                     base.join("lib").join(&version_folder).join("site-packages"),
@@ -118,6 +126,8 @@ impl Installation {
         let library = base.join(&library_within);
         Ok(Self {
             library: library.canonicalize().unwrap_or(library),
+            is_of_service: is_in(programs, &real, &version_folder),
+            base,
             interpreter: real,
             version,
             library_within,
@@ -127,15 +137,33 @@ impl Installation {
     }
 }
 
-/// Adds those that are there, each once.
-fn add_folders(packages: &mut Vec<PathBuf>, folders: impl IntoIterator<Item = PathBuf>) {
+/// Whether one of the folders of programs has the interpreter, under its usual names.
+fn is_in(programs: &[PathBuf], real: &Path, versioned: &str) -> bool {
+    let named = programs
+        .iter()
+        .filter(|folder| folder.is_absolute())
+        .flat_map(|folder| ["python3", versioned].map(|name| folder.join(name)));
+    named
+        .filter_map(|path| path.canonicalize().ok())
+        .any(|path| path == real)
+}
+
+/// Adds those that are there, each once, as what it was found as first.
+fn add_folders(
+    packages: &mut Vec<Packages>,
+    is_of_environment: bool,
+    folders: impl IntoIterator<Item = PathBuf>,
+) {
     for folder in folders {
         let _going = asking(&folder);
         if let Ok(real) = folder.canonicalize()
             && real.is_dir()
-            && !packages.contains(&real)
+            && packages.iter().all(|known| known.folder != real)
         {
-            packages.push(real);
+            packages.push(Packages {
+                folder: real,
+                is_of_environment,
+            });
         }
     }
 }

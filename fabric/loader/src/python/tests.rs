@@ -51,6 +51,16 @@ impl Machine {
     }
 
     fn find(&self, lines: &str) -> Result<Found, String> {
+        self.find_beneath(None, lines, &[])
+    }
+
+    /// What a chain file finds where `--files-dir` is given, by a service with these folders of programs.
+    fn find_beneath(&self, bound: Option<&str>, lines: &str, programs: &[&str]) -> Result<Found, String> {
+        let bound = bound.map(|folder| Beneath::new("--files-dir", &self.path(folder)).unwrap());
+        let programs = programs
+            .iter()
+            .map(|folder| self.path(folder))
+            .collect::<Vec<_>>();
         let text = format!(
             "chain = \"t\"\nflow = [\"ingress -> f -> egress\"]\n[function.f]\npython = \"app.py:handler\"\n{lines}\n"
         );
@@ -61,9 +71,9 @@ impl Machine {
             spans: checked.python_spans(id).unwrap(),
             folder: self.0.path(),
             files: function.files(),
-            bound: None,
+            bound: bound.as_ref(),
         };
-        asked.find().map_err(|found| {
+        asked.find_in(&programs).map_err(|found| {
             assert!(
                 found
                     .iter()
@@ -143,6 +153,165 @@ fn links_out_of_an_environment_are_what_they_lead_to_and_those_to_nothing_are_le
             && !has("/python/packages/gone.py")
     );
     assert_eq!(found.modules.len(), 2);
+}
+
+/// A machine on which chain files and their environments lie beneath `srv`.
+fn bounded() -> Machine {
+    let machine = Machine::new();
+    fs::create_dir_all(machine.path("srv")).unwrap();
+    fs::rename(machine.path("venv"), machine.path("srv/venv")).unwrap();
+    fs::rename(machine.path("app.py"), machine.path("srv/app.py")).unwrap();
+    symlink("srv/app.py", machine.path("app.py")).unwrap();
+    machine.write("secret/key.py", "secret");
+    machine
+}
+
+/// Lets the system's packages in, so that `venv` leads to them, too.
+fn with_system(machine: &Machine) {
+    machine.write("srv/venv/pyvenv.cfg", "include-system-site-packages = true\n");
+    machine.write("usr/lib/python3/dist-packages/six.py", "");
+}
+
+#[test]
+fn the_interpreter_of_the_service_may_lie_outside_of_where_files_may() {
+    let machine = bounded();
+    with_system(&machine);
+    machine.write("usr/share/data/one.py", "");
+    symlink(
+        machine.path("usr/share/data"),
+        machine.path("usr/lib/python3/dist-packages/data"),
+    )
+    .unwrap();
+    let venv = "venv = \"srv/venv\"";
+    let found = machine.find_beneath(Some("srv"), venv, &["usr/bin"]).unwrap();
+    let places = places(&found);
+    for place in [
+        "/python/lib/python3.11/os.py",
+        "/python/packages/hacher/__init__.py",
+        "/python/packages1/six.py",
+        "/python/packages1/data/one.py",
+    ] {
+        assert!(places.iter().any(|found| found == place), "{place}: {places:?}");
+    }
+    // Of another, only what lies where files may; and the message says what would do.
+    let refused = machine
+        .find_beneath(Some("srv"), venv, &[])
+        .map(|_| ())
+        .unwrap_err();
+    assert!(
+        refused.contains("not beneath --files-dir") && refused.contains("usr/bin:$PATH"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn no_link_leads_out_of_where_files_may_lie_nor_switches_that_off() {
+    // What is spoiled, the lines of the chain file, and what is told.
+    let venv = "venv = \"srv/venv\"";
+    let own = "interpreter = \"srv/own/bin/python3\"";
+    let cases: [(&str, Spoil, &str); 8] = [
+        (
+            venv,
+            |machine| {
+                // The folder of packages itself, elsewhere.
+                let packages = machine.path("srv/venv/lib/python3.11/site-packages");
+                fs::rename(&packages, machine.path("elsewhere")).unwrap();
+                symlink(machine.path("elsewhere"), &packages).unwrap();
+            },
+            "not beneath --files-dir",
+        ),
+        (
+            venv,
+            |machine| {
+                // A second one.
+                fs::create_dir_all(machine.path("srv/venv/lib64/python3.11")).unwrap();
+                let link = machine.path("srv/venv/lib64/python3.11/site-packages");
+                symlink(machine.path("secret"), link).unwrap();
+            },
+            "not beneath --files-dir",
+        ),
+        (
+            venv,
+            |machine| {
+                // One that is the system's, too.
+                with_system(machine);
+                fs::create_dir_all(machine.path("srv/venv/lib64/python3.11")).unwrap();
+                let link = machine.path("srv/venv/lib64/python3.11/site-packages");
+                symlink(machine.path("usr/lib/python3/dist-packages"), link).unwrap();
+            },
+            "not beneath --files-dir",
+        ),
+        (
+            venv,
+            |machine| {
+                let link = machine.path("srv/venv/lib/python3.11/site-packages/x");
+                symlink(machine.path("secret"), link).unwrap();
+            },
+            "leads out of its folder",
+        ),
+        (
+            venv,
+            |machine| {
+                // Of the service's interpreter, links lead to what was installed with it.
+                let link = machine.path("usr/lib/python3.11/x");
+                symlink(machine.path("secret"), link).unwrap();
+            },
+            "not beneath the interpreter's folder",
+        ),
+        (
+            venv,
+            |machine| {
+                with_system(machine);
+                let link = machine.path("usr/lib/python3/dist-packages/key.py");
+                symlink(machine.path("secret/key.py"), link).unwrap();
+            },
+            "not beneath the interpreter's folder",
+        ),
+        (
+            own,
+            |machine| {
+                symlink(machine.path("secret"), machine.path("srv/own/lib/python3.11/x")).unwrap();
+            },
+            "leads out of its folder",
+        ),
+        (
+            own,
+            |machine| {
+                fs::create_dir_all(machine.path("srv/own/lib/python3")).unwrap();
+                let link = machine.path("srv/own/lib/python3/dist-packages");
+                symlink(machine.path("secret"), link).unwrap();
+            },
+            "not beneath --files-dir",
+        ),
+    ];
+    for (at, (lines, spoil, told)) in cases.into_iter().enumerate() {
+        let machine = bounded();
+        machine.write("srv/own/bin/python3", "");
+        machine.write("srv/own/lib/python3.11/os.py", "");
+        let packages = "srv/own/lib/python3.11/site-packages/hacher";
+        machine.write(&format!("{packages}/__init__.py"), "");
+        machine.write(&format!("{packages}/_native.abi3.so"), "");
+        let find = || machine.find_beneath(Some("srv"), lines, &["usr/bin"]);
+        assert!(find().is_ok(), "{at}");
+        spoil(&machine);
+        let refused = find().map(|found| places(&found)).unwrap_err();
+        assert!(refused.contains(told), "{at}: {refused}");
+    }
+}
+
+#[test]
+fn what_links_lead_to_is_looked_at_as_what_is_named() {
+    let packages = "venv/lib/python3.11/site-packages";
+    for (target, told) in [
+        ("/proc/self/environ", "made up by the kernel"),
+        ("/proc/self", "made up by the kernel"),
+        ("/dev/null", "is a device"),
+    ] {
+        let machine = Machine::new();
+        symlink(target, machine.path(packages).join("x")).unwrap();
+        let refused = machine.find("venv = \"venv\"").map(|_| ()).unwrap_err();
+        assert!(refused.contains(told), "{target}: {refused}");
+    }
 }
 
 #[test]

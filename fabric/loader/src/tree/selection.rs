@@ -3,12 +3,11 @@
 /// All of a folder, or what a function in Python can need of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Selection {
-    /// All that is in it. A link that leads out of it is refused.
+    /// All that is in it.
     All,
-    /// A standard library, without what needs a terminal, a screen, or a compiler; links that lead out of it
-    /// are what they lead to.
+    /// A standard library, without what needs a terminal, a screen, or a compiler.
     PythonLibrary,
-    /// Installed packages, without the installer; links likewise.
+    /// Installed packages, without the installer.
     PythonPackages,
 }
 
@@ -51,11 +50,6 @@ const NOT_OF_EXTENSIONS: &[&str] = &[
 ];
 
 impl Selection {
-    /// Whether a link that leads out of the folder stands for what it leads to.
-    pub(super) const fn follows_links(self) -> bool {
-        !matches!(self, Self::All)
-    }
-
     /// Whether what lies there is given. What was compiled on this machine is not: it is made anew from the
     /// source, and would change the measurement with each module that anybody has imported here.
     pub(super) fn takes(self, within: &str) -> bool {
