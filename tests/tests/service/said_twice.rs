@@ -79,14 +79,22 @@ const STATUS: MachineOnly = &[
     ("serving_since", "for how long is said instead"),
     ("time", "has moved on between the two questions"),
 ];
-const DOCTOR: MachineOnly = &[("help", "people are told where something is missing")];
+const DOCTOR: MachineOnly = &[
+    ("help", "people are told where something is missing"),
+    ("need", "people see it in a larger unit, rounded"),
+    ("used", "has moved on between the two questions"),
+];
 const EVIDENCE: MachineOnly = &[
     ("nonce", "it is in the command, and in the manifest"),
     ("report", "bytes for a program that verifies them"),
     ("certificates", "bytes for a program that verifies them"),
     ("service_manifest", "bytes for a program that verifies them"),
 ];
-const VERIFY: MachineOnly = &[("passed", "the first line has the word")];
+const VERIFY: MachineOnly = &[
+    ("lines", "the manifest as it is, which `evidence` shows"),
+    ("passed", "the first line has the word"),
+    ("time", "the present, unless the command says another"),
+];
 const TRACES: MachineOnly = &[("seen_ns", "`seen` is the same time by the clock")];
 
 #[test]
