@@ -39,10 +39,12 @@ pub(crate) fn of_exception(py: Python<'_>, error: &PyErr) -> Failure {
     let judged = JUDGE
         .import(py, "hacher._failure", "judge")
         .and_then(|judge: &Bound<'_, PyAny>| judge.call1((error.value(py),)))
-        .and_then(|judged| judged.extract::<(bool, String)>());
+        .and_then(|judged| judged.extract::<(bool, Bound<'_, PyAny>)>());
+    // A name that is no UTF-8, of a class that was made at run time, says nothing of the run.
+    let text = |reason: Bound<'_, PyAny>| reason.extract::<String>().map_or(OTHER, |text| fixed(&text));
     match judged {
-        Ok((true, reason)) => Failure::retry(fixed(&reason)),
-        Ok((false, reason)) => Failure::permanent(fixed(&reason)),
+        Ok((true, reason)) => Failure::retry(text(reason)),
+        Ok((false, reason)) => Failure::permanent(text(reason)),
         // As when there is no memory left for it.
         Err(_) => Failure::retry(OTHER),
     }

@@ -10,6 +10,8 @@ use hacher_libos_net as sdk;
 use hacher_libos_net::{DEFAULT_PORT, Failure};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How a handler is called.
@@ -59,19 +61,26 @@ impl Handler {
         lend(&mut input, output, |input, output| {
             Python::attach(|py| {
                 let run = Arc::new(Run::new(Arc::clone(input), Arc::clone(output)));
-                let ran = self.call(py, &run);
-                let failure = ran.as_ref().err().map(|error| of_exception(py, error));
-                if failure.is_some() {
-                    // The frames of the traceback hold what the handler had.
-                    if let Some(error) = ran.as_ref().err() {
+                // A panic of a native function comes back as one: PyO3 raises it as an exception below the
+                // handler, and goes on with it here. The run ends all the same.
+                let ran = catch_unwind(AssertUnwindSafe(|| {
+                    let ran = self.call(py, &run);
+                    let failure = ran.as_ref().err().map(|error| {
+                        let failure = of_exception(py, error);
                         clear_frames(py, error);
-                    }
+                        failure
+                    });
+                    (ran, failure)
+                }));
+                let ended = run.end(py);
+                if let Err(error) = &ended {
+                    of_exception(py, error); // logged, also where the handler has failed, too
                 }
-                match (run.end(py), failure) {
+                let (ran, failure) = ran.unwrap_or_else(|panic| resume_unwind(panic));
+                match (ended, failure) {
                     (_, Some(failure)) => (Err(failure), ran.err()),
                     (Ok(()), None) => (Ok(()), None),
                     (Err(error), None) => {
-                        of_exception(py, &error);
                         let failure = Failure::permanent("a view of the body outlives its run");
                         (Err(failure), Some(error))
                     }
@@ -104,37 +113,38 @@ impl Handler {
     }
 }
 
+/// Has the frames that an exception and its causes passed through let go of what the handler had.
 fn clear_frames(py: Python<'_>, error: &PyErr) {
-    if let Some(traceback) = error.traceback(py) {
-        // Of a generator that runs on, frames stay as they are.
-        let _ = py
-            .import("traceback")
-            .and_then(|module| module.call_method1("clear_frames", (traceback,)));
-    }
+    static CLEAR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let _ = CLEAR
+        .import(py, "hacher._failure", "clear_frames")
+        .and_then(|clear: &Bound<'_, PyAny>| clear.call1((error.value(py),)));
 }
 
 /// The run that the thread of the handler is in: the last 16 digits of the request, as the service names it,
 /// and the attempt.
 static CURRENT: Mutex<Option<(u64, u32)>> = Mutex::new(None);
 
-/// Notes the run, for logs, as long as it takes.
-struct Current;
+/// Notes the run, for logs, as long as it takes; then the one that it is within, as tests run one in another.
+struct Current(Option<(u64, u32)>);
 
 impl Current {
     fn begin(input: &sdk::Input<'_>) -> Self {
-        set_current(Some((input.invocation().halves().0, input.attempt())));
-        Self
+        Self(set_current(Some((
+            input.invocation().halves().0,
+            input.attempt(),
+        ))))
     }
 }
 
 impl Drop for Current {
     fn drop(&mut self) {
-        set_current(None);
+        set_current(self.0);
     }
 }
 
-fn set_current(run: Option<(u64, u32)>) {
-    *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = run;
+fn set_current(run: Option<(u64, u32)>) -> Option<(u64, u32)> {
+    std::mem::replace(&mut *CURRENT.lock().unwrap_or_else(PoisonError::into_inner), run)
 }
 
 /// The request and the attempt that are run, for logs; `None` between two runs.

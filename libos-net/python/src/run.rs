@@ -6,6 +6,7 @@ use crate::lent::{LentInput, LentOutput, unlocked};
 use crate::view::Views;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -65,13 +66,13 @@ impl Run {
         self.lends.store(true, Ordering::Relaxed);
     }
 
-    /// Takes back what views read. What still reads keeps the memory for good.
+    /// Takes back what views read. What still reads keeps the memory for good, also where this panics.
     pub(crate) fn end(&self, py: Python<'_>) -> PyResult<()> {
-        let ended = self.views.end(py);
-        if ended.is_err() && self.lends.load(Ordering::Relaxed) {
+        let ended = catch_unwind(AssertUnwindSafe(|| self.views.end(py)));
+        if !matches!(ended, Ok(Ok(()))) && self.lends.load(Ordering::Relaxed) {
             self.input
                 .with(|input| std::mem::forget(input.replace_buffers()))?;
         }
-        ended
+        ended.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }

@@ -24,7 +24,14 @@ struct Given {
 
 /// The views that a run has given out.
 #[derive(Default)]
-pub(crate) struct Views(Mutex<Vec<Given>>);
+pub(crate) struct Views(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    given: Vec<Given>,
+    /// Whether the run is over: no view is given out any more.
+    closed: bool,
+}
 
 /// `PyBUF_READ`.
 const READ: c_int = 0x100;
@@ -75,18 +82,32 @@ impl Views {
             view: view.clone().unbind(),
             keeper: keeper.unbind(),
         };
-        self.given().push(given);
+        let mut state = self.state();
+        if state.closed {
+            drop(state); // before what is dropped next, which may run code of the handler's
+            return Err(PyRuntimeError::new_err(
+                "the run is over: what a handler is given is valid until it returns",
+            ));
+        }
+        state.given.push(given);
+        drop(state);
         Ok(Some(view))
     }
 
-    fn given(&self) -> std::sync::MutexGuard<'_, Vec<Given>> {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Releases all views; an error if something made of one is still there, which may read its memory at any
     /// time.
     pub(crate) fn end(&self, py: Python<'_>) -> PyResult<()> {
-        let mut given = std::mem::take(&mut *self.given());
+        // Closed first: what is released below runs callbacks and finalizers of the handler's, which may ask for
+        // another view.
+        let mut given = {
+            let mut state = self.state();
+            state.closed = true;
+            std::mem::take(&mut state.given)
+        };
         given.retain(|given| !given.release(py));
         if given.is_empty() {
             return Ok(());

@@ -103,3 +103,45 @@ def test_the_log_has_the_traceback_with_request_and_attempt(caplog):
     assert lines[1].startswith("ERROR run{invocation=0000000000000001 attempt=2}: hacher: the run failed\nTraceback")
     assert "KeyError: 'told to the log'" in lines[1] and "in fail" in lines[1]
     assert hacher._log.current_run() is None
+
+
+def test_what_logs_raise_does_not_change_what_becomes_of_a_run():
+    class Raises(logging.Filter):
+        def filter(self, record):
+            raise KeyError
+
+    raises = Raises()
+    logging.getLogger("hacher").addFilter(raises)
+
+    def fail(body: bytes):
+        raise hacher.Permanent("no picture")
+
+    try:
+        reply = Call().body(b"").run(fail)
+    finally:
+        logging.getLogger("hacher").removeFilter(raises)
+    assert (reply.reason, reply.is_transient) == ("no picture", False)
+
+
+def test_a_name_that_cannot_be_told_does_not_change_what_becomes_of_a_run():
+    class Odd(hacher.Permanent):
+        pass
+
+    Odd.__qualname__ = "Odd\udc80"
+
+    def fail(body: bytes):
+        raise Odd(body)
+
+    reply = Call().body(b"").run(fail)
+    assert (reply.reason, reply.is_transient) == ("the handler raised an exception", False)
+
+
+def test_a_run_within_a_run_leaves_the_outer_one_noted():
+    seen = []
+
+    def outer(body):
+        Call().body(b"").attempt(2).run(lambda body: body)
+        seen.append(hacher._log.current_run())
+
+    Call().body(b"").attempt(5).run(outer)
+    assert seen[0][1] == 5

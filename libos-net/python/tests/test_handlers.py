@@ -299,3 +299,38 @@ def test_a_call_is_run_once():
     call.run(lambda body: body)
     with pytest.raises(RuntimeError, match="once"):
         call.run(lambda body: body)
+
+
+def test_what_does_not_run_when_it_is_called_is_no_handler():
+    async def waits(body):
+        return body
+
+    def yields(body):
+        yield body
+
+    async def both(body):
+        yield body
+
+    def by_name(body, *, more):
+        return body
+
+    class Waits:
+        async def __call__(self, body):
+            return body
+
+    for handler in (waits, yields, both, by_name, Waits(), Waits().__call__, functools.partial(waits)):
+        with pytest.raises(TypeError, match="a handler takes"):
+            hacher.function(handler)
+    assert Call().body(b"x").run(functools.partial(by_name, more=1)).body == b"x"
+
+
+def test_a_second_record_changes_nothing_of_the_first():
+    def twice(given, output):
+        output.send(b"one")
+        try:
+            output.send(b"two", status=404, headers=[("x-two", "2")])
+        except hacher.Permanent:
+            pass
+
+    record = Call().body(b"").run(twice).port()
+    assert (record.body, record.status, record.header("x-two")) == (b"one", 200, None)

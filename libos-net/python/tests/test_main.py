@@ -29,3 +29,18 @@ def test_what_cannot_be_loaded_ends_with_a_traceback_and_a_code_of_its_own(tmp_p
     assert "no attribute 'other'" in run("app.py:other", cwd=tmp_path).stderr
     assert "a handler takes the body" in run("app.py:none", cwd=tmp_path).stderr
     assert run(cwd=tmp_path).returncode == 1
+
+
+def test_what_exits_when_it_is_loaded_has_the_code_of_what_cannot_be_loaded(tmp_path):
+    (tmp_path / "app.py").write_text("import sys\nsys.exit(0)\n")
+    assert run("app.py:handler", cwd=tmp_path).returncode == 78
+
+
+def test_a_file_with_a_colon_and_the_current_folder(tmp_path):
+    (tmp_path / "mine.py").write_text("")
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "a:b.py").write_text("def handler(body):\n    return body\n")
+    assert run("below/a:b.py:handler", cwd=tmp_path).returncode == 2
+    (tmp_path / "below" / "app.py").write_text("import mine\ndef handler(body):\n    return body\n")
+    done = run("below/app.py:handler", cwd=tmp_path)
+    assert done.returncode == 78 and "No module named 'mine'" in done.stderr

@@ -1,5 +1,10 @@
 """Bodies as memoryviews over the memory that they were opened into."""
 
+import pickle
+import sys
+import weakref
+
+import hacher
 import pytest
 from hacher.testing import Call
 
@@ -51,21 +56,84 @@ def test_a_run_that_leaves_behind_what_was_made_of_a_view_fails_and_the_memory_s
 
 
 def test_arrays_over_a_view_are_noticed():
-    class Array:
-        """As numpy does: holds the buffer of the view itself."""
-
-        def __init__(self, view):
-            import ctypes
-
-            # An object whose buffer is taken over another object's.
-            self.held = memoryview(view)
-            self.ctypes = ctypes
-
     def keep(body: memoryview) -> bytes:
-        kept.append(Array(body))
+        # As numpy does: holds the buffer of the view itself, so the view cannot be released.
+        kept.append(pickle.PickleBuffer(body))
         return b""
 
-    assert Call().body(b"abc").run(keep).failed
+    reply = Call().body(b"abc").run(keep)
+    assert reply.reason == "a view of the body outlives its run"
+    assert bytes(kept[0]) == b"abc"
+
+
+def test_no_view_is_made_while_a_run_ends():
+    refs, told = [], []
+
+    def again(given):
+        try:
+            kept.append(given.view())
+        except RuntimeError as error:
+            told.append(str(error))
+
+    def keep(given: hacher.Input) -> bytes:
+        holder = {"view": given.view()}
+        holder["self"] = holder
+        refs.append(weakref.ref(given.view(), lambda _: again(given)))
+        return b"done"
+
+    assert Call().body(b"abc").run(keep).body == b"done"
+    assert not kept and told and told[0].startswith("the run is over")
+
+
+def test_a_panic_in_a_run_ends_it(capfd):
+    def panics(body):
+        Call().run(lambda body: body)  # without input
+
+    def keep(body: memoryview) -> bytes:
+        kept.append(body)
+        kept.append(body[1:])
+        panics(body)
+
+    with pytest.raises(BaseException) as caught:
+        Call().body(b"secret").run(keep)
+    assert type(caught.value).__name__ == "PanicException"
+    with pytest.raises(ValueError, match="released"):
+        kept[0][0]
+    before = bytes(kept[1])
+    for _ in range(100):
+        Call().body(b"XXXXXX").run(lambda body: body)
+    assert bytes(kept[1]) == before
+
+
+@pytest.mark.parametrize("how", ["from", "context", "group"])
+def test_what_an_exception_was_raised_from_keeps_no_view(how, caplog):
+    def cut(body):
+        part = body[1:]
+        raise KeyError(len(part))
+
+    def fail(body: memoryview) -> bytes:
+        try:
+            cut(body)
+        except KeyError as error:
+            if how == "from":
+                raise OSError from error
+            if how == "group":
+                raise ExceptionGroup("several", [error])
+            raise OSError
+
+    if how == "group" and sys.version_info < (3, 11):
+        pytest.skip("exception groups are of Python 3.11")
+    reply = Call().body(b"abc").run(fail)
+    assert reply.failed and "outlives its run" not in caplog.text
+
+
+def test_a_view_that_outlives_a_failed_run_is_told_to_the_log(caplog):
+    def fail(body: memoryview) -> bytes:
+        kept.append(body[1:])
+        raise KeyError
+
+    assert Call().body(b"abc").run(fail).reason == "the handler raised KeyError"
+    assert "outlives its run" in caplog.text
 
 
 def test_circles_of_objects_do_not_keep_a_view():

@@ -180,9 +180,13 @@ impl Part {
         self.complete
     }
 
-    /// Goes on with a copy; the buffer that its bytes were in until now.
+    /// Goes on with a copy, or empty where there is no memory for one; the buffer that its bytes were in until
+    /// now.
     fn replace_buffer(&mut self) -> Vec<u8> {
-        let copy = self.plain.clone();
+        let mut copy = Vec::new();
+        if copy.try_reserve_exact(self.plain.len()).is_ok() {
+            copy.extend_from_slice(&self.plain);
+        }
         core::mem::replace(&mut self.plain, copy)
     }
 
@@ -479,6 +483,7 @@ impl<'r> Input<'r> {
 
     /// Goes on with copies of what has been opened, and gives away the buffers it was in: for a language in
     /// which views of a body may outlive the run, and read memory that the next record would be opened into.
+    /// Where there is no memory for a copy, a part is empty from here on.
     #[must_use]
     pub fn replace_buffers(&mut self) -> Vec<Vec<u8>> {
         self.parts.iter_mut().map(Part::replace_buffer).collect()

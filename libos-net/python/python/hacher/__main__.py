@@ -28,12 +28,18 @@ def add_packages() -> None:
             site.addsitedir(folder)
 
 
+def split(named: str) -> tuple[str, str]:
+    """File and handler of ``FILE[:HANDLER]``; the file may have colons."""
+    path, colon, name = named.rpartition(":")
+    return (path, name) if colon and (not name or name.isidentifier()) else (named, "")
+
+
 def load(named: str) -> Callable[..., Any]:
     """The handler that ``FILE:HANDLER`` names; without a name, the one that the file marks."""
-    path, _, name = named.partition(":")
+    path, name = split(named)
     path = os.path.abspath(path)
     folder, file = os.path.split(path)
-    # Before all others, and once: `-m` has put the current folder there.
+    # Before all others, and once.
     sys.path[:] = [folder, *(one for one in sys.path if one != folder)]
     module_name = os.path.splitext(file)[0]
     spec = importlib.util.spec_from_file_location(module_name, path)
@@ -56,7 +62,10 @@ def main(arguments: list[str]) -> NoReturn:
     if not arguments:
         sys.exit(USAGE)
     named = arguments[0]
-    sys.argv = [named.partition(":")[0], *arguments[1:]]
+    sys.argv = [split(named)[0], *arguments[1:]]
+    # `-m` has put the current folder first, which has nothing to do with the file.
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path.pop(0)
     _log.begin()
     try:
         add_packages()
@@ -64,7 +73,7 @@ def main(arguments: list[str]) -> NoReturn:
             importlib.import_module(module)
         handler = load(named)
         _function.form_of(handler)
-    except Exception:
+    except BaseException:  # also `sys.exit()` at the top of the file
         traceback.print_exc()
         sys.exit(INITIALISATION_FAILED)
     _function.serve(handler)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import logging
+import traceback
 
 _log = logging.getLogger("hacher")
 
@@ -28,16 +30,42 @@ class Permanent(Failure):
 
 
 def judge(error: BaseException) -> tuple[bool, str]:
-    """Logs ``error``; whether another attempt may help, and the reason that travels."""
-    _log.error("the run failed", exc_info=error)
-    if isinstance(error, ImportError) and "failed to map segment" in str(error):
-        module = f"{error.name}, or what imports it," if error.name else "the module"
-        _log.error("once a function serves, it can load no code: name %s in `preload` of the chain file", module)
-    name = type(error).__qualname__
-    if isinstance(error, Failure):
-        return not isinstance(error, Permanent), _fixed_reason(error) or name
+    """Whether another attempt may help, and the reason that travels; logs ``error``."""
+    # Decided first: filters and handlers of logs, and `__str__` of the exception, may raise anything.
+    kind = type(error)
     # What parsers raise of bytes that stay what they are: int, float, json, a codec.
-    return not isinstance(error, ValueError), f"the handler raised {name}"
+    is_transient = not issubclass(kind, (Permanent, ValueError))
+    try:
+        reason = (isinstance(error, Failure) and _fixed_reason(error)) or _named(kind)
+    except BaseException:  # of a metaclass
+        reason = "the handler raised an exception"
+    try:
+        _log.error("the run failed", exc_info=error)
+    except BaseException:
+        pass
+    return is_transient, reason
+
+
+def _named(kind: type[BaseException]) -> str:
+    name = kind.__qualname__
+    return name if issubclass(kind, Failure) else f"the handler raised {name}"
+
+
+def clear_frames(error: BaseException) -> None:
+    """Lets go of what the frames of ``error`` and of all that it was raised from hold, such as views of a body."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        # Frames that still run stay as they are.
+        traceback.clear_frames(one.__traceback__)
+        waiting += [one.__cause__, one.__context__]
+        group = getattr(builtins, "BaseExceptionGroup", None)  # Python 3.11
+        if group is not None and isinstance(one, group):
+            waiting += one.exceptions
 
 
 def _fixed_reason(error: Failure) -> str | None:
@@ -47,10 +75,10 @@ def _fixed_reason(error: Failure) -> str | None:
         return None
     if error._is_fixed:
         return reason
-    traceback = error.__traceback__
-    while traceback is not None:
+    passed = error.__traceback__
+    while passed is not None:
         # The object itself, not an equal one: a literal is a constant of the code that has it.
-        if any(constant is reason for constant in traceback.tb_frame.f_code.co_consts):
+        if any(constant is reason for constant in passed.tb_frame.f_code.co_consts):
             return reason
-        traceback = traceback.tb_next
+        passed = passed.tb_next
     return None

@@ -58,6 +58,7 @@ def form_of(handler: Callable[..., Any]) -> str:
     """Which of the forms ``handler`` has: ``body``, ``view``, ``text``, ``input`` or ``both``."""
     if not callable(handler):
         raise TypeError(f"a handler is a function, and this is {type(handler).__name__}")
+    _check_calls(handler)
     names, annotations = _parameters(handler)
     if len(names) == 2:
         return "both"
@@ -71,6 +72,32 @@ def form_of(handler: Callable[..., Any]) -> str:
     if form is None:
         raise TypeError(f"{_EXPECTED}; this one is annotated with {kind}, not bytes, memoryview, str or hacher.Input")
     return form
+
+
+# What a call returns without running the body: `inspect.CO_GENERATOR`, `CO_COROUTINE`, `CO_ASYNC_GENERATOR`.
+_LAZY = {0x20: "a generator", 0x80: "async", 0x200: "an async generator"}
+
+
+def _check_calls(handler: Callable[..., Any]) -> None:
+    """Refuses what a call does not run, or cannot be called with a record alone."""
+    inner: Any = handler
+    while hasattr(inner, "func") and not hasattr(inner, "__code__"):  # functools.partial
+        inner = inner.func
+    given = set(getattr(handler, "keywords", None) or ())
+    if isinstance(inner, types.MethodType):
+        inner = inner.__func__
+    elif not hasattr(inner, "__code__"):
+        inner = getattr(type(inner), "__call__", None)
+    code = getattr(inner, "__code__", None)
+    if code is None:
+        return
+    for flag, what in _LAZY.items():
+        if code.co_flags & flag:
+            raise TypeError(f"{_EXPECTED}, and runs when it is called; this one is {what}: write it with def and return")
+    by_name = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    missing = [name for name in by_name if name not in (inner.__kwdefaults__ or {}) and name not in given]
+    if missing:
+        raise TypeError(f"{_EXPECTED}; this one also needs {', '.join(missing)} by name: give it a default")
 
 
 def _parameters(handler: Callable[..., Any]) -> tuple[list[str], dict[str, Any]]:
