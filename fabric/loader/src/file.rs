@@ -5,7 +5,7 @@ use super::linked::{ElfError, LIBRARY_PATH, LinkedFiles, Loadable, linked_with};
 use super::magic;
 use super::program_libraries;
 use super::progress::asking;
-use super::python::{Asked, Found};
+use super::python::{self, Asked, Found};
 use super::secret;
 use super::tls_source::Source;
 use super::tree::Tree;
@@ -63,6 +63,14 @@ pub struct ChainFile {
 pub(super) struct Given {
     pub(super) entries: usize,
     pub(super) len_bytes: u64,
+}
+
+impl Given {
+    /// The bound that it is past, in words.
+    fn past(&self) -> Option<String> {
+        let past = (self.entries > FILES_MAX).then(|| format!("{FILES_MAX} files, folders and links"));
+        past.or_else(|| (self.len_bytes > FILES_MAX_BYTES).then(|| format!("{FILES_MAX_BYTES} bytes")))
+    }
 }
 
 /// What one function needs on this machine, opened.
@@ -307,7 +315,7 @@ impl ChainFile {
                         secrets,
                     };
                     if let Some(python) = python {
-                        self.count(id, &python.trees);
+                        problems.extend(self.count(id, &python.trees));
                         opening.trees.extend(python.trees);
                         (opening.args, opening.env) = (python.args, python.env);
                     }
@@ -339,6 +347,7 @@ impl ChainFile {
             spans,
             folder: self.folder(),
             files: function.files(),
+            own_args: function.args(),
             bound: bound.as_ref(),
         };
         asked.find()
@@ -355,14 +364,23 @@ impl ChainFile {
         )
     }
 
-    /// Counts what a function is given besides its `files`.
-    fn count(&self, id: FunctionId, trees: &[Tree]) {
+    /// Counts what a function is given besides its `files`; a problem if that is more than one can have.
+    fn count(&self, id: FunctionId, trees: &[Tree]) -> Option<Diagnostic> {
         let mut given = self.given.borrow_mut();
         let given = given.entry(id).or_default();
         for tree in trees {
             given.entries += tree.entries().len();
             given.len_bytes = given.len_bytes.saturating_add(tree.len_bytes());
         }
+        let most = given.past()?;
+        let span = self.checked.python_spans(id).map(|spans| spans.venv);
+        let message =
+            format!("with the interpreter's library and packages the function has more than {most}");
+        Some(
+            python::problem(span.unwrap_or_default(), message, "for this function").with_help(
+                "make a virtual environment with what the function needs alone: python3 -m venv NAME",
+            ),
+        )
     }
 
     /// Looks at the files and folders that a function is given.
@@ -390,10 +408,7 @@ impl ChainFile {
                 given.entries += tree.entries().len();
                 given.len_bytes = given.len_bytes.saturating_add(tree.len_bytes());
             }
-            let past = (given.entries > FILES_MAX).then(|| format!("{FILES_MAX} files, folders and links"));
-            let past = past
-                .or_else(|| (given.len_bytes > FILES_MAX_BYTES).then(|| format!("{FILES_MAX_BYTES} bytes")));
-            read.push(match past {
+            read.push(match given.past() {
                 Some(most) => {
                     given = Given::default();
                     Err(problem(format!("with it the function has more than {most}")))

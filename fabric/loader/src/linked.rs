@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 pub const IMAGE_FOLDER: &str = "/image/lib";
 /// The variable that leads there.
 pub const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
+/// Missing libraries of what a program loads by itself that are named.
+const MISSING_MAX: usize = 16;
 /// Folders that a message names.
 const SHOWN_MAX: usize = 16;
 
@@ -73,6 +75,12 @@ pub enum ElfError {
         what: String,
         /// What to do instead.
         instead: &'static str,
+    },
+    /// What loads by itself links more that is not there.
+    #[error("{more} more libraries that its modules link are missing")]
+    MoreMissing {
+        /// How many, besides those that are named.
+        more: usize,
     },
     /// There are too many.
     #[error("it links more than {LIBRARIES_MAX} libraries")]
@@ -229,8 +237,8 @@ fn find_all(
         .file_name()
         .map(|name| name.to_string_lossy().into_owned());
     search.known.extend(name.map(|name| (name, ())));
-    search.run()?;
-    let missing = search.load_for(loadable);
+    search.run(None)?;
+    let missing = search.load_for(loadable).into_errors();
     Ok((search.found, missing))
 }
 
@@ -264,18 +272,52 @@ struct Search<'a> {
     found: LinkedFiles,
 }
 
+/// What is missing of libraries that a program may do without.
+#[derive(Default)]
+struct MissingOnes {
+    errors: Vec<ElfError>,
+    /// What is told of already: libraries and filters.
+    told: BTreeSet<String>,
+    more: usize,
+}
+
+impl MissingOnes {
+    /// Notes that `name` cannot be had, once.
+    fn note(&mut self, name: &str, error: ElfError) {
+        if !self.told.insert(name.to_owned()) {
+            return;
+        }
+        if self.errors.len() < MISSING_MAX {
+            self.errors.push(error);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn into_errors(mut self) -> Vec<ElfError> {
+        if self.more > 0 {
+            self.errors.push(ElfError::MoreMissing { more: self.more });
+        }
+        self.errors
+    }
+}
+
 impl Search<'_> {
-    /// Breadth first, as loaders do.
-    fn run(&mut self) -> Result<(), ElfError> {
+    /// Breadth first, as loaders do. Ends at the first error, unless `missing` is there to note it.
+    fn run(&mut self, mut missing: Option<&mut MissingOnes>) -> Result<(), ElfError> {
         let mut waiting: VecDeque<(usize, String)> = VecDeque::new();
         loop {
             while let Some(object) = self.objects.get(self.next) {
                 if object.links.is_filter {
-                    return Err(ElfError::Unsupported {
+                    let error = ElfError::Unsupported {
                         by: object.path.clone(),
                         what: "is a filter (DT_FILTER)".to_owned(),
                         instead: "link the library that it stands for",
-                    });
+                    };
+                    match &mut missing {
+                        Some(missing) => missing.note(&object.path.to_string_lossy(), error),
+                        None => return Err(error),
+                    }
                 }
                 for name in &object.links.needed {
                     if self.asked.insert(name.clone()) {
@@ -291,15 +333,21 @@ impl Search<'_> {
             let Some((by, name)) = waiting.pop_front() else {
                 return Ok(());
             };
-            if !self.known.contains_key(&name) {
-                self.load(by, &name)?;
+            if self.known.contains_key(&name) {
+                continue;
+            }
+            if let Err(error) = self.load(by, &name) {
+                match &mut missing {
+                    Some(missing) => missing.note(&name, error),
+                    None => return Err(error),
+                }
             }
         }
     }
 
     /// Finds what modules link that a program loads by itself; what of it is not there.
-    fn load_for(&mut self, loadable: Loadable<'_>) -> Vec<ElfError> {
-        let mut missing = Vec::new();
+    fn load_for(&mut self, loadable: Loadable<'_>) -> MissingOnes {
+        let mut missing = MissingOnes::default();
         for path in loadable.modules {
             let Some(links) = open(path).ok().and_then(|file| read_links(&file, path).ok()) else {
                 continue; // of another machine, or no library: importing it fails anywhere
@@ -317,9 +365,9 @@ impl Search<'_> {
             });
             for name in needed {
                 if !self.known.contains_key(&name)
-                    && let Err(error) = self.load_unless_beside(by, &name, loadable.folders)
+                    && let Err(error) = self.load_unless_beside(by, &name, loadable.folders, &mut missing)
                 {
-                    missing.push(error);
+                    missing.note(&name, error);
                 }
             }
         }
@@ -327,14 +375,20 @@ impl Search<'_> {
     }
 
     /// Loads a library, and what it links, unless it lies where the module that links it will find it.
-    fn load_unless_beside(&mut self, by: usize, name: &str, folders: &[PathBuf]) -> Result<(), ElfError> {
+    fn load_unless_beside(
+        &mut self,
+        by: usize,
+        name: &str,
+        folders: &[PathBuf],
+        missing: &mut MissingOnes,
+    ) -> Result<(), ElfError> {
         let found = self.find(by, name)?;
         let real = found.2.canonicalize().unwrap_or_else(|_| found.2.clone());
         if folders.iter().any(|folder| real.starts_with(folder)) {
             return Ok(());
         }
         self.keep(by, name, found)?;
-        self.run()
+        self.run(Some(missing))
     }
 
     fn load(&mut self, by: usize, name: &str) -> Result<(), ElfError> {

@@ -12,15 +12,18 @@ use super::beneath::Beneath;
 use super::linked::Loadable;
 use super::tree::{Bound, Selection, Tree, TreeError};
 pub(super) use asked::Asked;
-use asked::problem;
+pub(super) use asked::problem;
 use hacher_chain_dsl::{Diagnostic, FileRef, PYTHON_PLACE};
+use hacher_trustlet_host::calls::OPERAND_MAX_BYTES;
+use hacher_trustlet_host::core::limits::ARGUMENTS_MAX;
 use installation::Installation;
 use std::path::{Path, PathBuf};
 
 /// The oldest version that is served.
 const VERSION_MIN: (u32, u32) = (3, 9);
-/// Most places that a function in Python takes besides those of its `files`: its file, the library, packages.
-pub(super) const PLACES_MAX: u64 = 6;
+/// Most places that a function in Python takes besides those of its `files`: its file, the library, two
+/// folders of packages of an environment, and four of an interpreter.
+pub(super) const PLACES_MAX: u64 = 8;
 
 /// What a function in Python is made of.
 pub(super) struct Found {
@@ -125,16 +128,13 @@ impl Asked<'_> {
                 }
             }
         }
+        let args = self.args().unwrap_or_else(|found| {
+            problems.push(*found);
+            Vec::new()
+        });
         if !problems.is_empty() {
             return Err(problems);
         }
-        let handler = format!("{}:{}", self.python.place(), self.python.handler());
-        let mut args = vec!["-m".to_owned(), "hacher".to_owned()];
-        let preload = self.python.preload().join(",");
-        if !preload.is_empty() {
-            args.push(format!("--preload={preload}"));
-        }
-        args.push(handler);
         Ok(Found {
             interpreter: installation.interpreter,
             trees,
@@ -144,10 +144,45 @@ impl Asked<'_> {
                 ("PYTHONPATH", packages.join(":")),
                 ("PYTHONNOUSERSITE", "1".to_owned()),
                 ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
+                // From Python 3.11 on: the current folder does not come before the package.
+                ("PYTHONSAFEPATH", "1".to_owned()),
             ],
             modules,
             folders: folders.into_iter().map(|(folder, ..)| folder).collect(),
         })
+    }
+
+    /// What the interpreter is started with, before the function's own arguments.
+    fn args(&self) -> Result<Vec<String>, Box<Diagnostic>> {
+        let mut args = vec!["-m".to_owned(), "hacher".to_owned()];
+        let preload = self.python.preload().join(",");
+        if !preload.is_empty() {
+            args.push(format!("--preload={preload}"));
+        }
+        args.push(format!("{}:{}", self.python.place(), self.python.handler()));
+        if let Some(long) = args.iter().find(|arg| arg.len() > OPERAND_MAX_BYTES) {
+            let message = format!(
+                "the modules of `preload` are one argument of {} bytes, and one has at most {OPERAND_MAX_BYTES}",
+                long.len()
+            );
+            let long = problem(self.spans.preload, message, "too long together");
+            return Err(Box::new(long.with_help(
+                "import them in a module of your own beside the function's file, and name that one",
+            )));
+        }
+        let count = args.len() + self.own_args.len();
+        if count > ARGUMENTS_MAX {
+            let message = format!(
+                "the function has {count} arguments with the {} of the interpreter, and {ARGUMENTS_MAX} are possible",
+                args.len()
+            );
+            let many = problem(self.spans.python, message, "too many arguments");
+            let most = ARGUMENTS_MAX - args.len();
+            return Err(Box::new(
+                many.with_help(format!("give `args` at most {most} entries")),
+            ));
+        }
+        Ok(args)
     }
 
     /// The function's own file, unless it comes with its `files`.
@@ -180,9 +215,9 @@ impl Asked<'_> {
         Ok(holder.is_none().then_some(tree))
     }
 
-    /// Where a bound is given, it holds for all that the chain file chooses, whatever links lead to. What lies
-    /// around an interpreter that the service itself would start was chosen by who set up the machine, and may
-    /// lie in its folder.
+    /// Where a bound is given, it holds for all that the chain file chooses, whatever links lead to. What
+    /// lies around an interpreter that the service itself would start was chosen by who set up the machine,
+    /// and may lie in its folder.
     fn bound_around(&self, installation: &Installation) -> Result<Option<Beneath>, Box<Diagnostic>> {
         if self.bound.is_none() || !installation.is_of_service {
             return Ok(None);

@@ -431,3 +431,53 @@ fn what_a_compiler_links_is_found_where_its_loader_finds_it() {
     let error = linked(&File::open(&path).unwrap(), &path, None).unwrap_err();
     assert!(error.to_string().contains("as a shared library"), "{error}");
 }
+
+#[test]
+fn what_a_module_can_do_without_keeps_nothing_else_away_and_is_told_once() {
+    let tree = Tree::new();
+    tree.put(
+        "/opt/app/bin/main",
+        &forge(MACHINE, Some(GNU), &[(NEEDED, "libc.so")]),
+    );
+    tree.library("/lib/libc.so", &[]);
+    // The first lacks a library, and its second is there; both lack one that a filter names.
+    let needs = [(NEEDED, "libgone.so"), (NEEDED, "liba.so"), (NEEDED, "libf.so")];
+    tree.library("/lib/libtop.so", &needs);
+    tree.library("/lib/liba.so", &[(NEEDED, "libgone.so"), (NEEDED, "libb.so")]);
+    tree.library("/lib/libb.so", &[]);
+    tree.library(
+        "/lib/libf.so",
+        &[(0x7fff_ffff, "libg.so"), (NEEDED, "liblate.so")],
+    );
+    tree.library("/lib/liblate.so", &[]);
+    tree.library("/packages/one.so", &[(NEEDED, "libtop.so")]);
+    tree.library(
+        "/packages/two.so",
+        &[(NEEDED, "libgone.so"), (NEEDED, "libtop.so")],
+    );
+    let many: Vec<String> = (0..2 * MISSING_MAX).map(|at| format!("libgone{at}.so")).collect();
+    let many: Vec<(u64, &str)> = many.iter().map(|name| (NEEDED, name.as_str())).collect();
+    tree.library("/packages/three.so", &many);
+    let find = |modules: &[&str]| {
+        let modules: Vec<_> = modules.iter().map(|path| tree.real(path)).collect();
+        let path = tree.real("/opt/app/bin/main");
+        let loadable = Loadable {
+            modules: &modules,
+            folders: &[],
+        };
+        let file = File::open(&path).unwrap();
+        let (found, missing) = find_all(&System::at(tree.0.path()), &file, &path, None, loadable).unwrap();
+        let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
+        (tree.seen(&found), missing)
+    };
+    let (seen, missing) = find(&["/packages/one.so", "/packages/two.so"]);
+    for name in ["libc", "libtop", "liba", "libb", "libf", "liblate"] {
+        let path = format!("/lib/{name}.so");
+        assert!(seen.contains(&path), "{path}: {seen:?}");
+    }
+    assert_eq!(missing.len(), 2, "{missing:?}");
+    assert!(missing[0].contains("`libgone.so`") && missing[1].contains("DT_FILTER"));
+    let (_, missing) = find(&["/packages/three.so"]);
+    assert_eq!(missing.len(), MISSING_MAX + 1);
+    assert!(missing[MISSING_MAX].contains("16 more"), "{missing:?}");
+}

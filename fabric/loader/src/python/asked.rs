@@ -11,6 +11,8 @@ pub(in super::super) struct Asked<'a> {
     /// The chain file's folder.
     pub(in super::super) folder: &'a Path,
     pub(in super::super) files: &'a [FileRef],
+    /// The function's own arguments, which follow those of the interpreter.
+    pub(in super::super) own_args: &'a [String],
     /// Beneath what files are to lie.
     pub(in super::super) bound: Option<&'a Beneath>,
 }

@@ -12,7 +12,7 @@ const FILE_MAX_BYTES: u64 = 4 << 20;
 /// Names that a message suggests.
 const SHOWN_MAX: usize = 8;
 
-/// Refuses a file in which nothing is called `handler`.
+/// Refuses a file in which nothing can be called `handler`, or is async.
 pub(super) fn check(tree: &Tree, path: &Path, handler: &str, span: Span) -> Result<(), Box<Diagnostic>> {
     let mut bytes = Vec::new();
     let read = tree
@@ -23,8 +23,19 @@ pub(super) fn check(tree: &Tree, path: &Path, handler: &str, span: Span) -> Resu
     }
     // Names are of ASCII, in whatever coding the rest is.
     let text = String::from_utf8_lossy(&bytes);
-    let Lines { mut functions, has } = look(&text, handler);
-    if has {
+    let Lines {
+        mut functions,
+        may_have,
+        is_async,
+    } = look(&text, handler);
+    if is_async {
+        let message = format!("`{handler}` in `{}` is async", path.display());
+        let refused = problem(span, message, "a handler runs when it is called");
+        return Err(Box::new(refused.with_help(format!(
+            "write it with def: def {handler}(body: bytes) -> bytes: ..."
+        ))));
+    }
+    if may_have {
         return Ok(());
     }
     let message = format!("nothing in `{}` is called `{handler}`", path.display());
@@ -40,44 +51,52 @@ pub(super) fn check(tree: &Tree, path: &Path, handler: &str, span: Span) -> Resu
 struct Lines<'t> {
     /// What is defined at the top.
     functions: Vec<&'t str>,
-    has: bool,
+    /// Whether the name may be bound: it is somewhere outside of comments, or names come from elsewhere.
+    may_have: bool,
+    /// Whether all that is said of the name is one `async def` without a decorator.
+    is_async: bool,
 }
+
+/// Words by which a file may bind names that it does not have itself.
+const BINDING: &[&str] = &[
+    "__dict__",
+    "__getattr__",
+    "exec",
+    "globals",
+    "locals",
+    "modules",
+    "setattr",
+    "vars",
+];
 
 fn look<'t>(text: &'t str, handler: &str) -> Lines<'t> {
-    let mut found = Lines {
-        functions: Vec::new(),
-        has: false,
-    };
-    for line in text.lines() {
-        let code = line.split('#').next().unwrap_or(line);
-        let defined = code
-            .strip_prefix("def ")
-            .or_else(|| code.strip_prefix("async def "))
-            .and_then(words_of)
-            .and_then(|mut words| words.next());
-        found.functions.extend(defined);
-        let mut words = words_of(code).into_iter().flatten().peekable();
-        match words.peek().copied() {
-            Some("def" | "class" | "async" | "import" | "from" | "with" | "for" | "global") => {
-                found.has |= words.any(|word| word == handler) || code.contains("import *");
-            }
-            // Bound by an assignment: to the left of the first `=`.
-            Some(_) if code.contains('=') => {
-                let left = code.split('=').next().unwrap_or(code);
-                found.has |= words_of(left).into_iter().flatten().any(|word| word == handler);
-            }
-            // The lines that an import in brackets goes on over.
-            Some(first) => found.has |= first == handler && code.trim_end().ends_with([',', ')', '(']),
-            None => {}
+    let mut functions = Vec::new();
+    let (mut uses, mut is_bound_elsewhere, mut is_async) = (0, false, false);
+    let mut before = "";
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    for line in lines {
+        let first = |code: &'t str| words_of(code).next();
+        let asynchronous = line.strip_prefix("async def ").and_then(first);
+        functions.extend(line.strip_prefix("def ").and_then(first).or(asynchronous));
+        is_async |= asynchronous == Some(handler) && !before.starts_with(['@', ')']);
+        uses += words_of(line).filter(|word| *word == handler).count();
+        is_bound_elsewhere |= words_of(line).any(|word| BINDING.contains(&word))
+            || (words_of(line).any(|word| word == "import") && line.contains('*'))
+            || line.trim() == "*";
+        if !line.trim().is_empty() {
+            before = line;
         }
     }
-    found
+    Lines {
+        functions,
+        may_have: uses > 0 || is_bound_elsewhere,
+        is_async: is_async && uses == 1 && !is_bound_elsewhere,
+    }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "for chains of options")]
-fn words_of(code: &str) -> Option<impl Iterator<Item = &str>> {
+fn words_of(code: &str) -> impl Iterator<Item = &str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    Some(code.split(move |c| !is_part(c)).filter(|word| !word.is_empty()))
+    code.split(move |c| !is_part(c)).filter(|word| !word.is_empty())
 }
 
 #[cfg(test)]
@@ -85,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_binds_a_name_is_found_and_its_use_is_not() {
+    fn whatever_may_bind_a_name_is_taken_and_a_file_without_it_is_not() {
         for text in [
             "def handler(body):",
             "async def handler(body):",
@@ -94,24 +113,46 @@ mod tests {
             "from app import other as handler",
             "from app import *",
             "from app import (\n    handler,\n)",
+            "from app import (\n    other, handler,\n)",
+            "from app import other, \\\n    handler",
+            "try: from app import handler\nexcept ImportError: pass",
+            "globals()['hand' + 'ler'] = other",
+            "from app import \\\n    *",
+            "x = '#'; handler = x",
             "if x:\n    handler = other",
             "handler: Handler = other",
             "a, handler = b",
         ] {
-            assert!(look(text, "handler").has, "{text}");
+            assert!(look(text, "handler").may_have, "{text}");
         }
         for text in [
             "# def handler(body):",
             "def handlers(body):",
-            "print(handler)",
-            "other = handler",
+            "import json",
+            "other = handler2 * 2",
             "",
         ] {
-            assert!(!look(text, "handler").has, "{text}");
+            assert!(!look(text, "handler").may_have, "{text}");
         }
         assert_eq!(
             look("def one(x):\n  def two():\nasync def three():", "x").functions,
             ["one", "three"]
         );
+    }
+
+    #[test]
+    fn an_async_handler_is_refused_unless_something_else_may_be_made_of_it() {
+        let is_async = |text: &str| look(text, "handler").is_async;
+        assert!(is_async("import x\nasync def handler(body):\n    return body"));
+        for text in [
+            "def handler(body):\n    pass\nasync def other(body):",
+            "@run\nasync def handler(body):",
+            "@run(\n    1,\n)\nasync def handler(body):",
+            "async def handler(body):\n    pass\nhandler = run(handler)",
+            "class A:\n    async def handler(body):",
+            "# async def handler(body):",
+        ] {
+            assert!(!is_async(text), "{text}");
+        }
     }
 }

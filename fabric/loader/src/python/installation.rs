@@ -89,7 +89,23 @@ impl Installation {
                 .filter(|folder| configuration(folder).is_some())
                 .map(PathBuf::from)
         });
-        let (library_within, version) = library_of(&real).ok_or_else(|| no_interpreter(no_library(&real)))?;
+        let (library_within, version) = library_of(&real).ok_or_else(|| {
+            let copied = environment.as_ref().and_then(|folder| folder.canonicalize().ok());
+            match copied.filter(|folder| real.starts_with(folder)) {
+                Some(folder) => Box::new(
+                    problem(
+                        spans.venv,
+                        format!(
+                            "`{}` has a copy of its interpreter, which has no library",
+                            folder.display()
+                        ),
+                        "made with --copies?",
+                    )
+                    .with_help("make it with links, as without options: python3 -m venv --symlinks NAME"),
+                ),
+                None => no_interpreter(no_library(&real)),
+            }
+        })?;
         let base = base_of(&real);
         let mut packages = Vec::new();
         let configured = environment.as_deref().and_then(configuration);
@@ -177,7 +193,7 @@ fn base_of(interpreter: &Path) -> PathBuf {
 fn no_library(interpreter: &Path) -> String {
     format!(
         "`{}` is no interpreter of Python: it is not called so, or has no library in `{base}/lib/pythonX.Y`, or several of which \
-         none has its name",
+         none has its name; free-threaded and debug builds are not supported",
         interpreter.display(),
         base = base_of(interpreter).display()
     )
@@ -188,7 +204,7 @@ fn library_of(interpreter: &Path) -> Option<(String, (u32, u32))> {
     let base = base_of(interpreter);
     // Other programs may lie beside a library, too.
     let own = interpreter.file_name()?.to_str()?;
-    if !own.starts_with("python") {
+    if !own.starts_with("python") || is_other_build(own) {
         return None;
     }
     let mut found = Vec::new();
@@ -213,6 +229,12 @@ fn library_of(interpreter: &Path) -> Option<(String, (u32, u32))> {
             .filter(|(_, version)| by_name.is_none_or(|own| own == *version)),
         _ => found.into_iter().find(|(_, version)| by_name == Some(*version)),
     }
+}
+
+/// Whether the name is that of a free-threaded or debug build (`python3.13t`, `python3.12d`), whose library
+/// and extension modules are others.
+fn is_other_build(own: &str) -> bool {
+    own.contains('.') && version_of(own).is_none()
 }
 
 /// The version that `python3.11` names. That of free-threaded interpreters (`python3.13t`) is none: they have

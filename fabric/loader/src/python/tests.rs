@@ -71,6 +71,7 @@ impl Machine {
             spans: checked.python_spans(id).unwrap(),
             folder: self.0.path(),
             files: function.files(),
+            own_args: function.args(),
             bound: bound.as_ref(),
         };
         asked.find_in(&programs).map_err(|found| {
@@ -349,7 +350,16 @@ fn a_file_that_comes_with_its_folder_is_not_given_twice() {
 
 #[test]
 fn what_is_missing_is_told_with_what_would_do() {
-    let cases: [(&str, &str, Spoil); 8] = [
+    let cases: [(&str, &str, Spoil); 10] = [
+        ("venv = \"venv\"", "made with --copies?", |machine| {
+            fs::remove_file(machine.path("venv/bin/python3")).unwrap();
+            machine.write("venv/bin/python3", "");
+        }),
+        (
+            "interpreter = \"usr/bin/python3.11t\"",
+            "free-threaded and debug builds are not supported",
+            |machine| machine.write("usr/bin/python3.11t", ""),
+        ),
         ("venv = \"none\"", "python3 -m venv none", |_| ()),
         (
             "venv = \"venv\"",
@@ -419,6 +429,31 @@ fn several_libraries_are_told_apart_by_the_name_of_the_interpreter() {
         .unwrap_err();
     assert!(
         refused.contains("several of which none has its name"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn arguments_are_counted_with_those_of_the_interpreter_and_preload_is_one_of_them() {
+    let machine = Machine::new();
+    let with = |count: usize, module_bytes: usize| {
+        let args = vec!["\"x\""; count].join(", ");
+        let modules = vec![format!("\"{}\"", "m".repeat(module_bytes)); 20].join(", ");
+        machine
+            .find(&format!(
+                "venv = \"venv\"\nargs = [{args}]\npreload = [{modules}]"
+            ))
+            .map(|_| ())
+    };
+    assert_eq!(with(60, 100), Ok(()));
+    let refused = with(61, 100).unwrap_err();
+    assert!(
+        refused.contains("65 arguments") && refused.contains("at most 60"),
+        "{refused}"
+    );
+    let refused = with(60, 250).unwrap_err();
+    assert!(
+        refused.contains("`preload`") && refused.contains("4096"),
         "{refused}"
     );
 }
