@@ -70,6 +70,8 @@ pub struct SimulatedProcess {
     pub environment: Vec<(String, String)>,
     /// Its limits.
     pub limits: Limits,
+    /// Bytes of regions that its instance has room for.
+    pub regions_bytes: u64,
     /// Where it was put.
     pub cpu: Option<u32>,
     /// Whether it lets its waker finish.
@@ -100,6 +102,8 @@ pub struct Simulated {
     random: u64,
     /// How many regions were made.
     pub regions: u32,
+    /// The length of each, in bytes.
+    pub region_lengths: BTreeMap<u32, usize>,
     doorbells: u32,
     /// How many can be.
     pub region_limit: u32,
@@ -130,6 +134,7 @@ impl Simulated {
             reports: Vec::new(),
             random: 0,
             regions: 0,
+            region_lengths: BTreeMap::new(),
             doorbells: 0,
             region_limit: u32::MAX,
             refuse_spawns: false,
@@ -289,6 +294,7 @@ impl Platform for Simulated {
             return Err(short_of("cannot make a region"));
         }
         self.regions += 1;
+        self.region_lengths.insert(self.regions, len_bytes);
         Ok(SimulatedRegion {
             number: self.regions,
             len_bytes,
@@ -316,6 +322,7 @@ impl Platform for Simulated {
                 finds: launch.files.clone(),
                 environment: launch.environment.to_vec(),
                 limits: launch.limits,
+                regions_bytes: launch.regions_bytes,
                 cpu: launch.cpu,
                 patient: launch.patient,
                 messages: Vec::new(),

@@ -79,22 +79,32 @@ fn own_file_system(lengths: impl Iterator<Item = u64>, others: u64) -> Result<Ow
     Ok(folder)
 }
 
-/// Bytes of what a process of these has to copy for itself, because it cannot be shared.
+/// Bytes of what a process of these has to copy for itself, because it cannot be shared: whole pages, and what
+/// the kernel keeps for each entry.
 pub(super) fn copied_bytes(libraries: &[Library], files: Option<&Files>) -> u64 {
     let copies = libraries
         .iter()
         .filter(|library| matches!(library.source(), Ok(Source::Copy(_))));
-    let libraries = copies.map(Library::len_bytes);
+    let libraries = copies.map(|library| in_memory(library.len_bytes()));
     let located = files.and_then(|files| files.located().ok().flatten());
     let entries = match located {
         Some(Located::Copy { entries, .. }) => entries,
         Some(Located::Mount(_)) | None => &[],
     };
     let files = entries.iter().map(|entry| match entry.kind {
-        Kind::File { len_bytes, .. } => len_bytes,
-        Kind::Folder | Kind::Link(_) => 0,
+        Kind::File { len_bytes, .. } => in_memory(len_bytes),
+        Kind::Folder | Kind::Link(_) => in_memory(0),
     });
     libraries.chain(files).fold(0, u64::saturating_add)
+}
+
+/// What an entry of a file system in memory takes with `len_bytes` in it: its pages, and one more for its
+/// inode, its name, and a link's target.
+const fn in_memory(len_bytes: u64) -> u64 {
+    len_bytes
+        .div_ceil(PAGE_BYTES)
+        .saturating_add(1)
+        .saturating_mul(PAGE_BYTES)
 }
 
 /// A copy of `len_bytes` of `memory`, from `from` on.

@@ -80,7 +80,7 @@ impl ControlGroup {
     /// # Errors
     /// [`Undivided`]; everything is then as it was.
     pub fn divide(self) -> Result<Divided, Undivided> {
-        let divided = Divided {
+        let mut divided = Divided {
             path: self.path,
             controllers: self.controllers,
         };
@@ -96,13 +96,19 @@ impl ControlGroup {
         // Refused while processes are left that are in no part.
         match write(&control, &self.controllers.change('+')) {
             Err(Undivided::Os { source, .. }) if Errno::from_io_error(&source) == Some(Errno::BUSY) => {
-                Err(Undivided::NotAlone(divided.path.clone()))
+                return Err(Undivided::NotAlone(divided.path.clone()));
+            }
+            // All or none of them: one that cannot be had here, as in a threaded group, costs no shares.
+            Err(_) if self.controllers.cpu => {
+                divided.controllers = self.controllers.shares_alone();
+                write(&control, &divided.controllers.change('+'))
             }
             done => done,
         }?;
         if self.controllers.cpu {
             write(&own.join("cpu.weight"), SERVICE_WEIGHT)?;
         }
+        divided.try_instance()?;
         Ok(divided)
     }
 }
@@ -144,6 +150,18 @@ impl Divided {
         }
         let path = self.make_within(&part, &format!("{INSTANCE}{function}-{ordinal}"))?;
         InstanceGroup::bounded(path, handed_on, bounds)
+    }
+
+    /// Makes the part of an instance that no chain has, and removes it: limits on depth and number of groups
+    /// would otherwise first show when an instance is started, or started again.
+    fn try_instance(&self) -> Result<(), Undivided> {
+        let bounds = Bounds {
+            memory_bytes: 1 << 40,
+            threads: 1,
+        };
+        let tried = self.instance("", "", 0, bounds);
+        self.remove_chains();
+        tried.map(|_| ())
     }
 
     /// The part with this name, which may be there.

@@ -34,6 +34,15 @@ impl Controllers {
         Self { cpu: false, ..self }
     }
 
+    /// Shares of the processors, and no bounds.
+    pub(super) const fn shares_alone(self) -> Self {
+        Self {
+            memory: false,
+            pids: false,
+            ..self
+        }
+    }
+
     /// What `cgroup.subtree_control` takes to hand them on (`+`) or to keep them (`-`).
     pub(super) fn change(self, sign: char) -> String {
         let names = [(self.cpu, "cpu"), (self.memory, "memory"), (self.pids, "pids")];

@@ -22,13 +22,22 @@ pub struct Bounds {
     pub threads: u32,
 }
 
+/// How often memory was short in a group.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shortages {
+    /// Allocations that failed at the bound of the group itself or of one within it.
+    of_its_bound: u64,
+    /// Processes that were killed for want of memory, be it at this bound, at one around it, or the machine's.
+    kills: u64,
+}
+
 /// The group of one instance.
 #[derive(Debug, Clone)]
 pub struct InstanceGroup {
     path: PathBuf,
     bounded: Controllers,
-    /// How often memory was short to the point of a kill before this process of the instance began.
-    kills_before: u64,
+    /// What had happened of this kind before this process of the instance began.
+    shortages_before: Shortages,
     /// Time on a processor of those before it.
     ran_before: Duration,
 }
@@ -51,10 +60,10 @@ impl InstanceGroup {
         let mut group = Self {
             path,
             bounded,
-            kills_before: 0,
+            shortages_before: Shortages::default(),
             ran_before: Duration::ZERO,
         };
-        group.kills_before = group.memory_kills();
+        group.shortages_before = group.shortages();
         group.ran_before = group.ran().unwrap_or_default();
         Ok(group)
     }
@@ -93,15 +102,20 @@ impl InstanceGroup {
         Some(Duration::from_micros(figure).saturating_sub(self.ran_before))
     }
 
-    /// Whether the kernel has killed a process because the bound on memory was reached, since this value was
-    /// made.
+    /// Whether the kernel has killed a process because this group's own bound on memory was reached, since this
+    /// value was made.
     #[must_use]
     pub fn was_out_of_memory(&self) -> bool {
-        self.memory_kills() > self.kills_before
+        let (now, before) = (self.shortages(), self.shortages_before);
+        now.kills > before.kills && now.of_its_bound > before.of_its_bound
     }
 
-    fn memory_kills(&self) -> u64 {
-        self.figure("memory.events", "oom_kill").unwrap_or(0)
+    fn shortages(&self) -> Shortages {
+        let figure = |name| self.figure("memory.events", name).unwrap_or(0);
+        Shortages {
+            of_its_bound: figure("oom"),
+            kills: figure("oom_kill"),
+        }
     }
 
     /// The number behind `name` in a file of lines of a name and a number.
@@ -118,5 +132,38 @@ fn optional(written: Result<(), Undivided>) -> Result<(), Undivided> {
     match written {
         Err(Undivided::Os { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kill_for_want_of_memory_elsewhere_is_none_at_the_bound_of_the_instance() {
+        let folder = tempfile::tempdir().unwrap();
+        let events = |oom: u32, kills: u32| {
+            let text = format!("low 0\nhigh 0\nmax 9\noom {oom}\noom_kill {kills}\noom_group_kill 0\n");
+            fs::write(folder.path().join("memory.events"), text).unwrap();
+        };
+        for file in ["memory.max", "pids.max"] {
+            fs::write(folder.path().join(file), "max").unwrap();
+        }
+        events(1, 2);
+        let bounded = Controllers {
+            cpu: false,
+            memory: true,
+            pids: true,
+        };
+        let bounds = Bounds {
+            memory_bytes: 1 << 20,
+            threads: 1,
+        };
+        let group = InstanceGroup::bounded(folder.path().to_owned(), bounded, bounds).unwrap();
+        assert!(!group.was_out_of_memory(), "what was before says nothing");
+        events(1, 3);
+        assert!(!group.was_out_of_memory(), "killed at a bound around it");
+        events(2, 4);
+        assert!(group.was_out_of_memory());
     }
 }

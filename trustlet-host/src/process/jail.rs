@@ -160,6 +160,12 @@ pub enum SpawnError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Copying what it is made of took more than the bound of its control group.
+    #[error("cannot start {name}: its memory was used up before its program started; raise its `memory`")]
+    OutOfMemory {
+        /// Whom.
+        name: String,
+    },
     /// The child ended before it could say why.
     #[error("cannot start {name}: it ended before its program started")]
     Lost {
@@ -363,6 +369,12 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
     }
     write(&go_write, &[1]).map_err(|errno| failed(Step::Handshake, errno))?;
     match Report::receive(&report_read).map_err(|errno| failed(Step::Handshake, errno))? {
+        // Killed while it copied: that closes the pipe as its program does.
+        Report::Silence if spawn.group.is_some_and(InstanceGroup::was_out_of_memory) => {
+            Err(SpawnError::OutOfMemory {
+                name: spawn.name.to_owned(),
+            })
+        }
         Report::Silence => {
             if let Some((ours, _)) = &notices {
                 let listener = listener(ours).map_err(|errno| failed(Step::Seccomp, errno))?;

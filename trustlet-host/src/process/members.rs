@@ -25,11 +25,15 @@ impl Member {
     }
 }
 
-/// The process `first` and its descendants; none if it has ended. Their limit on processes bounds how many.
+/// Members that one look takes at most: as many as an instance may have processes at a time. Where they come and
+/// go faster than one looks, a look would not end.
+const MEMBERS_MAX: usize = 256;
+
+/// The process `first` and its descendants, [`MEMBERS_MAX`] of them; none if it has ended.
 pub(super) fn members(first: i32) -> Vec<Member> {
     let mut found: Vec<Member> = stat(first).map(|(_, member)| member).into_iter().collect();
     let mut next = 0;
-    while let Some(parent) = found.get(next).copied() {
+    while let Some(parent) = found.get(next).copied().filter(|_| next < MEMBERS_MAX) {
         next += 1;
         // Whatever has this parent is no stranger.
         let children = children(parent.pid).into_iter().filter_map(stat);
@@ -38,7 +42,7 @@ pub(super) fn members(first: i32) -> Vec<Member> {
             .map(|(_, member)| member);
         let children: Vec<Member> = children.collect();
         if parent.is_there() {
-            found.extend(children);
+            found.extend(children.into_iter().take(MEMBERS_MAX.saturating_sub(found.len())));
         }
     }
     found

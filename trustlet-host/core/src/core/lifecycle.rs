@@ -251,7 +251,7 @@ impl<P: Platform> Core<P> {
             cpu: entry.definition.placement(planned.function, planned.ordinal).cpu,
             patient: planned.on_core >= limits::PATIENT_FROM || planned.takes_turns,
             ordinal: planned.ordinal,
-            regions_bytes: planned.regions_bytes(),
+            regions_bytes: sealed.plan.reachable_bytes(planned),
         };
         let Spawned { log } = self.platform.spawn(launch)?;
         if let Some(slot) = entry.sealed_mut()?.slots.get_mut(instance.at()) {

@@ -16,6 +16,7 @@ use crate::calls::ResultCode;
 use crate::calls::{protection, reading};
 use crate::ids::{FunctionIndex, InstanceNumber, index, number};
 use crate::platform::Platform;
+use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 use hacher_data_path::attach::message::outbox_flag;
@@ -61,6 +62,28 @@ impl Plan {
     /// The instance with this number.
     pub(crate) fn instance(&self, instance: InstanceNumber) -> Option<&PlannedInstance> {
         self.instances.get(instance.at())
+    }
+
+    /// Bytes of the regions that an instance has mapped and could be the first to touch: its own, and those of
+    /// whoever writes what it reads, and the pages of those that read what it writes or that it wakes. A page of shared memory that nobody has touched is made by a look at it,
+    /// and is memory of whoever looked.
+    pub(crate) fn reachable_bytes(&self, planned: &PlannedInstance) -> u64 {
+        let writers: BTreeSet<InstanceNumber> = planned.inbound.iter().map(|ring| ring.writer).collect();
+        let writers = writers.into_iter().filter_map(|writer| self.instance(writer));
+        let written = writers.map(PlannedInstance::regions_bytes);
+        let consumers = planned
+            .rings
+            .iter()
+            .map(|ring| ring.consumer)
+            .chain(planned.ahead);
+        let consumers: BTreeSet<InstanceNumber> = consumers.collect();
+        let pages = consumers
+            .into_iter()
+            .filter_map(|consumer| self.instance(consumer));
+        let pages = pages.map(|peer| u64::try_from(peer.page.len_bytes()).unwrap_or(u64::MAX));
+        written
+            .chain(pages)
+            .fold(planned.regions_bytes(), u64::saturating_add)
     }
 }
 

@@ -50,6 +50,22 @@ fn attachment(driver: &Driver, process: ProcessId) -> Told {
 }
 
 #[test]
+fn an_instance_has_room_for_every_region_that_it_could_be_the_first_to_touch() {
+    let (driver, _, processes) = started();
+    let lengths = &driver.core.platform().region_lengths;
+    for process in processes.into_iter().skip(1) {
+        let function = driver.process(process);
+        let reached = function.readable.union(&function.writable);
+        let reached: usize = reached.map(|region| lengths[region]).sum();
+        assert!(
+            function.regions_bytes >= u64::try_from(reached).unwrap(),
+            "{} of {reached} bytes, {process:?}",
+            function.regions_bytes
+        );
+    }
+}
+
+#[test]
 fn each_ring_of_a_mapped_edge_is_given_to_its_two_ends_and_to_nobody_else() {
     let (driver, chain, processes) = started();
     // (producer, the consumers of its mapped rings in order)
