@@ -17,6 +17,7 @@ const OWN_LINES_MAX: u64 = 6_000;
 const MACHINE_ONLY: MachineOnly = &[
     ("name", "system calls by name are for programs that compare them"),
     ("conditional", "as their names"),
+    ("assembly", "of a trusted base, people see the lines without it"),
     ("times_smaller_tenths", "people see it as a decimal number"),
     (
         "times_smaller_tenths_without_assembly",
