@@ -40,10 +40,18 @@ def judge(error: BaseException) -> tuple[bool, str]:
     except BaseException:  # of a metaclass
         reason = "the handler raised an exception"
     try:
-        _log.error("the run failed", exc_info=error)
+        _tell(error)
     except BaseException:
         pass
     return is_transient, reason
+
+
+def _tell(error: BaseException) -> None:
+    """Logs ``error``, and what to do if it is what late imports end with."""
+    _log.error("the run failed", exc_info=error)
+    if isinstance(error, ImportError) and "failed to map segment" in str(error):
+        module = f"{error.name}, or what imports it," if error.name else "the module"
+        _log.error("once a function serves, it can load no code: name %s in `preload` of the chain file", module)
 
 
 def _named(kind: type[BaseException]) -> str:
