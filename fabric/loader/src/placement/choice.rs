@@ -47,6 +47,10 @@ pub(super) fn choose(chain: &Chain, members: &Members, room: &Room<'_>) -> (Chos
                 .to_owned(),
         ),
         Placement::Auto if cores <= 1 => (Chosen::Packed, "there is one core".to_owned()),
+        Placement::Auto if members.start_programs => (
+            Chosen::Floating,
+            "a function starts programs, which stay on its core if it is kept on one".to_owned(),
+        ),
         Placement::Auto => best(chain, members, room),
     }
 }

@@ -1,7 +1,7 @@
 //! Who has to be seated.
 
 use super::model::Graph;
-use hacher_chain_dsl::{Chain, FunctionId, Source, Target};
+use hacher_chain_dsl::{Chain, FunctionId, Source, SystemCalls, Target};
 use std::collections::BTreeMap;
 
 /// The members of a chain in the order of its flow, and who takes from whom.
@@ -10,6 +10,8 @@ pub(super) struct Members {
     pub(super) functions: Vec<(FunctionId, u32)>,
     /// Who takes from whom.
     pub(super) graph: Graph,
+    /// Whether a function may start programs.
+    pub(super) start_programs: bool,
 }
 
 impl Members {
@@ -38,6 +40,9 @@ impl Members {
                 inputs: order.iter().map(|id| inputs_of(Target::Function(*id))).collect(),
                 egress: inputs_of(Target::Egress),
             },
+            start_programs: chain
+                .functions_with_ids()
+                .any(|(_, function)| function.system_calls() == SystemCalls::Program),
         }
     }
 

@@ -53,6 +53,16 @@ fn nobody_looks_for_work_on_a_single_core() {
 }
 
 #[test]
+fn what_a_function_starts_is_kept_on_one_core_only_where_the_file_says_so() {
+    let chain = |placement| chain_with(LINE, placement, "", "syscalls = \"program\"");
+    let seating = seat_all(&[&chain("auto")], &cpus(2), Front::Http).remove(0);
+    assert_eq!(seating.chosen, Chosen::Floating);
+    assert_eq!((seating.of(0).cpu, seating.of(1).cpu), (None, None));
+    let seating = seat_all(&[&chain("packed")], &cpus(2), Front::Http).remove(0);
+    assert_eq!(seating.chosen, Chosen::Packed);
+}
+
+#[test]
 fn a_spread_line_crosses_cores_at_every_hop() {
     let seating = seat(&chain(&line(3), "spread"), &[4, 7]);
     let way: Vec<_> = [
