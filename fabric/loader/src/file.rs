@@ -10,8 +10,8 @@ use super::secret;
 use super::tls_source::Source;
 use super::tree::Tree;
 use hacher_chain_dsl::{
-    Chain, Checked, Code, Diagnostic, Diagnostics, Function, FunctionId, MAX_TEXT_BYTES, Program, Python,
-    Resource, Severity, SystemCalls, check_bytes, is_binary,
+    Chain, Checked, Code, Diagnostic, Diagnostics, Function, FunctionId, MAX_TEXT_BYTES, Python, Resource,
+    Severity, SystemCalls, check_bytes, is_binary,
 };
 use hacher_trustlet_host::core::limits::{FILES_MAX, FILES_MAX_BYTES};
 use rustix::fs::OFlags;
@@ -66,6 +66,11 @@ pub(super) struct Given {
 }
 
 impl Given {
+    fn add(&mut self, tree: &Tree) {
+        self.entries += tree.entries().len();
+        self.len_bytes = self.len_bytes.saturating_add(tree.len_bytes());
+    }
+
     /// The bound that it is past, in words.
     fn past(&self) -> Option<String> {
         let past = (self.entries > FILES_MAX).then(|| format!("{FILES_MAX} files, folders and links"));
@@ -247,87 +252,100 @@ impl ChainFile {
 
     fn functions_and_problems(&self) -> (Vec<FunctionFiles>, Vec<Diagnostic>) {
         let mut problems = Vec::new();
-        let mut opened = Vec::new();
-        for (id, function) in self.chain().functions_with_ids() {
-            let library_path = function.env().get(LIBRARY_PATH).map(String::as_str);
-            let mut python = None;
-            let executable = match function.program() {
-                Program::Python(named) => match self.find_python(id, function, named) {
-                    Ok(found) => Some(python.insert(found).interpreter.clone()),
-                    Err(found) => {
-                        problems.extend(found);
-                        None
-                    }
-                },
-                _ => function.exec().map(|exec| self.folder().join(exec)),
+        let functions = self.chain().functions_with_ids();
+        let opened = functions
+            .filter_map(|(id, function)| self.open_function(id, function, &mut problems))
+            .collect();
+        (opened, problems)
+    }
+
+    /// Opens what one function needs. `None` without its executable; everything else is looked at all the same,
+    /// so that all of its problems are reported.
+    fn open_function(
+        &self,
+        id: FunctionId,
+        function: &Function,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<FunctionFiles> {
+        let library_path = function.env().get(LIBRARY_PATH).map(String::as_str);
+        let python = match function.python() {
+            Some(named) => match self.find_python(id, function, named) {
+                Ok(found) => Some(found),
+                Err(found) => {
+                    problems.extend(found);
+                    None
+                }
+            },
+            None => None,
+        };
+        let executable = match &python {
+            Some(found) => Some(found.interpreter.clone()),
+            None => function.exec().map(|exec| self.folder().join(exec)),
+        };
+        let loadable = python.as_ref().map_or(Loadable::NONE, Found::loadable);
+        let can_build = function.build().is_some();
+        let executable = executable.and_then(|path| {
+            let opened = self.open_executable(id, &path, can_build, library_path, loadable);
+            opened.map_err(|problem| problems.push(*problem)).ok()
+        });
+        let secrets = self.open_secrets(id, function, problems);
+        let (trees, refused): (Vec<_>, Vec<_>) =
+            self.read_trees(id, function).into_iter().partition(Result::is_ok);
+        let has_all_files = refused.is_empty();
+        problems.extend(
+            refused
+                .into_iter()
+                .filter_map(Result::err)
+                .map(|problem| *problem),
+        );
+        let mut trees: Vec<Tree> = trees.into_iter().flatten().collect();
+        let (executable, mut linked, missing) = executable?;
+        problems.extend(missing.iter().map(|error| self.missing_library(id, error)));
+        if has_all_files && function.system_calls() == SystemCalls::Program {
+            let missing = program_libraries::add(&mut linked, &trees, library_path);
+            let missing = missing.into_iter();
+            problems.extend(missing.map(|(at, text)| self.missing_library_of_program(id, at, &text)));
+        }
+        problems.extend(self.taken_places(id, function, &linked));
+        let (mut args, mut env) = (Vec::new(), Vec::new());
+        if let Some(python) = python {
+            problems.extend(self.count(id, &python.trees));
+            trees.extend(python.trees);
+            (args, env) = (python.args, python.env);
+        }
+        Some(FunctionFiles {
+            executable,
+            linked,
+            trees,
+            args,
+            env,
+            secrets,
+        })
+    }
+
+    /// Opens the secrets of a function that are here.
+    fn open_secrets(
+        &self,
+        id: FunctionId,
+        function: &Function,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Vec<SecretSource> {
+        let mut secrets = Vec::new();
+        for (name, secret) in function.secrets() {
+            let origin = match secret.resource() {
+                Some(resource) => Ok(SecretOrigin::Broker(resource.clone())),
+                None => self.open_secret(id, name, secret.path()).map(SecretOrigin::File),
             };
-            let loadable = python.as_ref().map_or(Loadable::NONE, Found::loadable);
-            let executable = executable.map(|path| {
-                self.open_executable(id, &path, function.build().is_some(), library_path, loadable)
-            });
-            let secrets: Vec<_> = function
-                .secrets()
-                .iter()
-                .map(|(name, secret)| {
-                    let origin = match secret.resource() {
-                        Some(resource) => SecretOrigin::Broker(resource.clone()),
-                        None => SecretOrigin::File(self.open_secret(id, name, secret.path())?),
-                    };
-                    Ok(SecretSource {
-                        name: name.clone(),
-                        origin,
-                        trim: secret.trim(),
-                    })
-                })
-                .filter_map(|secret: Result<_, Box<Diagnostic>>| {
-                    secret.map_err(|problem| problems.push(*problem)).ok()
-                })
-                .collect();
-            let trees = self.read_trees(id, function);
-            match executable {
-                Some(Ok((executable, mut linked, missing))) => {
-                    problems.extend(missing.iter().map(|error| self.missing_library(id, error)));
-                    let (trees, found): (Vec<_>, Vec<_>) = trees.into_iter().partition(Result::is_ok);
-                    let is_whole = found.is_empty();
-                    problems.extend(found.into_iter().filter_map(Result::err).map(|problem| *problem));
-                    let trees: Vec<Tree> = trees.into_iter().flatten().collect();
-                    if is_whole && function.system_calls() == SystemCalls::Program {
-                        let missing = program_libraries::add(&mut linked, &trees, library_path);
-                        problems.extend(missing.into_iter().map(|(at, text)| {
-                            let span = self.checked.file_span(id, at).unwrap_or_default();
-                            let message =
-                                format!("a library of a program among the files is missing: {text}");
-                            Diagnostic::new(
-                                Code::ProgramLibraryMissing,
-                                span,
-                                message,
-                                "starting it will fail",
-                            )
-                        }));
-                    }
-                    problems.extend(self.taken_places(id, function, &linked));
-                    let mut opening = FunctionFiles {
-                        executable,
-                        linked,
-                        trees,
-                        args: Vec::new(),
-                        env: Vec::new(),
-                        secrets,
-                    };
-                    if let Some(python) = python {
-                        problems.extend(self.count(id, &python.trees));
-                        opening.trees.extend(python.trees);
-                        (opening.args, opening.env) = (python.args, python.env);
-                    }
-                    opened.push(opening);
-                }
-                other => {
-                    problems.extend(other.and_then(Result::err).map(|problem| *problem));
-                    problems.extend(trees.into_iter().filter_map(Result::err).map(|problem| *problem));
-                }
+            match origin {
+                Ok(origin) => secrets.push(SecretSource {
+                    name: name.clone(),
+                    origin,
+                    trim: secret.trim(),
+                }),
+                Err(problem) => problems.push(*problem),
             }
         }
-        (opened, problems)
+        secrets
     }
 
     /// Finds what a function in Python is made of.
@@ -364,14 +382,23 @@ impl ChainFile {
         )
     }
 
+    /// A library that a program among the files links, and that is not there.
+    fn missing_library_of_program(&self, id: FunctionId, at: usize, text: &str) -> Diagnostic {
+        let span = self.checked.file_span(id, at).unwrap_or_default();
+        let message = format!("a library of a program among the files is missing: {text}");
+        Diagnostic::new(
+            Code::ProgramLibraryMissing,
+            span,
+            message,
+            "starting it will fail",
+        )
+    }
+
     /// Counts what a function is given besides its `files`; a problem if that is more than one can have.
     fn count(&self, id: FunctionId, trees: &[Tree]) -> Option<Diagnostic> {
         let mut given = self.given.borrow_mut();
         let given = given.entry(id).or_default();
-        for tree in trees {
-            given.entries += tree.entries().len();
-            given.len_bytes = given.len_bytes.saturating_add(tree.len_bytes());
-        }
+        trees.iter().for_each(|tree| given.add(tree));
         let most = given.past()?;
         let span = self.checked.python_spans(id).map(|spans| spans.venv);
         let message =
@@ -405,8 +432,7 @@ impl ChainFile {
             };
             let found = found.map_err(|error| problem(error.to_string()));
             if let Ok(tree) = &found {
-                given.entries += tree.entries().len();
-                given.len_bytes = given.len_bytes.saturating_add(tree.len_bytes());
+                given.add(tree);
             }
             read.push(match given.past() {
                 Some(most) => {

@@ -1,8 +1,8 @@
 //! What a function in Python is made of on this machine: the interpreter with its library, packages, the file
 //! with the handler, and what extension modules of these link.
 //!
-//! Nothing is executed to find it: whoever wrote the chain file must not choose what runs with the rights of
-//! whoever starts the service. Where things lie is told by the interpreter's own folder and by `pyvenv.cfg`.
+//! Nothing is executed to find it: a chain file must not choose what runs with the rights of the user who starts
+//! the service. Where things lie is told by the interpreter's own folder and by `pyvenv.cfg`.
 
 mod asked;
 mod handler;
@@ -38,6 +38,17 @@ pub(super) struct Found {
     pub(super) modules: Vec<PathBuf>,
     /// The folders that the function has whole: what lies in them is found beside what links it.
     pub(super) folders: Vec<PathBuf>,
+}
+
+/// A folder that a function in Python has whole.
+struct Folder<'f> {
+    /// Where it lies on this machine.
+    real: &'f Path,
+    /// Where the function finds it.
+    place: String,
+    selection: Selection,
+    /// What links in it may lead to.
+    bound: Bound<'f>,
 }
 
 impl Found {
@@ -77,55 +88,19 @@ impl Asked<'_> {
         if let Err(found) = self.check(&installation) {
             problems.push(*found);
         }
+        let base = self
+            .base_of_service(&installation)
+            .map_err(|found| vec![*found])?;
+        let folders = self.folders(&installation, base.as_ref());
         let mut trees = Vec::from_iter(file);
-        let mut packages = Vec::new();
-        let library = format!("{PYTHON_PLACE}/{}", installation.library_within);
-        let around = self.bound_around(&installation).map_err(|found| vec![*found])?;
-        let around = match (&around, self.bound) {
-            (Some(base), _) => Bound::WithLinks(base),
-            (None, Some(bound)) => Bound::Strict(bound),
-            (None, None) => Bound::None,
-        };
-        let library = (
-            installation.library.clone(),
-            library,
-            Selection::PythonLibrary,
-            around,
-        );
-        let places = installation.packages.iter().enumerate().map(|(at, found)| {
-            let place = format!(
-                "{PYTHON_PLACE}/packages{}",
-                if at == 0 { String::new() } else { at.to_string() }
-            );
-            packages.push(place.clone());
-            let bound = match self.bound {
-                Some(bound) if found.is_of_environment => Bound::Strict(bound),
-                _ => around,
-            };
-            (found.folder.clone(), place, Selection::PythonPackages, bound)
-        });
-        let mut folders = vec![library];
-        folders.extend(places);
         let mut modules = Vec::new();
-        for (folder, place, selection, bound) in &folders {
-            match Tree::select(folder, place, *bound, *selection) {
+        for folder in &folders {
+            match Tree::select(folder.real, &folder.place, folder.bound, folder.selection) {
                 Ok(tree) => {
                     modules.extend(tree.extension_modules());
                     trees.push(tree);
                 }
-                Err(error) => {
-                    let is_strict = matches!(bound, Bound::Strict(_));
-                    let refused = problem(self.spans.venv, error.to_string(), "for this function");
-                    problems.push(match error {
-                        TreeError::Outside { .. } if is_strict && !installation.is_of_service => refused
-                            .with_help(format!(
-                                "or have the service find the interpreter by its own PATH: \
-                                 PATH={}/bin:$PATH, where the service is started",
-                                installation.base.display()
-                            )),
-                        _ => refused,
-                    });
-                }
+                Err(error) => problems.push(self.refused(&error, folder, &installation)),
             }
         }
         let args = self.args().unwrap_or_else(|found| {
@@ -135,8 +110,11 @@ impl Asked<'_> {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let packages = folders
+            .iter()
+            .filter(|folder| folder.selection == Selection::PythonPackages);
+        let packages: Vec<&str> = packages.map(|folder| folder.place.as_str()).collect();
         Ok(Found {
-            interpreter: installation.interpreter,
             trees,
             args,
             env: vec![
@@ -148,8 +126,50 @@ impl Asked<'_> {
                 ("PYTHONSAFEPATH", "1".to_owned()),
             ],
             modules,
-            folders: folders.into_iter().map(|(folder, ..)| folder).collect(),
+            folders: folders.iter().map(|folder| folder.real.to_owned()).collect(),
+            interpreter: installation.interpreter,
         })
+    }
+
+    /// The folders that the function has of an installation: the library first, then packages in the order in
+    /// which they are searched. `base`: as [`Self::base_of_service`] says.
+    fn folders<'f>(&'f self, installation: &'f Installation, base: Option<&'f Beneath>) -> Vec<Folder<'f>> {
+        let around = match (base, self.bound) {
+            (Some(base), _) => Bound::WithLinks(base),
+            (None, Some(bound)) => Bound::Strict(bound),
+            (None, None) => Bound::None,
+        };
+        let library = Folder {
+            real: &installation.library,
+            place: format!("{PYTHON_PLACE}/{}", installation.library_within),
+            selection: Selection::PythonLibrary,
+            bound: around,
+        };
+        let packages = installation.packages.iter().enumerate().map(|(at, found)| {
+            let number = if at == 0 { String::new() } else { at.to_string() };
+            Folder {
+                real: &found.folder,
+                place: format!("{PYTHON_PLACE}/packages{number}"),
+                selection: Selection::PythonPackages,
+                bound: match self.bound {
+                    Some(bound) if found.is_of_environment => Bound::Strict(bound),
+                    _ => around,
+                },
+            }
+        });
+        core::iter::once(library).chain(packages).collect()
+    }
+
+    fn refused(&self, error: &TreeError, folder: &Folder<'_>, installation: &Installation) -> Diagnostic {
+        let refused = problem(self.spans.venv, error.to_string(), "for this function");
+        let is_strict = matches!(folder.bound, Bound::Strict(_));
+        if !matches!(error, TreeError::Outside { .. }) || !is_strict || installation.is_of_service {
+            return refused;
+        }
+        refused.with_help(format!(
+            "or have the service find the interpreter by its own PATH: PATH={}/bin:$PATH, where the service is started",
+            installation.base.display()
+        ))
     }
 
     /// What the interpreter is started with, before the function's own arguments.
@@ -215,10 +235,11 @@ impl Asked<'_> {
         Ok(holder.is_none().then_some(tree))
     }
 
-    /// Where a bound is given, it holds for all that the chain file chooses, whatever links lead to. What
-    /// lies around an interpreter that the service itself would start was chosen by who set up the machine,
-    /// and may lie in its folder.
-    fn bound_around(&self, installation: &Installation) -> Result<Option<Beneath>, Box<Diagnostic>> {
+    /// Where a bound is given, it holds for all that the chain file chooses, whatever links lead to. What lies
+    /// around an interpreter that the service itself would start was chosen by the operator of the machine, and
+    /// may lie in that interpreter's folder, which this opens. `None` where there is no bound, or the chain file
+    /// chooses the interpreter.
+    fn base_of_service(&self, installation: &Installation) -> Result<Option<Beneath>, Box<Diagnostic>> {
         if self.bound.is_none() || !installation.is_of_service {
             return Ok(None);
         }
