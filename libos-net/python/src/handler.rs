@@ -4,7 +4,7 @@ use crate::body::Body;
 use crate::failure::of_exception;
 use crate::input::{self, Input};
 use crate::lent::lend;
-use crate::output::{self, Output};
+use crate::output::{self, Output, Told};
 use crate::run::Run;
 use hacher_libos_net as sdk;
 use hacher_libos_net::{DEFAULT_PORT, Failure};
@@ -109,7 +109,7 @@ impl Handler {
                 ));
             }
         };
-        output::send(py, run, DEFAULT_PORT, &Body::of(&returned)?)
+        output::send(py, run, DEFAULT_PORT, &Body::of(&returned)?, &Told::default())
     }
 }
 

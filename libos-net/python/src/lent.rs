@@ -14,6 +14,9 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::thread::ThreadId;
 
+/// What is told of a call that comes too late.
+pub(crate) const RUN_IS_OVER: &str = "the run is over: what a handler is given is valid until it returns";
+
 /// Something that is lent, as long as it is.
 struct Lent<T> {
     /// The thread that runs the handler. No other touches the rest.
@@ -38,19 +41,21 @@ impl<T> Lent<T> {
         }
     }
 
-    fn take(&self) -> PyResult<NonNull<T>> {
+    /// Takes it for one call.
+    fn using(&self) -> PyResult<Using<'_, T>> {
         if std::thread::current().id() != self.owner {
             return Err(PyRuntimeError::new_err(
                 "input and output belong to the thread that runs the handler",
             ));
         }
-        self.at.take().ok_or_else(|| {
+        let at = self.at.take().ok_or_else(|| {
             PyRuntimeError::new_err(if self.over.get() {
-                "the run is over: what a handler is given is valid until it returns"
+                RUN_IS_OVER
             } else {
                 "input and output take one call at a time"
             })
-        })
+        })?;
+        Ok(Using { lent: self, at })
     }
 
     fn end(&self) {
@@ -80,10 +85,7 @@ impl LentInput {
     /// # Errors
     /// `RuntimeError` after the run, from another thread, and within another use.
     pub(crate) fn with<R>(&self, f: impl for<'i, 'r> FnOnce(&'i mut Input<'r>) -> R) -> PyResult<R> {
-        let mut using = Using {
-            at: self.0.take()?,
-            lent: &self.0,
-        };
+        let mut using = self.0.using()?;
         // SAFETY: `lend` has the only reference to it and waits; the cell is empty, so there is no second one
         // from here. Not by its type, but by `f`'s, the reference lives no longer than this call.
         Ok(f(unsafe { using.at.as_mut() }))
@@ -99,10 +101,7 @@ impl LentOutput {
     /// # Errors
     /// As [`LentInput::with`].
     pub(crate) fn with<R>(&self, f: impl for<'o, 'r> FnOnce(&'o mut Output<'r>) -> R) -> PyResult<R> {
-        let mut using = Using {
-            at: self.0.take()?,
-            lent: &self.0,
-        };
+        let mut using = self.0.using()?;
         // SAFETY: as in `LentInput::with`.
         Ok(f(unsafe { using.at.as_mut() }))
     }

@@ -24,13 +24,29 @@ impl Output {
     }
 }
 
+/// What a record is sent with, besides its body.
+#[derive(Default)]
+pub(crate) struct Told<'a> {
+    /// What it is, instead of what the body's own type says.
+    content_type: Option<&'a str>,
+    status: Option<u16>,
+    headers: &'a [(String, String)],
+}
+
 /// Sends `body`, whole, to `port`.
-pub(crate) fn send(py: Python<'_>, run: &Run, port: &str, body: &Body<'_>) -> PyResult<()> {
+pub(crate) fn send(py: Python<'_>, run: &Run, port: &str, body: &Body<'_>, told: &Told<'_>) -> PyResult<()> {
     let bytes = body.bytes.as_bytes();
     let sent = run.output.with(|output| {
+        // Refuses a second record before anything of the first is changed.
         let mut writer = output.whole(port)?;
-        if let Some(content_type) = body.content_type {
+        for (name, value) in told.headers {
+            writer.append_header(name, value)?;
+        }
+        if let Some(content_type) = told.content_type.or(body.content_type) {
             writer.set_content_type(content_type)?;
+        }
+        if let Some(status) = told.status {
+            writer.set_status(status)?;
         }
         // Of a streamed record, this seals and waits for room.
         unlocked(py, || writer.append(bytes))
@@ -51,26 +67,12 @@ impl Output {
         status: Option<u16>,
         headers: Option<Vec<(String, String)>>,
     ) -> PyResult<()> {
-        let mut body = Body::of(body)?;
-        let content_type = content_type.or(body.content_type.take());
-        let described = self.run.output.with(|output| {
-            // Refuses a second record before anything of the first is changed.
-            let mut writer = output.whole(port)?;
-            for (name, value) in headers.iter().flatten() {
-                writer.append_header(name, value)?;
-            }
-            if let Some(content_type) = content_type {
-                writer.set_content_type(content_type)?;
-            }
-            status.map_or(Ok(()), |status| writer.set_status(status))
-        })?;
-        described.map_err(|failure| raised(py, failure))?;
-        let bytes = body.bytes.as_bytes();
-        let sent = self
-            .run
-            .output
-            .with(|output| unlocked(py, || output.port(port)?.append(bytes)))?;
-        sent.map_err(|failure| raised(py, failure))
+        let told = Told {
+            content_type,
+            status,
+            headers: headers.as_deref().unwrap_or_default(),
+        };
+        send(py, &self.run, port, &Body::of(body)?, &told)
     }
 
     /// What writes the record of a port, piece by piece. Asking again goes on with the same record.

@@ -12,14 +12,10 @@ use std::process::ExitCode;
 pub(crate) fn serve(py: Python<'_>, function: Py<PyAny>, form: Form) -> u8 {
     let handler = Handler { function, form };
     let handler = move |input: sdk::Input<'_>, output: &mut sdk::Output<'_>| handler.run(input, output).0;
-    let code = unlocked(py, || {
-        Number(sdk::serve_with(|_: &Start<'_>| Ok::<_, Failure>(handler)))
-    });
+    let code = unlocked(py, || sdk::serve_with(|_: &Start<'_>| Ok::<_, Failure>(handler)));
     // The standard library does not say which number a code is.
     [0, 2, INITIALISATION_FAILED]
         .into_iter()
-        .find(|number| code.0 == ExitCode::from(*number))
+        .find(|number| code == ExitCode::from(*number))
         .unwrap_or(1)
 }
-
-struct Number(ExitCode);

@@ -7,13 +7,13 @@
     reason = "a memoryview over memory of ours is made by the C API alone"
 )]
 
+use crate::lent::RUN_IS_OVER;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use std::ffi::c_int;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A view that was given out, and what it shares with all that is made of it.
 struct Given {
@@ -85,16 +85,14 @@ impl Views {
         let mut state = self.state();
         if state.closed {
             drop(state); // before what is dropped next, which may run code of the handler's
-            return Err(PyRuntimeError::new_err(
-                "the run is over: what a handler is given is valid until it returns",
-            ));
+            return Err(PyRuntimeError::new_err(RUN_IS_OVER));
         }
         state.given.push(given);
         drop(state);
         Ok(Some(view))
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
