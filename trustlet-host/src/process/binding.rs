@@ -63,15 +63,15 @@ fn folder_of_copies(libraries: &[Library]) -> Result<OwnedFd, Errno> {
 /// A file system of this process's own with room for files of these `lengths`, attached over [`ANCHOR`].
 fn own_file_system(lengths: impl Iterator<Item = u64>, others: u64) -> Result<OwnedFd, Errno> {
     make_private()?;
-    let (mut pages, mut inodes) = (1_u64, FOLDER_INODES.saturating_add(others));
-    for len_bytes in lengths {
-        pages = pages.saturating_add(len_bytes.div_ceil(PAGE_BYTES) + 1);
+    // Long links are counted in pages too.
+    let mut len_bytes = in_memory(0).saturating_add(in_memory(0).saturating_mul(others));
+    let mut inodes = FOLDER_INODES.saturating_add(others);
+    for file_bytes in lengths {
+        len_bytes = len_bytes.saturating_add(in_memory(file_bytes));
         inodes = inodes.saturating_add(1);
     }
-    // Long links are counted in pages too.
-    let pages = pages.saturating_add(others);
     let folder = tmpfs(
-        &[("size", pages.saturating_mul(PAGE_BYTES)), ("nr_inodes", inodes)],
+        &[("size", len_bytes), ("nr_inodes", inodes)],
         "0755",
         MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
     )?;

@@ -3,6 +3,7 @@
 //! it is whole but for a process whose parent ends while it is looked at; the next look finds that one.
 
 use core::time::Duration;
+use hacher_monitor_core::core::limits::THREADS_MAX;
 use std::fs;
 
 /// Ticks a second of the times that `/proc` shows (`USER_HZ`), on every architecture of ours.
@@ -27,7 +28,7 @@ impl Member {
 
 /// Members that one look takes at most: as many as an instance may have processes at a time. Where they come and
 /// go faster than one looks, a look would not end.
-const MEMBERS_MAX: usize = 256;
+const MEMBERS_MAX: usize = THREADS_MAX as usize;
 
 /// The process `first` and its descendants, [`MEMBERS_MAX`] of them; none if it has ended.
 pub(super) fn members(first: i32) -> Vec<Member> {
