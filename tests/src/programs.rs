@@ -180,8 +180,8 @@ fn forge() {
     println!("{sent:?} {to_thread} {queued}");
 }
 
-/// Connections that wait at a listening socket, which is never looked at again: how many there can be, with as
-/// many bytes sent over each as it takes, unless this is the first. Their sending ends are closed.
+/// Connections that wait at a listening socket, which is never looked at again: how many there can be, with
+/// as many bytes sent over each as it takes, unless this is the first. Their sending ends are closed.
 fn backlog(at: usize) -> Result<usize, rustix::io::Errno> {
     use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
     let socket = || {

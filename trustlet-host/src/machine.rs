@@ -195,8 +195,8 @@ impl fmt::Display for OwnExit {
 
 /// How chains share the processors.
 pub trait Shares<M: Machine>: Sized {
-    /// Before anybody is started, who would be left without a share. The machine has what it starts share from
-    /// then on.
+    /// Before anybody is started, who would be left without a share. The machine has what it starts share
+    /// from then on.
     fn divide(machine: &mut M) -> Self;
 
     /// All chains are loaded.

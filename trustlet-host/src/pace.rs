@@ -1,17 +1,17 @@
-//! How often the monitor answers refused calls: each costs it a few microseconds, so whoever makes them without
-//! end waits, and takes nothing from others (I6). A call that waits costs nothing: its thread sleeps in the
-//! kernel.
+//! How often the monitor answers refused calls: each costs it a few microseconds, so whoever makes them
+//! without end waits, and takes nothing from others (I6). A call that waits costs nothing: its thread sleeps
+//! in the kernel.
 
 use core::time::Duration;
 use hacher_libos_net::clock::Monotonic;
 
 /// Length of a window.
 const WINDOW: Duration = Duration::from_millis(100);
-/// Answers to one trustlet in a window: at most a hundredth of a core goes into them. A program that probes what
-/// it may do makes a few dozen such calls at its start.
+/// Answers to one trustlet in a window: at most a hundredth of a core goes into them. A program that probes
+/// what it may do makes a few dozen such calls at its start.
 const OF_ONE_MAX: u32 = 256;
-/// Answers to all trustlets in a window: at most a twentieth of a core, however many of them are hostile. Where
-/// more wait, each gets as many as any other, since they are answered in turn.
+/// Answers to all trustlets in a window: at most a twentieth of a core, however many of them are hostile.
+/// Where more wait, each gets as many as any other, since they are answered in turn.
 const OF_ALL_MAX: u32 = 1024;
 
 /// Answers in the present window.

@@ -25,8 +25,8 @@ impl Sampling {
     /// collects, it is as the client says, for those who come after this service.
     ///
     /// `is_sealed`: it said so where the gateway alone can read it. OpenTelemetry's `always_on` overrules a
-    /// client, which W3C leaves to a service. But a client that seals a request hides it, so its "not recorded"
-    /// holds under any sampler.
+    /// client, which W3C leaves to a service. But a client that seals a request hides it, so its "not
+    /// recorded" holds under any sampler.
     pub(super) fn is_recorded(&self, trace: u128, asked: Option<bool>, is_sealed: bool) -> bool {
         let Some(tracing) = self.0.get() else {
             return asked.unwrap_or(false);

@@ -259,8 +259,8 @@ impl ChainFile {
         (opened, problems)
     }
 
-    /// Opens what one function needs. `None` without its executable; everything else is looked at all the same,
-    /// so that all of its problems are reported.
+    /// Opens what one function needs. `None` without its executable; everything else is looked at all the
+    /// same, so that all of its problems are reported.
     fn open_function(
         &self,
         id: FunctionId,

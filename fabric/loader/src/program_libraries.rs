@@ -1,6 +1,6 @@
-//! What the programs among a function's files link: found by the rules for its own executable, and given to the
-//! function with that one's libraries, unless they are among the files themselves. What is nowhere to be found
-//! is named when the chain is loaded, and not when the program is started.
+//! What the programs among a function's files link: found by the rules for its own executable, and given to
+//! the function with that one's libraries, unless they are among the files themselves. What is nowhere to be
+//! found is named when the chain is loaded, and not when the program is started.
 
 use super::linked::{ElfError, IMAGE_FOLDER, LinkedFiles, linked};
 use super::progress::asking;

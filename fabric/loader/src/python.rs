@@ -1,8 +1,8 @@
 //! What a function in Python is made of on this machine: the interpreter with its library, packages, the file
 //! with the handler, and what extension modules of these link.
 //!
-//! Nothing is executed to find it: a chain file must not choose what runs with the rights of the user who starts
-//! the service. Where things lie is told by the interpreter's own folder and by `pyvenv.cfg`.
+//! Nothing is executed to find it: a chain file must not choose what runs with the rights of the user who
+//! starts the service. Where things lie is told by the interpreter's own folder and by `pyvenv.cfg`.
 
 mod asked;
 mod handler;
@@ -235,10 +235,10 @@ impl Asked<'_> {
         Ok(holder.is_none().then_some(tree))
     }
 
-    /// Where a bound is given, it holds for all that the chain file chooses, whatever links lead to. What lies
-    /// around an interpreter that the service itself would start was chosen by the operator of the machine, and
-    /// may lie in that interpreter's folder, which this opens. `None` where there is no bound, or the chain file
-    /// chooses the interpreter.
+    /// Where a bound is given, it holds for all that the chain file chooses, whatever links lead to. What
+    /// lies around an interpreter that the service itself would start was chosen by the operator of the
+    /// machine, and may lie in that interpreter's folder, which this opens. `None` where there is no
+    /// bound, or the chain file chooses the interpreter.
     fn base_of_service(&self, installation: &Installation) -> Result<Option<Beneath>, Box<Diagnostic>> {
         if self.bound.is_none() || !installation.is_of_service {
             return Ok(None);

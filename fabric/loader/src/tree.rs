@@ -386,8 +386,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Adds what a link leads to that leaves the tree; nothing, if it leads nowhere: what was not installed is
-    /// not imported.
+    /// Adds what a link leads to that leaves the tree; nothing, if it leads nowhere: what was not installed
+    /// is not imported.
     fn follow(&mut self, within: String) -> Result<(), TreeError> {
         let link = self.named.join(&within);
         let Ok(real) = link.canonicalize() else {

@@ -105,8 +105,8 @@ pub(crate) fn bytes_of<'py>(py: Python<'py>, part: &sdk::Part) -> PyResult<Bound
     })
 }
 
-/// The body of a record that has arrived whole, where it was opened. Memory that its producer may still change
-/// is copied once, and the view is over the copy: code that checks it must see what it uses.
+/// The body of a record that has arrived whole, where it was opened. Memory that its producer may still
+/// change is copied once, and the view is over the copy: code that checks it must see what it uses.
 pub(crate) fn view_of<'py>(py: Python<'py>, run: &Run, part: &sdk::Part) -> PyResult<Bound<'py, PyAny>> {
     if part.view().is_some() {
         return run.views.over_object(&bytes_of(py, part)?);

@@ -99,8 +99,8 @@ impl Views {
     /// Releases all views; an error if something made of one is still there, which may read its memory at any
     /// time.
     pub(crate) fn end(&self, py: Python<'_>) -> PyResult<()> {
-        // Closed first: what is released below runs callbacks and finalizers of the handler's, which may ask for
-        // another view.
+        // Closed first: what is released below runs callbacks and finalizers of the handler's, which may ask
+        // for another view.
         let mut given = {
             let mut state = self.state();
             state.closed = true;

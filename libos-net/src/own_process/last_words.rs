@@ -11,11 +11,11 @@
 //! - a failed allocation leaves `ENOMEM` in `errno`, which [`begin_run`] has set to 0; or memory is so short
 //!   that not even a page can be had now.
 //!
-//! A signal that another process has sent says nothing: programs that the function starts can send it any. The
-//! kernel says where a signal comes from, in a word that no other process can make up: a fault has a positive
-//! code, and a signal to a thread (`SI_TKILL`) names its sender (`do_rt_sigqueueinfo` in the kernel's
-//! kernel/signal.c). Nor does a copy of the process say anything, which has the handlers until it executes
-//! something else.
+//! A signal that another process has sent says nothing: programs that the function starts can send it any.
+//! The kernel says where a signal comes from, in a word that no other process can make up: a fault has a
+//! positive code, and a signal to a thread (`SI_TKILL`) names its sender (`do_rt_sigqueueinfo` in the
+//! kernel's kernel/signal.c). Nor does a copy of the process say anything, which has the handlers until it
+//! executes something else.
 //!
 //! Who is out of threads or descriptors panics, as a rule, in an `unwrap`. The hook reads the number of the
 //! error in the panic's message, and tries whether a thread can be started now.

@@ -45,8 +45,8 @@ struct Program {
 /// Bytes of one `struct sock_filter`.
 const INSTRUCTION_BYTES: usize = 8;
 
-/// Installs a seccomp program, for all threads of this process: a function in another language may have started
-/// some while it was loaded.
+/// Installs a seccomp program, for all threads of this process: a function in another language may have
+/// started some while it was loaded.
 ///
 /// # Errors
 /// `Errno::INVAL` for bytes that are no program, `Errno::SRCH` if a thread has programs of its own, else what

@@ -180,8 +180,8 @@ impl Part {
         self.complete
     }
 
-    /// Goes on with a copy, or empty where there is no memory for one; the buffer that its bytes were in until
-    /// now.
+    /// Goes on with a copy, or empty where there is no memory for one; the buffer that its bytes were in
+    /// until now.
     fn replace_buffer(&mut self) -> Vec<u8> {
         let mut copy = Vec::new();
         if copy.try_reserve_exact(self.plain.len()).is_ok() {

@@ -154,8 +154,8 @@ pub struct Launch<'a, P: Platform> {
     pub patient: bool,
     /// Its number among the instances of its function.
     pub ordinal: u32,
-    /// Bytes of the regions that it writes and of those that it reads, which its instance keeps from one process
-    /// to the next.
+    /// Bytes of the regions that it writes and of those that it reads, which its instance keeps from one
+    /// process to the next.
     pub regions_bytes: u64,
 }
 

@@ -79,8 +79,8 @@ fn own_file_system(lengths: impl Iterator<Item = u64>, others: u64) -> Result<Ow
     Ok(folder)
 }
 
-/// Bytes of what a process of these has to copy for itself, because it cannot be shared: whole pages, and what
-/// the kernel keeps for each entry.
+/// Bytes of what a process of these has to copy for itself, because it cannot be shared: whole pages, and
+/// what the kernel keeps for each entry.
 pub(super) fn copied_bytes(libraries: &[Library], files: Option<&Files>) -> u64 {
     let copies = libraries
         .iter()

@@ -1,6 +1,6 @@
 //! The control group of version 2 that this process was started in, where it was left to this process to
-//! divide, and its parts: one for the service itself, one for the functions of each chain, and in that one for
-//! each instance (cgroup-v2.rst, "Delegation").
+//! divide, and its parts: one for the service itself, one for the functions of each chain, and in that one
+//! for each instance (cgroup-v2.rst, "Delegation").
 
 use super::controllers::{Controllers, Undivided, write};
 use super::instance_group::{Bounds, InstanceGroup};
@@ -128,9 +128,9 @@ impl Divided {
         self.controllers
     }
 
-    /// The part of one instance of a function, with these bounds, in the part of its chain, which has the same
-    /// weight as every other chain's. Processes of one instance come and go in the same part: what the regions
-    /// that they share have in memory stays counted there.
+    /// The part of one instance of a function, with these bounds, in the part of its chain, which has the
+    /// same weight as every other chain's. Processes of one instance come and go in the same part: what
+    /// the regions that they share have in memory stays counted there.
     ///
     /// # Errors
     /// [`Undivided::Os`].

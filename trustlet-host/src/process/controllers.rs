@@ -1,5 +1,5 @@
-//! The files of control groups of version 2: which controllers a group has, and how something is written to one
-//! (cgroup-v2.rst, "Core Interface Files").
+//! The files of control groups of version 2: which controllers a group has, and how something is written to
+//! one (cgroup-v2.rst, "Core Interface Files").
 
 use std::fs;
 use std::io::{self, Write};

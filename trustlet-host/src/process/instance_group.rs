@@ -2,8 +2,8 @@
 //!
 //! Limits of a process (`limits.rs`) bound what each process has, and count nothing that the kernel holds for
 //! it: sockets that nobody accepts, buffers of pipes, page tables. A group counts all of that for all of them
-//! (cgroup-v2.rst, "Memory", "PID"). Locks of files are what it does not count; functions can take none that the
-//! kernel would have to keep beyond one for each open file.
+//! (cgroup-v2.rst, "Memory", "PID"). Locks of files are what it does not count; functions can take none that
+//! the kernel would have to keep beyond one for each open file.
 
 use super::controllers::{Controllers, Undivided, write};
 use core::time::Duration;
@@ -27,7 +27,8 @@ pub struct Bounds {
 struct Shortages {
     /// Allocations that failed at the bound of the group itself or of one within it.
     of_its_bound: u64,
-    /// Processes that were killed for want of memory, be it at this bound, at one around it, or the machine's.
+    /// Processes that were killed for want of memory, be it at this bound, at one around it, or the
+    /// machine's.
     kills: u64,
 }
 
@@ -102,8 +103,8 @@ impl InstanceGroup {
         Some(Duration::from_micros(figure).saturating_sub(self.ran_before))
     }
 
-    /// Whether the kernel has killed a process because this group's own bound on memory was reached, since this
-    /// value was made.
+    /// Whether the kernel has killed a process because this group's own bound on memory was reached, since
+    /// this value was made.
     #[must_use]
     pub fn was_out_of_memory(&self) -> bool {
         let (now, before) = (self.shortages(), self.shortages_before);

@@ -236,7 +236,8 @@ impl Child {
         self.group.as_ref()
     }
 
-    /// SIGKILL, to whatever it has started as well. It has not ended yet when this returns; see [`Child::wait`].
+    /// SIGKILL, to whatever it has started as well. It has not ended yet when this returns; see
+    /// [`Child::wait`].
     ///
     /// # Errors
     ///

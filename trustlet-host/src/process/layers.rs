@@ -146,8 +146,8 @@ impl fmt::Display for Missing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layers {
     pub(super) missing: Vec<Missing>,
-    /// Why the monitor cannot hear of calls that are refused to programs, if it cannot. Other functions count
-    /// theirs themselves.
+    /// Why the monitor cannot hear of calls that are refused to programs, if it cannot. Other functions
+    /// count theirs themselves.
     pub(super) no_notices: Option<Missing>,
     pub(super) landlock_abi: u32,
 }

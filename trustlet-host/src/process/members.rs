@@ -1,6 +1,6 @@
 //! The processes of an instance with programs, where no control group names them: the function's own, and
-//! whatever descends from it. Orphans are given to the first process of a pid namespace, so that the tree below
-//! it is whole but for a process whose parent ends while it is looked at; the next look finds that one.
+//! whatever descends from it. Orphans are given to the first process of a pid namespace, so that the tree
+//! below it is whole but for a process whose parent ends while it is looked at; the next look finds that one.
 
 use core::time::Duration;
 use hacher_monitor_core::core::limits::THREADS_MAX;
@@ -9,8 +9,8 @@ use std::fs;
 /// Ticks a second of the times that `/proc` shows (`USER_HZ`), on every architecture of ours.
 const TICKS_PER_S: u64 = 100;
 
-/// One of them. Its number may be given to a stranger once it has ended, so it is known by when it was started
-/// as well.
+/// One of them. Its number may be given to a stranger once it has ended, so it is known by when it was
+/// started as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) pid: i32,
@@ -26,8 +26,8 @@ impl Member {
     }
 }
 
-/// Members that one look takes at most: as many as an instance may have processes at a time. Where they come and
-/// go faster than one looks, a look would not end.
+/// Members that one look takes at most: as many as an instance may have processes at a time. Where they come
+/// and go faster than one looks, a look would not end.
 const MEMBERS_MAX: usize = THREADS_MAX as usize;
 
 /// The process `first` and its descendants, [`MEMBERS_MAX`] of them; none if it has ended.

@@ -14,8 +14,8 @@ use std::io;
 /// What a process took of the processors since it was started, by the kernel's word.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Taken {
-    /// Time on a processor, over all threads; of a function with programs, also of these, as far as their end
-    /// was waited for.
+    /// Time on a processor, over all threads; of a function with programs, also of these, as far as their
+    /// end was waited for.
     pub ran: Duration,
     /// Time that its present threads were ready to run and did not. Nothing where the kernel does not count
     /// it.

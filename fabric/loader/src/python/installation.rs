@@ -18,8 +18,8 @@ pub(super) struct Installation {
     pub(super) interpreter: PathBuf,
     /// The folder that it is installed in.
     pub(super) base: PathBuf,
-    /// Whether the service finds it by its own search path: what lies around it is the operator's choice, not
-    /// the chain file's.
+    /// Whether the service finds it by its own search path: what lies around it is the operator's choice,
+    /// not the chain file's.
     pub(super) is_of_service: bool,
     pub(super) version: (u32, u32),
     /// The standard library.

@@ -64,9 +64,10 @@ impl Plan {
         self.instances.get(instance.at())
     }
 
-    /// Bytes of the regions that an instance has mapped and could be the first to touch: its own, and those of
-    /// whoever writes what it reads, and the pages of those that read what it writes or that it wakes. A page of shared memory that nobody has touched is made by a look at it,
-    /// and is memory of whoever looked.
+    /// Bytes of the regions that an instance has mapped and could be the first to touch: its own, and those
+    /// of whoever writes what it reads, and the pages of those that read what it writes or that it wakes.
+    /// A page of shared memory that nobody has touched is made by a look at it, and is memory of whoever
+    /// looked.
     pub(crate) fn reachable_bytes(&self, planned: &PlannedInstance) -> u64 {
         let writers: BTreeSet<InstanceNumber> = planned.inbound.iter().map(|ring| ring.writer).collect();
         let writers = writers.into_iter().filter_map(|writer| self.instance(writer));

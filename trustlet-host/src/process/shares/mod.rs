@@ -18,8 +18,8 @@ pub struct ProcessorShares {
     /// The service's group, if it has one to divide. Its parts go when this does, which is after the last
     /// process.
     divided: Option<Rc<Divided>>,
-    /// Who takes too much goes behind the others; `None` while chains are being loaded, and where groups share
-    /// the processors: all chains have the same weight then, on all processors and on each.
+    /// Who takes too much goes behind the others; `None` while chains are being loaded, and where groups
+    /// share the processors: all chains have the same weight then, on all processors and on each.
     classes: Option<Classes>,
 }
 
