@@ -12,7 +12,8 @@ log = logging.getLogger(__name__)
 
 WIDTH = int(os.environ["WIDTH"])
 QUALITY = int(os.environ["QUALITY"])
-# Once a function serves it can load no code, and Pillow loads its common formats when the first image is opened.
+# Once a function serves it can load no code, and Pillow loads its common formats when the first image is
+# opened.
 Image.preinit()
 # As in ../thumbnails: what the memory of a function is for.
 Image.MAX_IMAGE_PIXELS = 25_000_000

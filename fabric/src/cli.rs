@@ -443,8 +443,8 @@ pub struct EvidenceArgs {
     /// Where the gateway listens
     #[arg(long, default_value = DEFAULT_LISTEN, value_name = "ADDRESS")]
     pub gateway: SocketAddr,
-    /// URL of the gateway: http:// or https://, host, port. Any certificate is accepted; the evidence names the key
-    /// of the right one
+    /// URL of the gateway: http:// or https://, host, port. Any certificate is accepted; the evidence names
+    /// the key of the right one
     #[arg(long, value_name = "URL", conflicts_with = "gateway")]
     pub url: Option<GatewayUrl>,
     #[command(flatten)]

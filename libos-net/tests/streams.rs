@@ -307,7 +307,8 @@ fn a_stream_that_was_set_aside_is_ended_when_nobody_goes_on_with_it() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Segments of several records alternate at random over the rings of one port; whole records come between.
+    /// Segments of several records alternate at random over the rings of one port; whole records come
+    /// between.
     #[test]
     fn streams_that_alternate_arrive_each_whole(
         instances in 1..5_u32,

@@ -1,7 +1,7 @@
-//! A program without the standard library, and so without anything that needs an operating system: it attaches
-//! two instances in memory that it has set aside, hands a record from one to the other, and has a forged one
-//! refused. `tests/no_std.rs` builds and runs it; what it links that is of an operating system is how a
-//! program starts and ends on the machine that runs the test.
+//! A program without the standard library, and so without anything that needs an operating system: it
+//! attaches two instances in memory that it has set aside, hands a record from one to the other, and has a
+//! forged one refused. `tests/no_std.rs` builds and runs it; what it links that is of an operating system is
+//! how a program starts and ends on the machine that runs the test.
 //!
 //! It exits with the number of the first thing that was not as it should be, or with 0.
 #![no_std]

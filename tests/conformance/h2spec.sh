@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# HTTP/2 as RFC 9113 and RFC 7541 have it, by h2spec (https://github.com/summerwind/h2spec): over TLS, where HTTP/2 is agreed
-# on before its first byte, and in the clear.
+# HTTP/2 as RFC 9113 and RFC 7541 have it, by h2spec (https://github.com/summerwind/h2spec): over TLS, where
+# HTTP/2 is agreed on before its first byte, and in the clear.
 #
-# In the clear one case of 146 is left out, and the others of its section are run: 3.5/2 sends "INVALID CONNECTION PREFACE",
-# which on a port that speaks HTTP/1.1 as well is a malformed HTTP/1.1 request. It is answered with 400 in HTTP/1.1, and the
-# connection is closed; h2spec cannot read that answer.
+# In the clear one case of 146 is left out, and the others of its section are run: 3.5/2 sends "INVALID
+# CONNECTION PREFACE", which on a port that speaks HTTP/1.1 as well is a malformed HTTP/1.1 request. It is
+# answered with 400 in HTTP/1.1, and the connection is closed; h2spec cannot read that answer.
 set -euo pipefail
 . "$(dirname "$0")/service.sh"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The operators' metrics as Prometheus wants them, by `promtool check metrics`: help for each, names with units, counters that
-# say so.
+# The operators' metrics as Prometheus wants them, by `promtool check metrics`: help for each, names with
+# units, counters that say so.
 set -euo pipefail
 . "$(dirname "$0")/service.sh"
 

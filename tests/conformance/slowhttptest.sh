@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Clients that are slow on purpose, by slowhttptest: more connections than the gateway takes, with heads, bodies and reads that
-# do not end. Meanwhile and afterwards the gateway says that it is healthy, and the chain answers.
+# Clients that are slow on purpose, by slowhttptest: more connections than the gateway takes, with heads,
+# bodies and reads that do not end. Meanwhile and afterwards the gateway says that it is healthy, and the
+# chain answers.
 set -euo pipefail
 . "$(dirname "$0")/service.sh"
 

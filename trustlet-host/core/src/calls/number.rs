@@ -65,9 +65,9 @@ numbered! {
         /// the first on, as many as fit, the bytes of private memory that its process has (64 bits); 0 if it
         /// has none, or nobody knows.
         QueryMemory = 10;
-        /// Daemon. Arguments: chain, instance. Operand: for each system call that the monitor has refused to the
-        /// instance's processes, its number and how often (64 bits each); number `u64::MAX` stands for all that
-        /// have no entry of their own. None of a function that counts them in its instance page.
+        /// Daemon. Arguments: chain, instance. Operand: for each system call that the monitor has refused to
+        /// the instance's processes, its number and how often (64 bits each); number `u64::MAX` stands for
+        /// all that have no entry of their own. None of a function that counts them in its instance page.
         QueryRefused = 11;
         /// Loader. Operand: [`super::GatewayDefinition`]; descriptor: the executable. Value 0: the gateway.
         SetGateway = 16;
@@ -144,22 +144,22 @@ numbered! {
         /// Operand: [`super::AwaitedSecret`]. Value 0: its number among the function's secrets. A key broker
         /// releases its value once the chain is sealed; no process of the function starts before.
         AwaitSecret = 49;
-        /// Loader. Arguments: chain, function, secret, first byte. Operand: the broker's nonce, as text. Value 0:
-        /// how many bytes there are; operand: what the broker is to be shown from the first byte on, as much as
-        /// fits: a [`super::ReleaseEntry`], and evidence. Asked from the first byte on there is a new key, unless
-        /// the last such question was answered with *busy*.
+        /// Loader. Arguments: chain, function, secret, first byte. Operand: the broker's nonce, as text.
+        /// Value 0: how many bytes there are; operand: what the broker is to be shown from the first byte on,
+        /// as much as fits: a [`super::ReleaseEntry`], and evidence. Asked from the first byte on there is a
+        /// new key, unless the last such question was answered with *busy*.
         AskForSecret = 50;
         /// Loader. Arguments: chain, function, secret. Operand: [`super::SealedSecret`], then the protected
         /// header, as it was sent; descriptor: a file with the ciphertext. Once for each key.
         OpenSecret = 51;
         /// Loader. Arguments: chain, methods that it answers (bits of
-        /// [`hacher_data_path::attach::message::method`]). Operand: the route of its own, as text; empty for none. Without
-        /// this call it answers POST, and has no route.
+        /// [`hacher_data_path::attach::message::method`]). Operand: the route of its own, as text; empty for
+        /// none. Without this call it answers POST, and has no route.
         SetRequests = 52;
         /// Loader. Argument: chain. Operand: the name of a header of requests that it carries, in lower case.
         CarryHeader = 53;
-        /// Loader. Arguments: chain, function, the number of a [`crate::platform::SystemCalls`]. Without this call
-        /// it is 0.
+        /// Loader. Arguments: chain, function, the number of a [`crate::platform::SystemCalls`]. Without this
+        /// call it is 0.
         SetSystemCalls = 54;
     }
 }
@@ -199,7 +199,8 @@ numbered! {
         /// The monitor stops; trustlets are about to be told to finish. Value: how long they have, in
         /// nanoseconds.
         ShuttingDown = 0x104;
-        /// A system call was refused that had not been refused to the instance before. Values: chain, instance.
+        /// A system call was refused that had not been refused to the instance before. Values: chain,
+        /// instance.
         CallRefused = 0x105;
     }
 }
