@@ -3,9 +3,11 @@
 //! The monitor's lockdown has the kernel send `SIGSYS` for a call that a function may not make. The handler
 //! here counts the call in the instance page and lets it fail with `EPERM`, so that a function's author hears
 //! which call it was instead of an error number alone. The kernel kills a process that must take a signal and
-//! blocks it, so changes of what a thread blocks come here as well, and are made but for `SIGSYS`. It
-//! protects nothing: a function that takes the handler away dies of its next refused call, and one
-//! that writes other numbers into its own page lies about nobody but itself.
+//! blocks it, so changes of what a thread blocks come here as well, and are made but for `SIGSYS`. What a new
+//! thread does first does not come here: until it has set the mask that it is to have, it blocks all signals,
+//! and it may have been started just before the lockdown. The handler protects nothing: a function that takes
+//! it away dies of its next refused call, and one that writes other numbers into its own page lies about
+//! nobody but itself.
 #![allow(
     unsafe_code,
     reason = "installs a signal handler, which answers a system call"

@@ -83,6 +83,7 @@ fn main() -> ExitCode {
             std::thread::sleep(Duration::from_secs(1));
         },
         "brief" => brief(),
+        "crowd" => crowd(),
         "say" => serve(say),
         "headers" => serve(headers),
         "pass" => serve(pass),
@@ -373,6 +374,14 @@ fn brief() -> ExitCode {
         std::thread::sleep(Duration::from_millis(200));
         std::process::exit(9);
     });
+    serve(pass)
+}
+
+/// Starts as many threads as it may just before it serves; some of them have not run when calls are refused.
+fn crowd() -> ExitCode {
+    for _ in 1..16 {
+        std::thread::spawn(|| std::thread::park());
+    }
     serve(pass)
 }
 

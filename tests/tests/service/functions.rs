@@ -32,6 +32,20 @@ fn what_ordinary_libraries_do_works_in_a_function() {
 }
 
 #[test]
+fn threads_that_were_started_just_before_serving_do_not_end_their_process() {
+    let service = Service::start(&chain(&function("f", "crowd", "instances = 8"))).unwrap();
+    assert_eq!(service.post("t", b"x".to_vec()).unwrap().status, 200);
+    let status = service.status().unwrap();
+    let instances = status["chains"][0]["instances"].as_array().unwrap();
+    let ends: Vec<_> = instances
+        .iter()
+        .filter(|instance| instance["deaths"] != 0)
+        .map(|instance| &instance["last_end"])
+        .collect();
+    assert!(instances.len() >= 8 && ends.is_empty(), "{ends:#?}");
+}
+
+#[test]
 fn a_handler_keeps_its_state_from_run_to_run() {
     let service = Service::start(&chain(&function("f", "counts", ""))).unwrap();
     for (step, sum) in [("1", "1"), ("2", "3"), ("39", "42")] {

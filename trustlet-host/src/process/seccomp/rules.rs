@@ -81,11 +81,16 @@ fn checked_at_start(rules: &mut Rules, subject: Subject) -> Result<(), Errno> {
 fn checked_when_locked(rules: &mut Rules, role: Role) -> Result<(), Errno> {
     allow(rules, &[libc::SYS_tgkill]);
     if role == Role::Function {
-        // Anything else is done by the handler of refused calls.
+        // Anything else is done by the handler of refused calls, for which the signal must not be blocked. In a
+        // thread that has just been started everything is, until it sets the mask that it is to have, as C
+        // libraries do without asking for the one before.
+        let how = |how| number(0, how);
+        let previous_unasked = argument(2, Width::Long, SeccompCmpOp::Eq, 0)?;
+        allow_if(rules, libc::SYS_rt_sigprocmask, vec![how(libc::SIG_UNBLOCK)?])?;
         allow_if(
             rules,
             libc::SYS_rt_sigprocmask,
-            vec![number(0, libc::SIG_UNBLOCK)?],
+            vec![how(libc::SIG_SETMASK)?, previous_unasked],
         )?;
     } else {
         allow(rules, &[libc::SYS_rt_sigprocmask]);
