@@ -86,6 +86,11 @@ impl Call {
         Self(self.0.breaks_off())
     }
 
+    /// Has the handler read its input as a stream, as `stream = true` of the chain file does.
+    pub fn stream(self) -> Self {
+        Self(self.0.stream())
+    }
+
     /// Adds a header to the record that was added last; a name may have several values.
     pub fn header(self, name: &str, value: &str) -> Self {
         Self(self.0.header(name, value))

@@ -5,7 +5,7 @@ use super::channel::{AttachError, Delivery, Message, MonitorMisbehaved};
 use super::instruction::{EvidenceAnswer, Instruction, Listener, TlsFiles};
 use super::linux::Linux;
 use super::requests::TakenRequests;
-use crate::sdk::input;
+use crate::sdk::secret;
 use crate::wait::doorbell::Doorbell;
 use hacher_data_path::aead::keys::SecretBytes;
 use hacher_data_path::attach::contradiction::BadAttachment;
@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 #[derive(Default)]
 pub struct Assembly {
     entries: Entries<OwnedFd>,
-    secrets: Vec<input::Secret>,
+    secrets: Vec<secret::Secret>,
     request_key: Option<SecretBytes>,
     requests: Option<TakenRequests>,
 }
@@ -129,7 +129,7 @@ fn read_evidence(message: &Delivery<'_>) -> Result<EvidenceAnswer, BadAttachment
     })
 }
 
-fn read_secret(message: &Delivery<'_>) -> Result<input::Secret, BadAttachment> {
+fn read_secret(message: &Delivery<'_>) -> Result<secret::Secret, BadAttachment> {
     let (secret, rest) =
         Secret::read_from_prefix(message.payload()).map_err(|_| BadAttachment("a secret"))?;
     let len = usize::try_from(secret.len_bytes).map_err(|_| BadAttachment("a secret"))?;
@@ -137,7 +137,7 @@ fn read_secret(message: &Delivery<'_>) -> Result<input::Secret, BadAttachment> {
         return Err(BadAttachment("a secret"));
     }
     let value = rest.get(..len).ok_or(BadAttachment("a secret's value"))?;
-    Ok(input::Secret {
+    Ok(secret::Secret {
         name: secret.name,
         value: Zeroizing::new(value.to_vec()),
     })

@@ -4,7 +4,7 @@ use super::channel::AttachError;
 use super::linux::Linux;
 use super::requests::TakenRequests;
 use crate::own_process::refused_call;
-use crate::sdk::input;
+use crate::sdk::secret::Secret;
 use crate::wait::doorbell::OwnDoorbell;
 use hacher_data_path::aead::keys::SecretBytes;
 use hacher_data_path::attach::contradiction::BadAttachment;
@@ -32,13 +32,13 @@ pub struct Attachment {
     pub request_key: Option<SecretBytes>,
     /// Which requests the chain takes; of gateways.
     pub requests: TakenRequests,
-    pub(crate) secrets: Vec<input::Secret>,
+    pub(crate) secrets: Vec<Secret>,
 }
 
 impl Attachment {
     pub(super) fn make(
         entries: Entries<OwnedFd>,
-        secrets: Vec<input::Secret>,
+        secrets: Vec<Secret>,
         request_key: Option<SecretBytes>,
         requests: TakenRequests,
     ) -> Result<Self, AttachError> {
@@ -67,7 +67,7 @@ impl Attachment {
     }
 
     /// The place alone, and the secrets of its function.
-    pub(crate) fn into_place(self) -> (Place, Vec<input::Secret>) {
+    pub(crate) fn into_place(self) -> (Place, Vec<Secret>) {
         let Self {
             begin,
             own,

@@ -15,11 +15,12 @@
 use super::environment::Environment;
 use super::failure::Failure;
 use super::headers::{self, HeaderError};
-use super::input::{Input, Part, Run, Secret, SegmentSource};
+use super::input::{Input, Part, Run, SegmentSource};
 use super::output::{DEFAULT_PORT, ERROR_PORT, Output};
 use super::port_buffer::PortBuffer;
 use super::renewal;
 use super::run::PANICKED;
+use super::secret::Secret;
 use super::start::Start;
 use crate::clock::{self, SystemClock};
 use hacher_data_path::fault::cause::Cause;
@@ -67,6 +68,8 @@ pub struct Call {
     outbox_bytes: u64,
     /// Ports whose records a reader holds.
     held: Vec<String>,
+    /// The function reads its input as a stream.
+    streams: bool,
     panics: bool,
 }
 
@@ -83,6 +86,7 @@ impl Default for Call {
             looks: None,
             outbox_bytes: DEFAULT_OUTBOX_BYTES,
             held: Vec::new(),
+            streams: false,
             panics: false,
         }
     }
@@ -186,6 +190,12 @@ impl Call {
     /// Sets the content type of the record that was added last.
     pub fn content_type(self, value: &str) -> Self {
         self.header(headers::CONTENT_TYPE, value)
+    }
+
+    /// Has the handler read its input as a stream, as `stream = true` of the chain file does.
+    pub fn stream(mut self) -> Self {
+        self.streams = true;
+        self
     }
 
     /// Makes the record that was added last one of a request with this method.
@@ -380,11 +390,13 @@ impl Call {
         let environment = Environment::OfTest(core::mem::take(&mut self.environment));
         let (looks, asked) = (self.looks, Cell::new(0));
         let started = clock::now();
+        let deadline = started.after(self.deadline);
+        let unmoved = move || (deadline, started);
         let run = Run {
-            renewed: None,
+            renewed: self.streams.then_some(&unmoved as &dyn Fn() -> _),
             invocation,
             attempt: self.attempt,
-            deadline: started.after(self.deadline),
+            deadline,
             started,
             timeout_ns: u64::try_from(self.timeout.as_nanos()).unwrap_or(u64::MAX),
             secrets: &secrets,

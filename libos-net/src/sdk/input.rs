@@ -3,6 +3,7 @@
 use super::environment::Environment;
 use super::failure::Failure;
 use super::headers::{self, Headers};
+use super::secret::{Secret, find_secret};
 use super::trace_parent::{TRACEPARENT, TraceAt};
 use super::view::{InPlace, View};
 use crate::clock::Monotonic;
@@ -15,19 +16,6 @@ use hacher_data_path::region::memory::PeerRegion;
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::time::Duration;
-use zeroize::Zeroizing;
-
-/// A secret that the chain file gives to this function, by name.
-pub(crate) struct Secret {
-    pub(crate) name: Name,
-    pub(crate) value: Zeroizing<Vec<u8>>,
-}
-
-/// The value of the secret `name`.
-pub(crate) fn find_secret<'s>(secrets: &'s [Secret], name: &str) -> Option<&'s [u8]> {
-    let secret = secrets.iter().find(|secret| secret.name == *name)?;
-    Some(&secret.value)
-}
 
 /// Facts about one run of the handler.
 #[derive(Clone, Copy)]
@@ -363,6 +351,18 @@ impl<'r> Input<'r> {
     /// The one record, if nothing is joined.
     fn single(&self) -> Option<&Part> {
         self.parts.first().filter(|_| !self.is_join())
+    }
+
+    /// Whether this run reads its input as a stream: `stream = true` of the function, or of the edge.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.run.renewed.is_some()
+    }
+
+    /// Whether all of the input has arrived, so that no read waits.
+    #[must_use]
+    pub fn has_arrived(&self) -> bool {
+        self.parts.iter().all(Part::is_complete)
     }
 
     /// The function that sent the record, `ingress` for the client's request; of a join `None`.

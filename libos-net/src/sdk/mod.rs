@@ -11,6 +11,7 @@ pub(crate) mod place;
 pub(crate) mod port_buffer;
 pub(crate) mod renewal;
 pub(crate) mod run;
+pub(crate) mod secret;
 pub(crate) mod start;
 pub mod trace_parent;
 pub(crate) mod view;

@@ -1,7 +1,7 @@
 //! What a function finds before its first record: while it loads what all its runs need.
 
 use super::environment::Environment;
-use super::input::{Secret, find_secret};
+use super::secret::{Secret, find_secret};
 
 /// Handed to a function's one-time initialisation: its settings and secrets. There is no record yet, and
 /// nobody is told that the function serves.
