@@ -15,6 +15,7 @@ pub mod programs;
 mod runtime;
 pub mod said_twice;
 mod scrape;
+pub mod served;
 mod service;
 pub mod silent_file_system;
 pub mod soak;

@@ -3,7 +3,7 @@
 
 use hacher_libos_net::{Failure, Input, Output, serve};
 use hacher_tests::modelled::Modelled;
-use hacher_tests::{hostile, image, ordinary, programs, streamed, taken_over};
+use hacher_tests::{hostile, image, ordinary, programs, served, streamed, taken_over};
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         "image" => serve(image::tell),
         "programs" => serve(programs::tell),
         "child" => programs::child(),
+        "http-server" => served::serve(),
         "tell-secret" => serve(tell_secret),
         "refused" => serve(ordinary::refused),
         "fail-once" => serve(fail_once),

@@ -2,6 +2,7 @@
 //! since most of these tests wait most of their time, and wait beside each other.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
+mod adaptor;
 mod asking;
 mod chains;
 mod cloud_events;

@@ -128,7 +128,7 @@ fn a_hostile_function_with_programs_is_refused_what_concerns_others() {
 }
 
 /// Whether a process has `needle` in its memory.
-fn memory_holds(pid: i32, needle: &[u8]) -> bool {
+pub(crate) fn memory_holds(pid: i32, needle: &[u8]) -> bool {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let mut memory = File::open(format!("/proc/{pid}/mem")).unwrap();
     maps.lines().filter(|line| !line.contains("[v")).any(|line| {

@@ -1,0 +1,5 @@
+//! The executable `hacher-adaptor`.
+
+fn main() -> std::process::ExitCode {
+    hacher_adaptor::main()
+}
