@@ -381,7 +381,7 @@ fn brief() -> ExitCode {
 /// Starts as many threads as it may just before it serves; some of them have not run when calls are refused.
 fn crowd() -> ExitCode {
     for _ in 1..16 {
-        std::thread::spawn(|| std::thread::park());
+        std::thread::spawn(std::thread::park);
     }
     serve(pass)
 }
