@@ -22,7 +22,8 @@ use hacher_snp_bare::attack::{Attack, Outcome};
 const ANSWERED: &str = "answered";
 /// Answers after an attack: the first may be to what was asked before it.
 const ANSWERS_AFTER: u32 = 2;
-/// Turns that a trustlet may spin for.
+/// Turns that a trustlet may spin for whose attack is to spin. How many another one needs depends on how fast the
+/// machine is.
 const TAKEN_MAX: u64 = 500;
 /// How long anything may take.
 const PATIENCE_NS: u64 = 20_000_000_000;
@@ -176,6 +177,7 @@ impl Stage {
             return Err(format!("{} trustlets were born", born.len()));
         };
         self.may_end = Some(process);
+        let spins = matches!(attack.outcome(), Outcome::Spins);
         let mut spun = false;
         let end = self.until(attack.words(), |stage, news| {
             if let Some(News::Ended(ended, end)) = news
@@ -183,7 +185,7 @@ impl Stage {
             {
                 return Ok(Some(end));
             }
-            if !spun && stage.turns.taken(process).is_some_and(|taken| taken > TAKEN_MAX) {
+            if spins && !spun && stage.turns.taken(process).is_some_and(|taken| taken > TAKEN_MAX) {
                 spun = true;
                 say!("the timer has taken the processor from trustlet {process} {TAKEN_MAX} times");
                 stage.turns.core.end(process);
