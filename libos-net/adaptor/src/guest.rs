@@ -1,8 +1,9 @@
 //! The guest: the program, as a child of the adaptor, and how it ends.
 //!
-//! The adaptor is process 1, so whatever the guest leaves behind becomes its child. One thread waits for all of
-//! them. When the guest itself ends, the adaptor ends with it, by the same exit code: a run that was going on
-//! has then failed as any run does that takes its process with it, and the service starts both anew.
+//! The adaptor is process 1, so processes that the guest leaves behind become its children. One thread waits
+//! for all of them. When the guest itself ends, the adaptor ends with it, by the same exit code: a run that
+//! was going on has then failed as any run does that takes its process with it, and the service starts both
+//! anew.
 
 use crate::arguments::Program;
 use hacher::BoxError;
@@ -49,8 +50,8 @@ pub enum End {
 }
 
 impl Guest {
-    /// Starts `program` in the adaptor's own environment with `more`. Its standard input is empty, its outputs
-    /// are the adaptor's.
+    /// Starts `program` in the adaptor's own environment with `more`. Its standard input is empty, its
+    /// outputs are the adaptor's.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -129,8 +130,8 @@ impl Guest {
         }
     }
 
-    /// To be called when a serving guest has closed its connection: does not return if it has because it ends,
-    /// so that the run fails with how it ended.
+    /// To be called when a serving guest has closed its connection: does not return if it has because it
+    /// ends, so that the run fails with how it ended.
     pub fn end_if_it_ends(&self) {
         // The adaptor ends within this time where the guest does.
         let _ = self.ended_within(END_FOLLOWS);

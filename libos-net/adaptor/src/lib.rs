@@ -9,7 +9,7 @@
 //!   ring <-- sealed ---- adaptor <-- 127.0.0.1 ---- guest
 //! ```
 //!
-//! Whatever the guest sends is hostile: it is bounded, and a fault in it is a failed run, never a panic.
+//! All input from the guest is hostile: it is bounded, and a fault in it fails the run and never panics.
 
 #![forbid(unsafe_code)]
 

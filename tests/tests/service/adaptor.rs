@@ -1,6 +1,6 @@
 //! Functions that are servers of HTTP, which know nothing of chains.
 
-use super::programs::memory_holds;
+use super::programs::Given;
 use hacher_fabric::http::{Connection, Reply};
 use hacher_tests::programs::PROGRAM;
 use hacher_tests::{Service, ServiceError, executable, instances};
@@ -243,36 +243,12 @@ fn a_server_that_is_not_ready_ends_the_start_and_says_what_was_tried() {
 
 #[test]
 fn what_the_adaptor_knows_is_not_in_the_server() {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can read the memory of processes that are not dumpable");
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let secret = folder.path().join("secret");
-    // Composed at run time, so that no executable holds it.
-    let value: String = (0..32_u32)
-        .filter_map(|at| char::from_digit((at * 5 + at * at * 7) % 36, 36))
-        .collect();
-    fs::write(&secret, &value).unwrap();
-    let Some(chain) = chain(
-        "",
-        "",
-        &format!("secrets = {{ KEY = \"file:{}\" }}", secret.display()),
-    ) else {
+    let Some(given) = Given::new() else { return };
+    let Some(chain) = chain("", "", &given.line()) else {
         return;
     };
     let service = Service::start(&chain).unwrap();
     assert_eq!(asked(&service, Method::POST, "/", "x").status, 200);
     let (adaptor, server) = (service.process("f").unwrap(), service.process(PROGRAM).unwrap());
-    let hex = service.ready["chains"][0]["digest"].as_str().unwrap();
-    let digest: Vec<u8> = (0..hex.len() / 2)
-        .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
-        .collect();
-    // Secrets, and the digest that every key is kept beside.
-    for needle in [value.as_bytes(), &digest] {
-        assert!(memory_holds(adaptor, needle), "the search finds what is there");
-        assert!(!memory_holds(server, needle));
-    }
-    let maps = fs::read_to_string(format!("/proc/{server}/maps")).unwrap();
-    assert!(!maps.contains("memfd:hacher"), "{maps}");
+    given.assert_not_in(&service, adaptor, server);
 }

@@ -128,7 +128,7 @@ fn a_hostile_function_with_programs_is_refused_what_concerns_others() {
 }
 
 /// Whether a process has `needle` in its memory.
-pub(crate) fn memory_holds(pid: i32, needle: &[u8]) -> bool {
+fn memory_holds(pid: i32, needle: &[u8]) -> bool {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let mut memory = File::open(format!("/proc/{pid}/mem")).unwrap();
     maps.lines().filter(|line| !line.contains("[v")).any(|line| {
@@ -141,37 +141,59 @@ pub(crate) fn memory_holds(pid: i32, needle: &[u8]) -> bool {
     })
 }
 
+/// Something that a function is given, and its programs are not.
+pub(crate) struct Given {
+    value: String,
+    file: tempfile::NamedTempFile,
+}
+
+impl Given {
+    /// `None`, and the reason said, where nobody can look for it.
+    pub(crate) fn new() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: only root can read the memory of processes that are not dumpable");
+            return None;
+        }
+        // Composed at run time, so that no executable holds it.
+        let value: String = (0..32_u32)
+            .filter_map(|at| char::from_digit((at * 7 + at * at * 3) % 36, 36))
+            .collect();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &value).unwrap();
+        Some(Self { value, file })
+    }
+
+    /// The line of the chain file.
+    pub(crate) fn line(&self) -> String {
+        format!("secrets = {{ KEY = \"file:{}\" }}\n", self.file.path().display())
+    }
+
+    /// Looks for what `function` knows in its own memory, where it has to be found, and in that of its `program`.
+    pub(crate) fn assert_not_in(&self, service: &Service, function: i32, program: i32) {
+        let hex = service.ready["chains"][0]["digest"].as_str().unwrap();
+        let digest: Vec<u8> = (0..hex.len() / 2)
+            .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
+            .collect();
+        // Secrets, and the digest that every key is kept beside.
+        for needle in [self.value.as_bytes(), &digest] {
+            assert!(memory_holds(function, needle), "the search finds what is there");
+            assert!(!memory_holds(program, needle));
+        }
+        let maps = std::fs::read_to_string(format!("/proc/{program}/maps")).unwrap();
+        assert!(!maps.contains("memfd:hacher"), "{maps}");
+    }
+}
+
 #[test]
 fn what_a_function_knows_is_not_in_its_programs_which_end_with_it() {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can read the memory of processes that are not dumpable");
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let secret = folder.path().join("secret");
-    // Composed at run time, so that no executable holds it.
-    let value: String = (0..32_u32)
-        .filter_map(|at| char::from_digit((at * 7 + at * at * 3) % 36, 36))
-        .collect();
-    std::fs::write(&secret, &value).unwrap();
-    let more = format!("secrets = {{ KEY = \"file:{}\" }}\n", secret.display());
-    let Some(chain) = chain("programs", &more) else {
+    let Some(given) = Given::new() else { return };
+    let Some(chain) = chain("programs", &given.line()) else {
         return;
     };
     let service = Service::start(&chain).unwrap();
     assert_eq!(told(&service, "leave wait"), "waiting\n");
     let (function, program) = (service.process("f").unwrap(), service.process(PROGRAM).unwrap());
-    let hex = service.ready["chains"][0]["digest"].as_str().unwrap();
-    let digest: Vec<u8> = (0..hex.len() / 2)
-        .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
-        .collect();
-    // Secrets, and the digest that every key is kept beside.
-    for needle in [value.as_bytes(), &digest] {
-        assert!(memory_holds(function, needle), "the search finds what is there");
-        assert!(!memory_holds(program, needle));
-    }
-    let maps = std::fs::read_to_string(format!("/proc/{program}/maps")).unwrap();
-    assert!(!maps.contains("memfd:hacher"), "{maps}");
+    given.assert_not_in(&service, function, program);
     service.signal(function, Signal::KILL);
     let begun = Instant::now();
     while service.process(PROGRAM).is_some() {

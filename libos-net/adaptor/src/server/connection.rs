@@ -44,7 +44,7 @@ impl Connection {
             .await
             .map_err(io::Error::other)?;
         let task = tokio::spawn(async move {
-            // What goes wrong, whoever waits for an answer is told.
+            // An error is reported to the request that waits for its answer.
             let _ = connection.await;
         });
         Ok(Self { sender, task })
