@@ -1,6 +1,7 @@
 //! The command: measures, or compares two reports of measurements.
 
 use super::experiment::{self, Effort, Guest, Run};
+use super::python::function;
 use super::report::compare::Comparison;
 use super::report::conditions::Conditions;
 use super::report::{Report, csv, hgrm, plots, table};
@@ -46,6 +47,7 @@ fn bench(arguments: &BenchArgs) -> Result<(), Failed> {
     if let Some(BenchCommand::Compare(compared)) = &arguments.command {
         return compare(compared);
     }
+    check_functions(arguments)?;
     make_room(arguments)?;
     let report = measure(arguments, fabric()?)?;
     // First the terminal: it still has the figures if a disk is full.
@@ -54,6 +56,28 @@ fn bench(arguments: &BenchArgs) -> Result<(), Failed> {
         Format::Json => print_json(&report.to_json())?,
     }
     write_files(arguments, &report)
+}
+
+/// Refuses what is said of functions if they are not measured, or are not there.
+fn check_functions(arguments: &BenchArgs) -> Result<(), Failed> {
+    let says = arguments.venv.is_some() || !arguments.function.is_empty();
+    if says && !arguments.chosen().contains(&Experiment::Functions) {
+        return Err(Failed::usage(
+            "--venv and --function are for functions in Python, and they are not measured: `bench functions --venv FOLDER`",
+        ));
+    }
+    let names: Vec<&str> = function::ALL.iter().map(|function| function.name).collect();
+    match arguments
+        .function
+        .iter()
+        .find(|named| !names.contains(&named.as_str()))
+    {
+        Some(named) => Err(Failed::usage(format!(
+            "there is no function `{named}` to measure; there are {}",
+            names.join(", ")
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// The command that serves chains: it lies beside this one.
@@ -87,6 +111,8 @@ fn measure(arguments: &BenchArgs, fabric: PathBuf) -> Result<Report, Failed> {
         cores,
         random: fastrand::Rng::with_seed(seed),
         only: arguments.only.clone(),
+        venv: arguments.venv.clone(),
+        functions: arguments.function.clone(),
         rows: Vec::new(),
         notices: Vec::new(),
         guests: guests(),
@@ -99,6 +125,7 @@ fn measure(arguments: &BenchArgs, fabric: PathBuf) -> Result<Report, Failed> {
             Experiment::Load => experiment::load(&mut run)?,
             Experiment::Breakdown => experiment::breakdown(&mut run)?,
             Experiment::Session => experiment::session(&mut run)?,
+            Experiment::Functions => experiment::functions(&mut run)?,
         }
     }
     Ok(Report::new(conditions.at_end(), run.rows, run.notices))

@@ -5,10 +5,12 @@
 //! ```text
 //! bench                                 driver
 //! one Order as a line of JSON    --->
+//! the body, if it brings one     --->
 //!                                       sends, waits, notes times
 //!                                <---   one Outcome as a line of JSON
 //! ```
 
+use super::python::call::{Call, split_times};
 use super::step::{Receipt, WANTS_RECEIPT};
 use super::subject::{checksum, payload};
 use hacher_libos_net::attach::{Assembly, AttachError, Attachment, Channel, Instruction, Listener};
@@ -25,7 +27,7 @@ use hacher_trustlet_host::lines::{About, Level, say};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -45,6 +47,12 @@ pub enum Timing {
     Through,
     /// From before the first record until the receiver has read the last of all of them: one time.
     Stream,
+    /// As [`Timing::Through`], of the body that follows the order, and through functions whose answers end
+    /// with how long their handlers took.
+    Handlers {
+        /// How many there are.
+        functions: u32,
+    },
 }
 
 /// What `bench` asks for.
@@ -69,6 +77,13 @@ pub struct Order {
 pub enum Outcome {
     /// Nanoseconds.
     Times(Vec<u64>),
+    /// Of [`Timing::Handlers`].
+    Calls {
+        /// In their order.
+        calls: Vec<Call>,
+        /// Of what the functions answered, each time, but for their times.
+        checksum: u64,
+    },
     /// What went wrong.
     Failed(String),
 }
@@ -132,10 +147,13 @@ fn converse(mut stream: TcpStream, chains: &mut BTreeMap<String, Client>) -> std
     let mut orders = BufReader::new(stream.try_clone()?);
     let mut line = String::new();
     while orders.read_line(&mut line)? > 0 {
-        let outcome = serde_json::from_str(&line)
-            .map_err(|error| format!("not an order: {error}"))
-            .and_then(|order: Order| execute(&order, chains))
-            .map_or_else(Outcome::Failed, Outcome::Times);
+        let outcome = match serde_json::from_str::<Order>(&line) {
+            Ok(order) => {
+                let body = body_of(&order, &mut orders)?;
+                execute(&order, body, chains).unwrap_or_else(Outcome::Failed)
+            }
+            Err(error) => Outcome::Failed(format!("not an order: {error}")),
+        };
         let mut reply = serde_json::to_vec(&outcome)?;
         reply.push(b'\n');
         stream.write_all(&reply)?;
@@ -144,19 +162,34 @@ fn converse(mut stream: TcpStream, chains: &mut BTreeMap<String, Client>) -> std
     Ok(())
 }
 
-fn execute(order: &Order, chains: &mut BTreeMap<String, Client>) -> Result<Vec<u64>, String> {
+/// What `order` has sent: the body that follows it, or a payload.
+fn body_of(order: &Order, orders: &mut impl Read) -> std::io::Result<Vec<u8>> {
+    // More is refused by `execute`, and then nothing is read as the next order but the rest of this one.
+    let len_bytes = order.payload_bytes.min(PAYLOAD_MAX_BYTES);
+    if !matches!(order.timing, Timing::Handlers { .. }) {
+        return Ok(payload(len_bytes));
+    }
+    let mut body = vec![0; len_bytes];
+    orders.read_exact(&mut body)?;
+    Ok(body)
+}
+
+fn execute(order: &Order, body: Vec<u8>, chains: &mut BTreeMap<String, Client>) -> Result<Outcome, String> {
     if order.payload_bytes > PAYLOAD_MAX_BYTES {
         return Err(format!("a payload has at most {PAYLOAD_MAX_BYTES} bytes"));
     }
     let client = chains
         .get_mut(&order.chain)
         .ok_or_else(|| format!("there is no chain `{}`", order.chain))?;
-    client.prepare(order.payload_bytes, order.touched);
-    match order.timing {
+    client.prepare(&body, order.touched);
+    drop(body);
+    let times = match order.timing {
         Timing::OneWay => (0..order.samples).map(|_| client.one_way()).collect(),
         Timing::Through => (0..order.samples).map(|_| client.through()).collect(),
         Timing::Stream => client.stream(order.samples).map(|time| vec![time]),
-    }
+        Timing::Handlers { functions } => return client.calls(functions, order.samples),
+    };
+    times.map(Outcome::Times)
 }
 
 /// The driver's place in one chain.
@@ -183,12 +216,11 @@ impl Client {
         }
     }
 
-    fn prepare(&mut self, payload_bytes: usize, touched: bool) {
-        let body = payload(payload_bytes);
+    fn prepare(&mut self, body: &[u8], touched: bool) {
         self.touched = touched;
-        self.checksum = if touched { checksum(&body) } else { 0 };
+        self.checksum = if touched { checksum(body) } else { 0 };
         headers::start(&mut self.plain, &[]);
-        self.plain.extend_from_slice(&body);
+        self.plain.extend_from_slice(body);
     }
 
     fn one_way(&mut self) -> Result<u64, String> {
@@ -224,6 +256,36 @@ impl Client {
         } else {
             Err("the chain's answer is not what was sent".to_owned())
         }
+    }
+
+    /// Calls that are to have one answer, through so many functions.
+    fn calls(&mut self, functions: u32, samples: u32) -> Result<Outcome, String> {
+        let mut calls = Vec::with_capacity(usize::try_from(samples).unwrap_or(0));
+        let mut answers = Vec::new();
+        for _ in 0..samples {
+            let (call, answer) = self.call(functions)?;
+            calls.push(call);
+            if answers.last() != Some(&answer) {
+                answers.push(answer);
+            }
+        }
+        match answers[..] {
+            [checksum] => Ok(Outcome::Calls { calls, checksum }),
+            _ => Err("the functions do not always answer the same".to_owned()),
+        }
+    }
+
+    /// One call, and the checksum of its answer.
+    fn call(&mut self, functions: u32) -> Result<(Call, u64), String> {
+        let start = clock::now();
+        self.send(start)?;
+        let opened = self.receive()?;
+        let body = headers::split(&self.opened).map_or(&[][..], |(_, body)| body);
+        let split = split_times(body, functions).map(|(answer, handler_ns)| (checksum(answer), handler_ns));
+        let total_ns = clock::now().ns_since(start);
+        self.release(&opened);
+        let (checksum, handler_ns) = split.ok_or("the answer does not say how long its handlers took")?;
+        Ok((Call { total_ns, handler_ns }, checksum))
     }
 
     /// Sends records as fast as there is room; only the last is acknowledged.

@@ -126,6 +126,11 @@ impl Shape {
 /// A running chain, and the line to its driver.
 pub struct Fabric {
     shape: Shape,
+    line: Line,
+}
+
+/// The line to the driver of a service.
+pub struct Line {
     /// Stopped with this.
     _tree: Tree,
     driver: BufReader<TcpStream>,
@@ -141,12 +146,22 @@ pub fn serve(program: &Path, shape: &Shape, cores: Cores, options: &[OsString]) 
     let file = folder.path().join("chain.toml");
     let executable = std::env::current_exe()?;
     std::fs::write(&file, shape.chain_file(&executable.to_string_lossy()))?;
+    serve_file(program, &file, (shape.place, cores), options)
+}
+
+/// Has `program` serve a chain file, placed by it as `place` says.
+fn serve_file(
+    program: &Path,
+    file: &Path,
+    (place, cores): (Place, Cores),
+    options: &[OsString],
+) -> Result<Tree, Failed> {
     let mut messages = tempfile::tempfile()?;
     let arguments = [OsString::from(file), "--drain-timeout".into(), "0".into()]
         .into_iter()
         .chain(options.iter().cloned());
     // The service finds only the cores that it may use, as if the machine had no others.
-    let pinned = Pinned::to(shape.place, cores)?;
+    let pinned = Pinned::to(place, cores)?;
     let tree = Tree::start(program, arguments, Stdio::from(messages.try_clone()?));
     drop(pinned);
     tree.map_err(|failed| failed.with_details(&read_all(&mut messages)))
@@ -167,16 +182,10 @@ impl Fabric {
     /// # Errors
     /// When it does not start.
     pub fn start(program: &Path, shape: Shape, cores: Cores) -> Result<Self, Failed> {
-        let driver = [OsString::from("--stand-in"), std::env::current_exe()?.into()];
+        let driver = driver()?;
         let tree = serve(program, &shape, cores, &driver)?;
-        let driver = TcpStream::connect(tree.gateway)?;
-        driver.set_nodelay(true)?;
-        driver.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self {
-            shape,
-            _tree: tree,
-            driver: BufReader::new(driver),
-        })
+        let line = Line::to(tree)?;
+        Ok(Self { shape, line })
     }
 
     /// Has the driver time `samples` records.
@@ -191,15 +200,9 @@ impl Fabric {
             payload_bytes,
             samples,
         };
-        let mut line = serde_json::to_vec(&order)?;
-        line.push(b'\n');
-        self.driver.get_mut().write_all(&line)?;
-        let mut reply = String::new();
-        if self.driver.read_line(&mut reply)? == 0 {
-            return Err(Failed::new("the driver of the benchmark is gone"));
-        }
-        match serde_json::from_str(&reply)? {
+        match self.line.ask(&order, &[])? {
             Outcome::Times(times) => Ok(times),
+            Outcome::Calls { .. } => Err(Failed::new("the driver has timed something else")),
             Outcome::Failed(reason) => Err(Failed::new(format!(
                 "{} functions, {} bytes, {}, {}: {reason}",
                 self.shape.functions,
@@ -208,6 +211,47 @@ impl Fabric {
                 self.shape.place.as_str()
             ))),
         }
+    }
+}
+
+/// The options that put the driver in the gateway's place.
+fn driver() -> Result<[OsString; 2], Failed> {
+    Ok(["--stand-in".into(), std::env::current_exe()?.into()])
+}
+
+impl Line {
+    /// Has `program` serve the chain of a file, with the driver in the gateway's place.
+    ///
+    /// # Errors
+    /// When it does not start; what it said is in the message.
+    pub fn serve(program: &Path, file: &Path, place: Place, cores: Cores) -> Result<Self, Failed> {
+        Self::to(serve_file(program, file, (place, cores), &driver()?)?)
+    }
+
+    fn to(tree: Tree) -> Result<Self, Failed> {
+        let driver = TcpStream::connect(tree.gateway)?;
+        driver.set_nodelay(true)?;
+        driver.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self {
+            _tree: tree,
+            driver: BufReader::new(driver),
+        })
+    }
+
+    /// Has the driver do something; `body` belongs to the order.
+    ///
+    /// # Errors
+    /// When the driver is gone.
+    pub fn ask(&mut self, order: &Order, body: &[u8]) -> Result<Outcome, Failed> {
+        let mut words = serde_json::to_vec(order)?;
+        words.push(b'\n');
+        words.extend_from_slice(body);
+        self.driver.get_mut().write_all(&words)?;
+        let mut reply = String::new();
+        if self.driver.read_line(&mut reply)? == 0 {
+            return Err(Failed::new("the driver of the benchmark is gone"));
+        }
+        Ok(serde_json::from_str(&reply)?)
     }
 }
 

@@ -6,6 +6,7 @@
 //! experiment   what is measured: for each of its cells, which subjects, which payloads, how many samples
 //! subject      one way of moving payloads, ready to be measured: the fabric, a floor, a baseline
 //! peers        other projects' transports as subjects (feature `peers`)
+//! python       functions in Python, and three ways of calling them
 //! role         the processes of subjects: this executable under other names
 //! report       rows, ratios and conditions; a table, JSON, CSV, histograms, plots; comparison of two reports
 //! ```
@@ -27,6 +28,7 @@ pub mod peer;
 #[cfg(feature = "peers")]
 pub mod peers;
 pub mod place;
+pub mod python;
 pub mod report;
 pub mod role;
 pub mod step;

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "peers")]
 use super::peers;
-use super::{baseline, driver, floor, peer, step};
+use super::{baseline, driver, floor, peer, python, step};
 use hacher_fabric::command::finish;
 use hacher_fabric::failed::Failed;
 use hacher_fabric::gateway_program::STAND_IN;
@@ -31,6 +31,7 @@ fn part() -> Result<(), Failed> {
         floor::wake::PART => floor::wake::peer(),
         baseline::unix::PART => baseline::unix::peer(),
         baseline::server::PART => baseline::server::peer(),
+        python::over_https::PART => python::over_https::peer(),
         part => Err(Failed::new(format!("there is no part {part:?}"))),
     }
 }

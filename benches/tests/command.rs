@@ -1,6 +1,8 @@
 //! The command, as `hacher-fabric bench` becomes it: with a service of the real executables.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
+mod environment;
+
 use hacher_trustlet_host::VERSION;
 use serde_json::Value;
 use std::fs;
@@ -93,6 +95,100 @@ fn requests_go_through_the_gateway_itself() {
         phases.filter(|row| row["phase"] == "open").count() >= 4,
         "{report}"
     );
+}
+
+#[test]
+fn functions_in_python_are_called_in_each_way_and_shares_are_of_the_same_calls() {
+    // Without the packages of other functions, which take a while to be read and measured. The server that
+    // these are compared with is tried in `functions.rs`.
+    let (Some(fabric), Some(venv)) = (fabric(), environment::folder("venv", "libos-net/python/run")) else {
+        return;
+    };
+    let venv = venv.to_str().unwrap();
+    let output = run(
+        &fabric,
+        &[
+            "bench",
+            "functions",
+            "--quick",
+            "--venv",
+            venv,
+            "--format",
+            "json",
+        ],
+    );
+    assert!(output.status.success(), "{}", said(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    let notices: Vec<&str> = report["notices"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|notice| notice.as_str().unwrap())
+        .collect();
+    assert!(notices[0].starts_with("functions: Python 3."), "{notices:?}");
+    for what in ["the server that speaks HTTPS", "dna-visualisation"] {
+        let is_it = |notice: &&str| notice.starts_with(&format!("{what} is left out: "));
+        assert!(notices.iter().any(is_it), "{what}: {notices:?}");
+    }
+    for (transport, length, is_there) in [
+        ("fabric", 1, true),
+        ("fabric", 3, true),
+        ("new-process", 1, true),
+        ("new-process", 3, false),
+        ("uvicorn", 1, false),
+    ] {
+        let of = |phase: &str| {
+            let mut found = rows.iter().filter(|row| {
+                row["experiment"] == "functions"
+                    && row["function"] == "noop"
+                    && row["payload_bytes"] == 16 << 10
+                    && row["hops"] == length
+                    && row["transport"] == transport
+                    && row["phase"] == phase
+            });
+            found.next()
+        };
+        let parts = ["total", "handler", "share"].map(of);
+        assert!(
+            parts.iter().all(|part| part.is_some() == is_there),
+            "{transport}, {length}: {parts:?}"
+        );
+        if let [Some(total), Some(handler), Some(share)] = parts {
+            let mean = |row: &Value| row["mean_ns"].as_f64().unwrap();
+            // Call by call, and so on average.
+            let left = mean(total) - mean(handler) - mean(share);
+            assert!(left.abs() < 1.0, "{transport}, {length}: {left}");
+            assert!(share["p50_ns"].as_u64().unwrap() > 0);
+        }
+    }
+    // Of what was measured in this run, and of nothing else.
+    let ratios = report["ratios"].as_array().unwrap();
+    let of_the_share = ratios.iter().filter(|ratio| ratio["denominator"] == "60 µs");
+    assert_eq!(of_the_share.count(), 2, "{ratios:?}");
+}
+
+#[test]
+fn what_is_said_of_functions_that_are_not_measured_is_refused() {
+    for (arguments, complaint) in [
+        (
+            &["hop", "--quick", "--venv", "/nowhere"][..],
+            "bench functions --venv FOLDER",
+        ),
+        (
+            &["--quick", "--function", "noop"],
+            "bench functions --venv FOLDER",
+        ),
+        (
+            &["functions", "--function", "nop"],
+            "no function `nop` to measure; there are noop, dynamic-html,",
+        ),
+    ] {
+        let output = run(Path::new(env!("CARGO_BIN_EXE_hacher-bench")), arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let said = said(&output);
+        assert!(said.contains(complaint), "{arguments:?}: {said}");
+    }
 }
 
 #[test]

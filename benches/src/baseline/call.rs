@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 pub(super) const HOPS: HeaderName = HeaderName::from_static("hops");
 
 /// Calls one server.
-pub(super) struct Caller {
+pub(crate) struct Caller {
     address: SocketAddr,
     host: HeaderValue,
     tls: Option<TlsConnector>,
@@ -27,7 +27,7 @@ pub(super) struct Caller {
 
 impl Caller {
     /// Connects with the first call; `keeps` says whether later ones use the same connection.
-    pub(super) const fn new(address: SocketAddr, tls: Option<TlsConnector>, keeps: bool) -> Self {
+    pub(crate) const fn new(address: SocketAddr, tls: Option<TlsConnector>, keeps: bool) -> Self {
         Self {
             address,
             host: HeaderValue::from_static("localhost"),
@@ -39,29 +39,40 @@ impl Caller {
 
     /// Hands over a payload; returns the sum of receipts when all hops have answered.
     pub(super) async fn call(&mut self, payload: Bytes, hops: u32) -> Result<u64, Fault> {
+        let body = self.send(payload, Some(hops)).await?;
+        let receipt = body.as_ref().try_into().map_err(|_| Fault::Reply {
+            status: StatusCode::OK,
+            len_bytes: body.len(),
+        })?;
+        Ok(u64::from_le_bytes(receipt))
+    }
+
+    /// Hands over a payload, and says how many hops it has left if that is told; returns the body of the
+    /// answer.
+    pub(crate) async fn send(&mut self, payload: Bytes, hops: Option<u32>) -> Result<Bytes, Fault> {
         let mut sender = match self.kept.take() {
             Some(sender) => sender,
             None => self.connect().await?,
         };
         let mut request = Request::post("/").body(Full::new(payload))?;
         request.headers_mut().insert(HOST, self.host.clone());
-        request.headers_mut().insert(HOPS, hops.into());
+        if let Some(hops) = hops {
+            request.headers_mut().insert(HOPS, hops.into());
+        }
         sender.ready().await?;
         let reply = sender.send_request(request).await?;
         let status = reply.status();
         let body = reply.into_body().collect().await?.to_bytes();
-        let fault = || Fault::Reply {
-            status,
-            len_bytes: body.len(),
-        };
         if status != StatusCode::OK {
-            return Err(fault());
+            return Err(Fault::Reply {
+                status,
+                len_bytes: body.len(),
+            });
         }
-        let receipt = body.as_ref().try_into().map_err(|_| fault())?;
         if self.keeps {
             self.kept = Some(sender);
         }
-        Ok(u64::from_le_bytes(receipt))
+        Ok(body)
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Fault> {

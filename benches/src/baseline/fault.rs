@@ -4,7 +4,7 @@ use hyper::StatusCode;
 
 /// A call that failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     #[error("a baseline's connection failed: {0}")]
     Io(#[from] std::io::Error),
     #[error("a baseline's TLS failed: {0}")]

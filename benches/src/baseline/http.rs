@@ -11,6 +11,7 @@ use crate::subject::{Identity, Subject, payload};
 use bytes::Bytes;
 use hacher_fabric::failed::Failed;
 use hacher_libos_net::clock;
+use serde::Serialize;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -73,8 +74,8 @@ impl Chain {
     }
 }
 
-/// Gives a process its orders, and waits until it listens.
-fn brief(peer: &mut Peer, orders: &Orders) -> Result<SocketAddr, Failed> {
+/// Gives a process its orders, and waits until it listens: it then says its port.
+pub(crate) fn brief(peer: &mut Peer, orders: &impl Serialize) -> Result<SocketAddr, Failed> {
     let gone = || Failed::new("a process of a baseline did not start");
     let child = peer.child();
     let input = child.stdin.take().ok_or_else(gone)?;

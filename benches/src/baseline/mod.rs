@@ -16,13 +16,13 @@
 //! certificate of an elliptic curve (P-256) that is its own authority, and without session tickets; sockets
 //! do not wait for more (`TCP_NODELAY`).
 
-mod call;
+pub(super) mod call;
 mod fault;
-mod http;
+pub(super) mod http;
 mod kind;
 mod receipt;
 pub(super) mod server;
-mod tls;
+pub(super) mod tls;
 pub(super) mod unix;
 
 pub use kind::Kind;

@@ -46,7 +46,7 @@ impl Orders {
 }
 
 /// The runtime of a process: one thread.
-pub(super) fn runtime() -> std::io::Result<Runtime> {
+pub(crate) fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_io().build()
 }
 

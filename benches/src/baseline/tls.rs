@@ -1,11 +1,15 @@
 //! What the ends of a TLS connection need, made for one run.
 
 use super::fault::Fault;
+use hacher_fabric::failed::Failed;
+use rcgen::{CertifiedKey, KeyPair};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -13,7 +17,7 @@ const NAME: &str = "localhost";
 
 /// A certificate that is its own authority, and its key. Processes get it on their standard input.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Credentials {
+pub(crate) struct Credentials {
     certificate: Vec<u8>,
     key: Vec<u8>,
     /// Whether clients show it too.
@@ -22,12 +26,23 @@ pub(super) struct Credentials {
 
 impl Credentials {
     pub(super) fn new(mutual: bool) -> Result<Self, rcgen::Error> {
-        let made = rcgen::generate_simple_self_signed([NAME.to_owned()])?;
-        Ok(Self {
+        Ok(Self::of(&made()?, mutual))
+    }
+
+    /// As a server of another program reads them, in PEM; clients are not known to it.
+    pub(crate) fn written(certificate: &Path, key: &Path) -> Result<Self, Failed> {
+        let made = made()?;
+        fs::write(certificate, made.cert.pem())?;
+        fs::write(key, made.signing_key.serialize_pem())?;
+        Ok(Self::of(&made, false))
+    }
+
+    fn of(made: &CertifiedKey<KeyPair>, mutual: bool) -> Self {
+        Self {
             certificate: made.cert.der().to_vec(),
             key: made.signing_key.serialize_der(),
             mutual,
-        })
+        }
     }
 
     /// What a client has that knows the server, and is not known to it.
@@ -66,7 +81,7 @@ impl Credentials {
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    pub(super) fn connector(&self) -> Result<TlsConnector, Fault> {
+    pub(crate) fn connector(&self) -> Result<TlsConnector, Fault> {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_root_certificates(self.roots()?);
@@ -78,6 +93,10 @@ impl Credentials {
         config.resumption = rustls::client::Resumption::disabled();
         Ok(TlsConnector::from(Arc::new(config)))
     }
+}
+
+fn made() -> Result<CertifiedKey<KeyPair>, rcgen::Error> {
+    rcgen::generate_simple_self_signed([NAME.to_owned()])
 }
 
 /// Its first choice is AES-256-GCM, and X25519.

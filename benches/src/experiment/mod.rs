@@ -2,6 +2,7 @@
 
 mod breakdown;
 mod chain;
+mod functions;
 mod hop;
 mod load;
 mod run;
@@ -10,6 +11,7 @@ mod throughput;
 
 pub use breakdown::breakdown;
 pub use chain::chain;
+pub use functions::functions;
 pub use hop::hop;
 pub use load::load;
 pub use run::{Effort, Guest, Run};

@@ -53,6 +53,10 @@ pub struct Run {
     pub random: fastrand::Rng,
     /// Which transports are measured; all if this is empty. Floors always are.
     pub only: Vec<String>,
+    /// The virtual environment of functions in Python; the benchmark's own if none is named.
+    pub venv: Option<PathBuf>,
+    /// Which of these functions are measured; all if this is empty.
+    pub functions: Vec<String>,
     /// What was found.
     pub rows: Vec<Row>,
     /// What was left out, and why.

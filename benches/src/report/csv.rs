@@ -5,7 +5,7 @@ use super::noise;
 use super::row::Row;
 
 /// The columns, in order.
-pub const COLUMNS: [&str; 19] = [
+pub const COLUMNS: [&str; 20] = [
     "experiment",
     "transport",
     "protection",
@@ -25,6 +25,7 @@ pub const COLUMNS: [&str; 19] = [
     "bytes_per_s",
     "rounds",
     "spread",
+    "function",
 ];
 
 /// The rows of a report, with a line of [`COLUMNS`] first. What a row does not have is empty.
@@ -40,7 +41,7 @@ pub fn render(report: &Report) -> String {
     text
 }
 
-fn cells(row: &Row) -> [String; 19] {
+fn cells(row: &Row) -> [String; 20] {
     let maybe = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
     [
         row.experiment.clone(),
@@ -64,6 +65,7 @@ fn cells(row: &Row) -> [String; 19] {
         noise::spread(row)
             .map(|spread| format!("{spread:.4}"))
             .unwrap_or_default(),
+        row.function.clone().unwrap_or_default(),
     ]
 }
 

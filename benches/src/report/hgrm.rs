@@ -37,6 +37,9 @@ pub fn file_name(row: &Row) -> String {
         "{}-{}-{}-{}-{}B",
         row.experiment, row.transport, row.protection, row.placement, row.payload_bytes
     );
+    if let Some(function) = &row.function {
+        let _ = write!(name, "-{function}");
+    }
     if row.hops != 1 {
         let _ = write!(name, "-{}hops", row.hops);
     }

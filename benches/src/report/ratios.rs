@@ -55,7 +55,10 @@ impl Definition {
         let denominator = self.denominator.of(rows, payload_bytes)?;
         let value = numerator.value / denominator.value;
         value.is_finite().then(|| Ratio {
-            name: self.name.to_owned(),
+            name: match self.numerator.function() {
+                Some(function) => format!("{function}: {}", self.name),
+                None => self.name.to_owned(),
+            },
             numerator: numerator.name,
             denominator: denominator.name,
             payload_bytes,
@@ -74,6 +77,14 @@ struct Named {
 }
 
 impl Figure {
+    /// Whose calls it is of, if it is of calls.
+    const fn function(&self) -> Option<&'static str> {
+        match self {
+            Self::Time(_, select) => select.function,
+            _ => None,
+        }
+    }
+
     /// The figure at this payload; nothing if a row is missing.
     fn of(&self, rows: &[Row], payload_bytes: u64) -> Option<Named> {
         let row = |select: &Select| select.find(rows, payload_bytes);
@@ -109,6 +120,7 @@ impl Figure {
                 let besides_ns: f64 = besides.iter().map(|row| p50(row)).sum();
                 named(name, (p50(long) - p50(short)) / f64::from(to - from) + besides_ns)
             }
+            Self::Fixed(name, ns) => named((*name).to_owned(), *ns),
             Self::RecordsPerS(select) => {
                 let row = row(select)?;
                 named(format!("records/s of {}", row.key()), row.rate_per_s?)
@@ -178,6 +190,7 @@ impl Select {
     /// Everything but payload and placement.
     fn fits(&self, row: &Row) -> bool {
         row.experiment == self.experiment
+            && row.function.as_deref() == self.function
             && row.transport == self.transport
             && self.protection.is_none_or(|wanted| row.protection == wanted)
             && self.touched.is_none_or(|wanted| row.touched == wanted)

@@ -11,13 +11,24 @@ const HIGHEST_NS: u64 = 100_000_000_000;
 const DIGITS: u8 = 3;
 
 /// The experiments, in the order of reports.
-const EXPERIMENTS: [&str; 6] = ["hop", "chain", "throughput", "load", "breakdown", "session"];
+const EXPERIMENTS: [&str; 7] = [
+    "hop",
+    "chain",
+    "throughput",
+    "load",
+    "breakdown",
+    "session",
+    "functions",
+];
 
 /// What a cell measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// `hop`, `chain`, `throughput`, `load`, `breakdown` or `session`.
+    /// `hop`, `chain`, `throughput`, `load`, `breakdown`, `session` or `functions`.
     pub experiment: String,
+    /// What was called, in `functions`: `thumbnailer`, ...
+    #[serde(default)]
+    pub function: Option<String>,
     /// How payloads moved: `fabric`, `https`, `eventfd-wake`, ...
     pub transport: String,
     /// `sealed`, `mapped`, `tls1.3`, `mtls`, or `none`; in `session` `tls1.3`, `sealed` besides, or `bound`.
@@ -26,8 +37,8 @@ pub struct Row {
     pub placement: String,
     /// Size of each payload; 0 for a floor that moves none.
     pub payload_bytes: u64,
-    /// What each sample passes: in `hop` one hop, in `chain` and `load` the chain's functions, 0 for a
-    /// gateway that answers by itself. In `breakdown` which function of the chain it is, from 1.
+    /// What each sample passes: in `hop` one hop, in `chain`, `load` and `functions` the chain's functions, 0
+    /// for a gateway that answers by itself. In `breakdown` which function of the chain it is, from 1.
     pub hops: u32,
     /// How many samples the quantiles are of.
     pub samples: u64,
@@ -52,7 +63,8 @@ pub struct Row {
     /// Payload bytes in a second.
     pub bytes_per_s: Option<f64>,
     /// Which part of an experiment this is: in `breakdown` `queued`, `open`, `run`, `seal`, `hand-over`; in
-    /// `load` `open` (one step of the sweep), `half-knee`, `closed` (the closed-loop peak).
+    /// `load` `open` (one step of the sweep), `half-knee`, `closed` (the closed-loop peak); in `functions`
+    /// `total`, `handler`, and `share`, which is the one less the other, call by call.
     pub phase: Option<String>,
     /// All samples. Stays out of JSON, so a report that was read has none.
     #[serde(skip)]
@@ -67,6 +79,10 @@ impl Row {
         let mut key = format!("{}/{}/{}", self.transport, self.protection, self.placement);
         if !self.touched {
             key.push_str("/untouched");
+        }
+        if let Some(function) = &self.function {
+            key.push('/');
+            key.push_str(function);
         }
         if let Some(phase) = &self.phase {
             key.push('/');
@@ -84,6 +100,7 @@ impl Row {
             _ => None,
         };
         self.experiment == other.experiment
+            && self.function == other.function
             && self.transport == other.transport
             && self.protection == other.protection
             && self.placement == other.placement
@@ -94,11 +111,18 @@ impl Row {
             && step(self) == step(other)
     }
 
-    /// The order of reports: by experiment, payload, hops, then by who. Phases of a breakdown keep the order
-    /// they came in.
+    /// The order of reports: by experiment, function, payload, hops, then by who. Phases of one of these keep
+    /// the order they came in.
     #[must_use]
     pub fn order(&self, other: &Self) -> Ordering {
-        let cell = |row: &Self| (experiment_rank(&row.experiment), row.payload_bytes, row.hops);
+        let cell = |row: &Self| {
+            (
+                experiment_rank(&row.experiment),
+                row.function.clone(),
+                row.payload_bytes,
+                row.hops,
+            )
+        };
         let who = |row: &Self| {
             (
                 row.transport.clone(),
@@ -137,13 +161,14 @@ pub struct Measured {
     payload_bytes: usize,
     hops: u32,
     rounds: Vec<Vec<u64>>,
+    function: Option<&'static str>,
     phase: Option<String>,
     rate_per_s: Option<f64>,
     bytes_per_s: Option<f64>,
 }
 
 impl Measured {
-    /// An empty cell of `experiment`, one of `hop`, `chain`, `throughput`, `load`, `breakdown`, `session`.
+    /// An empty cell of `experiment`, one of those that [`Row::experiment`] names.
     #[must_use]
     pub const fn new(experiment: &'static str, identity: Identity, payload_bytes: usize, hops: u32) -> Self {
         Self {
@@ -152,10 +177,18 @@ impl Measured {
             payload_bytes,
             hops,
             rounds: Vec::new(),
+            function: None,
             phase: None,
             rate_per_s: None,
             bytes_per_s: None,
         }
+    }
+
+    /// Says what was called; see [`Row::function`].
+    #[must_use]
+    pub const fn with_function(mut self, function: &'static str) -> Self {
+        self.function = Some(function);
+        self
     }
 
     /// Says which part of the experiment this is; see [`Row::phase`].
@@ -208,6 +241,7 @@ impl Measured {
         let sum: u128 = all.iter().map(|&ns| u128::from(ns)).sum();
         Some(Row {
             experiment: self.experiment.to_owned(),
+            function: self.function.map(str::to_owned),
             transport: self.identity.transport.to_owned(),
             protection: self.identity.protection.to_owned(),
             placement: self.identity.placement.as_str().to_owned(),

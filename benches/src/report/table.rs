@@ -45,24 +45,30 @@ fn legend(experiment: &str) -> &'static str {
         }
         "breakdown" => "where the time of a request went, per hop",
         "session" => "requests over TLS: as they are, sealed, bound to evidence; on connections kept and new",
+        "functions" => {
+            "handlers in Python, called in three ways, warm; `share` is each call's time less that of its handlers"
+        }
         _ => "",
     }
 }
 
-/// One experiment's rows, with a blank line between payloads.
+/// One experiment's rows, with a blank line between payloads, and between functions.
 fn experiment(rows: &[Row]) -> String {
     let any = |has: fn(&Row) -> bool| rows.iter().any(has);
     let with_rate = any(|row| row.rate_per_s.is_some());
     let with_bytes = any(|row| row.bytes_per_s.is_some());
     let with_phase = any(|row| row.phase.is_some());
+    let with_function = any(|row| row.function.is_some());
     let with_hops = any(|row| row.hops != 1);
 
-    let mut columns = vec![
+    let mut columns = Vec::new();
+    columns.extend(with_function.then_some(("function", Align::Left)));
+    columns.extend([
         ("payload", Align::Right),
         ("transport", Align::Left),
         ("protection", Align::Left),
         ("placement", Align::Left),
-    ];
+    ]);
     columns.extend(with_phase.then_some(("phase", Align::Left)));
     columns.extend(with_hops.then_some(("functions", Align::Right)));
     columns.extend(with_rate.then_some(("rate/s", Align::Right)));
@@ -73,18 +79,21 @@ fn experiment(rows: &[Row]) -> String {
     columns.push(("", Align::Left));
 
     let mut table = Table::new(&columns);
-    let mut payload = None;
+    let mut before: Option<&Row> = None;
     for row in rows {
-        if payload.is_some_and(|last| last != row.payload_bytes) {
+        let belongs = |to: &Row| (&to.function, to.payload_bytes) == (&row.function, row.payload_bytes);
+        if before.is_some_and(|before| !belongs(before)) {
             table.row([""]);
         }
-        payload = Some(row.payload_bytes);
-        let mut cells = vec![
+        before = Some(row);
+        let mut cells = Vec::new();
+        cells.extend(with_function.then(|| row.function.clone().unwrap_or_default()));
+        cells.extend([
             payload_cell(row.payload_bytes),
             row.transport.clone(),
             row.protection.clone(),
             row.placement.clone(),
-        ];
+        ]);
         cells.extend(with_phase.then(|| row.phase.clone().unwrap_or_default()));
         cells.extend(with_hops.then(|| row.hops.to_string()));
         cells.extend(with_rate.then(|| row.rate_per_s.map(rate).unwrap_or_default()));
@@ -201,6 +210,11 @@ mod tests {
         report.rows[0].touched = false;
         report.rows[0].payload_bytes = 64;
         report.rows[0].rounds_p50_ns = vec![100, 200, 300];
+        let mut call = fixture::hop("fabric", "sealed", "auto", 64, 1_000);
+        call.experiment = "functions".to_owned();
+        call.function = Some("thumbnailer".to_owned());
+        call.phase = Some("share".to_owned());
+        report.rows.push(call);
         let text = render(&report);
         for experiment in [
             "\nhop: ",
@@ -208,6 +222,7 @@ mod tests {
             "\nthroughput: ",
             "\nload: ",
             "\nbreakdown: ",
+            "\nfunctions: ",
         ] {
             assert!(text.contains(experiment), "{experiment} in {text}");
         }
@@ -215,6 +230,7 @@ mod tests {
             assert!(text.contains(&ratio.name), "{}", ratio.name);
         }
         assert!(text.contains("noisy, payload not read"));
+        assert!(text.contains("\n  thumbnailer "));
         assert!(text.contains("Made-up Processor 9000"));
         assert!(text.contains("nats-server is not installed"));
         assert!(text.contains("pass") && text.contains("MISS"));

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 const BENCH_HELP: &str = "\
-Experiments (all of them if none is named):
+Experiments (all but `functions` if none is named):
   hop         one payload from one process to the next, 64 B to 16 MiB, and the floors: waking a
               process, passing a cache line, sealing, opening, copying
   chain       one payload through 1 to 32 functions
@@ -15,6 +15,12 @@ Experiments (all of them if none is named):
   breakdown   where a request's time went: queued, open, run, seal, hand-over
   session     requests over TLS as they are, sealed for their chain, and over connections bound to
               evidence, 64 B to 1 MiB
+  functions   handlers in Python, those of the suite SeBS among them: in a chain, behind uvicorn over
+              kept-alive HTTPS (TLS 1.3), and in a new process for each call. Of each call its time
+              (total), its handler's (handler), and what is left (share: what the way costs). Takes
+              Python 3.9 or later and packages from PyPI, and so is measured only if named: the
+              first time it makes a virtual environment, and installs them there with pip. With
+              --venv it uses one that is there, and changes nothing in it
 
 How to read the table:
   p50 ... max  quantiles of all samples
@@ -29,6 +35,7 @@ Examples:
   hacher-fabric bench --quick                         all experiments, about a minute
   hacher-fabric bench hop --only fabric --only https  two transports, and the floors
   hacher-fabric bench --json new.json --plots plots   full mode, about ten minutes
+  hacher-fabric bench functions --function noop       what a call costs that does nothing
   hacher-fabric bench compare old.json new.json       what changed beyond noise";
 
 #[derive(Debug, Args)]
@@ -36,7 +43,7 @@ Examples:
 pub struct BenchArgs {
     #[command(subcommand)]
     pub command: Option<BenchCommand>,
-    /// What to measure; everything if nothing is named
+    /// What to measure; everything but `functions` if nothing is named
     #[arg(value_enum, value_name = "EXPERIMENT")]
     pub experiments: Vec<Experiment>,
     /// Few repeats and sizes: about a minute in all
@@ -63,6 +70,13 @@ pub struct BenchArgs {
     /// Measure this transport only, and the floors; may be given several times
     #[arg(long, value_name = "TRANSPORT")]
     pub only: Vec<String>,
+    /// Virtual environment of Python for `functions`, made if it is not there; without this, one in the
+    /// folder of cargo's results, or of the user's caches
+    #[arg(long, value_name = "FOLDER")]
+    pub venv: Option<PathBuf>,
+    /// Of `functions` measure this one only, such as noop or thumbnailer; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub function: Vec<String>,
     #[command(flatten)]
     pub format: FormatArgs,
 }
@@ -101,17 +115,20 @@ pub enum Experiment {
     Breakdown,
     /// What sealing a request, or binding its connection to evidence, costs
     Session,
+    /// Handlers in Python: in a chain, behind HTTPS, and in a new process
+    Functions,
 }
 
 impl Experiment {
     /// All, in the order of reports.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Hop,
         Self::Chain,
         Self::Throughput,
         Self::Load,
         Self::Breakdown,
         Self::Session,
+        Self::Functions,
     ];
 
     /// The word for it in reports.
@@ -124,7 +141,14 @@ impl Experiment {
             Self::Load => "load",
             Self::Breakdown => "breakdown",
             Self::Session => "session",
+            Self::Functions => "functions",
         }
+    }
+
+    /// Whether it is run if no experiment is named. Others need more than this executable and the one beside
+    /// it.
+    const fn is_default(self) -> bool {
+        !matches!(self, Self::Functions)
     }
 }
 
@@ -132,8 +156,10 @@ impl BenchArgs {
     /// The experiments to run, in the order of reports.
     #[must_use]
     pub fn chosen(&self) -> Vec<Experiment> {
-        let is_chosen =
-            |experiment: &Experiment| self.experiments.is_empty() || self.experiments.contains(experiment);
+        let is_chosen = |experiment: &Experiment| match self.experiments.as_slice() {
+            [] => experiment.is_default(),
+            named => named.contains(experiment),
+        };
         Experiment::ALL.into_iter().filter(is_chosen).collect()
     }
 
@@ -161,13 +187,31 @@ mod tests {
     #[test]
     fn bench_runs_everything_in_full_unless_told_otherwise() {
         let arguments = bench(&[]).unwrap();
-        assert_eq!(arguments.chosen(), Experiment::ALL);
+        let [default @ .., Experiment::Functions] = Experiment::ALL else {
+            panic!("the last one is not run unless it is named")
+        };
+        assert_eq!(arguments.chosen(), default);
         assert_eq!(arguments.mode(), "full");
         let arguments = bench(&["load", "hop", "--quick", "--only", "http", "--only", "fabric"]).unwrap();
         assert_eq!(arguments.chosen(), [Experiment::Hop, Experiment::Load]);
         assert_eq!((arguments.mode(), arguments.only.len()), ("quick", 2));
         assert!(bench(&["--quick", "--full"]).is_err());
         assert!(bench(&["nothing"]).is_err());
+    }
+
+    #[test]
+    fn functions_are_measured_when_named_with_an_environment_that_may_be_named_too() {
+        let arguments = bench(&["functions", "--quick"]).unwrap();
+        assert_eq!(
+            (arguments.chosen(), arguments.venv),
+            (vec![Experiment::Functions], None)
+        );
+        let arguments = bench(&["functions", "hop", "--venv", "venv"]).unwrap();
+        assert_eq!(arguments.chosen(), [Experiment::Hop, Experiment::Functions]);
+        assert_eq!(arguments.venv, Some(PathBuf::from("venv")));
+        let arguments = bench(&["functions", "--function", "noop", "--function", "thumbnailer"]).unwrap();
+        assert_eq!(arguments.function, ["noop", "thumbnailer"]);
+        assert!(bench(&["functions", "--venv"]).is_err());
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub(super) enum Figure {
     BytesPerS(Select),
     /// Payload bytes in a second that a median stands for.
     BytesPerSOf(Select),
+    /// So many nanoseconds.
+    Fixed(&'static str, f64),
     /// Records in a second that the slowest of these medians would allow.
     RecordsPerSOfSlowest(&'static [Select]),
 }
@@ -82,6 +84,7 @@ pub(super) enum Quantile {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Select {
     pub(super) experiment: &'static str,
+    pub(super) function: Option<&'static str>,
     pub(super) transport: &'static str,
     /// Any, if nothing is named.
     pub(super) protection: Option<&'static str>,

@@ -1,7 +1,7 @@
 //! The table of ratios: what the fabric is held to, then what is merely good to know.
 
 use super::definition::Figure::{
-    BytesPerS, BytesPerSOf, PerFunction, RecordsPerS, RecordsPerSOfSlowest, Sum, Time,
+    BytesPerS, BytesPerSOf, Fixed, PerFunction, RecordsPerS, RecordsPerSOfSlowest, Sum, Time,
 };
 use super::definition::Quantile::{P50, P99};
 use super::definition::Target::{AtLeast, AtLeastOr, AtMost, AtMostMore};
@@ -13,6 +13,7 @@ const MIB: u64 = 1024 * KIB;
 const fn row(experiment: &'static str, transport: &'static str) -> Select {
     Select {
         experiment,
+        function: None,
         transport,
         protection: None,
         placements: &[],
@@ -237,6 +238,78 @@ const fn beside(name: &'static str, baseline: &'static str) -> Definition {
     }
 }
 
+/// What is left of calls of so many handlers in Python when these are taken off.
+const fn share(
+    function: &'static str,
+    functions: u32,
+    transport: &'static str,
+    placements: &'static [&'static str],
+) -> Select {
+    Select {
+        function: Some(function),
+        placements,
+        hops: Some(functions),
+        phase: Some("share"),
+        ..row("functions", transport)
+    }
+}
+
+/// The fabric's share of a call, over what is asked of it.
+const fn python_call(name: &'static str, placements: &'static [&'static str]) -> Definition {
+    Definition {
+        name,
+        numerator: Time(P50, share("noop", 1, "fabric", placements)),
+        denominator: Fixed("60 µs", 60_000.0),
+        payloads: 16 * KIB..=16 * KIB,
+        hops: 1,
+        target: Some(AtMost(1.0)),
+    }
+}
+
+/// Three handlers behind servers over three in a chain, neither with their handlers.
+const fn three_in_python(
+    name: &'static str,
+    servers: &'static [&'static str],
+    chain: &'static [&'static str],
+) -> Definition {
+    Definition {
+        name,
+        numerator: Time(P50, share("noop", 3, "uvicorn", servers)),
+        denominator: Time(P50, share("noop", 3, "fabric", chain)),
+        payloads: 16 * KIB..=16 * KIB,
+        hops: 3,
+        target: Some(AtLeast(3.0)),
+    }
+}
+
+/// What calling a handler in another way costs, over what it costs in a chain, with nothing asked of it.
+const fn called(name: &'static str, function: &'static str, transport: &'static str) -> Definition {
+    Definition {
+        name,
+        numerator: Time(P50, share(function, 1, transport, &["floating"])),
+        denominator: Time(P50, share(function, 1, "fabric", &["auto"])),
+        payloads: 1..=u64::MAX,
+        hops: 1,
+        target: None,
+    }
+}
+
+const fn behind_https(function: &'static str) -> Definition {
+    called(
+        "a call behind HTTPS keep-alive over one in a chain, handlers excluded",
+        function,
+        "uvicorn",
+    )
+}
+
+const fn in_new_process(function: &'static str) -> Definition {
+    called(
+        "a call in a new process over one in a chain, handlers excluded",
+        function,
+        "new-process",
+    )
+}
+
 /// All of them, in the order of reports.
 pub(super) const ALL: &[Definition] = &[
     hop(
@@ -415,4 +488,35 @@ pub(super) const ALL: &[Definition] = &[
     beside("HTTPS keep-alive on one core, over a sealed hop", "https"),
     beside("mutual TLS on one core, over a sealed hop", "https-mtls"),
     beside("HTTPS with a connection per call, over a sealed hop", "https-new"),
+    python_call(
+        "the fabric's share of a call, as placed by default, over 60 µs",
+        &["auto"],
+    ),
+    python_call("the same, on one core", PACKED),
+    three_in_python(
+        "three behind HTTPS keep-alive on two cores, over a chain as placed by default, handlers excluded",
+        APART,
+        &["auto"],
+    ),
+    three_in_python(
+        "three behind HTTPS keep-alive on one core, over a chain on one core, handlers excluded",
+        PACKED,
+        PACKED,
+    ),
+    behind_https("noop"),
+    behind_https("dynamic-html"),
+    behind_https("thumbnailer"),
+    behind_https("compression"),
+    behind_https("graph-bfs"),
+    behind_https("graph-mst"),
+    behind_https("graph-pagerank"),
+    behind_https("dna-visualisation"),
+    in_new_process("noop"),
+    in_new_process("dynamic-html"),
+    in_new_process("thumbnailer"),
+    in_new_process("compression"),
+    in_new_process("graph-bfs"),
+    in_new_process("graph-mst"),
+    in_new_process("graph-pagerank"),
+    in_new_process("dna-visualisation"),
 ];

@@ -138,3 +138,39 @@ fn rates_are_compared_with_the_rates_that_medians_allow() {
     rows[2].rate_per_s = Some(3_500_000.0);
     assert_eq!(value(&rows).1, Some(true));
 }
+
+/// What is left of a call of `noop`.
+fn share(transport: &'static str, placement: &str, functions: u32, ns: u64) -> Row {
+    let mut row = hop(transport, "sealed", placement, 16 * 1024, ns);
+    row.experiment = "functions".to_owned();
+    row.function = Some("noop".to_owned());
+    row.phase = Some("share".to_owned());
+    row.hops = functions;
+    row
+}
+
+#[test]
+fn the_share_of_a_call_is_held_to_a_time_and_that_of_three_to_three_over_https() {
+    let mut rows = vec![
+        share("fabric", "auto", 1, 45_000),
+        share("fabric", "auto", 3, 100_000),
+        share("uvicorn", "floating", 3, 290_000),
+    ];
+    let ratios = of(&rows);
+    let found: Vec<_> = ratios.iter().map(|ratio| (ratio.value, ratio.met)).collect();
+    assert_eq!(found, [(0.75, Some(true)), (2.9, Some(false))], "{ratios:?}");
+    assert!(
+        ratios.iter().all(|ratio| ratio.name.starts_with("noop: ")),
+        "{ratios:?}"
+    );
+    assert_eq!(ratios[0].denominator, "60 µs");
+    assert_eq!(ratios[1].numerator, "uvicorn/sealed/floating/noop/share");
+    // Neither times with handlers nor other functions stand in.
+    for row in &mut rows {
+        row.phase = Some("total".to_owned());
+    }
+    assert_eq!(of(&rows), []);
+    rows[0] = share("fabric", "auto", 1, 45_000);
+    rows[0].function = None;
+    assert_eq!(of(&rows), []);
+}
