@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from hacher import _unlisted
+
 
 def run(*arguments, cwd):
     command = [sys.executable, "-m", "hacher", *arguments]
@@ -44,3 +46,25 @@ def test_a_file_with_a_colon_and_the_current_folder(tmp_path):
     (tmp_path / "below" / "app.py").write_text("import mine\ndef handler(body):\n    return body\n")
     done = run("below/app.py:handler", cwd=tmp_path)
     assert done.returncode == 78 and "No module named 'mine'" in done.stderr
+
+
+def test_modules_of_a_folder_that_cannot_be_listed_are_found_one_by_one(tmp_path, monkeypatch):
+    (tmp_path / "alone_in_it.py").write_text("VALUE = 1\n")
+    (tmp_path / "package_in_it").mkdir()
+    (tmp_path / "package_in_it" / "__init__.py").write_text("from .inner import VALUE\n")
+    (tmp_path / "package_in_it" / "inner.py").write_text("VALUE = 2\n")
+
+    def refused(folder):
+        raise PermissionError(13, "Permission denied", folder)
+
+    before = list(sys.meta_path)
+    monkeypatch.setattr(sys, "meta_path", list(before))
+    _unlisted.find_in(str(tmp_path))
+    assert sys.meta_path == before
+    monkeypatch.setattr(_unlisted.os, "scandir", refused)
+    _unlisted.find_in(str(tmp_path))
+    import alone_in_it
+    import package_in_it
+
+    assert (alone_in_it.VALUE, package_in_it.VALUE) == (1, 2)
+    assert _unlisted.Finder(str(tmp_path)).find_spec("nothing_in_it") is None

@@ -117,6 +117,37 @@ def where(text: str) -> str:
 }
 
 #[test]
+fn modules_beside_the_file_are_found_at_the_root_which_cannot_be_listed() {
+    let source = "
+import helpers, words.more
+
+def f(body: bytes) -> bytes:
+    return body + helpers.END + words.more.END
+";
+    let Some(app) = App::new(source) else { return };
+    fs::write(app.folder.path().join("helpers.py"), "END = b' one'\n").unwrap();
+    let words = app.folder.path().join("words");
+    fs::create_dir(&words).unwrap();
+    fs::write(words.join("__init__.py"), "").unwrap();
+    fs::write(words.join("more.py"), "END = b' two'\n").unwrap();
+    // Beside the chain file, whose folder is the function's root.
+    let function = format!(
+        "[function.f]\npython = \"app.py:f\"\nvenv = \"{}\"\nfiles = [\"helpers.py\", \"words\"]\n",
+        app.venv.display()
+    );
+    fs::write(app.path("chain.toml"), chain("ingress -> f -> egress", &function)).unwrap();
+    fs::write(app.path("input"), "zero").unwrap();
+    let output = Command::new(executable("fabric-under-test"))
+        .args(["run", &app.path("chain.toml"), "--input", &app.path("input")])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "zero one two", "{said}");
+}
+
+#[test]
 fn an_exception_is_a_failed_attempt_with_its_type_and_its_traceback_is_in_the_log() {
     let source = "
 import hacher, logging

@@ -13,7 +13,7 @@ import sys
 import traceback
 from typing import Any, Callable, NoReturn
 
-from . import _function, _log
+from . import _function, _log, _unlisted
 
 # `EX_CONFIG` of sysexits.h: the process never served, and says why on standard error.
 INITIALISATION_FAILED = 78
@@ -41,6 +41,7 @@ def load(named: str) -> Callable[..., Any]:
     folder, file = os.path.split(path)
     # Before all others, and once.
     sys.path[:] = [folder, *(one for one in sys.path if one != folder)]
+    _unlisted.find_in(folder)
     module_name = os.path.splitext(file)[0]
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
