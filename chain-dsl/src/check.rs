@@ -413,15 +413,9 @@ fn assemble(
     };
     for (tree, limits) in file.functions.iter().zip(limits) {
         let id = FunctionId(u16::try_from(functions.len()).ok()?);
-        let (program, span) = match (&tree.exec, &tree.python) {
-            (Some(exec), None) => (Program::Executable(exec.value.clone()), exec.span),
-            (None, Some(python)) => (Program::Python(python.python.clone()), python.spans.python),
-            _ => return None,
-        };
-        spans.execs.push(span);
-        spans
-            .pythons
-            .extend(tree.python.as_ref().map(|python| (id, python.spans)));
+        let program = tree.program.as_ref()?;
+        spans.execs.push(program.span);
+        spans.pythons.extend(program.python.map(|python| (id, python)));
         spans
             .files
             .insert(id, tree.files.iter().map(|file| file.span).collect());
@@ -430,7 +424,7 @@ fn assemble(
                 .iter()
                 .map(|(name, secret)| ((id, name.clone()), secret.span)),
         );
-        functions.push(function(tree, program, limits));
+        functions.push(function(tree, program.program.clone(), limits));
     }
     let chain = Chain {
         name: file.name.clone()?,

@@ -78,7 +78,7 @@ codes! {
          a slip, or stands in the wrong table. Keys that belong to the whole file stand above the first \
          `[table]` line."
     MissingKey "E0202" "a key is missing"
-        "`chain`, `flow`, and `exec` or `python` in each function have no default and must be written."
+        "`chain`, `flow`, and in each function one of `exec`, `python`, `http` and `lambda` have no default and must be written."
     WrongType "E0203" "a value of the wrong type"
         "The value has another type than its key expects. Sizes and durations are strings with a unit; \
          `flow` and `ports` are arrays of strings."
@@ -223,6 +223,9 @@ codes! {
         "Something that a function in Python needs was not found: its file, the handler in it, the interpreter or its library, \
          the virtual environment, or the package `hacher`; or the interpreter is older than Python 3.9. Nothing of it is run to \
          find that out: the version is that of the folder `lib/pythonX.Y` beside the interpreter."
+    AdaptorMissing "E0507" "a program that has no adaptor"
+        "A function with `http` or `lambda` is a program that knows nothing of chains. `hacher-adaptor`, which has to lie beside \
+         `hacher-fabric`, is the function's executable and starts it."
     TlsNotUsable "E0511" "a TLS file that cannot be used"
         "A file that `tls` names is missing, is no regular file, is empty or too large, is not PEM, holds something else, or \
          the key does not belong to the certificate. An encrypted key cannot be used either: nobody is there to type its \

@@ -12,11 +12,12 @@ use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
 use crate::environment::{env, secrets};
 use crate::flow::LineText;
-use crate::function::{FileRef, SecretRef};
+use crate::function::SecretRef;
 use crate::image::{args, files as files_of};
 use crate::keys;
 use crate::name::check_name;
-use crate::python::{self, PythonTree};
+use crate::program::FileRef;
+use crate::program_tree::{self, ProgramTree};
 use crate::request::{RequestTree, request};
 use crate::route::{Route, route};
 use crate::section::{Entry, Section, entries, excerpt, string, table_of, too_many, wrong_type};
@@ -76,8 +77,8 @@ pub(crate) struct EdgeTree {
 /// The table of one function.
 pub(crate) struct FunctionTree {
     pub(crate) name: Spanned<String>,
-    pub(crate) exec: Option<Spanned<String>>,
-    pub(crate) python: Option<PythonTree>,
+    /// What it is; nothing if it is wrong.
+    pub(crate) program: Option<ProgramTree>,
     pub(crate) build: Option<String>,
     /// Whether a flow line could name it at all.
     pub(crate) nameable: bool,
@@ -366,8 +367,7 @@ fn function(entry: &Entry<'_>, complete: bool, problems: &mut Problems) -> Optio
     };
     let title = format!("[function.{}]", excerpt(name));
     let section = Section::open(format!("`{title}`"), table, keys::FUNCTION_KEYS, problems);
-    let has = |key: &str| section.entry(key).is_some();
-    if complete && !has(keys::EXEC.name) && !has(keys::PYTHON.name) {
+    if complete && program_tree::is_missing(&section) {
         let message = format!("function `{}` has no `exec`", excerpt(name));
         problems.push(
             Diagnostic::new(Code::MissingKey, entry.key_span, message, "which program is it?")
@@ -375,7 +375,6 @@ fn function(entry: &Entry<'_>, complete: bool, problems: &mut Problems) -> Optio
                 .with_help(format!("add exec = \"{}\" to {title}", keys::EXEC.kind.example)),
         );
     }
-    let python = PythonTree::read(&section, &title, problems);
     let files = section.entry(keys::FILES.name);
     let files = files.map(|entry| files_of(&entry, problems)).unwrap_or_default();
     let env_entry = section.entry(keys::ENV.name);
@@ -383,16 +382,12 @@ fn function(entry: &Entry<'_>, complete: bool, problems: &mut Problems) -> Optio
         .as_ref()
         .map(|entry| env(entry, problems))
         .unwrap_or_default();
-    if let Some(python) = &python {
-        python.check(&files, problems);
-        if let Some(entry) = &env_entry {
-            python::check_env(entry, env.keys().cloned(), problems);
-        }
+    let program = ProgramTree::read(&section, &title, &files, problems);
+    if let (Some(program), Some(entry)) = (&program, &env_entry) {
+        program.check_env(entry, env.keys().cloned(), problems);
     }
     Some(FunctionTree {
         name: Spanned::new(name.to_owned(), entry.key_span),
-        exec: section.text(&keys::EXEC, problems),
-        python,
         build: section.text(&keys::BUILD, problems).map(|text| text.value),
         nameable,
         ports: section
@@ -412,7 +407,8 @@ fn function(entry: &Entry<'_>, complete: bool, problems: &mut Problems) -> Optio
             let entry = section.entry(keys::STREAM.name)?;
             Some(Spanned::new(stream, entry.key_span))
         }),
-        system_calls: SystemCallsTree::read(&section, problems),
+        system_calls: SystemCallsTree::read(&section, program.as_ref(), problems),
+        program,
         settings: settings(&section, &title, problems),
     })
 }

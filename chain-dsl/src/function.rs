@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::keys;
-use crate::program::{Program, Python};
+use crate::program::{FileRef, Guest, Interpreter, Program, Python};
 use crate::units::ByteSize;
 
 /// An output port of one function: its place in [`Function::ports`], or the `error` port.
@@ -118,27 +118,6 @@ pub struct Limits {
     pub threads: u32,
 }
 
-/// A file or folder of the machine, and where the function finds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileRef {
-    pub(crate) from: String,
-    pub(crate) to: String,
-}
-
-impl FileRef {
-    /// Its path, as written: relative to the chain file.
-    #[must_use]
-    pub fn from(&self) -> &str {
-        &self.from
-    }
-
-    /// Its place in the function: an absolute path, with nothing in it but names and single slashes.
-    #[must_use]
-    pub fn to(&self) -> &str {
-        &self.to
-    }
-}
-
 /// A secret, as a reference that only the monitor resolves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretRef {
@@ -247,7 +226,7 @@ impl Function {
     pub fn exec(&self) -> Option<&str> {
         match &self.program {
             Program::Executable(path) => Some(path),
-            Program::Python(_) => None,
+            Program::Python(_) | Program::Guest(_) => None,
         }
     }
 
@@ -256,6 +235,25 @@ impl Function {
     pub fn python(&self) -> Option<&Python> {
         match &self.program {
             Program::Python(python) => Some(python),
+            Program::Executable(_) | Program::Guest(_) => None,
+        }
+    }
+
+    /// The program, if it is one that knows nothing of chains.
+    #[must_use]
+    pub fn guest(&self) -> Option<&Guest> {
+        match &self.program {
+            Program::Guest(guest) => Some(guest),
+            Program::Executable(_) | Program::Python(_) => None,
+        }
+    }
+
+    /// The interpreter of Python that it is run by, if it is.
+    #[must_use]
+    pub fn interpreter(&self) -> Option<&Interpreter> {
+        match &self.program {
+            Program::Python(python) => Some(python.interpreter()),
+            Program::Guest(guest) => guest.interpreter(),
             Program::Executable(_) => None,
         }
     }

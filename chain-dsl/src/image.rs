@@ -5,8 +5,8 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
-use crate::function::FileRef;
 use crate::keys;
+use crate::program::FileRef;
 use crate::section::{Entry, entries, excerpt, string, too_many, unpassable, usable, wrong_type};
 use crate::source::Spanned;
 
@@ -184,6 +184,14 @@ fn file_table(item: &Entry<'_>, table: &DeTable<'_>, problems: &mut Problems) ->
     }
 }
 
+/// The canonical form of a place that files of a function can have; nothing if they cannot.
+#[must_use]
+pub fn usable_place(text: &str) -> Option<String> {
+    place(text).ok()
+}
+
+const PLACE_EXPECTED: &str = "an absolute path such as \"/opt/models\"";
+
 /// Why a text is no place for a file.
 pub(crate) enum Misplaced {
     Relative,
@@ -195,9 +203,13 @@ pub(crate) enum Misplaced {
 
 impl Misplaced {
     pub(crate) fn diagnostic(&self, item: &Entry<'_>, text: &str) -> Diagnostic {
-        const EXPECTED: &str = "an absolute path such as \"/opt/models\"";
-        let label = match self {
-            Self::Relative => format!("expected {EXPECTED}"),
+        let message = format!("a file of a function cannot be at `{}`", excerpt(text));
+        Diagnostic::new(Code::BadPlace, item.span(), message, self.label()).with_expected(PLACE_EXPECTED)
+    }
+
+    pub(crate) fn label(&self) -> String {
+        match self {
+            Self::Relative => format!("expected {PLACE_EXPECTED}"),
             Self::Climbs => "a place has no `..` in it".to_owned(),
             Self::Root => "the root itself holds more than one file or folder".to_owned(),
             Self::TooLong => format!(
@@ -207,9 +219,7 @@ impl Misplaced {
                 keys::MAX_FILE_NAME_BYTES
             ),
             Self::Reserved(taken) => format!("`{taken}` is taken in every function"),
-        };
-        let message = format!("a file of a function cannot be at `{}`", excerpt(text));
-        Diagnostic::new(Code::BadPlace, item.span(), message, label).with_expected(EXPECTED)
+        }
     }
 }
 
@@ -241,12 +251,25 @@ pub(crate) fn place(text: &str) -> Result<String, Misplaced> {
     }
 }
 
+/// Where `files` would place the file or folder at `path`; one that climbs, at the root.
+pub(crate) fn rooted(path: &str) -> String {
+    if path.starts_with('/') {
+        return path.to_owned();
+    }
+    let whole = format!("/{path}");
+    match place(&whole) {
+        Err(Misplaced::Climbs) => format!("/{}", path.rsplit('/').next().unwrap_or(path)),
+        _ => whole,
+    }
+}
+
 /// Whether two places are one, or one holds the other.
 pub(crate) fn overlap(one: &str, other: &str) -> bool {
-    let holds = |folder: &str, place: &str| {
-        place
-            .strip_prefix(folder)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
     holds(one, other) || holds(other, one)
+}
+
+/// Whether a place is that of `folder` or below it.
+pub(crate) fn holds(folder: &str, place: &str) -> bool {
+    let rest = place.strip_prefix(folder);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

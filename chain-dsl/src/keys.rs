@@ -10,9 +10,16 @@ use crate::kinds::{
     Tables, TextKind,
 };
 use crate::units::ByteSize;
+pub(crate) use guest::{
+    COMMAND, HTTP, HTTP_KEYS, HTTP_PATH, HTTP_PORT, HTTP_READY, LAMBDA, LAMBDA_KEYS, MAX_COMMAND,
+    START_WITHIN,
+};
+pub(crate) use image::{ARGS, BUILD, EXEC, FILES, JIT, SYSCALLS};
 pub(crate) use python::{INTERPRETER, MAX_MODULE_BYTES, PRELOAD, PYTHON, PYTHON_VARIABLES, VENV};
 pub use python::{MAX_PRELOAD, PYTHON_PLACE};
 
+mod guest;
+mod image;
 mod python;
 
 /// The bound of a chain file.
@@ -413,57 +420,11 @@ pub(crate) const RETRY: Key<TableKind> = Key {
     kind: TableKind { keys: RETRY_KEYS },
 };
 
-pub(crate) const EXEC: Key<TextKind> = Key {
-    name: "exec",
-    doc: "The executable, relative to this file.",
-    kind: TextKind {
-        max_bytes: MAX_VALUE_BYTES,
-        required: false,
-        example: "../target/release/decode",
-    },
-};
-pub(crate) const BUILD: Key<TextKind> = Key {
-    name: "build",
-    doc: "The command that builds the executable; run by --build.",
-    kind: TextKind {
-        max_bytes: MAX_VALUE_BYTES,
-        required: false,
-        example: "cargo build --release -p decode",
-    },
-};
 pub(crate) const PORTS: Key<OwnKind> = Key {
     name: "ports",
     doc: "The output ports that the function writes to. Every function also has `error`, which carries the \
           record that failed after the last attempt, if a flow line takes it.",
     kind: OwnKind::Ports,
-};
-pub(crate) const ARGS: Key<OwnKind> = Key {
-    name: "args",
-    doc: "The arguments of the function's process, after its name.",
-    kind: OwnKind::Args,
-};
-pub(crate) const FILES: Key<OwnKind> = Key {
-    name: "files",
-    doc: "Files and folders that the function finds, read-only, as they were when the chain was loaded. A path, relative to \
-          this file, is found at the same path from the function's root; { from = \"models\", to = \"/opt/models\" } \
-          chooses another place.",
-    kind: OwnKind::Files,
-};
-pub(crate) const SYSCALLS: Key<ChoiceKind> = Key {
-    name: "syscalls",
-    doc: "Which system calls the function has: `native` those of one process that computes, with files and threads of its \
-          own; `program` also those for starting programs among its `files`, and for sockets between them, in an empty \
-          network. Part of the chain digest.",
-    kind: ChoiceKind {
-        words: &["native", "program"],
-        default: "native",
-    },
-};
-pub(crate) const JIT: Key<FlagKind> = Key {
-    name: "jit",
-    doc: "Whether memory that was written can be executed, as just-in-time compilers need it. Only with \
-          syscalls = \"program\". Part of the chain digest.",
-    kind: FlagKind { default: false },
 };
 pub(crate) const ENV: Key<OwnKind> = Key {
     name: "env",
@@ -555,10 +516,15 @@ pub(crate) const DEFAULTS_KEYS: &[AnyKey] = &[
     AnyKey::Integer(THREADS),
 ];
 
+/// The keys that say what a function is: it has one of them.
+pub(crate) const WAYS: [&str; 4] = [EXEC.name, PYTHON.name, HTTP.name, LAMBDA.name];
+
 /// The keys of `[function.NAME]`.
 pub(crate) const FUNCTION_KEYS: &[AnyKey] = &[
     AnyKey::Text(EXEC),
     AnyKey::Text(PYTHON),
+    AnyKey::Table(HTTP),
+    AnyKey::Own(LAMBDA),
     AnyKey::Text(VENV),
     AnyKey::Text(INTERPRETER),
     AnyKey::Own(PRELOAD),
@@ -592,4 +558,6 @@ pub(crate) const TABLES: Tables = &[
     ("in `[function.NAME]`", FUNCTION_KEYS),
     ("in `[edge.\"SOURCE -> TARGET\"]`", EDGE_KEYS),
     ("in `retry`", RETRY_KEYS),
+    ("in `http`", HTTP_KEYS),
+    ("in `lambda`", LAMBDA_KEYS),
 ];

@@ -110,6 +110,10 @@ pub(crate) enum OwnKind {
     Args,
     /// Modules of Python.
     Modules,
+    /// A program and its arguments.
+    Command,
+    /// A path, or a table with these keys.
+    Lambda(&'static [AnyKey]),
     /// Files and folders.
     Files,
     /// Environment variables.

@@ -50,6 +50,7 @@ mod flow;
 mod function;
 mod graph;
 mod graph_check;
+mod guest;
 mod image;
 mod join_check;
 mod keys;
@@ -59,6 +60,7 @@ mod nearest;
 mod policy;
 mod print;
 mod program;
+mod program_tree;
 mod python;
 mod render;
 mod request;
@@ -79,14 +81,15 @@ pub use check::{Checked, TlsSpans, check, check_bytes};
 pub use code::{Code, Severity, explain_code};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, MAX_DIAGNOSTICS};
 pub use encoding::is_binary;
-pub use function::{FileRef, Function, Limits, Logs, PortId, Resource, Retry, SecretRef, SystemCalls};
+pub use function::{Function, Limits, Logs, PortId, Resource, Retry, SecretRef, SystemCalls};
+pub use image::usable_place;
 pub use keys::{
     HEADERS_OF_THE_CONNECTION, MAX_ARGS, MAX_EDGES, MAX_ENV_ENTRIES, MAX_FILE_NAME_BYTES, MAX_FILES,
     MAX_FUNCTIONS, MAX_HEADERS, MAX_JOIN_WIDTH, MAX_NAME_BYTES, MAX_PLACE_BYTES, MAX_PLACE_DEPTH, MAX_PORTS,
     MAX_PRELOAD, MAX_TEXT_BYTES, MAX_VALUE_BYTES, PYTHON_PLACE, RESERVED_PATHS, RESERVED_PLACES,
 };
 pub use policy::{Floor, Listed, PolicyFile, check_policy, check_policy_bytes};
-pub use program::{Program, Python};
+pub use program::{FileRef, Guest, GuestProgram, HttpServer, Interpreter, Program, Protocol, Python};
 pub use python::PythonSpans;
 pub use request::Methods;
 pub use route::Route;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crate::chain::{Chain, Group};
 use crate::function::{Function, Limits, Retry, SystemCalls};
-use crate::program::{Program, Python};
+use crate::program::{Guest, GuestProgram, Interpreter, Program, Protocol, Python};
 use crate::units::format_duration;
 
 impl Chain {
@@ -99,6 +99,7 @@ fn write_function(out: &mut String, function: &Function) -> std::fmt::Result {
     match &function.program {
         Program::Executable(path) => writeln!(out, "exec = {}", quoted(path))?,
         Program::Python(python) => write_python(out, python)?,
+        Program::Guest(guest) => write_guest(out, guest)?,
     }
     if let Some(build) = &function.build {
         writeln!(out, "build = {}", quoted(build))?;
@@ -147,17 +148,67 @@ fn write_function(out: &mut String, function: &Function) -> std::fmt::Result {
 
 fn write_python(out: &mut String, python: &Python) -> std::fmt::Result {
     writeln!(out, "python = {}", quoted(&python.named()))?;
-    if let Some(venv) = &python.venv {
-        writeln!(out, "venv = {}", quoted(venv))?;
-    }
-    if let Some(interpreter) = &python.interpreter {
-        writeln!(out, "interpreter = {}", quoted(interpreter))?;
-    }
+    write_interpreter(out, &python.interpreter)?;
     if !python.preload.is_empty() {
         let modules = quoted_list(python.preload.iter().map(String::as_str));
         writeln!(out, "preload = [{modules}]")?;
     }
     Ok(())
+}
+
+fn write_interpreter(out: &mut String, interpreter: &Interpreter) -> std::fmt::Result {
+    let Interpreter { venv, path } = interpreter;
+    for (key, text) in [("venv", venv), ("interpreter", path)] {
+        if let Some(text) = text {
+            writeln!(out, "{key} = {}", quoted(text))?;
+        }
+    }
+    Ok(())
+}
+
+fn write_guest(out: &mut String, guest: &Guest) -> std::fmt::Result {
+    let Guest {
+        protocol,
+        command,
+        program,
+        start_within,
+    } = guest;
+    let is_path_alone = command.len() == 1
+        && start_within.is_none()
+        && matches!(program, GuestProgram::Given(_) | GuestProgram::File(_));
+    let mut table = format!("command = [{}]", quoted_list(command.iter().map(String::as_str)));
+    match protocol {
+        Protocol::Lambda if is_path_alone => {
+            let path = command.first().map(String::as_str).unwrap_or_default();
+            return writeln!(out, "lambda = {}", quoted(path));
+        }
+        Protocol::Lambda => {}
+        Protocol::Http(server) => {
+            write!(table, ", port = {}", server.port)?;
+            for (key, path) in [("path", &server.path), ("ready", &server.ready)] {
+                if let Some(path) = path {
+                    write!(table, ", {key} = {}", quoted(path))?;
+                }
+            }
+        }
+    }
+    if let Some(time) = start_within {
+        write!(table, ", start_within = {}", quoted(&format_duration(*time)))?;
+    }
+    let key = match protocol {
+        Protocol::Http(_) => "http",
+        Protocol::Lambda => "lambda",
+    };
+    writeln!(out, "{key} = {{ {table} }}")?;
+    match program {
+        // The command says which interpreter it is.
+        GuestProgram::Python(interpreter) if command.first() == interpreter.path.as_ref() => {
+            let venv = interpreter.venv.clone();
+            write_interpreter(out, &Interpreter { venv, path: None })
+        }
+        GuestProgram::Python(interpreter) => write_interpreter(out, interpreter),
+        _ => Ok(()),
+    }
 }
 
 fn write_limits(out: &mut String, limits: &Limits) -> std::fmt::Result {

@@ -2,10 +2,9 @@
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
-use crate::function::FileRef;
-use crate::image::{Misplaced, items, list, overlap, place};
+use crate::image::{holds, items, list, overlap, place, rooted};
 use crate::keys;
-use crate::program::Python;
+use crate::program::{FileRef, Interpreter, Python};
 use crate::section::{Entry, Section, excerpt, string, unpassable};
 use crate::source::{Span, Spanned};
 
@@ -30,72 +29,44 @@ pub(crate) struct PythonTree {
 }
 
 impl PythonTree {
-    /// Reads it out of the table of a function, `title`.
-    pub(crate) fn read(section: &Section<'_>, title: &str, problems: &mut Problems) -> Option<Self> {
-        let venv = section.text(&keys::VENV, problems);
-        let interpreter = section.text(&keys::INTERPRETER, problems);
+    /// Reads it out of the table of a function, whose interpreter is `interpreter`.
+    pub(crate) fn read(
+        section: &Section<'_>,
+        interpreter: &InterpreterTree,
+        problems: &mut Problems,
+    ) -> Option<Self> {
         let preload = section.entry(keys::PRELOAD.name);
         let modules = preload.as_ref().map(|entry| modules(entry, problems));
-        let Some(entry) = section.entry(keys::PYTHON.name) else {
-            without_python(section, title, problems);
-            return None;
-        };
-        if let Some(exec) = section.entry(keys::EXEC.name) {
-            let message = "a function is a program (`exec`) or a handler in Python (`python`), not both";
-            problems.push(
-                Diagnostic::new(
-                    Code::Contradiction,
-                    entry.key_span,
-                    message,
-                    "which of them is it?",
-                )
-                .with_related(exec.key_span, "a program here")
-                .with_expected("one of `exec` and `python`")
-                .with_help(format!("remove one of them from {title}")),
-            );
-        }
+        let entry = section.entry(keys::PYTHON.name)?;
         let named = section.text(&keys::PYTHON, problems)?;
         let (file, handler, place) = parts(&entry, &named, problems)?;
-        let or_python = |span: Option<Span>| span.unwrap_or(named.span);
         let spans = PythonSpans {
-            python: named.span,
-            venv: or_python(venv.as_ref().map(|venv| venv.span)),
-            interpreter: or_python(interpreter.as_ref().map(|interpreter| interpreter.span)),
-            preload: or_python(preload.as_ref().map(Entry::span)),
+            preload: preload.as_ref().map_or(named.span, Entry::span),
+            ..interpreter.spans(named.span)
         };
         let python = Python {
             file,
             handler,
             place,
-            venv: venv.map(|venv| venv.value),
-            interpreter: interpreter.map(|interpreter| interpreter.value),
+            interpreter: interpreter.interpreter(),
             preload: modules.unwrap_or_default(),
         };
         Some(Self { python, spans })
     }
 
-    /// Refuses files at places that the interpreter has.
+    /// Refuses files at the place of its own file.
     pub(crate) fn check(&self, files: &[Spanned<FileRef>], problems: &mut Problems) {
+        let own = &self.python.place;
         for file in files {
             let place = &file.value.to;
-            let is_below = |folder: &str| overlap(folder, place) && folder.len() < place.len();
             // In a folder that is given, the file comes with it.
-            let label = if overlap(keys::PYTHON_PLACE, place) {
-                "functions in Python find the interpreter there"
-            } else if is_below(&self.python.place) || self.python.place == *place {
-                "the file that `python` names is there"
-            } else {
-                continue;
-            };
-            let message = format!("a file of a function cannot be at `{}`", excerpt(place));
-            problems.push(
-                Diagnostic::new(Code::BadPlace, file.span, message, label)
-                    .with_related(self.spans.python, "a function in Python")
-                    .with_expected("a place apart from it"),
-            );
+            if holds(own, place) {
+                let label = "the file that `python` names is there";
+                problems.push(taken(file, self.spans.python, label));
+            }
         }
-        if overlap(keys::PYTHON_PLACE, &self.python.place) {
-            let place = excerpt(&self.python.place);
+        if overlap(keys::PYTHON_PLACE, own) {
+            let place = excerpt(own);
             let message = format!("the file of a function in Python cannot be at `{place}`");
             let label = "the interpreter is there";
             problems.push(Diagnostic::new(Code::BadPlace, self.spans.python, message, label));
@@ -103,17 +74,54 @@ impl PythonTree {
     }
 }
 
-/// Refuses what only a function in Python has.
-fn without_python(section: &Section<'_>, title: &str, problems: &mut Problems) {
-    for name in [keys::VENV.name, keys::INTERPRETER.name, keys::PRELOAD.name] {
-        if let Some(entry) = section.entry(name) {
-            let message = format!("`{name}` is for functions in Python, and there is no `python`");
-            let example = format!("python = \"{}\"", keys::PYTHON.kind.example);
-            problems.push(
-                Diagnostic::new(Code::Contradiction, entry.key_span, message, "of which handler?")
-                    .with_expected(example.clone())
-                    .with_help(format!("add {example} to {title}, or remove `{name}`")),
-            );
+fn taken(file: &Spanned<FileRef>, python: Span, label: &str) -> Diagnostic {
+    let message = format!("a file of a function cannot be at `{}`", excerpt(&file.value.to));
+    Diagnostic::new(Code::BadPlace, file.span, message, label)
+        .with_related(python, "a function in Python")
+        .with_expected("a place apart from it")
+}
+
+/// The keys that choose an interpreter, as they are written.
+pub(crate) struct InterpreterTree {
+    pub(crate) venv: Option<Spanned<String>>,
+    pub(crate) path: Option<Spanned<String>>,
+}
+
+impl InterpreterTree {
+    /// Reads them out of the table of a function.
+    pub(crate) fn read(section: &Section<'_>, problems: &mut Problems) -> Self {
+        Self {
+            venv: section.text(&keys::VENV, problems),
+            path: section.text(&keys::INTERPRETER, problems),
+        }
+    }
+
+    pub(crate) fn interpreter(&self) -> Interpreter {
+        let text = |written: &Option<Spanned<String>>| written.as_ref().map(|text| text.value.clone());
+        Interpreter {
+            venv: text(&self.venv),
+            path: text(&self.path),
+        }
+    }
+
+    /// Where they stand, in a function that is named at `otherwise`.
+    pub(crate) fn spans(&self, otherwise: Span) -> PythonSpans {
+        let written = |text: &Option<Spanned<String>>| text.as_ref().map_or(otherwise, |text| text.span);
+        PythonSpans {
+            python: otherwise,
+            venv: written(&self.venv),
+            interpreter: written(&self.path),
+            preload: otherwise,
+        }
+    }
+}
+
+/// Refuses files at the place of the interpreter of a function that is named at `python`.
+pub(crate) fn check_files(files: &[Spanned<FileRef>], python: Span, problems: &mut Problems) {
+    for file in files {
+        if overlap(keys::PYTHON_PLACE, &file.value.to) {
+            let label = "functions in Python find the interpreter there";
+            problems.push(taken(file, python, label));
         }
     }
 }
@@ -125,8 +133,9 @@ pub(crate) fn check_env(entry: &Entry<'_>, names: impl IntoIterator<Item = Strin
             let message = format!("`{name}` cannot be set for a function in Python");
             let label = "it says where the interpreter's library and packages are";
             problems.push(
-                Diagnostic::new(Code::ReservedName, entry.span(), message, label)
-                    .with_help("give modules as `files` beside the file of `python`, or packages by `venv`"),
+                Diagnostic::new(Code::ReservedName, entry.span(), message, label).with_help(
+                    "give modules as `files` beside the file that imports them, or packages by `venv`",
+                ),
             );
         }
     }
@@ -161,18 +170,6 @@ fn parts(
             problems.push(misplaced.diagnostic(entry, file));
             None
         }
-    }
-}
-
-/// Where `files` would place it; one that climbs, at the root.
-fn rooted(file: &str) -> String {
-    if file.starts_with('/') {
-        return file.to_owned();
-    }
-    let place = format!("/{file}");
-    match self::place(&place) {
-        Err(Misplaced::Climbs) => format!("/{}", file.rsplit('/').next().unwrap_or(file)),
-        _ => place,
     }
 }
 

@@ -72,7 +72,10 @@ fn table(keys: &[AnyKey]) -> Value {
 fn required(key: &AnyKey) -> bool {
     match key {
         AnyKey::Text(key) => key.kind.required,
-        AnyKey::Own(key) => matches!(key.kind, OwnKind::Name | OwnKind::Flow | OwnKind::Functions(_)),
+        AnyKey::Own(key) => matches!(
+            key.kind,
+            OwnKind::Name | OwnKind::Flow | OwnKind::Functions(_) | OwnKind::Command
+        ),
         _ => false,
     }
 }
@@ -187,6 +190,20 @@ fn own(kind: OwnKind) -> Value {
             "default": [],
             "examples": [["numpy", "PIL.Image"]],
         }),
+        OwnKind::Command => json!({
+            "type": "array",
+            "minItems": 1,
+            "maxItems": keys::MAX_COMMAND,
+            "items": { "type": "string", "maxLength": keys::MAX_VALUE_BYTES },
+            "examples": [["python3", "server.py"]],
+        }),
+        OwnKind::Lambda(keys) => json!({
+            "oneOf": [
+                { "type": "string", "minLength": 1, "maxLength": keys::MAX_VALUE_BYTES },
+                table(keys),
+            ],
+            "examples": ["bootstrap"],
+        }),
         OwnKind::Files => {
             let path = json!({ "type": "string", "minLength": 1, "maxLength": keys::MAX_VALUE_BYTES });
             json!({
@@ -249,7 +266,7 @@ fn own(kind: OwnKind) -> Value {
             "minProperties": 1,
             "maxProperties": keys::MAX_FUNCTIONS,
             "propertyNames": { "pattern": NAME_PATTERN, "not": { "enum": keys::RESERVED_FUNCTIONS } },
-            "additionalProperties": either(table(function_keys), &[keys::EXEC.name, keys::PYTHON.name]),
+            "additionalProperties": either(table(function_keys), &keys::WAYS),
         }),
         OwnKind::Edges(edge_keys) => json!({
             "type": "object",

@@ -273,6 +273,19 @@ impl<'t> Section<'t> {
     }
 }
 
+impl<'t> Section<'t> {
+    /// A table that was found below this one.
+    pub(crate) fn below(
+        &self,
+        title: String,
+        table: &'t DeTable<'t>,
+        keys: &'static [AnyKey],
+        problems: &mut Problems,
+    ) -> Section<'t> {
+        Section::open_of(self.tables, title, table, keys, problems)
+    }
+}
+
 /// The table that an entry holds.
 pub(crate) fn table_of<'t>(
     entry: &Entry<'t>,

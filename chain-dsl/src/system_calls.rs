@@ -4,19 +4,27 @@ use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};
 use crate::function::{Limits, SystemCalls};
 use crate::keys;
+use crate::program::Program;
+use crate::program_tree::ProgramTree;
 use crate::section::Section;
-use crate::source::Spanned;
+use crate::source::{Span, Spanned};
 
 /// What a function says of them.
 #[derive(Default)]
 pub(crate) struct SystemCallsTree {
     profile: Option<Spanned<SystemCalls>>,
     jit: Option<Spanned<bool>>,
+    /// Where a program stands that the function starts whatever else it says.
+    guest: Option<Span>,
 }
 
 impl SystemCallsTree {
     /// Reads it out of the table of a function.
-    pub(crate) fn read(section: &Section<'_>, problems: &mut Problems) -> Self {
+    pub(crate) fn read(
+        section: &Section<'_>,
+        program: Option<&ProgramTree>,
+        problems: &mut Problems,
+    ) -> Self {
         let profile = section.choice(&keys::SYSCALLS, problems);
         let profile = profile.and_then(SystemCalls::parse).and_then(|profile| {
             let entry = section.entry(keys::SYSCALLS.name)?;
@@ -26,13 +34,17 @@ impl SystemCallsTree {
             let entry = section.entry(keys::JIT.name)?;
             Some(Spanned::new(jit, entry.key_span))
         });
-        Self { profile, jit }
+        let guest = program.filter(|tree| matches!(tree.program, Program::Guest(_)));
+        let guest = guest.map(|tree| tree.span);
+        Self { profile, jit, guest }
     }
 
     pub(crate) fn profile(&self) -> SystemCalls {
-        self.profile
-            .as_ref()
-            .map_or(SystemCalls::default(), |profile| profile.value)
+        let otherwise = match self.guest {
+            Some(_) => SystemCalls::Program,
+            None => SystemCalls::default(),
+        };
+        self.profile.as_ref().map_or(otherwise, |profile| profile.value)
     }
 
     pub(crate) fn jit(&self) -> bool {
@@ -55,7 +67,19 @@ impl SystemCallsTree {
                 None => diagnostic,
             });
         }
-        if let Some(profile) = self.profile.as_ref().filter(|_| is_program && limits.threads < 2) {
+        if let (Some(guest), Some(profile), false) = (self.guest, &self.profile, is_program) {
+            let message =
+                format!("`{name}` starts a program, and has the system calls of a `native` function");
+            let label = "it could not start it";
+            problems.push(
+                Diagnostic::new(Code::Contradiction, profile.span, message, label)
+                    .with_related(guest, "the program")
+                    .with_expected("syscalls = \"program\"")
+                    .with_help(format!("remove `syscalls` from [function.{name}]")),
+            );
+        }
+        let span = self.profile.as_ref().map(|profile| profile.span).or(self.guest);
+        if let Some(span) = span.filter(|_| is_program && limits.threads < 2) {
             let message = format!(
                 "`{name}` may start programs, and `threads` is {}, which leaves room for none",
                 limits.threads
@@ -63,7 +87,7 @@ impl SystemCallsTree {
             problems.push(
                 Diagnostic::new(
                     Code::Contradiction,
-                    profile.span,
+                    span,
                     message,
                     "each program is one thread at least",
                 )

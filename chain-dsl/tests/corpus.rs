@@ -96,6 +96,7 @@ fn every_code_that_the_checker_can_give_stands_in_the_corpus() {
         Code::ExecNotUsable,
         Code::FileNotUsable,
         Code::PythonNotUsable,
+        Code::AdaptorMissing,
         Code::LibraryMissing,
         Code::TlsNotUsable,
         Code::AddressTaken,

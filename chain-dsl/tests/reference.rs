@@ -95,6 +95,8 @@ fn every_key_of_the_schema_is_in_the_reference_with_its_default_and_bounds() {
     compare("### tls of [ingress]", &root["ingress"]["properties"]["tls"]);
     compare("## [defaults]", &root["defaults"]);
     compare("## [function.NAME]", function);
+    compare("### http", &of_function["http"]);
+    compare("### lambda", &of_function["lambda"]["oneOf"][1]);
     compare("### retry", &of_function["retry"]);
     compare("### retry", &root["defaults"]["properties"]["retry"]);
     compare(
@@ -122,7 +124,7 @@ fn every_key_of_the_schema_is_in_the_reference_with_its_default_and_bounds() {
         .collect::<Vec<_>>()
     };
     assert_eq!(tables(root), ["defaults", "edge", "function", "ingress"]);
-    assert_eq!(tables(of_function), ["retry"]);
+    assert_eq!(tables(of_function), ["http", "retry"]);
     assert_eq!(tables(&root["ingress"]["properties"]), ["tls"]);
 }
 
@@ -145,6 +147,11 @@ fn the_examples_of_the_reference_are_accepted() {
             String::new(),
         ),
         (
+            "### http",
+            format!("{base}[function.a.http]\ncommand = [\"x\"]\n"),
+            String::new(),
+        ),
+        (
             "## [edge.\"SOURCE -> TARGET\"]",
             format!("{base}{function}[edge.\"ingress -> a\"]\n"),
             String::new(),
@@ -164,7 +171,8 @@ fn the_examples_of_the_reference_are_accepted() {
                 ("## [ingress]", "tls") => {
                     text = text.replace(example, &format!("{example}\nlisten = \"0.0.0.0:1\""))
                 }
-                (_, "exec" | "python") => text = text.replacen("exec = \"x\"\n", "", 1),
+                (_, "exec" | "python" | "http" | "lambda") => text = text.replacen("exec = \"x\"\n", "", 1),
+                ("### http", "command") => text = text.replacen("command = [\"x\"]\n", "", 1),
                 (_, "venv" | "interpreter" | "preload") => {
                     text = text.replacen("exec = \"x\"", "python = \"app.py:handler\"", 1);
                 }

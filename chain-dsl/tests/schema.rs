@@ -235,6 +235,7 @@ fn mistakes_that_a_schema_can_see_are_refused_by_it() {
         "listen-tls-incomplete",
         "args-and-files",
         "python",
+        "guests",
     ];
     for file in files {
         let text = text("wrong", &format!("{file}.toml"));
@@ -262,7 +263,7 @@ fn every_key_of_the_schema_is_known_to_the_checker_and_its_default_is_accepted()
             let line = format!("{key} = {value}\n");
             // What only a function in Python has.
             let exec = match key.as_str() {
-                "python" => "",
+                "python" | "http" | "lambda" => "",
                 "venv" | "interpreter" | "preload" => "python = \"app.py:handler\"\n",
                 _ => exec,
             };

@@ -11,6 +11,7 @@ mod demands;
 mod format;
 mod hex_bytes;
 mod listen;
+mod new;
 mod request;
 mod tcb;
 mod tracing;
@@ -21,6 +22,7 @@ pub use call::CallArgs;
 pub use demands::DemandsArgs;
 pub use format::{Format, FormatArgs};
 pub use listen::DEFAULT_LISTEN;
+pub use new::{NewArgs, Template};
 pub use request::{ReplyArgs, RequestArgs};
 pub use tcb::TcbArgs;
 pub use tracing::TracingArgs;
@@ -51,7 +53,7 @@ pub const DEFAULT_ADMIN: &str = "127.0.0.1:9464";
     max_term_width = 100
 )]
 #[command(
-    after_help = "Start with:\n  hacher-fabric check chain.toml\n  hacher-fabric run --build chain.toml --input FILE\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 (`status`) something is not ready, 4 (`call`) evidence was refused or a reply is not authentic."
+    after_help = "Start with:\n  hacher-fabric new greetings --template rust\n  hacher-fabric check chain.toml\n  hacher-fabric run --build chain.toml --input FILE\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 (`status`) something is not ready, 4 (`call`) evidence was refused or a reply is not authentic."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -60,6 +62,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make a folder with a chain that runs at once: its function, a test, and a README
+    New(NewArgs),
     /// Serve one chain, put one input through it, show where the time went, and stop
     ///
     /// Starts all processes (monitor, daemon, gateway, functions) on a free loopback port, regardless of

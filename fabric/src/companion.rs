@@ -1,5 +1,5 @@
 //! The executables that are installed together: `hacher-fabric`, and beside it `hacher-monitor`,
-//! `hacher-gateway` and `hacher-bench`.
+//! `hacher-gateway`, `hacher-adaptor` and `hacher-bench`.
 //!
 //! One is known by its file name, in which one word differs: beside `hacher-fabric-1.2` lies
 //! `hacher-monitor-1.2`. It takes part in what this executable trusts, so it is used only if nobody else
@@ -30,6 +30,8 @@ pub enum Companion {
     Monitor,
     /// The gateway.
     Gateway,
+    /// The adaptor before programs that know nothing of chains.
+    Adaptor,
     /// The benchmark.
     Bench,
 }
@@ -90,6 +92,7 @@ impl Companion {
             Self::Fabric => "fabric",
             Self::Monitor => "monitor",
             Self::Gateway => "gateway",
+            Self::Adaptor => "adaptor",
             Self::Bench => "bench",
         }
     }
@@ -100,6 +103,7 @@ impl Companion {
             Self::Fabric => "hacher-fabric",
             Self::Gateway => "hacher-gateway",
             Self::Monitor => "hacher-trustlet-host",
+            Self::Adaptor => "hacher-adaptor",
             Self::Bench => "hacher-benches",
         }
     }
@@ -147,6 +151,18 @@ impl Companion {
         self.beside(own)
     }
 
+    /// As [`Companion::beside`], and has cargo build the other first, if this executable lies where cargo has
+    /// built it in its source tree.
+    ///
+    /// # Errors
+    /// As [`Companion::built_beside`].
+    pub fn built_in_tree(self, own: Self) -> Result<Option<Found>, CompanionError> {
+        if let Ok(this) = std::env::current_exe() {
+            cargo::build_in_tree(self.package(), &self.name(), &this)?;
+        }
+        self.beside(own)
+    }
+
     fn path_beside(self, own: Self, this: &Path) -> Option<PathBuf> {
         let name = this.file_name()?.to_str()?;
         let (before, after) = name.rsplit_once(own.word())?;
@@ -166,6 +182,10 @@ impl Companion {
                     return Err(CompanionError::Doubtful { path, why });
                 }
             }
+        }
+        // It is a function like others: when it starts, it says itself whether monitor and it agree.
+        if self == Self::Adaptor {
+            return Ok(Some(Found { path, file }));
         }
         match says(&file) {
             Err(source) => Err(CompanionError::Open { path, source }),

@@ -9,7 +9,8 @@
 //! cli               what can be asked, and in which words; command, what is done then
 //! loader            the process that has chains defined, with what `hacher-loader` makes of their files
 //! build             the `build` commands of chain files
-//! companion         the executables beside this one; gateway_program, which of them is the gateway
+//! companion         the executables beside this one; gateway_program, which of them is the gateway, and
+//!                   adaptor_program, which is the adaptor
 //! admin_socket      a path where operators are answered
 //! given, policy     what whoever verifies brings: files, and what they say
 //! demands, verdict  what is demanded of evidence, and what came of it, in words
@@ -20,6 +21,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod adaptor_program;
 pub mod admin_socket;
 pub mod build;
 pub mod cli;
@@ -85,6 +87,7 @@ fn run_command(command: Command) -> ExitCode {
         },
         Command::Check(arguments) => command::check::check(&arguments),
         Command::Graph(arguments) => command::graph::graph(&arguments),
+        Command::New(arguments) => command::new::new(&arguments),
         Command::Schema => command::graph::schema(),
         Command::Call(arguments) => command::call::call(&arguments),
         Command::Evidence(arguments) => command::evidence::evidence(&arguments),

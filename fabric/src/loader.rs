@@ -4,6 +4,7 @@
 
 mod sockets;
 
+use crate::adaptor_program::with_adaptor;
 use crate::admin_socket;
 use crate::build::build;
 use crate::cli::{Cli, Command, RequireIsolation, ServeArgs};
@@ -426,6 +427,7 @@ fn read_all(arguments: &ServeArgs, given: &Sockets) -> Result<Vec<(ChainFile, Op
         if arguments.build {
             build(&file)?;
         }
+        let file = with_adaptor(file, arguments.build);
         let found = match arguments.ignore_listen {
             false => file.open_all(),
             true => file.open_functions().map(|functions| Opened {

@@ -1,8 +1,10 @@
 //! A chain file together with what it names on this machine: executables and secrets.
 
 use super::beneath::{Beneath, Folders};
-use super::linked::{ElfError, LIBRARY_PATH, LinkedFiles, Loadable, linked_with};
-use super::magic;
+use super::executable::Executable;
+use super::given::Given;
+use super::guest;
+use super::linked::{ElfError, LIBRARY_PATH, LinkedFiles, Loadable};
 use super::program_libraries;
 use super::progress::asking;
 use super::python::{self, Asked, Found};
@@ -10,16 +12,13 @@ use super::secret;
 use super::tls_source::Source;
 use super::tree::Tree;
 use hacher_chain_dsl::{
-    Chain, Checked, Code, Diagnostic, Diagnostics, Function, FunctionId, MAX_TEXT_BYTES, Python, Resource,
-    Severity, SystemCalls, check_bytes, is_binary,
+    Chain, Checked, Code, Diagnostic, Diagnostics, Function, FunctionId, Guest, Interpreter, MAX_TEXT_BYTES,
+    Program, Resource, Severity, Span, SystemCalls, check_bytes, is_binary,
 };
-use hacher_trustlet_host::core::limits::{FILES_MAX, FILES_MAX_BYTES};
-use rustix::fs::OFlags;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// A chain file that could not be used.
@@ -54,28 +53,21 @@ pub struct ChainFile {
     path: PathBuf,
     checked: Checked,
     folders: Folders,
+    adaptor: Option<Adaptor>,
     /// What the files of each function are together, once they were looked at.
     given: RefCell<BTreeMap<FunctionId, Given>>,
 }
 
-/// How many files, folders and links a function is given, and how many bytes.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Given {
-    pub(super) entries: usize,
-    pub(super) len_bytes: u64,
-}
+/// The executable before programs that know nothing of chains, or why there is none.
+pub type Adaptor = Result<AdaptorFile, String>;
 
-impl Given {
-    fn add(&mut self, tree: &Tree) {
-        self.entries += tree.entries().len();
-        self.len_bytes = self.len_bytes.saturating_add(tree.len_bytes());
-    }
-
-    /// The bound that it is past, in words.
-    fn past(&self) -> Option<String> {
-        let past = (self.entries > FILES_MAX).then(|| format!("{FILES_MAX} files, folders and links"));
-        past.or_else(|| (self.len_bytes > FILES_MAX_BYTES).then(|| format!("{FILES_MAX_BYTES} bytes")))
-    }
+/// The executable before programs that know nothing of chains.
+#[derive(Debug)]
+pub struct AdaptorFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// The file.
+    pub file: File,
 }
 
 /// What one function needs on this machine, opened.
@@ -154,6 +146,7 @@ impl ChainFile {
             path: path.to_owned(),
             checked,
             folders: Folders::default(),
+            adaptor: None,
             given: RefCell::default(),
         })
     }
@@ -165,6 +158,24 @@ impl ChainFile {
             folders: folders.clone(),
             ..self
         }
+    }
+
+    /// The same, with this executable for functions that are programs which know nothing of chains.
+    #[must_use]
+    pub fn with_adaptor(self, adaptor: Adaptor) -> Self {
+        Self {
+            adaptor: Some(adaptor),
+            ..self
+        }
+    }
+
+    /// Whether functions of the chain are such programs.
+    #[must_use]
+    pub fn needs_adaptor(&self) -> bool {
+        self.chain()
+            .functions()
+            .iter()
+            .any(|function| function.guest().is_some())
     }
 
     /// A function's files, as far as they were looked at.
@@ -268,25 +279,20 @@ impl ChainFile {
         problems: &mut Vec<Diagnostic>,
     ) -> Option<FunctionFiles> {
         let library_path = function.env().get(LIBRARY_PATH).map(String::as_str);
-        let python = match function.python() {
-            Some(named) => match self.find_python(id, function, named) {
-                Ok(found) => Some(found),
-                Err(found) => {
-                    problems.extend(found);
-                    None
-                }
-            },
-            None => None,
-        };
-        let executable = match &python {
-            Some(found) => Some(found.interpreter.clone()),
-            None => function.exec().map(|exec| self.folder().join(exec)),
-        };
-        let loadable = python.as_ref().map_or(Loadable::NONE, Found::loadable);
-        let can_build = function.build().is_some();
-        let executable = executable.and_then(|path| {
-            let opened = self.open_executable(id, &path, can_build, library_path, loadable);
-            opened.map_err(|problem| problems.push(*problem)).ok()
+        let mut noted = |found: Vec<Diagnostic>| problems.extend(found);
+        let python = function.interpreter().and_then(|interpreter| {
+            let found = self.find_python(id, function, interpreter);
+            found.map_err(&mut noted).ok()
+        });
+        let has_interpreter = python.is_some() || function.interpreter().is_none();
+        let guest = function.guest().filter(|_| has_interpreter).and_then(|guest| {
+            let found = self.find_guest(id, function, guest, python.as_ref());
+            found.map_err(&mut noted).ok()
+        });
+        let executable = self.executable(id, function, python.as_ref()).and_then(|wanted| {
+            let loadable = python.as_ref().map_or(Loadable::NONE, Found::loadable);
+            let opened = wanted.open(library_path, loadable);
+            opened.map_err(|problem| noted(vec![*problem])).ok()
         });
         let secrets = self.open_secrets(id, function, problems);
         let (trees, refused): (Vec<_>, Vec<_>) =
@@ -299,19 +305,29 @@ impl ChainFile {
                 .map(|problem| *problem),
         );
         let mut trees: Vec<Tree> = trees.into_iter().flatten().collect();
+        let of_files = trees.len();
+        let (mut args, mut env) = (Vec::new(), Vec::new());
+        if let Some(guest) = guest {
+            trees.extend(guest.tree);
+            problems.extend(guest::check_program(&trees, &guest.place, self.program_span(id)));
+            (args, env) = (guest.args, guest.env);
+        }
         let (executable, mut linked, missing) = executable?;
         problems.extend(missing.iter().map(|error| self.missing_library(id, error)));
         if has_all_files && function.system_calls() == SystemCalls::Program {
             let missing = program_libraries::add(&mut linked, &trees, library_path);
-            let missing = missing.into_iter();
-            problems.extend(missing.map(|(at, text)| self.missing_library_of_program(id, at, &text)));
+            let missing = missing.into_iter().map(|(at, text)| {
+                let span = (at < of_files).then(|| self.checked.file_span(id, at)).flatten();
+                missing_library_of_program(span.unwrap_or_else(|| self.program_span(id)), &text)
+            });
+            problems.extend(missing);
         }
         problems.extend(self.taken_places(id, function, &linked));
-        let (mut args, mut env) = (Vec::new(), Vec::new());
         if let Some(python) = python {
             problems.extend(self.count(id, &python.trees));
             trees.extend(python.trees);
-            (args, env) = (python.args, python.env);
+            args.extend(python.args);
+            env.extend(python.env);
         }
         Some(FunctionFiles {
             executable,
@@ -321,6 +337,68 @@ impl ChainFile {
             env,
             secrets,
         })
+    }
+
+    /// Where what a function is stands in the chain file.
+    fn program_span(&self, id: FunctionId) -> Span {
+        self.checked.exec_span(id).unwrap_or_default()
+    }
+
+    /// The executable of a function, which is still to be opened; `None` where what leads to it has a problem
+    /// already.
+    fn executable(
+        &self,
+        id: FunctionId,
+        function: &Function,
+        python: Option<&Found>,
+    ) -> Option<Executable<'_>> {
+        let span = self.program_span(id);
+        let (path, opened) = match function.program() {
+            Program::Executable(exec) => (self.folder().join(exec), None),
+            Program::Python(_) => (python?.interpreter.clone(), None),
+            _ => {
+                let adaptor = self.adaptor.as_ref()?.as_ref().ok()?;
+                (adaptor.path.clone(), Some(&adaptor.file))
+            }
+        };
+        Some(Executable {
+            path,
+            opened,
+            span,
+            can_build: function.build().is_some(),
+        })
+    }
+
+    /// Finds the program that a function starts.
+    fn find_guest(
+        &self,
+        id: FunctionId,
+        function: &Function,
+        guest: &Guest,
+        python: Option<&Found>,
+    ) -> Result<guest::Found, Vec<Diagnostic>> {
+        let span = self.program_span(id);
+        let no_adaptor = match &self.adaptor {
+            Some(Ok(_)) => None,
+            Some(Err(why)) => Some(why.as_str()),
+            None => Some("it was not looked for"),
+        };
+        if let Some(why) = no_adaptor {
+            return Err(vec![guest::without_adaptor(span, why)]);
+        }
+        let Ok(bound) = self.bound_of_files() else {
+            return Err(Vec::new()); // of the folder, `files` complain
+        };
+        let asked = guest::Asked {
+            guest,
+            span,
+            folder: self.folder(),
+            own_args: function.args(),
+            bound: bound.as_ref(),
+            interpreter: python.map(|found| found.interpreter.as_path()),
+            can_build: function.build().is_some(),
+        };
+        asked.find().map_err(|problem| vec![*problem])
     }
 
     /// Opens the secrets of a function that are here.
@@ -353,20 +431,24 @@ impl ChainFile {
         &self,
         id: FunctionId,
         function: &Function,
-        python: &Python,
+        interpreter: &Interpreter,
     ) -> Result<Found, Vec<Diagnostic>> {
         let spans = self.checked.python_spans(id);
         let bound = self.bound_of_files();
         let (Some(spans), Ok(bound)) = (spans, bound) else {
             return Err(Vec::new()); // of the folder, `files` complain
         };
-        let asked = Asked {
+        let handler = function.python().map(|python| python::Handler {
             python,
-            spans,
-            folder: self.folder(),
             files: function.files(),
             own_args: function.args(),
+        });
+        let asked = Asked {
+            interpreter,
+            spans,
+            folder: self.folder(),
             bound: bound.as_ref(),
+            handler,
         };
         asked.find()
     }
@@ -379,18 +461,6 @@ impl ChainFile {
             span,
             error.to_string(),
             "importing what needs it will fail",
-        )
-    }
-
-    /// A library that a program among the files links, and that is not there.
-    fn missing_library_of_program(&self, id: FunctionId, at: usize, text: &str) -> Diagnostic {
-        let span = self.checked.file_span(id, at).unwrap_or_default();
-        let message = format!("a library of a program among the files is missing: {text}");
-        Diagnostic::new(
-            Code::ProgramLibraryMissing,
-            span,
-            message,
-            "starting it will fail",
         )
     }
 
@@ -479,64 +549,6 @@ impl ChainFile {
         problems
     }
 
-    fn open_executable(
-        &self,
-        function: FunctionId,
-        path: &Path,
-        can_build: bool,
-        library_path: Option<&str>,
-        loadable: Loadable<'_>,
-    ) -> Result<(File, LinkedFiles, Vec<ElfError>), Box<Diagnostic>> {
-        let span = self.checked.exec_span(function).unwrap_or_default();
-        let shown = path.display();
-        let problem = |code, message: String, label: &str| Diagnostic::new(code, span, message, label);
-        let _going = asking(path);
-        // Opening a pipe would wait for its writer.
-        let opened = File::options()
-            .read(true)
-            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-            .open(path);
-        let found = opened.and_then(|file| file.metadata().map(|metadata| (file, metadata)));
-        let (file, metadata) = found.map_err(|error| {
-            let message = match error.kind() {
-                io::ErrorKind::NotFound => format!("there is no executable `{shown}`"),
-                _ => format!("cannot open the executable `{shown}`: {error}"),
-            };
-            let missing = problem(Code::ExecMissing, message, "named here, relative to this file");
-            Box::new(if can_build {
-                missing.with_help("this function has a `build` command: add `--build`")
-            } else {
-                missing
-            })
-        })?;
-        if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
-            let what = if metadata.is_file() {
-                "is not executable"
-            } else {
-                "is not a file"
-            };
-            let not = problem(Code::ExecNotExecutable, format!("`{shown}` {what}"), "named here");
-            return Err(Box::new(if metadata.is_file() {
-                not.with_help(format!("chmod +x {shown}"))
-            } else {
-                not
-            }));
-        }
-        if let Some(misfit) = magic::misfit(&file) {
-            let message = format!("cannot run `{shown}`: {}", misfit.what);
-            let not = problem(Code::ExecNotUsable, message, "named here");
-            return Err(Box::new(not.with_help(misfit.help)));
-        }
-        let found = linked_with(&file, path, library_path, loadable).map_err(|error| {
-            Box::new(problem(
-                Code::ExecNotUsable,
-                format!("cannot run `{shown}`: {error}"),
-                "named here",
-            ))
-        })?;
-        Ok((file, found.0, found.1))
-    }
-
     fn open_secret(&self, function: FunctionId, name: &str, path: &str) -> Result<File, Box<Diagnostic>> {
         let path = self.folder().join(path);
         secret::open(&path, self.folders.secrets.as_ref()).map_err(|error| {
@@ -550,6 +562,17 @@ impl ChainFile {
             ))
         })
     }
+}
+
+/// A library that a program among the files links, and that is not there.
+fn missing_library_of_program(span: Span, text: &str) -> Diagnostic {
+    let message = format!("a library of a program among the files is missing: {text}");
+    Diagnostic::new(
+        Code::ProgramLibraryMissing,
+        span,
+        message,
+        "starting it will fail",
+    )
 }
 
 fn has_errors(problems: &[Diagnostic]) -> bool {

@@ -5,8 +5,10 @@
 //! named             which files are meant
 //! file              one of them, checked, with what it names opened
 //! secret            secrets of functions, from files
-//! tree              files and folders that functions are given
+//! tree              files and folders that functions are given; given, how much that is
 //! beneath           folders that bound where these lie
+//! executable        what runs a function
+//! guest             programs that know nothing of chains, behind the adaptor
 //! python            what a function in Python is made of besides
 //! linked            the libraries of an executable, as its dynamic loader finds them (elf, folders)
 //! magic             what a file is instead that is no executable
@@ -25,9 +27,12 @@ pub mod beneath;
 pub mod define;
 pub mod definer;
 mod elf;
+mod executable;
 pub mod file;
 mod folders;
 pub mod gateway_memory;
+mod given;
+mod guest;
 pub mod linked;
 pub mod machine_memory;
 mod magic;

@@ -10,6 +10,8 @@ pub(super) struct Misfit {
     pub(super) what: String,
     /// What to do.
     pub(super) help: &'static str,
+    /// Whether an interpreter could run it.
+    pub(super) is_script: bool,
 }
 
 /// As much as says what kind of file it is: the ELF header up to the machine (elf(5)), or a script's first
@@ -58,7 +60,14 @@ pub(super) fn misfit(file: &File) -> Option<Misfit> {
 }
 
 fn misfit_of(head: &[u8]) -> Option<Misfit> {
-    let misfit = |what: String, help| Some(Misfit { what, help });
+    let is_script = head.starts_with(b"#!");
+    let misfit = |what: String, help| {
+        Some(Misfit {
+            what,
+            help,
+            is_script,
+        })
+    };
     if head.is_empty() {
         return misfit("it is empty".to_owned(), BUILD_HELP);
     }

@@ -164,9 +164,20 @@ struct Totals {
 /// The executable of a function, or what chooses its interpreter.
 fn executable_of(function: &Function) -> &str {
     match function.program() {
-        Program::Python(python) => python.interpreter().or(python.venv()).unwrap_or_default(),
+        Program::Python(python) => {
+            let interpreter = python.interpreter();
+            interpreter.path().or(interpreter.venv()).unwrap_or_default()
+        }
+        // The adaptor, for all of them.
+        Program::Guest(_) => "",
         _ => function.exec().unwrap_or_default(),
     }
+}
+
+/// Places that a function takes beside those of its `files`.
+fn places_of(function: &Function) -> u64 {
+    let program = u64::from(function.guest().is_some());
+    program + function.interpreter().map_or(0, |_| PLACES_MAX)
 }
 
 impl Totals {
@@ -191,7 +202,7 @@ impl Totals {
             files: chain
                 .functions()
                 .iter()
-                .map(|function| function.files().len() as u64 + function.python().map_or(0, |_| PLACES_MAX))
+                .map(|function| function.files().len() as u64 + places_of(function))
                 .sum(),
             mapped_rings: chain
                 .edges()

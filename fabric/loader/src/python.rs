@@ -1,5 +1,5 @@
 //! What a function in Python is made of on this machine: the interpreter with its library, packages, the file
-//! with the handler, and what extension modules of these link.
+//! with the handler if it has one, and what extension modules of these link.
 //!
 //! Nothing is executed to find it: a chain file must not choose what runs with the rights of the user who
 //! starts the service. Where things lie is told by the interpreter's own folder and by `pyvenv.cfg`.
@@ -11,8 +11,7 @@ mod installation;
 use super::beneath::Beneath;
 use super::linked::Loadable;
 use super::tree::{Bound, Selection, Tree, TreeError};
-pub(super) use asked::Asked;
-pub(super) use asked::problem;
+pub(super) use asked::{Asked, Handler, problem};
 use hacher_chain_dsl::{Diagnostic, FileRef, PYTHON_PLACE};
 use hacher_trustlet_host::calls::OPERAND_MAX_BYTES;
 use hacher_trustlet_host::core::limits::ARGUMENTS_MAX;
@@ -74,9 +73,10 @@ impl Asked<'_> {
     /// The same, with these folders of programs.
     fn find_in(&self, programs: &[PathBuf]) -> Result<Found, Vec<Diagnostic>> {
         let mut problems = Vec::new();
-        let file = self.file().unwrap_or_else(|found| {
-            problems.push(*found);
-            None
+        let mut noted = |found: Box<Diagnostic>| problems.push(*found);
+        let file = self.handler.as_ref().and_then(|handler| {
+            let file = self.file(handler);
+            file.map_err(&mut noted).ok().flatten()
         });
         let installation = match Installation::find_in(self, programs) {
             Ok(installation) => installation,
@@ -103,7 +103,11 @@ impl Asked<'_> {
                 Err(error) => problems.push(self.refused(&error, folder, &installation)),
             }
         }
-        let args = self.args().unwrap_or_else(|found| {
+        let args = self
+            .handler
+            .as_ref()
+            .map_or(Ok(Vec::new()), |handler| self.args(handler));
+        let args = args.unwrap_or_else(|found| {
             problems.push(*found);
             Vec::new()
         });
@@ -114,17 +118,20 @@ impl Asked<'_> {
             .iter()
             .filter(|folder| folder.selection == Selection::PythonPackages);
         let packages: Vec<&str> = packages.map(|folder| folder.place.as_str()).collect();
+        let mut env = vec![
+            ("PYTHONHOME", PYTHON_PLACE.to_owned()),
+            ("PYTHONPATH", packages.join(":")),
+            ("PYTHONNOUSERSITE", "1".to_owned()),
+            ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
+        ];
+        if self.handler.is_some() {
+            // From Python 3.11 on: the current folder does not come before the package.
+            env.push(("PYTHONSAFEPATH", "1".to_owned()));
+        }
         Ok(Found {
             trees,
             args,
-            env: vec![
-                ("PYTHONHOME", PYTHON_PLACE.to_owned()),
-                ("PYTHONPATH", packages.join(":")),
-                ("PYTHONNOUSERSITE", "1".to_owned()),
-                ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
-                // From Python 3.11 on: the current folder does not come before the package.
-                ("PYTHONSAFEPATH", "1".to_owned()),
-            ],
+            env,
             modules,
             folders: folders.iter().map(|folder| folder.real.to_owned()).collect(),
             interpreter: installation.interpreter,
@@ -173,13 +180,14 @@ impl Asked<'_> {
     }
 
     /// What the interpreter is started with, before the function's own arguments.
-    fn args(&self) -> Result<Vec<String>, Box<Diagnostic>> {
+    fn args(&self, handler: &Handler<'_>) -> Result<Vec<String>, Box<Diagnostic>> {
         let mut args = vec!["-m".to_owned(), "hacher".to_owned()];
-        let preload = self.python.preload().join(",");
+        let python = handler.python;
+        let preload = python.preload().join(",");
         if !preload.is_empty() {
             args.push(format!("--preload={preload}"));
         }
-        args.push(format!("{}:{}", self.python.place(), self.python.handler()));
+        args.push(format!("{}:{}", python.place(), python.handler()));
         if let Some(long) = args.iter().find(|arg| arg.len() > OPERAND_MAX_BYTES) {
             let message = format!(
                 "the modules of `preload` are one argument of {} bytes, and one has at most {OPERAND_MAX_BYTES}",
@@ -190,7 +198,7 @@ impl Asked<'_> {
                 "import them in a module of your own beside the function's file, and name that one",
             )));
         }
-        let count = args.len() + self.own_args.len();
+        let count = args.len() + handler.own_args.len();
         if count > ARGUMENTS_MAX {
             let message = format!(
                 "the function has {count} arguments with the {} of the interpreter, and {ARGUMENTS_MAX} are possible",
@@ -206,15 +214,15 @@ impl Asked<'_> {
     }
 
     /// The function's own file, unless it comes with its `files`.
-    fn file(&self) -> Result<Option<Tree>, Box<Diagnostic>> {
-        let (python, span) = (self.python, self.spans.python);
+    fn file(&self, handler: &Handler<'_>) -> Result<Option<Tree>, Box<Diagnostic>> {
+        let (python, span) = (handler.python, self.spans.python);
         let place = python.place();
         let holds = |file: &&FileRef| {
             place
                 .strip_prefix(file.to())
                 .is_some_and(|rest| rest.starts_with('/'))
         };
-        let holder = self.files.iter().find(holds);
+        let holder = handler.files.iter().find(holds);
         let path = match holder {
             Some(holder) => {
                 let within = place.strip_prefix(holder.to()).unwrap_or_default();
@@ -271,7 +279,7 @@ impl Asked<'_> {
             let package = folder.join("hacher");
             package.join("__init__.py").is_file() && package.join("_native.abi3.so").is_file()
         };
-        if installation.packages.iter().any(|found| has(&found.folder)) {
+        if self.handler.is_none() || installation.packages.iter().any(|found| has(&found.folder)) {
             return Ok(());
         }
         let whose = installation.environment.as_ref().map_or_else(

@@ -1,8 +1,9 @@
 //! What chains that one service serves must not have in common, and what they need together: `check`, `serve`
 //! and `doctor` ask here, so they agree.
 
-use super::file::{ChainFile, ChainFileError, Given};
+use super::file::{ChainFile, ChainFileError};
 use super::gateway_memory::check_fit;
+use super::given::Given;
 use super::own_gateway::{Elsewhere, address_taken_twice};
 use super::routes;
 use hacher_chain_dsl::{Chain, Function, SystemCalls};
@@ -60,7 +61,9 @@ fn no_programs_here() -> Option<&'static str> {
 /// not answer would keep them.
 pub fn find_room_for_files<'a>(chains: impl IntoIterator<Item = &'a Chain>) {
     let functions: Vec<_> = chains.into_iter().flat_map(Chain::functions).collect();
-    let has_files = |function: &&Function| !function.files().is_empty() || function.python().is_some();
+    let has_files = |function: &&Function| {
+        !function.files().is_empty() || function.interpreter().is_some() || function.guest().is_some()
+    };
     if functions.iter().any(has_files) {
         let _ = files_here();
     }

@@ -1,6 +1,7 @@
 //! `check`: all that is wrong with chain files.
 
 use super::{Failed, complain, print, print_json, stderr_has_colours};
+use crate::adaptor_program::with_adaptor;
 use crate::cli::{CheckArgs, Format};
 use hacher_chain_dsl::{Chain, Diagnostic, Diagnostics, explain_code};
 use hacher_loader::beneath::Folders;
@@ -79,13 +80,13 @@ fn check_one<'a>(path: &'a Path, text_only: bool, folders: &Folders) -> Report<'
         let file = file.within(folders);
         check_fit(core::iter::once(file.chain()))
             .map_err(|error| ChainFileError::Gateway(error.to_string()))?;
-        let warnings = match text_only {
-            true => file.warnings().clone(),
-            false => {
-                find_room_for_files([file.chain()]);
-                file.open_all()?.warnings
-            }
-        };
+        if text_only {
+            let warnings = file.warnings().clone();
+            return Ok((file, warnings));
+        }
+        find_room_for_files([file.chain()]);
+        let file = with_adaptor(file, false);
+        let warnings = file.open_all()?.warnings;
         Ok((file, warnings))
     });
     Report { path, outcome }

@@ -73,6 +73,10 @@ fn companions() -> (Vec<Finding>, Option<CompanionError>) {
         find(Companion::Monitor, played),
         find(Companion::Gateway, played),
         find(
+            Companion::Adaptor,
+            "is not installed beside this executable; functions with `http` or `lambda` need it",
+        ),
+        find(
             Companion::Bench,
             "is not installed beside this executable; `bench` needs it",
         ),

@@ -4,7 +4,8 @@ use super::{Failed, print, print_json, read_chain};
 use crate::cli::{ChainArgs, Format};
 use crate::table::{Align, Table, bytes, duration};
 use hacher_chain_dsl::{
-    Chain, Edge, EdgeId, Egress, Function, Python, Route, Source, SystemCalls, Target, format_duration,
+    Chain, Edge, EdgeId, Egress, Function, Guest, GuestProgram, Interpreter, Protocol, Python, Route, Source,
+    SystemCalls, Target, format_duration,
 };
 use hacher_libos_net::aead;
 use hacher_libos_net::layout::ring_capacity;
@@ -237,7 +238,7 @@ fn limits(chain: &Chain) -> Vec<Value> {
             "fabric_memory_bytes": fabric_bytes(share::of_function(chain, id)), "threads": function.threads(),
             "scratch_bytes": function.scratch().bytes(), "args": function.args(), "files": files(function),
             "syscalls": function.system_calls().as_str(), "jit": function.jit(),
-            "python": function.python().map(python),
+            "python": function.python().map(python), "guest": function.guest().map(guest),
         })
     });
     limits.collect()
@@ -246,20 +247,74 @@ fn limits(chain: &Chain) -> Vec<Value> {
 /// What a function in Python is made of, as the chain file names it.
 fn python(python: &Python) -> Value {
     json!({
-        "file": python.file(), "handler": python.handler(), "to": python.place(), "venv": python.venv(),
-        "interpreter": python.interpreter(), "preload": python.preload(),
+        "file": python.file(), "handler": python.handler(), "to": python.place(),
+        "venv": python.interpreter().venv(), "interpreter": python.interpreter().path(), "preload": python.preload(),
     })
 }
 
 fn python_in_words(python: &Python) -> String {
     let mut text = format!("{} of {}", python.handler(), python.place());
-    for (what, path) in [("venv", python.venv()), ("interpreter", python.interpreter())] {
+    add_interpreter(&mut text, python.interpreter());
+    if !python.preload().is_empty() {
+        let _ = write!(text, ", preloads {}", python.preload().join(", "));
+    }
+    text
+}
+
+fn add_interpreter(text: &mut String, interpreter: &Interpreter) {
+    for (what, path) in [("venv", interpreter.venv()), ("interpreter", interpreter.path())] {
         if let Some(path) = path {
             let _ = write!(text, ", {what} {}", path.escape_debug());
         }
     }
-    if !python.preload().is_empty() {
-        let _ = write!(text, ", preloads {}", python.preload().join(", "));
+}
+
+/// What a program is that knows nothing of chains, as the chain file names it.
+fn guest(guest: &Guest) -> Value {
+    let place = match guest.program() {
+        GuestProgram::Given(place) => Some(place.as_str()),
+        GuestProgram::File(file) => Some(file.to()),
+        _ => None,
+    };
+    let http = match guest.protocol() {
+        Protocol::Http(server) => Some(json!({
+            "port": server.port(), "path": server.path().unwrap_or("/"), "ready": server.ready(),
+        })),
+        _ => None,
+    };
+    json!({
+        "protocol": protocol(guest), "command": guest.command(), "to": place, "http": http,
+        "venv": guest.interpreter().and_then(Interpreter::venv),
+        "interpreter": guest.interpreter().and_then(Interpreter::path),
+        "start_within": guest.start_within().map(format_duration),
+    })
+}
+
+fn protocol(guest: &Guest) -> &'static str {
+    match guest.protocol() {
+        Protocol::Http(_) => "http",
+        _ => "lambda",
+    }
+}
+
+fn guest_in_words(guest: &Guest) -> String {
+    let words: Vec<String> = guest.command().iter().map(|word| format!("{word:?}")).collect();
+    let mut text = words.join(" ");
+    if let Protocol::Http(server) = guest.protocol() {
+        let _ = write!(text, ", serves HTTP at port {}", server.port());
+        for (what, path) in [("path", server.path()), ("ready", server.ready())] {
+            if let Some(path) = path {
+                let _ = write!(text, ", {what} {path}");
+            }
+        }
+    } else {
+        text.push_str(", handles events of AWS Lambda");
+    }
+    if let Some(interpreter) = guest.interpreter() {
+        add_interpreter(&mut text, interpreter);
+    }
+    if let Some(time) = guest.start_within() {
+        let _ = write!(text, ", is ready within {}", format_duration(time));
     }
     text
 }
@@ -272,7 +327,7 @@ fn files(function: &Function) -> Vec<Value> {
         .collect()
 }
 
-/// A line for each function that is in Python, and for arguments and files.
+/// A line for each function that is in Python or starts a program, and for arguments and files.
 fn images_in_words(chain: &Chain) -> String {
     let mut text = String::new();
     for function in chain.functions() {
@@ -284,6 +339,10 @@ fn images_in_words(chain: &Chain) -> String {
             (
                 "is in Python",
                 function.python().map(python_in_words).into_iter().collect(),
+            ),
+            (
+                "starts",
+                function.guest().map(guest_in_words).into_iter().collect(),
             ),
             ("arguments", args.collect::<Vec<_>>()),
             ("finds", files.collect()),

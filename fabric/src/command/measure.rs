@@ -1,6 +1,7 @@
 //! `measure`: the digest of a chain and the measurements in it, without running anything.
 
 use super::{Failed, complain, print, print_json, read_chain, report_chain_error};
+use crate::adaptor_program::with_adaptor;
 use crate::cli::{Format, MeasureArgs};
 use crate::companion::Companion;
 use crate::gateway_program::GatewayProgram;
@@ -191,7 +192,7 @@ impl Measured {
 }
 
 fn measure_one(path: &Path, format: Format, folders: &Folders) -> Result<Measured, Failed> {
-    let file = read_chain(path, format)?.within(folders);
+    let file = with_adaptor(read_chain(path, format)?.within(folders), false);
     let functions = file
         .open_functions()
         .map_err(|error| report_chain_error(&error, format))?;

@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod explain;
 pub mod graph;
 pub mod measure;
+pub mod new;
 mod operator;
 pub mod run;
 pub mod serve;

@@ -1,7 +1,7 @@
 //! Where `cargo run` runs this executable, cargo has built it alone: the others are built when they are
 //! needed.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -53,19 +53,43 @@ pub struct NotBuilt {
 /// Has cargo build the executable `name` of a package as it has built `this`, if it runs `this`; else does
 /// nothing.
 pub(super) fn build(package: &str, name: &str, this: &Path) -> Result<(), NotBuilt> {
-    let (Some(cargo), Some(own_package), Some(target)) = (
-        std::env::var_os("CARGO"),
-        std::env::var_os("CARGO_MANIFEST_DIR"),
-        Target::of(this),
-    ) else {
+    let running = std::env::var_os("CARGO").zip(std::env::var_os("CARGO_MANIFEST_DIR"));
+    match running.zip(Target::of(this)) {
+        Some(((cargo, own_package), target)) => build_as(package, name, &target, &cargo, &own_package),
+        None => Ok(()),
+    }
+}
+
+/// The same, also where `this` was started by itself: then if it lies in cargo's folder in its source tree.
+pub(super) fn build_in_tree(package: &str, name: &str, this: &Path) -> Result<(), NotBuilt> {
+    let Some(target) = Target::of(this) else {
         return Ok(());
     };
+    let tree = target
+        .folder
+        .parent()
+        .filter(|tree| tree.join("Cargo.toml").is_file());
+    let folder = std::env::var_os("CARGO_MANIFEST_DIR").or(tree.map(OsString::from));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    match folder {
+        Some(folder) => build_as(package, name, &target, &cargo, &folder),
+        None => Ok(()),
+    }
+}
+
+fn build_as(
+    package: &str,
+    name: &str,
+    target: &Target,
+    cargo: &OsStr,
+    folder: &OsStr,
+) -> Result<(), NotBuilt> {
     let mut command = Command::new(cargo);
     without_package(&mut command);
     let status = command
-        .args(arguments(package, name, &target))
+        .args(arguments(package, name, target))
         // From within the workspace, wherever this command is given.
-        .current_dir(PathBuf::from(own_package))
+        .current_dir(folder)
         // Standard output is for results.
         .stdout(Stdio::from(std::io::stderr()))
         .status();

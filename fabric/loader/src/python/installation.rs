@@ -3,6 +3,7 @@
 use super::super::progress::asking;
 use super::asked::{Asked, problem};
 use hacher_chain_dsl::Diagnostic;
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -43,9 +44,9 @@ pub(super) struct Packages {
 impl Installation {
     /// Finds what a chain file asks for, with these folders of programs.
     pub(super) fn find_in(asked: &Asked<'_>, programs: &[PathBuf]) -> Result<Self, Box<Diagnostic>> {
-        let (python, spans) = (asked.python, asked.spans);
+        let (named_by, spans) = (asked.interpreter, asked.spans);
         let refuse = |span, message: String, label: &str| Box::new(problem(span, message, label));
-        let named = python.venv().map(|venv| asked.folder.join(venv));
+        let named = named_by.venv().map(|venv| asked.folder.join(venv));
         if let Some(folder) = &named
             && configuration(folder).is_none()
         {
@@ -53,13 +54,13 @@ impl Installation {
                 "`{}` is no virtual environment: it has no {CONFIGURATION}",
                 folder.display()
             );
-            let made = python.venv().unwrap_or_default();
+            let made = named_by.venv().unwrap_or_default();
             let none = problem(spans.venv, message, "named here, relative to this file");
             return Err(Box::new(
                 none.with_help(format!("make one: python3 -m venv {made}")),
             ));
         }
-        let interpreter = match (python.interpreter(), &named) {
+        let interpreter = match (named_by.path(), &named) {
             (Some(path), _) => Some(asked.folder.join(path)),
             (None, Some(folder)) => ["python3", "python"]
                 .map(|name| folder.join("bin").join(name))
@@ -68,7 +69,7 @@ impl Installation {
             (None, None) => programs
                 .iter()
                 .map(|folder| folder.join("python3"))
-                .find(|path| path.is_file()),
+                .find(|path| path.is_file() && !is_script(path)),
         };
         let no_interpreter = |what: String| {
             let none = problem(spans.interpreter, what, "an interpreter of Python is needed");
@@ -76,7 +77,9 @@ impl Installation {
         };
         let interpreter = interpreter.ok_or_else(|| match &named {
             Some(folder) => no_interpreter(format!("`{}` has no interpreter in `bin`", folder.display())),
-            None => no_interpreter("there is no `python3` in the folders of PATH".to_owned()),
+            None => {
+                no_interpreter("there is no `python3` in the folders of PATH, or scripts alone".to_owned())
+            }
         })?;
         let _going = asking(&interpreter);
         let real = interpreter
@@ -151,6 +154,14 @@ impl Installation {
             environment: environment.map(|folder| folder.canonicalize().unwrap_or(folder)),
         })
     }
+}
+
+/// Whether it is a script, as managers of versions place in front of interpreters: which one it starts, only
+/// running it would tell.
+fn is_script(path: &Path) -> bool {
+    let mut magic = [0; 2];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    read.is_ok() && magic == *b"#!"
 }
 
 /// Whether one of the folders of programs has the interpreter, under its usual names.
@@ -252,7 +263,7 @@ fn configuration(folder: &Path) -> Option<String> {
         return None;
     }
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).ok()?;
+    let file = File::open(path).ok()?;
     file.take(CONFIGURATION_MAX_BYTES).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -67,12 +67,15 @@ impl Machine {
         let checked = check(&text, "chain.toml").unwrap();
         let (id, function) = checked.chain().functions_with_ids().next().unwrap();
         let asked = Asked {
-            python: function.python().unwrap(),
+            interpreter: function.interpreter().unwrap(),
             spans: checked.python_spans(id).unwrap(),
             folder: self.0.path(),
-            files: function.files(),
-            own_args: function.args(),
             bound: bound.as_ref(),
+            handler: Some(Handler {
+                python: function.python().unwrap(),
+                files: function.files(),
+                own_args: function.args(),
+            }),
         };
         asked.find_in(&programs).map_err(|found| {
             assert!(
@@ -456,4 +459,17 @@ fn arguments_are_counted_with_those_of_the_interpreter_and_preload_is_one_of_the
         refused.contains("`preload`") && refused.contains("4096"),
         "{refused}"
     );
+}
+
+#[test]
+fn a_script_in_front_of_an_interpreter_is_passed_by() {
+    let machine = Machine::new();
+    machine.write("shims/python3", "#!/bin/sh\nexec python3\n");
+    let error = machine
+        .find_beneath(None, "", &["shims", "usr/bin"])
+        .err()
+        .unwrap();
+    assert!(error.contains("usr/bin/python3.11"), "{error}");
+    let error = machine.find_beneath(None, "", &["shims"]).err().unwrap();
+    assert!(error.contains("or scripts alone"), "{error}");
 }
