@@ -15,11 +15,19 @@ hacher-adaptor: a function of a Hacher chain that is a program
                        without it, when its port accepts a connection
   --start-within TIME  how long it may take until then (25s)
 
+  hacher-adaptor lambda [OPTION...] -- PROGRAM [ARGUMENT...]
+      PROGRAM is a Lambda handler with its runtime; each record becomes an event.
+
+  --port PORT          where it finds the Lambda Runtime API, at 127.0.0.1 (9001)
+  --start-within TIME  how long it may take until it asks for its first event (25s)
+
 PROGRAM is the path at which `files` of the chain file places it, which needs `syscalls = \"program\"`.";
 
 /// How long a program may take until it is ready: less than the service waits for a function
 /// (`--start-timeout`, 30 s), so that the adaptor can say what it waited for.
 const START_WITHIN: Duration = Duration::from_secs(25);
+/// Where runtimes look for the API unless they are told, as AWS has it.
+const LAMBDA_PORT: u16 = 9001;
 /// The longest that can be asked for.
 const START_WITHIN_MAX_S: u64 = 3600;
 
@@ -40,6 +48,8 @@ pub struct Arguments {
 pub enum Way {
     /// As requests to a server of its own.
     Http(HttpOptions),
+    /// As events, which it asks for.
+    Lambda(LambdaOptions),
 }
 
 /// Where a program serves HTTP.
@@ -51,6 +61,13 @@ pub struct HttpOptions {
     pub path: String,
     /// The path that answers with 2xx as soon as the program is ready; begins with `/`.
     pub ready: Option<String>,
+}
+
+/// Where a Lambda handler finds its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LambdaOptions {
+    /// The port of the Runtime API, never 0.
+    pub port: u16,
 }
 
 /// What the adaptor starts.
@@ -75,13 +92,17 @@ impl Arguments {
     pub fn parse(words: Vec<OsString>) -> Result<Self, UsageError> {
         let mut words = words.into_iter();
         let way = words.next().unwrap_or_default();
-        if way != "http" {
-            return Err(wrong(format!(
-                "`{}` is no way to reach a program: the first word is `http`",
-                way.display()
-            )));
-        }
-        let mut options = Options::read(&mut words, &["port", "path", "ready", "start-within"])?;
+        let known: &[&str] = match way.to_str() {
+            Some("http") => &["port", "path", "ready", "start-within"],
+            Some("lambda") => &["port", "start-within"],
+            _ => {
+                return Err(wrong(format!(
+                    "`{}` is no way to reach a program: the first word is `http` or `lambda`",
+                    way.display()
+                )));
+            }
+        };
+        let mut options = Options::read(&mut words, known)?;
         let path = words.next().ok_or_else(|| {
             wrong("there is no program: its path follows `--`, as in `\"--\", \"/opt/app/server\"`")
         })?;
@@ -93,7 +114,11 @@ impl Arguments {
             Some(text) => seconds(&text)?,
             None => START_WITHIN,
         };
-        let way = Way::Http(HttpOptions::from(&mut options)?);
+        let way = if way == "http" {
+            Way::Http(HttpOptions::from(&mut options)?)
+        } else {
+            Way::Lambda(LambdaOptions::from(&mut options)?)
+        };
         Ok(Self {
             way,
             program,
@@ -107,11 +132,7 @@ impl HttpOptions {
         let port = options.take("port").ok_or_else(|| {
             wrong("`--port` is missing, at which the program serves, as in `\"--port\", \"8000\"`")
         })?;
-        let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
-            wrong(format!(
-                "`--port {port}` is no number from 1 to 65535, such as 8000"
-            ))
-        })?;
+        let port = port_number(&port, "8000")?;
         let path = options.take("path").unwrap_or_else(|| "/".to_owned());
         let ready = options.take("ready");
         for (name, path) in [("path", Some(&path)), ("ready", ready.as_ref())] {
@@ -124,6 +145,16 @@ impl HttpOptions {
             }
         }
         Ok(Self { port, path, ready })
+    }
+}
+
+impl LambdaOptions {
+    fn from(options: &mut Options) -> Result<Self, UsageError> {
+        let port = match options.take("port") {
+            Some(port) => port_number(&port, "9001")?,
+            None => LAMBDA_PORT,
+        };
+        Ok(Self { port })
     }
 }
 
@@ -181,6 +212,15 @@ fn wrong(what: impl Into<String>) -> UsageError {
     UsageError(what.into())
 }
 
+fn port_number(text: &str, such_as: &str) -> Result<u16, UsageError> {
+    let port = text.parse().ok().filter(|port| *port > 0);
+    port.ok_or_else(|| {
+        wrong(format!(
+            "`--port {text}` is no number from 1 to 65535, such as {such_as}"
+        ))
+    })
+}
+
 /// Whole seconds, with or without their unit.
 fn seconds(text: &str) -> Result<Duration, UsageError> {
     let number = text.strip_suffix('s').unwrap_or(text).parse().ok();
@@ -221,14 +261,32 @@ mod tests {
         assert_eq!(parsed.program.path, "/opt/app");
         assert_eq!(parsed.program.args, ["--port", "1"]);
         assert_eq!(parsed.start_within, Duration::from_secs(7));
-        let Way::Http(http) = parse("http --port 1 -- /a").unwrap().way;
+        let Way::Http(http) = parse("http --port 1 -- /a").unwrap().way else {
+            panic!("it is HTTP");
+        };
         assert_eq!((&*http.path, http.ready), ("/", None));
+    }
+
+    #[test]
+    fn a_lambda_handler_has_a_port_of_its_own_choice() {
+        let parsed = parse("lambda -- /var/task/bootstrap --port 1").unwrap();
+        assert_eq!(parsed.way, Way::Lambda(LambdaOptions { port: 9001 }));
+        assert_eq!(parsed.program.args, ["--port", "1"]);
+        let parsed = parse("lambda --port=8000 --start-within 7 -- /a").unwrap();
+        assert_eq!(parsed.way, Way::Lambda(LambdaOptions { port: 8000 }));
+        assert_eq!(parsed.start_within, Duration::from_secs(7));
     }
 
     #[test]
     fn a_wrong_argument_is_told_with_what_would_do() {
         for (words, told) in [
-            ("", "the first word is `http`"),
+            ("", "the first word is `http` or `lambda`"),
+            ("lambda", "`--` is missing"),
+            (
+                "lambda --ready /a -- /a",
+                "`--ready` is no option: there are --port, --start-within",
+            ),
+            ("lambda --port 0 -- /a", "from 1 to 65535, such as 9001"),
             ("ftp --port 8000 -- /a", "`ftp` is no way"),
             ("http -- /a", "`--port` is missing"),
             ("http --port 0 -- /a", "from 1 to 65535, such as 8000"),

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::process::{WaitOptions, wait};
 use std::ffi::OsString;
 use std::fmt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -50,17 +51,24 @@ pub enum End {
 }
 
 impl Guest {
-    /// Starts `program` in the adaptor's own environment with `more`. Its standard input is empty, its
-    /// outputs are the adaptor's.
+    /// Starts `program` in the adaptor's own environment with `more`, and in `folder` instead of the
+    /// adaptor's. Its standard input is empty, its outputs are the adaptor's.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(program: &Program, more: &[(&str, OsString)]) -> Result<Self, BoxError> {
+    pub fn start(
+        program: &Program,
+        more: &[(&str, OsString)],
+        folder: Option<&Path>,
+    ) -> Result<Self, BoxError> {
         let mut command = Command::new(&program.path);
         command
             .args(&program.args)
             .envs(more.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
+        if let Some(folder) = folder {
+            command.current_dir(folder);
+        }
         let child = command.spawn().map_err(|error| {
             format!(
                 "cannot start the program `{}`: {error}; the function needs `syscalls = \"program\"`, and the program \

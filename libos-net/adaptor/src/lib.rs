@@ -1,4 +1,4 @@
-//! Functions that are programs which know nothing of chains: servers of HTTP.
+//! Functions that are programs which know nothing of chains: servers of HTTP, and Lambda handlers.
 //!
 //! The adaptor is the function. It is process 1 of its trustlet, holds the keys, and starts the *guest*, the
 //! program, as a child by fork and exec, so nothing that the adaptor knows is in the guest's memory. Both share
@@ -15,11 +15,15 @@
 
 pub mod arguments;
 pub mod guest;
+pub mod lambda;
+mod lost;
 mod reason;
+mod reply;
 pub mod server;
 
 use arguments::{Arguments, Way};
 use hacher::{BoxError, Failure, Handler, Input, Output};
+use lambda::LambdaFunction;
 use server::ServerFunction;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -38,6 +42,7 @@ pub fn main() -> ExitCode {
 /// The function, by how records reach its program.
 enum Function {
     Server(ServerFunction),
+    Lambda(LambdaFunction),
 }
 
 impl Function {
@@ -49,6 +54,7 @@ impl Function {
         } = Arguments::parse(words)?;
         match way {
             Way::Http(options) => ServerFunction::start(&program, &options, start_within).map(Self::Server),
+            Way::Lambda(options) => LambdaFunction::start(&program, &options, start_within).map(Self::Lambda),
         }
     }
 }
@@ -57,6 +63,7 @@ impl Handler for Function {
     fn handle(&mut self, input: Input<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
         match self {
             Self::Server(server) => server.handle(input, output),
+            Self::Lambda(lambda) => lambda.handle(input, output),
         }
     }
 }

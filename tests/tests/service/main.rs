@@ -20,6 +20,7 @@ mod images;
 mod isolation;
 mod joined_replies;
 mod key_broker;
+mod lambda;
 mod logs;
 mod mapped;
 mod metrics;

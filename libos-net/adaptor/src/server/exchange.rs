@@ -1,53 +1,31 @@
 //! One run: the request of a record, and what comes back.
 
 use super::connection::{Connection, RequestBody};
-use super::reply;
 use super::target::Target;
+use crate::lost::{Lost, unwanted};
+use crate::reply;
 use bytes::Bytes;
 use core::future::{pending, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
-use core::time::Duration;
-use hacher::{Cancellation, Failure, Input, Output, PortWriter, Reader};
+use hacher::{Failure, Input, Output, PortWriter, Reader};
 use http_body_util::{BodyExt, Full};
 use hyper::Response;
 use hyper::body::{Frame, Incoming};
 use std::io::{BufRead, Write};
 use tokio::sync::mpsc;
 
-/// How often a run that waits looks whether it is still wanted.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-
 const NO_REQUEST: Failure = Failure::permanent("the record cannot be made a request of");
 const REFUSED: Failure = Failure::retry("the program did not accept a connection");
 const BROKEN: Failure = Failure::retry("the connection to the program was lost");
 const NOT_HTTP: Failure = Failure::retry("the program answered with something that is not HTTP");
-const UNWANTED: Failure = Failure::retry("nobody waited for the run any more");
 
-/// Why a run has failed.
-#[derive(Debug)]
-pub(super) enum Lost {
-    /// The guest has closed its connection, or takes none.
-    Connection(Failure),
-    /// The time of the run is up.
-    Time,
-    /// Something else.
-    Failed(Failure),
-}
-
-impl From<Failure> for Lost {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl Lost {
-    fn of(error: &hyper::Error) -> Self {
-        if error.is_parse() {
-            Self::Failed(NOT_HTTP)
-        } else {
-            Self::Connection(BROKEN)
-        }
+/// What an error of the connection means.
+fn lost_by(error: &hyper::Error) -> Lost {
+    if error.is_parse() {
+        Lost::Failed(NOT_HTTP)
+    } else {
+        Lost::Connection(BROKEN)
     }
 }
 
@@ -126,7 +104,7 @@ async fn over(
         };
         match next {
             Next::Answer(answered) => {
-                let answered = answered.map_err(|error| Lost::of(&error))?;
+                let answered = answered.map_err(|error| lost_by(&error))?;
                 let (head, body) = answered.into_parts();
                 // Taken once, as there is one answer.
                 let Some(output) = output.take() else {
@@ -140,7 +118,7 @@ async fn over(
                 });
             }
             Next::Frame(Some(frame)) => {
-                let frame = frame.map_err(|error| Lost::of(&error))?;
+                let frame = frame.map_err(|error| lost_by(&error))?;
                 if let (Some(coming), Ok(bytes)) = (&mut coming, frame.into_data()) {
                     coming.writer.append(&bytes)?;
                 }
@@ -215,16 +193,4 @@ async fn frame_of(coming: &mut Option<Coming<'_>>) -> Result<Option<hyper::Resul
         coming.writer.flush()?;
     }
     Ok(coming.body.frame().await)
-}
-
-/// Returns when the run is not wanted any more.
-async fn unwanted(cancellation: Cancellation<'_>) -> Lost {
-    while !cancellation.is_cancelled() {
-        tokio::time::sleep(LOOK_EVERY.min(cancellation.remaining())).await;
-    }
-    if cancellation.remaining().is_zero() {
-        Lost::Time
-    } else {
-        Lost::Failed(UNWANTED)
-    }
 }

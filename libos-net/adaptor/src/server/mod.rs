@@ -3,13 +3,12 @@
 mod connection;
 mod exchange;
 mod ready;
-mod reply;
 mod target;
 
 use crate::arguments::{HttpOptions, Program};
 use crate::guest::Guest;
 use connection::Connection;
-use exchange::{Lost, exchange};
+use exchange::exchange;
 use hacher::{BoxError, Failure, Handler, Input, Output};
 use std::time::Duration;
 use target::Target;
@@ -44,7 +43,7 @@ impl ServerFunction {
     /// # Errors
     /// When it cannot be started, ends, or is not ready within `within`: with what was tried last.
     pub fn start(program: &Program, options: &HttpOptions, within: Duration) -> Result<Self, BoxError> {
-        let guest = Guest::start(program, &[])?;
+        let guest = Guest::start(program, &[], None)?;
         let mut made = Self::to(options, Box::new(|| {}))?;
         made.runtime.block_on(ready::wait(
             &made.target,
@@ -76,19 +75,7 @@ impl Handler for ServerFunction {
         let ran = self
             .runtime
             .block_on(exchange(&self.target, &mut self.connection, input, output));
-        match ran {
-            Ok(()) => Ok(()),
-            Err(Lost::Connection(failure)) => {
-                (self.on_lost)();
-                Err(failure)
-            }
-            // The service ends a run whose time is up, and says so; a failure would keep a guest that may
-            // never answer again.
-            Err(Lost::Time) => loop {
-                std::thread::park();
-            },
-            Err(Lost::Failed(failure)) => Err(failure),
-        }
+        ran.map_err(|lost| lost.into_failure(&self.on_lost))
     }
 }
 

@@ -15,7 +15,7 @@ const NO_TEXT: Failure = Failure::permanent("a header of the program's answer is
 ///
 /// # Errors
 /// A transient failure for a status that is no answer; a permanent one for headers that no record can have.
-pub(super) fn begin<'o>(
+pub(crate) fn begin<'o>(
     output: &'o mut Output<'_>,
     head: &Parts,
     streams: bool,
