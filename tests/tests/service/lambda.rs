@@ -1,5 +1,6 @@
 //! Lambda handlers, which know nothing of chains: on AWS's own runtimes for Rust and Python.
 
+mod python;
 mod rust;
 
 use hacher_fabric::http::{Connection, Reply};
