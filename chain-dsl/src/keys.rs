@@ -14,6 +14,7 @@ pub(crate) use guest::{
     COMMAND, HTTP, HTTP_KEYS, HTTP_PATH, HTTP_PORT, HTTP_READY, LAMBDA, LAMBDA_KEYS, MAX_COMMAND,
     START_WITHIN,
 };
+pub use image::MAX_VALUE_BYTES;
 pub(crate) use image::{ARGS, BUILD, EXEC, FILES, JIT, SYSCALLS};
 pub(crate) use python::{INTERPRETER, MAX_MODULE_BYTES, PRELOAD, PYTHON, PYTHON_VARIABLES, VENV};
 pub use python::{MAX_PRELOAD, PYTHON_PLACE};
@@ -58,9 +59,6 @@ pub const RESERVED_PLACES: &[&str] = &[
 ];
 /// The longest name of a chain, a function, a port, an environment variable or a secret.
 pub const MAX_NAME_BYTES: usize = 63;
-/// The longest path, command or description, and the longest name and value of an environment variable
-/// together: what one message to the monitor holds.
-pub const MAX_VALUE_BYTES: usize = 4096;
 const _: () = assert!(MAX_VALUE_BYTES == python::MAX_PATH_BYTES);
 
 /// Environment names that begin so belong to the system.

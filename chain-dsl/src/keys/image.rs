@@ -1,7 +1,10 @@
 //! Keys of what a function is made of.
 
-use super::MAX_VALUE_BYTES;
 use crate::kinds::{ChoiceKind, FlagKind, Key, OwnKind, TextKind};
+
+/// The longest path, command or description, and the longest name and value of an environment variable
+/// together: what one message to the monitor holds.
+pub const MAX_VALUE_BYTES: usize = 4096;
 
 pub(crate) const EXEC: Key<TextKind> = Key {
     name: "exec",
