@@ -7,64 +7,35 @@ use hacher_tests::ServiceError;
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 /// Where the function finds its interpreter.
 const INTERPRETER: &str = "/python/bin/python3";
 
-/// Copies the interpreter's library, but for packages of the machine and what is large and not needed, to the
-/// folder that it is told; tells what the function is given, as lines of `files`: that, and what its modules link.
-const GATHER: &str = "
-import glob, os, re, shutil, subprocess, sys, sysconfig
-import awslambdaric
-target, paths = sys.argv[1], sysconfig.get_paths()
-left = shutil.ignore_patterns('site-packages', 'dist-packages', '__pycache__', 'test', 'tests', 'idlelib',
-                              'lib2to3', 'ensurepip', 'tkinter')
-shutil.rmtree(target, ignore_errors=True)
-shutil.copytree(paths['stdlib'], target, ignore=left)
-place = '/python/lib/python%d.%d' % sys.version_info[:2]
-modules = [*glob.glob(target + '/lib-dynload/_[bhs]*.so'), *glob.glob(target + '/lib-dynload/[bz]*.so'),
-           *glob.glob(paths['platlib'] + '/*.so')]
-linked = subprocess.run(['ldd', *modules], stdout=subprocess.PIPE, text=True).stdout
-given = {path: os.path.realpath(path) for path in re.findall(r'=> (/\\S+)', linked)
-         if not re.search(r'/lib(c|m|gcc_s|python.*)\\.so', path)}
-given.update({'/python/bin/python3': os.path.realpath(sys.executable), place: target,
-              '/python/packages': paths['platlib']})
-for place, path in given.items():
-    print('  { from = \"%s\", to = \"%s\" },' % (path, place))
-";
-
-/// The lines of `files` for all functions of these tests; `None` where the package is not there.
-fn gathered() -> Option<&'static str> {
-    static GATHERED: OnceLock<Option<String>> = OnceLock::new();
-    let gather = || {
-        let told =
-            Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/venv/bin/python"))
-                .args(["-c", GATHER])
-                .arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("lambda-python"))
-                .output();
-        let told = told.ok().filter(|told| told.status.success())?;
-        String::from_utf8(told.stdout).ok()
-    };
-    GATHERED.get_or_init(gather).as_deref()
+/// The environment with the package; `None`, and the reason said, where it is not there.
+fn venv() -> Option<PathBuf> {
+    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/venv");
+    let libraries = fs::read_dir(venv.join("lib")).into_iter().flatten().flatten();
+    let mut packages = libraries.map(|library| library.path().join("site-packages/awslambdaric"));
+    if packages.any(|package| package.is_dir()) {
+        return Some(venv);
+    }
+    println!(
+        "skipped: there is no `awslambdaric` in `{}`: libos-net/python/run installs it",
+        venv.display()
+    );
+    None
 }
 
 fn python(env: &str, more: &str) -> Option<String> {
-    let Some(files) = gathered() else {
-        println!(
-            "skipped: there is no `awslambdaric` in `target/python/venv`: libos-net/python/run installs it"
-        );
-        return None;
-    };
     // A folder: one that was made for a single file cannot be listed, as an import does.
-    let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/service/lambda/task");
+    let task = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/service/lambda/task");
     let started = format!(
-        "{}\nfiles = [\n{files}  {{ from = \"{}\", to = \"/var/task\" }},\n]\n\
-         env = {{ PYTHONHOME = \"/python\", PYTHONPATH = \"/python/packages\", PYTHONDONTWRITEBYTECODE = \"1\"{env} }}",
-        adaptor("", &format!("{INTERPRETER} -m awslambdaric app.handler")),
-        app.display()
+        "lambda = {{ command = [\"python3\", \"-m\", \"awslambdaric\", \"app.handler\"] }}\nvenv = \"{}\"\n\
+         files = [{{ from = \"{}\", to = \"/var/task\" }}]\nenv = {{ {env} }}",
+        venv()?.display(),
+        task.display()
     );
     chain(&started, more)
 }
@@ -152,7 +123,7 @@ fn a_client_that_goes_away_costs_the_handler_nothing() {
 
 #[test]
 fn a_module_that_cannot_be_loaded_ends_the_start_and_says_its_error() {
-    let Some(chain) = python(", INITIALISE = \"error\"", "") else {
+    let Some(chain) = python("INITIALISE = \"error\"", "") else {
         return;
     };
     let log = tempfile::NamedTempFile::new().unwrap();
