@@ -65,7 +65,9 @@ pub enum HttpError {
         address: AdminAddress,
     },
     /// The reply is longer than what was asked for can be.
-    #[error("{address} answered with more than {max_bytes} bytes")]
+    #[error(
+        "the reply of {address} is longer than {max_bytes} bytes, the most that is taken (`--max-reply`)"
+    )]
     TooLong {
         /// Where.
         address: AdminAddress,

@@ -10,6 +10,18 @@ use tokio::time::{Instant, sleep_until};
 pub(super) struct Progress {
     moved_at: Cell<Instant>,
     limit: Duration,
+    client: Cell<Sending>,
+}
+
+/// What the client of such a request does, whose body is handed on as it comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    /// It has sent what was wanted of it.
+    Enough,
+    /// More of it is waited for.
+    Awaited,
+    /// It was too slow, or has broken off.
+    Lost,
 }
 
 impl Progress {
@@ -18,12 +30,36 @@ impl Progress {
         Rc::new(Self {
             moved_at: Cell::new(Instant::now()),
             limit,
+            client: Cell::new(Sending::Enough),
         })
     }
 
     /// Something was read or written.
     pub(super) fn moves(&self) {
         self.moved_at.set(Instant::now());
+    }
+
+    /// The client is waited for, or is not any more.
+    pub(super) fn awaits_client(&self, is_awaited: bool) {
+        self.client.set(match is_awaited {
+            true => Sending::Awaited,
+            false => Sending::Enough,
+        });
+    }
+
+    /// The client does not send the rest.
+    pub(super) fn loses_client(&self) {
+        self.client.set(Sending::Lost);
+    }
+
+    /// Whether it is the client that has to send more: if nothing moves, that is why.
+    pub(super) fn is_client_awaited(&self) -> bool {
+        self.client.get() == Sending::Awaited
+    }
+
+    /// Whether the client does not send the rest.
+    pub(super) fn has_lost_client(&self) -> bool {
+        self.client.get() == Sending::Lost
     }
 
     /// Until when something has to move.

@@ -9,6 +9,7 @@ use super::access::Entry;
 use super::budget::{Account, Charge};
 use super::record::{Piece, Record};
 use super::reply_flow::{BrokenOff, FlowReader};
+use super::tally::Tally;
 use super::turn::ReplyTurn;
 use bytes::{Buf, Bytes};
 use core::pin::Pin;
@@ -50,6 +51,23 @@ struct Held {
     charge: Option<Charge>,
     /// Its line in the access log.
     access: Option<Box<Entry>>,
+    /// What counts the request, and the status of the reply, if that leaves as it is made.
+    tally: Option<FlowTally>,
+}
+
+/// Counts a request at the end of its reply; dropped before that, its client has gone.
+struct FlowTally {
+    tally: Option<Tally>,
+    status: u16,
+    is_whole: bool,
+}
+
+impl Drop for FlowTally {
+    fn drop(&mut self) {
+        if let Some(tally) = self.tally.take_if(|_| self.is_whole) {
+            tally.is_whole(self.status);
+        }
+    }
 }
 
 enum Source {
@@ -120,6 +138,20 @@ impl ReplyBody {
         *rest = Some(Box::new(flow));
         self.left = UNKNOWN;
         true
+    }
+
+    /// Whether it leaves as it is made.
+    pub(super) const fn is_flow(&self) -> bool {
+        self.left == UNKNOWN
+    }
+
+    /// Has the request be counted at the end of this reply, which is a flow.
+    pub(super) fn tally(&mut self, tally: Tally, status: u16) {
+        self.held.tally = Some(FlowTally {
+            tally: Some(tally),
+            status,
+            is_whole: false,
+        });
     }
 
     /// Bytes that are still to be written, if that is known.
@@ -230,7 +262,7 @@ impl ReplyBody {
             match rest.poll_ready(context) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(broken)) => {
-                    self.break_off();
+                    self.break_off(broken);
                     return Poll::Ready(Some(Err(broken)));
                 }
                 Poll::Pending => {
@@ -259,6 +291,9 @@ impl ReplyBody {
             if let Some(access) = &mut self.held.access {
                 access.is_whole();
             }
+            if let Some(tally) = &mut self.held.tally {
+                tally.is_whole = true;
+            }
             held = self.hand_over();
             self.source = Source::Text(Bytes::new());
         }
@@ -267,9 +302,15 @@ impl ReplyBody {
     }
 
     /// A reply ends in the middle: what it holds ends now.
-    fn break_off(&mut self) {
-        if let Some(access) = &mut self.held.access {
-            access.breaks_off();
+    fn break_off(&mut self, broken: BrokenOff) {
+        if !broken.by_client {
+            if let Some(access) = &mut self.held.access {
+                access.breaks_off();
+            }
+            let tally = self.held.tally.as_mut().and_then(|flow| flow.tally.take());
+            if let Some(tally) = tally {
+                tally.breaks_off();
+            }
         }
         self.left = 0;
         self.marks_end = false;

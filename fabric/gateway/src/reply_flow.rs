@@ -65,8 +65,11 @@ pub(super) trait FlowSource {
 }
 
 /// A reply was broken off in the middle.
-#[derive(Debug)]
-pub(super) struct BrokenOff;
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BrokenOff {
+    /// Because of its client, which has not sent the rest of its request.
+    pub(super) by_client: bool,
+}
 
 impl fmt::Display for BrokenOff {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -168,7 +171,10 @@ impl FlowReader {
         }
         match self.flow.outcome.get() {
             Some(Outcome::Whole) => return Poll::Ready(Ok(())),
-            Some(Outcome::Broken) => return Poll::Ready(Err(BrokenOff)),
+            Some(Outcome::Broken) => {
+                let by_client = self.flow.progress.has_lost_client();
+                return Poll::Ready(Err(BrokenOff { by_client }));
+            }
             None => {}
         }
         self.flow.reader.replace(Some(context.waker().clone()));
@@ -179,7 +185,9 @@ impl FlowReader {
         loop {
             let until = self.flow.progress.until();
             if Instant::now() >= until {
-                return Poll::Ready(Err(BrokenOff));
+                let progress = &self.flow.progress;
+                let by_client = progress.is_client_awaited() || progress.has_lost_client();
+                return Poll::Ready(Err(BrokenOff { by_client }));
             }
             if self.limit.deadline() < until {
                 self.limit.as_mut().reset(until);

@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::progress::Progress;
 use super::record::Record;
 use super::reply::{self, NoReply, Origin, Reply};
-use super::request_body::{PlainBody, RequestBody, no_room, refused, shed};
+use super::request_body::{PlainBody, RequestBody, no_room, refused, shed, too_slow};
 use super::sealed_request::{SealedRequest, Terms, is_sealed};
 use super::traced::put_trace;
 use super::turn::{BodyTurn, RequestTurn};
@@ -264,7 +264,13 @@ async fn pass_through(
 ) -> Reply {
     let answer = tokio::select! {
         biased;
-        answer = waiting.answer(progress.is_over()) => answer,
+        answer = waiting.answer(progress.is_over()) => match answer {
+            // Nothing has moved as the client has not sent the rest.
+            None | Some(Answer::Late { .. }) if progress.is_client_awaited() => {
+                return too_slow().with("chain", chain).response();
+            }
+            answer => answer,
+        },
         problem = upload.fails() => {
             waiting.give_up();
             return problem.with("chain", chain).response();

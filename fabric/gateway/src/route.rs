@@ -162,7 +162,7 @@ async fn route(
 async fn of_chain(gateway: &Gateway, arrival: Arrival<'_>) -> Reply {
     let Arrival { turn, terms, .. } = arrival;
     let endpoint = Rc::clone(&arrival.location.endpoint);
-    let tally = Tally::begin(&endpoint.own);
+    let tally = Tally::begin(&endpoint);
     let reply = if turn.is_spare() {
         crowded()
     } else if gateway.drain.refuses() {
@@ -180,12 +180,16 @@ async fn of_chain(gateway: &Gateway, arrival: Arrival<'_>) -> Reply {
             }
         }
     };
-    let reply = match terms.form.get() {
+    let mut reply = match terms.form.get() {
         Form::Whole => reply,
         Form::Head => reply::without_content(reply),
         Form::Options => options(endpoint.taken.allow_header()),
     };
-    tally.end(&reply);
+    let status = reply.status().as_u16();
+    match reply.body_mut() {
+        body if body.is_flow() => body.tally(tally, status),
+        _ => tally.end(&reply),
+    }
     match terms.owed.take() {
         Some(owed) => sealed_reply::seal(reply, owed, &endpoint.account),
         None => reply,

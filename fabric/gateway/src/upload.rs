@@ -121,13 +121,19 @@ impl Uploading {
                     if let Some(piece) = record.take_piece() {
                         outgoing.send(piece.bytes(), false).await?;
                     }
-                    wait.next(&mut body, &turn, || progress.until()).await?
+                    progress.awaits_client(true);
+                    let next = wait.next(&mut body, &turn, || progress.until()).await;
+                    progress.awaits_client(false);
+                    next.inspect_err(|_| progress.loses_client())?
                 }
             };
             let data = match next {
                 None => break,
                 Some(Ok(data)) => data,
-                Some(Err(_)) => return Err(broke_off()),
+                Some(Err(_)) => {
+                    progress.loses_client();
+                    return Err(broke_off());
+                }
             };
             progress.moves();
             turn.pace(data.len()).await;

@@ -2,7 +2,7 @@
 //! held anywhere; and what happens in the middle of a stream has a clear end.
 
 use hacher_tests::streamed::MIDDLE_BYTES;
-use hacher_tests::{Service, function, instances, until};
+use hacher_tests::{Scrape, Service, function, instances, until};
 use ring::digest::{Context, SHA256};
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -158,6 +158,15 @@ fn in_flight(service: &Service) -> u64 {
     status.pointer("/chains/0/in_flight").unwrap().as_u64().unwrap()
 }
 
+/// Waits until the chain's requests are counted so, by outcome.
+fn counted(service: &Service, counts: &[(&str, u64)]) {
+    let is_so = |status: &serde_json::Value| {
+        let gateway = &status["chains"][0]["gateway"];
+        counts.iter().all(|(name, count)| gateway[*name] == *count)
+    };
+    service.status_when("requests are counted so", is_so).unwrap();
+}
+
 /// The chain serves as it should: nothing of what happened before is left.
 fn serves(service: &Service) {
     let mut exchange = Exchange::begin(service);
@@ -310,6 +319,18 @@ fn a_function_that_dies_or_fails_in_the_middle_ends_the_reply_and_the_next_one_i
         let _ = sending.join().unwrap();
         serves_after_all(&service);
     }
+    // What has begun with 200 and is not whole is no success.
+    counted(
+        &service,
+        &[
+            ("replies_5xx", 3),
+            ("replies_2xx", 3),
+            ("requests_disconnected", 0),
+        ],
+    );
+    let broken =
+        |scrape: &Scrape| scrape.sum("hacher_requests_failed_total", &["reason=\"broken_off\""]) == Some(3.0);
+    Scrape::when(&service, "why they failed", broken).unwrap();
 }
 
 #[test]
@@ -360,6 +381,7 @@ fn a_client_that_goes_ends_the_run() {
             instances(status).all(cancelled)
         })
         .unwrap();
+    counted(&service, &[("requests_disconnected", 3), ("replies_5xx", 0)]);
     // In the middle of an upload.
     let service = Service::start(&chain("", "", &["a"], "")).unwrap();
     let mut exchange = Exchange::begin(&service);
@@ -368,6 +390,29 @@ fn a_client_that_goes_ends_the_run() {
     exchange.read_at_least(200_000);
     exchange.stream.shutdown(Shutdown::Both).unwrap();
     serves(&service);
+    counted(&service, &[("requests_disconnected", 1), ("replies_5xx", 0)]);
+}
+
+#[test]
+fn a_client_that_does_not_send_the_rest_is_told_so_and_no_error_of_the_chain() {
+    let service = Service::start(&chain("deadline = \"1s\"", "", &["a"], "")).unwrap();
+    // Before its reply has begun; the function waits for the rest of a first segment.
+    let mut exchange = Exchange::begin(&service);
+    let (status, head) = exchange.head();
+    assert_eq!(status, 408, "{head}");
+    // And after that.
+    let mut exchange = Exchange::begin(&service);
+    exchange.send(&[b'.'; 200_000]).unwrap();
+    assert_eq!(exchange.head().0, 200);
+    assert_eq!(exchange.rest().0, End::Cut);
+    counted(
+        &service,
+        &[
+            ("replies_4xx", 1),
+            ("requests_disconnected", 1),
+            ("replies_5xx", 0),
+        ],
+    );
 }
 
 #[test]

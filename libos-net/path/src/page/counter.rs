@@ -101,6 +101,8 @@ labelled! {
         ReplyMemory = "reply_memory",
         /// It was not done when the service stopped.
         Cut = "cut",
+        /// The reply had begun, and its function did not finish it.
+        BrokenOff = "broken_off",
     }
 }
 
