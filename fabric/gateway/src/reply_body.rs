@@ -65,7 +65,7 @@ struct FlowTally {
 impl Drop for FlowTally {
     fn drop(&mut self) {
         if let Some(tally) = self.tally.take_if(|_| self.is_whole) {
-            tally.is_whole(self.status);
+            tally.ends_whole(self.status);
         }
     }
 }

@@ -34,7 +34,7 @@ impl Tally {
     }
 
     /// Its reply, of this status, has left to the last byte.
-    pub(super) fn is_whole(mut self, status: u16) {
+    pub(super) fn ends_whole(mut self, status: u16) {
         self.count(outcome_of(status), None);
     }
 

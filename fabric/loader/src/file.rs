@@ -394,6 +394,7 @@ impl ChainFile {
             span,
             folder: self.folder(),
             own_args: function.args(),
+            memory: function.memory(),
             bound: bound.as_ref(),
             interpreter: python.map(|found| found.interpreter.as_path()),
             can_build: function.build().is_some(),

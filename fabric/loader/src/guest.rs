@@ -6,7 +6,7 @@ use super::executable::{check_mode, with_build};
 use super::magic;
 use super::tree::{Content, Tree};
 use hacher_chain_dsl::{
-    Code, Diagnostic, FileRef, Guest, GuestProgram, PYTHON_PLACE, Protocol, Span, usable_place,
+    ByteSize, Code, Diagnostic, FileRef, Guest, GuestProgram, PYTHON_PLACE, Protocol, Span, usable_place,
 };
 use hacher_trustlet_host::core::limits::ARGUMENTS_MAX;
 use std::fs::File;
@@ -22,6 +22,8 @@ pub(super) struct Asked<'a> {
     pub(super) folder: &'a Path,
     /// The function's own arguments, which follow those of the command.
     pub(super) own_args: &'a [String],
+    /// The memory that its author has given it.
+    pub(super) memory: ByteSize,
     /// Beneath what files are to lie.
     pub(super) bound: Option<&'a Beneath>,
     /// The interpreter of Python, if it is the program and was found.
@@ -65,15 +67,15 @@ impl Asked<'_> {
             }
         };
         let args = self.args(&place)?;
-        let mut env = Vec::new();
-        if let Protocol::Http(server) = self.guest.protocol() {
-            env.push(("PORT", server.port().to_string()));
-        }
+        let variable = match self.guest.protocol() {
+            Protocol::Http(server) => ("PORT", server.port().to_string()),
+            _ => ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", mebibytes(self.memory)),
+        };
         Ok(Found {
             tree,
             place,
             args,
-            env,
+            env: vec![variable],
         })
     }
 
@@ -160,6 +162,10 @@ impl Asked<'_> {
     fn problem(&self, message: String) -> Diagnostic {
         Diagnostic::new(Code::ExecNotUsable, self.span, message, "named here")
     }
+}
+
+fn mebibytes(memory: ByteSize) -> String {
+    (memory.bytes() >> 20).to_string()
 }
 
 /// A function whose adaptor is not there.
@@ -260,6 +266,7 @@ mod tests {
             span,
             folder: machine.path(),
             own_args: function.args(),
+            memory: function.memory(),
             bound: None,
             interpreter: None,
             can_build: false,

@@ -31,7 +31,7 @@ const PYTHON: Files = &[
     INPUT,
 ];
 const LAMBDA: Files = &[
-    ("app.py", include_str!("../../templates/lambda/app.py.in")),
+    ("task/app.py", include_str!("../../templates/lambda/app.py.in")),
     (
         "test_app.py",
         include_str!("../../templates/lambda/test_app.py.in"),

@@ -149,6 +149,27 @@ fn a_new_chain_in_python_greets() {
 }
 
 #[test]
+fn a_new_handler_of_lambda_greets() {
+    let venv = workspace().join("target/python/venv");
+    if !has_programs() {
+        return;
+    }
+    let asked = Command::new(venv.join("bin/python"))
+        .args(["-c", "import awslambdaric"])
+        .output();
+    if !asked.is_ok_and(|asked| asked.status.success()) {
+        println!(
+            "skipped: there is no awslambdaric in `{}`: libos-net/python/run installs it",
+            venv.display()
+        );
+        return;
+    }
+    let (_folder, path) = made("lambda");
+    symlink(venv, path.join(".venv")).unwrap();
+    run(&path, &["-m venv", "pip install"]);
+}
+
+#[test]
 fn a_new_server_of_http_greets() {
     if !has_programs() {
         return;
