@@ -6,11 +6,12 @@
 //! ```
 
 use crate::evidence::{Demands, EvidenceError, Verified, for_nonce, for_session, random};
-use crate::http::{Connection, HttpError, Reply};
+use crate::http::{Arriving, Connection, HttpError, Reply};
 use crate::incoming::{Opening, ReplyRefused};
 use crate::outgoing::Outgoing;
 pub use crate::question::Question;
 use crate::question::target_of;
+use crate::streamed::Streamed;
 use crate::tls::{Identity, Trust};
 use crate::url::{GatewayUrl, UrlError};
 use hacher_sealed_request::request::Encapsulated;
@@ -227,6 +228,21 @@ impl Caller {
         let mut connection = self.connect().await?;
         connection.take_at_most(self.reply_max_bytes);
         Ok(connection.ask(&question.target(&self.chain), question).await?)
+    }
+
+    /// Begins one request as it is, whoever may see it, with a body that is sent as it is read.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn begin_unverified(
+        &self,
+        question: &Question,
+        body: Option<Streamed>,
+    ) -> Result<Arriving, CallError> {
+        let mut connection = self.connect().await?;
+        Ok(connection
+            .stream(&question.target(&self.chain), question, body)
+            .await?)
     }
 
     async fn connect(&self) -> Result<Connection, UrlError> {

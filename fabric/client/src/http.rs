@@ -1,7 +1,8 @@
 //! A connection over which a client speaks HTTP/1.1 with a gateway or a daemon.
 
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, Unsent};
 pub use crate::question::Question;
+use crate::streamed::Streamed;
 use crate::tls::Met;
 use bytes::Bytes;
 use core::pin::Pin;
@@ -74,6 +75,9 @@ pub enum HttpError {
         /// What was taken at most.
         max_bytes: usize,
     },
+    /// The input cannot be read to its end.
+    #[error("cannot read the input: {0}")]
+    Input(io::Error),
     /// The request is not one.
     #[error("not a request: {0}")]
     Request(#[from] hyper::http::Error),
@@ -136,7 +140,7 @@ fn in_one_line(text: &str, max_chars: usize) -> String {
 
 /// A reply whose body is still to come.
 #[derive(Debug)]
-pub(crate) struct Arriving {
+pub struct Arriving {
     address: AdminAddress,
     /// Its status.
     pub(crate) status: StatusCode,
@@ -274,6 +278,23 @@ impl Connection {
         reply.collect(self.reply_max_bytes).await
     }
 
+    /// Asks a question at a target with a body that is sent as it is read, in place of its own, and reads the head
+    /// of the reply, which may come before all of the body was sent.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn stream(
+        &mut self,
+        target: &str,
+        question: &Question,
+        body: Option<Streamed>,
+    ) -> Result<Arriving, HttpError> {
+        let fields = question.fields.iter();
+        let headers = fields.map(|(name, value)| (name.as_str(), value.as_str()));
+        let body = body.map_or_else(|| Outgoing::Plain(question.body.clone()), Outgoing::Streamed);
+        self.begin(question.method.clone(), target, headers, body).await
+    }
+
     /// Sends a request, and reads the head of the reply.
     pub(crate) async fn begin<'h>(
         &mut self,
@@ -322,6 +343,9 @@ impl Connection {
 impl HttpError {
     /// A connection that broke, by itself or because nothing moved on it.
     fn broken(address: &AdminAddress, source: hyper::Error) -> Self {
+        if let Some(Unsent::Read(error)) = source.source().and_then(<dyn Error>::downcast_ref) {
+            return Self::Input(io::Error::new(error.kind(), error.to_string()));
+        }
         let address = address.clone();
         let cause = source.source().and_then(<dyn Error>::downcast_ref::<io::Error>);
         match cause.map(io::Error::kind) {
@@ -338,6 +362,22 @@ impl HttpError {
 }
 
 impl Arriving {
+    /// The reply without its body.
+    #[must_use]
+    pub fn head(&self) -> Reply {
+        Reply {
+            status: self.status,
+            headers: self.headers.clone(),
+            body: Bytes::new(),
+        }
+    }
+
+    /// Who answers.
+    #[must_use]
+    pub const fn address(&self) -> &AdminAddress {
+        &self.address
+    }
+
     /// A header, if it is text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -349,7 +389,10 @@ impl Arriving {
     }
 
     /// The next bytes of the body; `None` at its end.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
+    ///
+    /// # Errors
+    /// [`HttpError::Broken`] and [`HttpError::Idle`].
+    pub async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
         loop {
             match self.body.frame().await {
                 None => return Ok(None),
@@ -364,7 +407,10 @@ impl Arriving {
     }
 
     /// All of the body, if it has at most so many bytes.
-    pub(crate) async fn collect(self, max_bytes: usize) -> Result<Reply, HttpError> {
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn collect(self, max_bytes: usize) -> Result<Reply, HttpError> {
         let address = self.address;
         let collected = Limited::new(self.body, max_bytes).collect().await;
         let body = collected.map_err(|error| match error.downcast::<hyper::Error>() {

@@ -3,7 +3,7 @@
 //! ```text
 //! http      a connection that speaks HTTP/1.1, over whatever stream
 //! url, tls  where a gateway is, and whose certificates are taken there
-//! outgoing  the body of a request: as it is, or sealed as it is sent
+//! outgoing  the body of a request: as it is, sealed as it is sent, or as it is read (streamed)
 //! incoming  a sealed reply, opened as it comes
 //! multipart the parts of a reply that joins several
 //! question  what is asked of a chain
@@ -45,5 +45,6 @@ pub mod incoming;
 pub mod multipart;
 mod outgoing;
 mod question;
+pub mod streamed;
 pub mod tls;
 pub mod url;

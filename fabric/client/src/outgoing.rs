@@ -1,12 +1,14 @@
-//! The body of a request: some bytes as they are, or sealed segment by segment while the connection takes
-//! them, so that the other end opens the first ones while the next are sealed.
+//! The body of a request: some bytes as they are, as they are read, or sealed segment by segment while the
+//! connection takes them, so that the other end opens the first ones while the next are sealed.
 
+use crate::streamed::Streamed;
 use bytes::Bytes;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 use hacher_sealed_request::Refused;
 use hacher_sealed_request::segments::{OVERHEAD_BYTES, SEGMENT_BYTES, Sealer, sealed_len};
 use hyper::body::{Body, Frame, SizeHint};
+use std::io;
 
 /// What a connection sends.
 pub(crate) enum Outgoing {
@@ -14,6 +16,19 @@ pub(crate) enum Outgoing {
     Plain(Bytes),
     /// Bytes that are sealed when they are taken.
     Sealed(Box<Sealing>),
+    /// Bytes that are read when they are taken.
+    Streamed(Streamed),
+}
+
+/// A body that cannot be sent to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unsent {
+    /// It cannot be sealed.
+    #[error(transparent)]
+    Seal(#[from] Refused),
+    /// It cannot be read.
+    #[error("cannot read the input: {0}")]
+    Read(#[from] io::Error),
 }
 
 /// A body that is being sealed.
@@ -67,18 +82,27 @@ impl Sealing {
 
 impl Body for Outgoing {
     type Data = Bytes;
-    type Error = Refused;
+    type Error = Unsent;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Refused>>> {
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Unsent>>> {
         if self.is_end_stream() {
             return Poll::Ready(None);
         }
         let data = match &mut *self {
             Self::Plain(bytes) => Ok(core::mem::take(bytes)),
-            Self::Sealed(sealing) => sealing.next(),
+            Self::Sealed(sealing) => sealing.next().map_err(Unsent::Seal),
+            Self::Streamed(streamed) => {
+                let Some(piece) = ready!(streamed.pieces.poll_recv(context)) else {
+                    return Poll::Ready(None);
+                };
+                if let (Ok(piece), Some(left)) = (&piece, &mut streamed.left) {
+                    *left = left.saturating_sub(piece.len() as u64);
+                }
+                piece.map_err(Unsent::Read)
+            }
         };
         Poll::Ready(Some(data.map(Frame::data)))
     }
@@ -91,6 +115,10 @@ impl Body for Outgoing {
         SizeHint::with_exact(match self {
             Self::Plain(bytes) => bytes.len() as u64,
             Self::Sealed(sealing) => sealing.left as u64,
+            Self::Streamed(streamed) => match streamed.left {
+                Some(left) => left,
+                None => return SizeHint::default(),
+            },
         })
     }
 }

@@ -51,7 +51,7 @@ impl Told {
             };
             tell!(
                 Warning, about;
-                "it made the system call `{}`, which is refused (EPERM); docs/functions.md lists what a function has",
+                "system call `{}` refused (EPERM); docs/functions.md lists the allowed calls",
                 name(call)
             );
         }

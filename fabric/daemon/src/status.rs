@@ -191,7 +191,10 @@ impl Instance {
         });
         let said = match health {
             _ if health.is_fit() => return None,
-            Health::CrashLoop => format!("{who} keeps ending, {} times so far{after}", self.history.deaths),
+            Health::CrashLoop => format!(
+                "{who} is in a crash loop: {} deaths so far{after}",
+                self.history.deaths
+            ),
             Health::BackOff => {
                 let due = self.history.next_start.map_or(0, |due| since(now, due));
                 match &self.history.refused {

@@ -183,7 +183,7 @@ pub(super) fn path_of(path: &str) -> Result<Cow<'_, str>, Problem> {
     };
     if path.split('/').any(|segment| matches!(segment, "." | "..")) {
         return Err(malformed(
-            "a path has no segments `.` and `..`: the client resolves them",
+            "`.` and `..` segments are not allowed in a path; clients must resolve them",
         ));
     }
     Ok(path)

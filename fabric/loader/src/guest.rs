@@ -13,6 +13,9 @@ use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+/// Where a function finds a program that lies on this machine where functions have something else, as in /tmp.
+const OTHERWISE: &str = "/usr/local/bin";
+
 /// What a chain file asks for of such a program.
 pub(super) struct Asked<'a> {
     pub(super) guest: &'a Guest,
@@ -94,7 +97,8 @@ impl Asked<'_> {
         Tree::read(path, place, bound).map_err(|error| Box::new(self.problem(error.to_string())))
     }
 
-    /// Where the service's search path has a program, and the function finds it: at the same place.
+    /// Where the service's search path has a program, and where the function finds it: at the same place, if
+    /// that can be.
     fn named(&self, name: &str) -> Result<(PathBuf, String), Box<Diagnostic>> {
         let search = std::env::var_os("PATH").unwrap_or_default();
         self.named_in(name, std::env::split_paths(&search))
@@ -111,10 +115,13 @@ impl Asked<'_> {
             found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
         };
         let found = folders.map(|folder| folder.join(name)).find(may_run);
-        let placed = found.and_then(|path| Some((path.clone(), usable_place(path.to_str()?)?)));
+        let placed = found.map(|path| {
+            let same = path.to_str().and_then(usable_place);
+            let place = same.unwrap_or_else(|| format!("{OTHERWISE}/{name}"));
+            (path, place)
+        });
         placed.ok_or_else(|| {
-            let message =
-                format!("there is no program `{name}` in the folders of PATH that a function can be given");
+            let message = format!("there is no program `{name}` in the folders of PATH");
             let missing = Diagnostic::new(Code::ExecMissing, self.span, message, "named here");
             Box::new(missing.with_help(format!(
                 "a program beside the chain file is named with a slash: \"./{name}\""
@@ -278,7 +285,8 @@ mod tests {
                 let (path, place) = asked
                     .named_in(name, search)
                     .map_err(|problem| rendered(*problem))?;
-                assert_eq!(path.to_str(), Some(&*place), "found where the service has it");
+                let same = usable_place(path.to_str().unwrap());
+                assert_eq!(place, same.unwrap_or_else(|| format!("/usr/local/bin/{name}")));
                 return Ok((place.clone(), asked.args(&place).unwrap()));
             }
             _ => asked.find().map_err(|problem| rendered(*problem))?,

@@ -44,9 +44,10 @@ pub struct CallArgs {
     /// terminal
     #[arg(long, short)]
     pub verbose: bool,
-    /// Refuse replies with a longer body, such as 64MiB
-    #[arg(long, value_name = "SIZE", default_value = "1GiB")]
-    pub max_reply: ByteSize,
+    /// Refuse replies with a longer body, such as 64MiB; by default 1GiB where the reply is held, which it is
+    /// when it is sealed, bound to evidence, an error, or of several parts
+    #[arg(long, value_name = "SIZE")]
+    pub max_reply: Option<ByteSize>,
     /// Give up after so many seconds without progress on the connection: longer than the chain's deadline
     #[arg(
         long,

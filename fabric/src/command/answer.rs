@@ -28,6 +28,11 @@ use std::path::Path;
 /// When the input cannot be read.
 pub fn question(arguments: &RequestArgs) -> Result<Question, Failed> {
     let body = arguments.input.as_deref().map_or(Ok(Bytes::new()), read_input)?;
+    Ok(question_of(arguments, body))
+}
+
+/// What is asked, with this body.
+pub fn question_of(arguments: &RequestArgs, body: Bytes) -> Question {
     let mut fields = arguments.headers.clone();
     let says = fields.iter().any(|(name, _)| name == "content-type");
     let guessed = arguments.input.as_deref().filter(|_| !says).map(content_type_of);
@@ -39,13 +44,13 @@ pub fn question(arguments: &RequestArgs) -> Result<Question, Failed> {
         Some((path, query)) => (path, Some(query.to_owned())),
         None => (arguments.path.as_str(), None),
     };
-    Ok(Question {
+    Question {
         method: arguments.method.clone().unwrap_or(Method::POST),
         path: path.to_owned(),
         query,
         fields,
         body,
-    })
+    }
 }
 
 /// Reads a request's body; `-` is standard input.
@@ -200,7 +205,7 @@ fn is_problem(reply: &Reply) -> bool {
 }
 
 /// Status line and headers, as HTTP/1.1 has them.
-fn head(reply: &Reply) -> String {
+pub fn head(reply: &Reply) -> String {
     let mut text = format!("HTTP/1.1 {}\n", status(reply));
     for (name, value) in &reply.headers {
         // Writing to a string does not fail.
@@ -219,12 +224,16 @@ pub fn status(reply: &Reply) -> String {
 }
 
 fn summary(reply: &Reply) -> String {
+    summary_of(reply, reply.body.len() as u64)
+}
+
+/// Status and type of a reply whose body has so many bytes.
+pub fn summary_of(reply: &Reply, len_bytes: u64) -> String {
     let content_type = reply.header("content-type").map(|said| format!(", {said}"));
     format!(
-        "{}{}, {} B",
+        "{}{}, {len_bytes} B",
         status(reply),
         content_type.unwrap_or_default(),
-        reply.body.len()
     )
 }
 

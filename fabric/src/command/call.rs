@@ -6,9 +6,12 @@
 //! and --bound               evidence is verified, and the request goes as it is over the connection that it is bound to
 //! ```
 
+use super::streamed::{self, Delivered, HELD_MAX_BYTES, StreamError};
 use super::{Failed, answer, complain, paint, print_json};
 use crate::cli::{CallArgs, Format};
 use crate::{demands, given, verdict};
+use bytes::Bytes;
+use hacher_chain_dsl::ByteSize;
 use hacher_client::caller::{Answered, CallError, Caller};
 use hacher_client::evidence::{EvidenceError, Verified};
 use hacher_client::incoming::ReplyRefused;
@@ -40,7 +43,6 @@ pub fn call(arguments: &CallArgs) -> Result<(), Failed> {
     let way = way_of(arguments)?;
     let format = arguments.format.format;
     let caller = caller_of(arguments, way)?;
-    let question = answer::question(&arguments.request)?;
     if way == Way::AsItIs && !caller.gateway.is_tls() && !caller.gateway.is_here() {
         complain(&format!(
             "{} nothing is verified: {} is another machine, and anyone in between can read and change request and reply; with --policy or --expect-digest the request is sealed\n",
@@ -51,6 +53,11 @@ pub fn call(arguments: &CallArgs) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    // One part of a reply is taken out of all of it.
+    if way == Way::AsItIs && arguments.reply.part.is_none() {
+        return runtime.block_on(call_streamed(arguments, &caller));
+    }
+    let question = answer::question(&arguments.request)?;
     let answered = runtime.block_on(async {
         let answered = match way {
             Way::AsItIs => return Ok((caller.call_unverified(&question).await?, None)),
@@ -95,6 +102,47 @@ pub fn call(arguments: &CallArgs) -> Result<(), Failed> {
         answer::report(&said.into(), &arguments.reply)?;
     }
     answer::verdict(&reply, format)
+}
+
+/// Sends the input as it is read, and writes the output as it comes.
+async fn call_streamed(arguments: &CallArgs, caller: &Caller) -> Result<(), Failed> {
+    let format = arguments.format.format;
+    let question = answer::question_of(&arguments.request, Bytes::new());
+    let body = arguments
+        .request
+        .input
+        .as_deref()
+        .map(streamed::input)
+        .transpose()?;
+    let max_bytes = arguments.max_reply.map(ByteSize::bytes);
+    let delivered = streamed::exchange(caller, &question, body, &arguments.reply, max_bytes).await;
+    let Delivered {
+        reply,
+        len_bytes,
+        is_written,
+    } = delivered.map_err(|error| match error {
+        StreamError::Call(error) => explain(&error, &caller.gateway, format),
+        StreamError::Here(failed) => failed,
+    })?;
+    if !is_written {
+        answer::show(&reply, &arguments.reply, format)?;
+    }
+    if format == Format::Json {
+        let mut said = answer::data(&reply, &arguments.reply);
+        said.extend([
+            ("bytes".to_owned(), json!(len_bytes)),
+            ("verified".to_owned(), json!(false)),
+            ("sealed".to_owned(), json!(false)),
+            ("platform".to_owned(), json!(null)),
+            ("digest".to_owned(), json!(null)),
+        ]);
+        answer::report(&said.into(), &arguments.reply)?;
+    }
+    match (is_written, format) {
+        (true, Format::Human) => complain(&format!("{}\n", answer::summary_of(&reply, len_bytes))),
+        (true, Format::Json) => Ok(()),
+        (false, _) => answer::verdict(&reply, format),
+    }
 }
 
 /// What kept the request from others.
@@ -186,7 +234,8 @@ fn caller_of(arguments: &CallArgs, way: Way) -> Result<Caller, Failed> {
         identity,
         chain: arguments.chain.clone(),
         demands,
-        reply_max_bytes: usize::try_from(arguments.max_reply.bytes()).unwrap_or(usize::MAX),
+        reply_max_bytes: usize::try_from(arguments.max_reply.map_or(HELD_MAX_BYTES, ByteSize::bytes))
+            .unwrap_or(usize::MAX),
         idle_max: Duration::from_secs(u64::from(arguments.timeout)),
     })
 }

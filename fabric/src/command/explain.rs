@@ -170,7 +170,7 @@ fn requests(chain: &Chain) -> Value {
 /// What makes the reply: for each way into egress, the records that it joins.
 fn reply(chain: &Chain) -> Value {
     json!({
-        "egress": chain.egress().map(Egress::as_str), "max_bytes": chain.ingress().max_reply().bytes(),
+        "egress": chain.egress().map(Egress::as_str), "max_bytes": chain.ingress().max_reply().bytes(), "streams": reply_streams(chain),
         "alternatives": replies(chain),
     })
 }
@@ -182,6 +182,16 @@ fn replies(chain: &Chain) -> Vec<Vec<String>> {
         edges.map(|edge| chain.source_name(edge.from())).collect()
     });
     sources.collect()
+}
+
+/// Whether a reply may leave as it is made; `max_reply` then bounds what is held of it.
+fn reply_streams(chain: &Chain) -> bool {
+    let to_egress = |edge: &&Edge| edge.to() == Target::Egress;
+    chain
+        .edges()
+        .iter()
+        .filter(to_egress)
+        .any(|edge| chain.streams(edge))
 }
 
 fn reply_in_words(chain: &Chain) -> String {
@@ -200,11 +210,15 @@ fn reply_in_words(chain: &Chain) -> String {
     let egress = chain
         .egress()
         .map(|egress| format!(" (egress = \"{}\")", egress.as_str()));
+    let most = bytes(chain.ingress().max_reply().bytes());
+    let most = match reply_streams(chain) {
+        true => format!("of any length where it streams, {most} held at most"),
+        false => format!("{most} at most"),
+    };
     format!(
-        "  reply: of {}{first}{}; {} at most\n",
+        "  reply: of {}{first}{}; {most}\n",
         ways.join(", or of "),
         egress.unwrap_or_default(),
-        bytes(chain.ingress().max_reply().bytes())
     )
 }
 

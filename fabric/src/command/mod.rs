@@ -14,6 +14,7 @@ mod operator;
 pub mod run;
 pub mod serve;
 pub mod status;
+mod streamed;
 pub mod tcb;
 pub mod traces;
 pub mod verify;

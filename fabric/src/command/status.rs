@@ -99,10 +99,10 @@ fn human(status: &Value) -> String {
 fn write_chain(out: &mut String, chain: &Value) {
     let _ = writeln!(
         out,
-        "\nchain `{}` {}, {} requests, {} in flight of {}, {} queued, {} shed\n  digest {}",
+        "\nchain `{}` {}, {}, {} in flight of {}, {} queued, {} shed\n  digest {}",
         text(chain, "name"),
         text(chain, "version"),
-        number(chain, "requests"),
+        counted(number(chain, "requests"), "request"),
         number(chain, "in_flight"),
         number(chain, "in_flight_limit"),
         number(chain, "queued"),
@@ -146,10 +146,10 @@ fn instances(chain: &Value) -> Table {
         ("serving for", Align::Right),
         ("starts", Align::Right),
         ("deaths", Align::Right),
-        ("runs", Align::Right),
+        ("succeeded", Align::Right),
         ("retried", Align::Right),
         ("failed", Align::Right),
-        ("refused", Align::Right),
+        ("segments refused", Align::Right),
         ("mean run", Align::Right),
         ("memory", Align::Right),
     ]);
@@ -165,7 +165,7 @@ fn instances(chain: &Value) -> Table {
             number(instance, "runs_retried").to_string(),
             number(instance, "records_failed").to_string(),
             number(instance, "refused").to_string(),
-            duration(number(instance, "mean_run_ns")),
+            mean_run(instance),
             format!(
                 "{} of {}",
                 bytes(number(instance, "memory_used_bytes")),
@@ -174,6 +174,20 @@ fn instances(chain: &Value) -> Table {
         ]);
     }
     table
+}
+
+/// Of an instance that has not run, there is none.
+fn mean_run(instance: &Value) -> String {
+    match number(instance, "mean_run_ns") {
+        0 => "-".to_owned(),
+        mean => duration(mean),
+    }
+}
+
+/// `1 request`, `2 requests`.
+fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 /// What went wrong with an instance.

@@ -118,7 +118,7 @@ fn a_function_that_keeps_ending_makes_its_chain_not_ready_everywhere() {
         .unwrap()
         .to_owned();
     assert!(
-        complaint.contains("a#0 keeps ending") && complaint.contains("code 9"),
+        complaint.contains("a#0 is in a crash loop") && complaint.contains("code 9"),
         "{complaint}"
     );
     let end = &first(&status)["last_end"];
@@ -147,7 +147,7 @@ fn a_function_that_keeps_ending_makes_its_chain_not_ready_everywhere() {
         let (code, out, err) = ask(&service, words);
         assert_eq!(code, Some(3), "{words:?}: {err}");
         assert!(
-            out.contains("NOT READY: a#0 keeps ending") && out.contains("exited with code 9"),
+            out.contains("NOT READY: a#0 is in a crash loop") && out.contains("exited with code 9"),
             "{out}"
         );
     }

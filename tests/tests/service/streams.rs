@@ -2,11 +2,14 @@
 //! held anywhere; and what happens in the middle of a stream has a clear end.
 
 use hacher_tests::streamed::MIDDLE_BYTES;
-use hacher_tests::{Scrape, Service, function, instances, until};
+use hacher_tests::{Scrape, Service, executable, function, instances, until};
 use ring::digest::{Context, SHA256};
 use rustix::process::Signal;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::path::Path;
+use std::process::{Command, Output};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -413,6 +416,52 @@ fn a_client_that_does_not_send_the_rest_is_told_so_and_no_error_of_the_chain() {
             ("replies_5xx", 0),
         ],
     );
+}
+
+/// What `call` does with a file as its input, in an address space of 256 MiB, and its output to another file.
+fn called(service: &Service, input: &Path, output: &Path) -> Output {
+    let command = format!(
+        "ulimit -v 262144; exec '{}' call t --gateway {} --input '{}' --output '{}'",
+        executable("fabric-under-test").display(),
+        service.gateway,
+        input.display(),
+        output.display()
+    );
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &command]).output().unwrap()
+}
+
+#[test]
+fn call_sends_what_it_reads_and_writes_what_comes() {
+    let service = Service::start(&chain("", "", &["a"], "")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("input"), folder.path().join("output"));
+    // More than it has memory for.
+    let len = 300 * MIB;
+    File::create(&input).unwrap().set_len(len).unwrap();
+    let said = called(&service, &input, &output);
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    assert_eq!(fs::metadata(&output).unwrap().len(), len);
+    // A reply that ends in the middle leaves what was there before.
+    File::options()
+        .write(true)
+        .open(&input)
+        .unwrap()
+        .write_all(b"k")
+        .unwrap();
+    fs::write(&output, "before").unwrap();
+    let said = called(&service, &input, &output);
+    assert_eq!(
+        said.status.code(),
+        Some(1),
+        "{}",
+        String::from_utf8_lossy(&said.stderr)
+    );
+    assert_eq!(fs::read(&output).unwrap(), b"before");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    let said = called(&service, Path::new("/proc/self/mem"), &output);
+    let told = String::from_utf8_lossy(&said.stderr);
+    assert!(told.contains("cannot read the input"), "{told}");
 }
 
 #[test]

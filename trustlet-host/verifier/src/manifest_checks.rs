@@ -119,7 +119,7 @@ fn check_named(checks: &mut Checks, name: CheckName, accepted: &BTreeSet<Digest>
     checks.put(
         name,
         match others.is_empty() {
-            true => Ok(format!("{} as the policy names", found.len())),
+            true => Ok(format!("{} match the policy", found.len())),
             false => Err(format!(
                 "{}, which is not among the {} that are accepted",
                 others.join("; "),
@@ -269,7 +269,7 @@ fn check_protections(manifest: &Manifest, policy: &ManifestPolicy, checks: &mut 
         Protections,
         policy.demands_sealed_edges,
         &mapped.collect::<Vec<_>>(),
-        "of the edges are mapped, and not sealed",
+        "of the edges are mapped instead of sealed",
     );
 }
 

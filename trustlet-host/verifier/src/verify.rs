@@ -133,7 +133,7 @@ fn check_emulated(evidence: &Evidence, expectations: &Expectations<'_>, checks: 
         EmulatedSignature,
         match verified {
             Ok(_) | Err(EmulatedError::ReportData) => {
-                Ok("signed by a root that was made for this".to_owned())
+                Ok("signed by a throw-away root of the service itself".to_owned())
             }
             Err(error) => Err(error.to_string()),
         },
