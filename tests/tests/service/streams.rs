@@ -148,7 +148,7 @@ impl Exchange {
 /// What is resident of a process, in bytes, and the most that ever was.
 fn resident(service: &Service, name: &str) -> (u64, u64) {
     let pid = service.process(name).unwrap();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let field = |name: &str| {
         let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
