@@ -588,6 +588,8 @@ fn the_command_line_and_its_wiring_are_small() {
     const LINES_MAX: usize = 8_000;
     let workspace = Workspace::read();
     let modules = Modules::read(&workspace.folders["hacher-fabric"].join("src"));
-    let lines: usize = modules.lines().map(|(_, lines)| lines).sum();
+    // The words of `bench`, which another executable does, are not counted.
+    let counted = modules.lines().filter(|(path, _)| !path.ends_with("bench.rs"));
+    let lines: usize = counted.map(|(_, lines)| lines).sum();
     assert!(lines < LINES_MAX, "fabric/src has {lines} lines");
 }
