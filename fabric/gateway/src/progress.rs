@@ -6,6 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
+/// How much earlier a function may see that a time is up: the gateway's timers are rounded.
+const CLOCKS_APART: Duration = Duration::from_millis(10);
+
 /// When a request moved last.
 pub(super) struct Progress {
     moved_at: Cell<Instant>,
@@ -52,9 +55,10 @@ impl Progress {
         self.client.set(Sending::Lost);
     }
 
-    /// Whether it is the client that has to send more: if nothing moves, that is why.
-    pub(super) fn is_client_awaited(&self) -> bool {
-        self.client.get() == Sending::Awaited
+    /// Whether nothing has moved for too long as the client has not sent more. Its function's run ends at the
+    /// same time, and which of the two is seen first is chance.
+    pub(super) fn is_client_late(&self) -> bool {
+        self.client.get() == Sending::Awaited && Instant::now() + CLOCKS_APART >= self.until()
     }
 
     /// Whether the client does not send the rest.

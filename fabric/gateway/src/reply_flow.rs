@@ -172,7 +172,8 @@ impl FlowReader {
         match self.flow.outcome.get() {
             Some(Outcome::Whole) => return Poll::Ready(Ok(())),
             Some(Outcome::Broken) => {
-                let by_client = self.flow.progress.has_lost_client();
+                let progress = &self.flow.progress;
+                let by_client = progress.is_client_late() || progress.has_lost_client();
                 return Poll::Ready(Err(BrokenOff { by_client }));
             }
             None => {}
@@ -186,7 +187,7 @@ impl FlowReader {
             let until = self.flow.progress.until();
             if Instant::now() >= until {
                 let progress = &self.flow.progress;
-                let by_client = progress.is_client_awaited() || progress.has_lost_client();
+                let by_client = progress.is_client_late() || progress.has_lost_client();
                 return Poll::Ready(Err(BrokenOff { by_client }));
             }
             if self.limit.deadline() < until {

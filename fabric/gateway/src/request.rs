@@ -266,7 +266,7 @@ async fn pass_through(
         biased;
         answer = waiting.answer(progress.is_over()) => match answer {
             // Nothing has moved as the client has not sent the rest.
-            None | Some(Answer::Late { .. }) if progress.is_client_awaited() => {
+            None | Some(Answer::Late { .. } | Answer::Fault { .. }) if progress.is_client_late() => {
                 return too_slow().with("chain", chain).response();
             }
             answer => answer,
