@@ -1,5 +1,5 @@
-//! What a function says that it is: one of `exec`, `python`, `http` and `lambda`, with the keys that belong to
-//! it.
+//! What a function says that it is: one of `exec`, `python`, `http` and `lambda`, with the keys that belong
+//! to it.
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problems};

@@ -1,4 +1,5 @@
-//! The executable before programs that know nothing of chains: `hacher-adaptor`, where it lies beside this one.
+//! The executable before programs that know nothing of chains: `hacher-adaptor`, where it lies beside this
+//! one.
 
 use crate::companion::Companion;
 use hacher_loader::file::{AdaptorFile, ChainFile};

@@ -278,8 +278,8 @@ impl Connection {
         reply.collect(self.reply_max_bytes).await
     }
 
-    /// Asks a question at a target with a body that is sent as it is read, in place of its own, and reads the head
-    /// of the reply, which may come before all of the body was sent.
+    /// Asks a question at a target with a body that is sent as it is read, in place of its own, and reads the
+    /// head of the reply, which may come before all of the body was sent.
     ///
     /// # Errors
     /// [`HttpError`].

@@ -19,8 +19,8 @@ pub struct Streamed {
 }
 
 impl Streamed {
-    /// Reads `source` on a thread of its own, as fast as what was read is sent. `len_bytes`: how many bytes there
-    /// are, where that is known; the request then says so.
+    /// Reads `source` on a thread of its own, as fast as what was read is sent. `len_bytes`: how many bytes
+    /// there are, where that is known; the request then says so.
     ///
     /// # Errors
     /// When there can be no thread.

@@ -1,7 +1,8 @@
 //! What is counted of a request to a chain: how it ended, why if the gateway itself answered it, and how long
 //! that took. Each request is counted once, whatever becomes of it, the refused ones too.
 //!
-//! A reply that leaves as it is made is counted at its end: its function may break it off, or its client leave.
+//! A reply that leaves as it is made is counted at its end: its function may break it off, or its client
+//! leave.
 
 use super::endpoint::Endpoint;
 use super::problem::Reason;

@@ -1,5 +1,5 @@
-//! Programs that know nothing of chains: where the program of a function lies, and the arguments with which the
-//! adaptor, which is the function's executable, starts it.
+//! Programs that know nothing of chains: where the program of a function lies, and the arguments with which
+//! the adaptor, which is the function's executable, starts it.
 
 use super::beneath::Beneath;
 use super::executable::{check_mode, with_build};
@@ -13,7 +13,8 @@ use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Where a function finds a program that lies on this machine where functions have something else, as in /tmp.
+/// Where a function finds a program that lies on this machine where functions have something else, as in
+/// /tmp.
 const OTHERWISE: &str = "/usr/local/bin";
 
 /// What a chain file asks for of such a program.

@@ -26,8 +26,8 @@ pub struct NewArgs {
     /// What its function is written in
     #[arg(long, value_enum, default_value = "rust", value_name = "KIND")]
     pub template: Template,
-    /// Hacher's source folder, whose packages `rust` and `python` build upon; by default the one that this executable
-    /// was built in
+    /// Hacher's source folder, whose packages `rust` and `python` build upon; by default the one that this
+    /// executable was built in
     #[arg(long, value_name = "DIR")]
     pub sources: Option<PathBuf>,
 }

@@ -56,8 +56,8 @@ pub(super) fn input(path: &Path) -> Result<Streamed, Failed> {
     Streamed::of(file, len_bytes).map_err(unread)
 }
 
-/// Sends `body`, and writes the reply as it comes, if it is no error and has one part. `max_bytes`: the longest
-/// that is taken.
+/// Sends `body`, and writes the reply as it comes, if it is no error and has one part. `max_bytes`: the
+/// longest that is taken.
 ///
 /// # Errors
 /// [`StreamError`]; no file of a reply that is not whole is left.

@@ -60,8 +60,8 @@ fn a_program_beside_the_chain_file_is_started_with_its_port_and_arguments() {
     if !is_possible(false) {
         return;
     }
-    // A server of its own, which takes its port from the environment; by a path that climbs, as these tests may
-    // have been built in /tmp, where no program of a function can be.
+    // A server of its own, which takes its port from the environment; by a path that climbs, as these tests
+    // may have been built in /tmp, where no program of a function can be.
     let program = executable("test-function");
     let chain = format!(
         "{HEAD}http = {{ command = [\"../../../../../../../..{}\"], port = 8123, path = \"/app\", ready = \"/ok\" }}\n\

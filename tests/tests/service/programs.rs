@@ -168,7 +168,8 @@ impl Given {
         format!("secrets = {{ KEY = \"file:{}\" }}\n", self.file.path().display())
     }
 
-    /// Looks for what `function` knows in its own memory, where it has to be found, and in that of its `program`.
+    /// Looks for what `function` knows in its own memory, where it has to be found, and in that of its
+    /// `program`.
     pub(crate) fn assert_not_in(&self, service: &Service, function: i32, program: i32) {
         let hex = service.ready["chains"][0]["digest"].as_str().unwrap();
         let digest: Vec<u8> = (0..hex.len() / 2)
