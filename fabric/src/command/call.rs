@@ -20,7 +20,7 @@ use hacher_client::url::GatewayUrl;
 use hacher_trustlet_host::evidence::Kind;
 use hacher_trustlet_host::hex::hex;
 use hacher_trustlet_host::lines;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
@@ -87,18 +87,7 @@ pub fn call(arguments: &CallArgs) -> Result<(), Failed> {
     answer::show(&reply, &arguments.reply, format)?;
     if format == Format::Json {
         let mut said = answer::data(&reply, &arguments.reply);
-        said.extend([
-            ("verified".to_owned(), json!(way != Way::AsItIs)),
-            ("sealed".to_owned(), json!(way == Way::Sealed)),
-            (
-                "platform".to_owned(),
-                json!(platform.map(|platform| platform.word())),
-            ),
-            (
-                "digest".to_owned(),
-                json!(verified.as_ref().map(|verified| hex(&verified.chain_digest))),
-            ),
-        ]);
+        said.extend(protected(way, verified.as_ref()));
         answer::report(&said.into(), &arguments.reply)?;
     }
     answer::verdict(&reply, format)
@@ -129,13 +118,8 @@ async fn call_streamed(arguments: &CallArgs, caller: &Caller) -> Result<(), Fail
     }
     if format == Format::Json {
         let mut said = answer::data(&reply, &arguments.reply);
-        said.extend([
-            ("bytes".to_owned(), json!(len_bytes)),
-            ("verified".to_owned(), json!(false)),
-            ("sealed".to_owned(), json!(false)),
-            ("platform".to_owned(), json!(null)),
-            ("digest".to_owned(), json!(null)),
-        ]);
+        said.insert("bytes".to_owned(), json!(len_bytes));
+        said.extend(protected(Way::AsItIs, None));
         answer::report(&said.into(), &arguments.reply)?;
     }
     match (is_written, format) {
@@ -143,6 +127,19 @@ async fn call_streamed(arguments: &CallArgs, caller: &Caller) -> Result<(), Fail
         (true, Format::Json) => Ok(()),
         (false, _) => answer::verdict(&reply, format),
     }
+}
+
+/// What kept the request from others, as data.
+fn protected(way: Way, verified: Option<&Verified>) -> [(String, Value); 4] {
+    let platform = verified.and_then(platform_of).map(Kind::word);
+    let digest = verified.map(|verified| hex(&verified.chain_digest));
+    [
+        ("verified", json!(way != Way::AsItIs)),
+        ("sealed", json!(way == Way::Sealed)),
+        ("platform", json!(platform)),
+        ("digest", json!(digest)),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
 }
 
 /// What kept the request from others.
