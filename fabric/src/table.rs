@@ -72,18 +72,21 @@ impl Table {
 #[must_use]
 pub fn duration(ns: u64) -> String {
     let scaled = |unit: u64, name: &str| {
-        let thousandths = u128::from(ns) * 1000 / u128::from(unit);
-        let (whole, part) = (thousandths / 1000, thousandths % 1000);
-        match whole {
-            0..10 => format!("{whole}.{:02} {name}", part / 10),
-            10..100 => format!("{whole}.{} {name}", part / 100),
-            _ => format!("{whole} {name}"),
+        let rounded = |parts: u64| {
+            let part = u128::from(unit / parts);
+            (u128::from(ns) + part / 2) / part
+        };
+        match (rounded(100), rounded(10)) {
+            (hundredths @ 0..1_000, _) => format!("{}.{:02} {name}", hundredths / 100, hundredths % 100),
+            (_, tenths @ 0..1_000) => format!("{}.{} {name}", tenths / 10, tenths % 10),
+            _ => format!("{} {name}", rounded(1)),
         }
     };
     match ns {
         0..1_000 => format!("{ns} ns"),
-        1_000..1_000_000 => scaled(1_000, "µs"),
-        1_000_000..1_000_000_000 => scaled(1_000_000, "ms"),
+        // What would be rounded up to 1000 has the next unit.
+        1_000..999_500 => scaled(1_000, "µs"),
+        999_500..999_500_000 => scaled(1_000_000, "ms"),
         _ => scaled(1_000_000_000, "s"),
     }
 }
@@ -114,7 +117,12 @@ mod tests {
     fn durations_and_sizes_are_short_and_right() {
         assert_eq!(duration(999), "999 ns");
         assert_eq!(duration(1_234), "1.23 µs");
-        assert_eq!(duration(45_678), "45.6 µs");
+        assert_eq!(duration(45_678), "45.7 µs");
+        assert_eq!(
+            [9_994, 9_995, 99_949, 99_950].map(duration),
+            ["9.99 µs", "10.0 µs", "99.9 µs", "100 µs"]
+        );
+        assert_eq!([999_499, 999_500].map(duration), ["999 µs", "1.00 ms"]);
         assert_eq!(duration(123_456_789), "123 ms");
         assert_eq!(duration(2_500_000_000), "2.50 s");
         assert_eq!(bytes(1023), "1023 B");

@@ -142,7 +142,8 @@ fn each_attempt_finds_itself_as_the_parent_and_the_one_that_succeeds_is_handed_o
             );
             assert_eq!(span.run.seen_ns, spans[0].run.seen_ns, "the record came once");
         }
-        assert!(spans[2].run.out_bytes > 12 && spans[0].run.out_bytes == 0);
+        assert_eq!((spans[0].run.out_bytes, spans[2].run.out_bytes), (0, 12));
+        assert_eq!((spans[2].run.queued_ns, spans[2].run.hand_over_ns), (0, 0));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use hacher_libos_net::clock::{self, Monotonic};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 /// Seconds of a day; UTC as computers count it has no others.
@@ -10,6 +11,12 @@ const DAY_S: u64 = 86_400;
 const ERA_DAYS: u64 = 146_097;
 /// Days from 0000-03-01 to 1970-01-01.
 const EPOCH_DAYS: u64 = 719_468;
+
+/// From the first moment of 1970 until the monotonic clock began, as of when it was last looked at, in
+/// nanoseconds.
+static BEGAN_NS: AtomicU64 = AtomicU64::new(0);
+/// A wall clock that is further away from where it was has been set.
+const SET: Duration = Duration::from_millis(1);
 
 /// A point in time as RFC 3339 has it; the first moment of 1970 for one before it.
 #[must_use]
@@ -36,14 +43,26 @@ pub fn now() -> String {
 /// the future, as a page that somebody else writes may say, is taken for now.
 #[must_use]
 pub fn of_monotonic(at: Monotonic) -> String {
-    let ago = clock::now().saturating_duration_since(at);
-    rfc3339(before(ago))
-}
-
-fn before(ago: Duration) -> SystemTime {
-    SystemTime::now()
-        .checked_sub(ago)
-        .unwrap_or(SystemTime::UNIX_EPOCH)
+    let began = Duration::from_nanos(BEGAN_NS.load(Ordering::Relaxed));
+    let (now, since) = (clock::now(), SystemTime::now());
+    let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let seen = since.saturating_sub(Duration::from_nanos(now.as_ns()));
+    // What is asked twice is answered alike, although two clocks are never read at once.
+    let began = if seen.abs_diff(began) < SET {
+        began
+    } else {
+        BEGAN_NS.store(
+            u64::try_from(seen.as_nanos()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
+        seen
+    };
+    let at = began.saturating_add(Duration::from_nanos(at.min(now).as_ns()));
+    rfc3339(
+        SystemTime::UNIX_EPOCH
+            .checked_add(at)
+            .unwrap_or(SystemTime::UNIX_EPOCH),
+    )
 }
 
 /// Year, month and day of a number of days since 1970-01-01, by the proleptic Gregorian calendar. Years begin
@@ -94,5 +113,8 @@ mod tests {
         for ns in [0, 1, u64::MAX] {
             assert_eq!(of_monotonic(Monotonic::from_ns(ns)).len(), 27);
         }
+        let at = clock::now();
+        let told = of_monotonic(at);
+        assert!((0..1000).all(|_| of_monotonic(at) == told), "{told}");
     }
 }

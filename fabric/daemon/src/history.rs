@@ -201,11 +201,14 @@ pub(super) fn how_it_ended(cause: Cause, code: u32, function: &str, limits: &Fun
     match cause {
         Cause::Exited => format!("exited with code {code}"),
         Cause::Signalled if Signal(code).comes_from_outside() => format!(
-            "was ended by signal {}, which this service did not send: the machine may be out of memory",
+            "was killed by signal {}, which this service did not send: the machine may be out of memory",
             Signal(code)
         ),
-        Cause::Signalled => format!("was ended by signal {}", Signal(code)),
-        _ => format!("has ended: {}", with_limit(cause.with(code), function, limits)),
+        Cause::Signalled => format!("was killed by signal {}", Signal(code)),
+        Cause::TimedOut | Cause::Unwanted => {
+            format!("was stopped: {}", with_limit(cause.with(code), function, limits))
+        }
+        _ => format!("died: {}", with_limit(cause.with(code), function, limits)),
     }
 }
 

@@ -477,7 +477,14 @@ fn access_line(record: &Record) -> Vec<String> {
         0 => "-".to_owned(),
         status => status.to_string(),
     };
-    let text = format!("{} {} {status}", record.method, record.path);
+    let or_dash = |text: &str| {
+        if text.is_empty() {
+            "-".to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
+    let text = format!("{} {} {status}", or_dash(&record.method), or_dash(&record.path));
     let mut more = vec![
         ("method", Value::Text(&record.method)),
         ("path", Value::Text(&record.path)),

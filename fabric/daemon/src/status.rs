@@ -187,7 +187,7 @@ impl Instance {
         let end = self.history.last_end;
         let after = end.map_or_else(String::new, |end| {
             let cause = with_limit(end.cause.with(end.code), &self.function, &self.limits());
-            format!(", last because {cause}")
+            format!(", the last one: {cause}")
         });
         let said = match health {
             _ if health.is_fit() => return None,

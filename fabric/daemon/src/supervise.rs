@@ -12,7 +12,7 @@ use super::runs::Runs;
 use super::settings::Settings;
 use super::start::{self, Stillborn, Waiting};
 use super::stop::Stop;
-use super::tables::{Chain, Instance, Key, Tables};
+use super::tables::{Chain, Key, Tables};
 use super::tracing::Tracer;
 use super::{metrics, read};
 use hacher_libos_net::clock;
@@ -534,19 +534,9 @@ impl Supervisor {
         Ok(again)
     }
 
-    /// Ends the process of a run, for the replacement to go on without it.
+    /// Ends the process of a run, for the replacement to go on without it. What is logged is its death, with
+    /// this reason.
     fn end_run(&mut self, key: Key, epoch: u32, reason: EndReason) -> Result<(), Stop> {
-        let (chain, function) = self.tables.borrow().name(key);
-        let why = match reason {
-            EndReason::Overran => "overran its timeout",
-            _ => "ran on for a request that nobody waits for",
-        };
-        let tables = self.tables.borrow();
-        let record = tables.instance(key.0, key.1).and_then(Instance::last_record);
-        drop(tables);
-        let who = start::in_words(&chain, &function);
-        let about = logs::about(&chain, &function, self.tables.borrow().ordinal(key), record);
-        tell!(Warning, about; "{who} {why}; it is being replaced");
         self.tables.borrow_mut().set_state(key, InstanceState::Ending);
         let arguments = [key.0, key.1, u64::from(epoch), reason.number()];
         match self.client.call(Call::DeleteTrustlet, &arguments, &[], &[]) {

@@ -19,6 +19,7 @@ impl Instance {
         let outcome = match trace.outcome {
             Outcome::Succeeded => "succeeded",
             Outcome::Retried => "retried",
+            Outcome::Abandoned => "abandoned",
             _ => "failed",
         };
         json!({

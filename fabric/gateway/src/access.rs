@@ -10,7 +10,7 @@
 //! log and traces a request costs two looks at flags.
 
 use super::ids::INVOCATION_HEADER;
-use super::problem::{InnerStatus, ProblemCause};
+use super::problem::{InnerStatus, ProblemCause, Unread};
 use super::sampling::{Sampling, Traced};
 use super::target::path_of;
 use hacher_http::access::{CAUSE_MAX_BYTES, MARK, METHOD_MAX_BYTES, PATH_MAX_BYTES, Record, Span};
@@ -98,6 +98,7 @@ impl AccessLog {
             log: Rc::clone(self),
             begun: clock::now(),
             method: request.method().clone(),
+            is_unread: false,
             reply_bytes: None,
             received: None,
             traced: Rc::clone(traced),
@@ -153,6 +154,8 @@ pub(super) struct Entry {
     log: Rc<AccessLog>,
     begun: Monotonic,
     method: Method,
+    /// Its head was refused, so that neither method nor path are known.
+    is_unread: bool,
     /// Bytes of the reply's body, once there is one.
     reply_bytes: Option<u64>,
     /// Bytes of the request's body that have come, once there is a reply.
@@ -188,6 +191,10 @@ impl Entry {
         if let Some(ProblemCause(cause)) = reply.extensions().get() {
             self.record.cause = cut(cause, CAUSE_MAX_BYTES).to_owned();
         }
+        if reply.extensions().get::<Unread>().is_some() {
+            self.is_unread = true;
+            self.record.path.clear();
+        }
         // Of one whose length nobody knows yet, it is said when all of it was taken over.
         self.reply_bytes = len_bytes.or(Some(u64::MAX));
     }
@@ -208,7 +215,9 @@ impl Drop for Entry {
         }
         let ended = clock::now();
         record.received_bytes = self.received.as_ref().map_or(0, |bytes| bytes.get());
-        cut(self.method.as_str(), METHOD_MAX_BYTES).clone_into(&mut record.method);
+        if !self.is_unread {
+            cut(self.method.as_str(), METHOD_MAX_BYTES).clone_into(&mut record.method);
+        }
         record.duration_us = ended.ns_since(self.begun) / 1000;
         if let Some(traced) = traced {
             if record.chain.is_empty() {

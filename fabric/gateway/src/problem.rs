@@ -31,6 +31,10 @@ pub(super) struct ProblemCause(pub(super) String);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct InnerStatus(pub(super) StatusCode);
 
+/// Goes beside a response to a head that was refused unread: what stands for it has another method and path.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unread;
+
 /// A problem in the making.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -99,9 +103,12 @@ impl Problem {
         let plural = if notice.attempts == 1 { "" } else { "s" };
         let cause = notice.cause.with(notice.code);
         let mut detail = format!(
-            "{cause} in function `{function}`, after {} attempt{plural}",
+            "function `{function}` failed after {} attempt{plural}",
             notice.attempts
         );
+        if notice.cause != Cause::Failed || notice.reason.is_empty() {
+            detail = format!("{detail}: {cause}");
+        }
         if let Some(hint) = cause.limit_hint(function, notice.cause_limit) {
             detail = format!("{detail}; {hint}");
         }

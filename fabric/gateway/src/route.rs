@@ -5,8 +5,8 @@ use super::endpoint::Endpoint;
 use super::evidence::{Denied, Question};
 use super::gateway::Gateway;
 use super::location::Location;
-use super::problem::Problem;
 use super::problem::RETRY_AFTER_S;
+use super::problem::{Problem, Unread};
 use super::reply::{self, Reply};
 use super::reply_body::ReplyBody;
 use super::request::{Arrival, invoke};
@@ -89,7 +89,9 @@ pub(super) async fn answer(
     let mut reply = if let Some(problem) = exchange.begin() {
         // Its head was refused, and nothing after it is read.
         turn.leave_unread();
-        rejected(gateway, Reject::Malformed, problem.response())
+        let mut reply = rejected(gateway, Reject::Malformed, problem.response());
+        reply.extensions_mut().insert(Unread);
+        reply
     } else {
         match target::judge(request, exchange.is_over_tls()) {
             Ok(()) => route(gateway, exchange, turn, request, body).await,

@@ -14,7 +14,8 @@ pub const CAUSE_MAX_BYTES: usize = 128;
 /// More than a gateway can drop between two lines.
 const DROPPED_MAX: u64 = 1 << 32;
 
-/// What a line says: of a request that is not logged, neither method beyond a known one nor path.
+/// What a line says: of a request that is not logged, neither method beyond a known one nor path; of one
+/// whose head was refused, neither of both.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {

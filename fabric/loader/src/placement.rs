@@ -15,7 +15,7 @@ mod room;
 #[cfg(test)]
 mod tests;
 
-pub use choice::{Estimate, microseconds};
+pub use choice::Estimate;
 pub use room::{Chosen, Front};
 
 use hacher_chain_dsl::Chain;

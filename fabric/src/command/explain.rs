@@ -12,7 +12,7 @@ use hacher_libos_net::layout::ring_capacity;
 use hacher_libos_net::share::fabric_bytes;
 use hacher_loader::file::ChainFile;
 use hacher_loader::own_gateway;
-use hacher_loader::placement::{Chosen, Seat, Seating, microseconds, seat, usable_cpus};
+use hacher_loader::placement::{Chosen, Seat, Seating, seat, usable_cpus};
 use hacher_loader::protection::{GIVEN_UP, is_mapped, mapped_edges};
 use hacher_loader::share;
 use hacher_trustlet_host::chosen::BACKEND;
@@ -476,11 +476,7 @@ fn seats_in_words(chain: &Chain, seating: &Seating) -> String {
 fn costs_by_size(seating: &Seating) -> Vec<(u64, u64, String)> {
     let mut lines: Vec<(u64, u64, String)> = Vec::new();
     for estimate in &seating.estimates {
-        let cost = format!(
-            "{} {}",
-            microseconds(estimate.request_ns),
-            estimate.chosen.as_str()
-        );
+        let cost = format!("{} {}", duration(estimate.request_ns), estimate.chosen.as_str());
         match lines.iter_mut().find(|(size, ..)| *size == estimate.record_bytes) {
             Some((.., line)) => *line = format!("{line}, {cost}"),
             None => lines.push((estimate.record_bytes, estimate.handler_ns, cost)),

@@ -5,12 +5,14 @@ use crate::cli::{Format, ReplyArgs, RequireIsolation, RunArgs};
 use crate::table::{Align, Table, bytes as size, duration};
 use crate::tree::Tree;
 use bytes::Bytes;
+use hacher_chain_dsl::{Chain, Target};
 use hacher_client::caller::Question;
 use hacher_client::http::{Connection, Reply};
 use hacher_loader::protection::in_words;
 use hacher_trustlet_host::lines::visible;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -43,6 +45,7 @@ pub fn run(arguments: &RunArgs) -> Result<(), Failed> {
         reply: &reply,
         took: &took,
         traces: &traces,
+        joins: joins(file.chain()),
     };
     match format {
         Format::Json => answer::report(&report.data(&arguments.reply), &arguments.reply)?,
@@ -165,6 +168,22 @@ struct Report<'a> {
     reply: &'a Reply,
     took: &'a [u64],
     traces: &'a Value,
+    /// The functions that wait for several records, with what they take from.
+    joins: BTreeMap<String, String>,
+}
+
+/// The functions of which each run has several records, with where these come from. What has other ways in,
+/// too, is left to its traces.
+fn joins(chain: &Chain) -> BTreeMap<String, String> {
+    let functions = chain.functions_with_ids().filter_map(|(id, function)| {
+        let mut groups = chain.groups_into(Target::Function(id)).map(|(_, group)| group);
+        let group = groups.next().filter(|group| group.is_join())?;
+        let edges = group.edges().iter().filter_map(|id| chain.edge(*id));
+        let sources: Vec<String> = edges.map(|edge| chain.source_name(edge.from())).collect();
+        let is_only = groups.next().is_none();
+        is_only.then(|| (function.name().to_owned(), sources.join(" & ")))
+    });
+    functions.collect()
 }
 
 /// One line of the table: a run of a function, or the median of many.
@@ -219,13 +238,16 @@ impl Report<'_> {
             .collect();
         let text = |trace: &Value, key: &str| trace.get(key).and_then(Value::as_str).unwrap_or("").to_owned();
         let number = |trace: &Value, key: &str| trace.get(key).and_then(Value::as_u64).unwrap_or(0);
+        let key = |trace: &Value| {
+            let function = text(trace, "function");
+            // A trace names the record that came last.
+            let from = self.joins.get(&function).cloned();
+            let from = from.unwrap_or_else(|| text(trace, "from"));
+            (function, from, text(trace, "outcome") == "retried")
+        };
         let mut keys: Vec<(String, String, bool)> = Vec::new();
         for trace in &traces {
-            let key = (
-                text(trace, "function"),
-                text(trace, "from"),
-                text(trace, "outcome") == "retried",
-            );
+            let key = key(trace);
             if !keys.contains(&key) {
                 keys.push(key);
             }
@@ -237,15 +259,9 @@ impl Report<'_> {
             .unwrap_or(0);
         let mut lines: Vec<Line> = keys
             .into_iter()
-            .map(|(function, from, retried)| {
-                let of: Vec<&&Value> = traces
-                    .iter()
-                    .filter(|trace| {
-                        text(trace, "function") == function
-                            && text(trace, "from") == from
-                            && (text(trace, "outcome") == "retried") == retried
-                    })
-                    .collect();
+            .map(|line| {
+                let of: Vec<&&Value> = traces.iter().filter(|trace| key(trace) == line).collect();
+                let (function, from, retried) = line;
                 let mid = |key: &str| median(of.iter().map(|trace| number(trace, key)).collect());
                 Line {
                     at_ns: of
@@ -338,8 +354,8 @@ impl Report<'_> {
         } = Sums::of(&lines);
         let _ = writeln!(
             text,
-            "  request {} end to end; in handlers {}, sealing and opening {}, waiting {}\n  \
-             {}; process isolation, no SNP: the operating system itself is trusted",
+            "  request {} end to end; in handlers {}, sealing and opening {}, waiting {}; the rest is the \
+             gateway's and HTTP's\n  {}; process isolation, no SNP: the operating system itself is trusted",
             duration(median(self.took.to_vec())),
             duration(in_handlers_ns),
             duration(sealing_ns),
@@ -413,8 +429,34 @@ mod tests {
                 reply: &reply,
                 took: &[1],
                 traces: &traces,
+                joins: BTreeMap::new(),
             };
             assert!(report.human().contains("in handlers"));
         }
+    }
+
+    #[test]
+    fn a_join_is_one_line_whichever_of_its_records_came_last() {
+        let chain = "chain = \"c\"\nversion = \"1\"\nflow = [\"ingress -> a & b -> j -> egress\"]\n\
+                     [function.a]\nexec = \"a\"\n[function.b]\nexec = \"b\"\n[function.j]\nexec = \"j\"\n";
+        let chain = hacher_chain_dsl::check(chain, "c").unwrap();
+        let trace = |function, from| json!({ "function": function, "from": from, "outcome": "succeeded", "run_ns": 5 });
+        let traces = [trace("a", "ingress"), trace("j", "a"), trace("j", "b")];
+        let report = Report {
+            chain: "c",
+            mapped: None,
+            input: &Bytes::new(),
+            reply: &Reply {
+                status: StatusCode::OK,
+                headers: HeaderMap::new(),
+                body: Bytes::new(),
+            },
+            took: &[1, 1],
+            traces: &json!({ "traces": traces }),
+            joins: joins(chain.chain()),
+        };
+        let lines = report.lines();
+        let told: Vec<_> = lines.iter().map(|line| (&*line.function, &*line.from)).collect();
+        assert_eq!(told, [("a", "ingress"), ("j", "a & b")]);
     }
 }

@@ -179,7 +179,7 @@ impl fmt::Display for End {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exited(code) => write!(formatter, "exited with code {code}"),
-            Self::Signalled(signal) => write!(formatter, "was ended by signal {signal}"),
+            Self::Signalled(signal) => write!(formatter, "was killed by signal {signal}"),
         }
     }
 }

@@ -39,7 +39,7 @@ impl KeptBack {
             Self::Backlogged => "there was no room for it before the deadline",
             Self::NoMemory => "the function has not enough memory to copy it",
             Self::NotWhole => "its sender gave up on it, or changed it",
-            Self::Fatal => "passing it on ended the trustlet",
+            Self::Fatal => "passing it on killed the trustlet",
         }
     }
 

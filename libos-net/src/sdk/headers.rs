@@ -74,6 +74,13 @@ pub fn split(plain: &[u8]) -> Result<(&[u8], &[u8]), HeaderError> {
     split_noting(plain, |_, _, _| {})
 }
 
+/// Bytes of headers, with their length, at the beginning of a record that was written here.
+pub(crate) fn prefixed_bytes(plain: &[u8]) -> usize {
+    plain.first_chunk::<PREFIX_BYTES>().map_or(0, |length| {
+        PREFIX_BYTES + usize::from(u16::from_le_bytes(*length))
+    })
+}
+
 /// As [`split`], and `note` is told of each header: name, value, and where in the encoded headers the value
 /// begins.
 pub(crate) fn split_noting(

@@ -80,6 +80,8 @@ pub(crate) struct PortBuffer {
     pub(super) is_whole: bool,
     /// Segments already passed on; the record can then only be completed or aborted.
     segments_sent: usize,
+    /// Of what was passed on, the headers.
+    header_bytes: usize,
     pub(super) place: Option<Place>,
 }
 
@@ -92,6 +94,7 @@ impl PortBuffer {
             is_whole: false,
             streams: false,
             segments_sent: 0,
+            header_bytes: 0,
             place: None,
         }
     }
@@ -103,6 +106,7 @@ impl PortBuffer {
         self.is_whole = false;
         self.streams = false;
         self.segments_sent = 0;
+        self.header_bytes = 0;
         self.place = None;
     }
 
@@ -120,6 +124,18 @@ impl PortBuffer {
         self.plain.len()
     }
 
+    /// Bytes of headers in what was passed on.
+    pub(crate) fn header_bytes(&self) -> u64 {
+        self.header_bytes as u64
+    }
+
+    /// Before a segment is passed on.
+    fn note_headers(&mut self) {
+        if self.segments_sent == 0 {
+            self.header_bytes = headers::prefixed_bytes(&self.plain);
+        }
+    }
+
     /// Starts the record of a run that has no handler: the input, passed on to the `error` port.
     pub(crate) fn start(&mut self, inherited: &[u8]) -> &mut Vec<u8> {
         self.used = true;
@@ -132,6 +148,7 @@ impl PortBuffer {
         if let Some(Place::Direct { .. }) = self.place {
             return sink.send_placed(port);
         }
+        self.note_headers();
         let segment_bytes = sink.segment_bytes(port);
         let mut rest = self.plain.as_slice();
         while let Some((segment, after)) = rest
@@ -157,6 +174,7 @@ impl PortBuffer {
         let whole = whole.ok_or(Failure::permanent("the output is larger than the outbox"))?;
         self.place = if sink.place(port, whole)? && sink.write_placed(port, 0, &self.plain) {
             self.plain.clear();
+            self.header_bytes = body_at;
             Some(Place::Direct { body_at })
         } else {
             self.plain.resize(whole, 0);
@@ -194,6 +212,7 @@ impl PortBuffer {
         sink: &mut dyn RecordSink,
     ) -> Result<(), Failure> {
         if self.streams && !self.plain.is_empty() && sink.streams(port) {
+            self.note_headers();
             sink.segment(port, &self.plain, false)?;
             self.segments_sent += 1;
             self.plain.clear();
@@ -206,6 +225,7 @@ impl PortBuffer {
         port: usize,
         sink: &mut dyn RecordSink,
     ) -> Result<(), Failure> {
+        self.note_headers();
         let mut sent = 0;
         while let Some(segment) = self.plain.get(sent..sent + SEGMENT_BYTES) {
             sink.segment(port, segment, false)?;

@@ -14,6 +14,7 @@ use crate::sdk::failure::Failure;
 use crate::sdk::headers;
 use crate::sdk::input::{Input, Run};
 use crate::sdk::output::Output;
+use crate::sdk::port_buffer::PortBuffer;
 use crate::sdk::renewal::{self, RunSpan};
 use crate::sdk::run::run_caught;
 use hacher_data_path::page::counter::Counter;
@@ -175,6 +176,7 @@ where
         ran.run_ns = after
             .ns_since(job.ready)
             .saturating_sub(source.open_ns + sealing.seal_ns);
+        ran.open_ns = source.open_ns;
         job.times.open_ns += source.open_ns;
         if sealing.fault.is_some() && ran.result.is_ok() {
             ran.result = Err(Failure::permanent(
@@ -193,7 +195,9 @@ where
                 sealing.abort(index);
             }
         }
-        (ran.fault, ran.seal_ns, ran.out_bytes) = (sealing.fault, sealing.seal_ns, sealing.out_bytes);
+        (ran.fault, ran.seal_ns) = (sealing.fault, sealing.seal_ns);
+        let header_bytes: u64 = self.ports.iter().map(PortBuffer::header_bytes).sum();
+        ran.out_bytes = sealing.out_bytes.saturating_sub(header_bytes);
         if let Some(stream) = &stream {
             ran.lost = ran.lost.or(sealing.is_unwanted.then_some(Lost::Unwanted));
             // Whoever is told how it ended may still be waiting.
@@ -212,8 +216,11 @@ pub(super) struct Ran {
     pub(super) lost: Option<Lost>,
     pub(super) fault: Option<Fault>,
     pub(super) ended: Monotonic,
+    /// Of opening the rest of its input.
+    pub(super) open_ns: u64,
     pub(super) run_ns: u64,
     pub(super) seal_ns: u64,
+    /// Of bodies, in and out.
     pub(super) in_bytes: u64,
     pub(super) out_bytes: u64,
 }
@@ -226,6 +233,7 @@ impl Default for Ran {
             lost: None,
             fault: None,
             ended: Monotonic::from_ns(0),
+            open_ns: 0,
             run_ns: 0,
             seal_ns: 0,
             in_bytes: 0,

@@ -25,6 +25,7 @@ pub(super) struct Sealing<'a> {
     pub(super) until: Monotonic,
     pub(super) fault: Option<Fault>,
     pub(super) seal_ns: u64,
+    /// With headers.
     pub(super) out_bytes: u64,
     /// Of a function that reads its input as a stream.
     pub(super) stream: Option<&'a Stream<'a>>,

@@ -1,7 +1,7 @@
 //! `settle`: what becomes of the input after an attempt: it is released, or kept for another attempt, or
 //! given up.
 
-use super::arriving::Arriving;
+use super::arriving::{Arriving, Lost};
 use super::attempt::Ran;
 use super::backoff::backoff_ns;
 use super::event_loop::Trustlet;
@@ -30,7 +30,12 @@ where
         if job.attempt == 1 && job.bundle.places.len() == 1 {
             self.note_arrival(ring, &job.times);
         }
-        own.record(Phase::Open(ring), job.times.open_ns);
+        // A further attempt was not handed over again; of opening, it has its own share.
+        let (queued_ns, hand_over_ns, open_ns) = match job.attempt {
+            1 => (job.times.queued_ns, job.times.hand_over_ns, job.times.open_ns),
+            _ => (0, 0, ran.open_ns),
+        };
+        own.record(Phase::Open(ring), open_ns);
         own.record(Phase::Run, ran.run_ns);
         own.count(Counter::BytesIn, ran.in_bytes);
         own.count(Counter::BytesOut, ran.out_bytes);
@@ -38,6 +43,7 @@ where
         let outcome = match (&ran.result, ran.lost, retry_at) {
             (Ok(()), None, _) => Outcome::Succeeded,
             (_, _, Some(_)) => Outcome::Retried,
+            (_, Some(Lost::Abandoned | Lost::Late | Lost::Unwanted), None) => Outcome::Abandoned,
             _ => Outcome::Failed,
         };
         let own = &self.place.own;
@@ -51,9 +57,9 @@ where
             } else {
                 job.ready.as_ns()
             },
-            queued_ns: job.times.queued_ns,
-            hand_over_ns: job.times.hand_over_ns,
-            open_ns: job.times.open_ns,
+            queued_ns,
+            hand_over_ns,
+            open_ns,
             run_ns: ran.run_ns,
             seal_ns: ran.seal_ns,
             in_bytes: ran.in_bytes,
@@ -82,7 +88,7 @@ where
                 let fault = ran.fault.unwrap_or(Fault {
                     code,
                     // Of a panic the cause says it all.
-                    reason: (failure != PANICKED || cause == Cause::Panicked).then_some(failure),
+                    reason: (failure != PANICKED).then_some(failure),
                     ..cause.into()
                 });
                 self.give_up(job, &fault);

@@ -44,6 +44,13 @@ where
 
     /// Tells of a run that a process before this one has died in. How long it took, nobody knows.
     pub(super) fn tell_dead_run(&self, job: &Job, outcome: Outcome) {
+        self.place.own.trace(&Trace {
+            outcome,
+            queued_ns: 0,
+            hand_over_ns: 0,
+            open_ns: 0,
+            ..trace_of(job)
+        });
         let function = self.place.begin.function_index;
         let span = of_run(&job.bundle.parts, job.invocation, function, job.attempt);
         let Some(span) = span else { return };

@@ -127,7 +127,10 @@ fn a_function_that_is_killed_says_that_the_service_did_not_do_it() {
     );
     assert_eq!(problem["signal_name"], "SIGKILL");
     assert!(
-        problem["detail"].as_str().unwrap().contains("did not send it"),
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("which this service did not send"),
         "{problem}"
     );
 }

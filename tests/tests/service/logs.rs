@@ -312,7 +312,7 @@ fn every_line_says_when_and_how_much_it_matters() {
     }
     let death = said
         .lines()
-        .find(|line| line.contains("function `a` of chain `t` was ended by signal"))
+        .find(|line| line.contains("function `a` of chain `t` was killed by signal"))
         .unwrap();
     assert!(
         death.contains(" warning: ") && death.contains("[t/a#0] hacher-daemon: "),
@@ -461,7 +461,7 @@ fn a_function_that_dies_while_there_is_no_daemon_leaves_a_line() {
             && serves()));
     }
     assert!(
-        service.has_said("(#0) was ended by signal 9", 1),
+        service.has_said("(#0) was killed by signal 9", 1),
         "{}",
         service.messages()
     );
@@ -506,6 +506,15 @@ fn the_access_log_has_a_line_for_each_request_and_nothing_of_what_it_carries() {
     log.service.post("nowhere", "x").unwrap();
     let line = access("/chains/nowhere", 404);
     assert_eq!((line.get("chain"), &line["cause"]), (None, &"not found".into()));
+    // A head that no method or path is read from.
+    let twice = "POST /chains/t HTTP/1.1\r\nhost: t\r\nhost: u\r\ncontent-length: 0\r\n\r\n";
+    let mut stream = std::net::TcpStream::connect(log.service.gateway).unwrap();
+    stream.write_all(twice.as_bytes()).unwrap();
+    let line = access("", 400);
+    assert_eq!(
+        (&line["method"], &line["message"], &line["cause"]),
+        (&"".into(), &"- - 400".into(), &"malformed request".into())
+    );
     // A client that goes while the function still works.
     let mut stream = std::net::TcpStream::connect(log.service.gateway).unwrap();
     let head = "POST /chains/t HTTP/1.1\r\nhost: t\r\ncontent-length: 4\r\n\r\n";

@@ -10,6 +10,7 @@ mod companions;
 mod deaths;
 mod drain;
 mod evidence;
+mod four_kinds;
 mod functions;
 mod gateway;
 mod gateway_taken_over;

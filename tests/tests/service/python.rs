@@ -182,11 +182,14 @@ def f(input, output):
     loop {
         let log = fs::read_to_string(log.path()).unwrap();
         let has = |text: &str| log.contains(text);
-        if has("KeyError: 'payload-1'") && has("/app/app.py") && has(" attempt=2}: mine: attempt 2") {
-            assert!(
-                has("Traceback (most recent call last)") && has("Permanent: no picture"),
-                "{log}"
-            );
+        let awaited = [
+            "KeyError: 'payload-1'",
+            "/app/app.py",
+            " attempt=2}: mine: attempt 2",
+            "Traceback (most recent call last)",
+            "Permanent: no picture",
+        ];
+        if awaited.into_iter().all(has) {
             return;
         }
         assert!(begun.elapsed() < PATIENCE, "{log}");
@@ -505,7 +508,7 @@ fn what_is_missing_is_a_diagnostic() {
         ),
         (
             "python = \"app.py:other\"\ninterpreter = \"/usr/bin/env\"".to_owned(),
-            "is no interpreter of Python",
+            "as an interpreter of Python",
         ),
     ] {
         let (is_right, told) = check(&lines);

@@ -258,6 +258,34 @@ fn status_and_traces_find_the_failed_request_by_the_id_that_the_client_has() {
 }
 
 #[test]
+fn a_record_that_was_given_up_as_its_processes_died_is_the_last_failure_and_has_traces() {
+    let service = Service::start(&chain(
+        "poisonable",
+        "retry = { attempts = 2, backoff = \"1ms\" }",
+    ))
+    .unwrap();
+    service.post("t", "reject").unwrap();
+    let failed = service.post("t", "abort").unwrap();
+    let id = failed.header("hacher-invocation").unwrap();
+    let status = service
+        .status_when("the failure", |status| {
+            first(status)["last_failure"]["invocation"] == id
+        })
+        .unwrap();
+    assert_eq!(first(&status)["last_failure"]["attempt"], 2);
+    let traces = service
+        .operator(&format!("/traces?invocation={id}"))
+        .unwrap()
+        .json();
+    let traces = traces["traces"].as_array().unwrap().iter();
+    let told: Vec<_> = traces
+        .map(|trace| (trace["attempt"].as_u64(), trace["outcome"].as_str()))
+        .collect();
+    // The page of the process that died first has gone with it or not: the last attempt is told in any case.
+    assert_eq!(told.last(), Some(&(Some(2), Some("failed"))), "{told:?}");
+}
+
+#[test]
 fn a_filter_that_finds_nothing_or_means_nothing_is_said() {
     let service = Service::start(&chain("echo", "")).unwrap();
     for (path, status, word) in [

@@ -33,7 +33,7 @@ impl Untold {
                 ..About::default()
             };
             let how = how(exit);
-            tell!(Warning, about; "{whom} {how}; it is replaced as soon as there is a daemon");
+            tell!(Warning, about; "{whom} {how}");
         }
     }
 }
@@ -41,7 +41,7 @@ impl Untold {
 /// What became of a process, as the rest of a sentence about it.
 fn how(exit: Exit) -> String {
     if exit.signalled {
-        format!("was ended by signal {}", Signal(exit.code))
+        format!("was killed by signal {}", Signal(exit.code))
     } else {
         format!("exited with code {}", exit.code)
     }
@@ -86,6 +86,6 @@ mod tests {
             code: 9,
             ..EXIT
         };
-        assert!(how(killed).starts_with("was ended by signal 9"));
+        assert!(how(killed).starts_with("was killed by signal 9"));
     }
 }

@@ -103,7 +103,10 @@ fn is_platform_accepted(
     let is_in_policy = policy.platforms.is_empty() || policy.platforms.contains(&kind);
     let mut faults = Vec::new();
     if kind == Kind::Emulated && !expectations.allow_emulated {
-        faults.push("no hardware vouches for anything, and this was not explicitly allowed".to_owned());
+        faults.push(
+            "no hardware vouches for anything, and this was not explicitly allowed (`--allow-emulated`)"
+                .to_owned(),
+        );
     }
     if !is_in_policy {
         let accepted: Vec<&str> = policy.platforms.iter().map(|kind| kind.word()).collect();

@@ -137,8 +137,8 @@ figures! {
         "Records that a function did not run, by reason: their deadline had passed, nobody waited, or their producer gave up.";
     Counter RECORDS_PUBLISHED = "hacher_records_published_total", "Records that a function handed on.";
     Counter ROOM_WAITS = "hacher_waits_for_room_total", "Times that a function had to wait for room in a queue behind it.";
-    Counter RECEIVED = "hacher_received_bytes_total", "Plaintext that a function took in, in bytes.";
-    Counter SENT = "hacher_sent_bytes_total", "Plaintext that a function put out, in bytes.";
+    Counter RECEIVED = "hacher_received_bytes_total", "Bodies that a function took in, in bytes.";
+    Counter SENT = "hacher_sent_bytes_total", "Bodies that a function put out, in bytes.";
     Counter SEGMENTS_REFUSED = "hacher_segments_refused_total",
         "Segments and descriptors that a function or the gateway refused, by reason: its producer misbehaves, or memory was tampered with.";
     Counter CALLS_REFUSED = "hacher_system_calls_refused_total",

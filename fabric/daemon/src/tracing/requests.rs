@@ -356,6 +356,7 @@ impl Place<'_> {
         let (outcome, error) = match span.run.outcome {
             Outcome::Succeeded => ("succeeded", None),
             Outcome::Retried => ("retried", Some("the attempt failed and is repeated")),
+            Outcome::Abandoned => ("abandoned", Some("nobody waited for it any more")),
             _ => ("failed", Some("the attempt failed and the record is given up")),
         };
         let (run, invocation) = (&span.run, format!("{:016x}", span.run.invocation));

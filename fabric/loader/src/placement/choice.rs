@@ -207,9 +207,3 @@ fn reason(parallel: Parallel, candidates: &[Chosen], sizes_bytes: &[u64]) -> Str
         size(sizes_bytes.last()),
     )
 }
-
-/// A duration to one decimal.
-#[must_use]
-pub fn microseconds(ns: u64) -> String {
-    format!("{}.{} µs", ns / 1000, ns % 1000 / 100)
-}

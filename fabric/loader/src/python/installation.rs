@@ -203,8 +203,8 @@ fn base_of(interpreter: &Path) -> PathBuf {
 
 fn no_library(interpreter: &Path) -> String {
     format!(
-        "`{}` is no interpreter of Python: it is not called so, or has no library in `{base}/lib/pythonX.Y`, or several of which \
-         none has its name; free-threaded and debug builds are not supported",
+        "cannot use `{}` as an interpreter of Python: no standard library in `{base}/lib/pythonX.Y` fits its name; \
+         free-threaded and debug builds are not supported",
         interpreter.display(),
         base = base_of(interpreter).display()
     )

@@ -108,13 +108,13 @@ impl Cause {
             Self::Failed => "the handler failed",
             Self::Panicked => "the handler panicked",
             Self::TimedOut => "the handler took longer than its timeout",
-            Self::Died => "the trustlet was ended while it ran",
+            Self::Died => "the trustlet was killed while it ran",
             Self::InputRefused => "the input failed authentication",
             Self::OutputTooLarge => "the output is larger than the outbox",
             Self::NoOutput => "the handler produced no output",
             Self::Backlogged => "a later function was too slow to take the output",
             Self::Exited => "the trustlet exited while it ran",
-            Self::Signalled => "a signal ended the trustlet while it ran",
+            Self::Signalled => "the trustlet was killed by a signal while it ran",
             Self::OutOfMemory => "the handler used up its memory",
             Self::StackOverflow => "the handler overflowed its stack",
             Self::LimitReached => "the handler reached a limit",
@@ -231,13 +231,13 @@ impl fmt::Display for Described {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let code = self.code;
         match self.cause {
-            Cause::Exited => write!(formatter, "the trustlet exited with code {code}"),
+            Cause::Exited => write!(formatter, "exited with code {code}"),
             Cause::Signalled if Signal(code).comes_from_outside() => write!(
                 formatter,
-                "signal {} ended the trustlet; this service did not send it, so the machine may be out of memory",
+                "killed by signal {}, which this service did not send: the machine may be out of memory",
                 Signal(code)
             ),
-            Cause::Signalled => write!(formatter, "signal {} ended the trustlet", Signal(code)),
+            Cause::Signalled => write!(formatter, "killed by signal {}", Signal(code)),
             Cause::LimitReached if code == limit::THREADS => {
                 formatter.write_str("the handler reached its limit on threads")
             }
@@ -307,8 +307,8 @@ mod tests {
     #[test]
     fn a_cause_is_told_with_its_code() {
         let told = |cause: Cause, code| cause.with(code).to_string();
-        assert_eq!(told(Cause::Exited, 3), "the trustlet exited with code 3");
-        assert_eq!(told(Cause::Signalled, 6), "signal 6 (SIGABRT) ended the trustlet");
+        assert_eq!(told(Cause::Exited, 3), "exited with code 3");
+        assert_eq!(told(Cause::Signalled, 6), "killed by signal 6 (SIGABRT)");
         assert!(told(Cause::Signalled, 9).contains("out of memory"));
         assert!(told(Cause::LimitReached, limit::THREADS).contains("threads"));
         assert_eq!(told(Cause::Panicked, 0), "the handler panicked");

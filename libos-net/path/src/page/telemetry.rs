@@ -47,16 +47,19 @@ pub enum Outcome {
     Retried,
     /// Failed for good.
     Failed,
+    /// Given up by others: its client has gone, its time has passed, or the rest of its input never came.
+    Abandoned,
 }
 
 impl Outcome {
-    const ALL: [Self; 3] = [Self::Succeeded, Self::Retried, Self::Failed];
+    const ALL: [Self; 4] = [Self::Succeeded, Self::Retried, Self::Failed, Self::Abandoned];
 
     fn code(self) -> u64 {
         match self {
             Self::Succeeded => 0,
             Self::Retried => 1,
             Self::Failed => 2,
+            Self::Abandoned => 3,
         }
     }
 }
