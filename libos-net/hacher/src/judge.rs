@@ -11,7 +11,8 @@
 //! | errors of parsing in `std` (`Utf8Error`, `ParseIntError`, ...), `serde_json::Error` | fails for good |
 //! | any other | is tried again, as `retry` of the chain file says |
 //!
-//! An error's text may quote the payload, so it goes to the function's standard error alone, which is dropped
+//! Every failed run is told on the function's standard error. An error's text may quote the payload, so it goes
+//! there alone, which is dropped
 //! unless the chain file says `logs = "forward"`. Client and `error` port get the [reason](Failure::reason):
 //! text that is fixed when the function is compiled.
 
@@ -146,15 +147,12 @@ impl<T> OrFail<T> for Option<T> {
     }
 }
 
-/// What becomes of a run that returned `error`. Prints an error that says more than the failure does.
+/// What becomes of a run that returned `error`, which is printed.
 #[expect(clippy::needless_pass_by_value, reason = "the end of the error")]
 pub(crate) fn failure_of(error: BoxError) -> Failure {
-    if let Some(failure) = error.downcast_ref::<Failure>() {
-        return *failure;
-    }
     let told = with_causes(&*error);
     #[cfg(feature = "tracing")]
-    tracing::error!("the run failed: {told}");
+    tracing::error!(target: "hacher", "the run failed: {told}");
     #[cfg(not(feature = "tracing"))]
     eprintln!("the run failed: {told}");
     judge(&*error)

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use hacher::harness::Call;
-use hacher::{BoxError, asynchronous};
+use hacher::{BoxError, Failure, asynchronous};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use tracing::subscriber::with_default;
@@ -67,7 +67,13 @@ fn an_error_of_a_run_is_told_with_its_causes() {
     });
     assert!(said.contains("attempt=1}"), "{said}");
     assert!(
-        said.contains("the run failed: no room: the disk is full"),
+        said.contains("hacher: the run failed: no room: the disk is full"),
         "{said}"
     );
+    let said = printed(|| {
+        let _ = Call::new()
+            .body(b"x")
+            .run(|_: String| Err::<String, _>(Failure::permanent("told to fail")));
+    });
+    assert!(said.contains("hacher: the run failed: told to fail"), "{said}");
 }
