@@ -144,6 +144,7 @@ fn each_attempt_finds_itself_as_the_parent_and_the_one_that_succeeds_is_handed_o
         }
         assert_eq!((spans[0].run.out_bytes, spans[2].run.out_bytes), (0, 12));
         assert_eq!((spans[2].run.queued_ns, spans[2].run.hand_over_ns), (0, 0));
+        assert!(spans[2].run.open_ns > 0, "it was opened again");
     }
 }
 

@@ -106,9 +106,11 @@ impl Problem {
             "function `{function}` failed after {} attempt{plural}",
             notice.attempts
         );
-        if notice.cause != Cause::Failed || notice.reason.is_empty() {
-            detail = format!("{detail}: {cause}");
-        }
+        let says_why = notice.cause == Cause::Failed && !notice.reason.is_empty();
+        detail = match says_why {
+            true => format!("{detail}: {}", notice.reason),
+            false => format!("{detail}: {cause}"),
+        };
         if let Some(hint) = cause.limit_hint(function, notice.cause_limit) {
             detail = format!("{detail}; {hint}");
         }
@@ -142,7 +144,9 @@ impl Problem {
         };
         if !notice.reason.is_empty() {
             problem = problem.with("reason", notice.reason.as_str());
-            problem.detail = format!("{}: {}", problem.detail, notice.reason);
+            if !says_why {
+                problem.detail = format!("{}: {}", problem.detail, notice.reason);
+            }
         }
         problem
     }

@@ -129,10 +129,11 @@ impl PortBuffer {
         self.header_bytes as u64
     }
 
-    /// Before a segment is passed on.
-    fn note_headers(&mut self) {
-        if self.segments_sent == 0 {
-            self.header_bytes = headers::prefixed_bytes(&self.plain);
+    /// Bytes of headers in what is passed on next.
+    fn pending_header_bytes(&self) -> usize {
+        match self.segments_sent {
+            0 => headers::prefixed_bytes(&self.plain),
+            _ => self.header_bytes,
         }
     }
 
@@ -148,7 +149,7 @@ impl PortBuffer {
         if let Some(Place::Direct { .. }) = self.place {
             return sink.send_placed(port);
         }
-        self.note_headers();
+        let header_bytes = self.pending_header_bytes();
         let segment_bytes = sink.segment_bytes(port);
         let mut rest = self.plain.as_slice();
         while let Some((segment, after)) = rest
@@ -157,9 +158,12 @@ impl PortBuffer {
         {
             sink.segment(port, segment, false)?;
             self.segments_sent += 1;
+            self.header_bytes = header_bytes;
             rest = after;
         }
-        sink.segment(port, rest, true)
+        sink.segment(port, rest, true)?;
+        self.header_bytes = header_bytes;
+        Ok(())
     }
 
     /// Fixes the size of the record: what is in the buffer are its headers.
@@ -212,9 +216,10 @@ impl PortBuffer {
         sink: &mut dyn RecordSink,
     ) -> Result<(), Failure> {
         if self.streams && !self.plain.is_empty() && sink.streams(port) {
-            self.note_headers();
+            let header_bytes = self.pending_header_bytes();
             sink.segment(port, &self.plain, false)?;
             self.segments_sent += 1;
+            self.header_bytes = header_bytes;
             self.plain.clear();
         }
         Ok(())
@@ -225,11 +230,12 @@ impl PortBuffer {
         port: usize,
         sink: &mut dyn RecordSink,
     ) -> Result<(), Failure> {
-        self.note_headers();
+        let header_bytes = self.pending_header_bytes();
         let mut sent = 0;
         while let Some(segment) = self.plain.get(sent..sent + SEGMENT_BYTES) {
             sink.segment(port, segment, false)?;
             self.segments_sent += 1;
+            self.header_bytes = header_bytes;
             sent += SEGMENT_BYTES;
         }
         self.plain.drain(..sent);

@@ -143,12 +143,18 @@ impl<'a> Arriving<'a> {
 impl SegmentSource for Arriving<'_> {
     fn open_next(&mut self, part: &mut Part) -> Result<bool, Failure> {
         if let Some(segment) = self.again {
+            let start = self.own.now();
             match self
                 .receiver
                 .reopen(self.own, self.record, segment, part.plain_mut())
             {
                 Some(Ok(descriptor)) => {
                     self.again = Some(segment + 1);
+                    self.open_ns += self.own.ns_since(start);
+                    // The first is counted with the part.
+                    if segment > 0 {
+                        self.opened_bytes += descriptor.len_bytes as u64;
+                    }
                     return Ok(descriptor.last);
                 }
                 Some(Err(_)) => {

@@ -38,7 +38,7 @@ where
                 return self.give_up_suspect(job, &suspect);
             }
             job.attempt = suspect.attempts;
-            self.tell_dead_run(&job, Outcome::Retried);
+            self.tell_dead_run(&job, &suspect, Outcome::Retried);
             if suspect.due > self.place.own.now() {
                 // As a retry, so that others run meanwhile.
                 return self.delay(job, suspect.due);
@@ -76,7 +76,7 @@ where
     /// up.
     pub(super) fn give_up_suspect(&mut self, mut job: Job, suspect: &Suspect) {
         job.attempt = suspect.attempts;
-        self.tell_dead_run(&job, Outcome::Failed);
+        self.tell_dead_run(&job, suspect, Outcome::Failed);
         self.mark_running(&job, Monotonic::from_ns(0));
         let mut fault = Fault {
             code: suspect.code,

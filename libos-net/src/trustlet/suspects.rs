@@ -53,6 +53,8 @@ pub(crate) struct Suspect {
     pub(crate) code: u32,
     /// Not tried again, as it could not be remembered.
     pub(crate) last: bool,
+    /// The last process died in it: its death was not told before.
+    pub(crate) is_new: bool,
 }
 
 /// All that are not released. Empty but after a death.
@@ -101,6 +103,7 @@ impl Suspects {
                 cause,
                 code,
                 last: false,
+                is_new: true,
             };
             suspects.charge(suspect);
         }
@@ -180,6 +183,7 @@ fn read(own: &Own, receiver: &Receiver, entry: usize, latest: Monotonic) -> Opti
             .unwrap_or(Cause::Died),
         code: u32::try_from(end & u64::from(u32::MAX)).unwrap_or(0),
         last: false,
+        is_new: false,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::event_loop::Trustlet;
 use super::job::Job;
+use super::suspects::{Stage, Suspect};
 use crate::clock::Monotonic;
 use crate::sdk::failure::Failure;
 use crate::sdk::input::{Input, Part};
@@ -43,14 +44,17 @@ where
     }
 
     /// Tells of a run that a process before this one has died in. How long it took, nobody knows.
-    pub(super) fn tell_dead_run(&self, job: &Job, outcome: Outcome) {
-        self.place.own.trace(&Trace {
-            outcome,
-            queued_ns: 0,
-            hand_over_ns: 0,
-            open_ns: 0,
-            ..trace_of(job)
-        });
+    pub(super) fn tell_dead_run(&self, job: &Job, suspect: &Suspect, outcome: Outcome) {
+        // Traces, unlike spans, have no id by which what is told twice is known.
+        if suspect.is_new && suspect.stage == Stage::Run {
+            self.place.own.trace(&Trace {
+                outcome,
+                queued_ns: 0,
+                hand_over_ns: 0,
+                open_ns: 0,
+                ..trace_of(job)
+            });
+        }
         let function = self.place.begin.function_index;
         let span = of_run(&job.bundle.parts, job.invocation, function, job.attempt);
         let Some(span) = span else { return };

@@ -101,7 +101,7 @@ fn killed_in(service: &Service, event: &Value, process: &str) -> (u16, String) {
         };
         let _ = answer.send(reply.map(told));
     });
-    let begun = Instant::now();
+    let (begun, mut is_killed) = (Instant::now(), false);
     let reply = loop {
         if let Ok(reply) = answered.recv_timeout(Duration::from_millis(50)) {
             break reply.unwrap();
@@ -109,8 +109,13 @@ fn killed_in(service: &Service, event: &Value, process: &str) -> (u16, String) {
         assert!(begun.elapsed() < PATIENCE);
         let status = service.status().unwrap();
         let epoch = instances(&status).next().unwrap()["epoch"].clone();
-        if status["chains"][0]["in_flight"] == 1 && epoch == 1 {
-            service.signal(service.process(process).unwrap(), Signal::KILL);
+        if status["chains"][0]["in_flight"] == 1
+            && epoch == 1
+            && !is_killed
+            && let Some(found) = service.process(process)
+        {
+            service.signal(found, Signal::KILL);
+            is_killed = true;
         }
     };
     request.join().unwrap();

@@ -3,8 +3,9 @@
 //! until the daemon has created the replacement, which it does after it has told, and tells of what is left
 //! when there is no daemon.
 
-use crate::core::{Exit, Whom};
+use crate::core::{EndReason, Exit, Whom};
 use crate::lines::About;
+use hacher_libos_net::Cause;
 use hacher_libos_net::end::Signal;
 use std::collections::BTreeMap;
 
@@ -40,10 +41,13 @@ impl Untold {
 
 /// What became of a process, as the rest of a sentence about it.
 fn how(exit: Exit) -> String {
-    if exit.signalled {
-        format!("was killed by signal {}", Signal(exit.code))
-    } else {
-        format!("exited with code {}", exit.code)
+    let stopped = |cause: Cause| format!("was stopped: {}", cause.text());
+    match exit.asked {
+        Some(EndReason::Overran) => stopped(Cause::TimedOut),
+        Some(EndReason::Unwanted) => stopped(Cause::Unwanted),
+        Some(EndReason::OutOfMemory) => stopped(Cause::OutOfMemory),
+        _ if exit.signalled => format!("was killed by signal {}", Signal(exit.code)),
+        _ => format!("exited with code {}", exit.code),
     }
 }
 
@@ -87,5 +91,8 @@ mod tests {
             ..EXIT
         };
         assert!(how(killed).starts_with("was killed by signal 9"));
+        let asked = Some(EndReason::Overran);
+        let stopped = how(Exit { asked, ..killed });
+        assert_eq!(stopped, "was stopped: the handler took longer than its timeout");
     }
 }

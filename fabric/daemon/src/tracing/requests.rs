@@ -356,7 +356,10 @@ impl Place<'_> {
         let (outcome, error) = match span.run.outcome {
             Outcome::Succeeded => ("succeeded", None),
             Outcome::Retried => ("retried", Some("the attempt failed and is repeated")),
-            Outcome::Abandoned => ("abandoned", Some("nobody waited for it any more")),
+            Outcome::Abandoned => (
+                "abandoned",
+                Some("its client had gone, its time had passed, or its input never came whole"),
+            ),
             _ => ("failed", Some("the attempt failed and the record is given up")),
         };
         let (run, invocation) = (&span.run, format!("{:016x}", span.run.invocation));

@@ -154,9 +154,9 @@ pub enum Counter {
     Published,
     /// Times that the producer had to wait for room.
     Waited,
-    /// Plaintext bytes taken in.
+    /// Bytes of bodies taken in.
     BytesIn,
-    /// Plaintext bytes put out.
+    /// Bytes of bodies put out.
     BytesOut,
     /// Times that the instance went to sleep.
     Slept,

@@ -88,9 +88,9 @@ pub struct Trace {
     pub run_ns: u64,
     /// Sealing and publishing.
     pub seal_ns: u64,
-    /// Plaintext bytes in.
+    /// Bytes of bodies, in.
     pub in_bytes: u64,
-    /// Plaintext bytes out.
+    /// Bytes of bodies, out.
     pub out_bytes: u64,
 }
 
