@@ -354,8 +354,8 @@ impl Report<'_> {
         } = Sums::of(&lines);
         let _ = writeln!(
             text,
-            "  request {} end to end; in handlers {}, sealing and opening {}, waiting {}; the rest is the \
-             gateway's and HTTP's\n  {}; process isolation, no SNP: the operating system itself is trusted",
+            "  request {} end to end; in handlers {}, sealing and opening {}, waiting {}\n  \
+             {}; process isolation, no SNP: the operating system itself is trusted",
             duration(median(self.took.to_vec())),
             duration(in_handlers_ns),
             duration(sealing_ns),
