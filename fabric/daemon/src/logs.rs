@@ -477,14 +477,11 @@ fn access_line(record: &Record) -> Vec<String> {
         0 => "-".to_owned(),
         status => status.to_string(),
     };
-    let or_dash = |text: &str| {
-        if text.is_empty() {
-            "-".to_owned()
-        } else {
-            text.to_owned()
-        }
+    let known = |text: &str| match text.is_empty() {
+        true => "-".to_owned(),
+        false => text.to_owned(),
     };
-    let text = format!("{} {} {status}", or_dash(&record.method), or_dash(&record.path));
+    let text = format!("{} {} {status}", known(&record.method), known(&record.path));
     let mut more = vec![
         ("method", Value::Text(&record.method)),
         ("path", Value::Text(&record.path)),

@@ -4,8 +4,8 @@ use super::{Failed, print, print_json, read_chain};
 use crate::cli::{ChainArgs, Format};
 use crate::table::{Align, Table, bytes, duration};
 use hacher_chain_dsl::{
-    Chain, Edge, EdgeId, Egress, Function, Guest, GuestProgram, Interpreter, Protocol, Python, Route, Source,
-    SystemCalls, Target, format_duration,
+    Chain, Edge, EdgeId, Egress, Function, Group, Guest, GuestProgram, Interpreter, Protocol, Python, Route,
+    Source, SystemCalls, Target, format_duration,
 };
 use hacher_libos_net::aead;
 use hacher_libos_net::layout::ring_capacity;
@@ -177,11 +177,13 @@ fn reply(chain: &Chain) -> Value {
 
 fn replies(chain: &Chain) -> Vec<Vec<String>> {
     let groups = chain.groups_into(Target::Egress);
-    let sources = groups.map(|(_, group)| {
-        let edges = group.edges().iter().filter_map(|id| chain.edge(*id));
-        edges.map(|edge| chain.source_name(edge.from())).collect()
-    });
-    sources.collect()
+    groups.map(|(_, group)| sources(chain, group)).collect()
+}
+
+/// Where the records of one way into a target come from, as the file writes it.
+pub(super) fn sources(chain: &Chain, group: &Group) -> Vec<String> {
+    let edges = group.edges().iter().filter_map(|id| chain.edge(*id));
+    edges.map(|edge| chain.source_name(edge.from())).collect()
 }
 
 /// Whether a reply may leave as it is made; `max_reply` then bounds what is held of it.

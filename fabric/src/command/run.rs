@@ -1,5 +1,6 @@
 //! `run`: serves one chain, puts one input through it, shows where the time went, and stops.
 
+use super::explain::sources;
 use super::{Failed, answer, complain, print, read_chain};
 use crate::cli::{Format, ReplyArgs, RequireIsolation, RunArgs};
 use crate::table::{Align, Table, bytes as size, duration};
@@ -178,10 +179,8 @@ fn joins(chain: &Chain) -> BTreeMap<String, String> {
     let functions = chain.functions_with_ids().filter_map(|(id, function)| {
         let mut groups = chain.groups_into(Target::Function(id)).map(|(_, group)| group);
         let group = groups.next().filter(|group| group.is_join())?;
-        let edges = group.edges().iter().filter_map(|id| chain.edge(*id));
-        let sources: Vec<String> = edges.map(|edge| chain.source_name(edge.from())).collect();
         let is_only = groups.next().is_none();
-        is_only.then(|| (function.name().to_owned(), sources.join(" & ")))
+        is_only.then(|| (function.name().to_owned(), sources(chain, group).join(" & ")))
     });
     functions.collect()
 }

@@ -11,10 +11,9 @@
 //! | errors of parsing in `std` (`Utf8Error`, `ParseIntError`, ...), `serde_json::Error` | fails for good |
 //! | any other | is tried again, as `retry` of the chain file says |
 //!
-//! Every failed run is told on the function's standard error. An error's text may quote the payload, so it goes
-//! there alone, which is dropped
-//! unless the chain file says `logs = "forward"`. Client and `error` port get the [reason](Failure::reason):
-//! text that is fixed when the function is compiled.
+//! Every failed run is told on the function's standard error, which is dropped unless the chain file says
+//! `logs = "forward"`. An error's text may quote the payload, so it goes there alone. Client and `error` port
+//! get the [reason](Failure::reason): text that is fixed when the function is compiled.
 
 use core::fmt;
 use hacher_libos_net::{Failure, with_causes};

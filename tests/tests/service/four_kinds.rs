@@ -30,14 +30,7 @@ fn chain(folder: &Path) -> Option<String> {
         println!("skipped: {missing}");
         return None;
     }
-    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/venv");
-    if !venv.join("pyvenv.cfg").is_file() {
-        println!(
-            "skipped: there is no `{}`: libos-net/python/run makes it",
-            venv.display()
-        );
-        return None;
-    }
+    let venv = crate::python::venv()?;
     let app = format!(
         "import time\n\ndef python(input, output):\n    time.sleep({WORK_MS} / 1000)\n    \
          output.send('{{\"do\": \"sleep\", \"millis\": {WORK_MS}}}', content_type='application/json')\n"

@@ -52,8 +52,8 @@ fn dropped(scrape: &Scrape) -> Option<f64> {
     scrape.sum("hacher_records_dropped_total", &labels)
 }
 
-/// Records for which nobody waited any more, at the gateway or before their function ran them: which of both
-/// it is, is decided by who is first.
+/// Records for which nobody waited any more: dropped by the gateway, or by their function before it ran them,
+/// whichever comes first.
 fn let_go(scrape: &Scrape) -> Option<f64> {
     scrape.sum("hacher_records_dropped_total", &["reason=\"cancelled\""])
 }

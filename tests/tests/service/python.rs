@@ -16,7 +16,7 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A virtual environment with the package; `None`, and the reason said, where there is none.
-fn venv() -> Option<PathBuf> {
+pub(crate) fn venv() -> Option<PathBuf> {
     let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/venv");
     if venv.join("pyvenv.cfg").is_file() {
         return Some(venv);

@@ -1,5 +1,5 @@
-//! `aws-lambda-ric`, of npm, for which `libos-net/adaptor/node` makes a folder; skipped, with the reason, where
-//! it is not there: to install it takes Node, npm, autoconf, automake, libtool and cmake.
+//! `aws-lambda-ric`, of npm, for which `libos-net/adaptor/node` makes a folder; skipped, with the reason,
+//! where it is not there: to install it takes Node, npm, autoconf, automake, libtool and cmake.
 
 use super::*;
 use std::path::{Path, PathBuf};
