@@ -1,4 +1,5 @@
-//! Writes weakened copies of the two files whose orderings carry a hand-over, for `tests/loom_hand_over`.
+//! Keeps the executables small that the tests start, and writes weakened copies of the two files whose
+//! orderings carry a hand-over, for `tests/loom_hand_over`.
 //!
 //! Every ordering stronger than `Relaxed` in those files stands under a `// SYNC <name>:` comment. Each such
 //! site gives one copy of its file for each way of weakening it, as a module `<name>_<weakening>` of
@@ -21,6 +22,18 @@ const WEAKENINGS: [(&str, &str, &str); 4] = [
     ("fence(Ordering::SeqCst);", "", "removed"),
 ];
 
+/// Executables that a service measures and copies at each start, of which nineteen parts of twenty would be debug
+/// information. The others have it, for `tests/trusted_base.rs`.
+const STRIPPED: [&str; 7] = [
+    "adaptor-under-test",
+    "fabric-gateway-taken-over",
+    "fabric-haunted",
+    "fabric-under-test",
+    "greet",
+    "lambda-function",
+    "test-function",
+];
+
 /// One ordering stronger than `Relaxed`.
 struct Site<'a> {
     name: &'a str,
@@ -32,6 +45,9 @@ struct Site<'a> {
 fn main() -> Result<(), Box<dyn Error>> {
     // Leaves out the unit tests of the two files, which use atomics outside a model.
     println!("cargo::rustc-cfg=loom");
+    for name in STRIPPED {
+        println!("cargo::rustc-link-arg-bin={name}=-Wl,--strip-debug");
+    }
 
     let folder = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../libos-net/path/src");
     let mut copies = String::new();

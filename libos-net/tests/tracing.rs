@@ -8,7 +8,7 @@ use hacher_in_process::{Draft, Limits, Monitor, Node, Runner};
 use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::end::End;
 use hacher_libos_net::headers;
-use hacher_libos_net::layout::page_word;
+use hacher_libos_net::layout::{SEGMENT_BYTES, page_word};
 use hacher_libos_net::span_id::SpanId;
 use hacher_libos_net::telemetry::{Outcome, Span, SpanKind};
 use hacher_libos_net::trace_parent::{TRACEPARENT, TraceParent};
@@ -146,6 +146,42 @@ fn each_attempt_finds_itself_as_the_parent_and_the_one_that_succeeds_is_handed_o
         assert_eq!((spans[2].run.queued_ns, spans[2].run.hand_over_ns), (0, 0));
         assert!(spans[2].run.open_ns > 0, "it was opened again");
     }
+}
+
+#[test]
+fn bytes_of_a_run_are_those_of_its_bodies_whatever_its_headers_and_however_often_it_is_tried() {
+    const BODY_BYTES: usize = 2 * SEGMENT_BYTES + 5;
+    let mut chain = Single::new(|limits| limits.retry_attempts = 3);
+    let mut runner = Runner::new(
+        |mut input: Input<'_>, output: &mut Output<'_>| {
+            let mut out = output.out()?;
+            out.set_header("x-long", &"h".repeat(300))?;
+            match input.attempt() {
+                // Nothing leaves of what it reads.
+                1 => input.bytes()?,
+                // Some of it leaves before the attempt fails.
+                2 => {
+                    out.stream().append(&input.bytes()?[..SEGMENT_BYTES + 1])?;
+                    &[]
+                }
+                _ => return out.append(input.bytes()?),
+            };
+            Err(Failure::retry("not yet"))
+        },
+        chain.monitor.attach(chain.f, 0),
+    );
+    chain.request(&came(5, true), &[7; BODY_BYTES]);
+    runner.serve_until(|| chain.spans().len() == 3);
+    let bytes: Vec<_> = chain
+        .spans()
+        .iter()
+        .map(|span| (span.run.in_bytes, span.run.out_bytes))
+        .collect();
+    let (body, segment) = (BODY_BYTES as u64, SEGMENT_BYTES as u64);
+    assert_eq!(bytes[2], (body, body), "{bytes:?}");
+    assert_eq!((bytes[0], bytes[1].0), ((body, 0), body), "{bytes:?}");
+    // A segment, of which a part are headers: some 300 bytes are the handler's.
+    assert!((segment - 1024..segment - 300).contains(&bytes[1].1), "{bytes:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub mod latency;
 pub mod middle;
 pub mod modelled;
 pub mod ordinary;
+pub mod process_memory;
 pub mod programs;
 mod runtime;
 pub mod said_twice;

@@ -438,10 +438,18 @@ fn little_address_space_and_little_private_memory_are_named() {
     let mut machine = Machine::new();
     // Below, the program itself cannot be loaded.
     let limits = [40, 64, 256, 2048].map(|mib: u64| mib << 20);
-    let words = ["needs ", "of address space, the limit is ", "ulimit -v"];
+    let words = [
+        "needs ",
+        "of address space for its largest process, the limit is ",
+        "ulimit -v",
+    ];
     let suffices = sweep(&mut machine, Resource::As, &limits, &words);
     assert!(suffices.is_some(), "{}", machine.messages());
-    let words = ["needs ", "of private memory, the limit is ", "ulimit -d"];
+    let words = [
+        "needs ",
+        "of private memory for its largest process, the limit is ",
+        "ulimit -d",
+    ];
     let limits = [4, 16, 64, 2048].map(|mib: u64| mib << 20);
     let suffices = sweep(&mut machine, Resource::Data, &limits, &words);
     assert!(suffices.is_some(), "{}", machine.messages());

@@ -29,7 +29,7 @@ const MACHINE_ONLY: MachineOnly = &[
 fn installed() -> TempDir {
     let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     for (name, built_as) in [
-        ("hacher-fabric", "fabric-under-test"),
+        ("hacher-fabric", "fabric-with-lines"),
         ("hacher-monitor", "monitor-alone"),
         ("hacher-gateway", "gateway-alone"),
     ] {
@@ -57,7 +57,7 @@ fn printed(output: Output) -> String {
 #[test]
 fn the_table_is_twice_the_same_and_the_monitor_s_own_code_is_small() {
     let folder = installed();
-    let function = executable("test-function");
+    let function = executable("echo-with-lines");
     let function = function.to_str().unwrap();
     let table = printed(tcb(folder.path(), &[function]));
     // The report of whoever runs this with `--nocapture`.

@@ -126,6 +126,7 @@ fn write_chain(out: &mut String, chain: &Value) {
         );
     }
     out.push_str(&instances(chain).render());
+    out.push_str("  memory: the limit is a function's `memory` and what the fabric needs besides, which `explain` lists.\n");
     let gateway = chain.get("gateway").into_iter();
     for instance in gateway.chain(list(chain, "instances")) {
         write_trouble(out, instance);

@@ -52,8 +52,8 @@ def test_a_reason_that_was_put_together_does_not():
     def payload(body: bytes):
         raise hacher.Retry(body.decode())
 
-    assert Call().body(b"secret").run(quote).reason == "Permanent"
-    assert Call().body(b"secret").run(payload).reason == "Retry"
+    assert Call().body(b"secret").run(quote).reason == "the handler raised Permanent"
+    assert Call().body(b"secret").run(payload).reason == "the handler raised Retry"
 
     class NoPicture(hacher.Permanent):
         pass
@@ -63,6 +63,25 @@ def test_a_reason_that_was_put_together_does_not():
 
     reply = Call().body(b"secret").run(subclass)
     assert reply.reason.endswith("NoPicture") and not reply.is_transient
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (hacher.Permanent("".join(["put ", "together"])), "its reason is not a literal"),
+        (MemoryError(), "the limit is `memory`"),
+        (hacher.Retry(), None),
+        (KeyError("x"), None),
+    ],
+)
+def test_the_log_has_what_to_do_about_an_exception(caplog, error, advice):
+    def fail(body: bytes):
+        raise error
+
+    Call().body(b"").run(fail)
+    assert caplog.messages[0] == "the run failed"
+    assert len(caplog.messages) == (1 if advice is None else 2)
+    assert advice is None or advice in caplog.messages[1]
 
 
 def test_reasons_of_one_process_are_bounded():

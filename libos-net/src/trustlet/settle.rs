@@ -24,7 +24,7 @@ where
     H: FnMut(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
 {
     /// Decides what becomes of the input.
-    pub(super) fn settle(&mut self, job: Job, ran: Ran) {
+    pub(super) fn settle(&mut self, job: Job, mut ran: Ran) {
         let own = &self.place.own;
         let ring = job.record.ring;
         if job.attempt == 1 && job.bundle.places.len() == 1 {
@@ -39,14 +39,17 @@ where
         own.record(Phase::Run, ran.run_ns);
         own.count(Counter::BytesIn, ran.in_bytes);
         own.count(Counter::BytesOut, ran.out_bytes);
-        let retry_at = self.retry_at(&job, &ran);
+        let mut retry_at = self.retry_at(&job, &ran);
+        let own = &self.place.own;
+        if retry_at.is_some() && own.is_closed(job.invocation) {
+            (ran.lost, retry_at) = (Some(Lost::Unwanted), None);
+        }
         let outcome = match (&ran.result, ran.lost, retry_at) {
             (Ok(()), None, _) => Outcome::Succeeded,
             (_, _, Some(_)) => Outcome::Retried,
             (_, Some(Lost::Abandoned | Lost::Late | Lost::Unwanted), None) => Outcome::Abandoned,
             _ => Outcome::Failed,
         };
-        let own = &self.place.own;
         let trace = Trace {
             invocation: job.invocation.halves().0,
             inbound: u32::try_from(ring).unwrap_or(u32::MAX),

@@ -1,19 +1,14 @@
 //! Functions that are servers of HTTP, which know nothing of chains.
 
+use super::killed::{Victim, killed_in};
 use super::programs::Given;
 use hacher_fabric::http::{Connection, Reply};
 use hacher_tests::programs::PROGRAM;
 use hacher_tests::{Service, ServiceError, executable, instances};
 use hacher_trustlet_host::chosen::jail::programs_missing_here;
 use hyper::Method;
-use rustix::process::Signal;
 use std::fs;
 use std::process::Stdio;
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
-
-/// Only to detect that something never comes.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A chain of the server as function `f`, with these arguments before `--`; `None`, and the reason said, where
 /// functions have no programs.
@@ -124,33 +119,13 @@ fn a_server_that_is_killed_in_a_request_gets_it_again() {
         return;
     };
     let service = Service::start(&chain).unwrap();
-    let gateway = service.gateway;
-    let (answer, answered) = mpsc::channel();
-    let request = std::thread::spawn(move || {
-        let reply = hacher_tests::runtime().block_on(async {
-            let mut connection = Connection::open(gateway).await?;
-            let sent = connection.send(Method::POST, "/chains/t/slow/2000", None, "again".into());
-            sent.await
-        });
-        let _ = answer.send(reply.map(|reply| (reply.status.as_u16(), reply.body.to_vec())));
-    });
-    let begun = Instant::now();
-    let reply = loop {
-        if let Ok(reply) = answered.recv_timeout(Duration::from_millis(50)) {
-            break reply.unwrap();
-        }
-        assert!(begun.elapsed() < PATIENCE);
-        let status = service.status().unwrap();
-        let epoch = instances(&status).next().unwrap()["epoch"].clone();
-        if status["chains"][0]["in_flight"] == 1 && epoch == 1 {
-            service.signal(service.process(PROGRAM).unwrap(), Signal::KILL);
-        }
+    let victim = Victim {
+        function: "f",
+        process: PROGRAM,
     };
-    request.join().unwrap();
-    assert_eq!(reply.0, 200, "{}", String::from_utf8_lossy(&reply.1));
-    assert!(reply.1.ends_with(b"\r\n\r\nagain"));
-    let status = service.status().unwrap();
-    assert_eq!(instances(&status).next().unwrap()["epoch"], 2, "{status}");
+    let reply = killed_in(&service, "/chains/t/slow/2000", None, "again", &[victim]);
+    assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+    assert!(reply.body.ends_with(b"\r\n\r\nagain"));
 }
 
 #[test]

@@ -244,6 +244,13 @@ fn an_asynchronous_run_is_cancelled_when_its_client_has_gone_and_its_process_sta
     // There is one instance: it answers when the run before is over.
     assert_eq!(post(service.gateway, "", "next"), (200, "next".to_owned()));
     assert_eq!(instance(&service)["epoch"], 1, "{}", instance(&service));
+    let traces = service.operator("/traces").unwrap().json();
+    let outcome = |at: usize| traces["traces"][at]["outcome"].as_str();
+    assert_eq!(
+        [outcome(0), outcome(1)],
+        [Some("abandoned"), Some("succeeded")],
+        "{traces}"
+    );
 }
 
 #[test]

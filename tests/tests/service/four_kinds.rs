@@ -1,22 +1,15 @@
 //! One chain of a function in Rust, one in Python, a Lambda handler and a program that serves HTTP, the last
 //! two as they are: each is killed in a request, and gets it again.
 
-use hacher_fabric::http::Connection;
-use hacher_tests::{Service, executable, function, instances};
+use super::killed::{Victim, killed_in};
+use hacher_tests::{Service, executable, function};
 use hacher_trustlet_host::chosen::jail::programs_missing_here;
-use hyper::Method;
-use rustix::process::Signal;
-use serde_json::Value;
 use std::fs;
 use std::path::Path;
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
 
-/// Only to detect that something never comes.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// How long each function works.
 const WORK_MS: u64 = 1500;
-/// The functions, and by what names their processes are known: of the last two, the guests'.
+/// The functions, and the names of the processes to kill: of the last two, the guests'.
 const KINDS: [(&str, &str); 4] = [
     ("rust", "rust"),
     ("python", "python"),
@@ -60,55 +53,20 @@ fn chain(folder: &Path) -> Option<String> {
     ))
 }
 
-fn of<'s>(status: &'s Value, name: &str) -> &'s Value {
-    let found = instances(status).find(|instance| instance["function"] == name);
-    found.unwrap_or(&Value::Null)
-}
-
 #[test]
 fn each_kind_of_function_is_killed_in_a_request_of_one_chain_and_gets_it_again() {
     let folder = tempfile::tempdir().unwrap();
     let Some(chain) = chain(folder.path()) else { return };
     let service = Service::start(&chain).unwrap();
-    let gateway = service.gateway;
-    let (answer, answered) = mpsc::channel();
-    let request = std::thread::spawn(move || {
-        let reply = hacher_tests::runtime().block_on(async {
-            let mut connection = Connection::open(gateway).await?;
-            let body = WORK_MS.to_string().into();
-            let sent = connection.send(Method::POST, "/chains/t", Some("text/plain"), body);
-            sent.await
-        });
-        let _ = answer.send(reply);
-    });
-    let (begun, mut killed) = (Instant::now(), Vec::new());
-    let reply = loop {
-        if let Ok(reply) = answered.recv_timeout(Duration::from_millis(50)) {
-            break reply.unwrap();
-        }
-        assert!(begun.elapsed() < PATIENCE);
-        let status = service.status().unwrap();
-        for (name, process) in KINDS {
-            let instance = of(&status, name);
-            if instance["running"].is_object() && !killed.contains(&name) {
-                let found = service.process(process);
-                assert!(found.is_some(), "{name}: {:?}", service.processes());
-                service.signal(found.unwrap(), Signal::KILL);
-                killed.push(name);
-            }
-        }
-    };
-    request.join().unwrap();
+    let reply = killed_in(
+        &service,
+        "/chains/t",
+        Some("text/plain"),
+        WORK_MS.to_string(),
+        &KINDS.map(|(function, process)| Victim { function, process }),
+    );
     let body = String::from_utf8_lossy(&reply.body).into_owned();
     assert_eq!(reply.status, 200, "{body}");
     assert!(body.ends_with("\r\n\r\n\"awake\""), "{body}");
-    let status = service.status().unwrap();
-    for (name, _) in KINDS {
-        let instance = of(&status, name);
-        assert_eq!(
-            (&instance["epoch"], &instance["runs_succeeded"]),
-            (&2.into(), &1.into()),
-            "{instance}"
-        );
-    }
+    service.status_after(1).unwrap();
 }

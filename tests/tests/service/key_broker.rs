@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use broker::{Behaviour, Broker};
 use hacher_evidence::release::{ReleaseKey, base64_url, release_nonce, runtime_data};
+use hacher_tests::process_memory::{contains, digest_bytes};
 use hacher_tests::tenants::{Tenants, command, get, until};
 use hacher_tests::{Service, function};
 use hacher_verifier::{Digest, Policy};
@@ -46,13 +47,9 @@ fn policy_for(text: &str) -> Policy {
     let (code, printed, said) = command(&["measure", file.to_str().unwrap(), "--format", "json"]).unwrap();
     assert_eq!(code, Some(0), "{said}");
     let measured: Value = serde_json::from_str(&printed).unwrap();
-    let digest = measured["digest"].as_str().unwrap();
-    let bytes: Vec<u8> = (0..digest.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&digest[at..at + 2], 16).unwrap())
-        .collect();
+    let digest = digest_bytes(measured["digest"].as_str().unwrap());
     let mut policy = Policy::default();
-    policy.manifest.chains = BTreeSet::from([Digest(bytes.try_into().unwrap())]);
+    policy.manifest.chains = BTreeSet::from([Digest(digest.try_into().unwrap())]);
     policy
 }
 
@@ -73,10 +70,6 @@ fn tells(service: &Service, name: &str) -> Vec<u8> {
     let reply = service.post("t", name.to_owned()).unwrap();
     assert!(reply.status.is_success(), "{:?}", reply.body);
     reply.body.to_vec()
-}
-
-fn holds(bytes: &[u8], text: &[u8]) -> bool {
-    bytes.windows(text.len()).any(|window| window == text)
 }
 
 #[test]
@@ -105,7 +98,7 @@ fn a_released_secret_reaches_its_function_and_stays_with_the_monitor() {
     };
     assert_eq!(asked, [one(PATH), one("default/db/raw.v1")].concat());
     let on_the_wire = broker.state().sent.clone();
-    assert!(!holds(&on_the_wire, SECRET.trim_ascii_end()), "it is sealed");
+    assert!(!contains(&on_the_wire, SECRET.trim_ascii_end()), "it is sealed");
     drop(broker);
     // A process that replaces another has it from the monitor.
     let before = service.process("t/f").or_else(|| service.process("f"));
@@ -117,7 +110,7 @@ fn a_released_secret_reaches_its_function_and_stays_with_the_monitor() {
     }));
     // What clients are shown afterwards is for their nonces.
     let reply = get(service.gateway, &format!("/evidence?nonce={}", "5a".repeat(64))).unwrap();
-    assert!(holds(&reply.body, b"\npurpose nonce\n"));
+    assert!(contains(&reply.body, b"\npurpose nonce\n"));
 }
 
 #[test]
@@ -234,7 +227,7 @@ fn recorded_evidence_and_evidence_for_other_purposes_release_nothing() {
     // For the right one there is the same secret again, sealed for a key that is gone.
     let (code, answer) = resource(&broker, 0, PATH);
     assert_eq!(code, 200);
-    assert!(!holds(answer.to_string().as_bytes(), b"correct horse"));
+    assert!(!contains(answer.to_string().as_bytes(), b"correct horse"));
 }
 
 /// With a session of the broker's, by its number.

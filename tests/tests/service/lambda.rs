@@ -4,17 +4,12 @@ mod node;
 mod python;
 mod rust;
 
+use super::killed::{Victim, killed_in};
 use hacher_fabric::http::{Connection, Reply};
 use hacher_tests::{Service, executable, instances};
 use hacher_trustlet_host::chosen::jail::programs_missing_here;
 use hyper::Method;
-use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
-
-/// Only to detect that something never comes.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A chain of the handler as function `f`: the table that says how it is started, and the rest of it; `None`,
 /// and the reason said, where functions have no programs.
@@ -86,42 +81,20 @@ fn epoch(service: &Service) -> u64 {
 }
 
 /// Kills the process of this name in the first attempt at `event`, and returns the answer of a later one.
-fn killed_in(service: &Service, event: &Value, process: &str) -> (u16, String) {
-    let (gateway, event) = (service.gateway, bytes::Bytes::from(event.to_string()));
-    let (answer, answered) = mpsc::channel();
-    let request = std::thread::spawn(move || {
-        let reply = hacher_tests::runtime().block_on(async {
-            let mut connection = Connection::open(gateway).await?;
-            let sent = connection.send(Method::POST, "/chains/t", Some("application/json"), event);
-            sent.await
-        });
-        let told = |reply: Reply| {
-            (
-                reply.status.as_u16(),
-                String::from_utf8_lossy(&reply.body).into_owned(),
-            )
-        };
-        let _ = answer.send(reply.map(told));
-    });
-    let (begun, mut is_killed) = (Instant::now(), false);
-    let reply = loop {
-        if let Ok(reply) = answered.recv_timeout(Duration::from_millis(50)) {
-            break reply.unwrap();
-        }
-        assert!(begun.elapsed() < PATIENCE);
-        let status = service.status().unwrap();
-        let epoch = instances(&status).next().unwrap()["epoch"].clone();
-        if status["chains"][0]["in_flight"] == 1
-            && epoch == 1
-            && !is_killed
-            && let Some(found) = service.process(process)
-        {
-            service.signal(found, Signal::KILL);
-            is_killed = true;
-        }
+fn killed_in_event(service: &Service, event: &Value, process: &str) -> (u16, String) {
+    let victim = Victim {
+        function: "f",
+        process,
     };
-    request.join().unwrap();
-    reply
+    let reply = killed_in(
+        service,
+        "/chains/t",
+        Some("application/json"),
+        event.to_string(),
+        &[victim],
+    );
+    let body = String::from_utf8_lossy(&reply.body).into_owned();
+    (reply.status.as_u16(), body)
 }
 
 /// Success, and that the next event goes to the same process: what any runtime has to do.

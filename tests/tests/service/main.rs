@@ -21,6 +21,7 @@ mod images;
 mod isolation;
 mod joined_replies;
 mod key_broker;
+mod killed;
 mod lambda;
 mod logs;
 mod mapped;

@@ -1,6 +1,7 @@
 //! Mapped edges end to end: in the real tree of processes, their records are in the memory of both ends and
 //! in nobody else's.
 
+use hacher_tests::process_memory::contains;
 use hacher_tests::{Service, function, functions};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -92,7 +93,7 @@ fn regions(service: &Service, needle: &[u8]) -> Vec<(String, u64, bool)> {
         let Ok(mut file) = File::open(&path) else { continue };
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).unwrap();
-        let found = bytes.windows(needle.len()).any(|window| window == needle);
+        let found = contains(&bytes, needle);
         regions.push((target, file.metadata().unwrap().ino(), found));
     }
     regions

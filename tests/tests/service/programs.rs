@@ -1,14 +1,13 @@
 //! Functions with programs of their own: what these can do, what they cannot, and what is told of it.
 
 use hacher_fabric::http::Connection;
+use hacher_tests::process_memory::{Mappings, digest_bytes, known_to, memory_holds, port_secrets};
 use hacher_tests::programs::PROGRAM;
 use hacher_tests::{Service, executable, function, instances};
 use hacher_trustlet_host::chosen::jail::programs_missing_here;
 use hyper::Method;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::time::{Duration, Instant};
 
 /// Only to detect that something never comes.
@@ -127,20 +126,6 @@ fn a_hostile_function_with_programs_is_refused_what_concerns_others() {
     );
 }
 
-/// Whether a process has `needle` in its memory.
-fn memory_holds(pid: i32, needle: &[u8]) -> bool {
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    let mut memory = File::open(format!("/proc/{pid}/mem")).unwrap();
-    maps.lines().filter(|line| !line.contains("[v")).any(|line| {
-        let range = line.split_whitespace().next().unwrap();
-        let (start, end) = range.split_once('-').unwrap();
-        let [start, end] = [start, end].map(|text| u64::from_str_radix(text, 16).unwrap());
-        let mut piece = vec![0; usize::try_from(end - start).unwrap()];
-        memory.seek(SeekFrom::Start(start)).unwrap();
-        memory.read_exact(&mut piece).is_ok() && piece.windows(needle.len()).any(|window| window == needle)
-    })
-}
-
 /// Something that a function is given, and its programs are not.
 pub(crate) struct Given {
     value: String,
@@ -171,15 +156,14 @@ impl Given {
     /// Looks for what `function` knows in its own memory, where it has to be found, and in that of its
     /// `program`.
     pub(crate) fn assert_not_in(&self, service: &Service, function: i32, program: i32) {
-        let hex = service.ready["chains"][0]["digest"].as_str().unwrap();
-        let digest: Vec<u8> = (0..hex.len() / 2)
-            .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
-            .collect();
-        // Secrets, and the digest that every key is kept beside.
+        let digest = digest_bytes(service.ready["chains"][0]["digest"].as_str().unwrap());
         for needle in [self.value.as_bytes(), &digest] {
-            assert!(memory_holds(function, needle), "the search finds what is there");
-            assert!(!memory_holds(program, needle));
+            let holds = |pid| memory_holds(pid, Mappings::Readable, needle).unwrap();
+            assert!(holds(function), "the search finds what is there");
+            assert!(!holds(program));
         }
+        let secrets = port_secrets(service, function).unwrap();
+        assert!(known_to(program, &secrets).unwrap().is_empty());
         let maps = std::fs::read_to_string(format!("/proc/{program}/maps")).unwrap();
         assert!(!maps.contains("memfd:hacher"), "{maps}");
     }

@@ -1,14 +1,13 @@
 //! Functions in Python, by the package that `libos-net/python/run` installs; skipped, with the reason, where
 //! it was not run.
 
+use super::killed::{Victim, killed_in};
 use hacher_tests::{Service, ServiceError, executable};
 use hacher_trustlet_host::chosen::jail::programs_missing_here;
-use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -398,37 +397,13 @@ def f(input, output):
 ";
     let Some(app) = App::new(source) else { return };
     let service = app.serve("retry = { attempts = 5, backoff = \"1ms\" }");
-    let (gateway, chain) = (service.gateway, "t");
-    let (answer, answered) = mpsc::channel();
-    let request = std::thread::spawn(move || {
-        let runtime = hacher_tests::runtime();
-        let reply = runtime.block_on(async {
-            let mut connection = hacher_fabric::http::Connection::open(gateway).await?;
-            let path = format!("/chains/{chain}");
-            connection
-                .send(hyper::Method::POST, &path, None, "x".into())
-                .await
-        });
-        let _ = answer.send(reply.map(|reply| (reply.status.as_u16(), reply.body.to_vec())));
-    });
-    let begun = Instant::now();
-    let reply = loop {
-        if let Ok(reply) = answered.recv_timeout(Duration::from_millis(100)) {
-            break reply.unwrap();
-        }
-        assert!(begun.elapsed() < PATIENCE);
-        let status = service.status().unwrap();
-        let instance = &status["chains"][0]["instances"][0];
-        if status["chains"][0]["in_flight"] == 1 && instance["epoch"] == 1 {
-            service.signal(service.process("f").unwrap(), Signal::KILL);
-        }
+    let victim = Victim {
+        function: "f",
+        process: "f",
     };
-    request.join().unwrap();
-    assert_eq!(reply.0, 200, "{}", String::from_utf8_lossy(&reply.1));
-    assert!(
-        reply.1.starts_with(b"attempt ") && reply.1 != b"attempt 1",
-        "{reply:?}"
-    );
+    let reply = killed_in(&service, "/chains/t", None, "x", &[victim]);
+    assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+    assert_eq!(reply.body, "attempt 2");
 }
 
 #[test]

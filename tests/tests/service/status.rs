@@ -5,6 +5,8 @@ use hacher_tests::{Service, executable, function, instances};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -283,6 +285,42 @@ fn a_record_that_was_given_up_as_its_processes_died_is_the_last_failure_and_has_
         .collect();
     // The page of the process that died first has gone with it or not: the last attempt is told in any case.
     assert_eq!(told.last(), Some(&(Some(2), Some("failed"))), "{told:?}");
+}
+
+#[test]
+fn a_run_that_ended_its_process_has_one_trace_however_many_processes_come_after() {
+    let text = format!(
+        "{HEAD}[ingress]\ndeadline = \"55s\"\n{}",
+        function("a", "poisonable", "retry = { attempts = 2, backoff = \"50s\" }")
+    );
+    let service = Service::start(&text).unwrap();
+    let epoch = |status: &Value| first(status)["epoch"].as_u64();
+    let serves = |process: u64| {
+        let is_there =
+            |status: &Value| epoch(status) == Some(process) && first(status)["serving_ms"].is_u64();
+        service.status_when("another process", is_there).unwrap();
+    };
+    let mut client = TcpStream::connect(service.gateway).unwrap();
+    write!(
+        client,
+        "POST /chains/t HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\n\r\nabort"
+    )
+    .unwrap();
+    let traces = || service.operator("/traces").unwrap().json();
+    assert!(until(|| traces()["traces"].as_array().unwrap().len() == 1));
+    // The record waits for its second attempt while others come and go.
+    for process in 2..=4 {
+        serves(process);
+        service.signal(service.process("a").unwrap(), Signal::KILL);
+    }
+    serves(5);
+    let traces = traces();
+    let told = traces["traces"].as_array().unwrap();
+    assert_eq!(told.len(), 1, "{traces}");
+    assert_eq!(
+        (&told[0]["attempt"], &told[0]["outcome"]),
+        (&1.into(), &"retried".into())
+    );
 }
 
 #[test]

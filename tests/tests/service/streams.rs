@@ -312,9 +312,13 @@ fn a_function_that_dies_or_fails_in_the_middle_ends_the_reply_and_the_next_one_i
     let service = Service::start(&chain("", "", &["a", "b"], "")).unwrap();
     for first in [b'k', b'f', b'w'] {
         let mut exchange = Exchange::begin(&service);
-        // Far more than is held anywhere.
-        let sending = exchange.send_all(first, 64 * MIB);
+        let mut beginning = [b'.'; 200_000];
+        beginning[0] = first;
+        exchange.send(&beginning).unwrap();
+        // Until then it would fail before its first byte.
         assert_eq!(exchange.head().0, 200);
+        // Far more than is held anywhere.
+        let sending = exchange.send_all(b'.', 64 * MIB);
         let (end, len, ..) = exchange.rest();
         assert_eq!(end, End::Cut, "{}", char::from(first));
         assert!(len <= MIDDLE_BYTES + MIB, "{len}");

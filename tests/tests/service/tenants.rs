@@ -1,6 +1,7 @@
 //! Chains with gateways of their own: each is served at its own address by its own process, and what becomes
 //! of one is nothing to the others.
 
+use hacher_tests::process_memory::{Mappings, digest_bytes, memory_holds};
 use hacher_tests::tenants::{Tenants, command, get, post, until};
 use hacher_tests::{function, functions};
 use rustix::process::Signal;
@@ -170,28 +171,6 @@ fn region_descriptors(pid: i32) -> HashSet<(u64, u64)> {
         .collect()
 }
 
-/// Whether `needle` is in the memory of its own of a process.
-fn memory_holds(pid: i32, needle: &[u8]) -> bool {
-    use std::io::{Read, Seek, SeekFrom};
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    let mut memory = std::fs::File::open(format!("/proc/{pid}/mem")).unwrap();
-    let mut searched = false;
-    for line in maps.lines().filter(|line| line.contains(" rw")) {
-        let (start, end) = line.split_whitespace().next().unwrap().split_once('-').unwrap();
-        let [start, end] = [start, end].map(|number| u64::from_str_radix(number, 16).unwrap());
-        let mut bytes = vec![0; usize::try_from(end - start).unwrap()];
-        memory.seek(SeekFrom::Start(start)).unwrap();
-        if memory.read_exact(&mut bytes).is_ok() {
-            searched = true;
-            if bytes.windows(needle.len()).any(|window| window == needle) {
-                return true;
-            }
-        }
-    }
-    assert!(searched, "nothing could be read");
-    false
-}
-
 #[test]
 fn a_gateway_has_no_region_no_digest_and_no_plaintext_of_another_chain() {
     if !rustix::process::geteuid().is_root() {
@@ -213,8 +192,9 @@ fn a_gateway_has_no_region_no_digest_and_no_plaintext_of_another_chain() {
     }
     let names = ["a", "b", ""];
     let pids = names.map(|name| service.gateway(name).unwrap());
-    assert!(memory_holds(pids[1], &marker), "the search finds it where it is");
-    assert!(!memory_holds(pids[0], &marker) && !memory_holds(pids[2], &marker));
+    let holds = |pid, needle: &[u8]| memory_holds(pid, Mappings::Readable, needle).unwrap();
+    assert!(holds(pids[1], &marker), "the search finds it where it is");
+    assert!(!holds(pids[0], &marker) && !holds(pids[2], &marker));
     for (at, pid) in pids.into_iter().enumerate() {
         assert!(regions(pid).len() >= 2, "an outbox and a page at least");
         for other in pids.into_iter().skip(at + 1) {
@@ -226,11 +206,8 @@ fn a_gateway_has_no_region_no_digest_and_no_plaintext_of_another_chain() {
         }
         // Beside the digest of a chain a gateway keeps what its keys are derived from.
         for (of, name) in ["a", "b", "c"].into_iter().enumerate() {
-            let hex = service.chain(name)["digest"].as_str().unwrap().to_owned();
-            let digest: Vec<u8> = (0..hex.len() / 2)
-                .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
-                .collect();
-            assert_eq!(memory_holds(pid, &digest), at == of, "chain {name}, gateway {at}");
+            let digest = digest_bytes(service.chain(name)["digest"].as_str().unwrap());
+            assert_eq!(holds(pid, &digest), at == of, "chain {name}, gateway {at}");
         }
     }
 }

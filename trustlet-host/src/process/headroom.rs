@@ -152,9 +152,13 @@ fn of_resource(resource: Resource, need: u64) -> Headroom {
             "ulimit -f, LimitFSIZE= of systemd",
             Unit::Bytes,
         ),
-        Resource::As => ("of address space", "ulimit -v, LimitAS= of systemd", Unit::Bytes),
+        Resource::As => (
+            "of address space for its largest process",
+            "ulimit -v, LimitAS= of systemd",
+            Unit::Bytes,
+        ),
         Resource::Data => (
-            "of private memory",
+            "of private memory for its largest process",
             "ulimit -d, LimitDATA= of systemd",
             Unit::Bytes,
         ),

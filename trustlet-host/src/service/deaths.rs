@@ -91,8 +91,13 @@ mod tests {
             ..EXIT
         };
         assert!(how(killed).starts_with("was killed by signal 9"));
-        let asked = Some(EndReason::Overran);
-        let stopped = how(Exit { asked, ..killed });
-        assert_eq!(stopped, "was stopped: the handler took longer than its timeout");
+        for (reason, words) in [
+            (EndReason::Overran, "the handler took longer than its timeout"),
+            (EndReason::OutOfMemory, "the handler used up its memory"),
+            (EndReason::Unwanted, "nobody waited for the run any more"),
+        ] {
+            let asked = Some(reason);
+            assert_eq!(how(Exit { asked, ..killed }), format!("was stopped: {words}"));
+        }
     }
 }

@@ -35,28 +35,29 @@ def judge(error: BaseException) -> tuple[bool, str]:
     kind = type(error)
     # What parsers raise of bytes that stay what they are: int, float, json, a codec.
     is_transient = not issubclass(kind, (Permanent, ValueError))
+    fixed = None
     try:
-        reason = (isinstance(error, Failure) and _fixed_reason(error)) or _named(kind)
+        fixed = _fixed_reason(error) if isinstance(error, Failure) else None
+        reason = fixed or f"the handler raised {kind.__qualname__}"
     except BaseException:  # of a metaclass
         reason = "the handler raised an exception"
     try:
-        _tell(error)
+        _tell(error, fixed)
     except BaseException:
         pass
     return is_transient, reason
 
 
-def _tell(error: BaseException) -> None:
-    """Logs ``error``, and what to do if it is what late imports end with."""
+def _tell(error: BaseException, fixed: str | None) -> None:
+    """Logs ``error``, and what its author may want to do about it; ``fixed`` is the reason that travels."""
     _log.error("the run failed", exc_info=error)
+    if isinstance(error, Failure) and error.args and not fixed:
+        _log.error("clients learn the type of this exception only: its reason is not a literal")
+    if isinstance(error, MemoryError):
+        _log.error("the limit is `memory` of the chain file")
     if isinstance(error, ImportError) and "failed to map segment" in str(error):
         module = f"{error.name}, or what imports it," if error.name else "the module"
         _log.error("once a function serves, it can load no code: name %s in `preload` of the chain file", module)
-
-
-def _named(kind: type[BaseException]) -> str:
-    name = kind.__qualname__
-    return name if issubclass(kind, Failure) else f"the handler raised {name}"
 
 
 def clear_frames(error: BaseException) -> None:

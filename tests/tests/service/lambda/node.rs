@@ -72,7 +72,7 @@ fn a_handler_that_is_killed_in_an_event_gets_it_again() {
     let started: Vec<_> = processes.map(|(_, name)| name).collect();
     let node = started.iter().find(|name| name.ends_with("/node"));
     let node = node.unwrap_or_else(|| panic!("{started:?}"));
-    let reply = killed_in(&service, &json!({ "do": "sleep", "millis": 2000 }), node);
+    let reply = killed_in_event(&service, &json!({ "do": "sleep", "millis": 2000 }), node);
     assert_eq!(reply, (200, "\"awake\"".to_owned()));
     assert_eq!(epoch(&service), 2);
 }

@@ -91,7 +91,7 @@ fn a_handler_that_is_killed_in_an_event_gets_it_again() {
     let more = "timeout = \"10s\"\nretry = { attempts = 5, backoff = \"1ms\" }";
     let Some(chain) = python("", more) else { return };
     let service = Service::start(&chain).unwrap();
-    let reply = killed_in(&service, &json!({ "do": "sleep", "millis": 2000 }), INTERPRETER);
+    let reply = killed_in_event(&service, &json!({ "do": "sleep", "millis": 2000 }), INTERPRETER);
     assert_eq!(reply, (200, "\"awake\"".to_owned()));
     assert_eq!(epoch(&service), 2);
 }
