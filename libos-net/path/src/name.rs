@@ -80,8 +80,9 @@ impl fmt::Debug for Name {
 }
 
 impl PartialEq<str> for Name {
+    /// By bytes: what is no text equals none.
     fn eq(&self, other: &str) -> bool {
-        self.as_str() == other
+        self.bytes.get(..usize::from(self.len_bytes)) == Some(other.as_bytes())
     }
 }
 

@@ -83,6 +83,7 @@ impl Receiver {
     }
 
     /// The next ring on which there is something, starting after the one served last.
+    #[inline]
     pub fn ring_with_news(&mut self) -> Option<usize> {
         let count = self.inbound.len();
         let found = (self.round..count)

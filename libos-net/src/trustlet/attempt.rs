@@ -121,15 +121,15 @@ where
         let mut source = Arriving::new(own, &mut place.receiver, job);
         source.stream = stream.as_ref();
         let mut ran = Ran::default();
-        if job.attempt > 1 && job.bundle.places.len() == 1 {
+        let bundle = &mut job.bundle;
+        let opened = match (job.attempt, bundle.places.len()) {
+            // It has come just now.
+            (1, 1) => Ok(()),
             // A single record is opened again for every further attempt: the last one may have used it up.
-            if let Err(failure) = source.restart(&mut job.bundle) {
-                ran.result = Err(failure);
-                ran.lost = source.lost;
-                return ran;
-            }
-        }
-        if let Err(failure) = source.reopen_shed(&mut job.bundle) {
+            (_, 1) => source.restart(bundle).and_then(|()| source.reopen_shed(bundle)),
+            _ => source.reopen_shed(bundle),
+        };
+        if let Err(failure) = opened {
             ran.result = Err(failure);
             ran.lost = source.lost;
             return ran;

@@ -50,13 +50,11 @@ impl Inlet {
         let Some(slots) = self.slots() else {
             return false;
         };
-        if ring::is_empty(slots, self.next) {
-            return false;
+        match ring::news(slots, self.next) {
+            ring::News::Nothing => false,
+            ring::News::Words => !self.holds_all(),
+            ring::News::Corrupt => self.finds_something(),
         }
-        if ring::is_published(slots, self.next) {
-            return !self.holds_all();
-        }
-        self.finds_something()
     }
 
     /// Whether there is something at a slot whose stamp is neither of this position nor of the one before it.

@@ -26,11 +26,13 @@ pub struct Own {
 
 impl Own {
     /// Adds to a counter of this instance.
+    #[inline]
     pub fn count(&self, counter: Counter, value: u64) {
         count(&self.page, counter, value);
     }
 
     /// Adds a duration to a histogram of this instance.
+    #[inline]
     pub fn record(&self, phase: Phase, ns: u64) {
         record(&self.page, &self.page_layout, phase, ns);
     }
@@ -50,12 +52,14 @@ impl Own {
 
     /// The present.
     #[must_use]
+    #[inline]
     pub fn now(&self) -> Monotonic {
         self.clock.now()
     }
 
     /// Nanoseconds from `earlier` to the present.
     #[must_use]
+    #[inline]
     pub fn ns_since(&self, earlier: Monotonic) -> u64 {
         self.now().ns_since(earlier)
     }
@@ -89,6 +93,7 @@ impl Own {
     }
 
     /// Stores a word of the page.
+    #[inline]
     pub fn store(&self, at: usize, value: u64) {
         if let Some(word) = self.page.word(at) {
             word.store(value, Ordering::Relaxed);
@@ -102,6 +107,7 @@ impl Own {
 
     /// Loads a word of the page.
     #[must_use]
+    #[inline]
     pub fn load(&self, at: usize) -> u64 {
         self.page.word(at).map_or(0, |word| word.load(Ordering::Relaxed))
     }

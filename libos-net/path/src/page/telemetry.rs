@@ -199,10 +199,13 @@ pub(crate) fn count_sent(page: &OwnRegion, at: usize) {
 
 /// Adds one duration to a histogram.
 pub(crate) fn record(page: &OwnRegion, layout: &PageLayout, phase: Phase, ns: u64) {
-    let Some(at) = phase.at(layout) else { return };
-    add(page.word(at + bucket_of(ns) * 8), 1);
-    add(page.word(at + HISTOGRAM_BUCKETS * 8), 1);
-    add(page.word(at + (HISTOGRAM_BUCKETS + 1) * 8), ns);
+    let at = phase.at(layout);
+    let Some(words) = at.and_then(|at| page.words(at, HISTOGRAM_WORDS)) else {
+        return;
+    };
+    add(words.get(bucket_of(ns)), 1);
+    add(words.get(HISTOGRAM_BUCKETS), 1);
+    add(words.get(HISTOGRAM_BUCKETS + 1), ns);
 }
 
 const _: () = assert!(HISTOGRAM_BUCKETS + 2 <= HISTOGRAM_WORDS);
@@ -243,16 +246,15 @@ pub(super) fn append(
         return;
     };
     let number = head.load(Ordering::Relaxed);
-    let at = entry_at(number);
-    let Some(stamp) = page.word(at) else { return };
+    let Some([stamp, entry @ ..]) = page.words(entry_at(number), TRACE_WORDS) else {
+        return;
+    };
     // A reader takes an entry only if its stamp is the same, and not 0, before and after it has read the
     // words.
     stamp.store(0, Ordering::Relaxed);
     fence(Ordering::Release);
-    for (i, value) in words.iter().copied().enumerate() {
-        if let Some(word) = page.word(at + (i + 1) * 8) {
-            word.store(value, Ordering::Relaxed);
-        }
+    for (word, value) in entry.iter().zip(words) {
+        word.store(*value, Ordering::Relaxed);
     }
     stamp.store(number.wrapping_add(1), Ordering::Release);
     head.store(number.wrapping_add(1), Ordering::Release);

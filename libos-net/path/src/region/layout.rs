@@ -400,6 +400,7 @@ impl PageLayout {
 
     /// Where the cursor of inbound ring `inbound` starts.
     #[must_use]
+    #[inline]
     pub const fn cursor_at(&self, inbound: usize) -> Option<usize> {
         if inbound < self.inbound_count {
             Some(PAGE_BYTES + inbound * LINE_BYTES)
@@ -414,12 +415,14 @@ impl PageLayout {
 
     /// Where the histogram of the handler's runs starts.
     #[must_use]
+    #[inline]
     pub const fn run_histogram_at(&self) -> usize {
         self.histograms_at()
     }
 
     /// Where histogram `which` (0 queued, 1 hand-over, 2 open) of inbound ring `inbound` starts.
     #[must_use]
+    #[inline]
     pub const fn inbound_histogram_at(&self, inbound: usize, which: usize) -> Option<usize> {
         if inbound < self.inbound_count && which < HISTOGRAMS_PER_INBOUND {
             Some(self.histograms_at() + (1 + inbound * HISTOGRAMS_PER_INBOUND + which) * HISTOGRAM_WORDS * 8)
@@ -430,6 +433,7 @@ impl PageLayout {
 
     /// Where the histogram of sealing to port `port` starts.
     #[must_use]
+    #[inline]
     pub const fn port_histogram_at(&self, port: usize) -> Option<usize> {
         if port < self.port_count {
             let before = 1 + self.inbound_count * HISTOGRAMS_PER_INBOUND + port;
@@ -452,6 +456,7 @@ impl PageLayout {
 
     /// Where the traces start.
     #[must_use]
+    #[inline]
     pub const fn traces_at(&self) -> usize {
         let histograms = 1 + self.inbound_count * HISTOGRAMS_PER_INBOUND + self.port_count;
         round_up(

@@ -45,6 +45,7 @@ impl Mapping {
     }
 
     /// The address of `len_bytes` bytes at `at`, if they lie within the region and `align` divides `at`.
+    #[inline]
     fn at(&self, at: usize, len_bytes: usize, align: usize) -> Option<NonNull<u8>> {
         let end = at.checked_add(len_bytes)?;
         if end > self.len_bytes || !at.is_multiple_of(align) {
@@ -54,6 +55,7 @@ impl Mapping {
         Some(unsafe { self.base.add(at) })
     }
 
+    #[inline]
     fn word(&self, at: usize) -> Option<&AtomicU64> {
         let word = self
             .at(at, size_of::<AtomicU64>(), align_of::<AtomicU64>())?
@@ -61,6 +63,15 @@ impl Mapping {
         // SAFETY: in bounds and aligned (memory begins at a page); an atomic may be changed by
         // others. Lives as long as `self`, which keeps the mapping.
         Some(unsafe { word.as_ref() })
+    }
+
+    fn words(&self, at: usize, count: usize) -> Option<&[AtomicU64]> {
+        let len_bytes = count.checked_mul(size_of::<AtomicU64>())?;
+        let first = self
+            .at(at, len_bytes, align_of::<AtomicU64>())?
+            .cast::<AtomicU64>();
+        // SAFETY: as in `word`, for each of them.
+        Some(unsafe { core::slice::from_raw_parts(first.as_ptr(), count) })
     }
 
     fn slots(&self, at: usize, count: usize) -> Option<&[Slot]> {
@@ -85,8 +96,15 @@ impl OwnRegion {
 
     /// The word at byte `at`, a multiple of 8.
     #[must_use]
+    #[inline]
     pub fn word(&self, at: usize) -> Option<&AtomicU64> {
         self.0.word(at)
+    }
+
+    /// `count` words from byte `at`, a multiple of 8.
+    #[must_use]
+    pub fn words(&self, at: usize, count: usize) -> Option<&[AtomicU64]> {
+        self.0.words(at, count)
     }
 
     /// `count` ring slots from byte `at`, a multiple of 64.
@@ -174,6 +192,7 @@ impl PeerRegion {
 
     /// The word at byte `at`, a multiple of 8. It must only be loaded, and relaxed: the memory is read-only.
     #[must_use]
+    #[inline]
     pub fn word(&self, at: usize) -> Option<&AtomicU64> {
         self.0.word(at)
     }

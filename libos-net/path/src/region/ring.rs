@@ -105,15 +105,28 @@ pub fn peek(slots: &[Slot], position: u64) -> Found {
     }))
 }
 
-/// Whether nothing is published at `position` yet: [`peek`] would find it empty. One load of one word, for
-/// whoever asks again and again.
-#[must_use]
-pub fn is_empty(slots: &[Slot], position: u64) -> bool {
-    slot_of(slots, position)
-        .is_some_and(|slot| is_vacant(slots.len(), position, slot.stamp.load(Ordering::Relaxed)))
+/// What [`peek`] would find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// Nothing has been published there yet.
+    Nothing,
+    /// Words.
+    Words,
+    /// A stamp that the peer should not have written.
+    Corrupt,
 }
 
-/// Whether something is published at `position`: [`peek`] would find its words. One load, like [`is_empty`].
+/// What [`peek`] would find at `position`: one load of one word, for whoever asks again and again.
+#[must_use]
+pub fn news(slots: &[Slot], position: u64) -> News {
+    match slot_of(slots, position).map(|slot| slot.stamp.load(Ordering::Relaxed)) {
+        Some(stamp) if stamp == stamp_of(position) => News::Words,
+        Some(stamp) if is_vacant(slots.len(), position, stamp) => News::Nothing,
+        _ => News::Corrupt,
+    }
+}
+
+/// Whether something is published at `position`: [`peek`] would find its words. One load, like [`news`].
 #[must_use]
 pub fn is_published(slots: &[Slot], position: u64) -> bool {
     slot_of(slots, position).is_some_and(|slot| slot.stamp.load(Ordering::Relaxed) == stamp_of(position))
@@ -257,10 +270,10 @@ mod tests {
         let slots = ring(4);
         for position in 0..10 {
             assert_eq!(peek(&slots, position), Found::Empty);
-            assert!(is_empty(&slots, position));
+            assert_eq!(news(&slots, position), News::Nothing);
             assert!(!is_published(&slots, position));
             publish(&slots, position, &[position; WORDS]);
-            assert!(!is_empty(&slots, position));
+            assert_eq!(news(&slots, position), News::Words);
             assert!(is_published(&slots, position));
             assert_eq!(peek(&slots, position), Found::Words([position; WORDS]));
         }
@@ -278,7 +291,7 @@ mod tests {
                     slot.stamp
                         .store(stamp ^ (change << (8 * byte)), Ordering::Relaxed);
                     assert_eq!(peek(&slots, position), Found::Corrupt);
-                    assert!(!is_empty(&slots, position));
+                    assert_eq!(news(&slots, position), News::Corrupt);
                 }
             }
         }
