@@ -663,23 +663,27 @@ struct Join {
 
 impl Join {
     fn new() -> Self {
-        Self::with_deadline(Duration::from_secs(30))
+        Self::with(Duration::from_secs(30), true)
     }
 
-    fn with_deadline(deadline: Duration) -> Self {
+    /// The same, where what `j` makes becomes a reply or does not.
+    fn with(deadline: Duration, leads_to_reply: bool) -> Self {
         let mut draft = Draft::new();
         draft.set_deadline(deadline);
         let gateway = draft.gateway(&["out"]);
         let (left, right) = (
-            draft.function("left", &["out"]),
+            draft.function("left", &["out", "reply"]),
             draft.function("right", &["out"]),
         );
         let j = draft.function("j", &["out", "error"]);
         draft.edge((gateway, "out"), left);
         draft.edge((gateway, "out"), right);
         draft.join(&[(left, "out"), (right, "out")], j);
-        draft.edge((j, "out"), gateway);
-        draft.edge((j, "error"), gateway);
+        draft.edge((left, "reply"), gateway);
+        if leads_to_reply {
+            draft.edge((j, "out"), gateway);
+            draft.edge((j, "error"), gateway);
+        }
         draft.limits(left).outbox_bytes = 4 << 20;
         let mut monitor = draft.define();
         Self {
@@ -746,12 +750,42 @@ fn a_join_that_expires_or_is_closed_gives_its_records_back() {
     join.monitor.ring(join.j, 0);
     runner.rest();
     assert_eq!((join.released(0), join.released(1)), (1, 1));
-    assert_eq!(join.monitor.reader(join.j, 0).counter(Counter::Expired), 2);
+    let reader = join.monitor.reader(join.j, 0);
+    assert_eq!(
+        (
+            reader.counter(Counter::Expired),
+            reader.counter(Counter::Cancelled)
+        ),
+        (1, 1)
+    );
+}
+
+#[test]
+fn a_join_whose_request_has_its_reply_is_dropped_if_it_would_make_another() {
+    for leads_to_reply in [true, false] {
+        let mut join = Join::with(Duration::from_secs(30), leads_to_reply);
+        let mut runner = Runner::new(CONCATENATE, join.monitor.attach(join.j, 0));
+        for invocation in [1, 2] {
+            send(&mut join.left, 0, &record(invocation), &with_headers(b"l")).unwrap();
+        }
+        runner.settle();
+        join.gateway.own.answer(InvocationId::new(1));
+        join.monitor.ring(join.j, 0);
+        runner.rest();
+        let cancelled = join.monitor.reader(join.j, 0).counter(Counter::Cancelled);
+        assert_eq!(
+            (join.released(0), cancelled),
+            match leads_to_reply {
+                true => (1, 1),
+                false => (0, 0),
+            }
+        );
+    }
 }
 
 #[test]
 fn no_record_is_waited_for_longer_than_the_chain_allows_whatever_it_claims() {
-    let mut join = Join::with_deadline(Duration::from_millis(50));
+    let mut join = Join::with(Duration::from_millis(50), true);
     let mut runner = Runner::new(CONCATENATE, join.monitor.attach(join.j, 0));
     let endless = |invocation| RecordContext {
         deadline: Monotonic::from_ns(u64::MAX),

@@ -343,11 +343,13 @@ impl Endpoint {
                 }),
                 Some(None) => None,
             };
-            if matches!(answer, Some(Answer::Fault { .. })) {
+            match answer {
                 // Other functions need not go on with it. After a record this is not said: as a rule nothing
                 // is left to do, and a word in a page that all functions read costs each of
                 // them a look at another core's cache.
-                self.own.close(invocation);
+                Some(Answer::Fault { .. }) => self.own.close(invocation),
+                Some(Answer::Record { .. }) => self.note_answered(invocation),
+                _ => {}
             }
             if let Some(answer) = answer {
                 // Fails if the client has gone meanwhile.
@@ -356,6 +358,13 @@ impl Endpoint {
         }
         receiver.release(&self.own, place);
         true
+    }
+
+    /// Where a reply may come by several ways, says that one has: joins on the others need not wait.
+    fn note_answered(&self, invocation: InvocationId) {
+        if self.has_ways {
+            self.own.answer(invocation);
+        }
     }
 
     /// Adds a part to a joined reply: whether it is answered.
@@ -392,6 +401,7 @@ impl Endpoint {
         if let Some(waiter) = waiters.remove(&invocation) {
             if matches!(answer, Answer::Joined(_)) {
                 self.count_dropped(waiter.parts.count());
+                self.note_answered(invocation);
             }
             // Fails if the client has gone meanwhile.
             drop(waiter.answer.send(answer));

@@ -139,7 +139,7 @@ where
     /// Does what comes before sleep, and sleeps until there is something to do.
     pub fn rest(&mut self) {
         self.ended = None;
-        self.drop_expired_joins();
+        self.drop_unwanted_joins();
         let until = self.next_timer();
         let owes_aborts = self.place.sender.owes_aborts();
         // Who waits for the rest of a record that has none is told as soon as there is room, which rings the
@@ -184,17 +184,18 @@ where
         Some(self.delayed.swap_remove(index).job)
     }
 
-    pub(super) fn drop_expired_joins(&mut self) {
+    pub(super) fn drop_unwanted_joins(&mut self) {
         if self.joins.first_deadline().is_none() {
             return;
         }
         let now = self.place.own.now();
         let own = &self.place.own;
-        while let Some(bundle) = self
-            .joins
-            .take_expired(now, |invocation| own.is_closed(invocation))
-        {
-            own.count(Counter::Expired, 1);
+        // Once a request has its reply, another one would be for nobody. What leads to no reply goes on.
+        let leads_to_reply = self.place.begin.leads_to_reply == 1;
+        let is_unwanted =
+            |invocation| own.is_closed(invocation) || (leads_to_reply && own.is_answered(invocation));
+        while let Some((bundle, counter)) = self.joins.take_unwanted(now, is_unwanted) {
+            own.count(counter, 1);
             for place in &bundle.places {
                 self.place.receiver.release(own, *place);
             }

@@ -4,6 +4,7 @@
 use crate::clock::Monotonic;
 use crate::sdk::input::Part;
 use hacher_data_path::inlet::{RecordPlace, Upstream};
+use hacher_data_path::page::counter::Counter;
 use hacher_data_path::record::invocation::InvocationId;
 use hacher_data_path::share::{HELD_MAX_BYTES, POOL_MAX_BYTES, pending_max};
 
@@ -207,17 +208,19 @@ impl Joins {
         self.pending.iter().map(|join| join.deadline).min()
     }
 
-    /// Takes out one whose deadline has passed, or that nobody waits for.
-    pub(crate) fn take_expired(
+    /// Takes out one whose deadline has passed, or that nobody waits for, and how that is counted.
+    pub(crate) fn take_unwanted(
         &mut self,
         now: Monotonic,
-        closed: impl Fn(InvocationId) -> bool,
-    ) -> Option<Bundle> {
-        let index = self
-            .pending
-            .iter()
-            .position(|join| join.deadline <= now || closed(join.invocation))?;
-        Some(self.remove(index))
+        is_unwanted: impl Fn(InvocationId) -> bool,
+    ) -> Option<(Bundle, Counter)> {
+        let counted = |join: &Pending| match join.deadline <= now {
+            true => Some(Counter::Expired),
+            false => is_unwanted(join.invocation).then_some(Counter::Cancelled),
+        };
+        let mut pending = self.pending.iter().enumerate();
+        let (index, counter) = pending.find_map(|(index, join)| Some((index, counted(join)?)))?;
+        Some((self.remove(index), counter))
     }
 }
 
@@ -276,13 +279,17 @@ mod tests {
         assert_eq!(bundle.parts[1].upstream(), "right");
         assert_eq!(bundle.places.len(), 2);
         assert_eq!(joins.first_deadline(), Some(deadline));
-        assert!(joins.take_expired(Monotonic::from_ns(99), |_| false).is_none());
-        assert!(
-            joins
-                .take_expired(Monotonic::from_ns(99), |id| id == two)
-                .is_some()
-        );
+        let mut taken = |now, is_unwanted: &dyn Fn(InvocationId) -> bool| {
+            let taken = joins.take_unwanted(Monotonic::from_ns(now), is_unwanted);
+            taken.map(|(_, counter)| counter)
+        };
+        assert_eq!(taken(99, &|_| false), None);
+        assert_eq!(taken(99, &|id| id == two), Some(Counter::Cancelled));
         assert_eq!(joins.first_deadline(), None);
+        let late = single(&mut pool, 0, 9);
+        joins.add(late, &upstream(0), two, deadline, &mut pool);
+        let late = joins.take_unwanted(deadline, |_| true);
+        assert_eq!(late.map(|(_, counter)| counter), Some(Counter::Expired));
     }
 
     /// A record whose part holds `len_bytes`, or a little more.

@@ -169,7 +169,7 @@ where
         }
         self.tell_arrival(&job, ring);
         // Also here, and not only before sleep: there may be no sleep for long.
-        self.drop_expired_joins();
+        self.drop_unwanted_joins();
         let Some(upstream) = self.place.receiver.upstream(ring).copied() else {
             return;
         };

@@ -155,6 +155,33 @@ fn a_record_that_fails_for_good_leaves_by_the_error_port() {
 }
 
 #[test]
+fn parts_at_a_join_whose_requests_were_answered_by_another_way_hold_nobody_up() {
+    // More than a ring holds of an outbox as small as this.
+    const REQUESTS: u64 = 1200;
+    let chain = format!(
+        "{HEAD}flow = [\"ingress -> left & right -> j -> egress\", \"right.error -> fallback -> egress\"]\n\
+         [ingress]\ndeadline = \"50s\"\nmax_body = \"64KiB\"\n{}{}{}{}",
+        function("left", "echo", "outbox = \"1MiB\""),
+        function("right", "poisonable", ""),
+        function("j", "concatenate", ""),
+        function("fallback", "echo", "")
+    );
+    let service = Service::start(&chain).unwrap();
+    for _ in 0..REQUESTS {
+        assert_eq!(service.post("t", "reject").unwrap().status, 200);
+    }
+    assert_eq!(service.post("t", "good").unwrap().body, "goodgood");
+    let cancelled = |status: &Value| {
+        let j = instances(status)
+            .find(|instance| instance["function"] == "j")
+            .unwrap();
+        assert_eq!(j["records_expired"], 0, "{j}");
+        j["records_cancelled"] == REQUESTS
+    };
+    service.status_when("none is waited for", cancelled).unwrap();
+}
+
+#[test]
 fn a_handler_that_hangs_is_replaced_and_the_chain_goes_on() {
     let chain = format!(
         "{HEAD}flow = [\"ingress -> a -> egress\"]\n[ingress]\ndeadline = \"20s\"\n{}",

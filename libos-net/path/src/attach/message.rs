@@ -18,7 +18,7 @@ use zeroize::Zeroize;
 /// The descriptor number at which a trustlet finds its channel to the monitor.
 pub const CHANNEL_FD: i32 = 3;
 /// Version of this protocol. Monitor and trustlet are built from one tree; anything else is refused.
-pub const ATTACH_VERSION: u32 = 11;
+pub const ATTACH_VERSION: u32 = 12;
 /// The longest message, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 16 * 1024;
 /// Most descriptors beside one message (Linux allows 253, see unix(7)).
@@ -236,6 +236,10 @@ pub struct Begin {
     pub last_end_kind: u32,
     /// Its exit code, or the number of its signal.
     pub last_end_code: u32,
+    /// 1: what it makes may become a reply, by whatever way.
+    pub leads_to_reply: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Whether the functions of a chain are fit to serve, as far as the service knows.

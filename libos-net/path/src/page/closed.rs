@@ -1,5 +1,6 @@
-//! The table of requests that the gateway answered early, in its page: nobody waits for them any more, so
-//! that functions need not run for them.
+//! Two tables of requests in the gateway's page. Of those that are *closed* nobody waits for anything, so that
+//! functions need not run for them. Those that are *answered* have their reply: what runs for them goes on, but
+//! no join waits for their parts.
 
 use crate::record::invocation::InvocationId;
 use crate::region::layout::{CLOSED_ENTRIES, CLOSED_ENTRY_BYTES, PageLayout};
@@ -11,6 +12,16 @@ pub(crate) fn is_of_another_life(life: u64, invocation: InvocationId) -> bool {
 
 /// Where the gateway's page says of this request that nobody waits for it any more.
 pub(crate) fn closed_at(layout: &PageLayout, invocation: InvocationId) -> usize {
+    layout.closed_at() + entry_of(invocation)
+}
+
+/// Where the gateway's page says of this request that it has its reply.
+pub(crate) fn answered_at(layout: &PageLayout, invocation: InvocationId) -> usize {
+    layout.answered_at() + entry_of(invocation)
+}
+
+/// Where in its table the entry of a request starts.
+fn entry_of(invocation: InvocationId) -> usize {
     let entry = usize::try_from(invocation.count() % CLOSED_ENTRIES as u64).unwrap_or(0);
-    layout.closed_at() + entry * CLOSED_ENTRY_BYTES
+    entry * CLOSED_ENTRY_BYTES
 }

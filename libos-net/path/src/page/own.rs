@@ -1,14 +1,14 @@
 //! What an instance says in its page, the bell that it sleeps on and the clock that it reads: what every step
 //! of a record's way may need.
 
-use super::closed::{closed_at, is_of_another_life};
+use super::closed::{answered_at, closed_at, is_of_another_life};
 use super::counter::{Counter, Gauge};
 use super::spans::{Span, span};
 use super::telemetry::{Phase, Trace, count, count_sent, record, trace};
 use crate::machine::bell::OwnBell;
 use crate::machine::clock::{Clock, Monotonic};
 use crate::record::invocation::{GatewayLife, InvocationId};
-use crate::region::layout::{CLOSED_ENTRIES, CLOSED_ENTRY_BYTES, PageLayout, page_word};
+use crate::region::layout::{PageLayout, page_word};
 use crate::region::memory::{OwnRegion, PeerRegion};
 use crate::sync::{AtomicU64, Ordering};
 use alloc::boxed::Box;
@@ -124,15 +124,15 @@ impl Own {
         if life.is_some_and(|life| is_of_another_life(life.load(Ordering::Relaxed), invocation)) {
             return true;
         }
-        let at = closed_at(layout, invocation);
-        let is = |at, half: u64| {
-            let word = page.word(at);
-            word.is_some_and(|word| word.load(Ordering::Relaxed) == !half)
-        };
-        // An entry that is being written may be read half old, half new. That names a third request only if
-        // two share one half of their ids, which are random.
-        let (low, high) = invocation.halves();
-        is(at, low) && is(at + 8, high)
+        names(page, closed_at(layout, invocation), invocation)
+    }
+
+    /// Whether this request has had its reply while there are others that it could have had, as far as the
+    /// gateway remembers.
+    #[must_use]
+    pub fn is_answered(&self, invocation: InvocationId) -> bool {
+        let gateway = self.gateway.as_ref();
+        gateway.is_some_and(|(page, layout)| names(page, answered_at(layout, invocation), invocation))
     }
 
     /// Gateway: takes its page over from a process before it, whose requests have all ended with it.
@@ -143,8 +143,8 @@ impl Own {
         for gauge in Gauge::ALL {
             self.set_gauge(gauge, 0);
         }
-        let first = self.page_layout.closed_at();
-        for at in (first..first + CLOSED_ENTRIES * CLOSED_ENTRY_BYTES).step_by(8) {
+        let tables = self.page_layout.closed_at()..self.page_layout.suspect_at(0);
+        for at in tables.step_by(8) {
             if self.load(at) != 0 {
                 self.store(at, 0);
             }
@@ -168,9 +168,29 @@ impl Own {
 
     /// Gateway: says that nobody waits for this request any more, so that functions need not run for it.
     pub fn close(&self, invocation: InvocationId) {
-        let at = closed_at(&self.page_layout, invocation);
+        self.name(closed_at(&self.page_layout, invocation), invocation);
+    }
+
+    /// Gateway: says that this request has its reply.
+    pub fn answer(&self, invocation: InvocationId) {
+        self.name(answered_at(&self.page_layout, invocation), invocation);
+    }
+
+    fn name(&self, at: usize, invocation: InvocationId) {
         let (low, high) = invocation.halves();
         self.store(at, !low);
         self.store(at + 8, !high);
     }
+}
+
+/// Whether the entry at `at` of the gateway's page names this request.
+fn names(page: &PeerRegion, at: usize, invocation: InvocationId) -> bool {
+    let is = |at, half: u64| {
+        let word = page.word(at);
+        word.is_some_and(|word| word.load(Ordering::Relaxed) == !half)
+    };
+    // An entry that is being written may be read half old, half new. That names a third request only if two
+    // share one half of their ids, which are random.
+    let (low, high) = invocation.halves();
+    is(at, low) && is(at + 8, high)
 }

@@ -477,10 +477,16 @@ impl PageLayout {
         self.spans_at() + SPANS * TRACE_WORDS * 8
     }
 
+    /// Where the table of answered invocations starts, which has as many entries.
+    #[must_use]
+    pub const fn answered_at(&self) -> usize {
+        self.closed_at() + CLOSED_ENTRIES * CLOSED_ENTRY_BYTES
+    }
+
     /// Where entry `entry` of the table of suspects starts.
     #[must_use]
     pub const fn suspect_at(&self, entry: usize) -> usize {
-        self.closed_at() + CLOSED_ENTRIES * CLOSED_ENTRY_BYTES + entry * SUSPECT_BYTES
+        self.answered_at() + CLOSED_ENTRIES * CLOSED_ENTRY_BYTES + entry * SUSPECT_BYTES
     }
 
     /// Where the words start that say which records of inbound ring `inbound` are done.

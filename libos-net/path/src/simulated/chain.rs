@@ -288,6 +288,8 @@ impl Chain {
             waiting: waiting.word(),
             last_end_kind,
             last_end_code,
+            leads_to_reply: 1,
+            reserved: 0,
         }
     }
 

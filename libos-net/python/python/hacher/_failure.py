@@ -12,7 +12,7 @@ _log = logging.getLogger("hacher")
 class Failure(Exception):
     """What a handler raises to say itself whether its run is tried again: :class:`Retry` or :class:`Permanent`.
 
-    The client, the ``error`` port and the metrics get the reason if it is a literal where the exception is made or raised:
+    The client and the ``error`` port get the reason if it is a literal where the exception is made or raised:
     ``raise hacher.Permanent("not a picture")``. A text that is put together could quote the record, so of that they get the
     exception's type alone, and the log has the text.
     """
