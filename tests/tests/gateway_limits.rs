@@ -556,7 +556,7 @@ fn a_reply_over_its_limit_is_502_and_names_both_sizes() {
         assert_eq!(problem["cause"], "reply_too_large", "{problem}");
         let detail = problem["detail"].as_str().unwrap();
         assert!(
-            detail.contains("the limit is 100000 B (`ingress.max_reply`)") && detail.contains("`a`"),
+            detail.contains("the limit is \"100000B\" (`ingress.max_reply`)") && detail.contains("`a`"),
             "{detail}"
         );
         let said: u64 = detail

@@ -8,6 +8,7 @@ use hacher_trustlet_host::lines;
 use hacher_trustlet_host::tell;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 /// Why a chain is not served: what does not start.
@@ -85,43 +86,34 @@ impl Announcement<'_> {
         } else {
             format!("WITHOUT {}", tables.isolation_missing.join(", "))
         };
+        let served = self.where_served().map(|place| format!("ready: POST {place}\n"));
+        let mut text: String = served.collect();
         let failing = tables.chains.iter().filter(|chain| self.fails(chain));
         let failing: Vec<_> = failing.map(|chain| chain.name.as_str()).collect();
-        let not_served = match failing.is_empty() {
-            true => String::new(),
-            false => format!("  NOT SERVED: {}", failing.join(", ")),
-        };
-        format!(
-            "ready: POST {}{not_served}  operators: {}  isolation: {} ({missing}; no SNP)\n",
-            self.where_served(),
+        if !failing.is_empty() {
+            let _ = writeln!(text, "NOT SERVED: {}", failing.join(", "));
+        }
+        let _ = writeln!(
+            text,
+            "operators: {}  isolation: {} ({missing}; no SNP)",
             self.where_asked(),
             tables.backend,
-        )
+        );
+        text
     }
 
     fn fails(&self, chain: &Chain) -> bool {
         self.failing.contains_key(&chain.number)
     }
 
-    /// For each gateway where it listens, and which chains it serves.
-    fn where_served(&self) -> String {
-        let gateways = (0..).zip(&self.tables.gateways);
-        let places = gateways.filter_map(|(number, gateway)| {
-            let chains = self.tables.chains.iter().filter(|chain| chain.gateway == number);
-            let chains = chains.filter(|chain| !self.fails(chain));
-            let names: Vec<_> = chains.map(|chain| chain.name.as_str()).collect();
-            let names = match names.as_slice() {
-                [] => return None,
-                [name] if gateway.own => (*name).to_owned(),
-                names => format!("{{{}}}", names.join(",")),
-            };
-            Some(format!(
-                "{}://{}/chains/{names}",
-                gateway.scheme(),
-                gateway.address
-            ))
-        });
-        places.collect::<Vec<_>>().join(", ")
+    /// For each chain that is served, its address.
+    fn where_served(&self) -> impl Iterator<Item = String> {
+        let served = self.tables.chains.iter().filter(|chain| !self.fails(chain));
+        served.filter_map(|chain| {
+            let gateway = self.tables.gateways.get(usize::try_from(chain.gateway).ok()?)?;
+            let (scheme, address) = (gateway.scheme(), &gateway.address);
+            Some(format!("{scheme}://{address}/chains/{}", chain.name))
+        })
     }
 
     /// Where operators are answered.

@@ -178,7 +178,7 @@ fn mebibytes(memory: ByteSize) -> String {
 
 /// A function whose adaptor is not there.
 pub(super) fn without_adaptor(span: Span, why: &str) -> Diagnostic {
-    let message = format!("a program that knows nothing of chains needs `hacher-adaptor`: {why}");
+    let message = format!("`http` and `lambda` functions need `hacher-adaptor`: {why}");
     let missing = Diagnostic::new(Code::AdaptorMissing, span, message, "started by the adaptor");
     missing.with_help("install `hacher-adaptor` beside `hacher-fabric`, or build it there: cargo build --release -p hacher-adaptor")
 }

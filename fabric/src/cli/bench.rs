@@ -4,39 +4,50 @@ use super::format::FormatArgs;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
+/// Its lines fit into 80 columns: a terminal that is narrower than they are breaks each of them.
 const BENCH_HELP: &str = "\
 Experiments (all but `functions` if none is named):
-  hop         one payload from one process to the next, 64 B to 16 MiB, and the floors: waking a
-              process, passing a cache line, sealing, opening, copying
+  hop         one payload from one process to the next, 64 B to 16 MiB, and the
+              floors: waking a process, passing a cache line, sealing, opening,
+              copying
   chain       one payload through 1 to 32 functions
   throughput  payloads and bytes in a second over one edge
-  load        requests through the gateway at rates up to what it can take, each timed from when
-              it was due, so that waiting counts; then the closed-loop peak
+  load        requests through the gateway at rates up to what it can take,
+              each timed from when it was due, so that waiting counts; then the
+              closed-loop peak
   breakdown   where a request's time went: queued, open, run, seal, hand-over
-  session     requests over TLS as they are, sealed for their chain, and over connections bound to
-              evidence, 64 B to 1 MiB
-  functions   handlers in Python, those of the suite SeBS among them: in a chain, behind uvicorn over
-              kept-alive HTTPS (TLS 1.3), and in a new process for each call. Of each call its time
-              (total), its handler's (handler), and what is left (share: what the way costs). Takes
-              Python 3.9 or later and packages from PyPI, and so is measured only if named: the
-              first time it makes a virtual environment, and installs them there with pip. With
-              --venv it uses one that is there, and changes nothing in it
+  session     requests over TLS as they are, sealed for their chain, and over
+              connections bound to evidence, 64 B to 1 MiB
+  functions   handlers in Python, those of the suite SeBS among them: in a
+              chain, behind uvicorn over kept-alive HTTPS (TLS 1.3), and in a
+              new process for each call. Of each call its time (total), its
+              handler's (handler), and what is left (share: what the way
+              costs). Takes Python 3.9 or later and packages from PyPI, and so
+              is measured only if named: the first time it makes a virtual
+              environment, and installs them there with pip. With --venv it
+              uses one that is there, and changes nothing in it
 
 How to read the table:
   p50 ... max  quantiles of all samples
-  spread       how far the medians of the repeats lie apart. Above 10 % a row is marked `noisy`:
-               do not believe it, nor a difference that is smaller than the spread
-  packed       all processes on one core; spread: neighbours on two cores; floating: left to the
-               scheduler; auto: as the fabric chooses
-  ratios       rows of this run, one over the other, with what they should be: pass or MISS.
-               A ratio whose rows were not measured is not shown
+  spread       how far the medians of the repeats lie apart. Above 10 % a row
+               is marked `noisy`: do not believe it, nor a difference that is
+               smaller than the spread
+  packed       all processes on one core; spread: neighbours on two cores;
+               floating: left to the scheduler; auto: as the fabric chooses
+  ratios       rows of this run, one over the other, with what they should be:
+               pass or MISS. A ratio whose rows were not measured is not shown
 
 Examples:
-  hacher-fabric bench --quick                         all experiments, about a minute
-  hacher-fabric bench hop --only fabric --only https  two transports, and the floors
-  hacher-fabric bench --json new.json --plots plots   full mode, about ten minutes
-  hacher-fabric bench functions --function noop       what a call costs that does nothing
-  hacher-fabric bench compare old.json new.json       what changed beyond noise";
+  hacher-fabric bench --quick
+      all experiments, about a minute
+  hacher-fabric bench hop --only fabric --only https
+      two transports, and the floors
+  hacher-fabric bench --json new.json --plots plots
+      full mode, about ten minutes
+  hacher-fabric bench functions --function noop
+      what a call costs that does nothing
+  hacher-fabric bench compare old.json new.json
+      what changed beyond noise";
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, after_help = BENCH_HELP)]
@@ -182,6 +193,12 @@ mod tests {
             Command::Bench(arguments) => Ok(arguments),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn no_line_of_the_help_is_wider_than_a_terminal() {
+        let wide = BENCH_HELP.lines().filter(|line| line.chars().count() >= 80);
+        assert_eq!(wide.collect::<Vec<_>>(), Vec::<&str>::new());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! exit code         0 below 400, else 1
 //! ```
 
-use super::{Failed, complain, print, print_bytes, print_json};
+use super::{Failed, complain, end_line, print, print_bytes, print_json};
 use crate::cli::{Format, ReplyArgs, RequestArgs};
 use crate::content_type::content_type_of;
 use bytes::Bytes;
@@ -82,7 +82,7 @@ pub fn show(reply: &Reply, arguments: &ReplyArgs, format: Format) -> Result<(), 
             .map_err(|error| Failed::new(format!("cannot write the output `{}`: {error}", path.display()))),
         // It is in the report, which is on standard output.
         Some(_) if format == Format::Json => Ok(()),
-        _ => print_bytes(&body),
+        _ => print_bytes(&body).and_then(|()| end_line(body.last())),
     }
 }
 

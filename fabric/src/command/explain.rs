@@ -232,7 +232,11 @@ fn requests_in_words(chain: &Chain) -> String {
         let _ = write!(text, " and {}", route.as_str());
     }
     if !ingress.headers().is_empty() {
-        let _ = write!(text, "; also carried: {}", ingress.headers().join(", "));
+        let _ = write!(
+            text,
+            "; request headers passed to the first functions: {}",
+            ingress.headers().join(", ")
+        );
     }
     text.push('\n');
     text
@@ -401,8 +405,8 @@ fn limits_in_words(chain: &Chain) -> String {
         false => "",
     };
     format!(
-        "{}\n  memory: for the function's own; what the fabric needs besides, for stacks of threads and records in hand up to \
-         max_body, comes on top.\n{programs}",
+        "{}\n  memory: what the function itself may use. Stacks of threads and records in hand, up to max_body, come on top: \
+         `of the fabric`.\n{programs}",
         table.render()
     )
 }
@@ -504,9 +508,12 @@ fn human(file: &ChainFile, seating: &Seating) -> String {
     for (record_bytes, handler_ns, costs) in costs_by_size(seating) {
         let _ = writeln!(
             text,
-            "  estimate    a request of {}, functions that work {}: {costs}",
+            "  estimate    a request of {}, {}: {costs}",
             bytes(record_bytes),
-            duration(handler_ns)
+            match handler_ns {
+                0 => "not counting the handlers".to_owned(),
+                ns => format!("handlers that take {}", duration(ns)),
+            }
         );
     }
     let gateway = own_gateway::in_words(chain)
@@ -563,8 +570,8 @@ fn human(file: &ChainFile, seating: &Seating) -> String {
     text.push_str(SEALED_MEMORY);
     text.push_str(
         ".\n  seals: once for a record, however many read it; each reader opens it once, into memory of its own.\n  \
-         outbox: a record is held there until all its readers are done, and is no larger; where all of them stream, at \
-         most 1 MiB of it is, and it may be of any length.\n  copies: staging copies besides that one write and one read.\n",
+         outbox: a record is held there until all its readers are done, and no record can be larger; where all of them \
+         stream, at most 1 MiB of it is, and it may be of any length.\n  copies: staging copies besides that one write and one read.\n",
     );
     let _ = write!(text, "\n{}\n", limits_in_words(chain));
     text.push_str(&images_in_words(chain));

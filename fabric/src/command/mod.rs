@@ -85,6 +85,17 @@ pub fn print_bytes(bytes: &[u8]) -> Result<(), Failed> {
         .map_err(|error| Failed::unwritten("standard output", &error))
 }
 
+/// Ends the line that a body has left open on a terminal, as more is said below it. `last` is its last byte.
+///
+/// # Errors
+/// As [`print()`].
+pub fn end_line(last: Option<&u8>) -> Result<(), Failed> {
+    match last {
+        Some(last) if *last != b'\n' && io::stdout().is_terminal() => print_bytes(b"\n"),
+        _ => Ok(()),
+    }
+}
+
 /// Prints data.
 ///
 /// # Errors

@@ -91,7 +91,7 @@ pub fn new(arguments: &NewArgs) -> Result<(), Failed> {
         Template::Http => HTTP,
     };
     let files: Vec<_> = files.iter().map(|(path, text)| (*path, filled(text))).collect();
-    check_name(name, &files)?;
+    check_name(&files)?;
     make_empty(folder)?;
     for (path, text) in &files {
         let path = folder.join(path);
@@ -108,18 +108,16 @@ pub fn new(arguments: &NewArgs) -> Result<(), Failed> {
 }
 
 /// Refuses a name that a chain cannot have, in the words of `check`.
-fn check_name(name: &str, files: &[(&str, String)]) -> Result<(), Failed> {
+fn check_name(files: &[(&str, String)]) -> Result<(), Failed> {
     let chain = files.iter().find(|(path, _)| *path == "chain.toml");
     let checked = chain.map(|(_, text)| check(text, "chain.toml"));
     match checked {
         Some(Err(problems)) => {
-            let first = problems
-                .iter()
-                .next()
-                .map(|problem| problem.message().to_owned())
-                .unwrap_or_default();
+            let first = problems.iter().next();
+            let said = first.map(|problem| [&[problem.message().to_owned()], problem.helps()].concat());
+            let said = said.unwrap_or_default().join("; ");
             Err(Failed::new(format!(
-                "`{name}` cannot be the name of a chain, which is that of its folder: {first}"
+                "a chain has the name of its folder, and {said}"
             )))
         }
         _ => Ok(()),

@@ -103,3 +103,17 @@ pub(super) fn number(value: &Value, key: &str) -> u64 {
 pub(super) fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     value.get(key).and_then(Value::as_array).into_iter().flatten()
 }
+
+/// Whether it is known where the time of a run went. A process that dies tells nothing of it.
+pub(super) fn is_timed(trace: &Value) -> bool {
+    let told = [
+        "queued_ns",
+        "hand_over_ns",
+        "open_ns",
+        "run_ns",
+        "seal_ns",
+        "in_bytes",
+        "out_bytes",
+    ];
+    told.iter().any(|key| number(trace, key) > 0)
+}

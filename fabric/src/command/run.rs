@@ -1,6 +1,7 @@
 //! `run`: serves one chain, puts one input through it, shows where the time went, and stops.
 
 use super::explain::sources;
+use super::operator::{is_timed, list, number, text};
 use super::{Failed, answer, complain, print, read_chain};
 use crate::cli::{Format, ReplyArgs, RequireIsolation, RunArgs};
 use crate::table::{Align, Table, bytes as size, duration};
@@ -186,9 +187,14 @@ fn joins(chain: &Chain) -> BTreeMap<String, String> {
 }
 
 /// One line of the table: a run of a function, or the median of many.
-struct Line {
-    function: String,
-    from: String,
+struct Line<'a> {
+    function: &'a str,
+    from: &'a str,
+    outcome: &'a str,
+    /// How many runs it stands for.
+    runs: usize,
+    /// Whether it is known where their time went.
+    is_timed: bool,
     at_ns: u64,
     queued_ns: u64,
     hand_over_ns: u64,
@@ -197,7 +203,6 @@ struct Line {
     seal_ns: u64,
     in_bytes: u64,
     out_bytes: u64,
-    retried: bool,
 }
 
 /// Where the time of a request went, over all lines of the table.
@@ -207,16 +212,23 @@ struct Sums {
     sealing_ns: u64,
     /// In queues, and from one function to the next.
     waiting_ns: u64,
+    /// Runs that are in none of these, as their process died.
+    untimed_runs: usize,
 }
 
 impl Sums {
-    fn of(lines: &[Line]) -> Self {
+    fn of(lines: &[Line<'_>]) -> Self {
         // A function may say anything of its times.
-        let sum = |part: fn(&Line) -> u64| lines.iter().map(part).fold(0, u64::saturating_add);
+        let sum = |part: fn(&Line<'_>) -> u64| lines.iter().map(part).fold(0, u64::saturating_add);
         Self {
             in_handlers_ns: sum(|line| line.run_ns),
             sealing_ns: sum(|line| line.open_ns.saturating_add(line.seal_ns)),
             waiting_ns: sum(|line| line.queued_ns.saturating_add(line.hand_over_ns)),
+            untimed_runs: lines
+                .iter()
+                .filter(|line| !line.is_timed)
+                .map(|line| line.runs)
+                .sum(),
         }
     }
 }
@@ -227,48 +239,37 @@ fn median(mut values: Vec<u64>) -> u64 {
 }
 
 impl Report<'_> {
-    fn lines(&self) -> Vec<Line> {
-        let traces: Vec<&Value> = self
-            .traces
-            .get("traces")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .collect();
-        let text = |trace: &Value, key: &str| trace.get(key).and_then(Value::as_str).unwrap_or("").to_owned();
-        let number = |trace: &Value, key: &str| trace.get(key).and_then(Value::as_u64).unwrap_or(0);
-        let key = |trace: &Value| {
+    /// A line for each run; of several requests, one for those runs that are alike.
+    fn lines(&self) -> Vec<Line<'_>> {
+        let mut alike: Vec<(_, Vec<&Value>)> = Vec::new();
+        for trace in list(self.traces, "traces") {
             let function = text(trace, "function");
             // A trace names the record that came last.
-            let from = self.joins.get(&function).cloned();
-            let from = from.unwrap_or_else(|| text(trace, "from"));
-            (function, from, text(trace, "outcome") == "retried")
-        };
-        let mut keys: Vec<(String, String, bool)> = Vec::new();
-        for trace in &traces {
-            let key = key(trace);
-            if !keys.contains(&key) {
-                keys.push(key);
+            let from = self
+                .joins
+                .get(function)
+                .map_or(text(trace, "from"), String::as_str);
+            let (attempt, outcome) = (number(trace, "attempt"), text(trace, "outcome"));
+            let key = (function, from, attempt, outcome, is_timed(trace));
+            match alike.iter_mut().find(|(of, _)| self.took.len() > 1 && *of == key) {
+                Some((_, runs)) => runs.push(trace),
+                None => alike.push((key, vec![trace])),
             }
         }
-        let start = traces
+        let seen_ns = |trace: &Value| number(trace, "seen_ns");
+        let start = list(self.traces, "traces").map(seen_ns).min().unwrap_or(0);
+        let lines = alike
             .iter()
-            .map(|trace| number(trace, "seen_ns"))
-            .min()
-            .unwrap_or(0);
-        let mut lines: Vec<Line> = keys
-            .into_iter()
-            .map(|line| {
-                let of: Vec<&&Value> = traces.iter().filter(|trace| key(trace) == line).collect();
-                let (function, from, retried) = line;
-                let mid = |key: &str| median(of.iter().map(|trace| number(trace, key)).collect());
+            .map(|((function, from, _, outcome, is_timed), runs)| {
+                let mid = |key: &str| median(runs.iter().map(|trace| number(trace, key)).collect());
+                let seen = runs.iter().map(|trace| seen_ns(trace)).min().unwrap_or(0);
                 Line {
-                    at_ns: of
-                        .iter()
-                        .map(|trace| number(trace, "seen_ns"))
-                        .min()
-                        .unwrap_or(0)
-                        .saturating_sub(start),
+                    function,
+                    from,
+                    outcome,
+                    runs: runs.len(),
+                    is_timed: *is_timed,
+                    at_ns: seen.saturating_sub(start),
                     queued_ns: mid("queued_ns"),
                     hand_over_ns: mid("hand_over_ns"),
                     open_ns: mid("open_ns"),
@@ -276,12 +277,9 @@ impl Report<'_> {
                     seal_ns: mid("seal_ns"),
                     in_bytes: mid("in_bytes"),
                     out_bytes: mid("out_bytes"),
-                    function,
-                    from,
-                    retried,
                 }
-            })
-            .collect();
+            });
+        let mut lines: Vec<Line<'_>> = lines.collect();
         lines.sort_by_key(|line| line.at_ns);
         lines
     }
@@ -298,6 +296,7 @@ impl Report<'_> {
             ("in_handlers_ns".to_owned(), json!(sums.in_handlers_ns)),
             ("sealing_ns".to_owned(), json!(sums.sealing_ns)),
             ("waiting_ns".to_owned(), json!(sums.waiting_ns)),
+            ("untimed_runs".to_owned(), json!(sums.untimed_runs)),
             ("traces".to_owned(), json!(self.traces.get("traces"))),
         ]);
         said.into()
@@ -317,17 +316,21 @@ impl Report<'_> {
             ("out", Align::Right),
         ]);
         for line in &lines {
-            let retried = if line.retried { " (retried)" } else { "" };
+            let known = |cell: String| if line.is_timed { cell } else { "-".to_owned() };
+            let name = match line.outcome {
+                "succeeded" => line.function.to_owned(),
+                outcome => format!("{} ({outcome})", line.function),
+            };
             table.row([
-                format!("{}{retried}", line.function),
-                line.from.clone(),
-                size(line.in_bytes),
-                duration(line.queued_ns),
-                duration(line.hand_over_ns),
-                duration(line.open_ns),
-                duration(line.run_ns),
-                duration(line.seal_ns),
-                size(line.out_bytes),
+                name,
+                line.from.to_owned(),
+                known(size(line.in_bytes)),
+                known(duration(line.queued_ns)),
+                known(duration(line.hand_over_ns)),
+                known(duration(line.open_ns)),
+                known(duration(line.run_ns)),
+                known(duration(line.seal_ns)),
+                known(size(line.out_bytes)),
             ]);
         }
         let mut text = format!(
@@ -350,10 +353,15 @@ impl Report<'_> {
             in_handlers_ns,
             sealing_ns,
             waiting_ns,
+            untimed_runs,
         } = Sums::of(&lines);
+        let untimed = match untimed_runs {
+            0 => String::new(),
+            runs => format!(", not counting attempts whose process died ({runs})"),
+        };
         let _ = writeln!(
             text,
-            "  request {} end to end; in handlers {}, sealing and opening {}, waiting {}\n  \
+            "  request {} end to end; in handlers {}, sealing and opening {}, waiting {}{untimed}\n  \
              {}; process isolation, no SNP: the operating system itself is trusted",
             duration(median(self.took.to_vec())),
             duration(in_handlers_ns),
@@ -369,8 +377,8 @@ impl Report<'_> {
 }
 
 /// A bar for each run: when it was, and for how long.
-fn bars(lines: &[Line]) -> String {
-    let end = |line: &Line| {
+fn bars(lines: &[Line<'_>]) -> String {
+    let end = |line: &Line<'_>| {
         let parts = [line.open_ns, line.run_ns, line.seal_ns];
         parts.into_iter().fold(line.at_ns, u64::saturating_add)
     };
@@ -393,7 +401,11 @@ fn bars(lines: &[Line]) -> String {
             " ".repeat(from),
             "█".repeat(length),
             " ".repeat((BAR_WIDTH - from).saturating_sub(length)),
-            duration(end(line) - line.at_ns),
+            if line.is_timed {
+                duration(end(line) - line.at_ns)
+            } else {
+                "-".to_owned()
+            },
         );
     }
     text.push('\n');
@@ -401,61 +413,4 @@ fn bars(lines: &[Line]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use hyper::{HeaderMap, StatusCode};
-
-    #[test]
-    fn times_that_no_run_can_have_taken_are_shown_and_panic_nowhere() {
-        let trace = |figure: u64| {
-            json!({
-                "function": "f", "from": "ingress", "outcome": "succeeded", "seen_ns": figure, "queued_ns": figure,
-                "hand_over_ns": figure, "open_ns": figure, "run_ns": figure, "seal_ns": figure,
-                "in_bytes": figure, "out_bytes": figure,
-            })
-        };
-        let reply = Reply {
-            status: StatusCode::OK,
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-        };
-        for figures in [[u64::MAX, u64::MAX], [0, u64::MAX], [u64::MAX, 1]] {
-            let traces = json!({ "traces": figures.map(trace) });
-            let report = Report {
-                chain: "c",
-                mapped: None,
-                input: &Bytes::new(),
-                reply: &reply,
-                took: &[1],
-                traces: &traces,
-                joins: BTreeMap::new(),
-            };
-            assert!(report.human().contains("in handlers"));
-        }
-    }
-
-    #[test]
-    fn a_join_is_one_line_whichever_of_its_records_came_last() {
-        let chain = "chain = \"c\"\nversion = \"1\"\nflow = [\"ingress -> a & b -> j -> egress\"]\n\
-                     [function.a]\nexec = \"a\"\n[function.b]\nexec = \"b\"\n[function.j]\nexec = \"j\"\n";
-        let chain = hacher_chain_dsl::check(chain, "c").unwrap();
-        let trace = |function, from| json!({ "function": function, "from": from, "outcome": "succeeded", "run_ns": 5 });
-        let traces = [trace("a", "ingress"), trace("j", "a"), trace("j", "b")];
-        let report = Report {
-            chain: "c",
-            mapped: None,
-            input: &Bytes::new(),
-            reply: &Reply {
-                status: StatusCode::OK,
-                headers: HeaderMap::new(),
-                body: Bytes::new(),
-            },
-            took: &[1, 1],
-            traces: &json!({ "traces": traces }),
-            joins: joins(chain.chain()),
-        };
-        let lines = report.lines();
-        let told: Vec<_> = lines.iter().map(|line| (&*line.function, &*line.from)).collect();
-        assert_eq!(told, [("a", "ingress"), ("j", "a & b")]);
-    }
-}
+mod tests;

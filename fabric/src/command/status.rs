@@ -194,8 +194,11 @@ fn counted(count: u64, noun: &str) -> String {
 /// What went wrong with an instance.
 fn write_trouble(out: &mut String, instance: &Value) {
     let name = format!("{}#{}", text(instance, "function"), number(instance, "ordinal"));
-    let record = |value: &Value| match value.get("invocation").and_then(Value::as_str) {
-        Some(invocation) => format!(", invocation {invocation}, attempt {}", number(value, "attempt")),
+    let record = |value: &Value, before: &str| match value.get("invocation").and_then(Value::as_str) {
+        Some(invocation) => format!(
+            "{before} invocation {invocation}, attempt {}",
+            number(value, "attempt")
+        ),
         None => String::new(),
     };
     if let Some(calls) = instance.get("refused_calls").and_then(Value::as_object)
@@ -210,12 +213,16 @@ fn write_trouble(out: &mut String, instance: &Value) {
     if let Some(end) = instance.get("last_end") {
         let _ = writeln!(
             out,
-            "  {name} last ended because: {}, {} ago ({}), after {}{}",
-            text(end, "detail"),
+            "  {name} ended {} ago ({}), {} after its start: {}{}",
             lasted(number(end, "ago_ms")),
             text(end, "at"),
-            lasted(number(end, "lived_ms")),
-            record(end)
+            match number(end, "lived_ms") {
+                // Of a short life, parts of seconds matter.
+                ms @ 0..60_000 => duration(ms * 1_000_000),
+                ms => lasted(ms),
+            },
+            text(end, "detail"),
+            record(end, "; it was running")
         );
     }
     if let Some(failure) = instance.get("last_failure") {
@@ -224,7 +231,7 @@ fn write_trouble(out: &mut String, instance: &Value) {
             "  {name} last gave up a record {} ago ({}){}",
             lasted(number(failure, "ago_ms")),
             text(failure, "at"),
-            record(failure)
+            record(failure, ":")
         );
     }
 }

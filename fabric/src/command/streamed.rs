@@ -1,6 +1,6 @@
 //! A request whose body is sent as it is read, and whose reply is written as it comes: neither is held.
 
-use super::{Failed, answer, print, print_bytes};
+use super::{Failed, answer, end_line, print, print_bytes};
 use crate::cli::ReplyArgs;
 use bytes::Bytes;
 use hacher_client::caller::{CallError, Caller, Question};
@@ -108,9 +108,22 @@ fn is_of_parts(head: &Reply) -> bool {
 
 /// Where the body of a reply is written.
 enum Output {
-    Standard,
+    Standard(Printing),
     /// A file; it has its name when it is whole, if there was no other kind of file of this name.
     File(Writing),
+}
+
+/// Ends its line when dropped: also what failed halfway has a message below it.
+#[derive(Default)]
+struct Printing {
+    last: Option<u8>,
+}
+
+impl Drop for Printing {
+    fn drop(&mut self) {
+        // Whoever cannot read it reads no message either.
+        let _ = end_line(self.last.as_ref());
+    }
 }
 
 struct Writing {
@@ -127,14 +140,17 @@ impl Output {
             print(&answer::head(head))?;
         }
         match &arguments.output {
-            None => Ok(Self::Standard),
+            None => Ok(Self::Standard(Printing::default())),
             Some(path) => Writing::begin(path).map(Self::File),
         }
     }
 
     fn write(&mut self, data: &Bytes) -> Result<(), Failed> {
         match self {
-            Self::Standard => print_bytes(data),
+            Self::Standard(printing) => {
+                printing.last = data.last().copied().or(printing.last);
+                print_bytes(data)
+            }
             Self::File(writing) => writing
                 .file
                 .write_all(data)
@@ -144,7 +160,7 @@ impl Output {
 
     fn finish(self) -> Result<(), Failed> {
         match self {
-            Self::Standard => Ok(()),
+            Self::Standard(_) => Ok(()),
             Self::File(mut writing) => match writing.unfinished.take() {
                 Some(unfinished) => {
                     fs::rename(unfinished, &writing.path).map_err(|error| unwritten(&writing.path, &error))

@@ -31,7 +31,7 @@ pub fn tcb(arguments: &TcbArgs) -> Result<(), Failed> {
         let path = folder.join(companion.name());
         if path.exists() {
             components.push(counted(&path)?);
-        } else if arguments.folder.is_some() || companion == Companion::Fabric {
+        } else if companion == Companion::Fabric {
             return Err(Failed::new(format!("there is no {}", path.display())));
         } else {
             super::complain(&format!(
@@ -212,7 +212,8 @@ fn human(components: &[Component], all: bool) -> String {
         let (lines, (tenths, without)) = (base.lines(), base.times_smaller_tenths());
         let _ = writeln!(
             text,
-            "Trusted with {}: {}\n  {} lines, {}.{} times smaller; without assembly {} lines, {}.{} times smaller",
+            "Trusted with {}: {}\n  {} lines, {}.{} times smaller than what distributions ship together; \
+             without assembly {} lines, {}.{} times smaller",
             base.way,
             base.names().join(" + "),
             grouped(lines.all),

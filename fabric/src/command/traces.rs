@@ -1,6 +1,6 @@
 //! `traces`: the last runs of functions, and where their time went.
 
-use super::operator::{Question, list, number, text};
+use super::operator::{Question, is_timed, list, number, text};
 use super::{Failed, print, print_json};
 use crate::cli::TracesArgs;
 use crate::table::{Align, Table, bytes, duration};
@@ -43,9 +43,11 @@ fn human(answer: &Value) -> String {
     let mut traces: Vec<&Value> = list(answer, "traces").collect();
     traces.sort_by_key(|trace| number(trace, "seen_ns"));
     if traces.is_empty() {
-        return "no run is remembered\n".to_owned();
+        return "no finished run is known: each instance keeps its last 256, but none that was stopped as nobody waited for it\n"
+            .to_owned();
     }
     for trace in traces {
+        let known = |cell: String| if is_timed(trace) { cell } else { "-".to_owned() };
         table.row([
             text(trace, "seen_at").to_owned(),
             text(trace, "chain").to_owned(),
@@ -54,13 +56,13 @@ fn human(answer: &Value) -> String {
             text(trace, "invocation").to_owned(),
             number(trace, "attempt").to_string(),
             text(trace, "outcome").to_owned(),
-            duration(number(trace, "queued_ns")),
-            duration(number(trace, "hand_over_ns")),
-            duration(number(trace, "open_ns")),
-            duration(number(trace, "run_ns")),
-            duration(number(trace, "seal_ns")),
-            bytes(number(trace, "in_bytes")),
-            bytes(number(trace, "out_bytes")),
+            known(duration(number(trace, "queued_ns"))),
+            known(duration(number(trace, "hand_over_ns"))),
+            known(duration(number(trace, "open_ns"))),
+            known(duration(number(trace, "run_ns"))),
+            known(duration(number(trace, "seal_ns"))),
+            known(bytes(number(trace, "in_bytes"))),
+            known(bytes(number(trace, "out_bytes"))),
         ]);
     }
     table.render()

@@ -2,7 +2,8 @@
 //!
 //! Crates of registries and of Rust's own library stand in folders that bear their names and versions. Of all
 //! others the compiler says which file a crate begins with (`fabric/src/lib.rs/@/...`), and the crate is
-//! named after its folder (`fabric`), beneath the one that all such folders have in common.
+//! named after its folder (`fabric`): beneath that of Hacher's sources, or, elsewhere, beneath the one that
+//! all other such folders have in common.
 
 use crate::path::joined;
 use std::collections::BTreeSet;
@@ -46,6 +47,9 @@ impl Crate {
     }
 }
 
+/// The crate that all of Hacher's executables have code of, in Hacher's sources.
+const EVERYWHERE: &str = "libos-net/path";
+
 /// What is known of crates.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
@@ -79,24 +83,42 @@ impl Origins {
         let folder = parents.find(|parent| self.folders.contains(*parent))?;
         Some(Crate::new(
             Owner::Own,
-            folder.strip_prefix(self.common()).unwrap_or(folder),
+            folder.strip_prefix(self.above(folder)).unwrap_or(folder),
         ))
     }
 
-    /// What all folders begin with, up to a `/`.
-    fn common(&self) -> &str {
-        // They are in order: what the first and the last have in common, all have.
-        let (Some(first), Some(last)) = (self.folders.first(), self.folders.last()) else {
-            return "";
-        };
-        let same = first
-            .bytes()
-            .zip(last.bytes())
-            .take_while(|(a, b)| a == b)
-            .count();
-        let same = first.get(..same).unwrap_or_default();
-        same.rfind('/').and_then(|at| same.get(..=at)).unwrap_or_default()
+    /// What the name of the crate in `folder` is without: it ends with `/`.
+    fn above(&self, folder: &str) -> &str {
+        let sources = self.sources();
+        let is_in_sources = |folder: &str| sources.is_some_and(|sources| folder.starts_with(sources));
+        match sources {
+            Some(sources) if is_in_sources(folder) => sources,
+            _ => common(self.folders.iter().filter(|other| !is_in_sources(other))),
+        }
     }
+
+    /// Where Hacher's sources lie, if it is an executable with some of them.
+    fn sources(&self) -> Option<&str> {
+        let mut above = self
+            .folders
+            .iter()
+            .filter_map(|folder| folder.strip_suffix(EVERYWHERE));
+        above.find(|above| above.is_empty() || above.ends_with('/'))
+    }
+}
+
+/// What all of these begin with, up to a `/`; they are in order.
+fn common<'a>(mut folders: impl DoubleEndedIterator<Item = &'a String>) -> &'a str {
+    // What the first and the last have in common, all have.
+    let Some(first) = folders.next() else { return "" };
+    let last = folders.next_back().unwrap_or(first);
+    let same = first
+        .bytes()
+        .zip(last.bytes())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let same = first.get(..same).unwrap_or_default();
+    same.rfind('/').and_then(|at| same.get(..=at)).unwrap_or_default()
 }
 
 /// The crate of a file in a folder that bears the crate's name.
@@ -211,6 +233,33 @@ mod tests {
         ] {
             assert_eq!(origins.of(path), Crate::new(owner, expected), "{path}");
         }
+    }
+
+    #[test]
+    fn crates_of_a_clone_are_named_alike_beside_those_of_somebody_else() {
+        let named = |folders: &[&str], path: &str| {
+            let mut origins = Origins::default();
+            for folder in folders {
+                origins.learn(folder, "src/lib.rs/@/0a1b");
+            }
+            origins.of(&format!("{path}/src/a.rs")).name
+        };
+        let clone = ["/r/cold/hacher/libos-net", "/r/cold/hacher/libos-net/path"];
+        let with = |others: &[&'static str]| [&clone[..], others].concat();
+        let outside = with(&["/r/trial/split"]);
+        assert_eq!(named(&outside, "/r/cold/hacher/libos-net/path"), "libos-net/path");
+        assert_eq!(named(&outside, "/r/cold/hacher/libos-net"), "libos-net");
+        assert_eq!(named(&outside, "/r/trial/split"), "split");
+        let two = with(&["/a/split", "/a/split/words"]);
+        assert_eq!(named(&two, "/a/split/words"), "split/words");
+        // A clone within the folder of a function, and an executable without any of it.
+        let within = with(&["/r"]);
+        assert_eq!(named(&within, "/r/cold/hacher/libos-net"), "libos-net");
+        assert_eq!(named(&within, "/r"), "r");
+        assert_eq!(
+            named(&["/a/x", "/a/my-libos-net/path"], "/a/my-libos-net/path"),
+            "my-libos-net/path"
+        );
     }
 
     #[test]

@@ -364,7 +364,7 @@ fn a_body_over_the_limit_is_413_and_its_connection_goes_on() {
             assert!(
                 text(reply)
                     .await
-                    .contains("the limit is 1 MiB (`ingress.max_body`)")
+                    .contains(r#"the limit is \"1MiB\" (`ingress.max_body`)"#)
             );
             let small = Request::post("http://x/chains/t")
                 .body(Full::new(Bytes::from_static(b"x")))
@@ -384,7 +384,7 @@ fn a_body_over_the_limit_is_413_and_its_connection_goes_on() {
             assert!(
                 text(reply)
                     .await
-                    .contains("the limit is 1 MiB (`ingress.max_body`)")
+                    .contains(r#"the limit is \"1MiB\" (`ingress.max_body`)"#)
             );
         }
     });

@@ -225,7 +225,7 @@ fn max_reply_bounds_all_parts_together() {
         "{detail}"
     );
     assert!(
-        detail.contains("the limit is 1 MiB (`ingress.max_reply`)"),
+        detail.contains("the limit is \"1MiB\" (`ingress.max_reply`)"),
         "{detail}"
     );
     assert_eq!(service.post("t", "1").unwrap().status, 200);

@@ -185,7 +185,10 @@ fn a_folder_that_holds_something_and_a_name_that_no_chain_has_are_refused() {
     fs::write(folder.path().join("full/file"), "mine").unwrap();
     for (name, told) in [
         ("full", "not empty: nothing was written"),
-        ("Loud", "`Loud` cannot be the name of a chain"),
+        (
+            "Loud",
+            "a chain has the name of its folder, and `Loud` cannot be the name of a chain; a name that would do: `loud`",
+        ),
         ("..", "has no name that a chain could have"),
     ] {
         let made = fabric(folder.path(), &["new", name, "--template", "http"]);

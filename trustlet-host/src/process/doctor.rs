@@ -63,7 +63,7 @@ fn programs(layers: &Layers) -> Finding {
         None => Finding::new(
             NAME,
             Status::Ok,
-            "every namespace, seccomp and limits are there, and the monitor can be told of refused calls (tried)",
+            "namespaces, seccomp and limits are all available, and the monitor can be told of refused calls (tried)",
             "",
         ),
         Some(missing) if missing.untried => Finding::new(

@@ -16,7 +16,10 @@ pub(crate) fn check_connection(manifest: &Manifest, expectations: &Expectations<
         Some(name) => checks.put(CheckName::Chain, is_about(manifest, name)),
         None => checks.skip(
             CheckName::Chain,
-            format!("no chain is named; here: {}", listed(names(manifest))),
+            format!(
+                "no chain is demanded (`verify --chain`); here: {}",
+                listed(names(manifest))
+            ),
         ),
     }
     match expectations.tls_key {
@@ -26,7 +29,10 @@ pub(crate) fn check_connection(manifest: &Manifest, expectations: &Expectations<
                 let key = key_in_words(chain.gateway.tls_key.as_ref());
                 format!("{key} of chain `{}`", chain.name)
             });
-            let reason = format!("no certificate was met; here: {}", listed(found));
+            let reason = format!(
+                "no certificate is given (`verify --tls-certificate`); here: {}",
+                listed(found)
+            );
             checks.skip(CheckName::TlsKey, reason);
         }
     }

@@ -119,7 +119,8 @@ fn check_named(checks: &mut Checks, name: CheckName, accepted: &BTreeSet<Digest>
     checks.put(
         name,
         match others.is_empty() {
-            true => Ok(format!("{} match the policy", found.len())),
+            true if found.len() == 1 => Ok("its digest is in the policy".to_owned()),
+            true => Ok(format!("the digests of all {} are in the policy", found.len())),
             false => Err(format!(
                 "{}, which is not among the {} that are accepted",
                 others.join("; "),
@@ -253,7 +254,10 @@ fn check_logs(manifest: &Manifest, policy: &ManifestPolicy, checks: &mut Checks)
                 .map(|function| function_name(chain, function)),
         );
     }
-    let what = "of the functions may pass data to the daemon in their logs";
+    let what = (
+        "of the functions may pass data to the daemon in their logs",
+        "no function may pass data to the daemon in its logs",
+    );
     check_absent(checks, Logs, policy.demands_dropped_logs, &forwarded, what);
 }
 
@@ -269,16 +273,26 @@ fn check_protections(manifest: &Manifest, policy: &ManifestPolicy, checks: &mut 
         Protections,
         policy.demands_sealed_edges,
         &mapped.collect::<Vec<_>>(),
-        "of the edges are mapped instead of sealed",
+        (
+            "of the edges are mapped instead of sealed",
+            "every edge is sealed",
+        ),
     );
 }
 
-/// Checks that there is none of these, if that is demanded.
-fn check_absent(checks: &mut Checks, name: CheckName, is_demanded: bool, found: &[String], what: &str) {
+/// Checks that there is none of these, if that is demanded. `what` says that there are some, and that there
+/// are none.
+fn check_absent(
+    checks: &mut Checks,
+    name: CheckName,
+    is_demanded: bool,
+    found: &[String],
+    (what, none): (&str, &str),
+) {
     match (is_demanded, found.is_empty()) {
-        (true, true) => checks.pass(name, format!("none {what}")),
+        (true, true) => checks.pass(name, none),
         (true, false) => checks.fail(name, format!("{} {what}: {}", found.len(), found.join(", "))),
-        (false, true) => checks.skip(name, format!("nothing is demanded; none {what}")),
+        (false, true) => checks.skip(name, format!("nothing is demanded; {none}")),
         (false, false) => {
             let reason = format!(
                 "nothing is demanded; {} {what}: {}",

@@ -201,7 +201,7 @@ fn reason(parallel: Parallel, candidates: &[Chosen], sizes_bytes: &[u64]) -> Str
     };
     let size = |bytes: Option<&u64>| ByteSize::new(bytes.copied().unwrap_or(0));
     format!(
-        "{work}; it is estimated best of {} over records of {} to {}",
+        "{work}; of {} it is estimated best on average over records of {} to {}",
         candidates.join(", "),
         size(sizes_bytes.first()),
         size(sizes_bytes.last()),
