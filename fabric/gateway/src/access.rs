@@ -9,10 +9,10 @@
 //! line that finds no place is dropped and counted, so no request waits for whoever reads the log. Without
 //! log and traces a request costs two looks at flags.
 
-use super::ids::INVOCATION_HEADER;
 use super::problem::{InnerStatus, ProblemCause, Unread};
 use super::sampling::{Sampling, Traced};
 use super::target::path_of;
+use super::turn::Identity;
 use hacher_http::access::{CAUSE_MAX_BYTES, MARK, METHOD_MAX_BYTES, PATH_MAX_BYTES, Record, Span};
 use hacher_libos_net::attach::Tracing;
 use hacher_libos_net::clock::{self, Monotonic};
@@ -71,12 +71,14 @@ impl AccessLog {
         }
     }
 
-    /// A line for a request that has arrived; nothing if nobody wants it. `traced` tells whether it is
-    /// traced, when that is known. `chain_at`: which chain a path leads to.
+    /// A line for a request that has arrived; nothing if nobody wants it. `identity` tells its id and whether
+    /// it is traced, when that is known; `received`, how much of its body has come. `chain_at`: which chain a
+    /// path leads to.
     pub(super) fn entry(
         self: &Rc<Self>,
         request: &Request<()>,
-        traced: &Rc<Cell<Option<Traced>>>,
+        identity: &Rc<Identity>,
+        received: &Rc<Cell<u64>>,
         chain_at: impl Fn(&str) -> Option<String>,
     ) -> Option<Entry> {
         let is_logged = self.is_on.get();
@@ -100,8 +102,8 @@ impl AccessLog {
             method: request.method().clone(),
             is_unread: false,
             reply_bytes: None,
-            received: None,
-            traced: Rc::clone(traced),
+            received: Rc::clone(received),
+            identity: Rc::clone(identity),
             record,
         })
     }
@@ -158,19 +160,13 @@ pub(super) struct Entry {
     is_unread: bool,
     /// Bytes of the reply's body, once there is one.
     reply_bytes: Option<u64>,
-    /// Bytes of the request's body that have come, once there is a reply.
-    received: Option<Rc<Cell<u64>>>,
-    /// The trace that the request belongs to, once that is known.
-    traced: Rc<Cell<Option<Traced>>>,
+    /// Bytes of the request's body that have come.
+    received: Rc<Cell<u64>>,
+    identity: Rc<Identity>,
     record: Record,
 }
 
 impl Entry {
-    /// Bytes of the request's body that had arrived when the reply's last byte was written.
-    pub(super) fn receives(&mut self, bytes: Rc<Cell<u64>>) {
-        self.received = Some(bytes);
-    }
-
     /// All of a reply was taken over whose length was not known.
     pub(super) fn is_whole(&mut self) {
         self.reply_bytes = Some(self.record.sent_bytes);
@@ -183,9 +179,6 @@ impl Entry {
 
     /// The reply is made, with so many bytes.
     pub(super) fn replies<B>(&mut self, reply: &Response<B>, len_bytes: Option<u64>) {
-        let invocation = reply.headers().get(INVOCATION_HEADER);
-        let invocation = invocation.and_then(|value| value.to_str().ok());
-        self.record.invocation = invocation.and_then(|id| u64::from_str_radix(id, 16).ok());
         let inner = reply.extensions().get().map(|InnerStatus(status)| *status);
         self.record.status = inner.unwrap_or_else(|| reply.status()).as_u16();
         if let Some(ProblemCause(cause)) = reply.extensions().get() {
@@ -209,12 +202,13 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let mut record = core::mem::take(&mut self.record);
         let is_told = |traced: &Traced| traced.is_recorded && self.log.sampling.is_on();
-        let traced = self.traced.get().filter(is_told);
+        let traced = self.identity.traced.get().filter(is_told);
         if !record.is_logged && traced.is_none() {
             return;
         }
         let ended = clock::now();
-        record.received_bytes = self.received.as_ref().map_or(0, |bytes| bytes.get());
+        record.invocation = self.identity.invocation.get();
+        record.received_bytes = self.received.get();
         if !self.is_unread {
             cut(self.method.as_str(), METHOD_MAX_BYTES).clone_into(&mut record.method);
         }
@@ -223,7 +217,6 @@ impl Drop for Entry {
             if record.chain.is_empty() {
                 record.chain = traced.chain.to_string();
             }
-            record.invocation = traced.invocation;
             record.span = Some(Span {
                 trace: traced.trace_halves(),
                 id: traced.span.as_u64(),
@@ -240,85 +233,4 @@ impl Drop for Entry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use hacher_libos_net::name::Name;
-
-    fn entry(log: &Rc<AccessLog>) -> Option<Entry> {
-        let path = format!("/chains/{}?secret=1", "x".repeat(1000));
-        log.entry(&Request::get(path).body(()).unwrap(), &Rc::default(), |_| None)
-    }
-
-    #[test]
-    fn a_line_has_no_query_a_bounded_length_and_is_read_back() {
-        let log = Rc::new(AccessLog::default());
-        assert!(entry(&log).is_none(), "nobody has asked for it");
-        log.is_on.set(true);
-        drop(entry(&log));
-        let waiting = log.waiting.borrow();
-        let line = waiting
-            .strip_prefix(&[MARK])
-            .unwrap()
-            .strip_suffix(b"\n")
-            .unwrap();
-        let record: Record = serde_json::from_slice(line).unwrap();
-        assert_eq!(
-            (record.method.as_str(), record.path.len()),
-            ("GET", PATH_MAX_BYTES)
-        );
-        assert!(record.is_bounded());
-        assert_eq!((record.status, record.cause.as_str()), (0, "the client has gone"));
-        assert!(!String::from_utf8_lossy(line).contains("secret"));
-    }
-
-    #[test]
-    fn of_a_request_that_is_not_logged_nothing_is_read_and_its_trace_says_what_is_told() {
-        let log = Rc::new(AccessLog::default());
-        log.sampling.begin(Tracing {
-            parent_based: 1,
-            reserved: 0,
-            threshold: 1 << 63,
-        });
-        for is_recorded in [false, true] {
-            let traced = Rc::new(Cell::new(None));
-            let request = Request::post("/chains/orders/1?secret=1").body(()).unwrap();
-            let entry = log.entry(&request, &traced, |_| panic!("it is not logged"));
-            traced.set(Some(Traced {
-                chain: Name::new("orders").unwrap(),
-                trace: 1,
-                span: SpanId::new(2).unwrap(),
-                parent: None,
-                is_recorded,
-                invocation: Some(3),
-            }));
-            drop(entry);
-            assert_eq!(log.waiting.borrow().is_empty(), !is_recorded);
-        }
-        let waiting = log.waiting.borrow();
-        let record: Record = serde_json::from_slice(waiting.get(1..).unwrap()).unwrap();
-        let told = (&*record.chain, &*record.method, &*record.path);
-        assert_eq!(told, ("orders", "POST", ""));
-        assert_eq!(record.span.unwrap().trace, [0, 1]);
-    }
-
-    #[test]
-    fn lines_that_nobody_takes_are_counted_and_not_kept() {
-        let log = Rc::new(AccessLog::default());
-        log.is_on.set(true);
-        for _ in 0..10_000 {
-            drop(entry(&log));
-        }
-        assert!(log.waiting.borrow().len() <= WAITING_MAX_BYTES);
-        let dropped = log.dropped.get();
-        assert!(dropped > 5_000, "{dropped}");
-        log.waiting.borrow_mut().clear();
-        drop(entry(&log));
-        let waiting = log.waiting.borrow();
-        let record: Record = serde_json::from_slice(waiting.get(1..).unwrap()).unwrap();
-        assert_eq!(
-            (record.dropped, log.dropped.get()),
-            (dropped, 0),
-            "the next line tells of them"
-        );
-    }
-}
+mod tests;

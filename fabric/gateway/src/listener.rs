@@ -159,7 +159,7 @@ async fn connect(
 }
 
 /// Speaks what was agreed on; what the client begins with, if nothing was.
-async fn speak<S>(
+pub(super) async fn speak<S>(
     gateway: &Rc<Gateway>,
     connection: &Rc<Connection>,
     screen: Screen<S>,
@@ -229,7 +229,9 @@ async fn serve(
     let is_http_2 = parts.version == Version::HTTP_2;
     let request = Request::from_parts(parts, ());
     let chain_at = |path: &str| Some(gateway.locate(path)?.endpoint.begin.chain.to_string());
-    let mut access = gateway.access.entry(&request, turn.traced(), chain_at);
+    let mut access = gateway
+        .access
+        .entry(&request, turn.identity(), body.received(), chain_at);
     let mut reply = if is_http_2 && request.headers().len() > FIELDS_MAX {
         gateway.count(Counter::Rejected(Reject::Malformed));
         // On HTTP/1 the reader of heads says so. A map of many short fields takes far more memory than their
@@ -282,7 +284,6 @@ async fn serve(
         reply.body_mut().mark_end();
     }
     if let Some(mut access) = access.take() {
-        access.receives(body.received());
         access.replies(&reply, reply.body().known_bytes().map(|bytes| bytes as u64));
         reply.body_mut().tell(access);
     }

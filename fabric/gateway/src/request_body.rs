@@ -98,8 +98,8 @@ impl RequestBody {
     }
 
     /// The same, as it grows.
-    pub(super) fn received(&self) -> Rc<Cell<u64>> {
-        Rc::clone(&self.received_bytes)
+    pub(super) const fn received(&self) -> &Rc<Cell<u64>> {
+        &self.received_bytes
     }
 
     /// Bytes that are announced; `None` if their number is not.

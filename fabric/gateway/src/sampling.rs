@@ -1,7 +1,6 @@
 //! Whether the trace of a request is recorded, and what is told of it then.
 
 use hacher_libos_net::attach::Tracing;
-use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::name::Name;
 use hacher_libos_net::span_id::SpanId;
 use std::cell::Cell;
@@ -53,22 +52,12 @@ pub(super) struct Traced {
     /// The client's.
     pub(super) parent: Option<SpanId>,
     pub(super) is_recorded: bool,
-    /// The low half of its id, once it has one.
-    pub(super) invocation: Option<u64>,
 }
 
 impl Traced {
     /// The trace's high half, and its low half.
     pub(super) const fn trace_halves(&self) -> [u64; 2] {
         [low_half(self.trace >> 64), low_half(self.trace)]
-    }
-
-    /// It has got an id.
-    pub(super) fn with_invocation(self, invocation: InvocationId) -> Self {
-        Self {
-            invocation: Some(invocation.halves().0),
-            ..self
-        }
     }
 }
 

@@ -46,7 +46,7 @@ use tokio::time::{Instant, timeout};
 /// How long something may take before it counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn run(test: impl Future<Output = ()>) {
+pub(super) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -56,15 +56,15 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 /// `ingress -> f -> egress`, of which `f` streams.
-struct Chain {
+pub(super) struct Chain {
     monitor: Monitor,
     gateway: Node,
-    functions: Vec<Attachment>,
-    endpoint: Rc<Endpoint>,
+    pub(super) functions: Vec<Attachment>,
+    pub(super) endpoint: Rc<Endpoint>,
 }
 
 impl Chain {
-    fn new(instances: u32) -> Self {
+    pub(super) fn new(instances: u32) -> Self {
         let mut draft = Draft::new();
         let gateway = draft.gateway(&["out"]);
         let f = draft.function("f", &["out"]);
@@ -140,6 +140,17 @@ impl Chain {
             let read = self.read();
             if read != (0, 0) {
                 return read;
+            }
+            yield_now().await;
+        }
+    }
+
+    /// Waits until the first of them has the beginning of a request, and says its id.
+    pub(super) async fn until_opened(&mut self) -> u64 {
+        let function = &mut self.functions[0];
+        loop {
+            if let Step::Opened(opened) = function.receiver.step(&function.own, 0, &mut Vec::new()) {
+                return opened.descriptor.invocation.halves().0;
             }
             yield_now().await;
         }

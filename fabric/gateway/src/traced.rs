@@ -56,6 +56,5 @@ pub(super) fn put_trace(
         span,
         parent: client.map(|client| client.parent),
         is_recorded,
-        invocation: None,
     }))
 }

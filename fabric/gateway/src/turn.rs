@@ -19,8 +19,16 @@ pub(super) struct RequestTurn {
     drain: Rc<Draining>,
     /// Of a request of a chain.
     fate: Cell<Option<Fate>>,
-    /// The trace that it belongs to, once that is known.
-    traced: Rc<Cell<Option<Traced>>>,
+    identity: Rc<Identity>,
+}
+
+/// What is known of a request as it goes on; its line in the access log says it, however the request ends.
+#[derive(Debug, Default)]
+pub(super) struct Identity {
+    /// The trace that it belongs to.
+    pub(super) traced: Cell<Option<Traced>>,
+    /// The low half of its id.
+    pub(super) invocation: Cell<Option<u64>>,
 }
 
 /// A reply whose last byte was not written yet.
@@ -50,20 +58,23 @@ impl RequestTurn {
             places: Rc::clone(places),
             drain: Rc::clone(drain),
             fate: Cell::new(None),
-            traced: Rc::default(),
+            identity: Rc::default(),
         }
     }
 
+    /// What is known of the request.
+    pub(super) const fn identity(&self) -> &Rc<Identity> {
+        &self.identity
+    }
+
     /// The trace that the request belongs to, as far as it is known.
-    pub(super) fn traced(&self) -> &Rc<Cell<Option<Traced>>> {
-        &self.traced
+    pub(super) fn traced(&self) -> &Cell<Option<Traced>> {
+        &self.identity.traced
     }
 
     /// The request has got an id.
     pub(super) fn note_invocation(&self, invocation: InvocationId) {
-        let traced = self.traced.get();
-        self.traced
-            .set(traced.map(|traced| traced.with_invocation(invocation)));
+        self.identity.invocation.set(Some(invocation.halves().0));
     }
 
     /// It goes to a chain: the gateway does not end before it has its answer.
