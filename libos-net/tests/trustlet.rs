@@ -20,7 +20,7 @@ use hacher_libos_net::fault::Cause;
 use hacher_libos_net::invocation::{GatewayLife, InvocationId};
 use hacher_libos_net::layout::{OutboxLayout, cursor_word, outbox_word, page_word};
 use hacher_libos_net::seal::RecordContext;
-use hacher_libos_net::telemetry::Counter;
+use hacher_libos_net::telemetry::{Counter, Phase};
 use hacher_libos_net::{Failure, Input, Output};
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -860,6 +860,11 @@ fn a_join_is_whole_again_after_its_process_was_replaced() {
     send(&mut join.right, 0, &record(1), &with_headers(b"r")).unwrap();
     second.settle();
     assert_eq!(answers(&mut join.gateway).bodies, [(1, b"l r".to_vec())]);
+    let page = join.monitor.reader(join.j, 0);
+    for phase in [Phase::Queued, Phase::HandOver] {
+        let arrived = [0, 1].map(|ring| page.histogram(phase(ring)).unwrap().count);
+        assert_eq!(arrived, [1, 1], "each part has come once");
+    }
 }
 
 #[test]

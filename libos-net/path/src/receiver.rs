@@ -116,6 +116,14 @@ impl Receiver {
             .is_some_and(|inlet| inlet.was_done(record.first))
     }
 
+    /// Whether a predecessor had taken this record, whatever it did with it.
+    #[must_use]
+    #[inline]
+    pub fn was_taken(&self, record: RecordPlace) -> bool {
+        self.inlet(record.ring)
+            .is_some_and(|inlet| inlet.was_taken(record.first))
+    }
+
     /// The region that ring `ring` lies in.
     #[must_use]
     pub fn region(&self, ring: usize) -> Option<&Arc<PeerRegion>> {

@@ -31,9 +31,6 @@ where
         if let Some(suspect) = self.suspect(&job)
             && job.attempt <= suspect.attempts
         {
-            if job.bundle.places.len() == 1 {
-                self.note_arrival(job.record.ring, &job.times);
-            }
             if self.is_last(&suspect) || suspect.due >= job.deadline {
                 return self.give_up_suspect(job, &suspect);
             }

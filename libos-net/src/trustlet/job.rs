@@ -29,6 +29,8 @@ pub(super) struct Times {
     pub(super) queued_ns: u64,
     pub(super) hand_over_ns: u64,
     pub(super) open_ns: u64,
+    /// A process before this one had taken it.
+    pub(super) is_taken_again: bool,
 }
 
 /// A job that failed and waits for its next attempt.

@@ -28,7 +28,7 @@ where
         let own = &self.place.own;
         let ring = job.record.ring;
         if job.attempt == 1 && job.bundle.places.len() == 1 {
-            self.note_arrival(ring, &job.times);
+            self.note_arrival(&job);
         }
         // A further attempt was not handed over again; of opening, it has its own share.
         let (queued_ns, hand_over_ns, open_ns) = match job.attempt {

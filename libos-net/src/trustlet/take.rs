@@ -107,7 +107,7 @@ where
                     // Its times are noted when it is settled: until then somebody waits for what it makes.
                     return self.run(job);
                 }
-                self.note_arrival(ring, &times);
+                self.note_arrival(&job);
                 if headers.is_err() {
                     self.place.own.count(Counter::Refused(Refusal::BadHeaders), 1);
                     self.give_up(job, &Cause::InputRefused.into());
@@ -129,6 +129,16 @@ where
     }
 
     pub(super) fn times(&self, opened: &Opened, seen: Monotonic, ready: Monotonic) -> Times {
+        let open_ns = ready.ns_since(seen);
+        if self.place.receiver.was_taken(opened.record) {
+            // It did not lie there all the time: a process before this one may have run it.
+            return Times {
+                seen_ns: seen.as_ns(),
+                open_ns,
+                is_taken_again: true,
+                ..Times::default()
+            };
+        }
         // The time of publishing is the producer's word; clamped, a lie about it changes nothing but this
         // figure.
         let published = opened.published.min(seen);
@@ -137,14 +147,20 @@ where
             seen_ns: seen.as_ns(),
             queued_ns: free.ns_since(published),
             hand_over_ns: seen.ns_since(free),
-            open_ns: ready.ns_since(seen),
+            open_ns,
+            is_taken_again: false,
         }
     }
 
-    pub(super) fn note_arrival(&self, ring: usize, times: &Times) {
-        let own = &self.place.own;
-        own.record(Phase::Queued(ring), times.queued_ns);
-        own.record(Phase::HandOver(ring), times.hand_over_ns);
+    /// Notes how long a record lay there and how long its hand-over took, if no process before this one had
+    /// taken it.
+    pub(super) fn note_arrival(&self, job: &Job) {
+        if job.times.is_taken_again {
+            return;
+        }
+        let (own, ring) = (&self.place.own, job.record.ring);
+        own.record(Phase::Queued(ring), job.times.queued_ns);
+        own.record(Phase::HandOver(ring), job.times.hand_over_ns);
     }
 
     /// Waits for the rest of a record of a join, then runs the handler if no other is missing.

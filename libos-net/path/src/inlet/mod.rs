@@ -69,6 +69,8 @@ pub(crate) struct Inlet {
     corrupt_at: Option<u64>,
     /// Up to where its producer had published when this process began.
     published_to: u64,
+    /// Up to where a process before this one had taken what it published.
+    taken_to: u64,
     /// Where nothing is vouched for: the number of the producer's process that was seen last, and from which
     /// position on.
     producer_process: u64,
@@ -162,6 +164,7 @@ impl Inlet {
             interrupted_record: None,
             corrupt_at: None,
             published_to: 0,
+            taken_to: 0,
             producer_process: 0,
             producer_since: 0,
         }))

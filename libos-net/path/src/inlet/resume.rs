@@ -37,6 +37,8 @@ impl Inlet {
             .filter(|floor| is_believed && *floor <= self.newest_released(slots, next));
         self.next = next;
         self.published_to = published_to;
+        let taken = next + ring::ahead_of(next, load(cursor_word::TAKEN));
+        self.taken_to = taken.min(published_to);
         let (epoch, sequence) = floor.unwrap_or((0, 0));
         // Otherwise this process is the first.
         if said != 0 || floor != Some((0, 0)) {
@@ -86,6 +88,12 @@ impl Inlet {
     /// Where the next look goes.
     pub(crate) const fn position(&self) -> u64 {
         self.next
+    }
+
+    /// Whether a process before this one had taken the record at `first`, as that one says.
+    #[inline]
+    pub(crate) const fn was_taken(&self, first: u64) -> bool {
+        first < self.taken_to
     }
 
     /// The last position published before this process began, and not released, of which `is` holds.

@@ -10,6 +10,7 @@ use hacher_data_path::fault::end::End;
 use hacher_data_path::inlet::Step;
 use hacher_data_path::machine::clock::Clock;
 use hacher_data_path::page::reader::PageReader;
+use hacher_data_path::page::telemetry::Phase;
 use hacher_data_path::record::invocation::InvocationId;
 use hacher_data_path::seal::RecordContext;
 use hacher_data_path::simulated::chain::{Chain, Way};
@@ -99,9 +100,24 @@ impl Gateway {
         Some((notice.cause, notice.attempts))
     }
 
-    fn counter(&self, counter: Counter) -> u64 {
+    fn page(&self) -> PageReader {
         let (page, layout) = self.chain.page(FUNCTION);
-        PageReader::new(page, layout).counter(counter)
+        PageReader::new(page, layout)
+    }
+
+    fn counter(&self, counter: Counter) -> u64 {
+        self.page().counter(counter)
+    }
+
+    /// Makes the page look as a process leaves it that ends in its handler, in the first attempt at the first
+    /// record.
+    fn die<H>(&mut self, trustlet: Trustlet<H>) {
+        let own = &trustlet.place.own;
+        own.store(page_word::RUNNING_ATTEMPT, 1);
+        own.store(page_word::RUNNING_AT, 0);
+        own.store(page_word::RUNNING_INBOUND, 1);
+        drop(trustlet);
+        self.chain.set_last_end(FUNCTION, End::Signalled(9));
     }
 }
 
@@ -129,8 +145,7 @@ fn a_function_answers_and_what_it_took_is_what_the_clock_says() {
     gateway.chain.clock().pass_ns(3 * MS_NS);
     settle(&mut trustlet);
     assert_eq!(gateway.answer().as_deref(), Some(&b"hello"[..]));
-    let (page, layout) = gateway.chain.page(FUNCTION);
-    let trace = PageReader::new(page, layout).traces()[0];
+    let trace = gateway.page().traces()[0];
     assert_eq!((trace.queued_ns, trace.hand_over_ns), (0, 3 * MS_NS));
     assert_eq!(trace.run_ns, 7 * MS_NS);
     assert_eq!(gateway.chain.bell(FUNCTION).slept(), 0);
@@ -297,13 +312,7 @@ fn a_record_that_ended_a_process_is_tried_again_when_its_wait_is_over() {
     });
     gateway.ask(1, b"a", 1000 * MS_NS);
     let before = gateway.trustlet(echo);
-    // As a process leaves its page that ends in its handler.
-    let own = &before.place.own;
-    own.store(page_word::RUNNING_ATTEMPT, 1);
-    own.store(page_word::RUNNING_AT, 0);
-    own.store(page_word::RUNNING_INBOUND, 1);
-    drop(before);
-    gateway.chain.set_last_end(FUNCTION, End::Signalled(9));
+    gateway.die(before);
     let attempts = Cell::new(0);
     let mut trustlet = gateway.trustlet(|input: Input<'_>, output: &mut Output<'_>| {
         attempts.set(input.attempt());
@@ -318,4 +327,51 @@ fn a_record_that_ended_a_process_is_tried_again_when_its_wait_is_over() {
     let waited_ns = gateway.now().ns_since(start);
     assert!(waited_ns <= 10 * MS_NS && waited_ns > 9 * MS_NS, "{waited_ns} ns");
     assert_eq!(gateway.answer().as_deref(), Some(&b"a"[..]));
+}
+
+/// How often, and for how long, a record of the function's first ring lay there and was handed over.
+fn arrivals(gateway: &Gateway) -> [(u64, u64); 2] {
+    [Phase::Queued(0), Phase::HandOver(0)].map(|phase| {
+        let histogram = gateway.page().histogram(phase).unwrap();
+        (histogram.count, histogram.sum_ns)
+    })
+}
+
+#[test]
+fn what_a_process_had_taken_before_its_end_is_not_said_to_have_lain_there_since() {
+    let mut gateway = Gateway::new(|chain| {
+        let limits = chain.limits_mut();
+        (limits.retry_attempts, limits.retry_backoff_ns) = (3, 10 * MS_NS);
+        limits.retry_max_ns = 10 * MS_NS;
+    });
+    let mut first = gateway.trustlet(|_: Input<'_>, _: &mut Output<'_>| Err(Failure::retry("not yet")));
+    gateway.ask(1, b"deadly", 1000 * MS_NS);
+    gateway.ask(2, b"beside it", 1000 * MS_NS);
+    gateway.chain.clock().pass_ns(3 * MS_NS);
+    settle(&mut first);
+    // Both wait for their second attempt.
+    let arrived = [(2, 3 * MS_NS), (2, 3 * MS_NS)];
+    assert_eq!(arrivals(&gateway), arrived);
+    gateway.die(first);
+    gateway.chain.clock().pass_ns(100 * MS_NS);
+    let mut second = gateway.trustlet(echo);
+    settle(&mut second);
+    second.rest();
+    settle(&mut second);
+    assert_eq!(gateway.answer().as_deref(), Some(&b"beside it"[..]));
+    assert_eq!(gateway.answer().as_deref(), Some(&b"deadly"[..]));
+    assert_eq!(arrivals(&gateway), arrived);
+    let traces = gateway.page().traces();
+    let again = traces.iter().skip(2);
+    assert!(
+        again
+            .map(|trace| trace.queued_ns + trace.hand_over_ns)
+            .all(|ns| ns == 0)
+    );
+    // What comes to this process first lay there until it looked.
+    gateway.ask(3, b"new", 1000 * MS_NS);
+    gateway.chain.clock().pass_ns(MS_NS);
+    second.rest();
+    settle(&mut second);
+    assert_eq!(arrivals(&gateway), [(3, 3 * MS_NS), (3, 4 * MS_NS)]);
 }
