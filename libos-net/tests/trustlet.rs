@@ -202,6 +202,9 @@ fn failures_and_panics_end_in_a_notice_that_names_cause_and_attempts() {
         );
         assert_eq!(chain.released(), 1);
         assert_eq!(chain.count(Counter::Failed), 1);
+        let traces = chain.monitor.reader(chain.f, 0).traces();
+        let causes: Vec<_> = traces.iter().map(|trace| trace.cause).collect();
+        assert_eq!(causes, vec![Some((cause, 0)); attempts as usize]);
     }
 }
 

@@ -134,6 +134,13 @@ impl Instance {
             .find(|trace| trace.outcome == Outcome::Failed)?;
         let seen = Monotonic::from_ns(failed.seen_ns);
         let mut data = json!({ "at": of_monotonic(seen), "ago_ms": since(seen, now) });
+        // Whoever writes anything into its page need not say why.
+        if let (Some((cause, code)), Some(data)) = (failed.cause, data.as_object_mut()) {
+            let detail = with_limit(cause.with(code), &self.function, &self.limits());
+            data.insert("cause".to_owned(), cause.word().into());
+            data.insert("code".to_owned(), code.into());
+            data.insert("detail".to_owned(), detail.into());
+        }
         let record = AtWork {
             invocation: failed.invocation,
             attempt: failed.attempt,
@@ -350,5 +357,63 @@ impl Tables {
             "daemon_restarts": self.daemon_restarts, "daemon_since": of_monotonic(self.began),
             "chains": chains,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::hostile::{Report, report};
+    use hacher_libos_net::Cause;
+    use hacher_libos_net::layout::{PageLayout, page_word};
+    use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+    use rustix::io::pwrite;
+
+    /// What is told of instances whose page has one trace, with this word for its outcome and its cause.
+    fn told(outcome: u64) -> Report {
+        let layout = PageLayout::new(1, 1).unwrap();
+        let page = memfd_create("page", MemfdFlags::CLOEXEC).unwrap();
+        ftruncate(&page, layout.len_bytes() as u64).unwrap();
+        let write = |at: usize, word: u64| {
+            pwrite(&page, &word.to_ne_bytes(), at as u64).unwrap();
+        };
+        for (at, word) in [1, 0x1f, 1, outcome].into_iter().enumerate() {
+            write(layout.traces_at() + at * 8, word);
+        }
+        write(page_word::TRACE_HEAD, 1);
+        report(&page, 1, 1).unwrap()
+    }
+
+    #[test]
+    fn the_last_record_that_was_given_up_has_its_cause_and_so_has_its_trace() {
+        let of = |cause: Cause| (u64::from(cause.code()) + 1) << 8;
+        for (word, cause, code, detail) in [
+            (of(Cause::Panicked), "panicked", 0, "the handler panicked"),
+            (of(Cause::Exited) | 7 << 16, "exited", 7, "exited with code 7"),
+            (
+                of(Cause::OutOfMemory),
+                "out_of_memory",
+                0,
+                "the handler used up its memory; the limit is \"1MiB\" (`function.function.memory`), try \"2MiB\"",
+            ),
+        ] {
+            let told = told(2 | word);
+            let failure = &told.status["chains"][0]["instances"][0]["last_failure"];
+            assert_eq!(failure["cause"], cause);
+            assert_eq!(failure["code"], code);
+            assert_eq!(failure["detail"], detail);
+            assert_eq!(failure["invocation"], "000000000000001f");
+            assert_eq!(told.traces["traces"][0]["cause"], cause);
+        }
+        // A page may say anything.
+        for word in [2, 0xff02] {
+            let told = told(word);
+            let failure = &told.status["chains"][0]["instances"][0]["last_failure"];
+            assert!(
+                failure["at"].is_string()
+                    && failure.get("cause").is_none()
+                    && failure.get("detail").is_none()
+            );
+            assert!(told.traces["traces"][0].get("cause").is_none());
+        }
     }
 }

@@ -22,7 +22,7 @@ impl Instance {
             Outcome::Abandoned => "abandoned",
             _ => "failed",
         };
-        json!({
+        let mut data = json!({
             "chain": chain, "function": self.function, "ordinal": self.ordinal,
             "from": inbound.map_or("?", |inbound| inbound.from.as_str()),
             "port": inbound.map_or("?", |inbound| inbound.port.as_str()),
@@ -31,7 +31,11 @@ impl Instance {
             "seen_ns": trace.seen_ns, "queued_ns": trace.queued_ns, "hand_over_ns": trace.hand_over_ns,
             "open_ns": trace.open_ns, "run_ns": trace.run_ns, "seal_ns": trace.seal_ns,
             "in_bytes": trace.in_bytes, "out_bytes": trace.out_bytes,
-        })
+        });
+        if let (Some((cause, _)), Some(data)) = (trace.cause, data.as_object_mut()) {
+            data.insert("cause".to_owned(), cause.word().into());
+        }
+        data
     }
 }
 

@@ -36,6 +36,7 @@ impl Endpoint {
                 inbound,
                 attempt: 1,
                 outcome: Outcome::Succeeded,
+                cause: None,
                 seen_ns: now.as_ns(),
                 queued_ns: 0,
                 hand_over_ns: now.ns_since(opened.published.min(now)),

@@ -226,12 +226,14 @@ fn write_trouble(out: &mut String, instance: &Value) {
         );
     }
     if let Some(failure) = instance.get("last_failure") {
+        let why = failure.get("detail").and_then(Value::as_str);
         let _ = writeln!(
             out,
-            "  {name} last gave up a record {} ago ({}){}",
+            "  {name} last gave up a record {} ago ({}){}{}",
             lasted(number(failure, "ago_ms")),
             text(failure, "at"),
-            record(failure, ":")
+            why.map_or_else(String::new, |why| format!(": {why}")),
+            record(failure, if why.is_some() { "," } else { ":" })
         );
     }
 }
@@ -244,5 +246,22 @@ mod tests {
     fn times_are_as_long_as_they_need_to_be() {
         let said = [999, 1000, 61_000, 3_661_000, 90_000_000].map(lasted);
         assert_eq!(said, ["999 ms", "1 s", "1 min 1 s", "1 h 1 min", "1 d 1 h"]);
+    }
+
+    #[test]
+    fn a_record_that_was_given_up_is_told_with_the_cause_if_that_is_known() {
+        let mut failure =
+            serde_json::json!({ "at": "then", "ago_ms": 3000, "invocation": "1f", "attempt": 2 });
+        let told = |failure: &Value| {
+            let mut out = String::new();
+            let instance = serde_json::json!({ "function": "a", "ordinal": 0, "last_failure": failure });
+            write_trouble(&mut out, &instance);
+            out
+        };
+        let record = "invocation 1f, attempt 2\n";
+        let ago = "  a#0 last gave up a record 3 s ago (then)";
+        assert_eq!(told(&failure), format!("{ago}, {record}"));
+        failure["detail"] = "the handler panicked".into();
+        assert_eq!(told(&failure), format!("{ago}: the handler panicked, {record}"));
     }
 }

@@ -32,6 +32,7 @@ fn human(answer: &Value) -> String {
         ("invocation", Align::Left),
         ("attempt", Align::Right),
         ("outcome", Align::Left),
+        ("cause", Align::Left),
         ("queued", Align::Right),
         ("hand-over", Align::Right),
         ("open", Align::Right),
@@ -56,6 +57,11 @@ fn human(answer: &Value) -> String {
             text(trace, "invocation").to_owned(),
             number(trace, "attempt").to_string(),
             text(trace, "outcome").to_owned(),
+            trace
+                .get("cause")
+                .and_then(Value::as_str)
+                .unwrap_or("-")
+                .to_owned(),
             known(duration(number(trace, "queued_ns"))),
             known(duration(number(trace, "hand_over_ns"))),
             known(duration(number(trace, "open_ns"))),

@@ -50,11 +50,17 @@ where
             (_, Some(Lost::Abandoned | Lost::Late | Lost::Unwanted), None) => Outcome::Abandoned,
             _ => Outcome::Failed,
         };
+        let fault = match (&ran.result, ran.lost) {
+            (_, Some(Lost::Refused)) => Some(Cause::InputRefused.into()),
+            (Err(failure), None) => Some(ran.fault.unwrap_or_else(|| fault_of(failure))),
+            (_, Some(_)) | (Ok(()), None) => None,
+        };
         let trace = Trace {
             invocation: job.invocation.halves().0,
             inbound: u32::try_from(ring).unwrap_or(u32::MAX),
             attempt: job.attempt,
             outcome,
+            cause: fault.map(|fault| (fault.cause, fault.code)),
             seen_ns: if job.attempt == 1 {
                 job.times.seen_ns
             } else {
@@ -75,27 +81,14 @@ where
         self.free_since = ran.ended;
         // Of a run that failed it is not known what was waited for since.
         self.ended = (ran.result.is_ok() && ran.lost.is_none()).then_some(ran.ended);
-        match (ran.result, ran.lost, retry_at) {
+        match (fault, ran.lost, retry_at) {
             (_, Some(lost), _) => self.lose(job, Some(lost)),
-            (Ok(()), None, _) => {
+            (None, None, _) => {
                 self.place.own.count(Counter::Succeeded, 1);
                 self.drop_job(job);
             }
-            (Err(_), None, Some(due)) => self.delay(job, due),
-            (Err(failure), None, None) => {
-                let (cause, code) = if failure == PANICKED {
-                    last_words::last_panic().cause()
-                } else {
-                    (Cause::Failed, 0)
-                };
-                let fault = ran.fault.unwrap_or(Fault {
-                    code,
-                    // Of a panic the cause says it all.
-                    reason: (failure != PANICKED).then_some(failure),
-                    ..cause.into()
-                });
-                self.give_up(job, &fault);
-            }
+            (Some(_), None, Some(due)) => self.delay(job, due),
+            (Some(fault), None, None) => self.give_up(job, &fault),
         }
     }
 
@@ -136,4 +129,17 @@ where
         job.bundle.shed();
         self.delayed.push(Delayed { job, due });
     }
+}
+
+/// What a run is given up for that ended with `failure`.
+fn fault_of(failure: &Failure) -> Fault {
+    if *failure != PANICKED {
+        return Fault {
+            reason: Some(*failure),
+            ..Cause::Failed.into()
+        };
+    }
+    // Of a panic the cause says it all.
+    let (cause, code) = last_words::last_panic().cause();
+    Fault { code, ..cause.into() }
 }

@@ -45,29 +45,25 @@ where
 
     /// Tells of a run that a process before this one has died in. How long it took, nobody knows.
     pub(super) fn tell_dead_run(&self, job: &Job, suspect: &Suspect, outcome: Outcome) {
+        let run = Trace {
+            outcome,
+            cause: Some((suspect.cause, suspect.code)),
+            ..trace_of(job)
+        };
         // Traces, unlike spans, have no id by which what is told twice is known.
         if suspect.is_new && suspect.stage == Stage::Run {
             self.place.own.trace(&Trace {
-                outcome,
                 queued_ns: 0,
                 hand_over_ns: 0,
                 open_ns: 0,
-                ..trace_of(job)
+                ..run
             });
         }
         let function = self.place.begin.function_index;
         let span = of_run(&job.bundle.parts, job.invocation, function, job.attempt);
         let Some(span) = span else { return };
         let died = Monotonic::from_ns(job.times.seen_ns);
-        self.tell_run(
-            job,
-            &span,
-            (died, died),
-            Trace {
-                outcome,
-                ..trace_of(job)
-            },
-        );
+        self.tell_run(job, &span, (died, died), run);
     }
 
     /// Tells of a record that a join waits for, if its request is traced.
@@ -99,6 +95,7 @@ fn trace_of(job: &Job) -> Trace {
         inbound: to_number(job.record.ring),
         attempt: job.attempt,
         outcome: Outcome::Succeeded,
+        cause: None,
         seen_ns: job.times.seen_ns,
         queued_ns: job.times.queued_ns,
         hand_over_ns: job.times.hand_over_ns,

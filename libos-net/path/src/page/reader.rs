@@ -218,6 +218,7 @@ impl PageReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::cause::Cause;
     use crate::page::telemetry::{Outcome, count, record, trace};
     use crate::record::refusal::Refusal;
     use crate::region::heap::Heap;
@@ -238,6 +239,7 @@ mod tests {
             inbound: 1,
             attempt: 2,
             outcome: Outcome::Retried,
+            cause: Some((Cause::Exited, 3)),
             seen_ns: 3,
             queued_ns: 4,
             hand_over_ns: 5,

@@ -63,7 +63,7 @@ pub struct SpansRead {
     pub missed: u64,
 }
 
-/// The kind stands above the outcome.
+/// The kind stands above the outcome and its cause.
 const KIND_SHIFT: u32 = 32;
 const OUTCOME_WORD: usize = 2;
 
@@ -118,6 +118,7 @@ mod tests {
     use super::super::reader::PageReader;
     use super::super::telemetry::Outcome;
     use super::*;
+    use crate::fault::cause::Cause;
     use crate::region::heap::Heap;
     use crate::region::memory::PeerRegion;
     use crate::sync::Ordering;
@@ -134,6 +135,7 @@ mod tests {
                 inbound: 1,
                 attempt: 2,
                 outcome: Outcome::Failed,
+                cause: Some((Cause::Signalled, 9)),
                 seen_ns: 3,
                 queued_ns: 4,
                 hand_over_ns: 5,

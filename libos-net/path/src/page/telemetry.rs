@@ -3,6 +3,7 @@
 //! no keys.
 
 use super::counter::Counter;
+use crate::fault::cause::Cause;
 use crate::region::layout::{
     HISTOGRAM_BUCKETS, HISTOGRAM_WORDS, HISTOGRAMS_PER_INBOUND, PageLayout, TRACE_WORDS, TRACES, page_word,
 };
@@ -76,6 +77,8 @@ pub struct Trace {
     pub attempt: u32,
     /// How it ended.
     pub outcome: Outcome,
+    /// Why it failed, if it did, with the code that the cause has.
+    pub cause: Option<(Cause, u32)>,
     /// When the instance first looked at the record, ns of `CLOCK_MONOTONIC`.
     pub seen_ns: u64,
     /// How long the record lay while the instance was busy.
@@ -100,7 +103,7 @@ impl Trace {
         let values = [
             self.invocation,
             u64::from(self.inbound) << 32 | u64::from(self.attempt),
-            self.outcome.code(),
+            self.outcome.code() | cause_to_bits(self.cause),
             self.seen_ns,
             self.queued_ns,
             self.hand_over_ns,
@@ -132,14 +135,14 @@ impl Trace {
             out_bytes,
             ..,
         ] = *words;
-        let outcome = usize::try_from(outcome)
-            .ok()
-            .and_then(|code| Outcome::ALL.get(code).copied());
+        let cause = cause_from_bits(outcome);
+        let outcome = Outcome::ALL.get(usize::from(outcome as u8)).copied();
         Self {
             invocation,
             inbound: (place >> 32) as u32,
             attempt: place as u32,
             outcome: outcome.unwrap_or(Outcome::Failed),
+            cause,
             seen_ns,
             queued_ns,
             hand_over_ns,
@@ -151,6 +154,27 @@ impl Trace {
         }
     }
 }
+
+/// Where a cause stands above the outcome, in the same word, and where the code of the cause.
+const CAUSE_SHIFT: u32 = 8;
+const CODE_SHIFT: u32 = 16;
+
+fn cause_to_bits(cause: Option<(Cause, u32)>) -> u64 {
+    let Some((cause, code)) = cause else { return 0 };
+    // No exit code, signal or limit needs more.
+    let code = u16::try_from(code).unwrap_or(u16::MAX);
+    (u64::from(cause.code()) + 1) << CAUSE_SHIFT | u64::from(code) << CODE_SHIFT
+}
+
+/// `None` also if there is no such cause.
+#[expect(clippy::cast_possible_truncation, reason = "takes a word apart")]
+fn cause_from_bits(word: u64) -> Option<(Cause, u32)> {
+    let number = ((word >> CAUSE_SHIFT) as u8).checked_sub(1)?;
+    let cause = Cause::ALL.get(usize::from(number))?;
+    Some((*cause, u32::from((word >> CODE_SHIFT) as u16)))
+}
+
+const _: () = assert!(Cause::ALL.len() < u8::MAX as usize);
 
 fn add(word: Option<&AtomicU64>, value: u64) {
     // One writer: load and store need not be one operation.
@@ -279,5 +303,30 @@ mod tests {
         assert_eq!(bucket_of(u64::MAX), HISTOGRAM_BUCKETS - 1);
         assert_eq!(bucket_bound_ns(0), Some(256));
         assert_eq!(bucket_bound_ns(HISTOGRAM_BUCKETS - 1), None);
+    }
+
+    #[test]
+    fn each_cause_is_read_back_beside_its_outcome_and_no_word_is_read_as_one_that_is_none() {
+        let mut trace = Trace::from_words(&[0; TRACE_WORDS - 1]);
+        assert_eq!((trace.outcome, trace.cause), (Outcome::Succeeded, None));
+        for outcome in [Outcome::Retried, Outcome::Failed] {
+            for cause in Cause::ALL {
+                (trace.outcome, trace.cause) = (outcome, Some((cause, 255)));
+                assert_eq!(Trace::from_words(&trace.words()), trace);
+            }
+        }
+        trace.cause = Some((Cause::Exited, u32::MAX));
+        let read = Trace::from_words(&trace.words());
+        assert_eq!(
+            (read.outcome, read.cause),
+            (Outcome::Failed, Some((Cause::Exited, 0xffff)))
+        );
+        for word in [u64::MAX, (Cause::ALL.len() as u64 + 1) << CAUSE_SHIFT] {
+            assert_eq!(cause_from_bits(word), None);
+        }
+        assert_eq!(
+            Trace::from_words(&[u64::MAX; TRACE_WORDS - 1]).outcome,
+            Outcome::Failed
+        );
     }
 }

@@ -327,6 +327,9 @@ fn a_record_that_ended_a_process_is_tried_again_when_its_wait_is_over() {
     let waited_ns = gateway.now().ns_since(start);
     assert!(waited_ns <= 10 * MS_NS && waited_ns > 9 * MS_NS, "{waited_ns} ns");
     assert_eq!(gateway.answer().as_deref(), Some(&b"a"[..]));
+    let traces = gateway.page().traces();
+    let causes: Vec<_> = traces.iter().map(|trace| trace.cause).collect();
+    assert_eq!(causes, [Some((Cause::Signalled, 9)), None]);
 }
 
 /// How often, and for how long, a record of the function's first ring lay there and was handed over.
