@@ -191,6 +191,7 @@ where
             for index in 0..self.ports.len() {
                 sealing.abort(index);
             }
+            sealing.tell_unfinished();
         }
         (ran.fault, ran.seal_ns) = (sealing.fault, sealing.seal_ns);
         let header_bytes: u64 = self.ports.iter().map(PortBuffer::header_bytes).sum();

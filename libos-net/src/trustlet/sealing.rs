@@ -25,6 +25,8 @@ pub(super) struct Sealing<'a> {
     pub(super) until: Monotonic,
     pub(super) fault: Option<Fault>,
     pub(super) seal_ns: u64,
+    /// What of it went to segments of records that have not ended, by port; empty while there were none.
+    begun_ns: Vec<u64>,
     /// With headers.
     pub(super) out_bytes: u64,
     /// Of a function that reads its input as a stream.
@@ -48,6 +50,7 @@ impl<'a> Sealing<'a> {
             until,
             fault: None,
             seal_ns: 0,
+            begun_ns: Vec::new(),
             out_bytes: 0,
             stream: None,
             is_unwanted: false,
@@ -106,6 +109,36 @@ impl<'a> Sealing<'a> {
         }
     }
 
+    /// Notes what a segment took before the end of its record.
+    fn note_begun(&mut self, port: usize, ns: u64) {
+        self.seal_ns += ns;
+        if self.begun_ns.len() <= port {
+            self.begun_ns.resize(port + 1, 0);
+        }
+        if let Some(begun) = self.begun_ns.get_mut(port) {
+            *begun += ns;
+        }
+    }
+
+    /// What the segments of a port's record have taken so far.
+    fn begun(&self, port: usize) -> u64 {
+        self.begun_ns.get(port).copied().unwrap_or(0)
+    }
+
+    /// The record of a port has ended.
+    fn end_begun(&mut self, port: usize) {
+        if let Some(begun) = self.begun_ns.get_mut(port) {
+            *begun = 0;
+        }
+    }
+
+    /// Tells of records that have begun and will not end.
+    pub(super) fn tell_unfinished(&mut self) {
+        for (port, ns) in self.begun_ns.drain(..).enumerate().filter(|(_, ns)| *ns > 0) {
+            self.own.record(Phase::Seal(port), ns);
+        }
+    }
+
     pub(super) fn abort(&mut self, port: usize) {
         self.sender.drop_placed(port);
         // Whoever has the beginning waits for the rest, and the next handler may take long. Beyond this wait
@@ -142,7 +175,7 @@ impl RecordSink for Sealing<'_> {
         self.end_step();
         self.out_bytes += plain.len() as u64;
         if let Some(start) = start {
-            self.seal_ns += self.own.ns_since(start);
+            self.note_begun(port, self.own.ns_since(start));
         }
         Ok(())
     }
@@ -200,11 +233,15 @@ pub(super) fn send_all(
             });
             return Err(Failure::permanent("the output is larger than the outbox"));
         }
-        let seal_before = sealing.seal_ns;
+        let (seal_before, begun_before) = (sealing.seal_ns, sealing.begun(index));
         port.finish(index, sealing)?;
         let then = sealing.sender.published_last().max(now);
+        // All segments of the rest are within that time.
+        sealing.end_begun(index);
         sealing.seal_ns = seal_before + then.ns_since(now);
-        sealing.own.record(Phase::Seal(index), then.ns_since(now));
+        sealing
+            .own
+            .record(Phase::Seal(index), begun_before + then.ns_since(now));
         now = then;
         *ended = now;
     }

@@ -378,3 +378,35 @@ fn what_a_process_had_taken_before_its_end_is_not_said_to_have_lain_there_since(
     settle(&mut second);
     assert_eq!(arrivals(&gateway), [(3, 3 * MS_NS), (3, 4 * MS_NS)]);
 }
+
+/// How many records were sealed to the function's first port, and how long that took.
+fn sealed(gateway: &Gateway) -> (u64, u64) {
+    let histogram = gateway.page().histogram(Phase::Seal(0)).unwrap();
+    (histogram.count, histogram.sum_ns)
+}
+
+#[test]
+fn a_record_that_leaves_as_it_is_made_has_all_its_sealing_in_one_figure() {
+    const STEP: usize = 50_000;
+    let mut gateway = Gateway::new(|chain| chain.limits_mut().retry_attempts = 1);
+    gateway.chain.clock().set_look_ns(1000);
+    let mut trustlet = gateway.trustlet(|mut input: Input<'_>, output: &mut Output<'_>| {
+        let breaks_off = input.bytes()? == b"breaks off";
+        let mut out = output.out()?;
+        out.stream();
+        (0..3).try_for_each(|_| out.append(&[1; STEP]))?;
+        match breaks_off {
+            true => Err(Failure::permanent("half way")),
+            false => Ok(()),
+        }
+    });
+    let mut expected = (0, 0);
+    for (count, body) in [(1, &b"whole"[..]), (2, b"breaks off"), (3, b"whole")] {
+        gateway.ask(count, body, 1000 * MS_NS);
+        settle(&mut trustlet);
+        let trace = *gateway.page().traces().last().unwrap();
+        assert!(trace.seal_ns > 0, "{trace:?}");
+        expected = (expected.0 + 1, expected.1 + trace.seal_ns);
+        assert_eq!(sealed(&gateway), expected);
+    }
+}
