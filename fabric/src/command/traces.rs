@@ -49,6 +49,7 @@ fn human(answer: &Value) -> String {
     }
     for trace in traces {
         let known = |cell: String| if is_timed(trace) { cell } else { "-".to_owned() };
+        let cause = trace.get("cause").and_then(Value::as_str);
         table.row([
             text(trace, "seen_at").to_owned(),
             text(trace, "chain").to_owned(),
@@ -57,11 +58,7 @@ fn human(answer: &Value) -> String {
             text(trace, "invocation").to_owned(),
             number(trace, "attempt").to_string(),
             text(trace, "outcome").to_owned(),
-            trace
-                .get("cause")
-                .and_then(Value::as_str)
-                .unwrap_or("-")
-                .to_owned(),
+            cause.unwrap_or("-").to_owned(),
             known(duration(number(trace, "queued_ns"))),
             known(duration(number(trace, "hand_over_ns"))),
             known(duration(number(trace, "open_ns"))),

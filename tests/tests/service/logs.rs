@@ -526,9 +526,10 @@ fn the_access_log_has_a_line_for_each_request_and_nothing_of_what_it_carries() {
     drop(stream);
     let line = access("/chains/t", 0);
     assert_eq!(
-        (&line["cause"], &line["chain"]),
-        (&"the client has gone".into(), &"t".into())
+        (&line["cause"], &line["chain"], &line["received_bytes"]),
+        (&"the client has gone".into(), &"t".into(), &4.into())
     );
+    assert_eq!(line["invocation"].as_str().map(str::len), Some(16), "{line}");
     assert!(!read(&log.messages).contains("secret"));
 }
 

@@ -223,6 +223,7 @@ fn status_and_traces_find_the_failed_request_by_the_id_that_the_client_has() {
         (&failure["invocation"], &failure["attempt"]),
         (&id.as_str().into(), &1.into())
     );
+    assert_eq!(failure["cause"], "failed");
     assert!(is_time(&failure["at"]));
     let traces = |query: &str| service.operator(&format!("/traces{query}")).unwrap().json();
     let count = |query: &str| traces(query)["traces"].as_array().map_or(usize::MAX, Vec::len);
@@ -242,8 +243,8 @@ fn status_and_traces_find_the_failed_request_by_the_id_that_the_client_has() {
     }
     let found = &traces("?limit=1")["traces"][0];
     assert_eq!(
-        (&found["outcome"], &found["invocation"]),
-        (&"failed".into(), &id.as_str().into())
+        (&found["outcome"], &found["cause"], &found["invocation"]),
+        (&"failed".into(), &"failed".into(), &id.as_str().into())
     );
     assert!(is_time(&found["seen_at"]));
     let (code, out, err) = ask(&service, &["traces", "t", "--invocation", &id, "--function", "a"]);
