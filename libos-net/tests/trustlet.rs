@@ -18,7 +18,7 @@ use hacher_libos_net::end::End;
 use hacher_libos_net::error::Exhausted;
 use hacher_libos_net::fault::Cause;
 use hacher_libos_net::invocation::{GatewayLife, InvocationId};
-use hacher_libos_net::layout::{OutboxLayout, cursor_word, outbox_word, page_word};
+use hacher_libos_net::layout::{OutboxLayout, cursor_word, outbox_word, page_word, ring_capacity};
 use hacher_libos_net::seal::RecordContext;
 use hacher_libos_net::telemetry::{Counter, Phase};
 use hacher_libos_net::{Failure, Input, Output};
@@ -666,27 +666,23 @@ struct Join {
 
 impl Join {
     fn new() -> Self {
-        Self::with(Duration::from_secs(30), true)
+        Self::with_deadline(Duration::from_secs(30))
     }
 
-    /// The same, where what `j` makes becomes a reply or does not.
-    fn with(deadline: Duration, leads_to_reply: bool) -> Self {
+    fn with_deadline(deadline: Duration) -> Self {
         let mut draft = Draft::new();
         draft.set_deadline(deadline);
         let gateway = draft.gateway(&["out"]);
         let (left, right) = (
-            draft.function("left", &["out", "reply"]),
+            draft.function("left", &["out"]),
             draft.function("right", &["out"]),
         );
         let j = draft.function("j", &["out", "error"]);
         draft.edge((gateway, "out"), left);
         draft.edge((gateway, "out"), right);
         draft.join(&[(left, "out"), (right, "out")], j);
-        draft.edge((left, "reply"), gateway);
-        if leads_to_reply {
-            draft.edge((j, "out"), gateway);
-            draft.edge((j, "error"), gateway);
-        }
+        draft.edge((j, "out"), gateway);
+        draft.edge((j, "error"), gateway);
         draft.limits(left).outbox_bytes = 4 << 20;
         let mut monitor = draft.define();
         Self {
@@ -764,31 +760,39 @@ fn a_join_that_expires_or_is_closed_gives_its_records_back() {
 }
 
 #[test]
-fn a_join_whose_request_has_its_reply_is_dropped_if_it_would_make_another() {
-    for leads_to_reply in [true, false] {
-        let mut join = Join::with(Duration::from_secs(30), leads_to_reply);
-        let mut runner = Runner::new(CONCATENATE, join.monitor.attach(join.j, 0));
-        for invocation in [1, 2] {
-            send(&mut join.left, 0, &record(invocation), &with_headers(b"l")).unwrap();
+fn of_joins_whose_requests_have_their_reply_many_give_way_and_few_wait() {
+    let mut join = Join::new();
+    let mut runner = Runner::new(CONCATENATE, join.monitor.attach(join.j, 0));
+    let capacity = u128::from(ring_capacity(4 << 20));
+    let mut sent = 0;
+    for (upto, expected) in [(capacity / 2, 0), (capacity / 2 + 1, capacity / 2)] {
+        while sent < upto {
+            sent += 1;
+            send(&mut join.left, 0, &record(sent), &with_headers(b"l")).unwrap();
+            join.gateway.own.answer(InvocationId::new(sent));
         }
         runner.settle();
-        join.gateway.own.answer(InvocationId::new(1));
         join.monitor.ring(join.j, 0);
         runner.rest();
         let cancelled = join.monitor.reader(join.j, 0).counter(Counter::Cancelled);
         assert_eq!(
-            (join.released(0), cancelled),
-            match leads_to_reply {
-                true => (1, 1),
-                false => (0, 0),
-            }
+            (u128::from(join.released(0)), u128::from(cancelled)),
+            (expected, expected)
         );
     }
+    // Of a request that has no reply, the part waits however many there are.
+    for invocation in sent + 1..=sent + capacity / 2 + 2 {
+        send(&mut join.left, 0, &record(invocation), &with_headers(b"l")).unwrap();
+    }
+    runner.settle();
+    join.monitor.ring(join.j, 0);
+    runner.rest();
+    assert_eq!(u128::from(join.released(0)), sent);
 }
 
 #[test]
 fn no_record_is_waited_for_longer_than_the_chain_allows_whatever_it_claims() {
-    let mut join = Join::with(Duration::from_millis(50), true);
+    let mut join = Join::with_deadline(Duration::from_millis(50));
     let mut runner = Runner::new(CONCATENATE, join.monitor.attach(join.j, 0));
     let endless = |invocation| RecordContext {
         deadline: Monotonic::from_ns(u64::MAX),

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
+const PAGE_BYTES: usize = 4096;
 /// How far from the chain's digest a trustlet keeps the secrets of its ports, at most.
 const NEAR_BYTES: usize = 240;
 /// Bytes of such a secret.
@@ -54,10 +55,16 @@ pub fn memory(pid: i32, which: Mappings) -> io::Result<Vec<Vec<u8>>> {
         };
         let mut piece = vec![0; usize::try_from(end - start).map_err(io::Error::other)?];
         memory.seek(SeekFrom::Start(start))?;
-        // Pages beyond the end of a file cannot be read.
-        if memory.read_exact(&mut piece).is_ok() {
-            all.push(piece);
+        if memory.read_exact(&mut piece).is_err() {
+            // Some of its pages cannot be read, such as those beyond the end of a file: they stay zero.
+            for (at, page) in (start..).step_by(PAGE_BYTES).zip(piece.chunks_mut(PAGE_BYTES)) {
+                memory.seek(SeekFrom::Start(at))?;
+                if memory.read_exact(page).is_err() {
+                    page.fill(0);
+                }
+            }
         }
+        all.push(piece);
     }
     if all.is_empty() {
         return Err(io::Error::other("no mapping could be read"));
@@ -95,6 +102,11 @@ pub fn digest_bytes(digits: &str) -> Vec<u8> {
 pub fn port_secrets(service: &Service, trustlet: i32) -> io::Result<HashSet<PortSecret>> {
     let told = service.ready.pointer("/chains/0/digest");
     let digest = digest_bytes(told.and_then(Value::as_str).unwrap_or_default());
+    if digest.len() != DIGEST_BYTES {
+        return Err(io::Error::other(
+            "the service has told no digest of its first chain",
+        ));
+    }
     let mut near = HashSet::new();
     for piece in memory(trustlet, Mappings::Own)? {
         for at in memchr::memmem::find_iter(&piece, &digest) {

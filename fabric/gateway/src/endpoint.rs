@@ -30,7 +30,7 @@ use hacher_libos_net::telemetry::{Counter, Gauge};
 use hacher_watched::watch_shared;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -108,8 +108,6 @@ pub(crate) struct Endpoint {
     pub(super) account: Rc<Account>,
     /// What its largest reply holds.
     reply_bytes: u64,
-    /// Whether a reply may come by several ways.
-    pub(super) has_ways: bool,
     pub(super) sender: RefCell<Sender>,
     pub(super) receiver: RefCell<Receiver>,
     pub(super) waiters: RefCell<HashMap<InvocationId, Waiter>>,
@@ -193,16 +191,10 @@ impl Endpoint {
             .filter_map(|ring| receiver.upstream(ring))
             .map(|upstream| u64::from(upstream.group_width))
             .fold(1, u64::max);
-        let ways: BTreeSet<u32> = (0..receiver.ring_count())
-            .filter_map(|ring| receiver.upstream(ring))
-            .filter(|upstream| !upstream.fault)
-            .map(|upstream| upstream.group)
-            .collect();
         let needed = budget::chain_bytes(begin.max_body_bytes, begin.max_reply_bytes, reply_parts);
         let account = budget.account(needed);
         let request_key = request_key.map(|secret| RequestKey::new(&secret, &begin, &account));
         let endpoint = Rc::new(Self {
-            has_ways: ways.len() > 1,
             reply_bytes: budget::reply_bytes(begin.max_reply_bytes, reply_parts),
             begin,
             own,

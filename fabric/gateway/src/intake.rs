@@ -219,6 +219,7 @@ impl Endpoint {
         receiver.release_part(&self.own, place);
         let source = Rc::clone(self) as Rc<dyn FlowSource>;
         let rest = FlowReader::new(flow, source, place.ring, invocation);
+        self.own.answer(invocation);
         // If the client has gone meanwhile, `rest` is dropped, which is seen to at the next look.
         drop(waiter.answer.send(Answer::Flow {
             beginning: record,
@@ -344,12 +345,12 @@ impl Endpoint {
                 Some(None) => None,
             };
             match answer {
-                // Other functions need not go on with it. After a record this is not said: as a rule nothing
-                // is left to do, and a word in a page that all functions read costs each of
-                // them a look at another core's cache.
-                Some(Answer::Fault { .. }) => self.own.close(invocation),
-                Some(Answer::Record { .. }) => self.note_answered(invocation),
-                _ => {}
+                // Other functions need not go on with it. After a record that is not said, as a rule nothing is
+                // left to do, and a word in a page that all functions read costs each of them a look at
+                // another core's cache. Of an answer joins alone read, and only those that have many waiting.
+                Some(Answer::Fault { .. } | Answer::TooLarge { .. }) => self.own.close(invocation),
+                Some(_) => self.own.answer(invocation),
+                None => {}
             }
             if let Some(answer) = answer {
                 // Fails if the client has gone meanwhile.
@@ -358,13 +359,6 @@ impl Endpoint {
         }
         receiver.release(&self.own, place);
         true
-    }
-
-    /// Where a reply may come by several ways, says that one has: joins on the others need not wait.
-    fn note_answered(&self, invocation: InvocationId) {
-        if self.has_ways {
-            self.own.answer(invocation);
-        }
     }
 
     /// Adds a part to a joined reply: whether it is answered.
@@ -401,7 +395,7 @@ impl Endpoint {
         if let Some(waiter) = waiters.remove(&invocation) {
             if matches!(answer, Answer::Joined(_)) {
                 self.count_dropped(waiter.parts.count());
-                self.note_answered(invocation);
+                self.own.answer(invocation);
             }
             // Fails if the client has gone meanwhile.
             drop(waiter.answer.send(answer));

@@ -258,7 +258,7 @@ mod tests {
             write_trouble(&mut out, &instance);
             out
         };
-        assert!(told(&failure).contains(" 3 s ago (then), invocation 1f, attempt 2\n"));
+        assert!(told(&failure).contains(" 3 s ago (then): invocation 1f, attempt 2\n"));
         failure["detail"] = "the handler panicked".into();
         assert!(told(&failure).contains(" 3 s ago (then): the handler panicked, invocation 1f, attempt 2\n"));
     }

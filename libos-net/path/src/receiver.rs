@@ -82,6 +82,12 @@ impl Receiver {
         self.inbound.iter().all(|inbound| inbound.inlet.producer_serves())
     }
 
+    /// Whether some ring is held up for more than a half by records that are not released.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.inbound.iter().any(|inbound| inbound.inlet.is_crowded())
+    }
+
     /// The next ring on which there is something, starting after the one served last.
     #[inline]
     pub fn ring_with_news(&mut self) -> Option<usize> {

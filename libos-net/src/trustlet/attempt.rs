@@ -129,6 +129,7 @@ where
         if let Err(failure) = opened {
             ran.result = Err(failure);
             ran.lost = source.lost;
+            ran.open_ns = source.open_ns;
             return ran;
         }
         ran.span = renewal::renew(
@@ -149,6 +150,7 @@ where
         };
         let mut sealing = Sealing::new(own, &mut place.sender, context, job.deadline);
         sealing.stream = stream.as_ref();
+        sealing.begun_ns = core::mem::take(&mut self.begun_ns);
         let renewed = stream.as_ref().map(|stream| || stream.times());
         let run = Run {
             renewed: renewed.as_ref().map(|renewed| renewed as &dyn Fn() -> _),
@@ -194,6 +196,7 @@ where
             sealing.tell_unfinished();
         }
         (ran.fault, ran.seal_ns) = (sealing.fault, sealing.seal_ns);
+        self.begun_ns = core::mem::take(&mut sealing.begun_ns);
         let header_bytes: u64 = self.ports.iter().map(PortBuffer::header_bytes).sum();
         ran.out_bytes = sealing.out_bytes.saturating_sub(header_bytes);
         if let Some(stream) = &stream {

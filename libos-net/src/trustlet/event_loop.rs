@@ -28,6 +28,8 @@ pub struct Trustlet<H> {
     pub(super) place: Place,
     pub(super) secrets: Vec<Secret>,
     pub(super) ports: Vec<PortBuffer>,
+    /// What the segments of each port's record have taken; kept here between runs for its room.
+    pub(super) begun_ns: Vec<u64>,
     pub(super) pool: Pool,
     pub(super) joins: Joins,
     pub(super) delayed: Vec<Delayed>,
@@ -78,6 +80,7 @@ where
         Self {
             handler,
             ports,
+            begun_ns: Vec::new(),
             pool: Pool::default(),
             joins: Joins::new(place.begin.in_flight),
             delayed: Vec::new(),
@@ -189,17 +192,19 @@ where
             return;
         }
         let now = self.place.own.now();
-        let own = &self.place.own;
-        // Once a request has its reply, another one would be for nobody. What leads to no reply goes on.
-        let leads_to_reply = self.place.begin.leads_to_reply == 1;
-        let is_unwanted =
-            |invocation| own.is_closed(invocation) || (leads_to_reply && own.is_answered(invocation));
-        while let Some((bundle, counter)) = self.joins.take_unwanted(now, is_unwanted) {
-            own.count(counter, 1);
-            for place in &bundle.places {
-                self.place.receiver.release(own, *place);
-            }
-            self.pool.give(bundle);
+        // What runs for a request that has its reply goes on, and its joins wait for their parts. But most that
+        // wait so in great numbers wait for parts that will not come, as a function has given up or written to
+        // another port: they must not keep others' parts out.
+        let is_crowded = self.place.receiver.is_crowded();
+        loop {
+            let own = &self.place.own;
+            let is_unwanted =
+                |invocation| own.is_closed(invocation) || (is_crowded && own.is_answered(invocation));
+            let Some((bundle, counter)) = self.joins.take_unwanted(now, is_unwanted) else {
+                return;
+            };
+            own.count(counter, bundle.places.len() as u64);
+            self.release(bundle);
         }
     }
 

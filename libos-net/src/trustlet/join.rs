@@ -214,9 +214,9 @@ impl Joins {
         now: Monotonic,
         is_unwanted: impl Fn(InvocationId) -> bool,
     ) -> Option<(Bundle, Counter)> {
-        let counted = |join: &Pending| match join.deadline <= now {
-            true => Some(Counter::Expired),
-            false => is_unwanted(join.invocation).then_some(Counter::Cancelled),
+        let counted = |join: &Pending| match is_unwanted(join.invocation) {
+            true => Some(Counter::Cancelled),
+            false => (join.deadline <= now).then_some(Counter::Expired),
         };
         let mut pending = self.pending.iter().enumerate();
         let (index, counter) = pending.find_map(|(index, join)| Some((index, counted(join)?)))?;
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(joins.first_deadline(), None);
         let late = single(&mut pool, 0, 9);
         joins.add(late, &upstream(0), two, deadline, &mut pool);
-        let late = joins.take_unwanted(deadline, |_| true);
+        let late = joins.take_unwanted(deadline, |_| false);
         assert_eq!(late.map(|(_, counter)| counter), Some(Counter::Expired));
     }
 

@@ -26,7 +26,7 @@ pub(super) struct Sealing<'a> {
     pub(super) fault: Option<Fault>,
     pub(super) seal_ns: u64,
     /// What of it went to segments of records that have not ended, by port; empty while there were none.
-    begun_ns: Vec<u64>,
+    pub(super) begun_ns: Vec<u64>,
     /// With headers.
     pub(super) out_bytes: u64,
     /// Of a function that reads its input as a stream.

@@ -236,10 +236,6 @@ pub struct Begin {
     pub last_end_kind: u32,
     /// Its exit code, or the number of its signal.
     pub last_end_code: u32,
-    /// 1: what it makes may become a reply, by whatever way.
-    pub leads_to_reply: u32,
-    /// Zero.
-    pub reserved: u32,
 }
 
 /// Whether the functions of a chain are fit to serve, as far as the service knows.

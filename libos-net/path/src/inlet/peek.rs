@@ -39,6 +39,12 @@ impl Inlet {
         self.next - oldest >= self.held_max
     }
 
+    /// Whether more than half of what the ring has room for is held.
+    pub(crate) fn is_crowded(&self) -> bool {
+        let oldest = self.held.oldest().unwrap_or(self.next);
+        self.next - oldest > self.capacity as u64 / 2
+    }
+
     /// Takes nothing until it goes on: there is no room for what would come. The producer notices by its
     /// ring and its outbox being full.
     pub(crate) const fn set_paused(&mut self, paused: bool) {

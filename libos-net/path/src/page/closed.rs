@@ -1,6 +1,6 @@
 //! Two tables of requests in the gateway's page. Of those that are *closed* nobody waits for anything, so that
 //! functions need not run for them. Those that are *answered* have their reply: what runs for them goes on, but
-//! no join waits for their parts.
+//! their parts at joins give way where many wait. The newest of each are remembered.
 
 use crate::record::invocation::InvocationId;
 use crate::region::layout::{CLOSED_ENTRIES, CLOSED_ENTRY_BYTES, PageLayout};

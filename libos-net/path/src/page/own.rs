@@ -127,8 +127,7 @@ impl Own {
         names(page, closed_at(layout, invocation), invocation)
     }
 
-    /// Whether this request has had its reply while there are others that it could have had, as far as the
-    /// gateway remembers.
+    /// Whether this request has had its reply, as far as the gateway remembers.
     #[must_use]
     pub fn is_answered(&self, invocation: InvocationId) -> bool {
         let gateway = self.gateway.as_ref();

@@ -288,8 +288,6 @@ impl Chain {
             waiting: waiting.word(),
             last_end_kind,
             last_end_code,
-            leads_to_reply: 1,
-            reserved: 0,
         }
     }
 

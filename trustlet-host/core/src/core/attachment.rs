@@ -326,8 +326,6 @@ fn begin<P: Platform>(
         waiting: placement.waiting.word(),
         last_end_kind: slot.last_exit.map_or(0, |exit| exit.end().encode().0),
         last_end_code: slot.last_exit.map_or(0, |exit| exit.end().encode().1),
-        leads_to_reply: u32::from(definition.leads_to_reply(planned.function)),
-        reserved: 0,
     })
 }
 

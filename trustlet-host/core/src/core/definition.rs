@@ -10,7 +10,7 @@ use crate::calls::{
 };
 use crate::ids::{FunctionIndex, index, number};
 use crate::platform::{Limits, Platform};
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 use hacher_data_path::attach::limits::FunctionLimits;
@@ -435,22 +435,6 @@ impl<P: Platform> Definition<P> {
             record_bytes: self.chain.max_body_bytes,
             in_flight: self.chain.in_flight,
         })
-    }
-
-    /// Whether what a function makes may become a reply, by whatever way.
-    pub(crate) fn leads_to_reply(&self, function: FunctionIndex) -> bool {
-        let mut reached = BTreeSet::from([function]);
-        loop {
-            let before = reached.len();
-            for edge in &self.edges {
-                if reached.contains(&edge.producer) {
-                    reached.insert(edge.consumer);
-                }
-            }
-            if reached.contains(&FunctionIndex::GATEWAY) || reached.len() == before {
-                return reached.contains(&FunctionIndex::GATEWAY);
-            }
-        }
     }
 }
 
