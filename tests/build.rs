@@ -22,8 +22,8 @@ const WEAKENINGS: [(&str, &str, &str); 4] = [
     ("fence(Ordering::SeqCst);", "", "removed"),
 ];
 
-/// Executables that a service measures and copies at each start, of which nineteen parts of twenty would be debug
-/// information. The others have it, for `tests/trusted_base.rs`.
+/// Executables that a service measures and copies at each start: with debug information they are up to ten
+/// times as long. The others keep it, for `tests/trusted_base.rs`.
 const STRIPPED: [&str; 7] = [
     "adaptor-under-test",
     "fabric-gateway-taken-over",

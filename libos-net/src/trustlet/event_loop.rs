@@ -192,9 +192,9 @@ where
             return;
         }
         let now = self.place.own.now();
-        // What runs for a request that has its reply goes on, and its joins wait for their parts. But most that
-        // wait so in great numbers wait for parts that will not come, as a function has given up or written to
-        // another port: they must not keep others' parts out.
+        // A request that has its reply is not ended elsewhere, and its joins wait for their parts. Where many
+        // wait, their parts will hardly come: a function has given up, or written to another port. They must
+        // not keep others' parts out.
         let is_crowded = self.place.receiver.is_crowded();
         loop {
             let own = &self.place.own;

@@ -19,7 +19,8 @@ pub(crate) struct Victim<'a> {
     pub(crate) process: &'a str,
 }
 
-/// The reply to a request during which each of `victims` was killed; each has served it by its second process.
+/// The reply to a request during which each of `victims` was killed; each has served it in its second
+/// process.
 pub(crate) fn killed_in(
     service: &Service,
     path: &'static str,

@@ -35,14 +35,17 @@ impl Inlet {
 
     /// Whether as much is held as the ring has room for, or this end has paused.
     fn holds_all(&self) -> bool {
-        let oldest = self.held.oldest().unwrap_or(self.next);
-        self.next - oldest >= self.held_max
+        self.held_slots() >= self.held_max
+    }
+
+    /// How many slots of the ring its producer cannot use yet.
+    fn held_slots(&self) -> u64 {
+        self.next - self.held.oldest().unwrap_or(self.next)
     }
 
     /// Whether more than half of what the ring has room for is held.
     pub(crate) fn is_crowded(&self) -> bool {
-        let oldest = self.held.oldest().unwrap_or(self.next);
-        self.next - oldest > self.capacity as u64 / 2
+        self.held_slots() > self.capacity as u64 / 2
     }
 
     /// Takes nothing until it goes on: there is no room for what would come. The producer notices by its

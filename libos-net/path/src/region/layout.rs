@@ -10,7 +10,8 @@
 //!                ...    histograms: run; a set for each inbound ring; seal for each port
 //!                ...    traces: the last 256 runs
 //!                ...    spans: the last 256 runs and hops of requests that are traced
-//!                ...    closed: invocations that the gateway answered early
+//!                ...    closed: invocations that nobody waits for
+//!                ...    answered: invocations that have their reply
 //!                ...    suspects: records that processes of this instance died in
 //!                ...    done ahead: for each inbound ring, which records were released before older ones
 //!
@@ -60,8 +61,8 @@ pub const TRACE_WORDS: usize = 16;
 /// Spans that an instance page keeps. They are apart from traces, so that at a high rate of requests of which
 /// few are traced, these are not overwritten before they are read.
 pub const SPANS: usize = 256;
-/// Entries of the table of closed invocations. A chain may have more requests in flight: then a closed one
-/// may be overwritten before its functions look, and they run for nothing.
+/// Entries of the table of closed invocations, and of that of answered ones. A chain may have more requests in
+/// flight: then one may be overwritten before functions look, and they run for nothing, or their joins wait.
 pub const CLOSED_ENTRIES: usize = 4096;
 /// Bytes of such an entry: the halves of an id, each inverted, so that zeros name the one id
 /// of all ones, which is no request.
