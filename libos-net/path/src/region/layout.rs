@@ -61,8 +61,8 @@ pub const TRACE_WORDS: usize = 16;
 /// Spans that an instance page keeps. They are apart from traces, so that at a high rate of requests of which
 /// few are traced, these are not overwritten before they are read.
 pub const SPANS: usize = 256;
-/// Entries of the table of closed invocations, and of that of answered ones. A chain may have more requests in
-/// flight: then one may be overwritten before functions look, and they run for nothing, or their joins wait.
+/// Entries of the table of closed invocations, and of that of answered ones. A chain may have more requests
+/// in flight: then one may be overwritten before functions look, and they run for nothing, or joins wait.
 pub const CLOSED_ENTRIES: usize = 4096;
 /// Bytes of such an entry: the halves of an id, each inverted, so that zeros name the one id
 /// of all ones, which is no request.
