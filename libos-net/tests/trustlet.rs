@@ -791,6 +791,39 @@ fn of_joins_whose_requests_have_their_reply_many_give_way_and_few_wait() {
 }
 
 #[test]
+fn of_joins_whose_requests_have_their_reply_large_ones_give_way_to_who_waits_for_room() {
+    let mut join = Join::new();
+    let mut runner = Runner::new(CONCATENATE, join.monitor.attach(join.j, 0));
+    let body = with_headers(&vec![b'l'; 1 << 20]);
+    // One that has no reply, and as many others as there is room for.
+    send(&mut join.left, 0, &record(1), &body).unwrap();
+    let mut sent = 1;
+    while send(&mut join.left, 0, &record(sent + 1), &body).is_ok() {
+        sent += 1;
+        join.gateway.own.answer(InvocationId::new(sent));
+    }
+    assert!((2..8).contains(&sent), "{sent} of 1 MiB");
+    runner.settle();
+    let cancelled = |join: &Join| u128::from(join.monitor.reader(join.j, 0).counter(Counter::Cancelled));
+    // While nobody waits for room, they wait for their parts, for however long.
+    std::thread::sleep(Duration::from_millis(1100));
+    join.monitor.ring(join.j, 0);
+    runner.rest();
+    assert_eq!(cancelled(&join), 0);
+    // Nobody rings from here on.
+    assert!(join.left.sender.announce_starved());
+    while cancelled(&join) == 0 {
+        runner.rest();
+    }
+    assert_eq!((cancelled(&join), join.released(0)), (sent - 1, 0));
+    join.left.sender.fed();
+    send(&mut join.right, 0, &record(1), &with_headers(b"r")).unwrap();
+    runner.settle();
+    assert_eq!(answers(&mut join.gateway).bodies.len(), 1);
+    send(&mut join.left, 0, &record(sent + 1), &body).unwrap();
+}
+
+#[test]
 fn no_record_is_waited_for_longer_than_the_chain_allows_whatever_it_claims() {
     let mut join = Join::with_deadline(Duration::from_millis(50));
     let mut runner = Runner::new(CONCATENATE, join.monitor.attach(join.j, 0));

@@ -191,8 +191,6 @@ struct Line<'a> {
     function: &'a str,
     from: &'a str,
     outcome: &'a str,
-    /// How many runs it stands for.
-    runs: usize,
     /// Whether it is known where their time went.
     is_timed: bool,
     at_ns: u64,
@@ -205,7 +203,7 @@ struct Line<'a> {
     out_bytes: u64,
 }
 
-/// Where the time of a request went, over all lines of the table.
+/// Where the time of a request went, over all its runs.
 struct Sums {
     in_handlers_ns: u64,
     /// Sealing and opening.
@@ -217,18 +215,30 @@ struct Sums {
 }
 
 impl Sums {
-    fn of(lines: &[Line<'_>]) -> Self {
-        // A function may say anything of its times.
-        let sum = |part: fn(&Line<'_>) -> u64| lines.iter().map(part).fold(0, u64::saturating_add);
+    /// Of one request, or the medians of many.
+    fn of<'t>(traces: impl Iterator<Item = &'t Value>) -> Self {
+        let mut requests: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
+        let mut untimed_runs = 0;
+        for trace in traces {
+            untimed_runs += usize::from(!is_timed(trace));
+            let parts: [&[_]; 3] = [
+                &["run_ns"],
+                &["open_ns", "seal_ns"],
+                &["queued_ns", "hand_over_ns"],
+            ];
+            let sums = requests.entry(text(trace, "invocation")).or_default();
+            for (sum, keys) in sums.iter_mut().zip(parts) {
+                // A function may say anything of its times.
+                *sum = keys
+                    .iter()
+                    .fold(*sum, |sum, key| sum.saturating_add(number(trace, key)));
+            }
+        }
         Self {
-            in_handlers_ns: sum(|line| line.run_ns),
-            sealing_ns: sum(|line| line.open_ns.saturating_add(line.seal_ns)),
-            waiting_ns: sum(|line| line.queued_ns.saturating_add(line.hand_over_ns)),
-            untimed_runs: lines
-                .iter()
-                .filter(|line| !line.is_timed)
-                .map(|line| line.runs)
-                .sum(),
+            in_handlers_ns: median(requests.values().map(|[in_handlers, ..]| *in_handlers).collect()),
+            sealing_ns: median(requests.values().map(|[_, sealing, _]| *sealing).collect()),
+            waiting_ns: median(requests.values().map(|[.., waiting]| *waiting).collect()),
+            untimed_runs,
         }
     }
 }
@@ -267,7 +277,6 @@ impl Report<'_> {
                     function,
                     from,
                     outcome,
-                    runs: runs.len(),
                     is_timed: *is_timed,
                     at_ns: seen.saturating_sub(start),
                     queued_ns: mid("queued_ns"),
@@ -286,7 +295,7 @@ impl Report<'_> {
 
     fn data(&self, arguments: &ReplyArgs) -> Value {
         let mut said = answer::data(self.reply, arguments);
-        let sums = Sums::of(&self.lines());
+        let sums = Sums::of(list(self.traces, "traces"));
         said.extend([
             ("chain".to_owned(), json!(self.chain)),
             ("input_bytes".to_owned(), json!(self.input.len())),
@@ -354,7 +363,7 @@ impl Report<'_> {
             sealing_ns,
             waiting_ns,
             untimed_runs,
-        } = Sums::of(&lines);
+        } = Sums::of(list(self.traces, "traces"));
         let untimed = match untimed_runs {
             0 => String::new(),
             runs => format!(", not counting attempts whose process died ({runs})"),

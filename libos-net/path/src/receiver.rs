@@ -88,6 +88,13 @@ impl Receiver {
         self.inbound.iter().any(|inbound| inbound.inlet.is_crowded())
     }
 
+    /// Whether some producer waits for room.
+    #[must_use]
+    pub fn some_producer_starves(&self) -> bool {
+        let starves = |inbound: &InboundRing| inbound.inlet.producer_starves();
+        self.inbound.iter().any(starves)
+    }
+
     /// The next ring on which there is something, starting after the one served last.
     #[inline]
     pub fn ring_with_news(&mut self) -> Option<usize> {

@@ -21,6 +21,10 @@ use hacher_data_path::region::layout::page_word;
 /// How often a function looks whether the stream is still wanted that it is to try again.
 const UNWANTED_LOOK: Duration = Duration::from_millis(50);
 
+/// How often one at which parts wait looks whether its producers have room, and how long the part of a
+/// request that has its reply waits where one has not: a part that is on its way would be here.
+const STANDSTILL_LOOK: Duration = Duration::from_secs(1);
+
 /// A function at its place in a chain. [`serve`](crate::serve) turns it for as long as its process lives;
 /// whoever drives it himself, as tests do, turns it step by step.
 pub struct Trustlet<H> {
@@ -163,7 +167,10 @@ where
 
     pub(super) fn next_timer(&self) -> Option<Monotonic> {
         let due = self.delayed.iter().map(|delayed| delayed.due).min();
-        due.into_iter().chain(self.joins.first_deadline()).min()
+        let deadline = self.joins.first_deadline();
+        // Nobody rings when requests get their replies elsewhere.
+        let look = deadline.map(|_| self.place.own.now().after(STANDSTILL_LOOK));
+        due.into_iter().chain(deadline).chain(look).min()
     }
 
     pub(super) fn take_due(&mut self) -> Option<Job> {
@@ -193,14 +200,18 @@ where
         }
         let now = self.place.own.now();
         // A request that has its reply is not ended elsewhere, and its joins wait for their parts. Where many
-        // wait, their parts will hardly come: a function has given up, or written to another port. They must
-        // not keep others' parts out.
+        // wait, or large ones have waited for long, their parts will hardly come: a function has given up, or
+        // written to another port. They must not keep others' parts out.
         let is_crowded = self.place.receiver.is_crowded();
+        let starves = self.place.receiver.some_producer_starves();
+        let mut from = 0;
         loop {
             let own = &self.place.own;
-            let is_unwanted =
-                |invocation| own.is_closed(invocation) || (is_crowded && own.is_answered(invocation));
-            let Some((bundle, counter)) = self.joins.take_unwanted(now, is_unwanted) else {
+            let is_unwanted = |invocation, since: Monotonic| {
+                let is_in_the_way = is_crowded || (starves && since.after(STANDSTILL_LOOK) <= now);
+                own.is_closed(invocation) || (is_in_the_way && own.is_answered(invocation))
+            };
+            let Some((bundle, counter)) = self.joins.take_unwanted(&mut from, now, is_unwanted) else {
                 return;
             };
             own.count(counter, bundle.places.len() as u64);

@@ -101,7 +101,9 @@ impl Pool {
 pub(crate) struct Pending {
     group: u32,
     invocation: InvocationId,
-    pub(crate) deadline: Monotonic,
+    /// When its first part came.
+    since: Monotonic,
+    deadline: Monotonic,
     pub(crate) bundle: Bundle,
 }
 
@@ -136,13 +138,13 @@ impl Joins {
         }
     }
 
-    /// Adds the single part of `single`, which came from `upstream`.
+    /// Adds the single part of `single`, which has come from `upstream` now.
     pub(crate) fn add(
         &mut self,
         mut single: Bundle,
         upstream: &Upstream,
         invocation: InvocationId,
-        deadline: Monotonic,
+        (now, deadline): (Monotonic, Monotonic),
         pool: &mut Pool,
     ) -> Joined {
         let width = usize::try_from(upstream.group_width).unwrap_or(1);
@@ -160,6 +162,7 @@ impl Joins {
             self.pending.push(Pending {
                 group: upstream.group,
                 invocation,
+                since: now,
                 deadline,
                 bundle,
             });
@@ -208,19 +211,24 @@ impl Joins {
         self.pending.iter().map(|join| join.deadline).min()
     }
 
-    /// Takes out one whose deadline has passed, or that nobody waits for, and how that is counted.
+    /// Takes out the next one, from the place `from` on, whose deadline has passed or that nobody waits for,
+    /// and how that is counted. `is_unwanted` is told the request, and when its first part came.
     pub(crate) fn take_unwanted(
         &mut self,
+        from: &mut usize,
         now: Monotonic,
-        is_unwanted: impl Fn(InvocationId) -> bool,
+        is_unwanted: impl Fn(InvocationId, Monotonic) -> bool,
     ) -> Option<(Bundle, Counter)> {
-        let counted = |join: &Pending| match is_unwanted(join.invocation) {
-            true => Some(Counter::Cancelled),
-            false => (join.deadline <= now).then_some(Counter::Expired),
-        };
-        let mut pending = self.pending.iter().enumerate();
-        let (index, counter) = pending.find_map(|(index, join)| Some((index, counted(join)?)))?;
-        Some((self.remove(index), counter))
+        while let Some(join) = self.pending.get(*from) {
+            if is_unwanted(join.invocation, join.since) {
+                return Some((self.remove(*from), Counter::Cancelled));
+            }
+            if join.deadline <= now {
+                return Some((self.remove(*from), Counter::Expired));
+            }
+            *from += 1;
+        }
+        None
     }
 }
 
@@ -256,23 +264,24 @@ mod tests {
         let (mut pool, mut joins) = (Pool::default(), Joins::new(8));
         let (one, two) = (InvocationId::new(1), InvocationId::new(2));
         let deadline = Monotonic::from_ns(100);
+        let times = (Monotonic::from_ns(0), deadline);
         let right = single(&mut pool, 1, 5);
         assert!(matches!(
-            joins.add(right, &upstream(1), one, deadline, &mut pool),
+            joins.add(right, &upstream(1), one, times, &mut pool),
             Joined::Waiting
         ));
         let other = single(&mut pool, 0, 6);
         assert!(matches!(
-            joins.add(other, &upstream(0), two, deadline, &mut pool),
+            joins.add(other, &upstream(0), two, times, &mut pool),
             Joined::Waiting
         ));
         let again = single(&mut pool, 1, 7);
         assert!(matches!(
-            joins.add(again, &upstream(1), one, deadline, &mut pool),
+            joins.add(again, &upstream(1), one, times, &mut pool),
             Joined::Duplicate(_)
         ));
         let left = single(&mut pool, 0, 8);
-        let Joined::Complete(bundle) = joins.add(left, &upstream(0), one, deadline, &mut pool) else {
+        let Joined::Complete(bundle) = joins.add(left, &upstream(0), one, times, &mut pool) else {
             panic!()
         };
         assert_eq!(bundle.parts[0].upstream(), "left");
@@ -280,15 +289,16 @@ mod tests {
         assert_eq!(bundle.places.len(), 2);
         assert_eq!(joins.first_deadline(), Some(deadline));
         let mut taken = |now, is_unwanted: &dyn Fn(InvocationId) -> bool| {
-            let taken = joins.take_unwanted(Monotonic::from_ns(now), is_unwanted);
+            let is_unwanted = |id, _| is_unwanted(id);
+            let taken = joins.take_unwanted(&mut 0, Monotonic::from_ns(now), is_unwanted);
             taken.map(|(_, counter)| counter)
         };
         assert_eq!(taken(99, &|_| false), None);
         assert_eq!(taken(99, &|id| id == two), Some(Counter::Cancelled));
         assert_eq!(joins.first_deadline(), None);
         let late = single(&mut pool, 0, 9);
-        joins.add(late, &upstream(0), two, deadline, &mut pool);
-        let late = joins.take_unwanted(deadline, |_| false);
+        joins.add(late, &upstream(0), two, times, &mut pool);
+        let late = joins.take_unwanted(&mut 0, deadline, |_, _| false);
         assert_eq!(late.map(|(_, counter)| counter), Some(Counter::Expired));
     }
 
@@ -306,10 +316,11 @@ mod tests {
         const PART_BYTES: usize = 1 << 20;
         let (mut pool, mut joins) = (Pool::default(), Joins::new(128));
         let deadline = Monotonic::from_ns(100);
+        let times = (Monotonic::from_ns(0), deadline);
         for request in 0..128_u64 {
             let left = large(&mut pool, 0, request, PART_BYTES);
             let id = InvocationId::new(u128::from(request) + 1);
-            let joined = joins.add(left, &upstream(0), id, deadline, &mut pool);
+            let joined = joins.add(left, &upstream(0), id, times, &mut pool);
             assert!(matches!(joined, Joined::Waiting));
             assert!(joins.held_bytes <= HELD_MAX_BYTES, "{}", joins.held_bytes);
         }
@@ -318,7 +329,7 @@ mod tests {
         for request in 0..128_u64 {
             let right = large(&mut pool, 1, request, PART_BYTES);
             let id = InvocationId::new(u128::from(request) + 1);
-            let joined = joins.add(right, &upstream(1), id, deadline, &mut pool);
+            let joined = joins.add(right, &upstream(1), id, times, &mut pool);
             let Joined::Complete(mut bundle) = joined else {
                 panic!("every part came")
             };
@@ -338,11 +349,12 @@ mod tests {
     fn requests_that_are_made_up_do_not_fill_memory() {
         let (mut pool, mut joins) = (Pool::default(), Joins::new(1));
         let deadline = Monotonic::from_ns(100);
+        let times = (Monotonic::from_ns(0), deadline);
         let mut refused = 0;
         for request in 0..1000_u64 {
             let left = single(&mut pool, 0, request);
             let id = InvocationId::new(u128::from(request) + 1);
-            let joined = joins.add(left, &upstream(0), id, deadline, &mut pool);
+            let joined = joins.add(left, &upstream(0), id, times, &mut pool);
             refused += u64::from(matches!(joined, Joined::TooMany(_)));
         }
         assert_eq!(refused, 1000 - pending_max(1));

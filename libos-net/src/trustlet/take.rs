@@ -200,7 +200,7 @@ where
         } = job;
         match self
             .joins
-            .add(bundle, &upstream, invocation, deadline, &mut self.pool)
+            .add(bundle, &upstream, invocation, (ready, deadline), &mut self.pool)
         {
             Joined::Waiting => {}
             Joined::Duplicate(bundle) => self.release(bundle),

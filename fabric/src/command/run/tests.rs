@@ -60,6 +60,24 @@ fn each_attempt_is_a_row_and_in_the_sums_with_what_became_of_it() {
 }
 
 #[test]
+fn the_sums_of_many_requests_are_medians_of_what_each_took() {
+    let trace = |request: &str, attempt: u64, outcome: &str, run_ns: u64| {
+        json!({
+            "invocation": request, "function": "f", "from": "ingress", "attempt": attempt, "outcome": outcome,
+            "run_ns": run_ns,
+        })
+    };
+    let traces = [
+        trace("a", 1, "retried", 20),
+        trace("a", 2, "succeeded", 30),
+        trace("b", 1, "succeeded", 40),
+        trace("c", 1, "succeeded", 45),
+    ];
+    let text = shown(&[60, 50, 55], &traces, BTreeMap::new(), |report| report.human());
+    assert!(text.contains("in handlers 45 ns"), "{text}");
+}
+
+#[test]
 fn a_join_is_one_line_whichever_of_its_records_came_last() {
     let chain = "chain = \"c\"\nversion = \"1\"\nflow = [\"ingress -> a & b -> j -> egress\"]\n\
                  [function.a]\nexec = \"a\"\n[function.b]\nexec = \"b\"\n[function.j]\nexec = \"j\"\n";

@@ -30,7 +30,7 @@ use crate::region::layout::{MappedLayout, OutboxLayout, PageLayout, outbox_word}
 use crate::region::memory::{PeerRegion, PeerSpan, SealedBytes};
 use crate::region::ring;
 use crate::sync::Ordering;
-use crate::wait::park::Waker;
+use crate::wait::park::{Waker, is_announced};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use cursor::Cursor;
@@ -256,6 +256,13 @@ impl Inlet {
         self.region
             .word(outbox_word::STATE)
             .is_some_and(|state| state.load(Ordering::Relaxed) == 1)
+    }
+
+    /// Whether the producer says that it waits for room.
+    pub(crate) fn producer_starves(&self) -> bool {
+        self.region
+            .word(outbox_word::STARVED)
+            .is_some_and(|starved| is_announced(starved.load(Ordering::Relaxed)))
     }
 
     /// Where nothing is vouched for, the number of the producer's process; else 0, as it is authenticated who

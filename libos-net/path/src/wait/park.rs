@@ -52,6 +52,11 @@ impl Sleeper {
     }
 }
 
+/// Whether a sleeper's word says that it sleeps, or is about to.
+pub(crate) const fn is_announced(count: u64) -> bool {
+    count & 1 == 1
+}
+
 /// The side that makes work.
 #[derive(Debug, Default)]
 pub struct Waker {
@@ -69,7 +74,7 @@ impl Waker {
     #[must_use]
     pub fn must_ring(&mut self, word: &AtomicU64) -> bool {
         let count = word.load(Ordering::Relaxed);
-        if count & 1 == 0 || count == self.rung_for {
+        if !is_announced(count) || count == self.rung_for {
             return false;
         }
         self.rung_for = count;
