@@ -1,4 +1,4 @@
-//! The command: measures, or compares two reports of measurements.
+//! The command: measures, compares two reports of measurements, or counts the trusted base.
 
 use super::experiment::{self, Effort, Guest, Run};
 use super::python::function;
@@ -6,8 +6,9 @@ use super::report::compare::Comparison;
 use super::report::conditions::Conditions;
 use super::report::{Report, csv, hgrm, plots, table};
 use super::subject::Cores;
+use super::tcb::tcb;
 use clap::{Args, FromArgMatches};
-use hacher_fabric::cli::{BenchArgs, BenchCommand, CompareArgs, Experiment, Format};
+use hacher_fabric::cli::{BenchArgs, BenchCommand, CompareArgs, Experiment, Format, TcbArgs};
 use hacher_fabric::command::{finish, print, print_json};
 use hacher_fabric::companion::Companion;
 use hacher_fabric::explain_usage;
@@ -23,22 +24,41 @@ use std::process::ExitCode;
 /// Where the command starts.
 #[must_use]
 pub fn main() -> ExitCode {
-    match arguments(std::env::args_os()) {
-        Ok(arguments) => finish(bench(&arguments)),
+    match Asked::understood(std::env::args_os()) {
+        Ok(Asked::Bench(arguments)) => finish(bench(&arguments)),
+        Ok(Asked::Tcb(arguments)) => finish(tcb(&arguments)),
         Err(error) => explain_usage(&error),
     }
 }
 
-/// Understands `hacher-bench ARGUMENTS`, and `hacher-bench bench ARGUMENTS` as `hacher-fabric` says it.
-fn arguments(words: impl Iterator<Item = OsString>) -> Result<BenchArgs, clap::Error> {
-    let mut words = words.peekable();
-    let name = words.next();
-    words.next_if(|word| word == "bench");
+/// What `hacher-bench` is asked for.
+enum Asked {
+    Bench(Box<BenchArgs>),
+    Tcb(TcbArgs),
+}
+
+impl Asked {
+    /// Understands `hacher-bench ARGUMENTS`, and `hacher-bench bench ARGUMENTS` and `hacher-bench tcb
+    /// ARGUMENTS` as `hacher-fabric` says it.
+    fn understood(words: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut words = words.peekable();
+        let name = words.next();
+        if words.next_if(|word| word == "tcb").is_some() {
+            let command = TcbArgs::augment_args(clap::Command::new("hacher-bench tcb"));
+            let matches = command.try_get_matches_from(name.into_iter().chain(words))?;
+            return TcbArgs::from_arg_matches(&matches).map(Self::Tcb);
+        }
+        words.next_if(|word| word == "bench");
+        bench_arguments(name.into_iter().chain(words)).map(|arguments| Self::Bench(Box::new(arguments)))
+    }
+}
+
+fn bench_arguments(words: impl Iterator<Item = OsString>) -> Result<BenchArgs, clap::Error> {
     let command = clap::Command::new("hacher-bench")
         .version(VERSION)
         .about("Measures hops, chains and requests beside what nothing can beat and what people use today")
         .max_term_width(100);
-    let matches = BenchArgs::augment_args(command).try_get_matches_from(name.into_iter().chain(words))?;
+    let matches = BenchArgs::augment_args(command).try_get_matches_from(words)?;
     BenchArgs::from_arg_matches(&matches)
 }
 
@@ -203,7 +223,13 @@ mod tests {
 
     #[test]
     fn the_words_of_the_other_command_are_understood() {
-        let understood = |words: &[&str]| arguments(words.iter().map(OsString::from));
+        let asked = |words: &[&str]| Asked::understood(words.iter().map(OsString::from));
+        let understood = |words: &[&str]| {
+            asked(words).map(|asked| match asked {
+                Asked::Bench(arguments) => *arguments,
+                Asked::Tcb(_) => panic!("{words:?} is taken for `tcb`"),
+            })
+        };
         for words in [
             &["hacher-bench", "hop", "--quick"][..],
             &["hacher-bench", "bench", "hop", "--quick"],
@@ -219,5 +245,9 @@ mod tests {
         assert!(matches!(compared.command, Some(BenchCommand::Compare(_))));
         let help = understood(&["hacher-bench", "--help"]).unwrap_err().to_string();
         assert!(help.contains("How to read the table"), "{help}");
+        let Ok(Asked::Tcb(counted)) = asked(&["hacher-bench", "tcb", "--all", "f"]) else {
+            panic!("`tcb` is not understood")
+        };
+        assert_eq!((counted.all, counted.files), (true, vec!["f".into()]));
     }
 }

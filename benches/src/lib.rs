@@ -1,5 +1,6 @@
 //! What a hop, a chain and a request cost on this machine, beside the floors that nothing can go below and
 //! beside what people use today, all in one run: `hacher-bench`, which `hacher-fabric bench` becomes.
+//! And how large the trusted base is, for `hacher-fabric tcb`.
 //!
 //! ```text
 //! command      from the arguments to the report
@@ -8,6 +9,7 @@
 //! peers        other projects' transports as subjects (feature `peers`)
 //! python       functions in Python, and three ways of calling them
 //! role         the processes of subjects: this executable under other names
+//! tcb          how much code the trusted executables have
 //! report       rows, ratios and conditions; a table, JSON, CSV, histograms, plots; comparison of two reports
 //! ```
 //!
@@ -33,3 +35,4 @@ pub mod report;
 pub mod role;
 pub mod step;
 pub mod subject;
+pub mod tcb;

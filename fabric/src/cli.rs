@@ -118,7 +118,8 @@ pub enum Command {
     /// Covers the monitor and the gateway beside this executable, this executable (which is not trusted with
     /// plaintext), and each FILE, with the system calls that their filters allow; and for comparison a
     /// distribution's kernel, container runtime and proxy, counted in the same way. Executables built with
-    /// `dev` or `--profile profiling` have debug information, those built with `--release` have none.
+    /// `dev` or `--profile profiling` have debug information, those built with `--release` have none. Done by
+    /// hacher-bench, as `bench` is.
     Tcb(TcbArgs),
     /// Benchmark hops, chains and requests against hardware floors and common transports
     ///

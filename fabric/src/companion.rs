@@ -98,7 +98,8 @@ impl Companion {
     }
 
     /// The package that it is built of.
-    pub(crate) const fn package(self) -> &'static str {
+    #[must_use]
+    pub const fn package(self) -> &'static str {
         match self {
             Self::Fabric => "hacher-fabric",
             Self::Gateway => "hacher-gateway",

@@ -99,14 +99,18 @@ fn run_command(command: Command) -> ExitCode {
         Command::Explain(arguments) => command::explain::explain(&arguments),
         Command::Measure(arguments) => command::measure::measure(&arguments),
         Command::Verify(arguments) => command::verify::verify(&arguments),
-        Command::Tcb(arguments) => command::tcb::tcb(&arguments),
         Command::Doctor(arguments) => command::doctor::doctor(&arguments),
         // Whatever they are, they have been understood.
-        Command::Bench(_) => command::bench::bench(std::env::args_os().skip(2)).map(|never| match never {}),
+        Command::Bench(_) => become_bench("bench"),
+        Command::Tcb(_) => become_bench("tcb"),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "hacher-fabric", &mut script);
             command::print_bytes(&script)
         }
     })
+}
+
+fn become_bench(command: &str) -> Result<(), Failed> {
+    command::bench::bench(command, std::env::args_os().skip(1)).map(|never| match never {})
 }

@@ -49,6 +49,13 @@ fn bench_alone_teaches_and_says_what_builds_the_executable_that_measures() {
         "{}",
         said(&output)
     );
+    let counted = run(folder.path(), &["tcb"]);
+    assert_eq!(counted.status.code(), Some(1));
+    assert!(
+        said(&counted).contains("`tcb` is done by hacher-bench"),
+        "{}",
+        said(&counted)
+    );
     let help = run(folder.path(), &["bench", "--help"]);
     assert!(help.status.success());
     let text = String::from_utf8_lossy(&help.stdout);

@@ -83,7 +83,6 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "hacher-gateway",
             "hacher-daemon",
             "hacher-loader",
-            "hacher-trusted-base",
             "hacher-verifier",
         ],
     ),

@@ -39,7 +39,8 @@ fn installed() -> TempDir {
 }
 
 fn tcb(folder: &Path, more: &[&str]) -> Output {
-    Command::new(executable("fabric-under-test"))
+    // What `hacher-fabric tcb` becomes.
+    Command::new(executable("hacher-bench"))
         .args(["tcb", "--folder"])
         .arg(folder)
         .args(more)

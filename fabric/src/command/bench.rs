@@ -1,5 +1,6 @@
-//! `bench`: becomes `hacher-bench`, the executable that measures. Plots, other transports and certificates
-//! for them are no part of this one, which is measured and trusted.
+//! `bench` and `tcb`: become `hacher-bench`, the executable that measures and counts. Plots, other transports,
+//! certificates for them and readers of debug information are no part of this one, which is measured and
+//! trusted.
 
 use super::Failed;
 use crate::companion::Companion;
@@ -8,15 +9,15 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Becomes `hacher-bench` with these arguments, `bench` first.
+/// Becomes `hacher-bench` with these arguments, of which the first is `command`.
 ///
 /// # Errors
 /// When it is not there, or cannot be used; with what builds it.
-pub fn bench(arguments: impl Iterator<Item = OsString>) -> Result<Infallible, Failed> {
-    let Some(found) = Companion::Bench.built_beside(Companion::Fabric)? else {
+pub fn bench(command: &str, arguments: impl Iterator<Item = OsString>) -> Result<Infallible, Failed> {
+    let Some(found) = Companion::Bench.built_in_tree(Companion::Fabric)? else {
         return Err(Failed::new(format!(
-            "`bench` is done by {}, which is not installed beside this executable. In the source tree it is built by\n  \
-             {}\nor, with this one, by\n  cargo run --release -- bench",
+            "`{command}` is done by {}, which is not installed beside this executable. In the source tree it is built by\n  \
+             {}\nor, with this one, by\n  cargo run --release -- {command}",
             Companion::Bench.name(),
             Companion::Bench.build_command()
         )));

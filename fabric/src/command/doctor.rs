@@ -78,7 +78,7 @@ fn companions() -> (Vec<Finding>, Option<CompanionError>) {
         ),
         find(
             Companion::Bench,
-            "is not installed beside this executable; `bench` needs it",
+            "is not installed beside this executable; `bench` and `tcb` need it",
         ),
     ];
     (findings, unusable)

@@ -15,7 +15,6 @@ pub mod run;
 pub mod serve;
 pub mod status;
 mod streamed;
-pub mod tcb;
 pub mod traces;
 pub mod verify;
 

@@ -1,9 +1,10 @@
 //! `tcb`: how large the trusted base is.
 
-use super::{Failed, print, print_json};
-use crate::cli::{Format, TcbArgs};
-use crate::companion::Companion;
-use crate::table::{Align, Table, bytes};
+use hacher_fabric::cli::{Format, TcbArgs};
+use hacher_fabric::command::{complain, print, print_json};
+use hacher_fabric::companion::Companion;
+use hacher_fabric::failed::Failed;
+use hacher_fabric::table::{Align, Table, bytes};
 use hacher_trusted_base::component::{Calls, Component, Part};
 use hacher_trusted_base::linked::{Lines, LinkedLines};
 use hacher_trusted_base::origin::Owner;
@@ -34,7 +35,7 @@ pub fn tcb(arguments: &TcbArgs) -> Result<(), Failed> {
         } else if companion == Companion::Fabric {
             return Err(Failed::new(format!("there is no {}", path.display())));
         } else {
-            super::complain(&format!(
+            complain(&format!(
                 "{} is not there and not counted: `cargo build -p {} --bins` builds it\n",
                 path.display(),
                 companion.package()
