@@ -1,7 +1,7 @@
 //! Functions that end their own process, or do not end: what clients and operators are told, and what becomes
 //! of the others.
 
-use hacher_tests::{Service, function};
+use hacher_tests::{Service, function, until_or_say};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -244,13 +244,19 @@ fn an_asynchronous_run_is_cancelled_when_its_client_has_gone_and_its_process_sta
     // There is one instance: it answers when the run before is over.
     assert_eq!(post(service.gateway, "", "next"), (200, "next".to_owned()));
     assert_eq!(instance(&service)["epoch"], 1, "{}", instance(&service));
-    let traces = service.operator("/traces").unwrap().json();
-    let outcome = |at: usize| traces["traces"][at]["outcome"].as_str();
-    assert_eq!(
-        [outcome(0), outcome(1)],
-        [Some("abandoned"), Some("succeeded")],
-        "{traces}"
+    // A run is traced when it is settled, which is after its reply.
+    let outcomes = || -> Vec<String> {
+        let traces = service.operator("/traces").unwrap().json();
+        let told = traces["traces"].as_array().unwrap().iter();
+        told.map(|trace| trace["outcome"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    until_or_say(
+        "two runs",
+        || outcomes().len() == 2,
+        || format!("{:?}", outcomes()),
     );
+    assert_eq!(outcomes(), ["abandoned", "succeeded"]);
 }
 
 #[test]
