@@ -706,6 +706,11 @@ const CONCATENATE: Handler = |input, output| {
     output.send(&all)
 };
 
+const LENGTHS: Handler = |input, output| {
+    let len = |of: &str| input.part(of).unwrap().bytes().len();
+    output.send(format!("{} and {}", len("left"), len("right")).as_bytes())
+};
+
 #[test]
 fn a_join_waits_for_all_in_any_order_and_drops_duplicates() {
     let mut join = Join::new();
@@ -765,7 +770,8 @@ fn of_joins_whose_requests_have_their_reply_many_give_way_and_few_wait() {
     let mut runner = Runner::new(CONCATENATE, join.monitor.attach(join.j, 0));
     let capacity = u128::from(ring_capacity(4 << 20));
     let mut sent = 0;
-    for (upto, expected) in [(capacity / 2, 0), (capacity / 2 + 1, capacity / 2)] {
+    // Those beyond a half.
+    for (upto, expected) in [(capacity / 2, 0), (capacity / 2 + 1, 1), (capacity / 2 + 9, 9)] {
         while sent < upto {
             sent += 1;
             send(&mut join.left, 0, &record(sent), &with_headers(b"l")).unwrap();
@@ -783,8 +789,8 @@ fn of_joins_whose_requests_have_their_reply_many_give_way_and_few_wait() {
     // Of a request that has no reply, the part waits however many there are.
     for invocation in sent + 1..=sent + capacity / 2 + 2 {
         send(&mut join.left, 0, &record(invocation), &with_headers(b"l")).unwrap();
+        runner.settle();
     }
-    runner.settle();
     join.monitor.ring(join.j, 0);
     runner.rest();
     assert_eq!(u128::from(join.released(0)), sent);
@@ -793,18 +799,23 @@ fn of_joins_whose_requests_have_their_reply_many_give_way_and_few_wait() {
 #[test]
 fn of_joins_whose_requests_have_their_reply_large_ones_give_way_to_who_waits_for_room() {
     let mut join = Join::new();
-    let mut runner = Runner::new(CONCATENATE, join.monitor.attach(join.j, 0));
-    let body = with_headers(&vec![b'l'; 1 << 20]);
-    // One that has no reply, and as many others as there is room for.
-    send(&mut join.left, 0, &record(1), &body).unwrap();
-    let mut sent = 1;
-    while send(&mut join.left, 0, &record(sent + 1), &body).is_ok() {
-        sent += 1;
-        join.gateway.own.answer(InvocationId::new(sent));
+    let mut runner = Runner::new(LENGTHS, join.monitor.attach(join.j, 0));
+    // Three that have their reply, in an outbox of 4 MiB, and between the last two one that has none.
+    for number in [1, 2, 9, 3] {
+        let len = if number == 9 { 1 } else { 1 << 20 };
+        send(
+            &mut join.left,
+            0,
+            &record(number),
+            &with_headers(&vec![b'l'; len]),
+        )
+        .unwrap();
+        if number != 9 {
+            join.gateway.own.answer(InvocationId::new(number));
+        }
     }
-    assert!((2..8).contains(&sent), "{sent} of 1 MiB");
     runner.settle();
-    let cancelled = |join: &Join| u128::from(join.monitor.reader(join.j, 0).counter(Counter::Cancelled));
+    let cancelled = |join: &Join| join.monitor.reader(join.j, 0).counter(Counter::Cancelled);
     // While nobody waits for room, they wait for their parts, for however long.
     std::thread::sleep(Duration::from_millis(1100));
     join.monitor.ring(join.j, 0);
@@ -812,15 +823,132 @@ fn of_joins_whose_requests_have_their_reply_large_ones_give_way_to_who_waits_for
     assert_eq!(cancelled(&join), 0);
     // Nobody rings from here on.
     assert!(join.left.sender.announce_starved());
-    while cancelled(&join) == 0 {
+    while cancelled(&join) < 2 {
         runner.rest();
     }
-    assert_eq!((cancelled(&join), join.released(0)), (sent - 1, 0));
+    // The third would make no room: the one before it is held.
+    runner.rest();
+    assert_eq!((cancelled(&join), join.released(0)), (2, 2 * 17));
     join.left.sender.fed();
-    send(&mut join.right, 0, &record(1), &with_headers(b"r")).unwrap();
+    send(&mut join.right, 0, &record(9), &with_headers(b"r")).unwrap();
+    runner.settle();
+    assert_eq!(answers(&mut join.gateway).bodies, [(9, b"1 and 1".to_vec())]);
+}
+
+/// `record` as far as there is room; what did not go.
+fn send_what_fits<'b>(from: &mut Attachment, record: &RecordContext, body: &'b [u8]) -> &'b [u8] {
+    let mut rest = body;
+    while !rest.is_empty() {
+        let (chunk, after) = rest.split_at(rest.len().min(SEGMENT));
+        match from.sender.send(&from.own, 0, record, chunk, after.is_empty()) {
+            Ok(()) => rest = after,
+            Err(_) => break,
+        }
+    }
+    rest
+}
+
+/// Three records of `left` of which the last has no room for its end, as the first two wait for `right`'s.
+fn stuck_behind_parts(join: &mut Join, runner: &mut Runner<Handler>, body: &[u8]) -> usize {
+    for number in 1..=2 {
+        send(&mut join.left, 0, &record(number), body).unwrap();
+    }
+    let rest = send_what_fits(&mut join.left, &record(3), body).len();
+    assert!(
+        (1..body.len()).contains(&rest),
+        "{rest} of {} are left",
+        body.len()
+    );
+    runner.settle();
+    rest
+}
+
+#[test]
+fn a_join_whose_producer_has_no_room_for_the_rest_of_a_record_takes_what_makes_room_for_it() {
+    let mut join = Join::new();
+    let mut runner = Runner::new(LENGTHS, join.monitor.attach(join.j, 0));
+    let body = with_headers(&vec![b'l'; 3 << 19]);
+    let mut rest = stuck_behind_parts(&mut join, &mut runner, &body);
+    for number in 1..=3_u128 {
+        send(&mut join.right, 0, &record(number), &with_headers(b"r")).unwrap();
+        runner.settle();
+        rest = send_what_fits(&mut join.left, &record(3), &body[body.len() - rest..]).len();
+    }
+    runner.settle();
+    let lengths = format!("{} and 1", 3 << 19);
+    assert_eq!(rest, 0);
+    assert_eq!(
+        answers(&mut join.gateway).bodies,
+        [1, 2, 3].map(|id| (id, lengths.clone().into_bytes()))
+    );
+}
+
+#[test]
+fn large_parts_of_answered_requests_give_way_to_the_rest_of_a_record() {
+    let mut join = Join::new();
+    let mut runner = Runner::new(LENGTHS, join.monitor.attach(join.j, 0));
+    let body = with_headers(&vec![b'l'; 3 << 19]);
+    let rest = stuck_behind_parts(&mut join, &mut runner, &body);
+    for number in 1..=2 {
+        join.gateway.own.answer(InvocationId::new(number));
+    }
+    assert!(join.left.sender.announce_starved());
+    while join.monitor.reader(join.j, 0).counter(Counter::Cancelled) < 2 {
+        runner.rest();
+    }
+    join.left.sender.fed();
+    assert!(send_what_fits(&mut join.left, &record(3), &body[body.len() - rest..]).is_empty());
+    send(&mut join.right, 0, &record(3), &with_headers(b"r")).unwrap();
     runner.settle();
     assert_eq!(answers(&mut join.gateway).bodies.len(), 1);
-    send(&mut join.left, 0, &record(sent + 1), &body).unwrap();
+}
+
+#[test]
+fn a_record_that_waits_for_its_end_is_dropped_with_its_request() {
+    let mut join = Join::new();
+    let mut runner = Runner::new(LENGTHS, join.monitor.attach(join.j, 0));
+    let body = with_headers(&vec![b'l'; 3 << 19]);
+    let rest = stuck_behind_parts(&mut join, &mut runner, &body);
+    for number in 1..=3 {
+        join.gateway.own.close(InvocationId::new(number));
+    }
+    join.monitor.ring(join.j, 0);
+    runner.rest();
+    assert_eq!(join.monitor.reader(join.j, 0).counter(Counter::Cancelled), 3);
+    // Its end is passed over, and what comes behind it is taken.
+    assert!(send_what_fits(&mut join.left, &record(3), &body[body.len() - rest..]).is_empty());
+    for from in [&mut join.left, &mut join.right] {
+        send(from, 0, &record(4), &with_headers(b"x")).unwrap();
+    }
+    runner.settle();
+    assert_eq!(answers(&mut join.gateway).bodies, [(4, b"1 and 1".to_vec())]);
+}
+
+#[test]
+fn failed_records_are_tried_again_though_a_later_one_has_no_room_for_its_end() {
+    let mut chain = Single::new(|limits| {
+        limits.retry_attempts = 2;
+        limits.retry_backoff = Duration::from_millis(1);
+    });
+    let mut runner = chain.start(|mut input: Input<'_>, output: &mut Output<'_>| {
+        if input.attempt() == 1 {
+            return Err(Failure::retry("not yet"));
+        }
+        let len = input.bytes()?.len();
+        output.send(&len.to_le_bytes())
+    });
+    let body = with_headers(&vec![b'x'; 3 << 19]);
+    for number in 1..=2 {
+        send(&mut chain.gateway, 0, &record(number), &body).unwrap();
+    }
+    let mut rest = send_what_fits(&mut chain.gateway, &record(3), &body);
+    assert!(!rest.is_empty());
+    while chain.count(Counter::Succeeded) < 3 {
+        runner.settle();
+        rest = send_what_fits(&mut chain.gateway, &record(3), rest);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(chain.answers().bodies.len(), 3);
 }
 
 #[test]
@@ -841,7 +969,7 @@ fn no_record_is_waited_for_longer_than_the_chain_allows_whatever_it_claims() {
         .unwrap();
     let before = std::time::Instant::now();
     runner.settle();
-    while join.released(0) == 0 && before.elapsed() < Duration::from_secs(10) {
+    while (join.released(0), join.released(1)) != (1, 1) && before.elapsed() < Duration::from_secs(10) {
         join.monitor.ring(join.j, 0);
         runner.rest();
     }

@@ -82,17 +82,30 @@ impl Receiver {
         self.inbound.iter().all(|inbound| inbound.inlet.producer_serves())
     }
 
-    /// Whether some ring is held up for more than a half by records that are not released.
+    /// Whether more than half of ring `ring` is held by records that are not released.
     #[must_use]
-    pub fn is_crowded(&self) -> bool {
-        self.inbound.iter().any(|inbound| inbound.inlet.is_crowded())
+    pub fn is_crowded(&self, ring: usize) -> bool {
+        self.inlet(ring).is_some_and(Inlet::is_crowded)
     }
 
-    /// Whether some producer waits for room.
+    /// Whether no record before this one, on its ring, is held.
     #[must_use]
-    pub fn some_producer_starves(&self) -> bool {
-        let starves = |inbound: &InboundRing| inbound.inlet.producer_starves();
-        self.inbound.iter().any(starves)
+    pub fn is_oldest(&self, record: RecordPlace) -> bool {
+        self.inlet(record.ring)
+            .is_some_and(|inlet| inlet.is_oldest(record.first))
+    }
+
+    /// Whether records that are not released hold so much of what the producer of ring `ring` has room for that
+    /// it matters.
+    #[must_use]
+    pub fn holds_much(&self, ring: usize) -> bool {
+        self.inlet(ring).is_some_and(Inlet::holds_much)
+    }
+
+    /// Whether the producer of ring `ring` says that it waits for room.
+    #[must_use]
+    pub fn producer_starves(&self, ring: usize) -> bool {
+        self.inlet(ring).is_some_and(Inlet::producer_starves)
     }
 
     /// The next ring on which there is something, starting after the one served last.

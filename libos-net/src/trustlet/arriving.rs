@@ -23,7 +23,9 @@ pub(super) enum Lost {
     Unwanted,
 }
 
-/// The later segments of the record that a handler is working on.
+const REFUSED: Failure = Failure::retry("a segment of the input was refused");
+
+/// The later segments of a record of which a part has come.
 pub(super) struct Arriving<'a> {
     pub(super) own: &'a Own,
     pub(super) receiver: &'a mut Receiver,
@@ -105,9 +107,8 @@ impl<'a> Arriving<'a> {
 
     /// Opens all of a record that has arrived and is not released.
     pub(super) fn reopen(&mut self, part: &mut Part, record: RecordPlace) -> Result<(), Failure> {
-        let refused = Failure::retry("a segment of the input was refused");
         let Some(upstream) = self.receiver.upstream(record.ring).copied() else {
-            return self.lose(Lost::Refused, refused);
+            return self.lose(Lost::Refused, REFUSED);
         };
         part.clear(upstream.function, upstream.port);
         for segment in 0.. {
@@ -121,10 +122,10 @@ impl<'a> Arriving<'a> {
                 return Ok(());
             }
         }
-        self.lose(Lost::Refused, refused)
+        self.lose(Lost::Refused, REFUSED)
     }
 
-    /// Opens all that is left into `part`.
+    /// Opens all that is left into `part`, and waits for it.
     pub(super) fn open_rest(&mut self, part: &mut Part) -> Result<(), Failure> {
         while !part.is_complete() {
             if self.open_next(part)? {
@@ -134,7 +135,61 @@ impl<'a> Arriving<'a> {
         Ok(())
     }
 
-    pub(super) fn lose<T>(&mut self, lost: Lost, failure: Failure) -> Result<T, Failure> {
+    /// Opens what has come into `part`, and waits for nothing; whether that was all of it.
+    pub(super) fn open_available(&mut self, part: &mut Part) -> Result<bool, Failure> {
+        while !part.is_complete() {
+            match self.step(part)? {
+                Some(true) => part.set_complete(),
+                Some(false) => {}
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Opens the next segment into `part`, if there is one; whether it was the last.
+    fn step(&mut self, part: &mut Part) -> Result<Option<bool>, Failure> {
+        // As its first segment was.
+        let upstream = self.receiver.upstream(self.record.ring);
+        let is_copied = !part.is_in_place() && upstream.is_some_and(|upstream| upstream.streams);
+        let start = self.own.now();
+        let step = self
+            .receiver
+            .step_choosing(
+                self.own,
+                self.record.ring,
+                part.plain_mut(),
+                |descriptor| match is_copied && descriptor.len_bytes <= SEGMENT_BYTES {
+                    true => Taking::Copy,
+                    false => Taking::InPlace,
+                },
+            );
+        let (lost, why) = match step {
+            // As no producer writes: what follows a short segment is none that fills memory.
+            Step::Opened(opened) if is_copied && opened.in_place => {
+                self.own.count(Counter::Refused(Refusal::Malformed), 1);
+                self.complete = opened.descriptor.last;
+                return self.lose(Lost::Refused, REFUSED);
+            }
+            Step::Opened(opened) => {
+                add_in_place(self.receiver, &opened, part);
+                self.open_ns += self.own.ns_since(start);
+                self.opened_bytes += opened.descriptor.len_bytes as u64;
+                self.complete = opened.descriptor.last;
+                if let Some(stream) = self.stream {
+                    stream.moves();
+                }
+                return Ok(Some(opened.descriptor.last));
+            }
+            Step::Empty => return Ok(None),
+            Step::Abandoned(_) => (Lost::Abandoned, Failure::retry("the sender gave up on the input")),
+            Step::Refused { .. } | Step::Interrupted { .. } => (Lost::Refused, REFUSED),
+        };
+        self.complete = true;
+        self.lose(lost, why)
+    }
+
+    fn lose<T>(&mut self, lost: Lost, failure: Failure) -> Result<T, Failure> {
         self.lost = Some(lost);
         Err(failure)
     }
@@ -158,10 +213,7 @@ impl SegmentSource for Arriving<'_> {
                     return Ok(descriptor.last);
                 }
                 Some(Err(_)) => {
-                    return self.lose(
-                        Lost::Refused,
-                        Failure::retry("a segment of the input was refused"),
-                    );
+                    return self.lose(Lost::Refused, REFUSED);
                 }
                 None => self.again = None,
             }
@@ -170,64 +222,18 @@ impl SegmentSource for Arriving<'_> {
         if let Some(stream) = stream {
             self.use_up(stream, part);
         }
-        // As its first segment was.
-        let upstream = self.receiver.upstream(self.record.ring);
-        let is_copied = !part.is_in_place() && upstream.is_some_and(|upstream| upstream.streams);
         loop {
-            let start = self.own.now();
-            let step =
-                self.receiver
-                    .step_choosing(
-                        self.own,
-                        self.record.ring,
-                        part.plain_mut(),
-                        |descriptor| match is_copied && descriptor.len_bytes <= SEGMENT_BYTES {
-                            true => Taking::Copy,
-                            false => Taking::InPlace,
-                        },
-                    );
-            match step {
-                // As no producer writes: what follows a short segment is none that fills memory.
-                Step::Opened(opened) if is_copied && opened.in_place => {
-                    self.own.count(Counter::Refused(Refusal::Malformed), 1);
-                    self.complete = opened.descriptor.last;
-                    return self.lose(
-                        Lost::Refused,
-                        Failure::retry("a segment of the input was refused"),
-                    );
-                }
-                Step::Opened(opened) => {
-                    add_in_place(self.receiver, &opened, part);
-                    self.open_ns += self.own.ns_since(start);
-                    self.opened_bytes += opened.descriptor.len_bytes as u64;
-                    self.complete = opened.descriptor.last;
-                    if let Some(stream) = stream {
-                        stream.moves();
-                    }
-                    return Ok(opened.descriptor.last);
-                }
-                Step::Empty if stream.is_some_and(Stream::is_unwanted) => {
-                    return self.lose(Lost::Unwanted, Failure::retry("nobody waits for the answer"));
-                }
-                Step::Empty if start >= self.until() => {
-                    return self.lose(Lost::Late, Failure::retry("the input did not arrive in time"));
-                }
-                Step::Empty => {
-                    let until = self.until();
-                    self.receiver.wait_for(self.own, self.record.ring, until);
-                }
-                Step::Abandoned(_) => {
-                    self.complete = true;
-                    return self.lose(Lost::Abandoned, Failure::retry("the sender gave up on the input"));
-                }
-                Step::Refused { .. } | Step::Interrupted { .. } => {
-                    self.complete = true;
-                    return self.lose(
-                        Lost::Refused,
-                        Failure::retry("a segment of the input was refused"),
-                    );
-                }
+            if let Some(last) = self.step(part)? {
+                return Ok(last);
             }
+            if stream.is_some_and(Stream::is_unwanted) {
+                return self.lose(Lost::Unwanted, Failure::retry("nobody waits for the answer"));
+            }
+            let until = self.until();
+            if self.own.now() >= until {
+                return self.lose(Lost::Late, Failure::retry("the input did not arrive in time"));
+            }
+            self.receiver.wait_for(self.own, self.record.ring, until);
         }
     }
 }

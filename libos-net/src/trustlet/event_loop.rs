@@ -1,8 +1,9 @@
 //! What a trustlet does next: a run that is due, a record from a ring, or sleep.
 
 use super::backoff::backoff_ns;
-use super::job::{Delayed, Job};
+use super::job::{Delayed, Job, Unfinished};
 use super::join::{Bundle, Joins, Pool};
+use super::standstill::{LOOK_EVERY, Standstill};
 use super::stream::{is_stream, reads_streams};
 use super::suspects::{self, Suspects};
 use crate::attach::attachment::Attachment;
@@ -14,16 +15,14 @@ use crate::sdk::port_buffer::PortBuffer;
 use crate::sdk::secret::Secret;
 use core::time::Duration;
 use hacher_data_path::fault::cause::Cause;
+use hacher_data_path::hop::Own;
+use hacher_data_path::inlet::RecordPlace;
 use hacher_data_path::page::counter::Counter;
 use hacher_data_path::place::making::Place;
 use hacher_data_path::region::layout::page_word;
 
 /// How often a function looks whether the stream is still wanted that it is to try again.
 const UNWANTED_LOOK: Duration = Duration::from_millis(50);
-
-/// How often one at which parts wait looks whether its producers have room, and how long the part of a
-/// request that has its reply waits where one has not: a part that is on its way would be here.
-const STANDSTILL_LOOK: Duration = Duration::from_secs(1);
 
 /// A function at its place in a chain. [`serve`](crate::serve) turns it for as long as its process lives;
 /// whoever drives it himself, as tests do, turns it step by step.
@@ -37,6 +36,9 @@ pub struct Trustlet<H> {
     pub(super) pool: Pool,
     pub(super) joins: Joins,
     pub(super) delayed: Vec<Delayed>,
+    /// Of records of which a part has come; one of each ring at most.
+    pub(super) unfinished: Vec<Unfinished>,
+    pub(super) standstill: Standstill,
     /// Records that earlier processes have died in.
     pub(super) suspects: Suspects,
     /// What outputs inherit of the input's headers.
@@ -88,6 +90,8 @@ where
             pool: Pool::default(),
             joins: Joins::new(place.begin.in_flight),
             delayed: Vec::new(),
+            unfinished: Vec::new(),
+            standstill: Standstill::new(place.receiver.ring_count(), now),
             suspects,
             inherited: Vec::new(),
             free_since: now,
@@ -146,7 +150,7 @@ where
     /// Does what comes before sleep, and sleeps until there is something to do.
     pub fn rest(&mut self) {
         self.ended = None;
-        self.drop_unwanted_joins();
+        self.drop_unwanted();
         let until = self.next_timer();
         let owes_aborts = self.place.sender.owes_aborts();
         // Who waits for the rest of a record that has none is told as soon as there is room, which rings the
@@ -167,10 +171,19 @@ where
 
     pub(super) fn next_timer(&self) -> Option<Monotonic> {
         let due = self.delayed.iter().map(|delayed| delayed.due).min();
-        let deadline = self.joins.first_deadline();
-        // Nobody rings when requests get their replies elsewhere.
-        let look = deadline.map(|_| self.place.own.now().after(STANDSTILL_LOOK));
+        let unfinished = self
+            .unfinished
+            .iter()
+            .map(|unfinished| unfinished.job.deadline)
+            .min();
+        let deadline = unfinished.into_iter().chain(self.joins.first_deadline()).min();
+        let look = deadline.map(|_| self.place.own.now().after(LOOK_EVERY));
         due.into_iter().chain(deadline).chain(look).min()
+    }
+
+    /// Whether records wait here for something else than their turn, so that their producers wait for them.
+    pub(super) fn keeps_others_waiting(&self) -> bool {
+        !(self.delayed.is_empty() && self.joins.is_empty() && self.unfinished.is_empty())
     }
 
     pub(super) fn take_due(&mut self) -> Option<Job> {
@@ -194,29 +207,55 @@ where
         Some(self.delayed.swap_remove(index).job)
     }
 
-    pub(super) fn drop_unwanted_joins(&mut self) {
-        if self.joins.first_deadline().is_none() {
+    /// Drops what waits for its parts, or for its rest, and is wanted no more.
+    pub(super) fn drop_unwanted(&mut self) {
+        if self.joins.is_empty() && self.unfinished.is_empty() {
             return;
         }
         let now = self.place.own.now();
-        // A request that has its reply is not ended elsewhere, and its joins wait for their parts. Where many
-        // wait, or large ones have waited for long, their parts will hardly come: a function has given up, or
-        // written to another port. They must not keep others' parts out.
-        let is_crowded = self.place.receiver.is_crowded();
-        let starves = self.place.receiver.some_producer_starves();
-        let mut from = 0;
+        if self.standstill.is_due(now) {
+            self.standstill.look(&self.place.receiver, now);
+        }
         loop {
             let own = &self.place.own;
-            let is_unwanted = |invocation, since: Monotonic| {
-                let is_in_the_way = is_crowded || (starves && since.after(STANDSTILL_LOOK) <= now);
-                own.is_closed(invocation) || (is_in_the_way && own.is_answered(invocation))
+            let why = |(index, unfinished): (usize, &Unfinished)| {
+                Some((index, why_pointless(own, &unfinished.job, now)?))
             };
-            let Some((bundle, counter)) = self.joins.take_unwanted(&mut from, now, is_unwanted) else {
-                return;
+            let Some((index, counter)) = self.unfinished.iter().enumerate().find_map(why) else {
+                break;
             };
-            own.count(counter, bundle.places.len() as u64);
-            self.release(bundle);
+            own.count(counter, 1);
+            let Unfinished { job, .. } = self.unfinished.swap_remove(index);
+            self.drop_job(job);
         }
+        let mut from = 0;
+        while let Some(dropped) = self.joins.take_dropped(&mut from, |join| {
+            let is_late = || (join.deadline <= now).then_some(Counter::Expired);
+            let is_closed = self.place.own.is_closed(join.invocation);
+            is_closed.then_some(Counter::Cancelled).or_else(is_late)
+        }) {
+            self.drop_join(dropped);
+        }
+        // A request that has its reply is not ended elsewhere, and its joins wait for their parts. Where they are
+        // in the way, their parts will hardly come: a function has given up, or written to another port. They
+        // must not keep others' parts out. Only the oldest of a ring make room.
+        while let Some(dropped) = self.joins.take_dropped(&mut 0, |join| {
+            let Place { own, receiver, .. } = &self.place;
+            let is_in_the_way = |place: &RecordPlace| {
+                receiver.is_oldest(*place)
+                    && self.standstill.is_made_by(receiver, place.ring, join.since, now)
+            };
+            let is_unwanted =
+                own.is_answered(join.invocation) && join.bundle.places.iter().any(is_in_the_way);
+            is_unwanted.then_some(Counter::Cancelled)
+        }) {
+            self.drop_join(dropped);
+        }
+    }
+
+    fn drop_join(&mut self, (bundle, counter): (Bundle, Counter)) {
+        self.place.own.count(counter, bundle.places.len() as u64);
+        self.release(bundle);
     }
 
     /// The deadline that a record brings, which its producer may have made up: no request is worth more than
@@ -227,15 +266,11 @@ where
 
     pub(super) fn is_pointless(&self, job: &Job, now: Monotonic) -> bool {
         let own = &self.place.own;
-        if job.deadline <= now {
-            own.count(Counter::Expired, 1);
-            return true;
+        let why = why_pointless(own, job, now);
+        if let Some(counter) = why {
+            own.count(counter, 1);
         }
-        if own.is_closed(job.invocation) {
-            own.count(Counter::Cancelled, 1);
-            return true;
-        }
-        false
+        why.is_some()
     }
 
     pub(super) fn drop_job(&mut self, job: Job) {
@@ -257,6 +292,14 @@ where
         own.store(page_word::BUSY_SINCE, 0);
         own.store(page_word::RUNNING_INBOUND, 0);
     }
+}
+
+/// Why nobody is served by this job any more, if so.
+fn why_pointless(own: &Own, job: &Job, now: Monotonic) -> Option<Counter> {
+    if job.deadline <= now {
+        return Some(Counter::Expired);
+    }
+    own.is_closed(job.invocation).then_some(Counter::Cancelled)
 }
 
 #[cfg(test)]

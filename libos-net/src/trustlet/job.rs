@@ -38,3 +38,29 @@ pub(super) struct Delayed {
     pub(super) job: Job,
     pub(super) due: Monotonic,
 }
+
+impl Delayed {
+    /// The next attempt of `job`, of which no opened bytes are kept: it may wait for long, and others with it.
+    pub(super) fn again(mut job: Job, due: Monotonic) -> Self {
+        job.attempt += 1;
+        job.bundle.shed();
+        Self { job, due }
+    }
+}
+
+/// A job of whose record a part has come. It waits for the rest beside all others: what would make room for the
+/// rest may have to be done here first.
+pub(super) struct Unfinished {
+    pub(super) job: Job,
+    pub(super) then: Then,
+}
+
+/// What becomes of a job when all of its record has come.
+#[derive(Clone, Copy)]
+pub(super) enum Then {
+    /// It waits at a join for the others.
+    Join,
+    Run,
+    /// It waits for its next attempt.
+    Retry(Monotonic),
+}

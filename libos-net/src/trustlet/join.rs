@@ -100,10 +100,10 @@ impl Pool {
 #[derive(Debug)]
 pub(crate) struct Pending {
     group: u32,
-    invocation: InvocationId,
+    pub(crate) invocation: InvocationId,
     /// When its first part came.
-    since: Monotonic,
-    deadline: Monotonic,
+    pub(crate) since: Monotonic,
+    pub(crate) deadline: Monotonic,
     pub(crate) bundle: Bundle,
 }
 
@@ -136,6 +136,15 @@ impl Joins {
             pending_max: usize::try_from(pending_max(in_flight)).unwrap_or(usize::MAX),
             held_bytes: 0,
         }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Whether parts may hold `more` bytes besides those that wait.
+    pub(crate) fn have_room(&self, more: usize) -> bool {
+        self.held_bytes.saturating_add(more) <= HELD_MAX_BYTES
     }
 
     /// Adds the single part of `single`, which has come from `upstream` now.
@@ -211,24 +220,17 @@ impl Joins {
         self.pending.iter().map(|join| join.deadline).min()
     }
 
-    /// Takes out the next one, from the place `from` on, whose deadline has passed or that nobody waits for,
-    /// and how that is counted. `is_unwanted` is told the request, and when its first part came.
-    pub(crate) fn take_unwanted(
+    /// Takes out the next one, from the place `from` on, that is to be dropped, and how that is counted.
+    pub(crate) fn take_dropped(
         &mut self,
         from: &mut usize,
-        now: Monotonic,
-        is_unwanted: impl Fn(InvocationId, Monotonic) -> bool,
+        counted: impl Fn(&Pending) -> Option<Counter>,
     ) -> Option<(Bundle, Counter)> {
-        while let Some(join) = self.pending.get(*from) {
-            if is_unwanted(join.invocation, join.since) {
-                return Some((self.remove(*from), Counter::Cancelled));
-            }
-            if join.deadline <= now {
-                return Some((self.remove(*from), Counter::Expired));
-            }
-            *from += 1;
-        }
-        None
+        let dropped = |(place, join)| Some((place, counted(join)?));
+        let (place, counter) = self.pending.iter().enumerate().skip(*from).find_map(dropped)?;
+        // The one that takes its place is looked at next.
+        *from = place;
+        Some((self.remove(place), counter))
     }
 }
 
@@ -288,18 +290,24 @@ mod tests {
         assert_eq!(bundle.parts[1].upstream(), "right");
         assert_eq!(bundle.places.len(), 2);
         assert_eq!(joins.first_deadline(), Some(deadline));
-        let mut taken = |now, is_unwanted: &dyn Fn(InvocationId) -> bool| {
-            let is_unwanted = |id, _| is_unwanted(id);
-            let taken = joins.take_unwanted(&mut 0, Monotonic::from_ns(now), is_unwanted);
-            taken.map(|(_, counter)| counter)
+        let three = InvocationId::new(3);
+        for (member, id) in [(0, one), (1, three)] {
+            let part = single(&mut pool, member, 9);
+            joins.add(part, &upstream(member), id, times, &mut pool);
+        }
+        let mut from = 0;
+        let mut dropped = |id: InvocationId| {
+            let is_meant = |join: &Pending| (join.invocation != id).then_some(Counter::Cancelled);
+            let dropped = joins.take_dropped(&mut from, is_meant);
+            dropped.map(|(bundle, _)| bundle.places[0].first)
         };
-        assert_eq!(taken(99, &|_| false), None);
-        assert_eq!(taken(99, &|id| id == two), Some(Counter::Cancelled));
-        assert_eq!(joins.first_deadline(), None);
-        let late = single(&mut pool, 0, 9);
-        joins.add(late, &upstream(0), two, times, &mut pool);
-        let late = joins.take_unwanted(&mut 0, deadline, |_, _| false);
-        assert_eq!(late.map(|(_, counter)| counter), Some(Counter::Expired));
+        // Each is looked at once, whichever goes.
+        assert_eq!(
+            [dropped(one), dropped(one), dropped(one)],
+            [Some(6), Some(9), None]
+        );
+        assert_eq!(joins.first_deadline(), Some(deadline));
+        assert!(!joins.is_empty());
     }
 
     /// A record whose part holds `len_bytes`, or a little more.

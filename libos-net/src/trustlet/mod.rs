@@ -11,6 +11,7 @@ pub(crate) mod join;
 mod sealing;
 pub(crate) mod serve;
 mod settle;
+mod standstill;
 pub(crate) mod stream;
 mod suspects;
 mod take;

@@ -1,11 +1,11 @@
 //! `settle`: what becomes of the input after an attempt: it is released, or kept for another attempt, or
 //! given up.
 
-use super::arriving::{Arriving, Lost};
+use super::arriving::Lost;
 use super::attempt::Ran;
 use super::backoff::backoff_ns;
 use super::event_loop::Trustlet;
-use super::job::{Delayed, Job};
+use super::job::{Delayed, Job, Then, Unfinished};
 use crate::clock::Monotonic;
 use crate::fault::notice::Fault;
 use crate::own_process::last_words;
@@ -109,25 +109,19 @@ where
         (due < job.deadline).then_some(due)
     }
 
-    pub(super) fn delay(&mut self, mut job: Job, due: Monotonic) {
+    pub(super) fn delay(&mut self, job: Job, due: Monotonic) {
         self.place.own.count(Counter::Retried, 1);
         self.place.own.store(page_word::BUSY_SINCE, 0);
         self.place.own.store(page_word::RUNNING_INBOUND, 0);
-        // A stream's rest stays where it is: no other record is begun before this one is tried again.
-        if job.streams && !self.reads_streams {
-            // What has not been looked at must arrive before the ring can go on to the next record.
-            let mut source = Arriving::new(&self.place.own, &mut self.place.receiver, &job);
-            let arrived = job.bundle.parts.first_mut().map(|part| source.open_rest(part));
-            let lost = source.lost;
-            job.streams = false;
-            if arrived.is_some_and(|arrived| arrived.is_err()) {
-                return self.lose(job, lost);
-            }
+        // A stream's rest stays where it is: no other record is begun before this one is tried again. Of others,
+        // what has not been looked at must arrive before the ring can go on to the next record.
+        match job.streams && !self.reads_streams {
+            true => self.collect(Unfinished {
+                job,
+                then: Then::Retry(due),
+            }),
+            false => self.delayed.push(Delayed::again(job, due)),
         }
-        job.attempt += 1;
-        // It may wait for long, and others with it: its record is opened again for the next attempt.
-        job.bundle.shed();
-        self.delayed.push(Delayed { job, due });
     }
 }
 

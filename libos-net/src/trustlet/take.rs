@@ -3,12 +3,12 @@
 
 use super::arriving::{Arriving, Lost, add_in_place};
 use super::event_loop::Trustlet;
-use super::job::{Job, Times};
+use super::job::{Delayed, Job, Then, Times, Unfinished};
 use super::join::{Bundle, Joined};
 use crate::clock::Monotonic;
 use crate::fault::notice::Fault;
 use crate::sdk::failure::Failure;
-use crate::sdk::input::Input;
+use crate::sdk::input::{Input, Part};
 use crate::sdk::output::Output;
 use hacher_data_path::fault::cause::Cause;
 use hacher_data_path::inlet::{Opened, Step, Taking};
@@ -27,6 +27,15 @@ where
             return;
         };
         let seen = self.now();
+        if self.keeps_others_waiting() {
+            if self.standstill.is_due(seen) {
+                // Also here, and not only before sleep: there may be no sleep for long.
+                self.drop_unwanted();
+            }
+            if let Some(unfinished) = self.take_unfinished(ring) {
+                return self.collect(unfinished);
+            }
+        }
         let mut bundle = self.pool.take(1, &upstream);
         let Some(part) = bundle.parts.first_mut() else {
             return;
@@ -105,7 +114,10 @@ where
                 let pointless = headers.is_ok() && self.is_pointless(&job, seen);
                 if headers.is_ok() && !pointless && !joins {
                     // Its times are noted when it is settled: until then somebody waits for what it makes.
-                    return self.run(job);
+                    return match job.streams && !reads_stream && self.must_not_wait() {
+                        true => self.collect(Unfinished { job, then: Then::Run }),
+                        false => self.run(job),
+                    };
                 }
                 self.note_arrival(&job);
                 if headers.is_err() {
@@ -114,7 +126,7 @@ where
                 } else if pointless {
                     self.drop_job(job);
                 } else {
-                    self.join(job, ring);
+                    self.join(job);
                 }
             }
         }
@@ -163,29 +175,93 @@ where
         own.record(Phase::HandOver(ring), job.times.hand_over_ns);
     }
 
-    /// Waits for the rest of a record of a join, then runs the handler if no other is missing.
-    pub(super) fn join(&mut self, mut job: Job, ring: usize) {
+    /// Whether the rest of a record must not be waited for alone: its producer may have no room for it before
+    /// what waits here is done. One such record is collected at a time, as only its room is accounted for.
+    fn must_not_wait(&self) -> bool {
+        let is_collected = |unfinished: &Unfinished| matches!(unfinished.then, Then::Run);
+        self.keeps_others_waiting() && !self.unfinished.iter().any(is_collected)
+    }
+
+    /// The job whose record is arriving on `ring`.
+    fn take_unfinished(&mut self, ring: usize) -> Option<Unfinished> {
+        let is_of_ring = |unfinished: &Unfinished| unfinished.job.record.ring == ring;
+        let index = self.unfinished.iter().position(is_of_ring)?;
+        Some(self.unfinished.swap_remove(index))
+    }
+
+    /// A record that belongs to a join.
+    pub(super) fn join(&mut self, job: Job) {
         if let Some(suspect) = self.suspect(&job)
             && self.is_last(&suspect)
         {
             return self.give_up_suspect(job, &suspect);
         }
+        self.collect(Unfinished {
+            job,
+            then: Then::Join,
+        });
+    }
+
+    /// Opens what has come of a record, and goes on with it if that is all of it. Else it waits with all
+    /// others.
+    pub(super) fn collect(&mut self, Unfinished { mut job, then }: Unfinished) {
         if job.streams {
-            // To collect the parts of a join may take more memory than there is.
+            // To collect records may take more memory than there is.
             self.mark_running(&job, Monotonic::from_ns(0));
             let mut source = Arriving::new(&self.place.own, &mut self.place.receiver, &job);
-            let arrived = job.bundle.parts.first_mut().map(|part| source.open_rest(part));
+            let arrived = job
+                .bundle
+                .parts
+                .first_mut()
+                .map(|part| source.open_available(part));
             job.times.open_ns += source.open_ns;
             let lost = source.lost;
+            if let Some(Ok(false)) = arrived {
+                self.place.own.store(page_word::RUNNING_INBOUND, 0);
+                self.keep_within_memory(&mut job, then);
+                return self.unfinished.push(Unfinished { job, then });
+            }
             job.streams = false;
-            if arrived.is_some_and(|arrived| arrived.is_err()) {
+            if let Some(Err(_)) = arrived {
                 return self.lose(job, lost);
             }
             self.place.own.store(page_word::RUNNING_INBOUND, 0);
         }
+        match then {
+            Then::Join => self.add_to_join(job),
+            Then::Run => {
+                job.ready = self.place.own.now();
+                self.run(job);
+            }
+            Then::Retry(due) => self.delayed.push(Delayed::again(job, due)),
+        }
+    }
+
+    /// Gives up opened bytes of a record that has not come as a whole, if they are too many with those that wait.
+    /// They are opened again when the job runs.
+    fn keep_within_memory(&mut self, job: &mut Job, then: Then) {
+        let kept = |job: &mut Job| job.bundle.parts.iter_mut().map(Part::kept_bytes).sum::<usize>();
+        let others: usize = self
+            .unfinished
+            .iter_mut()
+            .map(|unfinished| kept(&mut unfinished.job))
+            .sum();
+        // A first attempt takes its record as it comes.
+        let is_opened_again = !matches!(then, Then::Run);
+        if is_opened_again && !self.joins.have_room(others.saturating_add(kept(job))) {
+            job.bundle.shed();
+        }
+    }
+
+    /// Runs the handler if no part of its input is missing.
+    fn add_to_join(&mut self, mut job: Job) {
+        if let Some(part) = job.bundle.parts.first_mut().filter(|part| part.is_shed()) {
+            // And what has come since.
+            part.shed();
+        }
+        let ring = job.record.ring;
         self.tell_arrival(&job, ring);
-        // Also here, and not only before sleep: there may be no sleep for long.
-        self.drop_unwanted_joins();
+        self.drop_unwanted();
         let Some(upstream) = self.place.receiver.upstream(ring).copied() else {
             return;
         };
