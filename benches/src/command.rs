@@ -44,7 +44,11 @@ impl Asked {
         let mut words = words.peekable();
         let name = words.next();
         if words.next_if(|word| word == "tcb").is_some() {
-            let command = TcbArgs::augment_args(clap::Command::new("hacher-bench tcb"));
+            let command = clap::Command::new("hacher-bench tcb")
+                .bin_name("hacher-bench tcb")
+                .about("Counts the source lines compiled into the trusted executables, by crate")
+                .max_term_width(100);
+            let command = TcbArgs::augment_args(command);
             let matches = command.try_get_matches_from(name.into_iter().chain(words))?;
             return TcbArgs::from_arg_matches(&matches).map(Self::Tcb);
         }
@@ -56,7 +60,7 @@ impl Asked {
 fn bench_arguments(words: impl Iterator<Item = OsString>) -> Result<BenchArgs, clap::Error> {
     let command = clap::Command::new("hacher-bench")
         .version(VERSION)
-        .about("Measures hops, chains and requests beside what nothing can beat and what people use today")
+        .about("Measures hops, chains and requests beside what nothing can beat and what people use today; `tcb` counts the trusted base")
         .max_term_width(100);
     let matches = BenchArgs::augment_args(command).try_get_matches_from(words)?;
     BenchArgs::from_arg_matches(&matches)

@@ -119,7 +119,7 @@ pub enum Command {
     /// plaintext), and each FILE, with the system calls that their filters allow; and for comparison a
     /// distribution's kernel, container runtime and proxy, counted in the same way. Executables built with
     /// `dev` or `--profile profiling` have debug information, those built with `--release` have none. Done by
-    /// hacher-bench, as `bench` is.
+    /// hacher-bench, which is installed beside this executable, or built by cargo in the source tree.
     Tcb(TcbArgs),
     /// Benchmark hops, chains and requests against hardware floors and common transports
     ///

@@ -14,7 +14,12 @@ use std::process::Command;
 /// # Errors
 /// When it is not there, or cannot be used; with what builds it.
 pub fn bench(command: &str, arguments: impl Iterator<Item = OsString>) -> Result<Infallible, Failed> {
-    let Some(found) = Companion::Bench.built_in_tree(Companion::Fabric)? else {
+    // What is measured must be of the same sources as what measures, so nothing is built beside it unasked.
+    let found = match command {
+        "tcb" => Companion::Bench.built_in_tree(Companion::Fabric),
+        _ => Companion::Bench.built_beside(Companion::Fabric),
+    };
+    let Some(found) = found? else {
         return Err(Failed::new(format!(
             "`{command}` is done by {}, which is not installed beside this executable. In the source tree it is built by\n  \
              {}\nor, with this one, by\n  cargo run --release -- {command}",

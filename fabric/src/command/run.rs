@@ -10,6 +10,7 @@ use bytes::Bytes;
 use hacher_chain_dsl::{Chain, Target};
 use hacher_client::caller::Question;
 use hacher_client::http::{Connection, Reply};
+use hacher_libos_net::layout::TRACES;
 use hacher_loader::protection::in_words;
 use hacher_trustlet_host::lines::visible;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -215,18 +216,26 @@ struct Sums {
 }
 
 impl Sums {
-    /// Of one request, or the medians of many.
+    /// Of one request; or the medians of many, of those that all runs are known of.
     fn of<'t>(traces: impl Iterator<Item = &'t Value>) -> Self {
-        let mut requests: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
+        let mut requests: BTreeMap<&str, (u64, [u64; 3])> = BTreeMap::new();
+        let mut instances: BTreeMap<_, (usize, u64)> = BTreeMap::new();
         let mut untimed_runs = 0;
         for trace in traces {
             untimed_runs += usize::from(!is_timed(trace));
+            let seen_ns = number(trace, "seen_ns");
+            let instance = (text(trace, "function"), number(trace, "ordinal"));
+            let (known, since_ns) = instances.entry(instance).or_insert((0, u64::MAX));
+            (*known, *since_ns) = (*known + 1, seen_ns.min(*since_ns));
             let parts: [&[_]; 3] = [
                 &["run_ns"],
                 &["open_ns", "seal_ns"],
                 &["queued_ns", "hand_over_ns"],
             ];
-            let sums = requests.entry(text(trace, "invocation")).or_default();
+            let (began_ns, sums) = requests
+                .entry(text(trace, "invocation"))
+                .or_insert((u64::MAX, [0; 3]));
+            *began_ns = seen_ns.min(*began_ns);
             for (sum, keys) in sums.iter_mut().zip(parts) {
                 // A function may say anything of its times.
                 *sum = keys
@@ -234,10 +243,19 @@ impl Sums {
                     .fold(*sum, |sum, key| sum.saturating_add(number(trace, key)));
             }
         }
+        // An instance has told its last runs only.
+        let is_full = |(known, _): &&(usize, u64)| *known >= TRACES;
+        let known_since_ns = instances
+            .values()
+            .filter(is_full)
+            .map(|(_, since_ns)| *since_ns)
+            .max();
+        requests.retain(|_, (began_ns, _)| Some(*began_ns) >= known_since_ns);
+        let requests: Vec<[u64; 3]> = requests.into_values().map(|(_, sums)| sums).collect();
         Self {
-            in_handlers_ns: median(requests.values().map(|[in_handlers, ..]| *in_handlers).collect()),
-            sealing_ns: median(requests.values().map(|[_, sealing, _]| *sealing).collect()),
-            waiting_ns: median(requests.values().map(|[.., waiting]| *waiting).collect()),
+            in_handlers_ns: median(requests.iter().map(|[in_handlers, ..]| *in_handlers).collect()),
+            sealing_ns: median(requests.iter().map(|[_, sealing, _]| *sealing).collect()),
+            waiting_ns: median(requests.iter().map(|[.., waiting]| *waiting).collect()),
             untimed_runs,
         }
     }

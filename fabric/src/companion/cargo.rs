@@ -1,7 +1,9 @@
 //! Where `cargo run` runs this executable, cargo has built it alone: the others are built when they are
 //! needed.
 
+use rustix::process::geteuid;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -60,21 +62,31 @@ pub(super) fn build(package: &str, name: &str, this: &Path) -> Result<(), NotBui
     }
 }
 
-/// The same, also where `this` was started by itself: then if it lies in cargo's folder in its source tree.
+/// The same, also where `this` was started by itself: then if it lies in cargo's folder in a source tree of
+/// this user's, and there is a cargo.
 pub(super) fn build_in_tree(package: &str, name: &str, this: &Path) -> Result<(), NotBuilt> {
+    if std::env::var_os("CARGO").is_some() {
+        return build(package, name, this);
+    }
     let Some(target) = Target::of(this) else {
         return Ok(());
     };
-    let tree = target
-        .folder
-        .parent()
-        .filter(|tree| tree.join("Cargo.toml").is_file());
-    let folder = std::env::var_os("CARGO_MANIFEST_DIR").or(tree.map(OsString::from));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    match folder {
-        Some(folder) => build_as(package, name, &target, &cargo, &folder),
-        None => Ok(()),
+    let is_tree_of_ours = |folder: &&Path| {
+        let manifest = std::fs::metadata(folder.join("Cargo.toml"));
+        manifest.is_ok_and(|file| file.is_file() && file.uid() == geteuid().as_raw())
+    };
+    match target.folder.parent().filter(is_tree_of_ours) {
+        Some(tree) if is_installed() => build_as(package, name, &target, CARGO.as_ref(), tree.as_os_str()),
+        _ => Ok(()),
     }
+}
+
+const CARGO: &str = "cargo";
+
+fn is_installed() -> bool {
+    let mut version = Command::new(CARGO);
+    let version = version.arg("--version").stdin(Stdio::null());
+    version.output().is_ok_and(|output| output.status.success())
 }
 
 fn build_as(

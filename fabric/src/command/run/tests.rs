@@ -78,6 +78,24 @@ fn the_sums_of_many_requests_are_medians_of_what_each_took() {
 }
 
 #[test]
+fn requests_whose_first_runs_are_not_told_any_more_are_in_no_sum() {
+    let ids: Vec<String> = (0..3 * TRACES).map(|number| number.to_string()).collect();
+    let trace = |at: usize, function: &str, ordinal: usize, run_ns: u64| {
+        json!({
+            "invocation": ids[at], "function": function, "ordinal": ordinal, "from": "ingress", "attempt": 1,
+            "outcome": "succeeded", "seen_ns": 10 * at + usize::from(function == "b"), "run_ns": run_ns,
+        })
+    };
+    // The last runs of one instance of `a`, and all of three of `b`.
+    let of_a = (2 * TRACES..3 * TRACES).map(|at| trace(at, "a", 0, 50));
+    let of_b = (0..3 * TRACES).map(|at| trace(at, "b", at % 3, 1));
+    let traces: Vec<Value> = of_a.chain(of_b).collect();
+    let took = vec![60; ids.len()];
+    let text = shown(&took, &traces, BTreeMap::new(), |report| report.human());
+    assert!(text.contains("in handlers 51 ns"), "{text}");
+}
+
+#[test]
 fn a_join_is_one_line_whichever_of_its_records_came_last() {
     let chain = "chain = \"c\"\nversion = \"1\"\nflow = [\"ingress -> a & b -> j -> egress\"]\n\
                  [function.a]\nexec = \"a\"\n[function.b]\nexec = \"b\"\n[function.j]\nexec = \"j\"\n";
