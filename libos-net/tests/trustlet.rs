@@ -790,6 +790,8 @@ fn of_joins_whose_requests_have_their_reply_many_give_way_and_few_wait() {
     for invocation in sent + 1..=sent + capacity / 2 + 2 {
         send(&mut join.left, 0, &record(invocation), &with_headers(b"l")).unwrap();
         runner.settle();
+        join.monitor.ring(join.j, 0);
+        runner.rest();
     }
     join.monitor.ring(join.j, 0);
     runner.rest();
@@ -949,6 +951,36 @@ fn failed_records_are_tried_again_though_a_later_one_has_no_room_for_its_end() {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(chain.answers().bodies.len(), 3);
+}
+
+#[test]
+fn a_record_that_has_no_room_for_its_end_keeps_nothing_waiting_that_holds_the_room() {
+    let mut draft = Draft::new();
+    let gateway = draft.gateway(&["out"]);
+    let p = draft.function("p", &["a", "b"]);
+    let f = draft.function("f", &["out"]);
+    draft.edge((gateway, "out"), p);
+    draft.edge((p, "a"), f);
+    draft.edge((p, "b"), f);
+    draft.edge((f, "out"), gateway);
+    draft.limits(p).outbox_bytes = 4 << 20;
+    let mut monitor = draft.define();
+    let (mut gateway, mut p) = (monitor.attach(gateway, 0), monitor.attach(p, 0));
+    let lengths: Handler = |mut input, output| output.send(input.bytes()?.len().to_string().as_bytes());
+    let mut runner = Runner::new(lengths, monitor.attach(f, 0));
+    let body = with_headers(&vec![b'x'; 3 << 19]);
+    for number in 1..=2 {
+        send(&mut p, 1, &record(number), &body).unwrap();
+    }
+    // More than is kept of a record that has not come as a whole, or has come.
+    let rest = send_what_fits(&mut p, &record(3), &body).len();
+    assert!(rest > 0);
+    runner.settle();
+    assert_eq!(answers(&mut gateway).bodies.len(), 2);
+    assert!(send_what_fits(&mut p, &record(3), &body[body.len() - rest..]).is_empty());
+    runner.settle();
+    let lengths = (3 << 19).to_string().into_bytes();
+    assert_eq!(answers(&mut gateway).bodies, [(3, lengths)]);
 }
 
 #[test]

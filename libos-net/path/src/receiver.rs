@@ -96,10 +96,22 @@ impl Receiver {
     }
 
     /// Whether records that are not released hold so much of what the producer of ring `ring` has room for that
-    /// it matters.
+    /// it matters: a quarter of its segments or more, over all rings of its function; on a mapped edge, where a
+    /// segment has any size, anything.
     #[must_use]
     pub fn holds_much(&self, ring: usize) -> bool {
-        self.inlet(ring).is_some_and(Inlet::holds_much)
+        let Some(of) = self.inbound.get(ring) else {
+            return false;
+        };
+        let function = |inbound: &InboundRing| inbound.inlet.upstream().function_index;
+        let is_of_it = |other: &&InboundRing| function(other) == function(of);
+        let held = self
+            .inbound
+            .iter()
+            .filter(is_of_it)
+            .map(|other| other.inlet.held_slots());
+        let held = held.fold(0, u64::saturating_add);
+        held > 0 && held.saturating_mul(4) >= of.inlet.full_slots() as u64
     }
 
     /// Whether the producer of ring `ring` says that it waits for room.

@@ -135,13 +135,17 @@ impl<'a> Arriving<'a> {
         Ok(())
     }
 
-    /// Opens what has come into `part`, and waits for nothing; whether that was all of it.
-    pub(super) fn open_available(&mut self, part: &mut Part) -> Result<bool, Failure> {
+    /// Opens what has come into `part`, and waits for nothing; whether that was all of it. Opened bytes beyond
+    /// `kept_max` are given up, to be opened again.
+    pub(super) fn open_available(&mut self, part: &mut Part, kept_max: usize) -> Result<bool, Failure> {
         while !part.is_complete() {
             match self.step(part)? {
                 Some(true) => part.set_complete(),
                 Some(false) => {}
                 None => return Ok(false),
+            }
+            if part.is_shed() || part.kept_bytes() > kept_max {
+                part.shed();
             }
         }
         Ok(true)
@@ -215,6 +219,7 @@ impl SegmentSource for Arriving<'_> {
                 Some(Err(_)) => {
                     return self.lose(Lost::Refused, REFUSED);
                 }
+                None if self.complete => return self.lose(Lost::Refused, REFUSED),
                 None => self.again = None,
             }
         }

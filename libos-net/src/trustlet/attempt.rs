@@ -12,7 +12,7 @@ use crate::own_process::last_words;
 use crate::sdk::environment::Environment;
 use crate::sdk::failure::Failure;
 use crate::sdk::headers;
-use crate::sdk::input::{Input, Run};
+use crate::sdk::input::{Input, Part, Run};
 use crate::sdk::output::Output;
 use crate::sdk::port_buffer::PortBuffer;
 use crate::sdk::renewal::{self, RunSpan};
@@ -120,8 +120,8 @@ where
         let mut ran = Ran::default();
         let bundle = &mut job.bundle;
         let opened = match (job.attempt, bundle.places.len()) {
-            // It has come just now.
-            (1, 1) => Ok(()),
+            // It has come just now, and was kept.
+            (1, 1) if !bundle.parts.first().is_some_and(Part::is_shed) => Ok(()),
             // A single record is opened again for every further attempt: the last one may have used it up.
             (_, 1) => source.restart(bundle).and_then(|()| source.reopen_shed(bundle)),
             _ => source.reopen_shed(bundle),

@@ -151,6 +151,7 @@ where
     pub fn rest(&mut self) {
         self.ended = None;
         self.drop_unwanted();
+        self.make_way();
         let until = self.next_timer();
         let owes_aborts = self.place.sender.owes_aborts();
         // Who waits for the rest of a record that has none is told as soon as there is room, which rings the
@@ -213,9 +214,6 @@ where
             return;
         }
         let now = self.place.own.now();
-        if self.standstill.is_due(now) {
-            self.standstill.look(&self.place.receiver, now);
-        }
         loop {
             let own = &self.place.own;
             let why = |(index, unfinished): (usize, &Unfinished)| {
@@ -236,6 +234,15 @@ where
         }) {
             self.drop_join(dropped);
         }
+    }
+
+    /// Drops parts that are in the way, when nothing else can be done.
+    fn make_way(&mut self) {
+        if self.joins.is_empty() {
+            return;
+        }
+        let now = self.place.own.now();
+        self.standstill.look(&self.place.receiver, now);
         // A request that has its reply is not ended elsewhere, and its joins wait for their parts. Where they are
         // in the way, their parts will hardly come: a function has given up, or written to another port. They
         // must not keep others' parts out. Only the oldest of a ring make room.
@@ -246,7 +253,7 @@ where
                     && self.standstill.is_made_by(receiver, place.ring, join.since, now)
             };
             let is_unwanted =
-                own.is_answered(join.invocation) && join.bundle.places.iter().any(is_in_the_way);
+                join.bundle.places.iter().any(is_in_the_way) && own.is_answered(join.invocation);
             is_unwanted.then_some(Counter::Cancelled)
         }) {
             self.drop_join(dropped);

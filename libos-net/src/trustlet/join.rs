@@ -142,19 +142,20 @@ impl Joins {
         self.pending.is_empty()
     }
 
-    /// Whether parts may hold `more` bytes besides those that wait.
-    pub(crate) fn have_room(&self, more: usize) -> bool {
-        self.held_bytes.saturating_add(more) <= HELD_MAX_BYTES
+    /// Bytes that parts may hold besides those that wait here.
+    pub(crate) fn room(&self) -> usize {
+        HELD_MAX_BYTES.saturating_sub(self.held_bytes)
     }
 
-    /// Adds the single part of `single`, which has come from `upstream` now.
+    /// Adds the single part of `single`, which has come from `upstream` now. `elsewhere`: bytes that other parts
+    /// hold.
     pub(crate) fn add(
         &mut self,
         mut single: Bundle,
         upstream: &Upstream,
         invocation: InvocationId,
         (now, deadline): (Monotonic, Monotonic),
-        pool: &mut Pool,
+        (pool, elsewhere): (&mut Pool, usize),
     ) -> Joined {
         let width = usize::try_from(upstream.group_width).unwrap_or(1);
         let member = usize::try_from(upstream.member).unwrap_or(0);
@@ -195,7 +196,8 @@ impl Joins {
         self.held_bytes = self.held_bytes.saturating_sub(slot.kept_bytes());
         core::mem::swap(slot, part);
         let complete = join.bundle.records.iter().all(Option::is_some);
-        if !complete && self.held_bytes + slot.kept_bytes() > HELD_MAX_BYTES {
+        let held_bytes = self.held_bytes.saturating_add(elsewhere);
+        if !complete && held_bytes + slot.kept_bytes() > HELD_MAX_BYTES {
             slot.shed();
         }
         self.held_bytes += slot.kept_bytes();
@@ -269,21 +271,21 @@ mod tests {
         let times = (Monotonic::from_ns(0), deadline);
         let right = single(&mut pool, 1, 5);
         assert!(matches!(
-            joins.add(right, &upstream(1), one, times, &mut pool),
+            joins.add(right, &upstream(1), one, times, (&mut pool, 0)),
             Joined::Waiting
         ));
         let other = single(&mut pool, 0, 6);
         assert!(matches!(
-            joins.add(other, &upstream(0), two, times, &mut pool),
+            joins.add(other, &upstream(0), two, times, (&mut pool, 0)),
             Joined::Waiting
         ));
         let again = single(&mut pool, 1, 7);
         assert!(matches!(
-            joins.add(again, &upstream(1), one, times, &mut pool),
+            joins.add(again, &upstream(1), one, times, (&mut pool, 0)),
             Joined::Duplicate(_)
         ));
         let left = single(&mut pool, 0, 8);
-        let Joined::Complete(bundle) = joins.add(left, &upstream(0), one, times, &mut pool) else {
+        let Joined::Complete(bundle) = joins.add(left, &upstream(0), one, times, (&mut pool, 0)) else {
             panic!()
         };
         assert_eq!(bundle.parts[0].upstream(), "left");
@@ -293,7 +295,7 @@ mod tests {
         let three = InvocationId::new(3);
         for (member, id) in [(0, one), (1, three)] {
             let part = single(&mut pool, member, 9);
-            joins.add(part, &upstream(member), id, times, &mut pool);
+            joins.add(part, &upstream(member), id, times, (&mut pool, 0));
         }
         let mut from = 0;
         let mut dropped = |id: InvocationId| {
@@ -328,7 +330,7 @@ mod tests {
         for request in 0..128_u64 {
             let left = large(&mut pool, 0, request, PART_BYTES);
             let id = InvocationId::new(u128::from(request) + 1);
-            let joined = joins.add(left, &upstream(0), id, times, &mut pool);
+            let joined = joins.add(left, &upstream(0), id, times, (&mut pool, 0));
             assert!(matches!(joined, Joined::Waiting));
             assert!(joins.held_bytes <= HELD_MAX_BYTES, "{}", joins.held_bytes);
         }
@@ -337,7 +339,7 @@ mod tests {
         for request in 0..128_u64 {
             let right = large(&mut pool, 1, request, PART_BYTES);
             let id = InvocationId::new(u128::from(request) + 1);
-            let joined = joins.add(right, &upstream(1), id, times, &mut pool);
+            let joined = joins.add(right, &upstream(1), id, times, (&mut pool, 0));
             let Joined::Complete(mut bundle) = joined else {
                 panic!("every part came")
             };
@@ -362,7 +364,7 @@ mod tests {
         for request in 0..1000_u64 {
             let left = single(&mut pool, 0, request);
             let id = InvocationId::new(u128::from(request) + 1);
-            let joined = joins.add(left, &upstream(0), id, times, &mut pool);
+            let joined = joins.add(left, &upstream(0), id, times, (&mut pool, 0));
             refused += u64::from(matches!(joined, Joined::TooMany(_)));
         }
         assert_eq!(refused, 1000 - pending_max(1));

@@ -6,6 +6,7 @@ use super::attempt::Ran;
 use super::backoff::backoff_ns;
 use super::event_loop::Trustlet;
 use super::job::{Delayed, Job, Then, Unfinished};
+use super::stream::is_stream;
 use crate::clock::Monotonic;
 use crate::fault::notice::Fault;
 use crate::own_process::last_words;
@@ -115,7 +116,7 @@ where
         self.place.own.store(page_word::RUNNING_INBOUND, 0);
         // A stream's rest stays where it is: no other record is begun before this one is tried again. Of others,
         // what has not been looked at must arrive before the ring can go on to the next record.
-        match job.streams && !self.reads_streams {
+        match job.streams && !is_stream(&self.place.receiver, job.record.ring) {
             true => self.collect(Unfinished {
                 job,
                 then: Then::Retry(due),

@@ -27,17 +27,17 @@ impl Standstill {
         }
     }
 
-    /// Whether it is time to look again.
-    pub(super) fn is_due(&self, now: Monotonic) -> bool {
-        self.looked.after(LOOK_EVERY) <= now
-    }
-
-    /// Looks at all producers.
+    /// Looks at all producers, if it is time to.
     pub(super) fn look(&mut self, receiver: &Receiver, now: Monotonic) {
+        if self.looked.after(LOOK_EVERY) > now {
+            return;
+        }
+        // What was seen long ago is no standstill.
+        let is_continued = self.looked.after(2 * LOOK_EVERY) > now;
         self.looked = now;
         for (ring, since) in self.starving.iter_mut().enumerate() {
             *since = match receiver.producer_starves(ring) {
-                true => since.or(Some(now)),
+                true => since.filter(|_| is_continued).or(Some(now)),
                 false => None,
             };
         }

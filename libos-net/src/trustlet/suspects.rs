@@ -116,6 +116,9 @@ impl Suspects {
             if charged.stage > Stage::Run {
                 // What it is given up for stays what its last run was given up for.
                 (charged.cause, charged.code) = (known.cause, known.code);
+            } else {
+                // A process that died while it collected the record had not begun the next attempt.
+                charged.attempts = charged.attempts.max(known.attempts.saturating_add(1));
             }
             *known = charged;
             return;

@@ -17,6 +17,9 @@ use hacher_data_path::page::telemetry::Phase;
 use hacher_data_path::record::refusal::Refusal;
 use hacher_data_path::region::layout::{SEGMENT_BYTES, page_word};
 
+/// Bytes kept of records that come while others wait, and are no parts of joins.
+const COLLECTED_MAX_BYTES: usize = 1 << 20;
+
 impl<H> Trustlet<H>
 where
     H: FnMut(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
@@ -27,14 +30,8 @@ where
             return;
         };
         let seen = self.now();
-        if self.keeps_others_waiting() {
-            if self.standstill.is_due(seen) {
-                // Also here, and not only before sleep: there may be no sleep for long.
-                self.drop_unwanted();
-            }
-            if let Some(unfinished) = self.take_unfinished(ring) {
-                return self.collect(unfinished);
-            }
+        if let Some(unfinished) = self.take_unfinished(ring) {
+            return self.collect(unfinished);
         }
         let mut bundle = self.pool.take(1, &upstream);
         let Some(part) = bundle.parts.first_mut() else {
@@ -82,6 +79,15 @@ where
                 self.tell_gateway(claimed.invocation, deadline, seen, 1, &fault);
                 self.pool.give(bundle);
             }
+            // The rest of a record that nobody waits for: not reached, as each that has begun is waited for, or
+            // passed over.
+            Step::Opened(opened) if !opened.begins => {
+                self.place.own.count(Counter::Refused(Refusal::OutOfOrder), 1);
+                if !opened.descriptor.last {
+                    self.place.receiver.give_up_arriving(ring);
+                }
+                self.pool.give(bundle);
+            }
             Step::Opened(opened) => {
                 add_in_place(&self.place.receiver, &opened, part);
                 let headers = part.parse_headers();
@@ -89,7 +95,7 @@ where
                     part.set_complete();
                 }
                 bundle.places.push(opened.record);
-                if opened.begins && self.place.receiver.was_done(opened.record) {
+                if self.place.receiver.was_done(opened.record) {
                     return self.pass_over(bundle, &opened);
                 }
                 // What was left in place was not opened.
@@ -176,10 +182,9 @@ where
     }
 
     /// Whether the rest of a record must not be waited for alone: its producer may have no room for it before
-    /// what waits here is done. One such record is collected at a time, as only its room is accounted for.
+    /// something else is done here.
     fn must_not_wait(&self) -> bool {
-        let is_collected = |unfinished: &Unfinished| matches!(unfinished.then, Then::Run);
-        self.keeps_others_waiting() && !self.unfinished.iter().any(is_collected)
+        self.keeps_others_waiting() || self.place.receiver.ring_count() > 1
     }
 
     /// The job whose record is arriving on `ring`.
@@ -208,17 +213,14 @@ where
         if job.streams {
             // To collect records may take more memory than there is.
             self.mark_running(&job, Monotonic::from_ns(0));
+            let kept_max = self.may_keep(then);
             let mut source = Arriving::new(&self.place.own, &mut self.place.receiver, &job);
-            let arrived = job
-                .bundle
-                .parts
-                .first_mut()
-                .map(|part| source.open_available(part));
+            let part = job.bundle.parts.first_mut();
+            let arrived = part.map(|part| source.open_available(part, kept_max));
             job.times.open_ns += source.open_ns;
             let lost = source.lost;
             if let Some(Ok(false)) = arrived {
                 self.place.own.store(page_word::RUNNING_INBOUND, 0);
-                self.keep_within_memory(&mut job, then);
                 return self.unfinished.push(Unfinished { job, then });
             }
             job.streams = false;
@@ -231,36 +233,39 @@ where
             Then::Join => self.add_to_join(job),
             Then::Run => {
                 job.ready = self.place.own.now();
-                self.run(job);
+                match self.is_pointless(&job, job.ready) {
+                    true => self.drop_job(job),
+                    false => self.run(job),
+                }
             }
             Then::Retry(due) => self.delayed.push(Delayed::again(job, due)),
         }
     }
 
-    /// Gives up opened bytes of a record that has not come as a whole, if they are too many with those that wait.
-    /// They are opened again when the job runs.
-    fn keep_within_memory(&mut self, job: &mut Job, then: Then) {
-        let kept = |job: &mut Job| job.bundle.parts.iter_mut().map(Part::kept_bytes).sum::<usize>();
-        let others: usize = self
-            .unfinished
-            .iter_mut()
-            .map(|unfinished| kept(&mut unfinished.job))
-            .sum();
-        // A first attempt takes its record as it comes.
-        let is_opened_again = !matches!(then, Then::Run);
-        if is_opened_again && !self.joins.have_room(others.saturating_add(kept(job))) {
-            job.bundle.shed();
+    /// Bytes that may be kept of what is opened of a record before all of it has come.
+    fn may_keep(&mut self, then: Then) -> usize {
+        let others = self.unfinished_bytes();
+        match then {
+            Then::Join => self.joins.room().saturating_sub(others),
+            Then::Run => COLLECTED_MAX_BYTES.saturating_sub(others),
+            // Another attempt opens it again.
+            Then::Retry(_) => 0,
         }
     }
 
+    fn unfinished_bytes(&mut self) -> usize {
+        let parts = self
+            .unfinished
+            .iter_mut()
+            .flat_map(|each| &mut each.job.bundle.parts);
+        parts.map(Part::kept_bytes).sum()
+    }
+
     /// Runs the handler if no part of its input is missing.
-    fn add_to_join(&mut self, mut job: Job) {
-        if let Some(part) = job.bundle.parts.first_mut().filter(|part| part.is_shed()) {
-            // And what has come since.
-            part.shed();
-        }
+    fn add_to_join(&mut self, job: Job) {
         let ring = job.record.ring;
         self.tell_arrival(&job, ring);
+        // Also here, and not only before sleep: there may be no sleep for long.
         self.drop_unwanted();
         let Some(upstream) = self.place.receiver.upstream(ring).copied() else {
             return;
@@ -274,9 +279,12 @@ where
             times,
             ..
         } = job;
+        // What others' parts may hold is less by what is held of those that have not come as a whole.
+        let elsewhere = self.unfinished_bytes();
+        let (waits, pool) = ((ready, deadline), &mut self.pool);
         match self
             .joins
-            .add(bundle, &upstream, invocation, (ready, deadline), &mut self.pool)
+            .add(bundle, &upstream, invocation, waits, (pool, elsewhere))
         {
             Joined::Waiting => {}
             Joined::Duplicate(bundle) => self.release(bundle),

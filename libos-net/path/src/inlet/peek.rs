@@ -39,7 +39,7 @@ impl Inlet {
     }
 
     /// How many slots of the ring its producer cannot use yet.
-    fn held_slots(&self) -> u64 {
+    pub(crate) fn held_slots(&self) -> u64 {
         self.next - self.held.oldest().unwrap_or(self.next)
     }
 
@@ -51,13 +51,6 @@ impl Inlet {
     /// Whether no record before the one at `first` is held.
     pub(crate) fn is_oldest(&self, first: u64) -> bool {
         self.held.oldest() == Some(first)
-    }
-
-    /// Whether a quarter or more of the segments is held that the producer has room for; on a mapped edge,
-    /// where a segment has any size, whether anything is.
-    pub(crate) fn holds_much(&self) -> bool {
-        let held = self.held_slots();
-        held > 0 && held.saturating_mul(4) >= self.full_slots() as u64
     }
 
     /// Takes nothing until it goes on: there is no room for what would come. The producer notices by its

@@ -75,6 +75,17 @@ impl Gateway {
         sender.send(own, port, &record, &plain, true).unwrap();
     }
 
+    /// A part of a record over the first edge.
+    fn ask_in_parts(&mut self, count: u128, plain: &[u8], last: bool) {
+        let record = RecordContext {
+            invocation: InvocationId::new(count),
+            deadline: Monotonic::from_ns(1000 * MS_NS),
+            attempt: 1,
+        };
+        let Place { own, sender, .. } = &mut self.place;
+        sender.send(own, 0, &record, plain, last).unwrap();
+    }
+
     /// What has come over ring `ring`, which stays held.
     fn take(&mut self, ring: usize) -> Option<Part> {
         let upstream = *self.place.receiver.upstream(ring).unwrap();
@@ -409,4 +420,37 @@ fn a_record_that_leaves_as_it_is_made_has_all_its_sealing_in_one_figure() {
         expected = (expected.0 + 1, expected.1 + trace.seal_ns);
         assert_eq!(sealed(&gateway), expected);
     }
+}
+
+#[test]
+fn the_rest_of_a_record_is_never_taken_for_another_though_the_function_reads_streams_elsewhere() {
+    let stream = Way {
+        port: "stream",
+        streams: true,
+        ..Way::sealed(GATEWAY, FUNCTION)
+    };
+    let mut gateway = Gateway::asking_over(&[Way::sealed(GATEWAY, FUNCTION), stream], |chain| {
+        let limits = chain.limits_mut();
+        (limits.retry_attempts, limits.retry_backoff_ns) = (2, 10 * MS_NS);
+        limits.retry_max_ns = 10 * MS_NS;
+    });
+    let seen = RefCell::new(Vec::new());
+    let mut trustlet = gateway.trustlet(|mut input: Input<'_>, output: &mut Output<'_>| {
+        seen.borrow_mut().push(input.attempt());
+        if input.attempt() == 1 {
+            return Err(Failure::retry("not yet"));
+        }
+        output.send(input.bytes()?.len().to_string().as_bytes())
+    });
+    let plain = vec![0; 70_000];
+    let (beginning, rest) = plain.split_at(65_536);
+    gateway.ask_in_parts(1, beginning, false);
+    settle(&mut trustlet);
+    gateway.ask_in_parts(1, rest, true);
+    settle(&mut trustlet);
+    assert_eq!(*seen.borrow(), [1]);
+    trustlet.rest();
+    settle(&mut trustlet);
+    assert_eq!(*seen.borrow(), [1, 2]);
+    assert_eq!(gateway.answer().as_deref(), Some(&b"69998"[..]));
 }
