@@ -345,9 +345,9 @@ impl Endpoint {
                 Some(None) => None,
             };
             match answer {
-                // Other functions need not go on with it. After a record nothing is left to do as a rule, so the
-                // request is not closed: a word in a page that all functions read costs each of them a look
-                // at another core's cache. Of answers read joins alone, where many parts wait.
+                // Other functions need not go on with it. After a record nothing is left to do as a rule,
+                // so the request is not closed: a word in a page that all functions read costs each of them
+                // a look at another core's cache. Of answers read joins alone, where many parts wait.
                 Some(Answer::Fault { .. } | Answer::TooLarge { .. }) => self.own.close(invocation),
                 Some(_) => self.own.answer(invocation),
                 None => {}

@@ -1,6 +1,6 @@
-//! `bench` and `tcb`: become `hacher-bench`, the executable that measures and counts. Plots, other transports,
-//! certificates for them and readers of debug information are no part of this one, which is measured and
-//! trusted.
+//! `bench` and `tcb`: become `hacher-bench`, the executable that measures and counts. Plots, other
+//! transports, certificates for them and readers of debug information are no part of this one, which is
+//! measured and trusted.
 
 use super::Failed;
 use crate::companion::Companion;

@@ -95,9 +95,9 @@ impl Receiver {
             .is_some_and(|inlet| inlet.is_oldest(record.first))
     }
 
-    /// Whether records that are not released hold so much of what the producer of ring `ring` has room for that
-    /// it matters: a quarter of its segments or more, over all rings of its function; on a mapped edge, where a
-    /// segment has any size, anything.
+    /// Whether records that are not released hold so much of what the producer of ring `ring` has room for
+    /// that it matters: a quarter of its segments or more, over all rings of its function; on a mapped edge,
+    /// where a segment has any size, anything.
     #[must_use]
     pub fn holds_much(&self, ring: usize) -> bool {
         let Some(of) = self.inbound.get(ring) else {

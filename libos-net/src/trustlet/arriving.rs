@@ -135,8 +135,8 @@ impl<'a> Arriving<'a> {
         Ok(())
     }
 
-    /// Opens what has come into `part`, and waits for nothing; whether that was all of it. Opened bytes beyond
-    /// `kept_max` are given up, to be opened again.
+    /// Opens what has come into `part`, and waits for nothing; whether that was all of it. Opened bytes
+    /// beyond `kept_max` are given up, to be opened again.
     pub(super) fn open_available(&mut self, part: &mut Part, kept_max: usize) -> Result<bool, Failure> {
         while !part.is_complete() {
             match self.step(part)? {

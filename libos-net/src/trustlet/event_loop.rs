@@ -243,9 +243,9 @@ where
         }
         let now = self.place.own.now();
         self.standstill.look(&self.place.receiver, now);
-        // A request that has its reply is not ended elsewhere, and its joins wait for their parts. Where they are
-        // in the way, their parts will hardly come: a function has given up, or written to another port. They
-        // must not keep others' parts out. Only the oldest of a ring make room.
+        // A request that has its reply is not ended elsewhere, and its joins wait for their parts. Where they
+        // are in the way, their parts will hardly come: a function has given up, or written to another port.
+        // They must not keep others' parts out. Only the oldest of a ring make room.
         while let Some(dropped) = self.joins.take_dropped(&mut 0, |join| {
             let Place { own, receiver, .. } = &self.place;
             let is_in_the_way = |place: &RecordPlace| {

@@ -40,7 +40,8 @@ pub(super) struct Delayed {
 }
 
 impl Delayed {
-    /// The next attempt of `job`, of which no opened bytes are kept: it may wait for long, and others with it.
+    /// The next attempt of `job`, of which no opened bytes are kept: it may wait for long, and others with
+    /// it.
     pub(super) fn again(mut job: Job, due: Monotonic) -> Self {
         job.attempt += 1;
         job.bundle.shed();
@@ -48,8 +49,8 @@ impl Delayed {
     }
 }
 
-/// A job of whose record a part has come. It waits for the rest beside all others: what would make room for the
-/// rest may have to be done here first.
+/// A job of whose record a part has come. It waits for the rest beside all others: what would make room for
+/// the rest may have to be done here first.
 pub(super) struct Unfinished {
     pub(super) job: Job,
     pub(super) then: Then,

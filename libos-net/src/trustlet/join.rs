@@ -147,8 +147,8 @@ impl Joins {
         HELD_MAX_BYTES.saturating_sub(self.held_bytes)
     }
 
-    /// Adds the single part of `single`, which has come from `upstream` now. `elsewhere`: bytes that other parts
-    /// hold.
+    /// Adds the single part of `single`, which has come from `upstream` now. `elsewhere`: bytes that other
+    /// parts hold.
     pub(crate) fn add(
         &mut self,
         mut single: Bundle,

@@ -114,8 +114,8 @@ where
         self.place.own.count(Counter::Retried, 1);
         self.place.own.store(page_word::BUSY_SINCE, 0);
         self.place.own.store(page_word::RUNNING_INBOUND, 0);
-        // A stream's rest stays where it is: no other record is begun before this one is tried again. Of others,
-        // what has not been looked at must arrive before the ring can go on to the next record.
+        // A stream's rest stays where it is: no other record is begun before this one is tried again. Of
+        // others, what has not been looked at must arrive before the ring can go on to the next record.
         match job.streams && !is_stream(&self.place.receiver, job.record.ring) {
             true => self.collect(Unfinished {
                 job,

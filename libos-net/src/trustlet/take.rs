@@ -79,8 +79,8 @@ where
                 self.tell_gateway(claimed.invocation, deadline, seen, 1, &fault);
                 self.pool.give(bundle);
             }
-            // The rest of a record that nobody waits for: not reached, as each that has begun is waited for, or
-            // passed over.
+            // The rest of a record that nobody waits for: not reached, as each that has begun is waited for,
+            // or passed over.
             Step::Opened(opened) if !opened.begins => {
                 self.place.own.count(Counter::Refused(Refusal::OutOfOrder), 1);
                 if !opened.descriptor.last {

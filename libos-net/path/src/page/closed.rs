@@ -1,6 +1,6 @@
 //! Two tables of requests in the gateway's page. For those that are *closed* nobody waits, so functions need
 //! not run for them. Those that are *answered* have their reply: what runs for them goes on, but their parts
-//! at joins give way where many wait. Each table remembers the newest.
+//! at joins give way where they are in the way. Each table remembers the newest.
 
 use crate::record::invocation::InvocationId;
 use crate::region::layout::{CLOSED_ENTRIES, CLOSED_ENTRY_BYTES, PageLayout};

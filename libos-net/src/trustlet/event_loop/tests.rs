@@ -46,6 +46,21 @@ impl Gateway {
         Self { chain, place }
     }
 
+    /// One whose function is asked over an edge of whole records, and over one that it reads as a stream, and
+    /// tries each record twice.
+    fn beside_a_stream() -> Self {
+        let stream = Way {
+            port: "stream",
+            streams: true,
+            ..Way::sealed(GATEWAY, FUNCTION)
+        };
+        Self::asking_over(&[Way::sealed(GATEWAY, FUNCTION), stream], |chain| {
+            let limits = chain.limits_mut();
+            (limits.retry_attempts, limits.retry_backoff_ns) = (2, 10 * MS_NS);
+            limits.retry_max_ns = 10 * MS_NS;
+        })
+    }
+
     fn trustlet<H>(&mut self, handler: H) -> Trustlet<H>
     where
         H: FnMut(Input<'_>, &mut Output<'_>) -> Result<(), Failure>,
@@ -64,26 +79,19 @@ impl Gateway {
 
     /// Asks over the edge at this place.
     fn ask_over(&mut self, port: usize, count: u128, body: &[u8], deadline_ns: u64) {
+        // No headers.
+        self.send(port, count, &[&[0, 0], body].concat(), deadline_ns, true);
+    }
+
+    /// Sends a segment over the edge at this place.
+    fn send(&mut self, port: usize, count: u128, plain: &[u8], deadline_ns: u64, last: bool) {
         let record = RecordContext {
             invocation: InvocationId::new(count),
             deadline: self.now().after(Duration::from_nanos(deadline_ns)),
             attempt: 1,
         };
-        // No headers.
-        let plain = [&[0, 0], body].concat();
         let Place { own, sender, .. } = &mut self.place;
-        sender.send(own, port, &record, &plain, true).unwrap();
-    }
-
-    /// A part of a record over the first edge.
-    fn ask_in_parts(&mut self, count: u128, plain: &[u8], last: bool) {
-        let record = RecordContext {
-            invocation: InvocationId::new(count),
-            deadline: Monotonic::from_ns(1000 * MS_NS),
-            attempt: 1,
-        };
-        let Place { own, sender, .. } = &mut self.place;
-        sender.send(own, 0, &record, plain, last).unwrap();
+        sender.send(own, port, &record, plain, last).unwrap();
     }
 
     /// What has come over ring `ring`, which stays held.
@@ -202,16 +210,7 @@ fn a_retry_holds_up_others_only_where_a_stream_is_to_be_tried_again() {
     const WHOLE: usize = 0;
     const STREAM: usize = 1;
     for (failing, expected) in [(WHOLE, "fails, other, fails"), (STREAM, "fails, fails, other")] {
-        let stream = Way {
-            port: "stream",
-            streams: true,
-            ..Way::sealed(GATEWAY, FUNCTION)
-        };
-        let mut gateway = Gateway::asking_over(&[Way::sealed(GATEWAY, FUNCTION), stream], |chain| {
-            let limits = chain.limits_mut();
-            (limits.retry_attempts, limits.retry_backoff_ns) = (2, 10 * MS_NS);
-            limits.retry_max_ns = 10 * MS_NS;
-        });
+        let mut gateway = Gateway::beside_a_stream();
         let runs = RefCell::new(Vec::new());
         let mut trustlet = gateway.trustlet(|mut input: Input<'_>, output: &mut Output<'_>| {
             if input.attempt() == 1 && runs.borrow().is_empty() {
@@ -424,16 +423,7 @@ fn a_record_that_leaves_as_it_is_made_has_all_its_sealing_in_one_figure() {
 
 #[test]
 fn the_rest_of_a_record_is_never_taken_for_another_though_the_function_reads_streams_elsewhere() {
-    let stream = Way {
-        port: "stream",
-        streams: true,
-        ..Way::sealed(GATEWAY, FUNCTION)
-    };
-    let mut gateway = Gateway::asking_over(&[Way::sealed(GATEWAY, FUNCTION), stream], |chain| {
-        let limits = chain.limits_mut();
-        (limits.retry_attempts, limits.retry_backoff_ns) = (2, 10 * MS_NS);
-        limits.retry_max_ns = 10 * MS_NS;
-    });
+    let mut gateway = Gateway::beside_a_stream();
     let seen = RefCell::new(Vec::new());
     let mut trustlet = gateway.trustlet(|mut input: Input<'_>, output: &mut Output<'_>| {
         seen.borrow_mut().push(input.attempt());
@@ -444,9 +434,9 @@ fn the_rest_of_a_record_is_never_taken_for_another_though_the_function_reads_str
     });
     let plain = vec![0; 70_000];
     let (beginning, rest) = plain.split_at(65_536);
-    gateway.ask_in_parts(1, beginning, false);
+    gateway.send(0, 1, beginning, 1000 * MS_NS, false);
     settle(&mut trustlet);
-    gateway.ask_in_parts(1, rest, true);
+    gateway.send(0, 1, rest, 1000 * MS_NS, true);
     settle(&mut trustlet);
     assert_eq!(*seen.borrow(), [1]);
     trustlet.rest();
