@@ -61,8 +61,9 @@ pub mod telemetry {
 
 pub use hacher_data_path::fault::cause::Cause;
 pub use sdk::failure::{Failure, with_causes};
-pub use sdk::input::{Cancellation, Input, Part, Position, Reader};
+pub use sdk::input::{Cancellation, Input, Position, Reader};
 pub use sdk::output::{DEFAULT_PORT, ERROR_PORT, Output, PortWriter};
+pub use sdk::part::Part;
 pub use sdk::place::Placed;
 pub use sdk::start::Start;
 pub use sdk::view::View;

@@ -670,6 +670,10 @@ impl Join {
     }
 
     fn with_deadline(deadline: Duration) -> Self {
+        Self::with_limits(deadline, 4 << 20, |_| {})
+    }
+
+    fn with_limits(deadline: Duration, outbox_bytes: u64, limits: impl FnOnce(&mut Limits)) -> Self {
         let mut draft = Draft::new();
         draft.set_deadline(deadline);
         let gateway = draft.gateway(&["out"]);
@@ -683,7 +687,9 @@ impl Join {
         draft.join(&[(left, "out"), (right, "out")], j);
         draft.edge((j, "out"), gateway);
         draft.edge((j, "error"), gateway);
-        draft.limits(left).outbox_bytes = 4 << 20;
+        draft.limits(left).outbox_bytes = outbox_bytes;
+        draft.limits(j).outbox_bytes = 4 << 20;
+        limits(draft.limits(j));
         let mut monitor = draft.define();
         Self {
             gateway: monitor.attach(gateway, 0),
@@ -692,6 +698,15 @@ impl Join {
             monitor,
             j,
         }
+    }
+
+    /// Makes the page look as a process leaves it that dies on the record at `position` of `left`'s ring.
+    fn die_on(&mut self, position: u64, attempt: u64) {
+        let page = self.monitor.page(self.j, 0);
+        page.set_word(page_word::RUNNING_ATTEMPT, attempt);
+        page.set_word(page_word::RUNNING_AT, position);
+        page.set_word(page_word::RUNNING_INBOUND, 1);
+        self.monitor.ended(self.j, 0, End::Ended);
     }
 
     fn released(&self, ring: usize) -> u64 {
@@ -883,6 +898,51 @@ fn a_join_whose_producer_has_no_room_for_the_rest_of_a_record_takes_what_makes_r
         answers(&mut join.gateway).bodies,
         [1, 2, 3].map(|id| (id, lengths.clone().into_bytes()))
     );
+}
+
+#[test]
+fn a_record_that_is_given_up_waits_for_its_end_beside_what_makes_room_for_it() {
+    let mut join = Join::new();
+    let mut runner = Runner::new(LENGTHS, join.monitor.attach(join.j, 0));
+    let body = with_headers(&vec![b'l'; 3 << 19]);
+    let rest = stuck_behind_parts(&mut join, &mut runner, &body);
+    drop(runner);
+    join.die_on(2 * body.len().div_ceil(SEGMENT) as u64, 9);
+    let mut runner = Runner::new(LENGTHS, join.monitor.attach(join.j, 0));
+    for number in 1..=2 {
+        send(&mut join.right, 0, &record(number), &with_headers(b"r")).unwrap();
+    }
+    runner.settle();
+    assert_eq!(answers(&mut join.gateway).bodies.len(), 2);
+    assert!(send_what_fits(&mut join.left, &record(3), &body[body.len() - rest..]).is_empty());
+    runner.settle();
+    let given_up = answers(&mut join.gateway).bodies;
+    assert_eq!(given_up, [(3, vec![b'l'; 3 << 19])], "by the error port");
+}
+
+#[test]
+fn a_part_that_was_given_up_while_it_waited_leaves_by_the_error_port_whole() {
+    let no_time_for_another = |limits: &mut Limits| {
+        limits.retry_attempts = 3;
+        limits.retry_backoff = Duration::from_secs(3600);
+        limits.retry_max = Duration::from_secs(3600);
+    };
+    let mut join = Join::with_limits(Duration::from_secs(30), 48 << 20, no_time_for_another);
+    drop(join.monitor.attach(join.j, 0));
+    // More than waiting parts may hold.
+    let (len, last) = (2 << 20, 17);
+    let body = with_headers(&vec![b'l'; len]);
+    for number in 1..=last {
+        send(&mut join.left, 0, &record(number), &body).unwrap();
+    }
+    join.die_on((last as u64 - 1) * body.len().div_ceil(SEGMENT) as u64, 1);
+    let mut runner = Runner::new(LENGTHS, join.monitor.attach(join.j, 0));
+    runner.settle();
+    send(&mut join.right, 0, &record(last), &with_headers(b"r")).unwrap();
+    runner.settle();
+    let given_up = answers(&mut join.gateway).bodies;
+    assert_eq!(given_up.len(), 1);
+    assert!(given_up[0] == (last, vec![b'l'; len]), "{}", given_up[0].1.len());
 }
 
 #[test]

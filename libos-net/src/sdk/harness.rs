@@ -15,8 +15,9 @@
 use super::environment::Environment;
 use super::failure::Failure;
 use super::headers::{self, HeaderError};
-use super::input::{Input, Part, Run, SegmentSource};
+use super::input::{Input, Run, SegmentSource};
 use super::output::{DEFAULT_PORT, ERROR_PORT, Output};
+use super::part::Part;
 use super::port_buffer::PortBuffer;
 use super::renewal;
 use super::run::PANICKED;

@@ -7,6 +7,7 @@ pub mod harness;
 pub mod headers;
 pub(crate) mod input;
 pub(crate) mod output;
+pub(crate) mod part;
 pub(crate) mod place;
 pub(crate) mod port_buffer;
 pub(crate) mod renewal;

@@ -3,7 +3,7 @@
 
 use super::failure::Failure;
 use super::headers::{self, HeaderError};
-use super::input::Part;
+use super::part::Part;
 use super::place::Placed;
 use super::port_buffer::{PortBuffer, RecordSink, SharedSink};
 use hacher_data_path::region::layout::SEGMENT_BYTES;

@@ -1,6 +1,6 @@
 //! The trace context of a run: its input names the run itself as the parent of whatever it causes.
 
-use super::input::Part;
+use super::part::Part;
 use hacher_data_path::record::invocation::InvocationId;
 use hacher_data_path::record::span_id::SpanId;
 

@@ -5,7 +5,8 @@ use super::join::Bundle;
 use super::stream::Stream;
 use crate::clock::Monotonic;
 use crate::sdk::failure::Failure;
-use crate::sdk::input::{Part, SegmentSource};
+use crate::sdk::input::SegmentSource;
+use crate::sdk::part::Part;
 use hacher_data_path::hop::Own;
 use hacher_data_path::hop::Receiver;
 use hacher_data_path::inlet::{Opened, RecordPlace, Step, Taking};
@@ -103,6 +104,14 @@ impl<'a> Arriving<'a> {
             self.open_ns += self.own.ns_since(start);
         }
         Ok(())
+    }
+
+    /// Opens the first part again, if it was given up while it waited.
+    pub(super) fn reopen_first(&mut self, bundle: &mut Bundle) -> Result<(), Failure> {
+        match bundle.first_part_shed() {
+            Some((part, record)) => self.reopen(part, record),
+            None => Ok(()),
+        }
     }
 
     /// Opens all of a record that has arrived and is not released.

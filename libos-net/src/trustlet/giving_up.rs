@@ -4,7 +4,7 @@ use super::arriving::Arriving;
 use super::event_loop::Trustlet;
 use super::job::Job;
 use super::sealing::Sealing;
-use super::suspects::Stage;
+use super::suspects::{Stage, Suspect};
 use crate::clock::Monotonic;
 use crate::fault::notice::{self, Fault, KeptBack};
 use crate::sdk::failure::Failure;
@@ -27,8 +27,7 @@ where
     pub(super) fn give_up(&mut self, mut job: Job, fault: &Fault) {
         self.place.own.count(Counter::Failed, 1);
         let mut fault = *fault;
-        let is_error_port = self.place.begin.error_port != u32::MAX && fault.cause != Cause::InputRefused;
-        if is_error_port && fault.kept_back.is_none() {
+        if self.has_error_port() && fault.cause != Cause::InputRefused && fault.kept_back.is_none() {
             self.mark_stage(Stage::ErrorPort);
             match self.send_to_error_port(&mut job, &fault) {
                 Ok(()) => {
@@ -45,6 +44,15 @@ where
         self.tell_gateway(job.invocation, job.deadline, job.deadline, job.attempt, &fault);
         self.drop_job(job);
         self.mark_stage(Stage::Run);
+    }
+
+    fn has_error_port(&self) -> bool {
+        self.place.begin.error_port != u32::MAX
+    }
+
+    /// Whether all of a record is needed to give up on it.
+    pub(super) fn leaves_by_error_port(&self, suspect: &Suspect) -> bool {
+        suspect.stage == Stage::Run && self.has_error_port()
     }
 
     /// Says in the instance page how far giving up has come.
@@ -64,10 +72,14 @@ where
         let place = &mut self.place;
         let own = &place.own;
         let mut source = Arriving::new(own, &mut place.receiver, job);
-        // The parts of a join are whole; a single record may have been used up by its reader.
-        let is_single = job.bundle.places.len() == 1;
+        // The parts of a join are whole, but may have been given up while they waited; a single record may have
+        // been used up by its reader.
+        let mut open_again = || match job.bundle.places.len() {
+            1 => source.restart(&mut job.bundle),
+            _ => source.reopen_first(&mut job.bundle),
+        };
         let whole = !job.is_used_up
-            && (!is_single || source.restart(&mut job.bundle).is_ok())
+            && open_again().is_ok()
             && job
                 .bundle
                 .parts

@@ -1,6 +1,7 @@
 //! One run of the handler, as far as it is known before and between its attempts.
 
 use super::join::Bundle;
+use super::suspects::Suspect;
 use crate::clock::Monotonic;
 use hacher_data_path::inlet::RecordPlace;
 use hacher_data_path::record::invocation::InvocationId;
@@ -64,4 +65,6 @@ pub(super) enum Then {
     Run,
     /// It waits for its next attempt.
     Retry(Monotonic),
+    /// It has had all its attempts, and leaves by the `error` port.
+    GiveUp(Suspect),
 }

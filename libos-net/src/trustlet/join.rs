@@ -2,7 +2,7 @@
 //! missing.
 
 use crate::clock::Monotonic;
-use crate::sdk::input::Part;
+use crate::sdk::part::Part;
 use hacher_data_path::inlet::{RecordPlace, Upstream};
 use hacher_data_path::page::counter::Counter;
 use hacher_data_path::record::invocation::InvocationId;
@@ -42,6 +42,13 @@ impl Bundle {
             .zip(records)
             .find(|(part, _)| part.is_shed())
             .and_then(|(part, record)| Some((part, record.or(single)?)))
+    }
+
+    /// The first part, if it was given up, and where its record is held.
+    pub(crate) fn first_part_shed(&mut self) -> Option<(&mut Part, RecordPlace)> {
+        let record = self.records.first().copied().flatten()?;
+        let part = self.parts.first_mut().filter(|part| part.is_shed())?;
+        Some((part, record))
     }
 }
 

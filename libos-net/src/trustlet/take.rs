@@ -5,11 +5,13 @@ use super::arriving::{Arriving, Lost, add_in_place};
 use super::event_loop::Trustlet;
 use super::job::{Delayed, Job, Then, Times, Unfinished};
 use super::join::{Bundle, Joined};
+use super::suspects::Stage;
 use crate::clock::Monotonic;
 use crate::fault::notice::Fault;
 use crate::sdk::failure::Failure;
-use crate::sdk::input::{Input, Part};
+use crate::sdk::input::Input;
 use crate::sdk::output::Output;
+use crate::sdk::part::Part;
 use hacher_data_path::fault::cause::Cause;
 use hacher_data_path::inlet::{Opened, Step, Taking};
 use hacher_data_path::page::counter::Counter;
@@ -195,16 +197,16 @@ where
     }
 
     /// A record that belongs to a join.
-    pub(super) fn join(&mut self, job: Job) {
-        if let Some(suspect) = self.suspect(&job)
-            && self.is_last(&suspect)
-        {
-            return self.give_up_suspect(job, &suspect);
-        }
-        self.collect(Unfinished {
-            job,
-            then: Then::Join,
-        });
+    pub(super) fn join(&mut self, mut job: Job) {
+        let then = match self.suspect(&job).filter(|suspect| self.is_last(suspect)) {
+            Some(suspect) if job.streams && self.leaves_by_error_port(&suspect) => {
+                job.attempt = suspect.attempts;
+                Then::GiveUp(suspect)
+            }
+            Some(suspect) => return self.give_up_suspect(job, &suspect),
+            None => Then::Join,
+        };
+        self.collect(Unfinished { job, then });
     }
 
     /// Opens what has come of a record, and goes on with it if that is all of it. Else it waits with all
@@ -213,12 +215,16 @@ where
         if job.streams {
             // To collect records may take more memory than there is.
             self.mark_running(&job, Monotonic::from_ns(0));
+            if let Then::GiveUp(_) = then {
+                self.mark_stage(Stage::ErrorPort);
+            }
             let kept_max = self.may_keep(then);
             let mut source = Arriving::new(&self.place.own, &mut self.place.receiver, &job);
             let part = job.bundle.parts.first_mut();
             let arrived = part.map(|part| source.open_available(part, kept_max));
             job.times.open_ns += source.open_ns;
             let lost = source.lost;
+            self.mark_stage(Stage::Run);
             if let Some(Ok(false)) = arrived {
                 self.place.own.store(page_word::RUNNING_INBOUND, 0);
                 return self.unfinished.push(Unfinished { job, then });
@@ -239,6 +245,7 @@ where
                 }
             }
             Then::Retry(due) => self.delayed.push(Delayed::again(job, due)),
+            Then::GiveUp(suspect) => self.give_up_suspect(job, &suspect),
         }
     }
 
@@ -248,8 +255,8 @@ where
         match then {
             Then::Join => self.joins.room().saturating_sub(others),
             Then::Run => COLLECTED_MAX_BYTES.saturating_sub(others),
-            // Another attempt opens it again.
-            Then::Retry(_) => 0,
+            // Another attempt, or giving up, opens it again.
+            Then::Retry(_) | Then::GiveUp(_) => 0,
         }
     }
 

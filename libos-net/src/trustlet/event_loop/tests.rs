@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::fault::notice::Notice;
-use crate::sdk::input::Part;
+use crate::sdk::part::Part;
 use core::cell::{Cell, RefCell};
 use hacher_data_path::fault::cause::Cause;
 use hacher_data_path::fault::end::End;
