@@ -21,6 +21,7 @@ pub(super) struct Bell {
 
 impl Bell {
     /// Watches it. It is heard when the event loop says that it has rung, and that may not be true any more.
+    /// A daemon before this one may just have heard it.
     pub(super) fn new(bell: Option<OwnedFd>) -> Result<Self, Stop> {
         let watched = bell.map(|bell| {
             fcntl_setfl(&bell, fcntl_getfl(&bell)? | OFlags::NONBLOCK)?;
@@ -28,7 +29,7 @@ impl Bell {
         });
         Ok(Self {
             watched: watched.transpose()?,
-            loud_until: Cell::new(Instant::now()),
+            loud_until: Cell::new(loud_until()),
         })
     }
 
@@ -42,13 +43,28 @@ impl Bell {
             // A bell that somebody has filled would ring no more.
             doorbell::hear(bell.get_ref());
         }
-        self.loud_until
-            .set(Instant::now() + Duration::from_nanos(BELL_QUIET_NS));
+        self.loud_until.set(loud_until());
     }
 
     /// Whether it has rung lately: a gateway rings once for many requests, and perhaps before it counts the
     /// first.
     pub(super) fn is_loud(&self) -> bool {
         Instant::now() < self.loud_until.get()
+    }
+}
+
+/// The end of the time in which a gateway that has rung now does not ring again.
+fn loud_until() -> Instant {
+    Instant::now() + Duration::from_nanos(BELL_QUIET_NS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_begins_watches_as_if_it_had_heard_a_ring() {
+        // The one before it may have, and the gateway does not ring again so soon.
+        assert!(Bell::new(None).unwrap().is_loud());
     }
 }

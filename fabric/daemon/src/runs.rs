@@ -26,17 +26,18 @@ impl Runs {
     /// Looks. `is_loud`: requests may be in flight that no page tells of yet.
     pub(super) fn look(tables: &Tables, lives: &mut BTreeMap<Key, Life>, is_loud: bool) -> Self {
         let mut to_end = Vec::new();
-        let mut again = is_loud.then_some(LOOK_MAX);
+        // Beside requests in flight, others begin without a ring.
+        let may_begin = is_loud || tables.chains.iter().any(|chain| chain.in_flight() > 0);
+        let mut again = may_begin.then_some(LOOK_MAX);
         let now = clock::now();
         for chain in &tables.chains {
-            let in_flight = chain.in_flight() > 0;
             for instance in chain
                 .functions()
                 .filter(|instance| instance.state == InstanceState::Ready)
             {
                 let running = instance.page.running();
                 // A run may outlive the request that it is for.
-                if !in_flight && running.is_none() {
+                if !may_begin && running.is_none() {
                     continue;
                 }
                 let wanted = (instance.timeout / 10).clamp(LOOK_MIN, LOOK_MAX);

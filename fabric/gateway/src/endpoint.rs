@@ -274,7 +274,7 @@ impl Endpoint {
         self.in_flight.set(in_flight);
         // Said before the daemon is woken by the first: it looks for it.
         self.own.set_in_flight(u64::from(in_flight));
-        all.begin();
+        all.begin(|| self.own.now());
         Some(Admission {
             endpoint: Rc::clone(self),
             all: Rc::clone(all),

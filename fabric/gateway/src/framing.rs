@@ -12,6 +12,7 @@
 
 use super::problem::Problem;
 use super::target::{self, TARGET_MAX_BYTES};
+use core::mem::MaybeUninit;
 use hyper::StatusCode;
 use std::io;
 
@@ -260,9 +261,9 @@ struct Fields<'h> {
 
 /// Judges a whole head.
 fn judge_head(head: &[u8]) -> Result<Stage, Problem> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let mut request = httparse::Request::new(&mut fields);
-    match request.parse(head) {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(head, &mut fields) {
         Ok(httparse::Status::Complete(len)) if len == head.len() => {}
         Err(httparse::Error::TooManyHeaders) => return Err(head_too_long("fields", FIELDS_MAX)),
         Err(httparse::Error::Version) => return Err(version(head)),

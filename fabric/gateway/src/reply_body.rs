@@ -17,6 +17,7 @@ use core::task::{Context, Poll, ready};
 use hacher_libos_net::layout::SEGMENT_BYTES;
 use hacher_sealed_request::segments::{Sealer, sealed_len};
 use hyper::body::{Body, Frame, SizeHint};
+use std::io::IoSlice;
 use std::rc::Rc;
 
 /// What goes back to a client.
@@ -81,6 +82,8 @@ enum Source {
     },
 }
 
+/// A last piece of no more bytes goes with the one before it.
+const SHORT_BYTES: usize = SEGMENT_BYTES / 4;
 /// In place of how many bytes are left: nobody knows yet.
 const UNKNOWN: usize = usize::MAX;
 
@@ -93,7 +96,8 @@ pub(super) struct ReplyData {
 
 enum ReplyBytes {
     Text(Bytes),
-    Piece(Piece),
+    /// A piece; and the last one, if that is so short that it is not worth writing by itself.
+    Pieces(Piece, Option<Piece>),
 }
 
 impl ReplyBody {
@@ -238,13 +242,14 @@ impl ReplyBody {
     fn next_piece(&mut self) -> Option<ReplyBytes> {
         match &mut self.source {
             Source::Text(text) => Some(ReplyBytes::Text(core::mem::take(text))),
-            Source::Record { record, skip, rest } => record
-                .take_piece()
-                .or_else(|| rest.as_mut()?.take_piece())
-                .map(|mut piece| {
-                    piece.advance(core::mem::take(skip));
-                    ReplyBytes::Piece(piece)
-                }),
+            Source::Record { record, skip, rest } => {
+                let mut piece = record.take_piece().or_else(|| rest.as_mut()?.take_piece())?;
+                piece.advance(core::mem::take(skip));
+                // What is sealed is sealed piece by piece.
+                let is_short = record.len_bytes() <= SHORT_BYTES && self.seal.is_none();
+                let last = if is_short { record.take_piece() } else { None };
+                Some(ReplyBytes::Pieces(piece, last))
+            }
         }
     }
 
@@ -383,7 +388,9 @@ impl Body for ReplyBody {
         ready!(self.poll_turn(context));
         let bytes = self.next_piece();
         let bytes = match &mut self.seal {
-            Some(seal) => seal.piece(bytes.as_ref()).map(ReplyBytes::Piece),
+            Some(seal) => seal
+                .piece(bytes.as_ref())
+                .map(|piece| ReplyBytes::Pieces(piece, None)),
             None => bytes,
         };
         let taken = bytes.as_ref().map_or(self.left, ReplyBytes::remaining);
@@ -418,14 +425,15 @@ impl ReplyBytes {
     fn chunk(&self) -> &[u8] {
         match self {
             Self::Text(text) => text.chunk(),
-            Self::Piece(piece) => piece.chunk(),
+            Self::Pieces(piece, Some(last)) if piece.remaining() == 0 => last.chunk(),
+            Self::Pieces(piece, _) => piece.chunk(),
         }
     }
 
     fn remaining(&self) -> usize {
         match self {
             Self::Text(text) => text.remaining(),
-            Self::Piece(piece) => piece.remaining(),
+            Self::Pieces(piece, last) => piece.remaining() + last.as_ref().map_or(0, Piece::remaining),
         }
     }
 }
@@ -439,10 +447,26 @@ impl Buf for ReplyData {
         self.bytes.chunk()
     }
 
+    fn chunks_vectored<'b>(&'b self, into: &mut [IoSlice<'b>]) -> usize {
+        let last = match &self.bytes {
+            ReplyBytes::Pieces(piece, Some(last)) if piece.has_remaining() => last.chunk(),
+            _ => &[],
+        };
+        let chunks = [self.chunk(), last].into_iter().filter(|chunk| !chunk.is_empty());
+        let filled = into.iter_mut().zip(chunks);
+        filled.map(|(slice, chunk)| *slice = IoSlice::new(chunk)).count()
+    }
+
     fn advance(&mut self, count: usize) {
         match &mut self.bytes {
             ReplyBytes::Text(text) => text.advance(count),
-            ReplyBytes::Piece(piece) => piece.advance(count),
+            ReplyBytes::Pieces(piece, last) => {
+                let of_last = count.saturating_sub(piece.remaining());
+                piece.advance(count);
+                if let Some(last) = last {
+                    last.advance(of_last);
+                }
+            }
         }
     }
 }
@@ -467,6 +491,46 @@ mod tests {
             }
             Poll::Pending => panic!("all of it is here"),
         }
+    }
+
+    #[test]
+    fn a_short_last_piece_is_written_with_the_one_before_it() {
+        let account = Budget::of_this_process().account(1 << 20);
+        for (len, frames) in [
+            (SEGMENT_BYTES, &[SEGMENT_BYTES][..]),
+            (SEGMENT_BYTES + 1, &[SEGMENT_BYTES + 1]),
+            (SEGMENT_BYTES + SHORT_BYTES + 1, &[SEGMENT_BYTES, SHORT_BYTES + 1]),
+            (2 * SEGMENT_BYTES + 9, &[SEGMENT_BYTES, SEGMENT_BYTES + 9]),
+        ] {
+            let bytes: Vec<u8> = (0..=250_u8).cycle().take(len).collect();
+            let mut record = Record::empty(&account);
+            assert!(record.append(&bytes));
+            let mut body = ReplyBody::of_record(record, 3);
+            let mut written = Vec::new();
+            let mut lens = Vec::new();
+            while let Some(mut data) = next(&mut body) {
+                lens.push(data.remaining() + if lens.is_empty() { 3 } else { 0 });
+                // A little, all that can be written at once, and the rest.
+                written.extend_from_slice(&data.chunk()[..1]);
+                data.advance(1);
+                let mut slices = [IoSlice::new(&[]); 4];
+                let count = data.chunks_vectored(&mut slices);
+                let all: usize = slices[..count].iter().map(|slice| slice.len()).sum();
+                assert_eq!(all, data.remaining());
+                let half = all / 2;
+                let at_once: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+                written.extend_from_slice(&at_once[..half]);
+                data.advance(half);
+                while data.has_remaining() {
+                    let chunk = data.chunk().len();
+                    written.extend_from_slice(data.chunk());
+                    data.advance(chunk);
+                }
+            }
+            assert_eq!(lens, frames);
+            assert!(written == bytes[3..], "{len}");
+        }
+        assert!(!account.is_used());
     }
 
     #[test]

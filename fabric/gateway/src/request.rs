@@ -25,6 +25,7 @@ use hacher_libos_net::inlet::Upstream;
 use hacher_libos_net::invocation::InvocationId;
 use hacher_libos_net::name::Name;
 use hacher_libos_net::telemetry::RequestFailure;
+use hacher_libos_net::trace_parent::digits_of;
 use hyper::header::HeaderValue;
 use hyper::http::uri::Authority;
 use hyper::{HeaderMap, Request, StatusCode, Version};
@@ -367,7 +368,7 @@ fn no_room_for_reply(chain: &str) -> Reply {
 /// Says the low half of the id: that is what logs, traces and `status` know, and nobody can answer a request
 /// of which he knows half.
 fn with_invocation(mut reply: Reply, invocation: InvocationId) -> Reply {
-    if let Ok(value) = HeaderValue::from_str(&format!("{:016x}", invocation.halves().0)) {
+    if let Ok(value) = HeaderValue::from_bytes(&digits_of(invocation.halves().0)) {
         reply.headers_mut().insert(INVOCATION_HEADER, value);
     }
     reply

@@ -188,7 +188,7 @@ pub fn append(plain: &mut Vec<u8>, name: &str, value: &str) -> Result<(), Header
 fn insert(plain: &mut Vec<u8>, name: &str, value: &str, replaces: bool) -> Result<(), HeaderError> {
     let name_len = u8::try_from(name.len()).map_err(|_| HeaderError::TooLong)?;
     let value_len = u16::try_from(value.len()).map_err(|_| HeaderError::TooLong)?;
-    if !is_name(name) || value.chars().any(|c| c.is_control() && c != '\t') {
+    if !is_name(name) || has_control(value) {
         return Err(HeaderError::Invalid);
     }
     let (headers, _) = split(plain)?;
@@ -206,16 +206,24 @@ fn insert(plain: &mut Vec<u8>, name: &str, value: &str, replaces: bool) -> Resul
     if too_long {
         return Err(HeaderError::TooLong);
     }
+    let at = PREFIX_BYTES + headers.len() - replaced;
     if replaced > 0 {
         remove(plain, name)?;
     }
-    let at = PREFIX_BYTES + split(plain)?.0.len();
-    let encoded = core::iter::once(name_len)
-        .chain(name.bytes())
-        .chain(value_len.to_le_bytes())
-        .chain(value.bytes());
-    plain.splice(at..at, encoded);
-    write_length(plain, at - PREFIX_BYTES + encoded_len(name, value))
+    plain.push(name_len);
+    plain.extend_from_slice(name.as_bytes());
+    plain.extend_from_slice(&value_len.to_le_bytes());
+    plain.extend_from_slice(value.as_bytes());
+    // Before the body.
+    if let Some(tail) = plain.get_mut(at..) {
+        tail.rotate_right(added);
+    }
+    write_length(plain, new_len)
+}
+
+fn has_control(value: &str) -> bool {
+    let is_plain = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    !is_plain && value.chars().any(|c| c.is_control() && c != '\t')
 }
 
 const fn encoded_len(name: &str, value: &str) -> usize {

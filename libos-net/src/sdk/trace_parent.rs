@@ -60,7 +60,17 @@ impl TraceParent {
     /// The value of the header, of version 00.
     #[must_use]
     pub fn to_text(&self) -> String {
-        format!("00-{:032x}-{}-{:02x}", self.trace, self.parent, self.flags)
+        let mut text = Vec::with_capacity(TRACEPARENT_BYTES);
+        text.extend_from_slice(b"00-");
+        for half in [self.trace >> 64, self.trace & u128::from(u64::MAX)] {
+            text.extend_from_slice(&digits_of(u64::try_from(half).unwrap_or(0)));
+        }
+        text.push(b'-');
+        text.extend_from_slice(&digits_of(self.parent.as_u64()));
+        text.push(b'-');
+        let [.., high, low] = digits_of(u64::from(self.flags));
+        text.extend_from_slice(&[high, low]);
+        String::from_utf8(text).unwrap_or_default()
     }
 }
 
@@ -106,15 +116,16 @@ impl TraceAt {
     pub(super) fn write(&self, span: SpanId, plain: &mut [u8]) {
         let place = plain.get_mut(self.parent_at..).and_then(<[u8]>::first_chunk_mut);
         if let Some(place) = place {
-            *place = encoded(span);
+            *place = digits_of(span.as_u64());
         }
     }
 }
 
-/// The digits of an id.
-fn encoded(span: SpanId) -> [u8; 16] {
+/// The hexadecimal digits of an id, in lower case.
+#[must_use]
+pub fn digits_of(id: u64) -> [u8; 16] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut left = span.as_u64();
+    let mut left = id;
     core::array::from_fn(|_| {
         left = left.rotate_left(4);
         let digit = usize::try_from(left & 0xf).unwrap_or(0);
@@ -156,7 +167,7 @@ mod tests {
         fn whatever_is_written_is_read_back(trace in 1_u128.., parent in 1_u64.., flags: u8) {
             let written = TraceParent { trace, parent: SpanId::of_bits(parent), flags };
             prop_assert_eq!(TraceParent::parse(&written.to_text()), Some(written));
-            let digits = encoded(written.parent);
+            let digits = digits_of(written.parent.as_u64());
             prop_assert_eq!(core::str::from_utf8(&digits).unwrap(), written.parent.to_string());
         }
 
