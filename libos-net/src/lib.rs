@@ -46,7 +46,7 @@ pub use wait::doorbell;
 
 /// What a trustlet does to its own process.
 pub mod process {
-    pub use crate::own_process::{lock_down, take_channel};
+    pub use crate::own_process::{keep_freed_memory, lock_down, take_channel};
 }
 
 /// What an instance tells about itself in its page, and how others read it.

@@ -116,7 +116,7 @@ mod wire;
 use endpoint::Endpoint;
 use gateway::Gateway;
 use hacher_libos_net::attach::{Assembly, AttachError, Channel, Instruction, TlsFiles};
-use hacher_libos_net::process::{lock_down, take_channel};
+use hacher_libos_net::process::{keep_freed_memory, lock_down, take_channel};
 use hacher_libos_net::system::SystemFailure;
 use hacher_trustlet_host::tell;
 use hacher_watched::watch_shared;
@@ -130,6 +130,9 @@ use tokio::task::{LocalSet, spawn_local};
 /// The name that the gateway's process starts under.
 pub const ROLE: &str = "hacher-gateway";
 
+/// Freed memory that is kept for the next records: those of a few requests.
+const KEPT_BYTES: u32 = 1 << 20;
+
 /// The gateway's life. Started by the monitor.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -137,6 +140,7 @@ pub fn main() -> ExitCode {
         tell!(Error: "this process is started by `hacher-fabric serve`");
         return ExitCode::from(2);
     };
+    keep_freed_memory(KEPT_BYTES);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
