@@ -16,7 +16,7 @@ use hacher_libos_net::attach::Attachment;
 use hacher_libos_net::clock::Monotonic;
 use hacher_libos_net::end::End;
 use hacher_libos_net::error::Exhausted;
-use hacher_libos_net::fault::Cause;
+use hacher_libos_net::fault::{Cause, KeptBack};
 use hacher_libos_net::invocation::{GatewayLife, InvocationId};
 use hacher_libos_net::layout::{OutboxLayout, cursor_word, outbox_word, page_word, ring_capacity};
 use hacher_libos_net::seal::RecordContext;
@@ -918,6 +918,27 @@ fn a_record_that_is_given_up_waits_for_its_end_beside_what_makes_room_for_it() {
     runner.settle();
     let given_up = answers(&mut join.gateway).bodies;
     assert_eq!(given_up, [(3, vec![b'l'; 3 << 19])], "by the error port");
+}
+
+#[test]
+fn a_record_that_is_given_up_and_does_not_end_is_told_and_not_tried_again() {
+    let mut join = Join::new();
+    let (record, body) = (record(1), with_headers(b"the beginning"));
+    let Attachment { own, sender, .. } = &mut join.left;
+    sender.send(own, 0, &record, &body, false).unwrap();
+    drop(join.monitor.attach(join.j, 0));
+    join.die_on(0, 9);
+    let mut runner = Runner::new(LENGTHS, join.monitor.attach(join.j, 0));
+    runner.settle();
+    assert_eq!(answers(&mut join.gateway), Answers::default());
+    join.left.sender.abort(&join.left.own, 0, &record).unwrap();
+    runner.settle();
+    let notices = answers(&mut join.gateway).notices;
+    let [(1, notice)] = notices.as_slice() else {
+        panic!("one notice, not {notices:?}")
+    };
+    assert_eq!((notice.cause, notice.attempts), (Cause::Died, 9));
+    assert_eq!(notice.kept_back, Some(KeptBack::NotWhole));
 }
 
 #[test]

@@ -53,9 +53,10 @@ impl Bell {
     }
 }
 
-/// The end of the time in which a gateway that has rung now does not ring again.
+/// After the time in which a gateway that has rung now does not ring again: as long again, as a run may begin
+/// when its request has its reply already.
 fn loud_until() -> Instant {
-    Instant::now() + Duration::from_nanos(BELL_QUIET_NS)
+    Instant::now() + 2 * Duration::from_nanos(BELL_QUIET_NS)
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use super::arriving::Arriving;
 use super::begin_queue::BeginQueue;
 use super::budget::{self, Account, Budget, Charge};
 use super::client::Client;
+use super::daemon_bell::DaemonBell;
 use super::ids::Ids;
-use super::in_flight::InFlight;
 use super::pace::BYTES_AT_ONCE;
 use super::parts::{Part, Parts};
 use super::progress::Progress;
@@ -142,7 +142,6 @@ pub(crate) struct Endpoint {
 /// A request that is in flight; gives its place back when dropped.
 pub(crate) struct Admission {
     endpoint: Rc<Endpoint>,
-    all: Rc<InFlight>,
 }
 
 /// Who waits for an answer.
@@ -265,8 +264,8 @@ impl Endpoint {
         self.in_flight.get() < self.begin.in_flight
     }
 
-    /// Takes a place among the requests in flight, of this chain and of all; `None` if there is none.
-    pub(crate) fn admit(self: &Rc<Self>, all: &Rc<InFlight>) -> Option<Admission> {
+    /// Takes a place among the requests in flight; `None` if there is none.
+    pub(crate) fn admit(self: &Rc<Self>, daemon: &DaemonBell) -> Option<Admission> {
         if !self.has_place() {
             return None;
         }
@@ -274,10 +273,11 @@ impl Endpoint {
         self.in_flight.set(in_flight);
         // Said before the daemon is woken by the first: it looks for it.
         self.own.set_in_flight(u64::from(in_flight));
-        all.begin(|| self.own.now());
+        if in_flight == 1 {
+            daemon.note_begun(self.own.now());
+        }
         Some(Admission {
             endpoint: Rc::clone(self),
-            all: Rc::clone(all),
         })
     }
 
@@ -495,7 +495,6 @@ impl Drop for Admission {
         let in_flight = self.endpoint.in_flight.get().saturating_sub(1);
         self.endpoint.in_flight.set(in_flight);
         self.endpoint.own.set_in_flight(u64::from(in_flight));
-        self.all.end();
     }
 }
 

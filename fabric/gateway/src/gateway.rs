@@ -2,10 +2,10 @@
 
 use super::access::AccessLog;
 use super::budget::Budget;
+use super::daemon_bell::DaemonBell;
 use super::drain::Draining;
 use super::endpoint::Endpoint;
 use super::evidence::Evidence;
-use super::in_flight::InFlight;
 use super::places::Places;
 use hacher_libos_net::attach::Channel;
 use hacher_libos_net::telemetry::{Counter, Gauge};
@@ -22,8 +22,8 @@ pub(super) struct Gateway {
     pub(super) places: Rc<Places>,
     /// Its places in the chains, by their names.
     pub(super) endpoints: RefCell<BTreeMap<String, Rc<Endpoint>>>,
-    /// How many requests are, over all chains.
-    pub(super) in_flight: Rc<InFlight>,
+    /// Who is told of requests that begin.
+    pub(super) daemon_bell: DaemonBell,
     /// When the first certificate expires, and the first authority for those of clients, in seconds since
     /// 1970.
     pub(super) expiries: Cell<[u64; 2]>,
@@ -45,7 +45,7 @@ impl Gateway {
             budget,
             places: Rc::clone(&places),
             endpoints: RefCell::default(),
-            in_flight: Rc::default(),
+            daemon_bell: DaemonBell::default(),
             expiries: Cell::default(),
             drain: Rc::new(Draining::new()),
             evidence,

@@ -39,7 +39,7 @@
 //! endpoint      the gateway's place in one chain: outbox, rings, who waits for which invocation
 //! intake        what functions send, taken in and matched with who waits
 //! egress_hop    how that came, of requests that are traced
-//! in_flight     how many requests, and the bell of the daemon
+//! daemon_bell   what tells the daemon of requests
 //! ids           the ids of requests
 //! arriving      records of which some segments are here
 //! parts         records that a joined reply waits for
@@ -66,6 +66,7 @@ mod client;
 mod client_wait;
 mod collecting;
 mod connection;
+mod daemon_bell;
 mod departure;
 mod drain;
 mod egress_hop;
@@ -77,7 +78,6 @@ mod held;
 #[doc(hidden)]
 pub mod hostile;
 mod ids;
-mod in_flight;
 mod intake;
 mod listener;
 mod location;
@@ -214,7 +214,7 @@ async fn run(channel: Rc<Channel>) -> Result<(), AttachError> {
                 }
                 Err(reason) => channel.say_renewed(false, &reason)?,
             },
-            Some(Instruction::Bell(bell)) => gateway.in_flight.set_bell(bell),
+            Some(Instruction::Bell(bell)) => gateway.daemon_bell.set(bell),
             Some(Instruction::Readiness(chains)) => {
                 for chain in chains {
                     if let Some(endpoint) = gateway.endpoint(chain.chain.as_str()) {

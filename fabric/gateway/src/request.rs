@@ -121,7 +121,7 @@ async fn exchange(
         Err(problem) => return problem.with("chain", chain).response(),
     };
     // Not before: whoever uploads slowly, or nothing at all, takes no place from requests that are there.
-    let Some(admission) = endpoint.admit(&gateway.in_flight) else {
+    let Some(admission) = endpoint.admit(&gateway.daemon_bell) else {
         return shed(endpoint).with("chain", chain).response();
     };
     let waiting = endpoint.expect(progress.clone());

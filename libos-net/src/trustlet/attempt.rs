@@ -76,22 +76,24 @@ where
         job.attempt = suspect.attempts;
         self.tell_dead_run(&job, suspect, Outcome::Failed);
         self.mark_running(&job, Monotonic::from_ns(0));
-        let mut fault = Fault {
-            code: suspect.code,
-            ..suspect.cause.into()
-        };
         match suspect.stage {
-            Stage::Run => self.give_up(job, &fault),
-            Stage::ErrorPort => {
-                fault.kept_back = Some(KeptBack::Fatal);
-                self.give_up(job, &fault);
-            }
+            Stage::Run => self.give_up(job, &suspect.fault()),
+            Stage::ErrorPort => self.give_up_without(job, suspect, KeptBack::Fatal),
             // Nobody can be told.
             Stage::Notice => {
                 self.place.own.count(Counter::Failed, 1);
                 self.drop_job(job);
             }
         }
+    }
+
+    /// Gives up on it without the `error` port.
+    pub(super) fn give_up_without(&mut self, job: Job, suspect: &Suspect, kept_back: KeptBack) {
+        let fault = Fault {
+            kept_back: Some(kept_back),
+            ..suspect.fault()
+        };
+        self.give_up(job, &fault);
     }
 
     /// Says in the instance page what runs now, and since when the handler does.

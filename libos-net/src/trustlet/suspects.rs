@@ -10,6 +10,7 @@
 //! ```
 
 use crate::clock::Monotonic;
+use crate::fault::notice::Fault;
 use core::time::Duration;
 use hacher_data_path::attach::message::Begin;
 use hacher_data_path::fault::cause::Cause;
@@ -55,6 +56,16 @@ pub(crate) struct Suspect {
     pub(crate) last: bool,
     /// The last process died in it: its death was not told before.
     pub(crate) is_new: bool,
+}
+
+impl Suspect {
+    /// What it is given up for.
+    pub(crate) fn fault(&self) -> Fault {
+        Fault {
+            code: self.code,
+            ..self.cause.into()
+        }
+    }
 }
 
 /// All that are not released. Empty but after a death.

@@ -7,7 +7,7 @@ use super::job::{Delayed, Job, Then, Times, Unfinished};
 use super::join::{Bundle, Joined};
 use super::suspects::Stage;
 use crate::clock::Monotonic;
-use crate::fault::notice::Fault;
+use crate::fault::notice::{Fault, KeptBack};
 use crate::sdk::failure::Failure;
 use crate::sdk::input::Input;
 use crate::sdk::output::Output;
@@ -15,7 +15,7 @@ use crate::sdk::part::Part;
 use hacher_data_path::fault::cause::Cause;
 use hacher_data_path::inlet::{Opened, Step, Taking};
 use hacher_data_path::page::counter::Counter;
-use hacher_data_path::page::telemetry::Phase;
+use hacher_data_path::page::telemetry::{Outcome, Phase};
 use hacher_data_path::record::refusal::Refusal;
 use hacher_data_path::region::layout::{SEGMENT_BYTES, page_word};
 
@@ -199,8 +199,11 @@ where
     /// A record that belongs to a join.
     pub(super) fn join(&mut self, mut job: Job) {
         let then = match self.suspect(&job).filter(|suspect| self.is_last(suspect)) {
-            Some(suspect) if job.streams && self.leaves_by_error_port(&suspect) => {
+            Some(mut suspect) if job.streams && self.leaves_by_error_port(&suspect) => {
                 job.attempt = suspect.attempts;
+                // Whatever becomes of the rest.
+                self.tell_dead_run(&job, &suspect, Outcome::Failed);
+                suspect.is_new = false;
                 Then::GiveUp(suspect)
             }
             Some(suspect) => return self.give_up_suspect(job, &suspect),
@@ -231,7 +234,13 @@ where
             }
             job.streams = false;
             if let Some(Err(_)) = arrived {
-                return self.lose(job, lost);
+                return match then {
+                    // Its producer's retry is the same record, and would have all attempts once more.
+                    Then::GiveUp(suspect) if lost == Some(Lost::Abandoned) => {
+                        self.give_up_without(job, &suspect, KeptBack::NotWhole);
+                    }
+                    _ => self.lose(job, lost),
+                };
             }
             self.place.own.store(page_word::RUNNING_INBOUND, 0);
         }

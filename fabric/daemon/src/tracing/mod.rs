@@ -26,7 +26,7 @@ use exporter::Exporter;
 use hacher_http::access::Record;
 use queue::Queue;
 use requests::Requests;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -37,8 +37,6 @@ use tokio::time::sleep;
 /// How often pages are read while there are requests of which more may be told. Each keeps the last 256
 /// spans.
 const COLLECT_EVERY: Duration = Duration::from_millis(20);
-/// And after how many requests at the latest.
-const COLLECT_AFTER: u32 = 64;
 
 /// All that concerns traces, in a daemon that has a collector.
 pub(super) struct Tracer {
@@ -49,8 +47,6 @@ pub(super) struct Tracer {
     exporter: Rc<Exporter>,
     /// A request was told of.
     news: Notify,
-    /// Requests that were told of since pages were read.
-    uncollected: Cell<u32>,
 }
 
 impl Tracer {
@@ -66,7 +62,6 @@ impl Tracer {
             connector,
             exporter: Rc::clone(&exporter),
             news: Notify::new(),
-            uncollected: Cell::new(0),
         });
         let collects = Rc::clone(&tracer);
         spawn_local(async move { collects.keep_collecting().await });
@@ -80,15 +75,12 @@ impl Tracer {
             .borrow_mut()
             .ended(record, &self.tables.borrow(), &self.queue);
         self.news.notify_one();
-        self.uncollected.set(self.uncollected.get() + 1);
-        if self.uncollected.get() >= COLLECT_AFTER {
-            self.collect();
-        }
+        // Many requests may come, one after another, before it is time to.
+        self.collect();
     }
 
     /// Reads what instances have told since the last time.
     pub(super) fn collect(&self) {
-        self.uncollected.set(0);
         self.requests
             .borrow_mut()
             .collect(&self.tables.borrow(), &self.queue);
