@@ -35,6 +35,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -78,6 +80,9 @@ pub(super) fn prepare(listener: Listener) -> Result<Acceptor, ListenError> {
         .transpose()?;
     Ok(Acceptor { socket, tls })
 }
+
+/// A client's socket, or TLS over it: one type, as all that speaks HTTP over it would be there twice.
+type Link = Either<Wire, Box<TlsStream<Wire>>>;
 
 /// Runs tasks in this thread.
 #[derive(Clone, Copy)]
@@ -133,7 +138,7 @@ async fn connect(
     let connection = Rc::clone(&place.connection);
     let wire = Wire::new(stream, place);
     let Some(tls) = tls else {
-        let screen = Screen::new(wire).ended_by(&connection, &gateway.drain);
+        let screen = Screen::new(Link::Left(wire)).ended_by(&connection, &gateway.drain);
         screen.exchange().set_peer(peer);
         return speak(gateway, &connection, screen, None).await;
     };
@@ -149,9 +154,10 @@ async fn connect(
     connection.note_look();
     let shaken = stream.get_ref().1;
     let (agreed, binding) = (shaken.alpn_protocol().map(<[u8]>::to_vec), tls.binding(shaken));
+    let link = Link::Right(Box::new(stream));
     let screen = match agreed.as_deref() {
-        Some(b"h2") => Screen::through(stream),
-        _ => Screen::new(stream).ended_by(&connection, &gateway.drain),
+        Some(b"h2") => Screen::through(link),
+        _ => Screen::new(link).ended_by(&connection, &gateway.drain),
     };
     screen.exchange().set_over_tls(binding);
     screen.exchange().set_peer(peer);
