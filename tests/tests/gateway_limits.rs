@@ -82,21 +82,25 @@ fn gateway_memory(service: &Service) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// Raises this process's limit on descriptors; whether there are so many.
-fn has_descriptors(count: u64) -> bool {
+/// Descriptors for all tests of this file together, as they run beside each other: the largest holds 4,100
+/// connections.
+const DESCRIPTORS: u64 = 8000;
+
+/// Raises this process's limit on descriptors; whether there are [`DESCRIPTORS`].
+fn has_descriptors() -> bool {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let present = getrlimit(Resource::Nofile);
     let maximum = present.maximum.unwrap_or(u64::MAX);
     let wanted = Rlimit {
-        current: Some(count.min(maximum).max(present.current.unwrap_or(0))),
+        current: Some(DESCRIPTORS.min(maximum).max(present.current.unwrap_or(0))),
         maximum: present.maximum,
     };
     let _ = setrlimit(Resource::Nofile, wanted);
     let enough = getrlimit(Resource::Nofile)
         .current
-        .is_none_or(|current| current >= count);
+        .is_none_or(|current| current >= DESCRIPTORS);
     if !enough {
-        eprintln!("skipped: this needs {count} descriptors");
+        eprintln!("skipped: this needs {DESCRIPTORS} descriptors");
     }
     enough
 }
@@ -165,7 +169,7 @@ fn replies_that_nobody_reads_are_bounded_and_end() {
 
 #[test]
 fn silence_locks_nobody_out() {
-    if !has_descriptors(4000) {
+    if !has_descriptors() {
         return;
     }
     let service = Service::start(&echo("t", "")).unwrap();
@@ -197,7 +201,7 @@ fn silence_locks_nobody_out() {
 
 #[test]
 fn health_is_answered_when_every_connection_is_busy() {
-    if !has_descriptors(4000) {
+    if !has_descriptors() {
         return;
     }
     let service = Service::start(&chain(
@@ -260,7 +264,7 @@ fn backlog() -> u32 {
 
 #[test]
 fn a_burst_of_connections_waits_for_no_second_syn() {
-    if backlog() < 1000 || !has_descriptors(4000) {
+    if backlog() < 1000 || !has_descriptors() {
         eprintln!("skipped: this needs net.core.somaxconn of 1000");
         return;
     }
