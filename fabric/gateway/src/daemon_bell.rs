@@ -11,7 +11,7 @@ use std::time::Duration;
 #[derive(Default)]
 pub(super) struct DaemonBell {
     bell: RefCell<Option<Doorbell>>,
-    /// Until when whoever was rung watches, though nothing is in flight.
+    /// Until then the daemon keeps watching, and is not rung.
     quiet_until: Cell<Option<Monotonic>>,
 }
 

@@ -22,7 +22,7 @@ pub(super) struct Gateway {
     pub(super) places: Rc<Places>,
     /// Its places in the chains, by their names.
     pub(super) endpoints: RefCell<BTreeMap<String, Rc<Endpoint>>>,
-    /// Who is told of requests that begin.
+    /// Tells the daemon of requests.
     pub(super) daemon_bell: DaemonBell,
     /// When the first certificate expires, and the first authority for those of clients, in seconds since
     /// 1970.

@@ -84,9 +84,9 @@ pub fn lock_down(program: &[u8]) -> Result<(), Errno> {
     Err(Errno::from_raw_os_error(code))
 }
 
-/// Has the allocator keep up to `bytes` that are freed at the end of its heap. The C library gives them back
-/// to the kernel from 128 KiB on, and whoever takes and frees a few records of 64 KiB again and again then
-/// spends more time on new pages than on the records. Elsewhere than with glibc nothing changes.
+/// Has the allocator keep up to `bytes` of free memory at the end of its heap. glibc returns it to the kernel
+/// from 128 KiB on, so a process that allocates and frees records of 64 KiB pays for new pages each time.
+/// With other C libraries nothing changes.
 pub fn keep_freed_memory(bytes: u32) {
     #[cfg(target_env = "gnu")]
     {

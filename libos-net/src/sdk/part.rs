@@ -14,8 +14,8 @@ use std::sync::Arc;
 pub struct Part {
     upstream: Name,
     port: Name,
-    /// Headers prefix and as much of the body as has been opened and not yet been handed to a [`Reader`](super::input::Reader);
-    /// the headers alone of what is in place.
+    /// Headers prefix and as much of the body as has been opened and not yet been handed to a `Reader`; the
+    /// headers alone of what is in place.
     pub(super) plain: Vec<u8>,
     /// Where in `plain` the body starts.
     pub(super) body_at: usize,
@@ -125,8 +125,8 @@ impl Part {
         self.complete = true;
     }
 
-    /// Of a body in place, copies the piece from `at` on for a [`Reader`](super::input::Reader), in place of the piece before;
-    /// `false` if there is no more of it yet.
+    /// Of a body in place, copies the piece from `at` on for a `Reader`, in place of the piece before; `false`
+    /// if there is no more of it yet.
     pub(super) fn copy_piece(&mut self, at: usize) -> bool {
         let piece = self.in_place.len_bytes().saturating_sub(at).min(SEGMENT_BYTES);
         if piece == 0 {
@@ -186,7 +186,7 @@ impl Part {
     }
 
     /// The body, as far as it has arrived. The parts of a join have always arrived whole; of a single large
-    /// record this may be its beginning, and [`Input::bytes`](super::input::Input::bytes) waits for all of it.
+    /// record this may be its beginning, and [`Input::bytes`](crate::Input::bytes) waits for all of it.
     ///
     /// On a `mapped` edge the bytes are copied when they are first asked for; see [`Self::view`].
     #[must_use]

@@ -72,8 +72,8 @@ where
         let place = &mut self.place;
         let own = &place.own;
         let mut source = Arriving::new(own, &mut place.receiver, job);
-        // The parts of a join are whole, but may have been given up while they waited; a single record may have
-        // been used up by its reader.
+        // The parts of a join are whole, but may have been given up while they waited; a single record may
+        // have been used up by its reader.
         let mut open_again = || match job.bundle.places.len() {
             1 => source.restart(&mut job.bundle),
             _ => source.reopen_first(&mut job.bundle),

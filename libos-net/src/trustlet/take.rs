@@ -201,7 +201,7 @@ where
         let then = match self.suspect(&job).filter(|suspect| self.is_last(suspect)) {
             Some(mut suspect) if job.streams && self.leaves_by_error_port(&suspect) => {
                 job.attempt = suspect.attempts;
-                // Whatever becomes of the rest.
+                // Now, as its rest may never come.
                 self.tell_dead_run(&job, &suspect, Outcome::Failed);
                 suspect.is_new = false;
                 Then::GiveUp(suspect)
