@@ -3,6 +3,7 @@
 
 mod environment;
 
+use hacher_skipped::skipped;
 use hacher_trustlet_host::VERSION;
 use serde_json::Value;
 use std::fs;
@@ -18,8 +19,8 @@ fn fabric() -> Option<PathBuf> {
     if says.as_deref() == Some(&format!("hacher-fabric {VERSION}")) {
         return Some(path);
     }
-    eprintln!(
-        "skipped: {} is {says:?}; `cargo test --workspace` builds it",
+    skipped!(
+        "{} is {says:?}; `cargo test --workspace` builds it",
         path.display()
     );
     None

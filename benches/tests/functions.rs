@@ -15,6 +15,7 @@ use hacher_benches::python::way::Way;
 use hacher_benches::subject::{Cores, Place, checksum};
 use hacher_fabric::http::Connection;
 use hacher_fabric::tree::Tree;
+use hacher_skipped::skipped;
 use hyper::Method;
 use std::ffi::OsString;
 use std::fs;
@@ -29,7 +30,7 @@ fn each_answers_in_a_chain_what_it_answers_behind_https_and_in_a_process_of_its_
     let bench = Path::new(env!("CARGO_BIN_EXE_hacher-bench"));
     let fabric = bench.with_file_name("hacher-fabric");
     if !fabric.exists() {
-        println!("skipped: `cargo test --workspace` builds {}", fabric.display());
+        skipped!("`cargo test --workspace` builds {}", fabric.display());
         return;
     }
     let sources = Sources::write().unwrap();
@@ -39,7 +40,7 @@ fn each_answers_in_a_chain_what_it_answers_behind_https_and_in_a_process_of_its_
     let mut files: Vec<OsString> = Vec::new();
     for function in ALL {
         if let Some(why) = venv.lacks(function.name, function.packages) {
-            println!("skipped: {why}");
+            skipped!("{why}");
             continue;
         }
         let file = sources.path(&format!("{}.toml", function.name));
@@ -68,7 +69,7 @@ fn each_answers_in_a_chain_what_it_answers_behind_https_and_in_a_process_of_its_
         let mut ways: Vec<Box<dyn Way>> = vec![Box::new(Once::new(function, of, at).unwrap())];
         let servers = if function.does_nothing() { 3 } else { 1 };
         match venv.lacks("the server", SERVER) {
-            Some(why) => println!("skipped: {why}"),
+            Some(why) => skipped!("{why}"),
             None => ways.push(Box::new(
                 OverHttps::start(bench, function, servers, of, at).unwrap(),
             )),

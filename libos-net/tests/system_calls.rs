@@ -18,6 +18,7 @@ use hacher_libos_net::clock;
 use hacher_libos_net::inlet::Step;
 use hacher_libos_net::process::lock_down;
 use hacher_libos_net::telemetry::Counter;
+use hacher_skipped::skipped;
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -78,7 +79,7 @@ fn end_of(child: Pid) -> WaitStatus {
 /// Whether this machine can say by system call alone what must be said here; prints why if not.
 fn is_skipped() -> bool {
     if end_of(start(|| {})).exit_status() == Some(77) {
-        println!("skipped: no seccomp program can be installed here");
+        skipped!("no seccomp program can be installed here");
         return true;
     }
     // Finding out how to read the clock takes calls, once.
@@ -87,7 +88,7 @@ fn is_skipped() -> bool {
         let _ = clock::now();
     };
     if end_of(start(reads_clock)).exit_status() != Some(0) {
-        println!("skipped: this machine's clock needs a system call");
+        skipped!("this machine's clock needs a system call");
         return true;
     }
     false

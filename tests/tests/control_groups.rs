@@ -2,6 +2,7 @@
 //! process must be alone where it was started.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
+use hacher_skipped::skipped;
 use hacher_tests::programs::PROGRAM;
 use hacher_tests::{Service, executable, function, until};
 use hacher_trustlet_host::chosen::jail::programs_missing_here;
@@ -114,7 +115,7 @@ fn chains_and_instances_have_control_groups_where_the_service_has_one_to_divide(
     let group = match Group::make() {
         Ok(group) => group,
         Err(why) => {
-            println!("skipped: {why}");
+            skipped!("{why}");
             return;
         }
     };
@@ -194,7 +195,7 @@ fn told(service: &Service, words: &str) -> (u16, String) {
 
 fn everything_of_an_instance_is_bounded_as_one(group: &Group) {
     if let Some(missing) = programs_missing_here() {
-        println!("skipped: {missing}");
+        skipped!("{missing}");
         return;
     }
     let program = executable("test-function");

@@ -2,6 +2,7 @@
 //! silence, slowness, refusals, and records that nobody waits for.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
+use hacher_skipped::skipped;
 use hacher_tests::{Service, function, functions};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -100,7 +101,7 @@ fn has_descriptors() -> bool {
         .current
         .is_none_or(|current| current >= DESCRIPTORS);
     if !enough {
-        eprintln!("skipped: this needs {DESCRIPTORS} descriptors");
+        skipped!("this needs {DESCRIPTORS} descriptors");
     }
     enough
 }
@@ -265,7 +266,7 @@ fn backlog() -> u32 {
 #[test]
 fn a_burst_of_connections_waits_for_no_second_syn() {
     if backlog() < 1000 || !has_descriptors() {
-        eprintln!("skipped: this needs net.core.somaxconn of 1000");
+        skipped!("this needs net.core.somaxconn of 1000");
         return;
     }
     let service = Service::start(&echo("t", "")).unwrap();

@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "limits are set between fork and exec")]
 
 use hacher_fabric::http::Connection;
+use hacher_skipped::skipped;
 use hacher_tests::{executable, function};
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, WaitOptions, getrlimit, getuid, kill_process, setrlimit, wait,
@@ -390,7 +391,7 @@ fn sweep(machine: &mut Machine, resource: Resource, limits: &[u64], words: &[&st
     let highest = getrlimit(resource).maximum.unwrap_or(u64::MAX);
     for &limit in limits {
         if limit > highest {
-            println!("skipped: {limit} is above this process's own hard limit of {highest}");
+            skipped!("{limit} is above this process's own hard limit of {highest}");
             continue;
         }
         machine.limit(resource, limit);
@@ -475,7 +476,7 @@ fn few_processes_are_worked_with_or_named_and_a_signal_ends_the_wait() {
     let used = if getuid().is_root() {
         machine.user = Some(nobody_elses());
         if !machine.can_run() {
-            println!("skipped: another user cannot run what was built here");
+            skipped!("another user cannot run what was built here");
             return;
         }
         0
@@ -506,7 +507,7 @@ fn sweep_group(machine: &mut Machine, limits: &[(u64, u64)], words: &[&str]) {
     for user in users() {
         machine.user = user;
         if !machine.can_run() {
-            println!("skipped: another user cannot run what was built here");
+            skipped!("another user cannot run what was built here");
             continue;
         }
         let mut suffices = None;
@@ -528,7 +529,7 @@ fn sweep_group(machine: &mut Machine, limits: &[(u64, u64)], words: &[&str]) {
 fn few_processes_of_a_control_group_are_worked_with_or_named() {
     let mut machine = Machine::new();
     let Some(group) = ControlGroup::new("pids", "pids.max", "pids.max") else {
-        println!("skipped: no control group with a limit on processes can be made here");
+        skipped!("no control group with a limit on processes can be made here");
         return;
     };
     machine.group = Some(group);
@@ -541,7 +542,7 @@ fn few_processes_of_a_control_group_are_worked_with_or_named() {
 fn little_memory_of_a_control_group_is_named() {
     let mut machine = Machine::new();
     let Some(group) = ControlGroup::new("memory", "memory.limit_in_bytes", "memory.max") else {
-        println!("skipped: no control group with a limit on memory can be made here");
+        skipped!("no control group with a limit on memory can be made here");
         return;
     };
     machine.group = Some(group);
@@ -599,7 +600,7 @@ fn every_limit_from_one_up() {
     for user in users() {
         machine.user = user;
         if !machine.can_run() {
-            println!("skipped: another user cannot run what was built here");
+            skipped!("another user cannot run what was built here");
             continue;
         }
         let words = ["needs ", "open files", "ulimit -n"];

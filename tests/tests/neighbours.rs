@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_fabric::http::Connection;
+use hacher_skipped::skipped;
 use hacher_tests::programs::PROGRAM;
 use hacher_tests::{Service, executable, function, until};
 use hacher_trustlet_host::chosen::jail::programs_missing_here;
@@ -79,7 +80,7 @@ fn can_bring_back() -> bool {
 fn functions_that_spin_go_behind_those_of_another_chain_and_come_back() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     if !can_bring_back() {
-        println!("skipped: this user may not bring processes back from the background");
+        skipped!("this user may not bring processes back from the background");
         return;
     }
     static STOP: AtomicBool = AtomicBool::new(false);
@@ -138,11 +139,11 @@ fn a_chain_that_is_alone_is_never_in_the_background() {
 #[test]
 fn programs_that_spin_take_their_functions_chain_behind_another() {
     if !can_bring_back() {
-        println!("skipped: this user may not bring processes back from the background");
+        skipped!("this user may not bring processes back from the background");
         return;
     }
     if let Some(missing) = programs_missing_here() {
-        println!("skipped: {missing}");
+        skipped!("{missing}");
         return;
     }
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

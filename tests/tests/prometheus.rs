@@ -2,6 +2,7 @@
 //! asks. Where there is no Prometheus (Debian's package `prometheus`), this says so and tries nothing.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
+use hacher_skipped::skipped;
 use hacher_tests::tenants::{get, until};
 use hacher_tests::{Scrape, Service, function};
 use serde_json::Value;
@@ -32,7 +33,7 @@ fn has(program: &str) -> bool {
         .stderr(Stdio::null());
     let found = version.status().is_ok();
     if !found {
-        println!("skipped: there is no {program} in the path");
+        skipped!("there is no {program} in the path");
     }
     found
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use hacher_fabric::http::{Connection, Reply};
+use hacher_skipped::skipped;
 use hacher_tests::activation::{Activated, Activation};
 use hacher_tests::{descendants, function};
 use hyper::Method;
@@ -202,7 +203,7 @@ fn the_units_of_the_examples_are_understood_by_systemd() {
         .args(&units)
         .output()
     else {
-        println!("skipped: there is no systemd-analyze");
+        skipped!("there is no systemd-analyze");
         return;
     };
     let said = String::from_utf8_lossy(&output.stderr);

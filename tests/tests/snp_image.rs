@@ -2,6 +2,7 @@
 //! trustlet beside it comes to nothing: `trustlet-host/snp/image/run` says so by its exit code.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
+use hacher_skipped::skipped;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -46,7 +47,7 @@ fn the_image_boots_and_nothing_comes_of_any_attack() {
     };
     let said = String::from_utf8_lossy(&fs::read(said_at).unwrap()).into_owned();
     if status.code() == Some(NO_QEMU) {
-        println!("skipped: {}", said.lines().last().unwrap_or("no QEMU"));
+        skipped!("{}", said.lines().last().unwrap_or("no QEMU"));
         return;
     }
     assert!(status.success(), "{said}");

@@ -2,6 +2,7 @@
 //! twice the same.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
+use hacher_skipped::skipped;
 use hacher_tests::executable;
 use hacher_tests::said_twice::{MachineOnly, compare};
 use serde_json::Value;
@@ -140,7 +141,7 @@ fn what_cannot_be_counted_is_named_with_its_reason() {
     let mut cases = vec![(text, "ELF"), (folder.path().join("missing"), "No such file")];
     match strip {
         Ok(status) if status.success() => cases.push((stripped, "no debug information")),
-        _ => println!("skipped: there is no `strip`"),
+        _ => skipped!("there is no `strip`"),
     }
     for (path, reason) in cases {
         let output = tcb(folder.path(), &[path.to_str().unwrap()]);

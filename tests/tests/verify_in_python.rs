@@ -7,6 +7,7 @@ mod copies;
 
 use copies::{COPIES, forged, line, with};
 use hacher_evidence::{Evidence, Kind};
+use hacher_skipped::skipped;
 use hacher_tests::tenants::get;
 use hacher_tests::{Service, functions};
 use std::collections::BTreeSet;
@@ -31,7 +32,7 @@ fn can_run() -> bool {
     let tried = python().args(["-c", "import cryptography"]).output();
     let can = tried.is_ok_and(|output| output.status.success());
     if !can {
-        println!("skipped: there is no python3 with the package `cryptography`");
+        skipped!("there is no python3 with the package `cryptography`");
     }
     can
 }

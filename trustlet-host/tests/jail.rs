@@ -15,6 +15,7 @@
 #[path = "jail/program.rs"]
 mod program;
 
+use hacher_skipped::skipped;
 use hacher_trustlet_host::process::files::Files;
 use hacher_trustlet_host::process::image::Image;
 use hacher_trustlet_host::process::jail::{
@@ -175,7 +176,7 @@ impl Fixture {
             .missing()
             .iter()
             .filter(|missing| layers.contains(&missing.layer));
-        lacking.map(|missing| println!("skipped: {missing}")).count() == 0
+        lacking.map(|missing| skipped!("{missing}")).count() == 0
     }
 
     fn loader(&self) -> String {
@@ -482,7 +483,7 @@ fn without_views_of_its_own_landlock_refuses() {
         assert_eq!(outcomes[name], "EACCES", "{name}");
     }
     if fixture.layers.landlock_abi() < 6 {
-        println!("skipped: this Landlock has no rules for all of TCP, signals and abstract sockets");
+        skipped!("this Landlock has no rules for all of TCP, signals and abstract sockets");
         return;
     }
     assert_eq!(outcomes["connect by TCP"], "EACCES");
@@ -534,7 +535,7 @@ fn with_programs() -> Option<Fixture> {
     use hacher_trustlet_host::process::jail::programs_missing;
     let mut fixture = Fixture::new();
     if let Some(missing) = programs_missing(&fixture.layers) {
-        println!("skipped: {missing}");
+        skipped!("{missing}");
         return None;
     }
     let mut given = Files::default();
@@ -1104,7 +1105,7 @@ fn a_function_finds_what_the_book_says_and_nothing_else() {
     }
     let mut documented = documented_paths();
     if !Path::new("/usr/share/zoneinfo/Etc/UTC").exists() {
-        println!("skipped: this machine has no time zones");
+        skipped!("this machine has no time zones");
         documented.retain(|path, _| path != "/usr/share/zoneinfo" && path != "/etc/localtime");
     }
     let paths: Vec<&str> = documented.keys().map(String::as_str).collect();

@@ -1,5 +1,6 @@
 //! The virtual environments that the tests of functions in Python use.
 
+use hacher_skipped::skipped;
 use std::path::{Path, PathBuf};
 
 /// The environment of this name, which the script makes; `None`, and the reason said, where it was not run.
@@ -10,6 +11,6 @@ pub(crate) fn folder(name: &str, script: &str) -> Option<PathBuf> {
     if folder.join("pyvenv.cfg").is_file() {
         return Some(folder);
     }
-    println!("skipped: there is no `{}`: {script} makes it", folder.display());
+    skipped!("there is no `{}`: {script} makes it", folder.display());
     None
 }

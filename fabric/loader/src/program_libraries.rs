@@ -81,6 +81,7 @@ fn is_program(file: &File) -> bool {
 mod tests {
     use super::super::file::ChainFile;
     use super::*;
+    use hacher_skipped::skipped;
     use std::path::PathBuf;
 
     /// What a program of this machine links that this test does not; `None` if there is none such.
@@ -114,7 +115,7 @@ mod tests {
     #[test]
     fn what_a_program_links_is_given_to_its_function_and_what_is_missing_is_named() {
         let Some((program, library)) = program_with_a_library() else {
-            println!("skipped: no program of this machine links more than this test");
+            skipped!("no program of this machine links more than this test");
             return;
         };
         let folder = tempfile::tempdir().unwrap();

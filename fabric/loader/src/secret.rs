@@ -58,6 +58,7 @@ pub(super) fn open(path: &Path, folder: Option<&Beneath>) -> Result<File, Secret
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hacher_skipped::skipped;
     use std::io::Read;
     use std::path::PathBuf;
 
@@ -221,7 +222,7 @@ mod tests {
         std::fs::write(folder.path().join("key"), "mine").unwrap();
         let secrets = Beneath::new("--secrets-dir", folder.path()).unwrap();
         let Some(elsewhere) = Elsewhere::with(folder.path()) else {
-            println!("skipped: no process can be started in a mount namespace of its own (unshare, mount)");
+            skipped!("no process can be started in a mount namespace of its own (unshare, mount)");
             return;
         };
         let root = format!("/proc/{}/root", elsewhere.0.id());
@@ -230,7 +231,7 @@ mod tests {
             Path::new(&root).join(path)
         };
         if std::fs::read_to_string(there("more")).is_err() {
-            println!("skipped: this user may not look into the other namespace");
+            skipped!("this user may not look into the other namespace");
             return;
         }
         // Without a folder it is what its path leads to.

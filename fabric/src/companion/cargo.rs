@@ -142,13 +142,14 @@ fn arguments(package: &str, name: &str, target: &Target) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hacher_skipped::skipped;
     use std::fs;
 
     #[test]
     fn what_is_built_from_here_is_not_told_of_this_package() {
         let told = |command: &mut Command| String::from_utf8(command.output().unwrap().stdout).unwrap();
         if !told(&mut Command::new("env")).contains("CARGO_PKG_NAME=") {
-            eprintln!("skipped: cargo does not run this test");
+            skipped!("cargo does not run this test");
             return;
         }
         let mut command = Command::new("env");

@@ -218,6 +218,7 @@ unsafe impl OwnMemory for OwnMapping {}
 mod tests {
     use super::*;
     use core::sync::atomic::Ordering;
+    use hacher_skipped::skipped;
     use rustix::fd::OwnedFd;
     use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
@@ -247,7 +248,7 @@ mod tests {
             })
             .unwrap();
         if backed_bytes() == 0 {
-            println!("skipped: this kernel cannot back memory beforehand");
+            skipped!("this kernel cannot back memory beforehand");
             return;
         }
         assert_eq!(backed_bytes(), LEN_BYTES as i64);

@@ -3,6 +3,7 @@
 use super::killed::{Victim, killed_in};
 use super::programs::Given;
 use hacher_fabric::http::{Connection, Reply};
+use hacher_skipped::skipped;
 use hacher_tests::programs::PROGRAM;
 use hacher_tests::{Service, ServiceError, executable, instances};
 use hacher_trustlet_host::chosen::jail::programs_missing_here;
@@ -14,7 +15,7 @@ use std::process::Stdio;
 /// functions have no programs.
 fn chain(options: &str, env: &str, more: &str) -> Option<String> {
     if let Some(missing) = programs_missing_here() {
-        println!("skipped: {missing}");
+        skipped!("{missing}");
         return None;
     }
     let words = format!("http --port 8000 {options} -- {PROGRAM}");

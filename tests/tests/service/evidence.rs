@@ -3,6 +3,7 @@
 use hacher_evidence::manifest::{Logs, Purpose, Trust};
 use hacher_evidence::{Evidence, Kind, Manifest, emulated};
 use hacher_fabric::http::{Connection, Reply};
+use hacher_skipped::skipped;
 use hacher_tests::tenants::{Tenants, command, get, until, write};
 use hacher_tests::{Scrape, Service, functions};
 use ring::digest::{SHA256, digest};
@@ -437,7 +438,7 @@ fn a_long_answer_goes_on_when_its_gateway_has_read_what_there_was_room_for() {
         .collect();
     let tenants = Tenants::start(folder.path(), &chains, &[]).unwrap();
     if let Err(error) = shrink_channels(tenants.monitor_pid()) {
-        println!("skipped: the sockets of the monitor cannot be reached by this user: {error}");
+        skipped!("the sockets of the monitor cannot be reached by this user: {error}");
         return;
     }
     for number in 0..5 {

@@ -2,6 +2,7 @@
 //! two as they are: each is killed in a request, and gets it again.
 
 use super::killed::{Victim, killed_in};
+use hacher_skipped::skipped;
 use hacher_tests::{Service, executable, function};
 use hacher_trustlet_host::chosen::jail::programs_missing_here;
 use std::fs;
@@ -20,7 +21,7 @@ const KINDS: [(&str, &str); 4] = [
 /// The chain; `None`, and the reason said, where it cannot be.
 fn chain(folder: &Path) -> Option<String> {
     if let Some(missing) = programs_missing_here() {
-        println!("skipped: {missing}");
+        skipped!("{missing}");
         return None;
     }
     let venv = crate::python::venv()?;

@@ -1,6 +1,7 @@
 //! What a function finds: files that do not depend on the disk any more, ordinary system calls, and names for
 //! refused ones.
 
+use hacher_skipped::skipped;
 use hacher_tests::{Service, function};
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::PathBuf;
@@ -124,7 +125,7 @@ fn common_library() -> Option<PathBuf> {
 #[test]
 fn a_function_comes_back_after_its_library_was_replaced_and_removed() {
     let Some(library) = common_library() else {
-        println!("skipped: this test does not link libgcc_s");
+        skipped!("this test does not link libgcc_s");
         return;
     };
     let folder = tempfile::tempdir().unwrap();

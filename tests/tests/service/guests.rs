@@ -1,6 +1,7 @@
 //! Programs that chain files start by the key `http`, in Rust and in Python, friendly and hostile.
 
 use hacher_fabric::http::{Connection, Reply};
+use hacher_skipped::skipped;
 use hacher_tests::{Service, executable, instances};
 use hacher_trustlet_host::chosen::jail::programs_missing_here;
 use hyper::Method;
@@ -16,7 +17,7 @@ const HEAD: &str = "chain = \"t\"\nflow = [\"ingress -> f -> egress\"]\n[ingress
 /// Whether functions have programs here, Python among them where it is asked for; else the reason is said.
 fn is_possible(python: bool) -> bool {
     if let Some(missing) = programs_missing_here() {
-        println!("skipped: {missing}");
+        skipped!("{missing}");
         return false;
     }
     let asked = Command::new("python3")
@@ -24,7 +25,7 @@ fn is_possible(python: bool) -> bool {
         .stdout(Stdio::null())
         .status();
     if python && !asked.is_ok_and(|status| status.success()) {
-        println!("skipped: there is no python3");
+        skipped!("there is no python3");
         return false;
     }
     true

@@ -1,6 +1,7 @@
 //! What a function is made of besides its executable: arguments, and files that are measured, copied once and
 //! shared, and that nothing on disk changes any more.
 
+use hacher_skipped::skipped;
 use hacher_tests::{Service, executable, function};
 use hacher_trustlet_host::chosen::layers::{Layer, Layers};
 use rustix::process::{Pid, Signal, kill_process};
@@ -58,7 +59,7 @@ fn start(table: &str) -> Option<Service> {
         .into_iter()
         .find(|missing| missing.layer == Layer::MountNamespace)
     {
-        println!("skipped: {missing}");
+        skipped!("{missing}");
         return None;
     }
     Some(Service::start(&chain(table)).unwrap())

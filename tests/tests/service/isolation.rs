@@ -1,5 +1,6 @@
 //! What a trustlet, and the daemon, cannot do; and where plaintext and keys are not to be found.
 
+use hacher_skipped::skipped;
 use hacher_tests::process_memory::{Mappings, contains, known_to, memory_holds, port_secrets};
 use hacher_tests::{Service, function, functions};
 use std::fs::File;
@@ -37,7 +38,7 @@ fn a_hostile_function_is_refused_everything_and_the_chain_goes_on() {
 #[test]
 fn plaintext_is_in_its_trustlets_and_neither_in_the_daemon_nor_in_shared_memory() {
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can read the memory of processes that are not dumpable");
+        skipped!("only root can read the memory of processes that are not dumpable");
         return;
     }
     let chain = format!(
@@ -80,7 +81,7 @@ fn plaintext_is_in_its_trustlets_and_neither_in_the_daemon_nor_in_shared_memory(
 #[test]
 fn port_keys_are_with_monitor_and_trustlet_and_not_with_the_daemon() {
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can read the memory of processes that are not dumpable");
+        skipped!("only root can read the memory of processes that are not dumpable");
         return;
     }
     let chain = format!(

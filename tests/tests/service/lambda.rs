@@ -6,6 +6,7 @@ mod rust;
 
 use super::killed::{Victim, killed_in};
 use hacher_fabric::http::{Connection, Reply};
+use hacher_skipped::skipped;
 use hacher_tests::{Service, executable, instances};
 use hacher_trustlet_host::chosen::jail::programs_missing_here;
 use hyper::Method;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 /// and the reason said, where functions have no programs.
 fn chain(started: &str, more: &str) -> Option<String> {
     if let Some(missing) = programs_missing_here() {
-        println!("skipped: {missing}");
+        skipped!("{missing}");
         return None;
     }
     Some(format!(

@@ -1,6 +1,7 @@
 //! Mapped edges end to end: in the real tree of processes, their records are in the memory of both ends and
 //! in nobody else's.
 
+use hacher_skipped::skipped;
 use hacher_tests::process_memory::contains;
 use hacher_tests::{Service, function, functions};
 use std::collections::BTreeSet;
@@ -114,7 +115,7 @@ fn maps(pid: i32, inode: u64) -> Option<bool> {
 #[test]
 fn the_plaintext_of_a_mapped_edge_is_in_its_own_region_which_its_two_ends_alone_have_mapped() {
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can look at the memory of processes that are not dumpable");
+        skipped!("only root can look at the memory of processes that are not dumpable");
         return;
     }
     let chain = format!(

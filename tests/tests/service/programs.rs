@@ -1,6 +1,7 @@
 //! Functions with programs of their own: what these can do, what they cannot, and what is told of it.
 
 use hacher_fabric::http::Connection;
+use hacher_skipped::skipped;
 use hacher_tests::process_memory::{Mappings, digest_bytes, known_to, memory_holds, port_secrets};
 use hacher_tests::programs::PROGRAM;
 use hacher_tests::{Service, executable, function, instances};
@@ -16,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A chain of the function `f` with programs; `None`, and the reason said, where there can be none.
 fn chain(wanted: &str, more: &str) -> Option<String> {
     if let Some(missing) = programs_missing_here() {
-        println!("skipped: {missing}");
+        skipped!("{missing}");
         return None;
     }
     let program = executable("test-function");
@@ -136,7 +137,7 @@ impl Given {
     /// `None`, and the reason said, where nobody can look for it.
     pub(crate) fn new() -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
-            println!("skipped: only root can read the memory of processes that are not dumpable");
+            skipped!("only root can read the memory of processes that are not dumpable");
             return None;
         }
         // Composed at run time, so that no executable holds it.
@@ -219,7 +220,7 @@ fn no_more_connections_wait_at_a_socket_than_a_functions_network_allows() {
         return;
     };
     if !backlogs_are_bounded() {
-        println!("skipped: this kernel has no such setting for a network of a user's own");
+        skipped!("this kernel has no such setting for a network of a user's own");
         return;
     }
     let service = Service::start(&chain).unwrap();

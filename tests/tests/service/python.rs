@@ -2,6 +2,7 @@
 //! it was not run.
 
 use super::killed::{Victim, killed_in};
+use hacher_skipped::skipped;
 use hacher_tests::{Service, ServiceError, executable};
 use hacher_trustlet_host::chosen::jail::programs_missing_here;
 use serde_json::Value;
@@ -20,10 +21,7 @@ pub(crate) fn venv() -> Option<PathBuf> {
     if venv.join("pyvenv.cfg").is_file() {
         return Some(venv);
     }
-    println!(
-        "skipped: there is no `{}`: libos-net/python/run makes it",
-        venv.display()
-    );
+    skipped!("there is no `{}`: libos-net/python/run makes it", venv.display());
     None
 }
 
@@ -568,7 +566,7 @@ def f(text: str) -> str:
 fn what_no_function_may_do_is_refused_to_python_too() {
     let Some(app) = App::new(HOSTILE) else { return };
     let program = programs_missing_here().map_or("syscalls = \"program\"", |missing| {
-        println!("skipped, of functions with programs: {missing}");
+        skipped!("of functions with programs: {missing}");
         ""
     });
     for (profile, words) in [("", "native"), (program, "program")] {

@@ -8,6 +8,7 @@ use hacher_client::tls::Trust;
 use hacher_evidence::session::{ChannelBinding, EXPORTER_BYTES, EXPORTER_LABEL};
 use hacher_evidence::{Evidence, Manifest};
 use hacher_sealed_request::problem;
+use hacher_skipped::skipped;
 use hacher_tests::middle::{Forward, Middle, Pair, Script};
 use hacher_tests::tenants::{Tenants, command, get, until, write};
 use hacher_tests::{Scrape, Service, executable, function};
@@ -991,7 +992,7 @@ fn a_gateway_that_is_started_anew_meanwhile_is_asked_for_evidence_again() {
 fn has(program: &str) -> bool {
     let is_there = Command::new(program).arg("version").output().is_ok();
     if !is_there {
-        eprintln!("skipped: there is no `{program}` here");
+        skipped!("there is no `{program}` here");
     }
     is_there
 }

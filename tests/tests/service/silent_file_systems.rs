@@ -1,6 +1,7 @@
 //! Files in a file system that does not answer, as one of a network whose server is gone: whoever waits says
 //! so, gives up, and can be stopped.
 
+use hacher_skipped::skipped;
 use hacher_tests::silent_file_system::{Ask, SilentFileSystem};
 use hacher_tests::{executable, function, until};
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,7 +23,7 @@ fn file_system() -> Option<SilentFileSystem> {
     match SilentFileSystem::of(files) {
         Ok(found) => Some(found),
         Err(reason) => {
-            println!("skipped: {reason}");
+            skipped!("{reason}");
             None
         }
     }
@@ -264,7 +265,7 @@ fn a_service_whose_tls_files_are_silent_goes_on_and_says_so() {
         ];
         let pem = pem.map(|(name, text)| (name.to_owned(), text.into_bytes()));
         let Ok(files) = SilentFileSystem::of(pem.into_iter().collect()) else {
-            println!("skipped: see the other tests");
+            skipped!("see the other tests");
             return;
         };
         let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! What `check`, `run` and `serve` say of a chain that cannot start: one message, the same words, and an end.
 
+use hacher_skipped::skipped;
 use hacher_tests::function;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -126,14 +127,14 @@ fn what_an_exec_is_instead_of_a_function_is_said_alike_by_check_run_and_serve() 
             executable(&at("lacking"), &bytes);
             cases.push(("lacking", "libq.so.6"));
         }
-        None => println!("skipped: the test function links no libc.so.6"),
+        None => skipped!("the test function links no libc.so.6"),
     }
     match patched(b"/ld-linux", b"/ld-absen") {
         Some(bytes) => {
             executable(&at("uninterpreted"), &bytes);
             cases.push(("uninterpreted", "/ld-absen"));
         }
-        None => println!("skipped: the test function has no interpreter of that name"),
+        None => skipped!("the test function has no interpreter of that name"),
     }
     for (name, words) in cases {
         let chain = format!("{HEAD}[function.a]\nexec = \"{name}\"\n");

@@ -1,6 +1,7 @@
 //! A process that was taken over, in the place of a function and of the daemon: clean replacements work,
 //! neighbours do not notice, operators see it, and nothing of it reaches a terminal or waits for it.
 
+use hacher_skipped::skipped;
 use hacher_tests::tenants::{Tenants, command, get, post, until, write};
 use hacher_tests::{Service, function};
 use serde_json::Value;
@@ -164,7 +165,7 @@ fn nobody_but_monitor_and_scribe_has_what_the_service_was_started_with_and_nobod
             "{name} is not dumpable"
         );
         let Ok(open) = std::fs::read_dir(format!("{folder}/fd")) else {
-            println!("skipped: only root sees what {name} has open");
+            skipped!("only root sees what {name} has open");
             continue;
         };
         let has_log = open.flatten().any(|entry| {

@@ -1,5 +1,6 @@
 //! What `new` makes: the commands of its README work as they stand, as far as they do not install anything.
 
+use hacher_skipped::skipped;
 use hacher_tests::executable;
 use hacher_trustlet_host::chosen::jail::programs_missing_here;
 use std::fs;
@@ -98,7 +99,7 @@ fn has_python() -> bool {
         .status();
     let has = asked.is_ok_and(|status| status.success());
     if !has {
-        println!("skipped: there is no python3");
+        skipped!("there is no python3");
     }
     has
 }
@@ -106,7 +107,7 @@ fn has_python() -> bool {
 fn has_programs() -> bool {
     match programs_missing_here() {
         Some(missing) => {
-            println!("skipped: {missing}");
+            skipped!("{missing}");
             false
         }
         None => has_python(),
@@ -137,10 +138,7 @@ fn a_new_chain_in_rust_greets() {
 fn a_new_chain_in_python_greets() {
     let venv = workspace().join("target/python/venv");
     if !venv.join("pyvenv.cfg").is_file() {
-        println!(
-            "skipped: there is no `{}`: libos-net/python/run makes it",
-            venv.display()
-        );
+        skipped!("there is no `{}`: libos-net/python/run makes it", venv.display());
         return;
     }
     let (_folder, path) = made("python");
@@ -158,8 +156,8 @@ fn a_new_handler_of_lambda_greets() {
         .args(["-c", "import awslambdaric"])
         .output();
     if !asked.is_ok_and(|asked| asked.status.success()) {
-        println!(
-            "skipped: there is no awslambdaric in `{}`: libos-net/python/run installs it",
+        skipped!(
+            "there is no awslambdaric in `{}`: libos-net/python/run installs it",
             venv.display()
         );
         return;

@@ -1,6 +1,7 @@
 //! Chains with gateways of their own: each is served at its own address by its own process, and what becomes
 //! of one is nothing to the others.
 
+use hacher_skipped::skipped;
 use hacher_tests::process_memory::{Mappings, digest_bytes, memory_holds};
 use hacher_tests::tenants::{Tenants, command, get, post, until};
 use hacher_tests::{function, functions};
@@ -174,7 +175,7 @@ fn region_descriptors(pid: i32) -> HashSet<(u64, u64)> {
 #[test]
 fn a_gateway_has_no_region_no_digest_and_no_plaintext_of_another_chain() {
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can look into processes that are not dumpable");
+        skipped!("only root can look into processes that are not dumpable");
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 //! certificate are refused where one is asked for, and files that are replaced while the service runs are
 //! taken if they are good.
 
+use hacher_skipped::skipped;
 use hacher_tests::functions;
 use hacher_tests::tenants::{Tenants, command, until, write};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
@@ -444,7 +445,7 @@ fn with_a_signal_the_reason_is_said_at_once_and_no_file_can_make_the_monitor_wai
 #[test]
 fn the_daemon_has_no_descriptor_of_a_key() {
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can list the descriptors of processes that are not dumpable");
+        skipped!("only root can list the descriptors of processes that are not dumpable");
         return;
     }
     let folder = tempfile::tempdir().unwrap();

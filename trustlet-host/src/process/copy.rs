@@ -190,6 +190,7 @@ fn write_all(sink: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hacher_skipped::skipped;
     use rustix::fd::AsFd;
     use std::fs::File;
     use std::io::Write;
@@ -244,7 +245,7 @@ mod tests {
         // Reading the first would wait for the kernel to say something.
         for path in ["/proc/kmsg", "/proc/version", "/sys/kernel/uevent_seqnum"] {
             let Ok(file) = File::open(path) else {
-                println!("skipped: {path} cannot be opened");
+                skipped!("{path} cannot be opened");
                 continue;
             };
             let identity = FileIdentity::of(file.as_fd()).unwrap();

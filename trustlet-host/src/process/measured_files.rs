@@ -181,6 +181,7 @@ impl MeasuredFiles {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hacher_skipped::skipped;
     use rustix::fs::{MemfdFlags, memfd_create};
     use std::fs::File;
     use std::io::Write;
@@ -258,7 +259,7 @@ mod tests {
     fn this_test_links_a_c_library_and_its_loader() {
         let libraries = MeasuredFiles::new(Shelf::scales()).own_libraries().unwrap();
         if libraries.is_empty() {
-            eprintln!("skipped: this test is a static executable");
+            skipped!("this test is a static executable");
             return;
         }
         let interpreters = libraries.iter().filter(|library| library.is_interpreter());

@@ -269,6 +269,7 @@ fn waited(pid: i32, thread: i32) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hacher_skipped::skipped;
 
     #[test]
     fn what_a_process_takes_grows_while_it_works() {
@@ -331,7 +332,7 @@ mod tests {
     #[test]
     fn a_thread_whose_number_went_to_somebody_else_keeps_its_class() {
         if !can_bring_back() {
-            println!("skipped: this user may not bring processes back from the background");
+            skipped!("this user may not bring processes back from the background");
             return;
         }
         let sleeps = || {
@@ -380,7 +381,7 @@ mod tests {
             // SAFETY: as above.
             assert_eq!(unsafe { libc::sched_getscheduler(pid) }, libc::SCHED_BATCH);
         } else {
-            println!("skipped: this user may not bring processes back from the background");
+            skipped!("this user may not bring processes back from the background");
         }
         child.kill().unwrap();
     }

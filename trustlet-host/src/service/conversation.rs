@@ -49,6 +49,7 @@ mod tests {
     use super::*;
     use crate::chosen::Chosen;
     use hacher_monitor_core::conformance::{self, Carrier};
+    use hacher_skipped::skipped;
     use rustix::fs::{MemfdFlags, memfd_create};
     use rustix::io::write;
     use std::os::fd::OwnedFd;
@@ -108,7 +109,7 @@ mod tests {
         let machine = match Chosen::find() {
             Ok(machine) => machine,
             Err(error) => {
-                println!("skipped: this machine runs no trustlets: {error}");
+                skipped!("this machine runs no trustlets: {error}");
                 return;
             }
         };

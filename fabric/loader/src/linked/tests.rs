@@ -1,6 +1,7 @@
 //! The search in file trees made for it: forged ELF files that hold nothing but what a loader reads.
 
 use super::*;
+use hacher_skipped::skipped;
 use std::fs;
 use std::process::Command;
 use tempfile::TempDir;
@@ -271,7 +272,7 @@ fn a_better_library_for_this_processor_comes_first() {
     let loader = Loader::identify(&System::at(tree.0.path()), Path::new(GNU)).unwrap();
     let levels = loader.levels(Path::new("/lib"));
     let Some(best) = levels.first().filter(|best| *best != Path::new("/lib")) else {
-        println!("skipped: this processor has no level of its own");
+        skipped!("this processor has no level of its own");
         return;
     };
     tree.library("/lib/liba.so", &[]);
@@ -350,7 +351,7 @@ fn this_test_links_its_interpreter_and_the_c_library() {
     let path = std::env::current_exe().unwrap();
     let found = linked(&File::open(&path).unwrap(), &path, None).unwrap();
     let Some(first) = found.files.first() else {
-        println!("skipped: this test is linked statically");
+        skipped!("this test is linked statically");
         return;
     };
     assert!(first.interpreter);
@@ -377,11 +378,11 @@ fn compile(folder: &Path, source: &str, arguments: &[&str]) -> Option<()> {
     match compiler {
         Ok(output) if output.status.success() => Some(()),
         Ok(output) => {
-            println!("skipped: {}", String::from_utf8_lossy(&output.stderr));
+            skipped!("{}", String::from_utf8_lossy(&output.stderr));
             None
         }
         Err(error) => {
-            println!("skipped: no C compiler: {error}");
+            skipped!("no C compiler: {error}");
             None
         }
     }

@@ -2,6 +2,7 @@
 //! where it is not there: to install it takes Node, npm, autoconf, automake, libtool and cmake.
 
 use super::*;
+use hacher_skipped::skipped;
 use std::path::{Path, PathBuf};
 
 /// What starts a handler.
@@ -13,8 +14,8 @@ fn modules() -> Option<PathBuf> {
     if modules.join("aws-lambda-ric/package.json").is_file() {
         return Some(modules);
     }
-    println!(
-        "skipped: there is no `aws-lambda-ric` in `{}`: libos-net/adaptor/node installs it",
+    skipped!(
+        "there is no `aws-lambda-ric` in `{}`: libos-net/adaptor/node installs it",
         modules.display()
     );
     None

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::programs::Given;
+use hacher_skipped::skipped;
 use hacher_tests::ServiceError;
 use std::fs;
 use std::io::Write;
@@ -21,8 +22,8 @@ fn venv() -> Option<PathBuf> {
     if packages.any(|package| package.is_dir()) {
         return Some(venv);
     }
-    println!(
-        "skipped: there is no `awslambdaric` in `{}`: libos-net/python/run installs it",
+    skipped!(
+        "there is no `awslambdaric` in `{}`: libos-net/python/run installs it",
         venv.display()
     );
     None

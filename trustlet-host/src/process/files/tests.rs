@@ -1,6 +1,7 @@
 use super::super::measured_files::MeasuredFiles;
 use super::*;
 use crate::process::layers::Layers;
+use hacher_skipped::skipped;
 use ring::digest::{SHA384, digest};
 use rustix::fs::fstat;
 use std::fs::File;
@@ -24,7 +25,7 @@ fn hash(bytes: &[u8]) -> Vec<u8> {
 fn shelves() -> Vec<MeasuredFiles> {
     let shared = Shelf::new(&Layers::probe());
     if let Some(reason) = shared.unshared_because() {
-        println!("skipped: copies that are shared, because {reason}");
+        skipped!("copies that are shared, because {reason}");
     }
     let unshared = Shelf::unshared("a test");
     vec![
@@ -95,7 +96,7 @@ fn what_cannot_be_copied_leaves_nothing_and_its_place_stays_free() {
 fn functions_share_the_copy_of_a_file_for_as_long_as_one_has_it() {
     let mut shelf = MeasuredFiles::new(Shelf::new(&Layers::probe()));
     if shelf.shelf().unshared_because().is_some() {
-        println!("skipped: this machine shares no copies");
+        skipped!("this machine shares no copies");
         return;
     }
     let input = file(b"shared", 0o400);
@@ -136,7 +137,7 @@ fn a_tree_is_gone_from_the_shelf_when_its_function_is() {
         .add_file(&mut files, Path::new("/app/below/file"), input.as_fd(), 100)
         .unwrap();
     let Some(Tree::Shelved(folder)) = &files.tree else {
-        println!("skipped: this machine shares no copies");
+        skipped!("this machine shares no copies");
         return;
     };
     let (mount, name) = (Rc::clone(&folder.mount), folder.name.clone());
