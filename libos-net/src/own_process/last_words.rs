@@ -52,6 +52,8 @@ const THREAD_STACK_BYTES: usize = 2 * 1024 * 1024;
 
 thread_local! {
     static LAST_PANIC: Cell<LastWords> = const { Cell::new(LastWords::Panicked) };
+    /// [`errno_at`], once it was asked for: asking before each run would fetch one more page of code.
+    static ERRNO: Cell<*mut libc::c_int> = const { Cell::new(core::ptr::null_mut()) };
 }
 
 /// Has this process say last words in the page of `own`, for good.
@@ -143,23 +145,31 @@ fn say(words: LastWords) {
     }
 }
 
-/// Before a run: forgets what earlier ones have left in `errno`.
+/// Before a run: forgets what earlier ones on this thread have left in `errno`.
 pub(crate) fn begin_run() {
-    set_errno(0);
+    let mut at = ERRNO.get();
+    if at.is_null() {
+        at = errno_at();
+        ERRNO.set(at);
+    }
+    // SAFETY: the C library returned this address on this thread, for as long as the thread lives.
+    unsafe { at.write(0) };
+}
+
+/// Where the C library keeps this thread's `errno`.
+fn errno_at() -> *mut libc::c_int {
+    // SAFETY: has no precondition.
+    unsafe { libc::__errno_location() }
 }
 
 fn errno() -> libc::c_int {
-    // SAFETY: asks for the address of this thread's errno, which has no precondition.
-    let at = unsafe { libc::__errno_location() };
     // SAFETY: the C library returns a valid address that belongs to this thread.
-    unsafe { at.read() }
+    unsafe { errno_at().read() }
 }
 
 fn set_errno(number: libc::c_int) {
     // SAFETY: as in `errno`.
-    let at = unsafe { libc::__errno_location() };
-    // SAFETY: as in `errno`.
-    unsafe { at.write(number) };
+    unsafe { errno_at().write(number) };
 }
 
 fn process_id() -> libc::c_int {

@@ -35,8 +35,8 @@ const _: () = {
     assert!(EXPLANATION[2].len() <= 21 && EXPLANATION[3].len() <= 21);
 };
 
-fn is_explanation(name: &str) -> bool {
-    EXPLANATION.contains(&name)
+fn is_explanation(name: &[u8]) -> bool {
+    EXPLANATION.iter().any(|known| known.as_bytes() == name)
 }
 
 /// Bytes of the prefix that hold the length of the headers.
@@ -85,8 +85,30 @@ pub(crate) fn prefixed_bytes(plain: &[u8]) -> usize {
 /// begins.
 pub(crate) fn split_noting(
     plain: &[u8],
-    mut note: impl FnMut(&str, &str, usize),
+    mut note: impl FnMut(&[u8], &[u8], usize),
 ) -> Result<(&[u8], &[u8]), HeaderError> {
+    let (headers, body) = split_unread(plain)?;
+    // Nearly always so; then every name and value is text.
+    let is_ascii = headers.is_ascii();
+    let is_text = |bytes| is_ascii || core::str::from_utf8(bytes).is_ok();
+    let mut walk = Encoded { rest: headers };
+    while let Some((name, value)) = walk.next() {
+        if !is_text(name) || !is_text(value) {
+            return Err(HeaderError::Malformed);
+        }
+        note(name, value, headers.len() - walk.rest.len() - value.len());
+    }
+    if !walk.rest.is_empty() {
+        return Err(HeaderError::Malformed);
+    }
+    if headers.len() > HEADERS_MAX_BYTES && others_bytes(headers) > HEADERS_MAX_BYTES {
+        return Err(HeaderError::TooLong);
+    }
+    Ok((headers, body))
+}
+
+/// As [`split`], but whether its headers are well-formed is not looked at.
+fn split_unread(plain: &[u8]) -> Result<(&[u8], &[u8]), HeaderError> {
     let (prefix, rest) = plain
         .split_first_chunk::<PREFIX_BYTES>()
         .ok_or(HeaderError::Malformed)?;
@@ -94,16 +116,26 @@ pub(crate) fn split_noting(
     if len_bytes > ENCODED_MAX_BYTES {
         return Err(HeaderError::TooLong);
     }
-    let (headers, body) = rest.split_at_checked(len_bytes).ok_or(HeaderError::Malformed)?;
-    let mut walk = Headers::new(headers);
-    while let Some(header) = walk.step() {
-        let (name, value) = header?;
-        note(name, value, headers.len() - walk.rest.len() - value.len());
+    rest.split_at_checked(len_bytes).ok_or(HeaderError::Malformed)
+}
+
+/// Walks over encoded headers without checking that they are text: that check takes most of the time. Ends
+/// before what is no header.
+struct Encoded<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Encoded<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name_len, rest) = self.rest.split_first()?;
+        let (name, rest) = rest.split_at_checked(usize::from(*name_len))?;
+        let (value_len, rest) = rest.split_first_chunk::<2>()?;
+        let (value, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*value_len)))?;
+        self.rest = rest;
+        Some((name, value))
     }
-    if len_bytes > HEADERS_MAX_BYTES && others_bytes(headers) > HEADERS_MAX_BYTES {
-        return Err(HeaderError::TooLong);
-    }
-    Ok((headers, body))
 }
 
 /// Iterates over encoded headers.
@@ -118,29 +150,6 @@ impl<'a> Headers<'a> {
     pub fn new(encoded: &'a [u8]) -> Self {
         Self { rest: encoded }
     }
-
-    fn step(&mut self) -> Option<Result<(&'a str, &'a str), HeaderError>> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let parsed = self.take_header().ok_or(HeaderError::Malformed);
-        if parsed.is_err() {
-            self.rest = &[];
-        }
-        Some(parsed)
-    }
-
-    fn take_header(&mut self) -> Option<(&'a str, &'a str)> {
-        let (name_len, rest) = self.rest.split_first()?;
-        let (name, rest) = rest.split_at_checked(usize::from(*name_len))?;
-        let (value_len, rest) = rest.split_first_chunk::<2>()?;
-        let (value, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*value_len)))?;
-        self.rest = rest;
-        Some((
-            core::str::from_utf8(name).ok()?,
-            core::str::from_utf8(value).ok()?,
-        ))
-    }
 }
 
 impl<'a> Iterator for Headers<'a> {
@@ -148,13 +157,23 @@ impl<'a> Iterator for Headers<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         // `split` walked the same bytes once, so an error cannot show here; if it did, iteration would end.
-        self.step().and_then(Result::ok)
+        let mut walk = Encoded { rest: self.rest };
+        let header = walk.next().and_then(as_text);
+        self.rest = if header.is_some() { walk.rest } else { &[] };
+        header
     }
+}
+
+fn as_text<'a>((name, value): (&'a [u8], &'a [u8])) -> Option<(&'a str, &'a str)> {
+    Some((
+        core::str::from_utf8(name).ok()?,
+        core::str::from_utf8(value).ok()?,
+    ))
 }
 
 /// Bytes of the headers that are no explanation.
 fn others_bytes(encoded: &[u8]) -> usize {
-    Headers::new(encoded)
+    Encoded { rest: encoded }
         .filter(|(name, _)| !is_explanation(name))
         .map(|(name, value)| encoded_len(name, value))
         .sum()
@@ -163,16 +182,24 @@ fn others_bytes(encoded: &[u8]) -> usize {
 /// Finds the first value of header `name` (lower case).
 #[must_use]
 pub fn find<'a>(encoded: &'a [u8], name: &str) -> Option<&'a str> {
-    Headers::new(encoded)
-        .find(|(found, _)| *found == name)
-        .map(|(_, value)| value)
+    Encoded { rest: encoded }
+        .find(|(found, _)| *found == name.as_bytes())
+        .and_then(|(_, value)| core::str::from_utf8(value).ok())
+}
+
+/// Those headers whose names are among `names` (lower case), in the order of the record.
+pub(crate) fn named<'a>(encoded: &'a [u8], names: &[&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    Encoded { rest: encoded }
+        .filter(|(found, _)| names.iter().any(|name| name.as_bytes() == *found))
+        .filter_map(as_text)
 }
 
 /// Sets a header inside `plain`, a buffer that starts with the prefix and may already hold body bytes after
 /// the headers. Replaces all earlier values of the same name; if the new one is refused, these stay.
 ///
 /// # Errors
-/// [`HeaderError::TooLong`] when the headers would pass their bound, [`HeaderError::Invalid`].
+/// [`HeaderError::TooLong`] when the headers would pass their bound, [`HeaderError::Invalid`], and
+/// [`HeaderError::Malformed`] when `plain` does not start with well-formed headers.
 pub fn set(plain: &mut Vec<u8>, name: &str, value: &str) -> Result<(), HeaderError> {
     insert(plain, name, value, true)
 }
@@ -192,13 +219,13 @@ fn insert(plain: &mut Vec<u8>, name: &str, value: &str, replaces: bool) -> Resul
         return Err(HeaderError::Invalid);
     }
     let (headers, _) = split(plain)?;
-    let replaced: usize = Headers::new(headers)
-        .filter(|(found, _)| replaces && *found == name)
+    let replaced: usize = Encoded { rest: headers }
+        .filter(|(found, _)| replaces && *found == name.as_bytes())
         .map(|(name, value)| encoded_len(name, value))
         .sum();
-    let added = encoded_len(name, value);
+    let added = encoded_len(name.as_bytes(), value.as_bytes());
     let new_len = headers.len() - replaced + added;
-    let too_long = if is_explanation(name) {
+    let too_long = if is_explanation(name.as_bytes()) {
         value.len() > EXPLANATION_VALUE_MAX_BYTES || new_len > ENCODED_MAX_BYTES
     } else {
         new_len > HEADERS_MAX_BYTES && others_bytes(headers) - replaced + added > HEADERS_MAX_BYTES
@@ -226,7 +253,7 @@ fn has_control(value: &str) -> bool {
     !is_plain && value.chars().any(|c| c.is_control() && c != '\t')
 }
 
-const fn encoded_len(name: &str, value: &str) -> usize {
+const fn encoded_len(name: &[u8], value: &[u8]) -> usize {
     3 + name.len() + value.len()
 }
 
@@ -236,38 +263,44 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_token)
 }
 
-/// Removes all values of header `name` from `plain`.
+/// Removes all values of header `name` from `plain`, a record that was written here, or whose headers
+/// [`split`] has found to be well-formed.
 ///
 /// # Errors
-/// [`HeaderError`] when `plain` does not start with well-formed headers.
+/// [`HeaderError`] when `plain` does not start with headers.
 pub fn remove(plain: &mut Vec<u8>, name: &str) -> Result<(), HeaderError> {
-    let mut total = split(plain)?.0.len();
+    let mut total = split_unread(plain)?.0.len();
     let mut at = 0;
     while let Some(rest) = plain.get(PREFIX_BYTES + at..PREFIX_BYTES + total) {
-        let Some((found, value)) = Headers::new(rest).next() else {
+        let Some((found, value)) = (Encoded { rest }).next() else {
             break;
         };
         let len = encoded_len(found, value);
-        if found == name {
+        if found == name.as_bytes() {
             plain.drain(PREFIX_BYTES + at..PREFIX_BYTES + at + len);
             total -= len;
         } else {
             at += len;
         }
     }
-    write_length(plain, total)
+    write_length(plain, total)?;
+    if at < total {
+        Err(HeaderError::Malformed)
+    } else {
+        Ok(())
+    }
 }
 
 /// Adds to `inherited` what a record starts with whose input has the headers `encoded`, in their encoded
 /// form.
 pub(crate) fn inherit(inherited: &mut Vec<u8>, encoded: &[u8]) {
-    let mut walk = Headers::new(encoded);
+    let mut walk = Encoded { rest: encoded };
     loop {
         let from = walk.rest;
         let Some((name, _)) = walk.next() else {
             return;
         };
-        if is_inherited(name) {
+        if names::is_inherited_name(name) {
             let (header, _) = from.split_at(from.len() - walk.rest.len());
             inherited.extend_from_slice(header);
         }

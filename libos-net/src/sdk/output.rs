@@ -288,11 +288,11 @@ impl<'o> PortWriter<'o> {
     /// # Errors
     /// As [`Self::set_header`].
     pub fn describe_as(&mut self, part: &Part) -> Result<(), Failure> {
+        let plain = self.headers()?;
         for name in headers::OF_THE_BODY {
-            self.remove_header(name)?;
+            headers::remove(plain, name).map_err(refused)?;
         }
-        let of_the_body = |(name, _): &(&str, &str)| headers::OF_THE_BODY.contains(name);
-        for (name, value) in part.headers().filter(of_the_body) {
+        for (name, value) in headers::named(part.encoded_headers(), &headers::OF_THE_BODY) {
             self.append_header(name, value)?;
         }
         Ok(())

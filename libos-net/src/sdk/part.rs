@@ -100,7 +100,7 @@ impl Part {
     pub(crate) fn parse_headers(&mut self) -> Result<(), headers::HeaderError> {
         let mut trace = None;
         let (found, _) = headers::split_noting(&self.plain, |name, value, at| {
-            if name == TRACEPARENT {
+            if name == TRACEPARENT.as_bytes() {
                 trace = trace.or_else(|| TraceAt::of(value, at));
             }
         })?;

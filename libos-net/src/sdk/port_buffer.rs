@@ -17,7 +17,7 @@ pub(crate) trait RecordSink {
         true
     }
 
-    /// Most bytes that [`Self::segment`] takes at once on `port`.
+    /// Most bytes that [`Self::segment`] takes at once on `port`, [`SEGMENT_BYTES`] or more.
     fn segment_bytes(&self, port: usize) -> usize {
         let _ = port;
         SEGMENT_BYTES
@@ -150,8 +150,12 @@ impl PortBuffer {
             return sink.send_placed(port);
         }
         let header_bytes = self.pending_header_bytes();
-        let segment_bytes = sink.segment_bytes(port);
         let mut rest = self.plain.as_slice();
+        let segment_bytes = match rest.len() {
+            // Whatever the port says, it is one segment.
+            ..=SEGMENT_BYTES => SEGMENT_BYTES,
+            _ => sink.segment_bytes(port),
+        };
         while let Some((segment, after)) = rest
             .split_at_checked(segment_bytes)
             .filter(|(_, after)| !after.is_empty())
@@ -198,10 +202,7 @@ impl PortBuffer {
         if let Some(Place::Direct { body_at }) = self.place {
             return sink.write_placed(port, body_at + at, bytes);
         }
-        let Ok((headers, _)) = headers::split(&self.plain) else {
-            return false;
-        };
-        let from = headers::PREFIX_BYTES + headers.len() + at;
+        let from = headers::prefixed_bytes(&self.plain) + at;
         let to = self.plain.get_mut(from..from + bytes.len());
         to.is_some_and(|to| {
             to.copy_from_slice(bytes);

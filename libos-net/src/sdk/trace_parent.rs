@@ -13,7 +13,6 @@ pub const TRACEPARENT_BYTES: usize = 55;
 /// `00-`, 32 digits of the trace, `-`, 16 digits of the parent, `-`, 2 digits of the flags.
 const TRACE_AT: usize = 3;
 const PARENT_AT: usize = 36;
-const FLAGS_AT: usize = 53;
 /// The flag that says that the trace is recorded.
 const SAMPLED: u8 = 1;
 
@@ -33,15 +32,19 @@ impl TraceParent {
     /// as this one is known (section 3.2.4). Whether what follows may follow is not looked at.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
-        let bytes: &[u8; TRACEPARENT_BYTES] = value.as_bytes().first_chunk()?;
-        let (trace_high, trace_low) = (digits(bytes, TRACE_AT, 16)?, digits(bytes, TRACE_AT + 16, 16)?);
+        Self::read(value.as_bytes().first_chunk()?)
+    }
+
+    fn read(value: &[u8; TRACEPARENT_BYTES]) -> Option<Self> {
+        let (trace_high, trace_low) = (number(value, TRACE_AT)?, number(value, TRACE_AT + 16)?);
         let trace = u128::from(trace_high) << 64 | u128::from(trace_low);
-        let [_, _, first, .., second, _, _] = *bytes;
-        let has_dashes = first == b'-' && bytes.get(PARENT_AT - 1) == Some(&b'-') && second == b'-';
+        let [_, _, first, .., second, high, low] = *value;
+        let has_dashes = first == b'-' && value.get(PARENT_AT - 1) == Some(&b'-') && second == b'-';
+        let (high, low) = (digit(high), digit(low));
         Some(Self {
             trace: Some(trace).filter(|trace| *trace != 0 && has_dashes)?,
-            parent: SpanId::new(digits(bytes, PARENT_AT, 16)?)?,
-            flags: u8::try_from(digits(bytes, FLAGS_AT, 2)?).ok()?,
+            parent: SpanId::new(number(value, PARENT_AT)?)?,
+            flags: Some(high << 4 | low).filter(|_| (high | low) < 16)?,
         })
     }
 
@@ -74,19 +77,27 @@ impl TraceParent {
     }
 }
 
-/// The number that `count` lower-case hexadecimal digits from `at` on mean.
-fn digits(bytes: &[u8; TRACEPARENT_BYTES], at: usize, count: usize) -> Option<u64> {
-    bytes
-        .get(at..at + count)?
-        .iter()
-        .try_fold(0, |number: u64, byte| {
-            let digit = match byte {
-                b'0'..=b'9' => byte - b'0',
-                b'a'..=b'f' => byte - b'a' + 10,
-                _ => return None,
-            };
-            Some(number << 4 | u64::from(digit))
-        })
+/// The number that the 16 lower-case hexadecimal digits from `at` on mean.
+fn number(value: &[u8; TRACEPARENT_BYTES], at: usize) -> Option<u64> {
+    let text: &[u8; 16] = value.get(at..)?.first_chunk()?;
+    // One step for all digits at once, then one for all pairs.
+    let digits = text.map(digit);
+    let is_number = digits.iter().fold(0, |all, digit| all | digit) < 16;
+    let (pairs, _) = digits.as_chunks::<2>();
+    let join = |number: u64, [high, low]: &[u8; 2]| number << 8 | u64::from(high << 4 | low);
+    is_number.then(|| pairs.iter().fold(0, join))
+}
+
+/// What a lower-case hexadecimal digit means; 16 or more for any other byte.
+const fn digit(text: u8) -> u8 {
+    let (number, letter) = (text.wrapping_sub(b'0'), text.wrapping_sub(b'a'));
+    if number < 10 {
+        number
+    } else if letter < 6 {
+        letter + 10
+    } else {
+        0xff
+    }
 }
 
 /// Where in a record its `traceparent` is, and whom it named when it came.
@@ -102,9 +113,9 @@ pub(crate) struct TraceAt {
 impl TraceAt {
     /// Of a record in whose encoded headers `value` begins at `at`; `None` if a function has written
     /// something else there, which then stays as it is.
-    pub(super) fn of(value: &str, at: usize) -> Option<Self> {
-        let is_whole = value.len() == TRACEPARENT_BYTES && value.starts_with("00-");
-        let found = TraceParent::parse(value).filter(|_| is_whole)?;
+    pub(super) fn of(value: &[u8], at: usize) -> Option<Self> {
+        let whole: &[u8; TRACEPARENT_BYTES] = value.try_into().ok()?;
+        let found = TraceParent::read(whole).filter(|_| value.starts_with(b"00-"))?;
         Some(Self {
             parent_at: headers::PREFIX_BYTES + at + PARENT_AT,
             parent: found.parent,
@@ -124,13 +135,23 @@ impl TraceAt {
 /// The hexadecimal digits of an id, in lower case.
 #[must_use]
 pub fn digits_of(id: u64) -> [u8; 16] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut left = id;
-    core::array::from_fn(|_| {
-        left = left.rotate_left(4);
-        let digit = usize::try_from(left & 0xf).unwrap_or(0);
-        DIGITS.get(digit).copied().unwrap_or(b'0')
-    })
+    let [high, low] = [id >> 32, id & 0xffff_ffff].map(|half| text_of(half).to_be_bytes());
+    let mut text = [0; 16];
+    let (first, second) = text.split_at_mut(8);
+    first.copy_from_slice(&high);
+    second.copy_from_slice(&low);
+    text
+}
+
+/// The eight digits of a number of 32 bits, a byte each, all at once.
+const fn text_of(number: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let halves = (number | number << 16) & 0x0000_ffff_0000_ffff;
+    let bytes = (halves | halves << 8) & 0x00ff_00ff_00ff_00ff;
+    let digits = (bytes | bytes << 4) & (0xf * ONES);
+    // Each is at most 15, so that nothing is carried into the next.
+    let letters = (digits + 6 * ONES) >> 4 & ONES;
+    digits + ONES * b'0' as u64 + letters * (b'a' - b'0' - 10) as u64
 }
 
 #[cfg(test)]
@@ -157,6 +178,10 @@ mod tests {
             "00-0af7651916cd43dd8448eb211c80319c_b7ad6b7169203331-01",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331_01",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0x",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333g-01",
+            "00-0af7651916cd43dd8448eb211c8031/c-b7ad6b7169203331-01",
+            "00-:af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-`af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         ] {
             assert_eq!(TraceParent::parse(wrong), None, "{wrong}");
         }
@@ -175,7 +200,7 @@ mod tests {
         fn whatever_a_function_writes_is_read_without_harm(value in ".{0,80}", at in 0_usize..100) {
             let _ = TraceParent::parse(&value);
             let mut plain = [0; 60];
-            let found = TraceAt::of(VALUE, at).unwrap();
+            let found = TraceAt::of(VALUE.as_bytes(), at).unwrap();
             found.write(found.parent, &mut plain);
         }
     }

@@ -28,18 +28,18 @@ where
 {
     /// Takes what there is on `ring`, and runs the handler if that completes an input.
     pub(super) fn take(&mut self, ring: usize) {
-        let Some(upstream) = self.place.receiver.upstream(ring).copied() else {
-            return;
-        };
         let seen = self.now();
         if let Some(unfinished) = self.take_unfinished(ring) {
             return self.collect(unfinished);
         }
-        let mut bundle = self.pool.take(1, &upstream);
+        let Some(upstream) = self.place.receiver.upstream(ring) else {
+            return;
+        };
+        let mut bundle = self.pool.take(1, upstream);
         let Some(part) = bundle.parts.first_mut() else {
             return;
         };
-        let reads_stream = upstream.streams;
+        let (reads_stream, joins) = (upstream.streams, upstream.group_width > 1);
         let place = &mut self.place;
         let step = place
             .receiver
@@ -118,7 +118,6 @@ where
                     ready,
                     times,
                 };
-                let joins = upstream.group_width > 1;
                 let pointless = headers.is_ok() && self.is_pointless(&job, seen);
                 if headers.is_ok() && !pointless && !joins {
                     // Its times are noted when it is settled: until then somebody waits for what it makes.

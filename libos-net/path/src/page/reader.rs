@@ -10,7 +10,7 @@ use crate::fault::end::LastWords;
 use crate::machine::clock::Monotonic;
 use crate::record::invocation::InvocationId;
 use crate::region::layout::{
-    HISTOGRAM_BUCKETS, PageLayout, SPANS, TRACE_WORDS, TRACES, cursor_word, page_word,
+    HISTOGRAM_BUCKETS, PageLayout, SPANS, TRACE_WORDS, TRACES, cursor_word, histogram_word, page_word,
 };
 use crate::region::memory::PeerRegion;
 use crate::sync::{Ordering, fence};
@@ -155,13 +155,11 @@ impl PageReader {
     #[must_use]
     pub fn histogram(&self, phase: Phase) -> Option<Histogram> {
         let at = phase.at(&self.layout)?;
-        let buckets = core::array::from_fn(|i| self.word(at + i * 8));
-        let count = self.word(at + HISTOGRAM_BUCKETS * 8);
-        let sum_ns = self.word(at + (HISTOGRAM_BUCKETS + 1) * 8);
+        let word = |index: usize| self.word(at + index * 8);
         Some(Histogram {
-            buckets,
-            count,
-            sum_ns,
+            buckets: core::array::from_fn(|bucket| word(histogram_word::BUCKETS + bucket)),
+            count: word(histogram_word::COUNT),
+            sum_ns: word(histogram_word::SUM),
         })
     }
 

@@ -5,7 +5,8 @@
 use super::counter::Counter;
 use crate::fault::cause::Cause;
 use crate::region::layout::{
-    HISTOGRAM_BUCKETS, HISTOGRAM_WORDS, HISTOGRAMS_PER_INBOUND, PageLayout, TRACE_WORDS, TRACES, page_word,
+    HISTOGRAM_BUCKETS, HISTOGRAM_WORDS, HISTOGRAMS_PER_INBOUND, PageLayout, TRACE_WORDS, TRACES,
+    histogram_word, page_word,
 };
 use crate::region::memory::OwnRegion;
 use crate::sync::{AtomicU64, Ordering, fence};
@@ -227,12 +228,12 @@ pub(crate) fn record(page: &OwnRegion, layout: &PageLayout, phase: Phase, ns: u6
     let Some(words) = at.and_then(|at| page.words(at, HISTOGRAM_WORDS)) else {
         return;
     };
-    add(words.get(bucket_of(ns)), 1);
-    add(words.get(HISTOGRAM_BUCKETS), 1);
-    add(words.get(HISTOGRAM_BUCKETS + 1), ns);
+    add(words.get(histogram_word::COUNT), 1);
+    add(words.get(histogram_word::SUM), ns);
+    add(words.get(histogram_word::BUCKETS + bucket_of(ns)), 1);
 }
 
-const _: () = assert!(HISTOGRAM_BUCKETS + 2 <= HISTOGRAM_WORDS);
+const _: () = assert!(histogram_word::END <= HISTOGRAM_WORDS);
 
 fn bucket_of(ns: u64) -> usize {
     let above = 64_u32.saturating_sub((ns >> 8).leading_zeros());

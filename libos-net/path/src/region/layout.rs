@@ -46,10 +46,10 @@ pub const OUTBOX_MIN_BYTES: u64 = 1024 * 1024;
 pub const OUTBOX_MAX_BYTES: u64 = 16 * 1024 * 1024 * 1024;
 /// Buckets of a histogram: bucket `i` counts durations under `256 << i` nanoseconds (256 ns to about 275 s).
 pub const HISTOGRAM_BUCKETS: usize = 31;
-/// Words of a histogram: buckets, then count, then sum in nanoseconds; a whole number of cache lines.
+/// Words of a histogram: [`histogram_word`], then what [`EDGES_COUNTED`] says; a whole number of cache lines.
 pub const HISTOGRAM_WORDS: usize = 40;
 /// Words that are left in a port's histogram: each counts what was published over one of the port's edges.
-pub const EDGES_COUNTED: usize = HISTOGRAM_WORDS - HISTOGRAM_BUCKETS - 2;
+pub const EDGES_COUNTED: usize = HISTOGRAM_WORDS - histogram_word::END;
 /// Histograms for each inbound ring: queued, hand-over, open.
 pub const HISTOGRAMS_PER_INBOUND: usize = 3;
 /// Entries for system calls that were refused: the last one is for all that found no other.
@@ -357,6 +357,18 @@ pub mod page_word {
     pub const REFUSED_CALLS: usize = 2048;
 }
 
+/// Words of a histogram. The buckets of short durations (under 8 µs) share a cache line with count and sum.
+pub mod histogram_word {
+    /// How many durations.
+    pub const COUNT: usize = 0;
+    /// Their sum in nanoseconds.
+    pub const SUM: usize = 1;
+    /// The first bucket.
+    pub const BUCKETS: usize = 2;
+    /// After the last bucket.
+    pub const END: usize = BUCKETS + super::HISTOGRAM_BUCKETS;
+}
+
 /// Words of an entry of the table of suspects.
 pub mod suspect_word {
     /// Inbound ring of the record, plus one; 0 if the entry is empty.
@@ -450,7 +462,7 @@ impl PageLayout {
     pub const fn sent_at(&self, port: usize, edge: usize) -> Option<usize> {
         let edge = if edge < EDGES_COUNTED { edge } else { 0 };
         match self.port_histogram_at(port) {
-            Some(at) => Some(at + (HISTOGRAM_BUCKETS + 2 + edge) * 8),
+            Some(at) => Some(at + (histogram_word::END + edge) * 8),
             None => None,
         }
     }

@@ -131,7 +131,13 @@ const SINGLE: [&str; 28] = [
 /// own body (its type, its coding, which event it is) does not: the function made another body.
 #[must_use]
 pub fn is_inherited(name: &str) -> bool {
-    OF_THE_REQUEST.contains(&name) || name.starts_with(ERROR_PREFIX) || name.starts_with(CAPTURE_PREFIX)
+    is_inherited_name(name.as_bytes())
+}
+
+pub(super) fn is_inherited_name(name: &[u8]) -> bool {
+    OF_THE_REQUEST.iter().any(|known| known.as_bytes() == name)
+        || name.starts_with(ERROR_PREFIX.as_bytes())
+        || name.starts_with(CAPTURE_PREFIX.as_bytes())
 }
 
 /// Whether header `name` has one value; a second has no meaning that two readers would agree on. All others

@@ -111,6 +111,31 @@ fn cut_oversized_or_invalid_headers_are_refused_and_change_nothing() {
 }
 
 #[test]
+fn headers_are_text_and_what_is_not_is_refused() {
+    for header in [
+        &b"\x01\xff\x01\x00a"[..],
+        b"\x01a\x01\x00\xff",
+        b"\x01a\x02\x00\xc3\x28",
+    ] {
+        let mut plain = vec![u8::try_from(header.len()).unwrap(), 0];
+        plain.extend_from_slice(header);
+        assert_eq!(split(&plain), Err(HeaderError::Malformed), "{header:?}");
+        let before = plain.clone();
+        assert_eq!(append(&mut plain, "x", "1"), Err(HeaderError::Malformed));
+        assert_eq!(plain, before);
+    }
+    assert_eq!(remove(&mut vec![1, 0, 5], "x"), Err(HeaderError::Malformed));
+    // A length may be no ASCII although all text is.
+    let (mut plain, long) = (vec![0, 0], "v".repeat(200));
+    set(&mut plain, "long", &long).unwrap();
+    set(&mut plain, "umlaut", "ä").unwrap();
+    let (headers, _) = split(&plain).unwrap();
+    assert_eq!(find(headers, "long"), Some(long.as_str()));
+    let both: Vec<_> = named(headers, &["umlaut", "long", "absent"]).collect();
+    assert_eq!(both, [("long", long.as_str()), ("umlaut", "ä")]);
+}
+
+#[test]
 fn a_value_that_replaces_a_long_one_fits_where_the_long_one_stood() {
     let mut plain = vec![0, 0];
     set(&mut plain, "x", &"v".repeat(HEADERS_MAX_BYTES - 4)).unwrap();
