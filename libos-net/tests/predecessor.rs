@@ -262,13 +262,13 @@ fn impossible_positions_epochs_and_sequences_keep_nobody_from_working() {
                 for ring in 0.. {
                     let Some(at) = layout.cursor_at(ring) else { break };
                     let words = [
-                        cursor_word::RELEASED,
-                        cursor_word::SEQUENCE,
-                        cursor_word::EPOCH,
-                        cursor_word::TAKEN,
+                        at + cursor_word::RELEASED,
+                        at + cursor_word::SEQUENCE,
+                        at + cursor_word::EPOCH,
+                        layout.taken_at(ring),
                     ];
                     for (word, value) in words.into_iter().zip(cursor) {
-                        page.set_word(at + word, value);
+                        page.set_word(word, value);
                     }
                 }
             }
@@ -285,7 +285,7 @@ fn true_positions_beside_lies_keep_nobody_from_working() {
                 let Some(at) = layout.cursor_at(ring) else { break };
                 let released = page.word(at + cursor_word::RELEASED);
                 // What comes next is done already, or has ended processes; and was taken long ago.
-                page.set_word(at + cursor_word::TAKEN, released + 100);
+                page.set_word(layout.taken_at(ring), released + 100);
                 page.set_word(at + cursor_word::EPOCH, 2);
                 page.set_word(at + cursor_word::SEQUENCE, u64::MAX);
                 for word in 0..DONE_WORDS {

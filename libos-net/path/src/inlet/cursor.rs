@@ -9,6 +9,8 @@ use alloc::boxed::Box;
 /// Where the page tells how far one ring is released.
 pub(super) struct Cursor {
     at: usize,
+    /// Where it tells how far it is taken.
+    taken_at: usize,
     /// Where it says which records are done before older ones.
     done_at: usize,
     /// How many it says so of.
@@ -22,6 +24,7 @@ impl Cursor {
     pub(super) fn new(layout: &PageLayout, index: usize) -> Option<Self> {
         Some(Self {
             at: layout.cursor_at(index)?,
+            taken_at: layout.taken_at(index),
             done_at: layout.done_at(index),
             done_ahead: 0,
             done_before: None,
@@ -31,6 +34,11 @@ impl Cursor {
     /// Where `word` of the cursor lies in the page.
     pub(super) const fn word_at(&self, word: usize) -> usize {
         self.at + word
+    }
+
+    /// Where the page says how far the ring is taken.
+    pub(super) const fn taken_at(&self) -> usize {
+        self.taken_at
     }
 
     /// Takes over which records a predecessor had released before older ones, from `next` on. What was not

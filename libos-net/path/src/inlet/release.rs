@@ -16,7 +16,7 @@ impl Inlet {
 
     /// Says how far this end has come, so that a producer that is replaced does not publish before that.
     pub(crate) fn note_taken(&self, page: &OwnRegion) {
-        if let Some(word) = page.word(self.cursor.word_at(cursor_word::TAKEN)) {
+        if let Some(word) = page.word(self.cursor.taken_at()) {
             word.store(self.next, Ordering::Relaxed);
         }
     }

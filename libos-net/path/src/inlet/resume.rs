@@ -15,10 +15,8 @@ impl Inlet {
     /// Goes on where a predecessor stopped. What it left may be anything, so it is believed as far as the
     /// ring bears it out, and made good for whoever reads it next.
     pub(crate) fn resume(&mut self, page: &OwnRegion, gapless: bool) {
-        let load = |word: usize| {
-            let word = page.word(self.cursor.word_at(word));
-            word.map_or(0, |word| word.load(Ordering::Relaxed))
-        };
+        let load_at = |at: usize| page.word(at).map_or(0, |word| word.load(Ordering::Relaxed));
+        let load = |word: usize| load_at(self.cursor.word_at(word));
         // Before the ring is looked at: a producer that is replaced meanwhile is then seen as another, and
         // what its predecessor said of epoch and order is not held against it.
         self.producer_process = self.process_of_producer();
@@ -37,7 +35,7 @@ impl Inlet {
             .filter(|floor| is_believed && *floor <= self.newest_released(slots, next));
         self.next = next;
         self.published_to = published_to;
-        let taken = next + ring::ahead_of(next, load(cursor_word::TAKEN));
+        let taken = next + ring::ahead_of(next, load_at(self.cursor.taken_at()));
         self.taken_to = taken.min(published_to);
         let (epoch, sequence) = floor.unwrap_or((0, 0));
         // Otherwise this process is the first.

@@ -34,6 +34,7 @@ pub(crate) struct OutRing {
     capacity: usize,
     page: PeerRegion,
     cursor_at: usize,
+    taken_at: usize,
     bell: Box<dyn Bell>,
     waker: Waker,
     /// Where the next descriptor goes.
@@ -77,6 +78,7 @@ impl OutRing {
             capacity,
             page,
             cursor_at,
+            taken_at: page_layout.taken_at(inbound),
             bell,
             waker: Waker::default(),
             tail: 0,
@@ -276,7 +278,7 @@ impl OutRing {
     ) -> Option<Descriptor> {
         let ring = self.ring(region)?;
         let released = self.cursor().map_or(0, ring::released) & u64::from(u32::MAX);
-        let taken = self.page.word(self.cursor_at + cursor_word::TAKEN);
+        let taken = self.page.word(self.taken_at);
         let taken = taken.map_or(0, |word| ring::ahead_of(released, word.load(Ordering::Relaxed)));
         let taken = if taken <= self.capacity as u64 { taken } else { 0 };
         self.released = released;

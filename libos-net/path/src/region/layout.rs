@@ -393,9 +393,6 @@ pub mod cursor_word {
     pub const SEQUENCE: usize = 8;
     /// The producer's epoch in which it was accepted.
     pub const EPOCH: usize = 16;
-    /// Every descriptor before this position has been taken, so that a producer that replaces another
-    /// publishes after it.
-    pub const TAKEN: usize = 24;
 }
 
 impl PageLayout {
@@ -422,8 +419,18 @@ impl PageLayout {
         }
     }
 
+    /// Where the word is that says how far inbound ring `inbound` is taken: every descriptor before that
+    /// position, so that a producer that replaces another publishes after it. Not in the line of the cursor,
+    /// nor in the one that processors fetch with it: a producer looks at the cursor for each record, and this
+    /// is written as a record is taken, where waiting for the line would hold up all that is written after.
+    #[must_use]
+    #[inline]
+    pub const fn taken_at(&self, inbound: usize) -> usize {
+        round_up(PAGE_BYTES + self.inbound_count * LINE_BYTES, 2 * LINE_BYTES) + inbound * 8
+    }
+
     const fn histograms_at(&self) -> usize {
-        PAGE_BYTES + self.inbound_count * LINE_BYTES
+        round_up(self.taken_at(self.inbound_count), LINE_BYTES)
     }
 
     /// Where the histogram of the handler's runs starts.
@@ -528,7 +535,9 @@ mod tests {
         assert_eq!(outbox.segments_at(), 4096 + 3 * 65536);
         let page = PageLayout::new(2, 2).unwrap();
         let histogram = HISTOGRAM_WORDS * 8;
-        assert_eq!(page.cursor_at(1).unwrap() + LINE_BYTES, page.run_histogram_at());
+        assert!(page.cursor_at(1).unwrap() + LINE_BYTES <= page.taken_at(0));
+        assert!(page.taken_at(1) + 8 <= page.run_histogram_at());
+        assert_eq!(page.run_histogram_at() % LINE_BYTES, 0);
         assert_eq!(
             page.run_histogram_at() + histogram,
             page.inbound_histogram_at(0, 0).unwrap()
