@@ -6,7 +6,7 @@ use crate::region::memory::OwnRegion;
 use crate::sync::Ordering;
 use alloc::boxed::Box;
 
-/// Where the page tells how far one ring is released.
+/// Where the page tells how far one ring is taken and released.
 pub(super) struct Cursor {
     at: usize,
     /// Where it tells how far it is taken.

@@ -538,6 +538,15 @@ mod tests {
         assert!(page.cursor_at(1).unwrap() + LINE_BYTES <= page.taken_at(0));
         assert!(page.taken_at(1) + 8 <= page.run_histogram_at());
         assert_eq!(page.run_histogram_at() % LINE_BYTES, 0);
+        for rings in 1..4 {
+            let page = PageLayout::new(rings, 1).unwrap();
+            let last = page.cursor_at(rings as usize - 1).unwrap();
+            let pair = 2 * LINE_BYTES;
+            assert!(
+                last / pair < page.taken_at(0) / pair,
+                "{rings} rings: beside a cursor"
+            );
+        }
         assert_eq!(
             page.run_histogram_at() + histogram,
             page.inbound_histogram_at(0, 0).unwrap()
