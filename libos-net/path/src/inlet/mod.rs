@@ -110,12 +110,12 @@ impl Shape {
         Ok((Self::Outbox(layout), ring_at, capacity, len_bytes))
     }
 
-    /// A descriptor, checked.
+    /// When a segment was published, if its descriptor says it.
     #[inline(always)]
-    fn read(&self, words: &[u64; ring::WORDS]) -> Result<Descriptor, Malformed> {
+    fn published(&self, words: &[u64; ring::WORDS]) -> Option<Monotonic> {
         match self {
-            Self::Outbox(layout) => Descriptor::from_words(words, layout),
-            Self::Mapped(leaves) => Descriptor::from_mapped_words(words, leaves.layout()),
+            Self::Outbox(_) => None,
+            Self::Mapped(_) => Some(Descriptor::mapped_published(words)),
         }
     }
 }
@@ -126,6 +126,8 @@ pub(crate) struct Peeked {
     pub(crate) descriptor: Descriptor,
     /// Whether a record begins with it.
     pub(crate) begins: bool,
+    /// When it was published, if its descriptor says it.
+    published: Option<Monotonic>,
 }
 
 impl Inlet {
@@ -234,20 +236,25 @@ impl Inlet {
         let ring::Found::Words(words) = ring::peek(slots, self.next + 1) else {
             return;
         };
-        let described = self.shape.read(&words).ok();
+        let described = self.read(&words).ok();
         if let Some(span) = described.and_then(|descriptor| self.segment(&descriptor)) {
             span.prefetch();
         }
     }
 
-    /// When the segment at `position` was published, as its producer says.
+    /// A descriptor, checked.
     #[inline(always)]
-    fn published(&self, position: u64, descriptor: &Descriptor) -> Monotonic {
-        let at = match &self.shape {
-            Shape::Outbox(_) => descriptor.published_at(),
-            Shape::Mapped(leaves) => leaves.layout().published_at(position),
-        };
-        let word = self.region.word(at);
+    fn read(&self, words: &[u64; ring::WORDS]) -> Result<Descriptor, Malformed> {
+        match &self.shape {
+            Shape::Outbox(layout) => Descriptor::from_words(words, layout),
+            Shape::Mapped(leaves) => Descriptor::from_mapped_words(words, leaves.layout(), self.port),
+        }
+    }
+
+    /// When a sealed segment was published, as its producer says behind it.
+    #[inline(always)]
+    fn published_behind(&self, descriptor: &Descriptor) -> Monotonic {
+        let word = self.region.word(descriptor.published_at());
         Monotonic::from_ns(word.map_or(0, |word| word.load(Ordering::Relaxed)))
     }
 

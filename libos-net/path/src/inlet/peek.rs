@@ -93,7 +93,7 @@ impl Inlet {
                 ring::Found::Corrupt => return Err(self.refuse_slot()),
                 ring::Found::Words(words) => words,
             };
-            let Ok(descriptor) = self.shape.read(&words) else {
+            let Ok(descriptor) = self.read(&words) else {
                 return Err(self.refuse(Refusal::Malformed, None));
             };
             if descriptor.port != self.port {
@@ -102,7 +102,12 @@ impl Inlet {
             let stays = match self.order.place(&descriptor) {
                 Ok(place @ (Place::Begins | Place::Continues)) => {
                     let begins = place == Place::Begins;
-                    return Ok(Peeked { descriptor, begins });
+                    let published = self.shape.published(&words);
+                    return Ok(Peeked {
+                        descriptor,
+                        begins,
+                        published,
+                    });
                 }
                 Ok(Place::Skipped) => {
                     let record = (descriptor.epoch, descriptor.sequence);
@@ -206,7 +211,11 @@ impl Inlet {
     /// payload was left where it is.
     #[inline(always)]
     pub(crate) fn accept(&mut self, found: &Peeked, in_place: bool) -> Step {
-        let Peeked { descriptor, begins } = found;
+        let Peeked {
+            descriptor,
+            begins,
+            published,
+        } = found;
         self.order.accept(descriptor);
         let at = self.next;
         self.next += 1;
@@ -237,7 +246,7 @@ impl Inlet {
             record,
             descriptor: *descriptor,
             begins: *begins,
-            published: self.published(at, descriptor),
+            published: published.unwrap_or_else(|| self.published_behind(descriptor)),
             in_place,
         })
     }
@@ -262,7 +271,7 @@ impl Inlet {
         let Some(ring::Found::Words(words)) = self.slots().map(|slots| ring::peek(slots, position)) else {
             return Some(Err(Refusal::CorruptSlot));
         };
-        let Ok(descriptor) = self.shape.read(&words) else {
+        let Ok(descriptor) = self.read(&words) else {
             return Some(Err(Refusal::Malformed));
         };
         let is_the_one = (descriptor.epoch, descriptor.sequence, descriptor.port)

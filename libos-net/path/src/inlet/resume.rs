@@ -64,7 +64,7 @@ impl Inlet {
     /// descriptors beside it say: the last one that was released, and the first one that is not.
     fn newest_released(&self, slots: &[ring::Slot], next: u64) -> (u32, u64) {
         let said_at = |position| match ring::peek(slots, position) {
-            ring::Found::Words(words) => self.shape.read(&words).ok(),
+            ring::Found::Words(words) => self.read(&words).ok(),
             ring::Found::Empty | ring::Found::Corrupt => None,
         };
         let beside = [next.wrapping_sub(1), next].into_iter().filter_map(said_at);
@@ -76,7 +76,7 @@ impl Inlet {
     /// if nothing is there yet, the last one before the `floor` of epoch and sequence.
     fn interrupted(&self, slots: &[ring::Slot], next: u64, floor: (u32, u64)) -> Option<(u32, u64)> {
         let goes_on = match ring::peek(slots, next) {
-            ring::Found::Words(words) => self.shape.read(&words).ok().filter(|found| found.segment > 0),
+            ring::Found::Words(words) => self.read(&words).ok().filter(|found| found.segment > 0),
             ring::Found::Empty | ring::Found::Corrupt => None,
         };
         let of_floor = floor.1.checked_sub(1).map(|last| (floor.0, last));
@@ -100,7 +100,7 @@ impl Inlet {
         (self.next..self.published_to)
             .rev()
             .find(|position| match ring::peek(slots, *position) {
-                ring::Found::Words(words) => self.shape.read(&words).is_ok_and(|found| is(&found)),
+                ring::Found::Words(words) => self.read(&words).is_ok_and(|found| is(&found)),
                 ring::Found::Empty | ring::Found::Corrupt => false,
             })
     }

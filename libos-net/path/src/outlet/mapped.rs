@@ -10,6 +10,7 @@
 use super::extents::{Extent, Extents};
 use super::publish::OutRing;
 use super::rooms::Rooms;
+use crate::machine::clock::Monotonic;
 use crate::record::descriptor::Descriptor;
 use crate::region::layout::{EXTENT_MAX_BYTES, MappedLayout, outbox_word};
 use crate::region::memory::PlainRegion;
@@ -23,6 +24,13 @@ struct Reserved {
     /// Nothing for a segment without bytes.
     extent: Option<Extent>,
     len_bytes: usize,
+}
+
+impl Reserved {
+    /// The leaf that it starts at: the first of all for a segment without bytes.
+    fn first_leaf(&self) -> u32 {
+        self.extent.map_or(0, |extent| extent.first)
+    }
 }
 
 /// The region of one mapped outlet, and which of its leaves are free.
@@ -138,8 +146,7 @@ impl MappedRoom {
     }
 
     fn offset(&self, reserved: &Reserved) -> usize {
-        self.layout
-            .leaf_at(reserved.extent.map_or(0, |extent| extent.first))
+        self.layout.leaf_at(reserved.first_leaf())
     }
 
     /// Publishes `plain`, for which room was reserved.
@@ -171,17 +178,12 @@ impl MappedRoom {
         now_ns: u64,
     ) {
         let descriptor = Descriptor {
-            offset: self.offset(reserved),
             len_bytes: reserved.len_bytes,
-            generation: 0,
             ..*numbered
         };
-        let published_at = self.layout.published_at(out_ring.tail());
-        if let Some(word) = self.region.word(published_at) {
-            word.store(now_ns, Ordering::Relaxed);
-        }
+        let words = descriptor.mapped_words(reserved.first_leaf(), Monotonic::from_ns(now_ns));
         self.rooms.put(out_ring.tail(), reserved.extent);
-        out_ring.publish(&self.region, &descriptor);
+        out_ring.publish(&self.region, numbered.segment == 0, &words);
         let leaves = reserved.extent.map_or(0, |extent| extent.count);
         self.begun = if numbered.last {
             0
@@ -232,7 +234,8 @@ impl MappedRoom {
         let last = out_ring.resume(
             region,
             epoch,
-            |words| Descriptor::from_mapped_words(words, layout).ok(),
+            // Of which port it is counts for nothing here.
+            |words| Descriptor::from_mapped_words(words, layout, 0).ok(),
             |position, descriptor| {
                 let count = layout.leaves_for(descriptor.len_bytes);
                 let Some(first) = layout.leaf_of(descriptor.offset) else {

@@ -58,7 +58,7 @@ impl Outbox {
     /// Makes a descriptor visible in one ring. When the segment was published is noted beside it before, by
     /// [`Self::note_published`].
     pub(crate) fn publish(&self, out_ring: &mut OutRing, descriptor: &Descriptor) {
-        out_ring.publish(&self.region, descriptor);
+        out_ring.publish(&self.region, descriptor.segment == 0, &descriptor.words());
     }
 
     /// Says behind a sealed segment when it was published.

@@ -213,15 +213,15 @@ impl OutRing {
         self.tail - self.released + places <= self.capacity as u64
     }
 
-    /// Makes the descriptor visible in `region`, where the ring lies. The caller has seen
-    /// [`Self::has_room`], and rings afterwards.
+    /// Makes a descriptor visible in `region`, where the ring lies: `words`, of a segment that `begins` a
+    /// record or not. The caller has seen [`Self::has_room`], and rings afterwards.
     #[inline(always)]
-    pub(crate) fn publish(&mut self, region: &OwnRegion, descriptor: &Descriptor) {
-        if descriptor.segment == 0 {
+    pub(crate) fn publish(&mut self, region: &OwnRegion, begins: bool, words: &[u64; ring::WORDS]) {
+        if begins {
             self.last_began = self.tail;
         }
         if let Some(ring) = self.ring(region) {
-            ring::publish(ring, self.tail, &descriptor.words());
+            ring::publish(ring, self.tail, words);
         }
         self.tail += 1;
     }

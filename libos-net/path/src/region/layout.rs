@@ -195,8 +195,10 @@ impl OutboxLayout {
     }
 }
 
-/// Most leaves in the room of a mapped region, so that the tables of both its ends stay small.
+/// Most leaves in the room of a mapped region, so that the tables of both its ends stay small. A descriptor
+/// names a leaf with 16 bits.
 const LEAVES_MAX: u64 = 16 * 1024;
+const _: () = assert!(LEAVES_MAX <= 1 << 16);
 /// Smallest leaf.
 const LEAF_MIN_BYTES: u64 = 1024;
 /// Longest segment in a mapped region: a descriptor counts bytes with 32 bits. A longer record has several.
@@ -240,20 +242,10 @@ impl MappedLayout {
         PAGE_BYTES
     }
 
-    /// Where the time of publishing of the descriptor at ring position `position` lies.
-    #[must_use]
-    pub fn published_at(&self, position: u64) -> usize {
-        let place = usize::try_from(position).unwrap_or(0) & (self.ring_capacity - 1);
-        PAGE_BYTES + self.ring_capacity * LINE_BYTES + place * size_of::<u64>()
-    }
-
     /// Where the room for records starts.
     #[must_use]
     pub const fn room_at(&self) -> usize {
-        round_up(
-            PAGE_BYTES + self.ring_capacity * (LINE_BYTES + size_of::<u64>()),
-            PAGE_BYTES,
-        )
+        round_up(PAGE_BYTES + self.ring_capacity * LINE_BYTES, PAGE_BYTES)
     }
 
     /// Leaves in the room.
@@ -567,7 +559,7 @@ mod tests {
             let room = u64::from(layout.leaves()) * layout.leaf_bytes() as u64;
             assert!(room >= outbox_bytes);
             assert!(u64::from(layout.leaves()) <= LEAVES_MAX);
-            assert!(layout.published_at(u64::from(u32::MAX)) + 8 <= layout.room_at());
+            assert!(layout.ring_at() + layout.ring_capacity() * LINE_BYTES <= layout.room_at());
             assert_eq!(layout.leaf_of(layout.leaf_at(3)), Some(3));
             assert_eq!(layout.leaf_of(layout.leaf_at(3) + 64), None);
             assert_eq!(layout.leaf_of(layout.len_bytes()), None);
