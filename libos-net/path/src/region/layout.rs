@@ -209,6 +209,8 @@ pub const EXTENT_MAX_BYTES: usize = 1 << 30;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MappedLayout {
     ring_capacity: usize,
+    /// Worked out once: each record asks where a leaf is.
+    room_at: usize,
     leaf_bytes: usize,
     leaves: u32,
 }
@@ -225,6 +227,7 @@ impl MappedLayout {
             .max(LEAF_MIN_BYTES);
         Some(Self {
             ring_capacity,
+            room_at: round_up(PAGE_BYTES + ring_capacity * LINE_BYTES, PAGE_BYTES),
             leaf_bytes: usize::try_from(leaf_bytes).ok()?,
             leaves: u32::try_from(outbox_bytes.div_ceil(leaf_bytes)).ok()?,
         })
@@ -245,7 +248,7 @@ impl MappedLayout {
     /// Where the room for records starts.
     #[must_use]
     pub const fn room_at(&self) -> usize {
-        round_up(PAGE_BYTES + self.ring_capacity * LINE_BYTES, PAGE_BYTES)
+        self.room_at
     }
 
     /// Leaves in the room.
@@ -269,13 +272,13 @@ impl MappedLayout {
     /// Where leaf `leaf` starts.
     #[must_use]
     pub fn leaf_at(&self, leaf: u32) -> usize {
-        self.room_at() + usize::try_from(leaf).unwrap_or(usize::MAX / self.leaf_bytes / 2) * self.leaf_bytes
+        self.room_at + usize::try_from(leaf).unwrap_or(usize::MAX / self.leaf_bytes / 2) * self.leaf_bytes
     }
 
     /// The leaf that starts at `offset`, if one does.
     #[must_use]
     pub fn leaf_of(&self, offset: usize) -> Option<u32> {
-        let from = offset.checked_sub(self.room_at())?;
+        let from = offset.checked_sub(self.room_at)?;
         let leaf = u32::try_from(from / self.leaf_bytes).ok()?;
         (from.is_multiple_of(self.leaf_bytes) && leaf < self.leaves).then_some(leaf)
     }
@@ -302,6 +305,9 @@ pub mod outbox_word {
 pub struct PageLayout {
     inbound_count: usize,
     port_count: usize,
+    /// Worked out once: each record asks for a few of its histograms and for its trace.
+    histograms_at: usize,
+    traces_at: usize,
 }
 
 /// Words of an instance page's header.
@@ -387,6 +393,10 @@ pub mod cursor_word {
     pub const EPOCH: usize = 16;
 }
 
+const fn taken_at(inbound_count: usize, inbound: usize) -> usize {
+    round_up(PAGE_BYTES + inbound_count * LINE_BYTES, 2 * LINE_BYTES) + inbound * 8
+}
+
 impl PageLayout {
     /// The page of an instance with these many inbound rings and ports; `None` if there are too many.
     #[must_use]
@@ -394,9 +404,16 @@ impl PageLayout {
         if inbound_count > RINGS_MAX || port_count > 1024 {
             return None;
         }
+        let inbound_count = usize::try_from(inbound_count).ok()?;
+        let port_count = usize::try_from(port_count).ok()?;
+        let histograms_at = round_up(taken_at(inbound_count, inbound_count), LINE_BYTES);
+        let histograms = 1 + inbound_count * HISTOGRAMS_PER_INBOUND + port_count;
+        let traces_at = round_up(histograms_at + histograms * HISTOGRAM_WORDS * 8, LINE_BYTES);
         Some(Self {
-            inbound_count: usize::try_from(inbound_count).ok()?,
-            port_count: usize::try_from(port_count).ok()?,
+            inbound_count,
+            port_count,
+            histograms_at,
+            traces_at,
         })
     }
 
@@ -418,18 +435,14 @@ impl PageLayout {
     #[must_use]
     #[inline]
     pub const fn taken_at(&self, inbound: usize) -> usize {
-        round_up(PAGE_BYTES + self.inbound_count * LINE_BYTES, 2 * LINE_BYTES) + inbound * 8
-    }
-
-    const fn histograms_at(&self) -> usize {
-        round_up(self.taken_at(self.inbound_count), LINE_BYTES)
+        taken_at(self.inbound_count, inbound)
     }
 
     /// Where the histogram of the handler's runs starts.
     #[must_use]
     #[inline]
     pub const fn run_histogram_at(&self) -> usize {
-        self.histograms_at()
+        self.histograms_at
     }
 
     /// Where histogram `which` (0 queued, 1 hand-over, 2 open) of inbound ring `inbound` starts.
@@ -437,7 +450,7 @@ impl PageLayout {
     #[inline]
     pub const fn inbound_histogram_at(&self, inbound: usize, which: usize) -> Option<usize> {
         if inbound < self.inbound_count && which < HISTOGRAMS_PER_INBOUND {
-            Some(self.histograms_at() + (1 + inbound * HISTOGRAMS_PER_INBOUND + which) * HISTOGRAM_WORDS * 8)
+            Some(self.histograms_at + (1 + inbound * HISTOGRAMS_PER_INBOUND + which) * HISTOGRAM_WORDS * 8)
         } else {
             None
         }
@@ -449,7 +462,7 @@ impl PageLayout {
     pub const fn port_histogram_at(&self, port: usize) -> Option<usize> {
         if port < self.port_count {
             let before = 1 + self.inbound_count * HISTOGRAMS_PER_INBOUND + port;
-            Some(self.histograms_at() + before * HISTOGRAM_WORDS * 8)
+            Some(self.histograms_at + before * HISTOGRAM_WORDS * 8)
         } else {
             None
         }
@@ -470,11 +483,7 @@ impl PageLayout {
     #[must_use]
     #[inline]
     pub const fn traces_at(&self) -> usize {
-        let histograms = 1 + self.inbound_count * HISTOGRAMS_PER_INBOUND + self.port_count;
-        round_up(
-            self.histograms_at() + histograms * HISTOGRAM_WORDS * 8,
-            LINE_BYTES,
-        )
+        self.traces_at
     }
 
     /// Where the spans start.
