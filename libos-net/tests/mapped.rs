@@ -85,8 +85,8 @@ impl Pair {
         layout.ring_at() + position as usize % layout.ring_capacity() * 64 + 8 + word * 8
     }
 
-    fn place_word(&self, leaf: u32, len_bytes: u64) -> u64 {
-        ((self.layout().leaf_at(leaf) as u64 / 64) << 32) | len_bytes
+    fn leaves(&self) -> u64 {
+        u64::from(self.layout().leaves())
     }
 
     fn step_in_place(&mut self) -> Opened {
@@ -296,6 +296,11 @@ fn bytes_that_change_under_a_reader_are_read_as_they_are() {
     assert_eq!((before, pair.read(&opened)), (vec![1; 1000], vec![2; 1000]));
 }
 
+/// Word 1 of a descriptor, published at a time whose bits 32 to 47 are all set: they are not of its place.
+fn place_word(leaf: u64, len_bytes: u64) -> u64 {
+    (leaf << 48) | (0xffff << 32) | len_bytes
+}
+
 #[test]
 fn forged_descriptors_are_refused_each_for_its_reason() {
     let room = 1 << 20;
@@ -304,37 +309,42 @@ fn forged_descriptors_are_refused_each_for_its_reason() {
         (
             "past the end",
             1,
-            |pair, _| pair.place_word(1, 1 << 20),
-            Refusal::Malformed,
-        ),
-        ("in the ring", 1, |_, _| (64 << 32) | 10, Refusal::Malformed),
-        (
-            "outside",
-            1,
-            |_, _| (u64::from(u32::MAX) << 32) | 10,
+            |pair, _| place_word(pair.leaves() - 1, 1025),
             Refusal::Malformed,
         ),
         (
-            "off a leaf's start",
+            "the leaf after the last",
             1,
-            |pair, _| pair.place_word(7, 10) + (1 << 32),
+            |pair, _| place_word(pair.leaves(), 10),
+            Refusal::Malformed,
+        ),
+        (
+            "the last leaf that can be named",
+            1,
+            |_, _| place_word(0xffff, 10),
+            Refusal::Malformed,
+        ),
+        (
+            "longer than a segment may be",
+            1,
+            |_, _| place_word(5, u64::from(u32::MAX)),
             Refusal::Malformed,
         ),
         (
             "overlapping the one before",
             1,
-            |pair, _| pair.place_word(0, 10),
+            |_, _| place_word(0, 10),
             Refusal::Malformed,
         ),
         (
             "around the one before",
             1,
-            |pair, _| pair.place_word(0, 1 << 20),
+            |_, _| place_word(0, 1 << 20),
             Refusal::Malformed,
         ),
         ("a later sequence", 0, |_, _| 3, Refusal::OutOfOrder),
         ("an earlier sequence", 0, |_, _| 0, Refusal::Replayed),
-        ("a key's generation", 6, |_, word| word + 1, Refusal::Malformed),
+        ("an unknown flag", 2, |_, word| word | 4, Refusal::Malformed),
     ];
     for (what, word, forge, refusal) in cases {
         let mut pair = Pair::new(room);
@@ -359,17 +369,30 @@ fn forged_descriptors_are_refused_each_for_its_reason() {
 }
 
 #[test]
-fn a_record_with_another_port_or_a_missing_segment_is_refused() {
+fn a_forged_time_of_publishing_changes_no_record() {
+    let mut pair = Pair::new(1 << 20);
+    let times = [(1, 0xffff << 32), (2, 0xfff0), (6, 0xffff_ffff)];
+    let forged = times.into_iter().flat_map(|time| [(time, true), (time, false)]);
+    for (number, ((word, time), set)) in (0_u8..).zip(forged) {
+        let body = pattern(5000, number);
+        pair.send(number.into(), &body).unwrap();
+        let at = pair.word_at(number.into(), word);
+        let region = pair.monitor.mapped(pair.a, 0, 0);
+        let word = region.word(at);
+        region.set_word(at, if set { word | time } else { word & !time });
+        let taken = pair.take(true);
+        assert!(taken.refused.is_empty());
+        assert_eq!(taken.bodies(), [body]);
+    }
+}
+
+#[test]
+fn a_record_with_a_missing_segment_is_refused() {
     let mut pair = Pair::new(1 << 20);
     pair.send(1, b"one").unwrap();
-    let change = |pair: &Pair, at: usize, by: u64| {
-        let region = pair.monitor.mapped(pair.a, 0, 0);
-        region.set_word(at, region.word(at) ^ by);
-    };
-    change(&pair, pair.word_at(0, 6), 1 << 16);
-    assert_eq!(pair.take(true).refused, [Refusal::WrongPort]);
-    pair.send(2, b"two").unwrap();
-    change(&pair, pair.word_at(1, 2), 1 << 32);
+    let region = pair.monitor.mapped(pair.a, 0, 0);
+    let at = pair.word_at(0, 2);
+    region.set_word(at, region.word(at) ^ 1 << 32);
     assert_eq!(pair.take(true).refused, [Refusal::OutOfOrder]);
     pair.expect_delivery(3, b"three");
 }

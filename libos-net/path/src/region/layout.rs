@@ -17,7 +17,6 @@
 //!
 //! mapped region  0      header, as in an outbox
 //!                4096   one ring
-//!                ...    time of publishing, for each place of the ring (telemetry)
 //!                ...    room for records, from the next page on
 //! ```
 //!
