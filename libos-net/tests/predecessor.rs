@@ -226,18 +226,18 @@ fn forge(
     from: u64,
     count: u64,
     claim: (u32, u64),
-    line: u64,
+    (place, port): (u64, u64),
 ) {
     for position in from..from + count {
         let slot = ring_at + (position % capacity) as usize * 64;
         let words = [
             claim.1,
-            line << 32,
+            place,
             1,
             5,
             0,
             u64::MAX,
-            (u64::from(claim.0) << 32) | (3 << 16),
+            (u64::from(claim.0) << 32) | port,
         ];
         for (at, word) in words.into_iter().enumerate() {
             region.set_word(slot + 8 + at * 8, word);
@@ -319,13 +319,20 @@ fn forged_descriptors_keep_nobody_from_working() {
                     let (outbox, capacity) = (chain.monitor.outbox(node, 0), layout.ring_capacity() as u64);
                     let first = layout.segments_at() as u64 / 64;
                     let ring_at = layout.ring_at(0).unwrap();
-                    forge(&outbox, ring_at, capacity, sent, count, claim, first);
+                    forge(
+                        &outbox,
+                        ring_at,
+                        capacity,
+                        sent,
+                        count,
+                        claim,
+                        (first << 32, 3 << 16),
+                    );
                     if chain.mapped {
                         let layout = chain.monitor.mapped_layout(node, 0);
                         let (region, capacity) =
                             (chain.monitor.mapped(node, 0, 0), layout.ring_capacity() as u64);
-                        let first = layout.room_at() as u64 / 64;
-                        forge(&region, layout.ring_at(), capacity, sent, count, claim, first);
+                        forge(&region, layout.ring_at(), capacity, sent, count, claim, (0, 0));
                     }
                 }
             });

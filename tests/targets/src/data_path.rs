@@ -125,10 +125,10 @@ impl Pair {
         region.set_word(at.min(len_bytes - 8) / 8 * 8, value);
     }
 
-    /// Where the first descriptors lie in the producer's outbox; elsewhere the beginning.
+    /// Where the first descriptors lie in the producer's outbox, or in its mapped region.
     fn descriptors_at(&self) -> usize {
         if self.mapped {
-            return 0;
+            return self.monitor.mapped_layout(self.a, 0).ring_at();
         }
         let layout = self.monitor.outbox_layout(self.a, 0);
         layout.ring_at(0).unwrap_or(0)

@@ -40,7 +40,18 @@ fn receive(place: &mut Place) -> Option<(RecordPlace, Vec<u8>)> {
 
 #[test]
 fn a_record_arrives_whole_and_was_published_when_the_clock_said() {
-    let mut chain = Chain::new(&[Way::sealed(0, 1)]);
+    for mapped in [false, true] {
+        arrives_whole(Way {
+            mapped,
+            ..Way::sealed(0, 1)
+        });
+    }
+}
+
+fn arrives_whole(way: Way) {
+    let mut chain = Chain::new(&[way]);
+    // After three days and a quarter a time needs more than 48 bits.
+    chain.clock().pass_ns((1 << 59) + (1 << 47) + 5);
     let (mut producer, mut consumer) = ends(&mut chain);
     let plain: Vec<u8> = (0..SEGMENT_BYTES + 1000).map(|at| at.to_le_bytes()[0]).collect();
     let (first, second) = plain.split_at(SEGMENT_BYTES);
