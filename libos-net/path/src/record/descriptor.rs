@@ -69,9 +69,9 @@ pub struct Descriptor {
     pub deadline: Monotonic,
     /// The producer's instance epoch.
     pub epoch: u32,
-    /// The port's number in the chain.
+    /// The port's number in the chain. A mapped descriptor does not say it: it is that of its ring.
     pub port: u16,
-    /// Generation of the key.
+    /// Generation of the key; 0 where there is none.
     pub generation: u16,
 }
 
